@@ -1,0 +1,31 @@
+//! `roombot`: a headless participant of WebRTC rooms, and a recorder of what is said and shown in them.
+//!
+//! The crate is a house with rooms; imports run one way (held by `tests/suite/house.rs`):
+//!
+//! ```text
+//! room  <-  signal | rtc | media  <-  record  <-  session  <-  server  <-  cli  <-  main
+//! ```
+//!
+//! | room | what it holds | what it never does |
+//! |---|---|---|
+//! | [`room`] | participants, tracks, frames, clocks: pure values | name tokio, GStreamer or webrtc; ask for the time |
+//! | [`signal`] | the room protocol, `trait Signaller`, its adapters | know of media |
+//! | [`rtc`] | one WebRTC connection: negotiation, packets in and out, frames | let a `webrtc`/`rtc` type out |
+//! | [`media`] | GStreamer: pipeline templates, demuxing, decoding | touch the network |
+//! | [`record`] | track files, clock, timeline, manifest, recovery | decode, wait for anybody |
+//! | [`session`] | one actor a room: where the parts meet | parse a flag |
+//! | [`server`] | the room server and its page | know of media |
+//! | [`cli`] | one file a verb: flags to a validated configuration to a run | hold state |
+//!
+//! `ARCHITECTURE.md` says why, and how a packet travels.
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+pub mod cli;
+pub mod error;
+pub mod media;
+pub mod record;
+pub mod room;
+pub mod rtc;
+pub mod server;
+pub mod session;
+pub mod signal;

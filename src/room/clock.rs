@@ -1,0 +1,1 @@
+//! RTP time to session time.

@@ -1,0 +1,146 @@
+//! Codecs, track sources, RTP packets and encoded frames, as every other room understands them.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// Sound or picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaKind {
+    Audio,
+    Video,
+}
+
+/// The codecs that are recorded and sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    Vp8,
+    Vp9,
+    Av1,
+    H264,
+    Opus,
+}
+
+impl Codec {
+    /// Every codec, best supported first.
+    pub const ALL: [Codec; 5] = [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1, Codec::Opus];
+
+    /// Sound or picture.
+    pub fn kind(self) -> MediaKind {
+        match self {
+            Codec::Opus => MediaKind::Audio,
+            _ => MediaKind::Video,
+        }
+    }
+    /// RTP clock rate in Hz: 48,000 for Opus (RFC 7587), 90,000 for video (RFC 3551).
+    pub fn clock_rate(self) -> u32 {
+        match self {
+            Codec::Opus => 48_000,
+            _ => 90_000,
+        }
+    }
+    /// The MIME type used in SDP (`video/VP8`).
+    pub fn mime(self) -> &'static str {
+        match self {
+            Codec::Vp8 => "video/VP8",
+            Codec::Vp9 => "video/VP9",
+            Codec::Av1 => "video/AV1",
+            Codec::H264 => "video/H264",
+            Codec::Opus => "audio/opus",
+        }
+    }
+    /// The codec of a MIME type, whatever its case.
+    pub fn from_mime(mime: &str) -> Option<Codec> {
+        Codec::ALL.into_iter().find(|c| c.mime().eq_ignore_ascii_case(mime))
+    }
+    /// The name that people use (`VP8`).
+    pub fn name(self) -> &'static str {
+        self.mime().split_once('/').map_or("", |(_, name)| name)
+    }
+}
+
+/// What a track shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    Camera,
+    Mic,
+    Screen,
+    ScreenAudio,
+}
+
+impl Source {
+    /// The word in file names and on the wire (`screen-audio`).
+    pub fn word(self) -> &'static str {
+        match self {
+            Source::Camera => "camera",
+            Source::Mic => "mic",
+            Source::Screen => "screen",
+            Source::ScreenAudio => "screen-audio",
+        }
+    }
+    /// What an unlabelled track of this kind is taken for.
+    pub fn default_for(kind: MediaKind) -> Source {
+        match kind {
+            MediaKind::Audio => Source::Mic,
+            MediaKind::Video => Source::Camera,
+        }
+    }
+}
+
+/// Loudness of a packet's sound (RFC 6464).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudioLevel {
+    /// Level below overload: 0 (loudest) to 127 (silence), in -dBov.
+    pub below_overload: u8,
+    /// The sender's voice activity flag.
+    pub voice: bool,
+}
+
+/// One RTP packet (RFC 3550), after decryption; retransmissions are already unwrapped to the original (RFC 4588).
+#[derive(Debug, Clone)]
+pub struct RtpPacket {
+    pub ssrc: u32,
+    pub payload_type: u8,
+    pub sequence: u16,
+    /// In units of the codec's clock rate; wraps.
+    pub timestamp: u32,
+    pub marker: bool,
+    pub audio_level: Option<AudioLevel>,
+    /// When the kernel received it.
+    pub arrival: Instant,
+    /// Payload without padding; empty for padding-only packets (bandwidth probes), which still use a sequence number.
+    pub payload: Bytes,
+}
+
+/// One encoded frame (video: a whole picture or temporal unit; audio: one packet), as it goes into a file.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// RTP timestamp unwrapped to 64 bits, in units of the clock rate. Never decreases within a track.
+    pub rtp_time: i64,
+    /// Arrival of the packet that completed the frame.
+    pub arrival: Instant,
+    /// The frame's bytes, in order, not joined: VP8/VP9 raw frame; AV1 temporal unit of OBUs with size fields and
+    /// without temporal delimiters; H.264 NAL units each behind a 4-byte big-endian length (AVC form); Opus packet.
+    pub parts: Vec<Bytes>,
+    /// Decoding can start here. Always true for audio.
+    pub key: bool,
+    /// Width and height in pixels, where this frame says so (key frames).
+    pub size: Option<(u32, u32)>,
+    /// Decoder configuration, where this frame brings one: H.264 `avcC` (ISO 14496-15), AV1 `av1C`.
+    pub config: Option<Bytes>,
+    pub audio_level: Option<AudioLevel>,
+}
+
+impl Frame {
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(Bytes::len).sum()
+    }
+    /// True when there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

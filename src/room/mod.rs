@@ -1,0 +1,5 @@
+//! Pure values of a room: who is there, which tracks they send, frames, clocks. No tokio, GStreamer or webrtc.
+
+pub mod clock;
+pub mod media;
+pub mod people;

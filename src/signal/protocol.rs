@@ -1,0 +1,132 @@
+//! The room protocol, version 1: the messages of this project's own rooms, used by both ends.
+//!
+//! JSON text frames over a WebSocket at `/rooms/NAME`. The client speaks first ([`ClientMessage::Join`]); the server answers with
+//! [`ServerMessage::Welcome`] or [`ServerMessage::Error`] and closes. `docs/protocol.md` has the examples that the tests parse.
+//!
+//! Who makes the first offer: the member that was there before, towards the newcomer; but a recorder never does (then the
+//! newcomer does), and two recorders do not connect to each other. Everything after that is perfect negotiation, the polite
+//! side being the one with the larger id.
+
+use super::{Candidate, Description, IceServer};
+use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
+use serde::{Deserialize, Serialize};
+
+/// The version that this module speaks.
+pub const VERSION: u32 = 1;
+
+/// Limits that the server holds everybody to; configuration, these are the defaults.
+pub mod limits {
+    /// Bytes of one message.
+    pub const MESSAGE_BYTES: usize = 256 * 1024;
+    /// Messages a second from one member, averaged over ten seconds.
+    pub const MESSAGES_PER_SECOND: u32 = 100;
+    /// Members of one room.
+    pub const ROOM_MEMBERS: usize = 64;
+    /// Rooms of one server.
+    pub const ROOMS: usize = 1024;
+    /// Characters of a display name.
+    pub const NAME_CHARS: usize = 64;
+    /// Track labels of one member.
+    pub const TRACKS: usize = 32;
+    /// Seconds between two pings, and of silence after which a member is lost.
+    pub const PING_SECONDS: u64 = 5;
+    pub const SILENCE_SECONDS: u64 = 15;
+    /// Seconds for which a lost member's place is kept for a resume.
+    pub const RESUME_SECONDS: u64 = 15;
+}
+
+/// What a member sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ClientMessage {
+    Join {
+        protocol: u32,
+        name: String,
+        #[serde(default)]
+        role: Role,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume: Option<Resume>,
+    },
+    /// Relayed untouched to `to`; exactly one of `description` and `candidate` (which may be null: no more candidates).
+    Signal {
+        to: ParticipantId,
+        #[serde(flatten)]
+        body: SignalBody,
+    },
+    /// The member's whole list of labels.
+    Tracks { tracks: Vec<TrackLabel> },
+    Leave,
+    Ping,
+    Pong,
+}
+
+/// What the server sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ServerMessage {
+    Welcome {
+        protocol: u32,
+        id: ParticipantId,
+        /// Proves the id when the member comes back after a lost socket.
+        secret: String,
+        /// The name as the room shows it (numbered where it was taken).
+        name: String,
+        room: String,
+        /// True when `resume` was accepted: the others never saw the member leave.
+        #[serde(default)]
+        resumed: bool,
+        peers: Vec<Participant>,
+        ice_servers: Vec<IceServer>,
+    },
+    PeerJoined { peer: Participant },
+    PeerLeft { id: ParticipantId, reason: String },
+    Signal {
+        from: ParticipantId,
+        #[serde(flatten)]
+        body: SignalBody,
+    },
+    Tracks { from: ParticipantId, tracks: Vec<TrackLabel> },
+    Ping,
+    Pong,
+    /// `code` is one of [`ErrorCode`]'s words; fatal ones are followed by a close.
+    Error { code: ErrorCode, message: String },
+}
+
+/// The body of a relayed signal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SignalBody {
+    Description { description: Description },
+    Candidate { candidate: Option<Candidate> },
+}
+
+/// Proof of an earlier membership.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resume {
+    pub id: ParticipantId,
+    pub secret: String,
+}
+
+/// Why the server refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCode {
+    /// Not JSON, not a message of this protocol, or not allowed now. Fatal before the welcome; later only counted and told.
+    BadMessage,
+    /// Another protocol version. Fatal.
+    Version,
+    /// The join token is missing or wrong. Fatal.
+    Token,
+    /// The room or the server is full. Fatal.
+    Full,
+    /// A bad room or display name. Fatal.
+    Name,
+    /// Too many messages. Fatal.
+    Rate,
+    /// A signal for somebody who is not there.
+    NoSuchPeer,
+    /// Somebody else came back with this membership. Fatal for the old socket.
+    Replaced,
+}
