@@ -16,8 +16,8 @@ pub struct Impairment {
     pub duplicate: f64,
     /// Nothing happens in this first part of a connection's life.
     pub grace: Duration,
-    rng: StdRng,
-    started: Option<Instant>,
+    /// The same seed makes the same decisions.
+    pub seed: u64,
 }
 
 /// What becomes of one datagram.
@@ -30,30 +30,36 @@ pub(super) enum Fate {
 }
 
 impl Impairment {
-    /// A perfect network, to be spoilt field by field; the same seed makes the same decisions.
+    /// A perfect network, to be spoilt field by field.
     pub fn seeded(seed: u64) -> Self {
-        Self {
-            loss: 0.0,
-            reorder: 0.0,
-            delay: Duration::from_millis(30),
-            duplicate: 0.0,
-            grace: Duration::from_secs(1),
-            rng: StdRng::seed_from_u64(seed),
-            started: None,
-        }
+        let (delay, grace) = (Duration::from_millis(30), Duration::from_secs(1));
+        Self { loss: 0.0, reorder: 0.0, delay, duplicate: 0.0, grace, seed }
+    }
+}
+
+/// An impairment at work on one socket.
+pub(super) struct Spoiler {
+    impairment: Impairment,
+    rng: StdRng,
+    started: Option<Instant>,
+}
+
+impl Spoiler {
+    pub(super) fn new(impairment: &Impairment) -> Self {
+        Self { rng: StdRng::seed_from_u64(impairment.seed), impairment: impairment.clone(), started: None }
     }
 
     pub(super) fn fate(&mut self, now: Instant) -> Fate {
         let started = *self.started.get_or_insert(now);
         let dice: f64 = self.rng.random();
-        if now.duration_since(started) < self.grace {
-            return Fate::Deliver;
-        }
-        if dice < self.loss {
+        let Impairment { loss, reorder, delay, duplicate, grace, .. } = self.impairment;
+        if now.duration_since(started) < grace {
+            Fate::Deliver
+        } else if dice < loss {
             Fate::Drop
-        } else if dice < self.loss + self.reorder {
-            Fate::Delay(self.delay)
-        } else if dice < self.loss + self.reorder + self.duplicate {
+        } else if dice < loss + reorder {
+            Fate::Delay(delay)
+        } else if dice < loss + reorder + duplicate {
             Fate::Duplicate
         } else {
             Fate::Deliver
@@ -68,7 +74,7 @@ mod tests {
     #[test]
     fn the_same_seed_loses_the_same_share() {
         let run = || {
-            let mut bad = Impairment { loss: 0.1, grace: Duration::ZERO, ..Impairment::seeded(7) };
+            let mut bad = Spoiler::new(&Impairment { loss: 0.1, grace: Duration::ZERO, ..Impairment::seeded(7) });
             let now = Instant::now();
             (0..10_000).filter(|_| bad.fate(now) == Fate::Drop).count()
         };

@@ -455,8 +455,10 @@ impl Actor {
             track: id.clone(),
             channels: described.channels,
         };
-        self.tracks.insert(ssrc, (id, track));
-        self.tell(PeerEvent::Track(remote)).await;
+        // The library opens a stream anew after each negotiation; that is no news.
+        if self.tracks.insert(ssrc, (id.clone(), track)).is_none_or(|(known, _)| known != id) {
+            self.tell(PeerEvent::Track(remote)).await;
+        }
     }
 
     /// Takes what comes on a data channel, so that it never backs up into the driver; texts go to the session.

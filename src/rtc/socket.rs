@@ -7,7 +7,7 @@
 //! do not suffer from it: the kernel stamps every datagram (SO_TIMESTAMPNS), and the stamp is what the driver is told as
 //! "now", hence what transport-wide feedback reports to the sender.
 
-use super::impair::{Fate, Impairment};
+use super::impair::{Fate, Impairment, Spoiler};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -96,7 +96,7 @@ impl Runtime for MediaRuntime {
             state: Mutex::new(State {
                 poller,
                 control: nix::cmsg_space!(nix::sys::time::TimeSpec),
-                impairment: self.impairment.clone(),
+                spoiler: self.impairment.as_ref().map(Spoiler::new),
                 delayed: VecDeque::new(),
             }),
         }))
@@ -172,7 +172,7 @@ struct MediaSocket {
 struct State {
     poller: Option<Poller>,
     control: Vec<u8>,
-    impairment: Option<Impairment>,
+    spoiler: Option<Spoiler>,
     /// Datagrams that the impairment holds back, with the time at which they are due.
     delayed: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
 }
@@ -305,8 +305,8 @@ impl MediaSocket {
                 return Poll::Ready(Ok(Datagram { len, from, arrival: due }));
             }
             let datagram = ready!(self.poll_kernel(cx, buf, state))?;
-            let Some(impairment) = &mut state.impairment else { return Poll::Ready(Ok(datagram)) };
-            match impairment.fate(datagram.arrival) {
+            let Some(spoiler) = &mut state.spoiler else { return Poll::Ready(Ok(datagram)) };
+            match spoiler.fate(datagram.arrival) {
                 Fate::Deliver => return Poll::Ready(Ok(datagram)),
                 Fate::Drop => {}
                 Fate::Delay(by) => {
@@ -353,7 +353,7 @@ impl AsyncUdpSocket for MediaSocket {
     ) -> Poll<io::Result<usize>> {
         let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
         let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let datagram = if state.impairment.is_some() {
+        let datagram = if state.spoiler.is_some() {
             ready!(self.poll_impaired(cx, buf, state))?
         } else {
             ready!(self.poll_kernel(cx, buf, state))?

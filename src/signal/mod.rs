@@ -75,3 +75,9 @@ pub trait Signaller: Send + Sync {
 pub fn is_polite(me: &ParticipantId, other: &ParticipantId) -> bool {
     me.0 > other.0
 }
+
+/// Whether we make the first offer to a participant: the member that was there before does, towards the newcomer
+/// (`they_are_new`); but a recorder that was there waits for the newcomer's.
+pub fn makes_first_offer(me: Role, other: Role, they_are_new: bool) -> bool {
+    if they_are_new { me != Role::Recorder } else { other == Role::Recorder }
+}
