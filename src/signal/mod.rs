@@ -3,10 +3,12 @@
 //! Each kind of room is one file with one type that implements [`Signaller`]. An adapter runs its own task (socket,
 //! heartbeat, reconnect with backoff) and talks to the session over the two channels of a [`Link`].
 
+pub mod memory;
+pub mod names;
 pub mod protocol;
 pub mod ws;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -85,7 +87,10 @@ pub enum SignalEvent {
 /// What the session tells the room.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SignalCommand {
-    Signal { to: ParticipantId, signal: Signal },
+    Signal {
+        to: ParticipantId,
+        signal: Signal,
+    },
     /// Our own track labels; the whole list.
     Tracks(Vec<TrackLabel>),
     /// Leave politely; the adapter ends after it.
@@ -116,4 +121,53 @@ pub trait Signaller: Send + Sync {
 /// A fixed function of the two ids, so that both sides agree without talking.
 pub fn is_polite(me: &ParticipantId, other: &ParticipantId) -> bool {
     me.0 > other.0
+}
+
+/// An adapter's constructor, given the whole URL.
+type Adapter = fn(&str) -> Result<Box<dyn Signaller>>;
+
+/// Which adapter speaks to which kind of room, by the URL's scheme.
+const ADAPTERS: &[(&str, Adapter)] =
+    &[("ws", |url| Ok(Box::new(ws::WsRoom::new(url)?))), ("wss", |url| Ok(Box::new(ws::WsRoom::new(url)?)))];
+
+/// The adapter for a room's URL. Nothing is connected yet.
+///
+/// # Errors
+/// The user must act: no URL, an unknown scheme (the message names the known ones), or what the adapter says of it.
+pub fn for_url(url: &str) -> Result<Box<dyn Signaller>> {
+    let known = || ADAPTERS.iter().map(|(scheme, _)| format!("{scheme}://")).collect::<Vec<_>>().join(", ");
+    let Some((scheme, _)) = url.split_once("://") else {
+        return Err(Error::user(format!("{url:?} is no room URL: it must begin with one of {}", known())));
+    };
+    match ADAPTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(scheme)) {
+        Some((_, adapter)) => adapter(url),
+        None => Err(Error::user(format!("no kind of room is called {scheme:?}; known are {}", known()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Blame;
+
+    #[test]
+    fn the_scheme_chooses_the_adapter() {
+        assert!(for_url("ws://127.0.0.1:1/rooms/a").is_ok());
+        assert!(for_url("WSS://example.org/rooms/a").is_ok());
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_told_the_known_ones() {
+        for url in ["gopher://a/rooms/b", "standup", ""] {
+            let error = for_url(url).err().expect("refused");
+            assert_eq!(error.blame(), Blame::User);
+            assert!(error.to_string().contains("ws://, wss://"), "{error}");
+        }
+    }
+
+    #[test]
+    fn politeness_is_never_mutual() {
+        let (a, b) = (ParticipantId("a".into()), ParticipantId("b".into()));
+        assert!(is_polite(&b, &a) && !is_polite(&a, &b));
+    }
 }
