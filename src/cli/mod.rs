@@ -1,1 +1,3 @@
 //! See the crate's guide.
+
+pub mod room;
