@@ -19,13 +19,12 @@ pub(super) enum Ordered {
     Jump(Option<u32>),
 }
 
-/// Packets so far behind what is expected are late; beyond that the sender has begun anew. Chromium repeats packets of
-/// the last seconds as bandwidth probes, which are not to be taken for a new beginning.
+/// Packets so far behind what is expected, and with a timestamp so far (RTP ticks: 30 s of picture) behind the newest,
+/// are late or repeated: Chromium repeats packets of the last seconds as bandwidth probes. Others are out of range.
 const BEHIND: u16 = 10_000;
+const BEHIND_TICKS: u32 = 2_700_000;
 /// Consecutive packets out of range that prove a new beginning.
 const PROOF: usize = 2;
-/// The same for packets that may be late ones.
-const PROOF_AMONG_LATE: usize = 32;
 /// How far apart in sequence two packets out of range may be and still support each other.
 const NEAR: u16 = 100;
 
@@ -35,6 +34,8 @@ pub(super) struct Reorder {
     max_bytes: usize,
     /// The sequence number that is expected; none before the first packet.
     next: Option<u16>,
+    /// Timestamp of the last packet in sequence.
+    timestamp: u32,
     /// Index 0 is `next` and is empty (the hole) whenever anything is held back.
     held: VecDeque<Option<RtpPacket>>,
     held_bytes: usize,
@@ -54,6 +55,7 @@ impl Reorder {
             max_packets: config.max_packets.clamp(16, 16_384),
             max_bytes: config.max_bytes,
             next: None,
+            timestamp: 0,
             held: VecDeque::new(),
             held_bytes: 0,
             hole_since: None,
@@ -72,6 +74,7 @@ impl Reorder {
             return None;
         }
         self.astray.clear();
+        self.timestamp = packet.timestamp;
         self.advance(true);
         if self.held.pop_front().is_some() {
             stats.repaired += 1;
@@ -124,6 +127,7 @@ impl Reorder {
         }
         let packet = self.held.pop_front()??;
         self.held_bytes = self.held_bytes.saturating_sub(weight(&packet));
+        self.timestamp = packet.timestamp;
         self.advance(true);
         Some(packet)
     }
@@ -134,16 +138,15 @@ impl Reorder {
         if usize::from(ahead) <= self.max_packets {
             self.astray.clear();
             self.hold_back(packet, ahead.into(), stats);
-        } else if behind <= BEHIND {
+        } else if behind <= BEHIND && self.timestamp.wrapping_sub(packet.timestamp) <= BEHIND_TICKS {
             if self.seen.contains(packet.sequence, behind) {
                 stats.duplicates += 1;
             } else {
                 stats.late += 1;
                 stats.reordered += 1;
             }
-            self.suspect(packet, PROOF_AMONG_LATE);
         } else {
-            self.suspect(packet, PROOF);
+            self.suspect(packet);
         }
     }
 
@@ -204,7 +207,7 @@ impl Reorder {
     }
 
     /// A packet out of range. Enough of them, near each other and nothing else between: the sender has begun anew there.
-    fn suspect(&mut self, packet: RtpPacket, proof: usize) {
+    fn suspect(&mut self, packet: RtpPacket) {
         let near = |other: &RtpPacket| {
             let ahead = packet.sequence.wrapping_sub(other.sequence);
             ahead != 0 && (ahead <= NEAR || ahead.wrapping_neg() <= NEAR)
@@ -213,7 +216,7 @@ impl Reorder {
             self.astray.clear();
         }
         self.astray.push(packet);
-        if self.astray.len() >= proof {
+        if self.astray.len() >= PROOF {
             self.begin_anew();
         }
     }
@@ -271,6 +274,8 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
+    const NOTHING: [i32; 0] = [];
+
     struct Bench {
         reorder: Reorder,
         stats: ReceiveStats,
@@ -284,20 +289,22 @@ mod tests {
         }
         /// Pushes at `ms` and tells what comes out: a sequence number, `-n` for n lost, 100,000 or more for a jump.
         fn push(&mut self, sequence: u16, ms: u64) -> Vec<i32> {
+            self.push_timed(sequence, 0, ms)
+        }
+        fn push_timed(&mut self, sequence: u16, timestamp: u32, ms: u64) -> Vec<i32> {
             let arrival = self.start + Duration::from_millis(ms);
-            let payload = Bytes::from_static(b"x");
             let packet = RtpPacket {
                 ssrc: 1,
                 payload_type: 96,
                 sequence,
-                timestamp: 0,
+                timestamp,
                 marker: false,
                 audio_level: None,
                 arrival,
-                payload,
+                payload: Bytes::from_static(b"x"),
             };
-            let mut out: Vec<i32> =
-                self.reorder.push(packet, &mut self.stats).map(|p| p.sequence.into()).into_iter().collect();
+            let next = self.reorder.push(packet, &mut self.stats);
+            let mut out: Vec<i32> = next.map(|packet| packet.sequence.into()).into_iter().collect();
             self.reorder.expire(arrival);
             out.extend(self.drain());
             out
@@ -326,11 +333,11 @@ mod tests {
     fn a_repair_fills_its_hole_once() {
         let mut bench = Bench::new();
         bench.push(10, 0);
-        assert_eq!(bench.push(12, 10), []);
-        assert_eq!(bench.push(13, 20), []);
-        assert_eq!(bench.push(13, 20), []);
+        assert_eq!(bench.push(12, 10), NOTHING);
+        assert_eq!(bench.push(13, 20), NOTHING);
+        assert_eq!(bench.push(13, 20), NOTHING);
         assert_eq!(bench.push(11, 300), [11, 12, 13]);
-        assert_eq!(bench.push(11, 310), []);
+        assert_eq!(bench.push(11, 310), NOTHING);
         assert_eq!((bench.stats.repaired, bench.stats.duplicates, bench.stats.late), (1, 2, 0));
     }
 
@@ -340,28 +347,33 @@ mod tests {
         bench.push(0, 0);
         bench.push(2, 10);
         bench.push(4, 200);
-        assert_eq!(bench.push(5, 409), []);
+        assert_eq!(bench.push(5, 409), NOTHING);
         assert_eq!(bench.push(6, 410), [-1, 2]);
-        assert_eq!(bench.push(7, 599), []);
+        assert_eq!(bench.push(7, 599), NOTHING);
         assert_eq!(bench.push(8, 600), [-1, 4, 5, 6, 7, 8]);
-        assert_eq!(bench.push(3, 610), []);
+        assert_eq!(bench.push(3, 610), NOTHING);
         assert_eq!(bench.stats.late, 1);
     }
 
     #[test]
     fn a_jump_loses_nothing_that_follows() {
-        for (from, to, jump) in [(100, 40_000, 100_000), (100, 10_000, 109_899), (20_000, 15_000, 0)] {
+        for (from, to, jump) in [(100, 40_000, 100_000), (100, 10_000, 109_899), (20_000, 15_000, 100_000)] {
             let mut bench = Bench::new();
             bench.push(from, 0);
-            if jump == 0 {
-                // Could be late packets: more proof is wanted, and nothing is lost by it either.
-                let out: Vec<i32> = (to..to + 40).flat_map(|sequence| bench.push(sequence, 1)).collect();
-                assert_eq!(out[1..], (i32::from(to)..i32::from(to) + 40).collect::<Vec<_>>());
-            } else {
-                assert_eq!(bench.push(to + 1, 1), []);
-                assert_eq!(bench.push(to, 2), [jump, i32::from(to), i32::from(to) + 1]);
-            }
+            assert_eq!(bench.push_timed(to + 1, 1 << 30, 1), NOTHING);
+            assert_eq!(bench.push_timed(to, 1 << 30, 2), [jump, i32::from(to), i32::from(to) + 1]);
+            assert_eq!(bench.push_timed(to + 2, 1 << 30, 3), [i32::from(to) + 2]);
         }
+    }
+
+    #[test]
+    fn a_burst_of_late_packets_is_no_jump() {
+        let mut bench = Bench::new();
+        bench.push_timed(1000, 5_000_000, 0);
+        for sequence in 500..600 {
+            assert_eq!(bench.push_timed(sequence, 4_000_000, 1), NOTHING);
+        }
+        assert_eq!((bench.stats.late, bench.push_timed(1001, 5_003_000, 2)), (100, vec![1001]));
     }
 
     #[test]
@@ -369,8 +381,8 @@ mod tests {
         let mut bench = Bench::new();
         for sequence in 0..200 {
             assert_eq!(bench.push(sequence, 0), [i32::from(sequence)]);
-            assert_eq!(bench.push(40_000 + sequence, 0), []);
-            assert_eq!(bench.push(sequence, 0), []);
+            assert_eq!(bench.push(40_000 + sequence, 0), NOTHING);
+            assert_eq!(bench.push(sequence, 0), NOTHING);
         }
     }
 
@@ -380,7 +392,7 @@ mod tests {
         bench.reorder.max_bytes = 10 * (1 + size_of::<RtpPacket>());
         bench.push(0, 0);
         for sequence in 2..12 {
-            assert_eq!(bench.push(sequence, 0), []);
+            assert_eq!(bench.push(sequence, 0), NOTHING);
         }
         assert_eq!(bench.push(12, 0).len(), 12);
         assert_eq!(bench.reorder.held_bytes, 0);

@@ -17,6 +17,8 @@ enum Short {
 }
 use Short::{Discontinuity, NeedKey};
 
+const NOTHING: [Short; 0] = [];
+
 struct Bench {
     codec: Codec,
     start: Instant,
@@ -129,13 +131,13 @@ fn a_hole_is_given_up_by_time_alone() {
     let mut packets = bench.packets(0..5).concat();
     let missing = packets.remove(2);
     assert_eq!(bench.push(packets), frames(0..2));
-    assert_eq!(bench.tick(459), []);
+    assert_eq!(bench.tick(459), NOTHING);
     assert_eq!(bench.assembler.deadline(), Some(bench.start + Duration::from_millis(460)));
     let mut expected = vec![Short::Gap { lost: 1, dropped: 0 }];
     expected.extend(frames(3..5));
     assert_eq!(bench.tick(460), expected);
     assert_eq!(bench.assembler.deadline(), None);
-    assert_eq!(bench.push([missing]), []);
+    assert_eq!(bench.push([missing]), NOTHING);
     assert_eq!(bench.assembler.stats().late, 1);
 }
 
