@@ -99,6 +99,58 @@ fn parameter_sets_of_the_configuration_stand_before_a_key_frame_without_its_own(
     assert_eq!((again.config.as_ref(), again.size), (Some(&config), Some((240, 132))));
 }
 
+/// What Chromium's depacketizers insist on.
+#[test]
+fn payload_descriptors() {
+    let mut ids = Vec::new();
+    for (index, packets) in packets_by_frame(Codec::Vp8).iter().enumerate() {
+        for (at, packet) in packets.iter().enumerate() {
+            let id = u16::from_be_bytes([packet.payload[2], packet.payload[3]]);
+            assert_eq!(packet.payload[..2], [if at == 0 { 0x90 } else { 0x80 }, 0x80]);
+            assert_eq!(packet.marker, at + 1 == packets.len());
+            ids.push((index, id));
+        }
+    }
+    assert!(ids.iter().all(|(index, id)| *id == (ids[0].1 + *index as u16) | 0x8000), "15 bits, one more each frame");
+
+    for (index, packets) in packets_by_frame(Codec::Vp9).iter().enumerate() {
+        let key = index % 10 == 0;
+        for (at, packet) in packets.iter().enumerate() {
+            let last = at + 1 == packets.len();
+            // I and L always; P, B, E, V where they belong.
+            let flags = [
+                0xa0,
+                0x40 * u8::from(!key),
+                0x08 * u8::from(at == 0),
+                0x04 * u8::from(last),
+                0x02 * u8::from(key && at == 0),
+            ];
+            assert_eq!(packet.payload[0], flags.iter().sum::<u8>(), "frame {index}, packet {at}");
+            assert_eq!(packet.payload[3..5], [0, packet.payload[2]], "layer 0, TL0PICIDX");
+        }
+        if key {
+            assert_eq!(packets[0].payload[5..13], [0x18, 0, 240, 0, 132, 1, 0x14, 1]);
+        }
+    }
+
+    for (index, packets) in packets_by_frame(Codec::Av1).iter().enumerate() {
+        for (at, packet) in packets.iter().enumerate() {
+            let new_sequence = 0x08 * u8::from(index % 10 == 0 && at == 0);
+            let flags = 0x80 * u8::from(at > 0) + 0x40 * u8::from(at + 1 < packets.len()) + new_sequence;
+            assert_eq!(packet.payload[0], flags, "frame {index}, packet {at}");
+        }
+    }
+
+    let h264 = packets_by_frame(Codec::H264);
+    let kinds: Vec<u8> = h264[0].iter().map(|packet| packet.payload[0] & 0x1f).collect();
+    assert_eq!((kinds[0], kinds[1]), (24, 28), "parameter sets together, then fragments");
+}
+
+fn packets_by_frame(codec: Codec) -> Vec<Vec<RtpPacket>> {
+    let mut packetizer = Packetizer::new(codec, 5);
+    fixture(codec).iter().map(|frame| packetizer.packetize(frame, frame.arrival)).collect()
+}
+
 #[test]
 fn frames_in_a_wrong_form_give_no_packets() {
     let now = Instant::now();
