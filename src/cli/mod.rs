@@ -1,1 +1,2 @@
 //! See the crate's guide.
+pub mod show;
