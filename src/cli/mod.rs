@@ -1,3 +1,4 @@
-//! See the crate's guide.
+//! The command line: one file a verb.
 
 pub mod room;
+pub mod show;
