@@ -38,6 +38,14 @@ impl SessionTime {
             None => Self(-nanos(start.saturating_duration_since(at))),
         }
     }
+    /// The session time of a whole number of milliseconds.
+    pub fn from_ms(ms: u64) -> Self {
+        Self(i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000))
+    }
+    /// Whole milliseconds; 0 before the start.
+    pub fn as_ms(self) -> u64 {
+        u64::try_from(self.0 / 1_000_000).unwrap_or(0)
+    }
     /// Seconds, for people and for arithmetic that need not be exact.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
