@@ -1,4 +1,5 @@
 //! All integration tests, one module per behaviour over `support`.
 
+mod capture;
 mod connection;
 mod support;
