@@ -1,1 +1,5 @@
 //! All integration tests, one module per behaviour over `support`.
+
+mod page;
+mod rooms;
+mod support;
