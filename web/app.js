@@ -202,7 +202,8 @@ function render() {
 
 function drawLobby(cameraOn) {
   const preview = $("preview");
-  if (preview.srcObject !== media.face) preview.srcObject = media.face;
+  const stream = cameraOn ? media.face : null; // an empty stream would keep the page "loading" for good
+  if (preview.srcObject !== stream) preview.srcObject = stream;
   preview.closest(".mirror").classList.toggle("has-video", cameraOn);
   const name = $("name").value.trim();
   $("preview-card").firstElementChild.textContent = initials(name || "?");

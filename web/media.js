@@ -75,7 +75,9 @@ export class Media {
     if (!screen) return;
     this.screen = null;
     for (const track of screen.getTracks()) track.stop();
-    for (const source of ["screen", "screen-audio"]) if (this.tracks.delete(source)) this.#changed(source);
+    // Both are gone before either is told of: labels must not name half a share.
+    const gone = ["screen", "screen-audio"].filter((source) => this.tracks.delete(source));
+    gone.forEach((source) => this.#changed(source));
   }
 
   /** Closes every device. */

@@ -29,8 +29,8 @@ export const hue = (name) => [...name].reduce((sum, letter) => (sum * 31 + lette
 export function tilesOf({ me, people }) {
   const { media } = me;
   const tiles = [{
-    key: "me", kind: "face", name: `${me.name} (you)`, initialsOf: me.name, self: true, stream: media.face,
-    video: media.tracks.has("camera"), muted: media.muted.mic, status: null,
+    key: "me", kind: "face", name: `${me.name} (you)`, initialsOf: me.name, self: true,
+    stream: media.tracks.has("camera") ? media.face : null, video: media.tracks.has("camera"), muted: media.muted.mic, status: null,
   }];
   if (media.screen) tiles.push({ key: "me:screen", kind: "screen", name: "You share your screen", self: true, stream: media.screen, video: true });
   for (const { id, name, role, labels, peer } of people) {
@@ -62,9 +62,9 @@ function statusOf(peer) {
   }
 }
 
-/** The largest tiles of which `count` fit into a width and a height; phones may have taller ones. */
-export function fit(count, width, height) {
-  const ratios = width < 600 ? [16 / 9, 4 / 3, 1, 3 / 4] : [16 / 9];
+/** The largest tiles of which `count` fit into a width and a height; faces may be taller on a phone. */
+export function fit(count, width, height, faces) {
+  const ratios = faces && width < 600 ? [16 / 9, 4 / 3, 1, 3 / 4] : [16 / 9];
   let best = { width: 0, height: 0 };
   for (const ratio of ratios) {
     for (let columns = 1; columns <= count; columns += 1) {
@@ -177,7 +177,7 @@ export class View {
 
   #layout() {
     for (const area of [$("screens"), $("faces")]) {
-      const { width, height } = fit(area.childElementCount, area.clientWidth, area.clientHeight);
+      const { width, height } = fit(area.childElementCount, area.clientWidth, area.clientHeight, area.id === "faces");
       area.style.setProperty("--tile-width", `${width}px`);
       area.style.setProperty("--tile-height", `${height}px`);
     }

@@ -25,7 +25,9 @@ async fn watch(server: &TestServer) -> Link {
 
 /// Frames decoded from the only peer's camera, once there are more than `than`.
 async fn decodes_more_than(page: &Page, than: u64, source: &str) {
-    let js = format!("roombot.stats().then((all) => Object.values(all).some((peer) => peer.inbound.some((one) => one.source === '{source}' && one.framesDecoded > {than})))");
+    let js = format!(
+        "roombot.stats().then((all) => Object.values(all).some((peer) => peer.inbound.some((one) => one.source === '{source}' && one.framesDecoded > {than})))"
+    );
     page.wait_for(&js, PATIENCE, &format!("{source}: more than {than} frames decoded")).await;
 }
 
@@ -83,7 +85,9 @@ async fn each_may_send_a_codec_of_its_own() {
     let alice = join(&browser, &server, "Alice", "codec=vp9").await;
     let bob = join(&browser, &server, "Bob", "codec=h264").await;
     for (page, inbound) in [(&alice, "H264"), (&bob, "VP9")] {
-        let js = format!("roombot.stats().then((all) => Object.values(all)[0].inbound.some((one) => one.codec === '{inbound}' && one.framesDecoded > 5))");
+        let js = format!(
+            "roombot.stats().then((all) => Object.values(all)[0].inbound.some((one) => one.codec === '{inbound}' && one.framesDecoded > 5))"
+        );
         page.wait_for(&js, PATIENCE, inbound).await;
     }
 }
@@ -115,11 +119,23 @@ async fn mute_and_camera_off_are_seen_and_undone() {
     let alice = join(&browser, &server, "Alice", "").await;
     let bob = join(&browser, &server, "Bob", "camera=0&mic=0").await;
     decodes_more_than(&bob, 1, "camera").await;
-    alice.wait_for("document.querySelectorAll('.tile.muted:not(.has-video)').length === 1", PATIENCE, "Bob is a muted card").await;
+    alice
+        .wait_for(
+            "document.querySelectorAll('.tile.muted:not(.has-video)').length === 1",
+            PATIENCE,
+            "Bob is a muted card",
+        )
+        .await;
     alice.run("await roombot.mute(true); await roombot.camera(false)").await;
-    bob.wait_for("document.querySelectorAll('.tile.muted:not(.has-video)').length === 2", PATIENCE, "Alice is a muted card too").await;
+    bob.wait_for(
+        "document.querySelectorAll('.tile.muted:not(.has-video)').length === 2",
+        PATIENCE,
+        "Alice is a muted card too",
+    )
+    .await;
     alice.run("await roombot.mute(false); await roombot.camera(true)").await;
-    bob.wait_for("document.querySelectorAll('.tile.has-video:not(.muted)').length === 1", PATIENCE, "Alice is back").await;
+    bob.wait_for("document.querySelectorAll('.tile.has-video:not(.muted)').length === 1", PATIENCE, "Alice is back")
+        .await;
     let before: u64 = bob.eval("roombot.stats().then((all) => Object.values(all)[0].inbound.find((one) => one.source === 'camera').framesDecoded)").await;
     decodes_more_than(&bob, before + 5, "camera").await;
     bob.run("await roombot.camera(true)").await;
@@ -155,7 +171,12 @@ async fn a_lost_socket_comes_back_and_nobody_notices() {
     let mut watcher = watch(&server).await;
     let alice = join(&browser, &server, "Alice", "").await;
     let bob = browser.page(&format!("http://{}/rooms/test?name=Bob&{SMALL}", proxy.address)).await;
-    bob.wait_for("window.roombot?.state.peers[0]?.connection === 'connected'", PATIENCE, "connected").await;
+    bob.wait_for(
+        "window.roombot?.state.peers.some((one) => one.name === 'Alice' && one.connection === 'connected')",
+        PATIENCE,
+        "connected",
+    )
+    .await;
     decodes_more_than(&bob, 1, "camera").await;
     let id: String = bob.eval("roombot.state.me.id").await;
     proxy.cut();
@@ -177,7 +198,8 @@ async fn a_wrong_token_is_told_in_the_lobby() {
     let browser = Browser::launch().await;
     let page = browser.page(&server.page("test", &format!("name=Eve&{SMALL}&token=guess"))).await;
     page.wait_for("window.roombot?.state.refusal", PATIENCE, "refused").await;
-    let (phase, shown): (String, String) = page.eval("[roombot.state.phase, document.querySelector('#lobby-problem').textContent]").await;
+    let (phase, shown): (String, String) =
+        page.eval("[roombot.state.phase, document.querySelector('#lobby-problem').textContent]").await;
     assert_eq!((phase.as_str(), shown.contains("token")), ("lobby", true));
     page.run("document.querySelector('#token').value = 'open sesame'; document.querySelector('#join').click()").await;
     page.wait_for("roombot.state.phase === 'joined'", PATIENCE, "let in with the right one").await;
@@ -189,7 +211,12 @@ async fn who_records_is_shown_and_the_end_of_the_room_too() {
     let browser = Browser::launch().await;
     let page = join(&browser, &server, "Alice", "").await;
     let watcher = watch(&server).await;
-    page.wait_for("document.querySelector('#recording').textContent.includes('Recording by Watcher')", PATIENCE, "the badge").await;
+    page.wait_for(
+        "document.querySelector('#recording').textContent.includes('Recording by Watcher')",
+        PATIENCE,
+        "the badge",
+    )
+    .await;
     assert_eq!(page.eval::<u32>("document.querySelectorAll('.tile').length").await, 1, "a recorder has no tile");
     watcher.commands.send(SignalCommand::Leave).await.expect("sent");
     page.wait_for("document.querySelector('#recording').hidden", PATIENCE, "the badge is gone").await;
@@ -221,7 +248,13 @@ async fn pictures_of_the_page() {
     let bob = join(&browser, &server, "Bob", "mic=0").await;
     let carol = join(&browser, &server, "Carol+Jimenez", "camera=0&mic=0").await;
     let watcher = watch(&server).await;
-    alice.wait_for("roombot.state.peers.filter((one) => one.connection === 'connected').length === 2", PATIENCE, "three people").await;
+    alice
+        .wait_for(
+            "roombot.state.peers.filter((one) => one.connection === 'connected').length === 2",
+            PATIENCE,
+            "three people",
+        )
+        .await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     alice.screenshot(&folder.join("three.png")).await;
     alice.resize(360, 740).await;

@@ -1,5 +1,6 @@
 //! Headless Chromium with fake devices, for tests of the page. Each browser has its own empty profile and dies with its value.
 
+use super::within;
 use chromiumoxide::browser::{Browser as Chromium, BrowserConfig};
 use chromiumoxide::cdp::browser_protocol::emulation::SetDeviceMetricsOverrideParams;
 use chromiumoxide::cdp::browser_protocol::page::CaptureScreenshotFormat;
@@ -29,8 +30,8 @@ const FLAGS: &[&str] = &[
     "disable-renderer-backgrounding",
 ];
 
-/// How long one command to the browser may take.
-const COMMAND: Duration = Duration::from_secs(30);
+/// Seconds that one command to the browser may take.
+const COMMAND: u64 = 30;
 
 /// A running Chromium; killed when dropped.
 pub struct Browser {
@@ -58,7 +59,7 @@ impl Browser {
             .no_sandbox()
             .window_size(1280, 720)
             .viewport(None)
-            .request_timeout(COMMAND)
+            .request_timeout(Duration::from_secs(COMMAND))
             .launch_timeout(Duration::from_secs(60))
             .args(FLAGS.iter().copied().chain(flags.iter().copied()))
             .arg(("autoplay-policy", "no-user-gesture-required"))
@@ -72,7 +73,8 @@ impl Browser {
 
     /// Opens a tab.
     pub async fn page(&self, url: &str) -> Page {
-        Page(self.chromium.new_page(url).await.unwrap_or_else(|e| panic!("{url} opens: {e}")))
+        let page = within(COMMAND, url, self.chromium.new_page(url)).await;
+        Page(page.unwrap_or_else(|e| panic!("{url} opens: {e}")))
     }
 }
 
@@ -93,8 +95,14 @@ impl Drop for Browser {
 impl Page {
     /// The value of a JavaScript expression; a promise is waited for.
     pub async fn eval<T: DeserializeOwned>(&self, js: &str) -> T {
-        let params = EvaluateParams::builder().expression(js).await_promise(true).return_by_value(true).user_gesture(true).build();
-        let value = self.0.evaluate_expression(params.expect("an expression")).await.unwrap_or_else(|e| panic!("{js}: {e}"));
+        let params = EvaluateParams::builder()
+            .expression(js)
+            .await_promise(true)
+            .return_by_value(true)
+            .user_gesture(true)
+            .build();
+        let value = within(COMMAND, js, self.0.evaluate_expression(params.expect("an expression"))).await;
+        let value = value.unwrap_or_else(|e| panic!("{js}: {e}"));
         value.into_value().unwrap_or_else(|e| panic!("{js} has another type: {e}"))
     }
 
@@ -119,17 +127,17 @@ impl Page {
     /// Sets the size of the window's inside, in CSS pixels.
     pub async fn resize(&self, width: i64, height: i64) {
         let metrics = SetDeviceMetricsOverrideParams::new(width, height, 1.0, width < 600);
-        self.0.execute(metrics).await.expect("the size is set");
+        within(COMMAND, "the size is set", self.0.execute(metrics)).await.expect("the size is set");
     }
 
     /// Writes a picture of the page (PNG).
     pub async fn screenshot(&self, path: &Path) {
         let params = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).build();
-        self.0.save_screenshot(params, path).await.expect("a screenshot");
+        within(COMMAND, "a screenshot", self.0.save_screenshot(params, path)).await.expect("a screenshot");
     }
 
     /// Closes the tab as its user would.
     pub async fn close(self) {
-        self.0.close().await.expect("the tab closes");
+        within(COMMAND, "the tab closes", self.0.close()).await.expect("the tab closes");
     }
 }
