@@ -227,7 +227,10 @@ setInterval(() => {
   view.speaking("me", own > LOUD);
   for (const { id, peer, labels } of people.values()) {
     const muted = labels.some((label) => label.source === "mic" && label.muted);
-    const sound = peer.pc.getReceivers().filter(({ track }) => track.kind === "audio");
+    // The sound of a shared film is not its owner's voice.
+    const films = labels.filter((label) => label.source === "screen-audio").map((label) => peer.streams.get(label.stream));
+    const isVoice = ({ track }) => track.kind === "audio" && !films.some((film) => film?.getTracks().includes(track));
+    const sound = peer.pc.getReceivers().filter(isVoice);
     const levels = sound.flatMap((receiver) => receiver.getSynchronizationSources().map((source) => source.audioLevel ?? 0));
     view.speaking(id, !muted && Math.max(0, ...levels) > LOUD);
   }

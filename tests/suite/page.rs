@@ -113,6 +113,22 @@ async fn a_screen_is_shared_and_unshared_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_voice_marks_its_speaker_and_the_sound_of_a_screen_does_not() {
+    let server = TestServer::start().await;
+    let browser = Browser::launch().await;
+    let alice = join(&browser, &server, "Alice", "mic=0").await;
+    let bob = join(&browser, &server, "Bob", "").await;
+    bob.run("window.spoke = 0; setInterval(() => { spoke += document.querySelectorAll('.tile.speaking:not(.self)').length; }, 50)").await;
+    alice.run("await roombot.share(true)").await;
+    let loud = "roombot.stats().then((all) => Object.values(all)[0].inbound.some((one) => one.source === 'screen-audio' && one.level > 0.02))";
+    bob.wait_for(loud, PATIENCE, "the screen is heard").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(bob.eval::<u32>("spoke").await, 0, "nobody speaks");
+    alice.run("await roombot.mute(false)").await;
+    bob.wait_for("spoke > 0", PATIENCE, "Alice speaks").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mute_and_camera_off_are_seen_and_undone() {
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
