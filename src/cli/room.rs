@@ -1,6 +1,6 @@
 //! `roombot room`: runs a room server until Ctrl-C.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::server::{RoomServer, RoomServerConfig, parse_ice_server};
 use crate::signal::IceServer;
 use crate::signal::protocol::limits;
@@ -48,7 +48,7 @@ pub async fn run(args: RoomArgs) -> Result<()> {
     } else {
         println!("Open {page}rooms/standup in a browser (any room name will do). Ctrl-C ends it.");
     }
-    server.run(interrupted()?).await
+    server.run(super::interrupted()?).await
 }
 
 /// The address to open: a wildcard is reached from this machine at its loopback address.
@@ -61,20 +61,6 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         });
     }
     address
-}
-
-/// Done when the user or the system asks us to stop. Listens from now on, not from the first poll.
-fn interrupted() -> Result<impl Future<Output = ()> + Send + 'static> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let deaf = |e: std::io::Error| Error::machine("cannot listen for Ctrl-C").because(e);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(deaf)?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }
 
 #[cfg(test)]

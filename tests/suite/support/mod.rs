@@ -1,13 +1,15 @@
-//! What tests share. Never asserts about behaviour itself.
+//! What the tests share. Every wait has a deadline; every port, folder and process is the test's own.
 
 pub mod browser;
+pub mod pair;
 pub mod proxy;
 pub mod server;
+pub mod synthetic;
 
 use std::future::Future;
 use std::time::Duration;
 
-/// Waits for a future, or panics with `what` when it takes longer than `seconds`.
+/// Waits for `future`, and fails the test with `what` when it takes longer than `seconds`.
 pub async fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(Duration::from_secs(seconds), future).await {
         Ok(value) => value,
