@@ -2,4 +2,6 @@
 
 mod capture;
 mod connection;
+mod page;
+mod rooms;
 mod support;

@@ -1,8 +1,11 @@
 //! What the tests share. Every wait has a deadline; every port, folder and process is the test's own.
 
+pub mod browser;
 pub mod dump;
 pub mod pair;
 pub mod probe;
+pub mod proxy;
+pub mod server;
 pub mod studio;
 pub mod synthetic;
 
