@@ -1,1 +1,97 @@
-//! See the crate's guide.
+//! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
+
+mod args;
+mod fixture;
+mod pipelines;
+
+use crate::error::{Error, Result};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use std::io::IsTerminal;
+
+/// A headless participant of WebRTC rooms: records what is said and shown in them, and puts media into them.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Say more on stderr: once what happens, twice every detail. ROOMBOT_LOG takes a filter (roombot::rtc=trace).
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Colour in what is printed.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// When to print in colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show and check pipelines.
+    Pipelines(pipelines::PipelinesArgs),
+    /// Make the media files that tests and the demo use.
+    #[command(hide = true)]
+    Fixture(fixture::FixtureArgs),
+}
+
+impl Cli {
+    /// Runs the one verb that was asked for.
+    ///
+    /// # Errors
+    /// Whatever stopped it, and who must act.
+    pub fn run(&self) -> Result<()> {
+        self.prepare_output();
+        match &self.verb {
+            Verb::Pipelines(args) => pipelines::run(args),
+            Verb::Fixture(args) => fixture::run(args),
+        }
+    }
+
+    /// Colours and the log. The log goes to stderr: stdout is for results.
+    fn prepare_output(&self) {
+        let colours = match self.color {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal(),
+        };
+        console::set_colors_enabled(colours);
+        let default = match self.verbose {
+            0 => "error,roombot=warn",
+            1 => "warn,roombot=info",
+            _ => "info,roombot=debug",
+        };
+        let filter = tracing_subscriber::EnvFilter::try_from_env("ROOMBOT_LOG");
+        let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+        let on_stderr = match self.color {
+            Colour::Auto => std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal(),
+            always_or_never => always_or_never == Colour::Always,
+        };
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(on_stderr);
+        // Only a test that runs several verbs in one process has a log already.
+        let _ = log.with_target(self.verbose > 1).try_init();
+    }
+}
+
+/// The asynchronous runtime that a verb with a network runs on.
+#[allow(dead_code)]
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|e| Error::machine("cannot start threads").because(e))
+}
+
+/// What a person reads of an error: one line, and its causes below where they are asked for.
+pub fn explain(error: &Error, causes: bool) -> String {
+    let mut text = format!("error: {error}");
+    let mut next = std::error::Error::source(error).filter(|_| causes);
+    while let Some(cause) = next {
+        text.push_str(&format!("\n  because: {cause}"));
+        next = cause.source();
+    }
+    text
+}
