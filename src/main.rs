@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let verbose = cli.verbose > 0;
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("{}", explain(&e, cli.verbose > 0));
+            eprintln!("{}", explain(&e, verbose));
             ExitCode::from(e.blame().exit_code())
         }
     }

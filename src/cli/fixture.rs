@@ -21,6 +21,7 @@ const ENCODING: Duration = Duration::from_secs(120);
 /// Samples that an Opus encoder puts in front of the sound: left out at the end, so that the packets last whole seconds.
 const OPUS_LEAD: usize = 312;
 
+/// Make the media files that tests and the demo use.
 #[derive(Debug, Args)]
 pub struct FixtureArgs {
     #[command(subcommand)]

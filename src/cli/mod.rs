@@ -1,8 +1,10 @@
 //! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
 
 mod args;
+mod feed;
 mod fixture;
 mod pipelines;
+mod room;
 
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -33,9 +35,9 @@ pub enum Colour {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show and check pipelines.
+    Room(room::RoomArgs),
+    Feed(feed::FeedArgs),
     Pipelines(pipelines::PipelinesArgs),
-    /// Make the media files that tests and the demo use.
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
 }
@@ -45,11 +47,13 @@ impl Cli {
     ///
     /// # Errors
     /// Whatever stopped it, and who must act.
-    pub fn run(&self) -> Result<()> {
+    pub fn run(self) -> Result<()> {
         self.prepare_output();
-        match &self.verb {
-            Verb::Pipelines(args) => pipelines::run(args),
-            Verb::Fixture(args) => fixture::run(args),
+        match self.verb {
+            Verb::Room(args) => runtime()?.block_on(room::run(args)),
+            Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
+            Verb::Pipelines(args) => pipelines::run(&args),
+            Verb::Fixture(args) => fixture::run(&args),
         }
     }
 
@@ -79,7 +83,6 @@ impl Cli {
 }
 
 /// The asynchronous runtime that a verb with a network runs on.
-#[allow(dead_code)]
 fn runtime() -> Result<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     built.map_err(|e| Error::machine("cannot start threads").because(e))
@@ -94,4 +97,18 @@ pub fn explain(error: &Error, causes: bool) -> String {
         next = cause.source();
     }
     text
+}
+
+/// Done when the user or the system asks us to stop. Listens from now on, not from the first poll.
+fn interrupted() -> Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let deaf = |e: std::io::Error| Error::machine("cannot listen for Ctrl-C").because(e);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(deaf)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

@@ -6,6 +6,7 @@ use crate::media::{Library, Pipeline, Template};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
+/// Show and check pipelines.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   roombot pipelines list

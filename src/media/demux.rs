@@ -276,7 +276,11 @@ fn raw(kind: MediaKind, sample: &gst::Sample, level: u8) -> Option<Raw> {
     Some(Raw {
         kind,
         pts: buffer.pts().and_then(|pts| segment?.to_running_time(pts)).map(gst::ClockTime::nseconds),
-        duration: if kind == MediaKind::Audio { opus_ns(&data) } else { buffer.duration().map(gst::ClockTime::nseconds) },
+        duration: if kind == MediaKind::Audio {
+            opus_ns(&data)
+        } else {
+            buffer.duration().map(gst::ClockTime::nseconds)
+        },
         data,
         key,
         size: about.filter(|_| key).and_then(size),

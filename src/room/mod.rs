@@ -1,5 +1,6 @@
 //! Pure values of a room: who is there, which tracks they send, frames, clocks. No tokio, GStreamer or webrtc.
 
 pub mod clock;
+pub mod exchange;
 pub mod media;
 pub mod people;

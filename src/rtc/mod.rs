@@ -1,8 +1,19 @@
 //! One WebRTC connection to one participant. The only room that names the `webrtc` and `rtc` crates; no type of theirs
 //! leaves it, so nobody outside can notice which driver moves the packets.
 
+mod engine;
+mod impair;
+mod inbox;
+mod negotiation;
 pub mod packetize;
+mod peer;
 pub mod receive;
 mod send;
+mod socket;
+mod tap;
 
+pub use impair::Impairment;
+pub use inbox::{Inbound, Inbox};
+pub use peer::{Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
 pub use send::{OutboundTrack, Subscription};
+pub use socket::Wake;

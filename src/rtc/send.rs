@@ -1,29 +1,48 @@
 //! A track that we publish: made once, sent to every peer that subscribes.
 
+use super::engine::{library_codec, library_kind};
+use super::packetize::Packetizer;
 use crate::room::media::{Codec, Frame, RtpPacket};
 use crate::room::people::TrackLabel;
-use std::sync::Arc;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::rtp_transceiver::RtpSender;
 
 /// A published track. Frames go in once; each connection takes the packets and gives them its own SSRC and payload type.
 ///
-/// The queue to each connection holds 512 frames (17 s of sound, more of picture; policy DropOldest: a connection
-/// that is so late skips ahead and is sent a key frame).
+/// The queue to each connection holds 512 frames (10 s of sound, 17 s of picture; policy DropOldest: a connection that is so
+/// late skips ahead and asks for a key frame).
 #[derive(Clone)]
 pub struct OutboundTrack {
     label: TrackLabel,
     codec: Codec,
     packets: broadcast::Sender<Arc<Vec<RtpPacket>>>,
     key_frame: watch::Sender<u64>,
+    packetizer: Arc<Mutex<Packetizer>>,
 }
 
 /// One connection's view of an [`OutboundTrack`].
 pub type Subscription = broadcast::Receiver<Arc<Vec<RtpPacket>>>;
 
 impl OutboundTrack {
-    /// A track that sends `codec` under `label` (the label's stream id must be unique among our streams, and its kind the codec's).
+    /// A track that sends `codec` under `label` (the label's stream id must be unique among our streams, and its kind the
+    /// codec's).
     pub fn new(label: TrackLabel, codec: Codec) -> Self {
-        Self { label, codec, packets: broadcast::channel(512).0, key_frame: watch::channel(0).0 }
+        Self {
+            label,
+            codec,
+            packets: broadcast::channel(512).0,
+            key_frame: watch::channel(0).0,
+            packetizer: Arc::new(Mutex::new(Packetizer::new(codec, 0))),
+        }
     }
     pub fn label(&self) -> &TrackLabel {
         &self.label
@@ -33,11 +52,139 @@ impl OutboundTrack {
     }
     /// Sends one frame now: splits it into packets of at most 1,200 bytes and hands them to every connection.
     /// `frame.rtp_time` must not decrease. Never waits.
-    pub fn send(&self, _frame: &Frame) {
-        unimplemented!("written by the owner of rtc/")
+    pub fn send(&self, frame: &Frame) {
+        let packets =
+            self.packetizer.lock().unwrap_or_else(PoisonError::into_inner).packetize(frame, Instant::now());
+        self.send_packets(packets);
     }
-    /// How many key frames have been asked for so far (PLI, FIR, a new subscriber). The source waits on a change and answers with one.
+    /// Sends packets as they are (sequence numbers and timestamps included), for tests of bad senders.
+    pub fn send_packets(&self, packets: Vec<RtpPacket>) {
+        let _ = self.packets.send(Arc::new(packets));
+    }
+    /// How many key frames have been asked for so far (PLI, FIR, a new subscriber). The source waits on a change and answers
+    /// with one.
     pub fn key_frame_requests(&self) -> watch::Receiver<u64> {
         self.key_frame.subscribe()
+    }
+    pub(super) fn ask_key_frame(&self) {
+        self.key_frame.send_modify(|asked| *asked += 1);
+    }
+}
+
+/// The library's end of a published track on one connection, and the SSRC that it got there.
+pub(super) fn local_track(track: &OutboundTrack) -> (Arc<TrackLocalStaticRTP>, u32) {
+    let ssrc = rand::random_range(1..u32::MAX);
+    let kind = track.codec.kind();
+    let rtx = (kind == crate::room::media::MediaKind::Video)
+        .then(|| RTCRtpRtxParameters { ssrc: rand::random_range(1..u32::MAX) });
+    let local = TrackLocalStaticRTP::new(MediaStreamTrack::new(
+        track.label.stream.clone(),
+        format!("{}-{}", track.label.stream, track.label.source.word()),
+        track.label.source.word().to_owned(),
+        library_kind(kind),
+        vec![RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), rtx, ..Default::default() },
+            codec: library_codec(track.codec),
+            ..Default::default()
+        }],
+    ));
+    (Arc::new(local), ssrc)
+}
+
+/// One published track on one connection: a task that forwards packets while the connection is up.
+pub(super) struct Sending {
+    pub track: OutboundTrack,
+    pub sender: Arc<dyn RtpSender>,
+    pub ssrc: u32,
+    /// The negotiated payload type while packets may go out.
+    route: watch::Sender<Route>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Route {
+    connected: bool,
+    payload_type: Option<u8>,
+}
+
+impl Sending {
+    pub fn start(
+        track: OutboundTrack,
+        local: Arc<TrackLocalStaticRTP>,
+        sender: Arc<dyn RtpSender>,
+        ssrc: u32,
+    ) -> Sending {
+        let (route, route_rx) = watch::channel(Route::default());
+        let task = tokio::spawn(forward(track.clone(), local, ssrc, route_rx));
+        Sending { track, sender, ssrc, route, task }
+    }
+    /// Looks up the payload type that a description settled.
+    pub async fn settle(&mut self) {
+        let Ok(parameters) = self.sender.get_parameters().await else { return };
+        let mime = self.track.codec.mime();
+        let found = parameters.rtp_parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(mime));
+        match found {
+            Some(codec) => self.route.send_modify(|route| route.payload_type = Some(codec.payload_type)),
+            None => tracing::warn!("the peer does not take {}: it will not receive this track", self.track.codec.name()),
+        }
+    }
+    pub fn set_connected(&self, connected: bool) {
+        self.route.send_modify(|route| route.connected = connected);
+    }
+    pub fn stop(self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(
+    track: OutboundTrack,
+    local: Arc<TrackLocalStaticRTP>,
+    ssrc: u32,
+    mut route: watch::Receiver<Route>,
+) {
+    loop {
+        let Ok(ready) = route.wait_for(|r| r.connected && r.payload_type.is_some()).await.map(|r| *r) else { return };
+        let Some(payload_type) = ready.payload_type else { continue };
+        let mut packets = track.packets.subscribe();
+        track.ask_key_frame();
+        loop {
+            tokio::select! {
+                changed = route.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    break;
+                }
+                batch = packets.recv() => match batch {
+                    Ok(batch) => {
+                        for packet in batch.iter() {
+                            if let Err(e) = local.write_rtp(library_packet(packet, ssrc, payload_type)).await {
+                                tracing::debug!("sending: {e}");
+                            }
+                        }
+                    }
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        tracing::debug!("a connection was {missed} frames late and skips ahead");
+                        track.ask_key_frame();
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+}
+
+fn library_packet(packet: &RtpPacket, ssrc: u32, payload_type: u8) -> rtc::rtp::Packet {
+    rtc::rtp::Packet {
+        header: rtc::rtp::header::Header {
+            version: 2,
+            marker: packet.marker,
+            payload_type,
+            sequence_number: packet.sequence,
+            timestamp: packet.timestamp,
+            ssrc,
+            ..Default::default()
+        },
+        payload: packet.payload.clone(),
     }
 }

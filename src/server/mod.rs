@@ -1,1 +1,151 @@
-//! See the crate's guide.
+//! The room server: rooms over WebSocket, the page that joins them, a health check. Knows nothing of media.
+//!
+//! [`RoomServer::bind`] takes the port, [`RoomServer::run`] serves until it is told to stop. Each room is one task that
+//! owns its state (`rooms`, `room`), each member's socket another (`socket`) with a bounded queue between them (`outbox`).
+
+mod config;
+mod outbox;
+mod rate;
+mod room;
+mod rooms;
+mod site;
+mod socket;
+
+pub use config::{Limits, RoomServerConfig, parse_ice_server};
+
+use crate::error::{Error, Result};
+use crate::signal::names::is_room_name;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use axum::{Json, Router};
+use rooms::Rooms;
+use serde::Deserialize;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// How long members have to hear that the server stops.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// A room server whose port is taken, and which does not serve yet.
+pub struct RoomServer {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: RoomServerConfig,
+}
+
+impl RoomServer {
+    /// Takes the port.
+    ///
+    /// # Errors
+    /// The user must act where the address cannot be had (in use, not of this machine, a privileged port).
+    pub async fn bind(config: RoomServerConfig) -> Result<RoomServer> {
+        let failed = |e: std::io::Error| {
+            Error::user(format!("cannot listen on {}: {e}; choose another --listen", config.listen)).because(e)
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(RoomServer { listener, address, config })
+    }
+
+    /// Where the server listens; with the real port where 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is done, then tells every member and waits for at most 3 seconds until they have heard.
+    ///
+    /// # Errors
+    /// The machine, when it takes the listening socket away.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let (stop, stopping) = watch::channel(false);
+        let rooms = Arc::new(Rooms::new(self.config, stopping.clone()));
+        let app = Router::new()
+            .route("/", get(async || site::start()))
+            .route("/healthz", get(async |State(rooms): State<Arc<Rooms>>| Json(rooms.health())))
+            .route("/rooms", get(find_room))
+            .route("/rooms/{name}", get(enter_room))
+            .route("/app/{file}", get(async |Path(file): Path<String>| site::file(&file)))
+            .fallback(async || site::missing())
+            .with_state(rooms);
+        let listener = self.listener.tap_io(|socket| {
+            // Signalling is many small messages; a failure costs some milliseconds, no more.
+            let _ = socket.set_nodelay(true);
+        });
+        let mut drained = stopping.clone();
+        drop(stopping);
+        let serving = async move {
+            // `axum` waits for plain requests only: upgraded sockets are ours, and are counted by their `stopping`.
+            axum::serve(listener, app)
+                .with_graceful_shutdown(async move { drop(drained.wait_for(|stop| *stop).await) })
+                .await
+        };
+        let mut serving = tokio::spawn(serving);
+        tokio::select! {
+            ended = &mut serving => return finished(ended),
+            () = shutdown => {}
+        }
+        stop.send_replace(true);
+        let drain = async {
+            stop.closed().await;
+            finished((&mut serving).await)
+        };
+        match tokio::time::timeout(DRAIN, drain).await {
+            Ok(result) => result,
+            Err(_) => {
+                tracing::warn!("some connections did not end within {} seconds and are cut", DRAIN.as_secs());
+                serving.abort();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What became of the task that serves.
+fn finished(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<()> {
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(e)) => Err(Error::machine("the room server lost its listening socket").because(e)),
+        Err(e) => Err(Error::us("the room server's task broke").because(e)),
+    }
+}
+
+/// `/rooms/NAME`: the socket where one is asked for, the page otherwise.
+async fn enter_room(
+    Path(name): Path<String>,
+    State(rooms): State<Arc<Rooms>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    headers: HeaderMap,
+) -> Response {
+    match upgrade {
+        // A page of any origin may join: what lets people in is the token, not a cookie that a foreign page could ride on.
+        Ok(upgrade) => {
+            let bytes = rooms.config.limits.message_bytes;
+            let serve = move |socket: WebSocket| socket::serve(socket, name, rooms);
+            upgrade.max_message_size(bytes).max_frame_size(bytes).on_upgrade(serve)
+        }
+        Err(rejection) if headers.contains_key(header::UPGRADE) => rejection.into_response(),
+        Err(_) if is_room_name(&name) => site::room(),
+        Err(_) => site::missing(),
+    }
+}
+
+#[derive(Deserialize)]
+struct FindRoom {
+    #[serde(default)]
+    room: String,
+}
+
+/// `/rooms?room=NAME`: where the start page's form leads.
+async fn find_room(Query(FindRoom { room }): Query<FindRoom>) -> Redirect {
+    let room = room.trim();
+    Redirect::to(&if is_room_name(room) { format!("/rooms/{room}") } else { "/".to_owned() })
+}

@@ -1,8 +1,20 @@
 //! One actor per room: the only place where signalling, connections and recording meet.
+//!
+//! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`SessionEvent`]s and sends commands.
+
+mod recording;
+
+pub use recording::{RecordConfig, Recording, record};
 
 use crate::error::Result;
-use crate::rtc::OutboundTrack;
-use crate::signal::{JoinAs, Signaller};
+use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
+use crate::rtc::{Impairment, Inbox, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::signal::{
+    IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 
 /// What a session does in its room.
 #[derive(Default)]
@@ -11,24 +23,307 @@ pub struct SessionConfig {
     pub publish: Vec<OutboundTrack>,
     /// Connect only to participants with one of these names; empty: to all.
     pub only: Vec<String>,
+    /// When connections are woken by packets.
+    pub wake: Wake,
+    /// A bad network, for tests.
+    pub impairment: Option<Impairment>,
+    /// Told everything that happens (policy Block). None: nobody listens.
+    pub observer: Option<mpsc::Sender<SessionEvent>>,
+}
+
+/// What happens in a room that was joined.
+#[derive(Debug, Clone)]
+pub enum SessionEvent {
+    Joined(Participant),
+    Left { id: ParticipantId, reason: String },
+    Tracks { id: ParticipantId, tracks: Vec<TrackLabel> },
+    /// A connection to a participant exists; its packets will arrive there.
+    Attached { id: ParticipantId, inbox: Arc<Inbox> },
+    /// The connection is gone. What is in its inbox is still good.
+    Detached { id: ParticipantId },
+    /// From the connection; never [`PeerEvent::Signal`].
+    Peer { id: ParticipantId, event: PeerEvent },
+    /// The way to the room server is lost; media goes on.
+    Reconnecting { attempt: u32, cause: String },
+    Resumed,
+}
+
+enum Command {
+    Publish(OutboundTrack),
+    Unpublish(String),
+    KeyFrame(ParticipantId, u32),
+    RestartIce(ParticipantId),
+    Leave,
 }
 
 /// A room that was joined. Dropping it leaves at once; [`Session::leave`] leaves politely.
-pub struct Session {}
+pub struct Session {
+    me: ParticipantId,
+    room: String,
+    commands: mpsc::Sender<Command>,
+    /// Why the session ended, once it has.
+    ended: watch::Receiver<Option<String>>,
+}
 
 impl Session {
     /// Joins, and connects to everybody who is there and to everybody who comes.
-    pub async fn join(_room: &dyn Signaller, _how: JoinAs, _config: SessionConfig) -> Result<Session> {
-        unimplemented!("written by the owner of session/")
+    pub async fn join(room: &dyn Signaller, how: JoinAs, config: SessionConfig) -> Result<Session> {
+        let role = how.role;
+        let link = room.join(how).await?;
+        let (me, name) = (link.me.clone(), link.room.clone());
+        let (commands, command_rx) = mpsc::channel(256);
+        let (ended_tx, ended) = watch::channel(None);
+        tokio::spawn(async move {
+            let cause = Actor::new(&link, role, config).run(link, command_rx).await;
+            ended_tx.send_replace(Some(cause));
+        });
+        Ok(Session { me, room: name, commands, ended })
+    }
+    /// Our id in the room.
+    pub fn me(&self) -> &ParticipantId {
+        &self.me
+    }
+    /// The room's name, as the room gives it.
+    pub fn room(&self) -> &str {
+        &self.room
     }
     /// Publishes one more track in mid-call (renegotiates with every peer).
-    pub async fn publish(&self, _track: OutboundTrack) {}
+    pub async fn publish(&self, track: OutboundTrack) {
+        let _ = self.commands.send(Command::Publish(track)).await;
+    }
     /// Takes a published track away again, named by its stream id (renegotiates with every peer).
-    pub async fn unpublish(&self, _stream: &str) {}
+    pub async fn unpublish(&self, stream: &str) {
+        let _ = self.commands.send(Command::Unpublish(stream.to_owned())).await;
+    }
+    /// Asks a participant for a key frame of one stream. Never waits.
+    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
+        let _ = self.commands.try_send(Command::KeyFrame(id.clone(), ssrc));
+    }
+    /// Looks for new network paths to a participant.
+    pub async fn restart_ice(&self, id: &ParticipantId) {
+        let _ = self.commands.send(Command::RestartIce(id.clone())).await;
+    }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
     pub async fn ended(&mut self) -> String {
-        String::new()
+        match self.ended.wait_for(Option::is_some).await {
+            Ok(cause) => cause.clone().unwrap_or_default(),
+            Err(_) => "the session's actor is gone".to_owned(),
+        }
     }
     /// Leaves politely: says goodbye, closes every connection.
-    pub async fn leave(self) {}
+    pub async fn leave(mut self) {
+        let _ = self.commands.send(Command::Leave).await;
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.ended()).await;
+    }
+}
+
+struct Member {
+    participant: Participant,
+    peer: Option<Peer>,
+}
+
+struct Actor {
+    me: ParticipantId,
+    role: Role,
+    only: Vec<String>,
+    wake: Wake,
+    impairment: Option<Impairment>,
+    ice_servers: Vec<IceServer>,
+    publish: Vec<OutboundTrack>,
+    observer: Option<mpsc::Sender<SessionEvent>>,
+    members: HashMap<ParticipantId, Member>,
+    peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
+    /// Taken by `run`.
+    peer_rx: Option<mpsc::Receiver<(ParticipantId, PeerEvent)>>,
+}
+
+impl Actor {
+    fn new(link: &Link, role: Role, config: SessionConfig) -> Self {
+        let (peer_events, peer_rx) = mpsc::channel(1024);
+        Self {
+            me: link.me.clone(),
+            role,
+            only: config.only,
+            wake: config.wake,
+            impairment: config.impairment,
+            ice_servers: link.ice_servers.clone(),
+            publish: config.publish,
+            observer: config.observer,
+            members: HashMap::new(),
+            peer_events,
+            peer_rx: Some(peer_rx),
+        }
+    }
+
+    /// Runs until the session ends; says why.
+    async fn run(mut self, mut link: Link, mut commands: mpsc::Receiver<Command>) -> String {
+        let Some(mut peer_rx) = self.peer_rx.take() else { return "started twice".to_owned() };
+        if !self.publish.is_empty() {
+            let _ = link.commands.send(SignalCommand::Tracks(self.labels())).await;
+        }
+        for participant in std::mem::take(&mut link.peers) {
+            self.joined(participant, false).await;
+        }
+        let cause = loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Leave) | None => break "left".to_owned(),
+                    Some(command) => self.command(command, &link.commands).await,
+                },
+                event = link.events.recv() => match event {
+                    Some(SignalEvent::Closed { cause }) => break cause,
+                    Some(event) => self.signal(event).await,
+                    None => break "the connection to the room ended".to_owned(),
+                },
+                Some((id, event)) = peer_rx.recv() => match event {
+                    PeerEvent::Signal(signal) => {
+                        let _ = link.commands.send(SignalCommand::Signal { to: id, signal }).await;
+                    }
+                    event => self.tell(SessionEvent::Peer { id, event }).await,
+                },
+            }
+        };
+        let _ = link.commands.send(SignalCommand::Leave).await;
+        let ids: Vec<ParticipantId> = self.members.keys().cloned().collect();
+        for id in ids {
+            self.disconnect(&id).await;
+        }
+        cause
+    }
+
+    fn labels(&self) -> Vec<TrackLabel> {
+        self.publish.iter().map(|track| track.label().clone()).collect()
+    }
+
+    async fn tell(&self, event: SessionEvent) {
+        if let Some(observer) = &self.observer {
+            let _ = observer.send(event).await;
+        }
+    }
+
+    async fn command(&mut self, command: Command, room: &mpsc::Sender<SignalCommand>) {
+        match command {
+            Command::Publish(track) => {
+                self.publish.push(track.clone());
+                let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
+                    peer.publish(track.clone()).await;
+                }
+            }
+            Command::Unpublish(stream) => {
+                self.publish.retain(|track| track.label().stream != stream);
+                let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
+                    peer.unpublish(&stream).await;
+                }
+            }
+            Command::KeyFrame(id, ssrc) => {
+                if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
+                    peer.request_key_frame(ssrc);
+                }
+            }
+            Command::RestartIce(id) => {
+                if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
+                    peer.restart_ice().await;
+                }
+            }
+            Command::Leave => {}
+        }
+    }
+
+    async fn signal(&mut self, event: SignalEvent) {
+        match event {
+            SignalEvent::Joined(participant) => self.joined(participant, true).await,
+            SignalEvent::Left { id, reason } => self.left(&id, reason).await,
+            SignalEvent::Tracks { id, tracks } => {
+                if let Some(member) = self.members.get_mut(&id) {
+                    member.participant.tracks = tracks.clone();
+                    self.tell(SessionEvent::Tracks { id, tracks }).await;
+                }
+            }
+            SignalEvent::Signal { from, signal } => match self.members.get(&from).and_then(|m| m.peer.as_ref()) {
+                Some(peer) => peer.signal(signal).await,
+                None => tracing::debug!("a signal from {from}, who is not connected to us"),
+            },
+            SignalEvent::Reconnecting { attempt, cause } => {
+                self.tell(SessionEvent::Reconnecting { attempt, cause }).await;
+            }
+            SignalEvent::Resumed { me, peers } => self.resumed(me, peers).await,
+            SignalEvent::Closed { .. } => {}
+        }
+    }
+
+    /// Back in the room. With our old id, those who stayed never noticed; with a new one, everybody must be met again.
+    async fn resumed(&mut self, me: ParticipantId, peers: Vec<Participant>) {
+        let renamed = me != self.me;
+        let gone: Vec<ParticipantId> =
+            self.members.keys().filter(|id| renamed || !peers.iter().any(|p| p.id == **id)).cloned().collect();
+        for id in gone {
+            self.left(&id, "left".to_owned()).await;
+        }
+        self.me = me;
+        for participant in peers {
+            match self.members.get_mut(&participant.id) {
+                Some(member) => {
+                    let (id, tracks) = (participant.id.clone(), participant.tracks.clone());
+                    member.participant = participant;
+                    self.tell(SessionEvent::Tracks { id, tracks }).await;
+                }
+                None => self.joined(participant, !renamed).await,
+            }
+        }
+        self.tell(SessionEvent::Resumed).await;
+    }
+
+    async fn joined(&mut self, participant: Participant, after_us: bool) {
+        let id = participant.id.clone();
+        let wanted = (self.only.is_empty() || self.only.contains(&participant.name))
+            && !(self.role == Role::Recorder && participant.role == Role::Recorder);
+        self.tell(SessionEvent::Joined(participant.clone())).await;
+        let peer = if wanted { self.connect(&participant, after_us).await } else { None };
+        if let Some(old) = self.members.insert(id, Member { participant, peer })
+            && let Some(peer) = old.peer
+        {
+            peer.close().await;
+        }
+    }
+
+    async fn connect(&self, participant: &Participant, after_us: bool) -> Option<Peer> {
+        let config = PeerConfig {
+            peer: participant.id.clone(),
+            polite: is_polite(&self.me, &participant.id),
+            first_offer: makes_first_offer(self.role, participant.role, after_us),
+            ice_servers: self.ice_servers.clone(),
+            wake: self.wake,
+            impairment: self.impairment.clone(),
+        };
+        match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
+            Ok(peer) => {
+                self.tell(SessionEvent::Attached { id: participant.id.clone(), inbox: peer.inbox() }).await;
+                Some(peer)
+            }
+            Err(e) => {
+                let event = PeerEvent::Warning(e.to_string());
+                self.tell(SessionEvent::Peer { id: participant.id.clone(), event }).await;
+                None
+            }
+        }
+    }
+
+    async fn left(&mut self, id: &ParticipantId, reason: String) {
+        if self.members.contains_key(id) {
+            self.disconnect(id).await;
+            self.tell(SessionEvent::Left { id: id.clone(), reason }).await;
+        }
+    }
+
+    async fn disconnect(&mut self, id: &ParticipantId) {
+        if let Some(member) = self.members.remove(id)
+            && let Some(peer) = member.peer
+        {
+            peer.close().await;
+            self.tell(SessionEvent::Detached { id: id.clone() }).await;
+        }
+    }
 }

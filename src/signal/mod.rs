@@ -3,13 +3,15 @@
 //! Each kind of room is one file with one type that implements [`Signaller`]. An adapter runs its own task (socket,
 //! heartbeat, reconnect with backoff) and talks to the session over the two channels of a [`Link`].
 
+pub mod memory;
+pub mod names;
 pub mod protocol;
 pub mod ws;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+pub use crate::room::exchange::{Candidate, Description, IceServer, Signal};
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 /// How to appear in the room.
@@ -19,48 +21,6 @@ pub struct JoinAs {
     pub role: Role,
     /// The room's join token, if it has one.
     pub token: Option<String>,
-}
-
-/// A STUN or TURN server (W3C WebRTC `RTCIceServer`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IceServer {
-    pub urls: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub credential: Option<String>,
-}
-
-/// A session description or a candidate on its way between two peers, relayed untouched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Signal {
-    Description(Description),
-    /// `None` says that there are no more candidates.
-    Candidate(Option<Candidate>),
-}
-
-/// `RTCSessionDescription`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Description {
-    /// `offer`, `answer`, `pranswer` or `rollback`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    #[serde(default)]
-    pub sdp: String,
-}
-
-/// `RTCIceCandidateInit`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Candidate {
-    pub candidate: String,
-    #[serde(default)]
-    pub sdp_mid: Option<String>,
-    #[serde(default, rename = "sdpMLineIndex")]
-    pub sdp_m_line_index: Option<u16>,
-    #[serde(default)]
-    pub username_fragment: Option<String>,
 }
 
 /// What the room tells the session.
@@ -85,7 +45,10 @@ pub enum SignalEvent {
 /// What the session tells the room.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SignalCommand {
-    Signal { to: ParticipantId, signal: Signal },
+    Signal {
+        to: ParticipantId,
+        signal: Signal,
+    },
     /// Our own track labels; the whole list.
     Tracks(Vec<TrackLabel>),
     /// Leave politely; the adapter ends after it.
@@ -116,4 +79,92 @@ pub trait Signaller: Send + Sync {
 /// A fixed function of the two ids, so that both sides agree without talking.
 pub fn is_polite(me: &ParticipantId, other: &ParticipantId) -> bool {
     me.0 > other.0
+}
+
+/// Whether we make the first offer to a participant: the member that was there before does, towards the newcomer
+/// (`they_are_new`); but a recorder that was there waits for the newcomer's.
+pub fn makes_first_offer(me: Role, other: Role, they_are_new: bool) -> bool {
+    if they_are_new { me != Role::Recorder } else { other == Role::Recorder }
+}
+
+/// An adapter's constructor, given the whole URL.
+type Adapter = fn(&str) -> Result<Box<dyn Signaller>>;
+
+/// Which adapter speaks to which kind of room, by the URL's scheme.
+const ADAPTERS: &[(&str, Adapter)] =
+    &[("ws", |url| Ok(Box::new(ws::WsRoom::new(url)?))), ("wss", |url| Ok(Box::new(ws::WsRoom::new(url)?)))];
+
+/// The adapter for a room's URL. Nothing is connected yet.
+///
+/// # Errors
+/// The user must act: no URL, an unknown scheme (the message names the known ones), or what the adapter says of it.
+pub fn for_url(url: &str) -> Result<Box<dyn Signaller>> {
+    let known = || ADAPTERS.iter().map(|(scheme, _)| format!("{scheme}://")).collect::<Vec<_>>().join(", ");
+    let Some((scheme, _)) = url.split_once("://") else {
+        return Err(Error::user(format!("{url:?} is no room URL: it must begin with one of {}", known())));
+    };
+    match ADAPTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(scheme)) {
+        Some((_, adapter)) => adapter(url),
+        None => Err(Error::user(format!("no kind of room is called {scheme:?}; known are {}", known()))),
+    }
+}
+
+/// What a recording of the room at `url` is called: the last part of its path.
+pub fn room_name(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    let last = parsed.as_ref().and_then(|u| u.path_segments()).and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
+    last.unwrap_or("room").to_owned()
+}
+
+/// The URL without what is secret in it (user, password, query), for manifests and logs.
+pub fn public_url(url: &str) -> String {
+    let Ok(mut parsed) = url::Url::parse(url) else { return String::new() };
+    let _ = parsed.set_username("");
+    let _ = parsed.set_password(None);
+    parsed.set_query(None);
+    parsed.set_fragment(None);
+    parsed.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Blame;
+
+    #[test]
+    fn the_scheme_chooses_the_adapter() {
+        assert!(for_url("ws://127.0.0.1:1/rooms/a").is_ok());
+        assert!(for_url("WSS://example.org/rooms/a").is_ok());
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_told_the_known_ones() {
+        for url in ["gopher://a/rooms/b", "standup", ""] {
+            let error = for_url(url).err().expect("refused");
+            assert_eq!(error.blame(), Blame::User);
+            assert!(error.to_string().contains("ws://, wss://"), "{error}");
+        }
+    }
+
+    #[test]
+    fn politeness_is_never_mutual() {
+        let (a, b) = (ParticipantId("a".into()), ParticipantId("b".into()));
+        assert!(is_polite(&b, &a) && !is_polite(&a, &b));
+    }
+
+    #[test]
+    fn exactly_one_side_makes_the_first_offer() {
+        use Role::{Bot, Participant, Recorder};
+        for (here, new) in [(Participant, Participant), (Participant, Recorder), (Recorder, Participant), (Bot, Recorder)] {
+            let (first, second) = (makes_first_offer(here, new, true), makes_first_offer(new, here, false));
+            assert!(first != second, "{here:?} was here, {new:?} came");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        assert_eq!(public_url("ws://u:p@h:1/rooms/a?token=s#x"), "ws://h:1/rooms/a");
+        assert_eq!(room_name("wss://h/rooms/stand-up?token=s"), "stand-up");
+        assert_eq!(room_name("nonsense"), "room");
+    }
 }

@@ -7,7 +7,7 @@
 //! newcomer does), and two recorders do not connect to each other. Everything after that is perfect negotiation, the polite
 //! side being the one with the larger id.
 
-use super::{Candidate, Description, IceServer};
+use super::{Candidate, Description, IceServer, Signal};
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,11 @@ pub mod limits {
     pub const SILENCE_SECONDS: u64 = 15;
     /// Seconds for which a lost member's place is kept for a resume.
     pub const RESUME_SECONDS: u64 = 15;
+    /// Bytes of one track label's stream id.
+    pub const STREAM_BYTES: usize = 128;
+    /// Messages, and bytes, that wait for one member; one that is further behind is dropped.
+    pub const QUEUE_MESSAGES: usize = 1024;
+    pub const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 }
 
 /// What a member sends.
@@ -56,7 +61,9 @@ pub enum ClientMessage {
         body: SignalBody,
     },
     /// The member's whole list of labels.
-    Tracks { tracks: Vec<TrackLabel> },
+    Tracks {
+        tracks: Vec<TrackLabel>,
+    },
     Leave,
     Ping,
     Pong,
@@ -80,26 +87,61 @@ pub enum ServerMessage {
         peers: Vec<Participant>,
         ice_servers: Vec<IceServer>,
     },
-    PeerJoined { peer: Participant },
-    PeerLeft { id: ParticipantId, reason: String },
+    PeerJoined {
+        peer: Participant,
+    },
+    PeerLeft {
+        id: ParticipantId,
+        reason: String,
+    },
     Signal {
         from: ParticipantId,
         #[serde(flatten)]
         body: SignalBody,
     },
-    Tracks { from: ParticipantId, tracks: Vec<TrackLabel> },
+    Tracks {
+        from: ParticipantId,
+        tracks: Vec<TrackLabel>,
+    },
     Ping,
     Pong,
     /// `code` is one of [`ErrorCode`]'s words; fatal ones are followed by a close.
-    Error { code: ErrorCode, message: String },
+    Error {
+        code: ErrorCode,
+        message: String,
+    },
 }
 
 /// The body of a relayed signal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SignalBody {
-    Description { description: Description },
-    Candidate { candidate: Option<Candidate> },
+    Description {
+        description: Description,
+    },
+    Candidate {
+        // With a function of its own the key must be there: a signal without a body is a mistake, not "no more candidates".
+        #[serde(deserialize_with = "Option::deserialize")]
+        candidate: Option<Candidate>,
+    },
+}
+
+impl From<SignalBody> for Signal {
+    fn from(body: SignalBody) -> Self {
+        match body {
+            SignalBody::Description { description } => Signal::Description(description),
+            SignalBody::Candidate { candidate } => Signal::Candidate(candidate),
+        }
+    }
+}
+
+impl From<Signal> for SignalBody {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Description(description) => SignalBody::Description { description },
+            Signal::Candidate(candidate) => SignalBody::Candidate { candidate },
+        }
+    }
 }
 
 /// Proof of an earlier membership.
@@ -129,4 +171,56 @@ pub enum ErrorCode {
     NoSuchPeer,
     /// Somebody else came back with this membership. Fatal for the old socket.
     Replaced,
+    /// The member does not read what is sent to it. Fatal.
+    Slow,
+    /// The server is shutting down. Fatal.
+    Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fenced blocks of `docs/protocol.md` that say who sends them.
+    fn examples(sender: &str) -> Vec<&'static str> {
+        let fence = format!("```json {sender}\n");
+        include_str!("../../docs/protocol.md")
+            .split(fence.as_str())
+            .skip(1)
+            .map(|rest| rest.split("```").next().unwrap_or_default())
+            .collect()
+    }
+
+    /// Parsing and writing again must not lose or add a key: the documentation shows whole messages.
+    fn assert_round_trip<T: Serialize + serde::de::DeserializeOwned>(text: &str) {
+        let message: T = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let written = serde_json::to_value(&message).expect("a message is JSON");
+        let example: serde_json::Value = serde_json::from_str(text).expect("parsed above");
+        assert_eq!(written, example, "the example is not what we would send");
+    }
+
+    #[test]
+    fn the_documented_examples_are_messages() {
+        let (client, server) = (examples("client"), examples("server"));
+        assert!(client.len() >= 7, "examples of every client message, found {}", client.len());
+        assert!(server.len() >= 7, "examples of every server message, found {}", server.len());
+        client.into_iter().for_each(assert_round_trip::<ClientMessage>);
+        server.into_iter().for_each(assert_round_trip::<ServerMessage>);
+    }
+
+    #[test]
+    fn a_signal_needs_a_body() {
+        let parse = |text: &str| serde_json::from_str::<ClientMessage>(text);
+        assert!(parse(r#"{"type":"signal","to":"a"}"#).is_err());
+        assert!(matches!(
+            parse(r#"{"type":"signal","to":"a","candidate":null}"#),
+            Ok(ClientMessage::Signal { body: SignalBody::Candidate { candidate: None }, .. })
+        ));
+    }
+
+    #[test]
+    fn a_browsers_candidate_passes_untouched() {
+        let text = r#"{"type":"signal","to":"a","candidate":{"candidate":"candidate:1 1 udp 1 127.0.0.1 9 typ host","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"ab"}}"#;
+        assert_round_trip::<ClientMessage>(text);
+    }
 }

@@ -1,1 +1,4 @@
 //! All integration tests, one module per behaviour over `support`.
+
+mod connection;
+mod support;

@@ -1,0 +1,77 @@
+//! `roombot room`: runs a room server until Ctrl-C.
+
+use crate::error::Result;
+use crate::server::{RoomServer, RoomServerConfig, parse_ice_server};
+use crate::signal::IceServer;
+use crate::signal::protocol::limits;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+
+/// Run a room server: signalling, and the page that joins its rooms.
+#[derive(Debug, clap::Args)]
+pub struct RoomArgs {
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// What everybody must know to join (?token=… in the page's address).
+    #[arg(long)]
+    token: Option<String>,
+    /// A STUN or TURN server to hand to everybody: stun:host[:port], turn:user:pass@host[:port][?transport=tcp]; repeatable.
+    #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
+    ice_servers: Vec<IceServer>,
+    /// How many members a room takes.
+    #[arg(long, value_name = "N", default_value_t = limits::ROOM_MEMBERS.try_into().unwrap_or(NonZeroUsize::MIN))]
+    max_members: NonZeroUsize,
+    /// Print one JSON line with the URLs instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+fn ice_server(text: &str) -> Result<IceServer, String> {
+    parse_ice_server(text).map_err(|e| e.to_string())
+}
+
+/// Serves until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// The user's where the port cannot be had; the machine's where it fails later.
+pub async fn run(args: RoomArgs) -> Result<()> {
+    let mut config = RoomServerConfig::new(args.listen);
+    config.token = args.token;
+    config.ice_servers = args.ice_servers;
+    config.limits.room_members = args.max_members.get();
+    let server = RoomServer::bind(config).await?;
+    let address = reachable(server.local_addr());
+    let (page, rooms) = (format!("http://{address}/"), format!("ws://{address}/rooms/"));
+    if args.json {
+        println!("{}", serde_json::json!({ "url": page, "rooms": rooms }));
+    } else {
+        println!("Open {page}rooms/standup in a browser (any room name will do). Ctrl-C ends it.");
+    }
+    server.run(super::interrupted()?).await
+}
+
+/// The address to open: a wildcard is reached from this machine at its loopback address.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_is_opened_at_loopback() {
+        let opened = |address: &str| reachable(address.parse().expect("an address")).to_string();
+        assert_eq!(opened("0.0.0.0:8080"), "127.0.0.1:8080");
+        assert_eq!(opened("[::]:1"), "[::1]:1");
+        assert_eq!(opened("192.0.2.1:80"), "192.0.2.1:80");
+    }
+}

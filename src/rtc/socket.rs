@@ -1,0 +1,373 @@
+//! The UDP sockets under the driver: big kernel buffers, kernel arrival times, and wake-ups in batches.
+//!
+//! A recorder does not care about ten milliseconds, but each wake-up of a connection's driver costs more than the packets it
+//! brings (measured: `benches/capture.rs`). So in [`Wake::Batched`] a socket is not registered with the reactor at all: it is
+//! read on a tick that all sockets of the process share, whatever has arrived is handed over at once, and one timer wakes
+//! everybody. While a connection is being set up, or while data channels are busy, the tick is [`FAST_TICK`]. Arrival times
+//! do not suffer from it: the kernel stamps every datagram (SO_TIMESTAMPNS), and the stamp is what the driver is told as
+//! "now", hence what transport-wide feedback reports to the sender.
+
+use super::impair::{Fate, Impairment, Spoiler};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::time::Sleep;
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime, Transmit,
+};
+
+/// What each socket asks the kernel for, in bytes. The default (212 KB) overflows when a key frame meets a busy core.
+const KERNEL_BUFFER: usize = 2 << 20;
+/// The tick while handshakes, ICE checks or data channels are on the wire.
+const FAST_TICK: Duration = Duration::from_millis(2);
+/// How long after such a packet the tick stays fast.
+const FAST_FOR: Duration = Duration::from_millis(300);
+/// The tick of a socket that has received nothing for [`QUIET_AFTER`] (the address that ICE did not choose).
+const QUIET_TICK: Duration = Duration::from_millis(50);
+const QUIET_AFTER: Duration = Duration::from_secs(5);
+/// A batch of this many datagrams means that the peer is in a hurry: look again at once.
+const BUSY_BATCH: usize = 32;
+
+/// When a connection's driver is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// With every datagram: for a bot that answers in real time.
+    OnArrival,
+    /// At most once in this time: for a recorder.
+    Batched(Duration),
+}
+
+impl Default for Wake {
+    /// Batches of 10 ms.
+    fn default() -> Self {
+        Wake::Batched(Duration::from_millis(10))
+    }
+}
+
+/// Counters of the sockets of one connection.
+#[derive(Debug, Default)]
+pub(super) struct SocketStats {
+    pub datagrams: AtomicU64,
+    pub bytes: AtomicU64,
+    /// Datagrams larger than a receive buffer, cut by the kernel and thrown away.
+    pub oversized: AtomicU64,
+}
+
+thread_local! {
+    /// The kernel's arrival time of the datagram that `poll_recv` has just handed to the driver on this thread. The driver
+    /// asks its runtime for "now" next, and stamps the datagram with the answer.
+    static ARRIVAL: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// tokio, with this module's sockets.
+#[derive(Debug)]
+pub(super) struct MediaRuntime {
+    pub wake: Wake,
+    pub stats: Arc<SocketStats>,
+    pub impairment: Option<Impairment>,
+}
+
+impl Runtime for MediaRuntime {
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
+        TokioRuntime.spawn(future)
+    }
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        socket.set_nonblocking(true)?;
+        enlarge_buffers(&socket);
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        let local = socket.local_addr()?;
+        let (io, poller) = match self.wake {
+            Wake::OnArrival => (Io::Reactor(tokio::net::UdpSocket::from_std(socket)?), None),
+            Wake::Batched(tick) => (Io::Polled(socket), Some(Poller::new(tick))),
+        };
+        Ok(Arc::new(MediaSocket {
+            io,
+            local,
+            stats: self.stats.clone(),
+            state: Mutex::new(State {
+                poller,
+                control: nix::cmsg_space!(nix::sys::time::TimeSpec),
+                spoiler: self.impairment.as_ref().map(Spoiler::new),
+                delayed: VecDeque::new(),
+            }),
+        }))
+    }
+    fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        TokioRuntime.wrap_tcp_listener(listener)
+    }
+    fn connect_tcp<'a>(
+        &'a self,
+        remote: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
+        TokioRuntime.connect_tcp(remote)
+    }
+    fn resolve_host<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
+        TokioRuntime.resolve_host(host)
+    }
+    fn now(&self) -> Instant {
+        ARRIVAL.take().unwrap_or_else(Instant::now)
+    }
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        TokioRuntime.sleep(duration)
+    }
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        TokioRuntime.interval(period)
+    }
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        TokioRuntime.block_on(future)
+    }
+    fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        TokioRuntime.yield_now()
+    }
+    fn name(&self) -> &'static str {
+        "media"
+    }
+}
+
+/// Asks for [`KERNEL_BUFFER`], past the system's limit where we may; says once when the kernel gives less.
+fn enlarge_buffers(socket: &std::net::UdpSocket) {
+    if setsockopt(socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
+        let _ = setsockopt(socket, sockopt::RcvBuf, &KERNEL_BUFFER);
+    }
+    let _ = setsockopt(socket, sockopt::SndBuf, &KERNEL_BUFFER);
+    static WARNED: OnceLock<()> = OnceLock::new();
+    if let Ok(got) = nix::sys::socket::getsockopt(socket, sockopt::RcvBuf)
+        && got < KERNEL_BUFFER
+    {
+        WARNED.get_or_init(|| {
+            tracing::warn!(
+                "UDP receive buffers are {} KiB instead of {} KiB: packets may be lost under load; raise net.core.rmem_max",
+                got / 1024,
+                KERNEL_BUFFER / 1024
+            );
+        });
+    }
+}
+
+enum Io {
+    Reactor(tokio::net::UdpSocket),
+    Polled(std::net::UdpSocket),
+}
+
+struct MediaSocket {
+    io: Io,
+    local: SocketAddr,
+    stats: Arc<SocketStats>,
+    /// Short critical sections, never held across an await; contended by nobody (one driver polls the socket).
+    state: Mutex<State>,
+}
+
+struct State {
+    poller: Option<Poller>,
+    control: Vec<u8>,
+    spoiler: Option<Spoiler>,
+    /// Datagrams that the impairment holds back, with the time at which they are due.
+    delayed: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
+}
+
+/// Decides when a polled socket is read again.
+struct Poller {
+    tick: Duration,
+    sleep: Pin<Box<Sleep>>,
+    holding: bool,
+    batch: usize,
+    last_any: Instant,
+    last_urgent: Instant,
+}
+
+impl Poller {
+    fn new(tick: Duration) -> Self {
+        let now = Instant::now();
+        Self { tick, sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), holding: false, batch: 0, last_any: now, last_urgent: now }
+    }
+    fn received(&mut self, first_byte: u8, now: Instant) {
+        self.batch += 1;
+        self.last_any = now;
+        // RFC 7983: 128..=191 is RTP and RTCP; everything else (STUN, DTLS, data channels) is urgent.
+        if !(128..=191).contains(&first_byte) {
+            self.last_urgent = now;
+        }
+    }
+    /// The socket is empty: sleep until the next tick on the grid that all sockets share.
+    fn hold(&mut self, now: Instant) {
+        static EPOCH: OnceLock<Instant> = OnceLock::new();
+        let epoch = *EPOCH.get_or_init(Instant::now);
+        let busy = std::mem::take(&mut self.batch) >= BUSY_BATCH;
+        let tick = if busy {
+            Duration::from_millis(1)
+        } else if now.duration_since(self.last_urgent) < FAST_FOR {
+            FAST_TICK.min(self.tick)
+        } else if now.duration_since(self.last_any) > QUIET_AFTER {
+            QUIET_TICK.max(self.tick)
+        } else {
+            self.tick
+        };
+        let tick = tick.as_nanos().max(1);
+        let elapsed = now.duration_since(epoch).as_nanos();
+        let next = (elapsed / tick + 1) * tick;
+        let next = epoch + Duration::from_nanos(u64::try_from(next).unwrap_or(u64::MAX));
+        self.sleep.as_mut().reset(next.into());
+        self.holding = true;
+    }
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.holding {
+            ready!(self.sleep.as_mut().poll(cx));
+            self.holding = false;
+        }
+        Poll::Ready(())
+    }
+}
+
+struct Datagram {
+    len: usize,
+    from: SocketAddr,
+    arrival: Instant,
+}
+
+impl MediaSocket {
+    /// One datagram from the kernel; `WouldBlock` when there is none.
+    fn receive(&self, fd: i32, buf: &mut [u8], control: &mut [u8]) -> io::Result<Datagram> {
+        let mut iov = [IoSliceMut::new(buf)];
+        let message = recvmsg::<SockaddrStorage>(fd, &mut iov, Some(control), MsgFlags::MSG_DONTWAIT)?;
+        let mut arrival = Instant::now();
+        if let Ok(control) = message.cmsgs() {
+            for item in control {
+                if let ControlMessageOwned::ScmTimestampns(at) = item {
+                    let at = SystemTime::UNIX_EPOCH + Duration::from(at);
+                    // A step of the system clock must not move media: believe ages of up to a second only.
+                    if let Ok(age) = SystemTime::now().duration_since(at)
+                        && age < Duration::from_secs(1)
+                    {
+                        arrival -= age;
+                    }
+                }
+            }
+        }
+        let from = message.address.as_ref().and_then(to_socket_addr);
+        let Some(from) = from else { return Err(io::ErrorKind::Interrupted.into()) };
+        if message.flags.contains(MsgFlags::MSG_TRUNC) {
+            self.stats.oversized.fetch_add(1, Relaxed);
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let len = message.bytes;
+        self.stats.datagrams.fetch_add(1, Relaxed);
+        self.stats.bytes.fetch_add(len as u64, Relaxed);
+        Ok(Datagram { len, from, arrival })
+    }
+
+    fn poll_kernel(&self, cx: &mut Context<'_>, buf: &mut [u8], state: &mut State) -> Poll<io::Result<Datagram>> {
+        match (&self.io, &mut state.poller) {
+            (Io::Reactor(socket), _) => loop {
+                ready!(socket.poll_recv_ready(cx))?;
+                match socket.try_io(tokio::io::Interest::READABLE, || {
+                    self.receive(socket.as_raw_fd(), buf, &mut state.control)
+                }) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+                    other => return Poll::Ready(other),
+                }
+            },
+            (Io::Polled(socket), Some(poller)) => loop {
+                ready!(poller.poll_tick(cx));
+                match self.receive(socket.as_raw_fd(), buf, &mut state.control) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => poller.hold(Instant::now()),
+                    Ok(datagram) => {
+                        poller.received(buf.first().copied().unwrap_or(0), datagram.arrival);
+                        return Poll::Ready(Ok(datagram));
+                    }
+                    Err(e) => return Poll::Ready(Err(e)),
+                }
+            },
+            (Io::Polled(_), None) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Like `poll_kernel`, with the bad network in between that a test asked for.
+    fn poll_impaired(&self, cx: &mut Context<'_>, buf: &mut [u8], state: &mut State) -> Poll<io::Result<Datagram>> {
+        loop {
+            let now = Instant::now();
+            if let Some(index) = state.delayed.iter().position(|(due, ..)| *due <= now)
+                && let Some((due, from, data)) = state.delayed.remove(index)
+            {
+                let len = data.len().min(buf.len());
+                buf[..len].copy_from_slice(&data[..len]);
+                return Poll::Ready(Ok(Datagram { len, from, arrival: due }));
+            }
+            let datagram = ready!(self.poll_kernel(cx, buf, state))?;
+            let Some(spoiler) = &mut state.spoiler else { return Poll::Ready(Ok(datagram)) };
+            match spoiler.fate(datagram.arrival) {
+                Fate::Deliver => return Poll::Ready(Ok(datagram)),
+                Fate::Drop => {}
+                Fate::Delay(by) => {
+                    state.delayed.push_back((datagram.arrival + by, datagram.from, buf[..datagram.len].to_vec()));
+                }
+                Fate::Duplicate => {
+                    state.delayed.push_back((datagram.arrival, datagram.from, buf[..datagram.len].to_vec()));
+                    return Poll::Ready(Ok(datagram));
+                }
+            }
+        }
+    }
+}
+
+fn to_socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Some(SocketAddr::V4((*v4).into()));
+    }
+    address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into()))
+}
+
+impl AsyncUdpSocket for MediaSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        match &self.io {
+            Io::Reactor(socket) => socket.poll_send_to(cx, transmit.contents, transmit.destination),
+            Io::Polled(socket) => match socket.send_to(transmit.contents, transmit.destination) {
+                // 2 MB of unsent datagrams: the network is slower than we are. Drop, as any router on the way would;
+                // waiting here would hold up the receiving side of the same driver.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Ready(Ok(transmit.contents.len())),
+                other => Poll::Ready(other),
+            },
+        }
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
+        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let datagram = if state.spoiler.is_some() {
+            ready!(self.poll_impaired(cx, buf, state))?
+        } else {
+            ready!(self.poll_kernel(cx, buf, state))?
+        };
+        meta.addr = datagram.from;
+        meta.len = datagram.len;
+        meta.stride = datagram.len.max(1);
+        ARRIVAL.set(Some(datagram.arrival));
+        Poll::Ready(Ok(1))
+    }
+}
+
+impl std::fmt::Debug for MediaSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MediaSocket").field("local", &self.local).finish_non_exhaustive()
+    }
+}

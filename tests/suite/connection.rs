@@ -1,0 +1,147 @@
+//! Two of our own connections on loopback: packets, loss and repair, renegotiation, key-frame requests, ICE restart.
+
+use crate::support::pair::{self, End, Told};
+use crate::support::synthetic::{Vp8Sender, label};
+use crate::support::within;
+use roombot::room::media::{Codec, RtpPacket, Source};
+use roombot::rtc::{Impairment, Inbound, OutboundTrack, Wake};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const BATCHED: Wake = Wake::Batched(Duration::from_millis(10));
+
+/// Sends `frames` frames at 100 a second.
+async fn send(track: &OutboundTrack, sender: &mut Vp8Sender, frames: usize) {
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    for _ in 0..frames {
+        tick.tick().await;
+        track.send_packets(sender.next());
+    }
+}
+
+/// Everything that has arrived at `end`, waiting until nothing new comes for `quiet`.
+async fn received(end: &End, quiet: Duration) -> (Vec<RtpPacket>, usize) {
+    let (mut packets, mut reports, mut batch) = (Vec::new(), 0, Vec::new());
+    let inbox = end.peer.inbox();
+    loop {
+        assert_eq!(inbox.drain(&mut batch), 0, "the inbox dropped packets");
+        for item in batch.drain(..) {
+            match item {
+                Inbound::Rtp(packet) => packets.push(packet),
+                Inbound::SenderReport { .. } => reports += 1,
+            }
+        }
+        if tokio::time::timeout(quiet, inbox.arrived()).await.is_err() {
+            return (packets, reports);
+        }
+    }
+}
+
+async fn every_packet_arrives(wake: Wake) {
+    let track = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
+    let (mut a, mut b) = pair::connect(vec![track.clone()], wake, None).await;
+    within(10, "a connects", a.connected()).await;
+    within(10, "b connects", b.connected()).await;
+    let mut sender = Vp8Sender { sequence: 65_500, ..Default::default() };
+    send(&track, &mut sender, 300).await;
+    let remote = within(5, "b sees the track", b.track()).await;
+    assert_eq!((remote.codec, remote.stream.as_str()), (Codec::Vp8, "cam"));
+    let (packets, reports) = received(&b, Duration::from_millis(300)).await;
+    assert_eq!(packets.len(), 1200);
+    assert!(packets.iter().all(|p| p.ssrc == remote.ssrc));
+    assert!(packets.windows(2).all(|w| w[1].sequence == w[0].sequence.wrapping_add(1)), "in order");
+    assert!(packets.windows(2).all(|w| w[1].arrival >= w[0].arrival), "arrival times never go back");
+    assert!(reports >= 1, "sender reports reach us");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_packet_arrives_in_batches() {
+    every_packet_arrives(BATCHED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_packet_arrives_at_once() {
+    every_packet_arrives(Wake::OnArrival).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_packets_are_repaired_by_retransmission() {
+    let bad = Impairment { loss: 0.05, reorder: 0.05, duplicate: 0.02, ..Impairment::seeded(11) };
+    let track = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
+    let (mut a, mut b) = pair::connect(vec![track.clone()], BATCHED, Some(bad)).await;
+    within(10, "a connects", a.connected()).await;
+    within(10, "b connects", b.connected()).await;
+    let mut sender = Vp8Sender::default();
+    send(&track, &mut sender, 500).await;
+    let (packets, _) = received(&b, Duration::from_millis(600)).await;
+    let distinct: BTreeSet<u16> = packets.iter().map(|p| p.sequence).collect();
+    let missing = 2000 - distinct.len();
+    assert!(missing <= 4, "{missing} of 2,000 are missing after repair of 5 % loss");
+    let repeated = packets.len() - distinct.len();
+    assert!(repeated < 200, "{repeated} packets came twice: holes that were filled are asked for again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tracks_come_and_go_in_mid_call() {
+    let camera = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
+    let screen = OutboundTrack::new(label("screen", Source::Screen), Codec::Vp8);
+    let (mut a, mut b) = pair::connect(vec![camera.clone()], BATCHED, None).await;
+    within(10, "a connects", a.connected()).await;
+    within(10, "b connects", b.connected()).await;
+    let (mut cam, mut scr) = (Vp8Sender::default(), Vp8Sender::default());
+    send(&camera, &mut cam, 50).await;
+    assert_eq!(within(5, "camera", b.track()).await.stream, "cam");
+    for round in 0..2 {
+        a.peer.publish(screen.clone()).await;
+        let shown = async {
+            loop {
+                send(&screen, &mut scr, 5).await;
+                while let Ok(told) = b.told.try_recv() {
+                    if let Told::Track(track) = told {
+                        println!("told {track:?}");
+                        return track;
+                    }
+                }
+            }
+        };
+        assert_eq!(within(10, "screen", shown).await.stream, "screen", "round {round}");
+        a.peer.unpublish("screen").await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    received(&b, Duration::from_millis(300)).await;
+    send(&camera, &mut cam, 50).await;
+    let (packets, _) = received(&b, Duration::from_millis(300)).await;
+    assert_eq!(packets.len(), 200, "the camera goes on, whole");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_frame_request_reaches_the_source() {
+    let track = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
+    let mut asked = track.key_frame_requests();
+    let (mut a, mut b) = pair::connect(vec![track.clone()], BATCHED, None).await;
+    within(10, "a connects", a.connected()).await;
+    within(5, "a new subscriber asks", asked.changed()).await.expect("source");
+    let mut sender = Vp8Sender::default();
+    send(&track, &mut sender, 20).await;
+    let remote = within(5, "track", b.track()).await;
+    asked.mark_unchanged();
+    b.peer.request_key_frame(remote.ssrc);
+    within(5, "PLI", asked.changed()).await.expect("source");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn media_survives_an_ice_restart_from_either_side() {
+    let track = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
+    let (mut a, mut b) = pair::connect(vec![track.clone()], BATCHED, None).await;
+    within(10, "a connects", a.connected()).await;
+    within(10, "b connects", b.connected()).await;
+    let mut sender = Vp8Sender::default();
+    send(&track, &mut sender, 50).await;
+    received(&b, Duration::from_millis(200)).await;
+    for end in [&a, &b] {
+        end.peer.restart_ice().await;
+        send(&track, &mut sender, 200).await;
+        let (packets, _) = received(&b, Duration::from_millis(500)).await;
+        assert!(packets.len() > 780, "{} of 800 packets across the restart", packets.len());
+    }
+}

@@ -1,0 +1,83 @@
+//! Two connections of ours in one process, joined by channels instead of a room.
+
+use roombot::room::people::ParticipantId;
+use roombot::rtc::{Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack, Wake};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What one end tells the test.
+#[derive(Debug, Clone)]
+pub enum Told {
+    State(PeerState),
+    Track(RemoteTrack),
+}
+
+/// One end of the pair.
+pub struct End {
+    pub peer: Arc<Peer>,
+    pub told: mpsc::UnboundedReceiver<Told>,
+}
+
+impl End {
+    /// The next thing told for which `pick` gives a value.
+    pub async fn until<T>(&mut self, mut pick: impl FnMut(&Told) -> Option<T>) -> T {
+        loop {
+            match self.told.recv().await {
+                Some(told) => {
+                    if let Some(value) = pick(&told) {
+                        return value;
+                    }
+                }
+                None => panic!("the connection ended"),
+            }
+        }
+    }
+    pub async fn connected(&mut self) {
+        self.until(|told| matches!(told, Told::State(PeerState::Connected)).then_some(())).await
+    }
+    pub async fn track(&mut self) -> RemoteTrack {
+        self.until(|told| if let Told::Track(track) = told { Some(track.clone()) } else { None }).await
+    }
+}
+
+/// `a` sends `publish` and offers; `b` receives, over a network as bad as `impairment` says.
+pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option<Impairment>) -> (End, End) {
+    let id = |name: &str| ParticipantId(name.to_owned());
+    let config = |peer: &str, polite, first_offer, impairment| PeerConfig {
+        peer: id(peer),
+        polite,
+        first_offer,
+        ice_servers: vec![],
+        wake,
+        impairment,
+    };
+    let (a_tx, a_rx) = mpsc::channel(64);
+    let (b_tx, b_rx) = mpsc::channel(64);
+    let a = Arc::new(Peer::connect(config("b", false, true, None), publish, a_tx).await.expect("a"));
+    let b = Arc::new(Peer::connect(config("a", true, false, impairment), vec![], b_tx).await.expect("b"));
+    let (a_told, b_told) = (carry(a_rx, b.clone()), carry(b_rx, a.clone()));
+    (End { peer: a, told: a_told }, End { peer: b, told: b_told })
+}
+
+fn carry(mut events: mpsc::Receiver<(ParticipantId, PeerEvent)>, other: Arc<Peer>) -> mpsc::UnboundedReceiver<Told> {
+    let (tx, rx) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some((_, event)) = events.recv().await {
+            let told = match event {
+                PeerEvent::Signal(signal) => {
+                    other.signal(signal).await;
+                    continue;
+                }
+                PeerEvent::State(state) => Told::State(state),
+                PeerEvent::Track(track) => Told::Track(track),
+                PeerEvent::Warning(text) => {
+                    println!("warning: {text}");
+                    continue;
+                }
+                PeerEvent::Text { .. } | PeerEvent::TrackEnded { .. } => continue,
+            };
+            let _ = tx.send(told);
+        }
+    });
+    rx
+}
