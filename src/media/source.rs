@@ -210,6 +210,9 @@ impl FileSource {
     /// Back to the start of the file; time goes on from where its longest track ended.
     fn rewind(&mut self) -> Result<()> {
         let end = self.lanes.iter().filter_map(|l| l.end).max();
+        // Where both end together, the sound says when: its length is exact, that of pictures is rounded.
+        let sound = self.lanes.iter().filter(|l| l.codec.kind() == MediaKind::Audio).find_map(|l| l.end);
+        let end = sound.filter(|s| end.is_some_and(|end| end.abs_diff(*s) <= ROUNDING)).or(end);
         let (Some(end), Some(origin)) = (end, self.origin) else {
             return Err(Error::user(format!("{} has no frames", self.path.display())));
         };
