@@ -3,8 +3,11 @@
 mod args;
 mod feed;
 mod fixture;
+mod live;
 mod pipelines;
+mod record;
 mod room;
+mod show;
 
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -35,11 +38,13 @@ pub enum Colour {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Record(record::RecordArgs),
     Room(room::RoomArgs),
     Feed(feed::FeedArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
+    Show(show::ShowArgs),
 }
 
 impl Cli {
@@ -50,6 +55,8 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         self.prepare_output();
         match self.verb {
+            Verb::Record(args) => runtime()?.block_on(record::run(args)),
+            Verb::Show(args) => show::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),

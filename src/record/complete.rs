@@ -160,8 +160,8 @@ fn unannounced(file: &str, codec: Codec) -> Option<TrackEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::manifest::TrackClock;
     use crate::record::matroska::TrackFormat;
+    use crate::room::clock::{Basis, ClockSummary, Piece, SessionTime};
     use crate::room::media::Source;
     use jiff::Timestamp;
 
@@ -249,15 +249,15 @@ mod tests {
     fn the_end_is_on_the_sessions_clock() {
         let mut manifest = manifest();
         complete(&mut manifest, &[camera_on(0)], &[]);
-        manifest.tracks[0].clock = Some(TrackClock {
-            basis: "sender-reports".into(),
-            origin_rtp: 0,
-            origin_ns: 0,
-            ticks_per_second: 90_090.0,
+        manifest.tracks[0].clock = Some(ClockSummary {
+            basis: Basis::SenderReports,
+            first: Piece { origin_rtp: 0, origin: SessionTime(0), rate: 90_090.0 },
             error_ms: 1.0,
             drift_ppm: 1000.0,
+            clock_rate: 90_000,
             reports_used: 9,
             reports_rejected: 0,
+            later: Vec::new(),
         });
         complete(&mut manifest, &[], &[("alice.camera.1.webm".into(), scan(1_000_967, true))]);
         assert_eq!(manifest.tracks[0].end_ms, 1_000_000);

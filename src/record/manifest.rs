@@ -2,6 +2,7 @@
 
 use super::folder::{MANIFEST, RecordingFolder, fault};
 use crate::error::{Error, Result};
+use crate::room::clock::ClockSummary;
 use crate::room::media::{Codec, MediaKind, Source};
 use crate::room::people::Role;
 use jiff::Timestamp;
@@ -100,7 +101,7 @@ pub struct TrackEntry {
     pub end_ms: u64,
     /// RTP time to session time; absent before the first packet.
     #[serde(default)]
-    pub clock: Option<TrackClock>,
+    pub clock: Option<ClockSummary>,
     /// How far `start_ms` may be wrong.
     #[serde(default)]
     pub sync_error_ms: Option<f64>,
@@ -122,24 +123,6 @@ pub struct TrackEntry {
     pub mutes: Vec<Span>,
     /// The file has its duration and index.
     pub finished: bool,
-}
-
-/// The line that turns RTP time into session time:
-/// `session ns = origin_ns + (rtp - origin_rtp) * 1e9 / ticks_per_second`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrackClock {
-    /// `sender-reports` or `arrival`: what the line was drawn through.
-    pub basis: String,
-    pub origin_rtp: i64,
-    pub origin_ns: i64,
-    pub ticks_per_second: f64,
-    pub error_ms: f64,
-    /// How much faster the sender's clock runs than ours.
-    pub drift_ppm: f64,
-    #[serde(default)]
-    pub reports_used: u64,
-    #[serde(default)]
-    pub reports_rejected: u64,
 }
 
 /// Media that is missing in a file.
@@ -278,7 +261,7 @@ impl TrackEntry {
 
     /// How much session time a second of the file takes: 1 but for the drift of the sender's clock.
     pub fn stretch(&self) -> f64 {
-        let ticks = self.clock.as_ref().map_or(0.0, |clock| clock.ticks_per_second);
+        let ticks = self.clock.as_ref().map_or(0.0, |clock| clock.first.rate);
         let stretch = f64::from(self.clock_rate) / ticks;
         if (0.9..1.1).contains(&stretch) { stretch } else { 1.0 }
     }

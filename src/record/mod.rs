@@ -1,15 +1,22 @@
 //! Recordings: track files, timeline, manifest, recovery. It never decodes and never waits for the network.
 
 pub mod complete;
+mod connection;
+mod disk;
 pub mod ebml;
 pub mod folder;
+pub mod happening;
 pub mod intervals;
+mod log;
 pub mod manifest;
 pub mod matroska;
 pub mod muxer;
 pub mod names;
+pub mod recorder;
 pub mod recover;
 pub mod scan;
+pub mod status;
+mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod timeline;

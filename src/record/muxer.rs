@@ -329,6 +329,40 @@ mod tests {
     }
 
     #[test]
+    fn the_index_leads_to_the_clusters_of_its_frames() {
+        let (_dir, path, mut muxer) = muxer(Codec::Vp8);
+        for n in 0..50 {
+            muxer.push(n * 110, n % 7 == 0, std::iter::once(&[n as u8; 50][..])).unwrap();
+        }
+        muxer.finish().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let segment = &bytes[muxer.segment as usize..];
+        let children: Vec<_> = ebml::Children(segment).collect();
+        let cues = children.last().unwrap();
+        assert_eq!((cues.0, children[0].0), (id::CUES, id::SEEK_HEAD));
+        let to_cues = ebml::Children(ebml::Children(children[0].1).last().unwrap().1).last().unwrap().1;
+        let at_cues = ebml::uint(to_cues).unwrap() as usize;
+        assert_eq!(ebml::head(&segment[at_cues..]).unwrap().id, id::CUES);
+
+        let uint = |data: Option<(u32, &[u8])>| ebml::uint(data.unwrap().1).unwrap();
+        let points: Vec<(u64, u64)> = ebml::Children(cues.1)
+            .map(|(_, point)| {
+                let mut point = ebml::Children(point);
+                (uint(point.next()), uint(ebml::Children(point.next().unwrap().1).nth(1)))
+            })
+            .collect();
+        assert_eq!(
+            points.iter().map(|point| point.0).collect::<Vec<_>>(),
+            [0, 770, 1540, 2310, 3080, 3850, 4620, 5390]
+        );
+        for (ms, position) in points {
+            let (found, cluster) = ebml::Children(&segment[position as usize..]).next().unwrap();
+            let first = uint(ebml::Children(cluster).next());
+            assert!(found == id::CLUSTER && (first..first + CLUSTER_MS as u64).contains(&ms), "{ms} {first}");
+        }
+    }
+
+    #[test]
     fn an_empty_file_can_be_finished() {
         let (_dir, path, mut muxer) = muxer(Codec::Opus);
         muxer.finish().unwrap();

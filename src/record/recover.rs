@@ -77,17 +77,11 @@ pub fn recover(recording: &Path) -> Result<Option<Recovery>> {
     let end_ms = manifest.duration_ms.max(latest.unwrap_or(0));
     let (mut scans, mut again) = (Vec::new(), false);
     for file in track_files(recording)? {
-        match finish(&folder, &mut timeline, end_ms, &file) {
-            Ok((scan, done)) => {
-                scans.push((file, scan));
-                recovery.tracks.extend(done);
-            }
-            Err(Unfinished { problem, scan, retry }) => {
-                recovery.problems.push(format!("tracks/{file}: {problem}"));
-                scans.extend(scan.map(|scan| (file, scan)));
-                again |= retry;
-            }
-        }
+        let Outcome { scan, done, problem, retry } = finish(&folder, &mut timeline, end_ms, &file);
+        recovery.tracks.extend(done);
+        recovery.problems.extend(problem.map(|problem| format!("tracks/{file}: {problem}")));
+        scans.extend(scan.map(|scan| (file, scan)));
+        again |= retry;
     }
     let events: Vec<Entry> = TimelineReader::open(&recording.join(TIMELINE))?.collect();
     complete(&mut manifest, &events, &scans);
@@ -118,49 +112,48 @@ pub fn track_files(recording: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Why a track file stayed as it was, what is in it, and whether another attempt may go better.
-struct Unfinished {
-    problem: String,
+/// How it went with one track file.
+#[derive(Default)]
+struct Outcome {
+    /// What is in it now.
     scan: Option<Scan>,
+    done: Option<Recovered>,
+    /// Why it stayed as it was, and whether another attempt may go better.
+    problem: Option<String>,
     retry: bool,
 }
 
-/// Finishes one track file, where it is not finished already; gives what is in it then.
-fn finish(
-    folder: &RecordingFolder,
-    timeline: &mut TimelineWriter,
-    t_ms: u64,
-    file: &str,
-) -> Result<(Scan, Option<Recovered>), Unfinished> {
-    let open = || folder.open_file(Sub::Tracks, file).and_then(TrackReader::new);
-    let left = |problem: String, scan, retry| Unfinished { problem, scan, retry };
-    let scan = open().and_then(TrackReader::scan).map_err(|e| left(e.to_string(), None, false))?;
+/// Finishes one track file, where it is not finished already.
+fn finish(folder: &RecordingFolder, timeline: &mut TimelineWriter, t_ms: u64, file: &str) -> Outcome {
+    let scan = match folder.open_file(Sub::Tracks, file).and_then(TrackReader::new).and_then(TrackReader::scan) {
+        Ok(scan) => scan,
+        Err(error) => return Outcome { problem: Some(error.to_string()), ..Outcome::default() },
+    };
+    let left = |problem: String, retry, scan| Outcome { scan: Some(scan), problem: Some(problem), retry, done: None };
     if scan.finished {
-        return Ok((scan, None));
+        return Outcome { scan: Some(scan), ..Outcome::default() };
     }
     if scan.frames == 0 {
-        return Err(left("holds no whole frame".into(), None, false));
+        return left("holds no whole frame".into(), false, scan);
     }
     if scan.dropped > LONGEST_TAIL {
-        let problem = format!("is damaged {} bytes before its end and was left as it is", scan.dropped);
-        return Err(left(problem, Some(scan), false));
+        return left(format!("is damaged {} bytes before its end and was left as it is", scan.dropped), false, scan);
     }
     let part = format!("{file}{PART}");
     let done = Recovered { file: file.to_owned(), frames: scan.frames, dropped_bytes: scan.dropped };
-    let put_in_place = |timeline: &mut TimelineWriter| -> Result<Scan> {
+    let mut put_in_place = || -> Result<Scan> {
         let scan = successor(folder, file, &part)?;
-        let event =
-            Event::Recovered { file: done.file.clone(), frames: done.frames, dropped_bytes: done.dropped_bytes };
-        append(timeline, t_ms, event)?;
+        let (file, frames, dropped_bytes) = (file.to_owned(), done.frames, done.dropped_bytes);
+        append(timeline, t_ms, Event::Recovered { file, frames, dropped_bytes })?;
         timeline.sync()?;
-        folder.replace(Sub::Tracks, &part, file)?;
+        folder.replace(Sub::Tracks, &part, &done.file)?;
         Ok(scan)
     };
-    match put_in_place(timeline) {
-        Ok(finished) => Ok((finished, Some(done))),
+    match put_in_place() {
+        Ok(finished) => Outcome { scan: Some(finished), done: Some(done), ..Outcome::default() },
         Err(error) => {
             folder.discard(Sub::Tracks, &part);
-            Err(left(format!("could not be finished, and is as it was: {error}"), Some(scan), true))
+            left(format!("could not be finished, and is as it was: {error}"), true, scan)
         }
     }
 }

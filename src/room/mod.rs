@@ -4,3 +4,4 @@ pub mod clock;
 pub mod exchange;
 pub mod media;
 pub mod people;
+pub mod speaker;

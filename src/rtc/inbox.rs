@@ -10,7 +10,12 @@ use tokio::sync::Notify;
 pub enum Inbound {
     Rtp(RtpPacket),
     /// RTCP sender report (RFC 3550, 6.4.1): at `ntp` (seconds since 1900 in 32.32) the stream's clock showed `rtp`.
-    SenderReport { ssrc: u32, ntp: u64, rtp: u32, arrival: Instant },
+    SenderReport {
+        ssrc: u32,
+        ntp: u64,
+        rtp: u32,
+        arrival: Instant,
+    },
 }
 
 /// A queue of inbound packets. Capacity [`Inbox::MAX_BYTES`] (at 2.5 Mbit/s about a minute); policy DropNewest, counted.

@@ -105,9 +105,15 @@ pub enum PeerEvent {
     /// Packets of this stream arrive in the inbox from now on (some may be there already).
     Track(RemoteTrack),
     /// The sender took the track away. Streams of it that are in the inbox are still good.
-    TrackEnded { track: String, ssrcs: Vec<u32> },
+    TrackEnded {
+        track: String,
+        ssrcs: Vec<u32>,
+    },
     /// A text message on a data channel, at most 64 KiB of UTF-8.
-    Text { channel: String, text: String },
+    Text {
+        channel: String,
+        text: String,
+    },
     /// Something went wrong that the connection survives.
     Warning(String),
 }
@@ -610,7 +616,8 @@ impl Actor {
     }
 
     async fn unpublish(&mut self, stream: &str) {
-        let (gone, kept) = std::mem::take(&mut self.sending).into_iter().partition(|s| s.track.label().stream == stream);
+        let (gone, kept) =
+            std::mem::take(&mut self.sending).into_iter().partition(|s| s.track.label().stream == stream);
         self.sending = kept;
         let gone: Vec<Sending> = gone;
         for sending in gone {

@@ -5,9 +5,7 @@ use super::packetize::Packetizer;
 use crate::room::media::{Codec, Frame, RtpPacket};
 use crate::room::people::TrackLabel;
 use rtc::media_stream::MediaStreamTrack;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
-};
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::{broadcast, watch};
@@ -53,8 +51,7 @@ impl OutboundTrack {
     /// Sends one frame now: splits it into packets of at most 1,200 bytes and hands them to every connection.
     /// `frame.rtp_time` must not decrease. Never waits.
     pub fn send(&self, frame: &Frame) {
-        let packets =
-            self.packetizer.lock().unwrap_or_else(PoisonError::into_inner).packetize(frame, Instant::now());
+        let packets = self.packetizer.lock().unwrap_or_else(PoisonError::into_inner).packetize(frame, Instant::now());
         self.send_packets(packets);
     }
     /// Sends packets as they are (sequence numbers and timestamps included), for tests of bad senders.
@@ -125,7 +122,9 @@ impl Sending {
         let found = parameters.rtp_parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(mime));
         match found {
             Some(codec) => self.route.send_modify(|route| route.payload_type = Some(codec.payload_type)),
-            None => tracing::warn!("the peer does not take {}: it will not receive this track", self.track.codec.name()),
+            None => {
+                tracing::warn!("the peer does not take {}: it will not receive this track", self.track.codec.name())
+            }
         }
     }
     pub fn set_connected(&self, connected: bool) {
@@ -136,12 +135,7 @@ impl Sending {
     }
 }
 
-async fn forward(
-    track: OutboundTrack,
-    local: Arc<TrackLocalStaticRTP>,
-    ssrc: u32,
-    mut route: watch::Receiver<Route>,
-) {
+async fn forward(track: OutboundTrack, local: Arc<TrackLocalStaticRTP>, ssrc: u32, mut route: watch::Receiver<Route>) {
     loop {
         let Ok(ready) = route.wait_for(|r| r.connected && r.payload_type.is_some()).await.map(|r| *r) else { return };
         let Some(payload_type) = ready.payload_type else { continue };

@@ -22,7 +22,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::Sleep;
 use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime, Transmit,
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime,
+    Transmit,
 };
 
 /// What each socket asks the kernel for, in bytes. The default (212 KB) overflows when a key frame meets a busy core.
@@ -190,7 +191,14 @@ struct Poller {
 impl Poller {
     fn new(tick: Duration) -> Self {
         let now = Instant::now();
-        Self { tick, sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), holding: false, batch: 0, last_any: now, last_urgent: now }
+        Self {
+            tick,
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            holding: false,
+            batch: 0,
+            last_any: now,
+            last_urgent: now,
+        }
     }
     fn received(&mut self, first_byte: u8, now: Instant) {
         self.batch += 1;
@@ -271,9 +279,9 @@ impl MediaSocket {
         match (&self.io, &mut state.poller) {
             (Io::Reactor(socket), _) => loop {
                 ready!(socket.poll_recv_ready(cx))?;
-                match socket.try_io(tokio::io::Interest::READABLE, || {
-                    self.receive(socket.as_raw_fd(), buf, &mut state.control)
-                }) {
+                match socket
+                    .try_io(tokio::io::Interest::READABLE, || self.receive(socket.as_raw_fd(), buf, &mut state.control))
+                {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
                     other => return Poll::Ready(other),
                 }

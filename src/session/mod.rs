@@ -1,19 +1,17 @@
 //! One actor per room: the only place where signalling, connections and recording meet.
 //!
-//! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`SessionEvent`]s and sends commands.
+//! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`Happening`]s and sends commands.
 
 mod recording;
 
-pub use recording::{RecordConfig, Recording, record};
+pub use recording::{Limits, RecordConfig, Recording};
 
 use crate::error::Result;
+use crate::record::happening::Happening;
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{Impairment, Inbox, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
-use crate::signal::{
-    IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer,
-};
+use crate::rtc::{Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
 use std::collections::HashMap;
-use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 /// What a session does in its room.
@@ -28,24 +26,7 @@ pub struct SessionConfig {
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
     /// Told everything that happens (policy Block). None: nobody listens.
-    pub observer: Option<mpsc::Sender<SessionEvent>>,
-}
-
-/// What happens in a room that was joined.
-#[derive(Debug, Clone)]
-pub enum SessionEvent {
-    Joined(Participant),
-    Left { id: ParticipantId, reason: String },
-    Tracks { id: ParticipantId, tracks: Vec<TrackLabel> },
-    /// A connection to a participant exists; its packets will arrive there.
-    Attached { id: ParticipantId, inbox: Arc<Inbox> },
-    /// The connection is gone. What is in its inbox is still good.
-    Detached { id: ParticipantId },
-    /// From the connection; never [`PeerEvent::Signal`].
-    Peer { id: ParticipantId, event: PeerEvent },
-    /// The way to the room server is lost; media goes on.
-    Reconnecting { attempt: u32, cause: String },
-    Resumed,
+    pub observer: Option<mpsc::Sender<Happening>>,
 }
 
 enum Command {
@@ -95,9 +76,9 @@ impl Session {
     pub async fn unpublish(&self, stream: &str) {
         let _ = self.commands.send(Command::Unpublish(stream.to_owned())).await;
     }
-    /// Asks a participant for a key frame of one stream. Never waits.
-    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
-        let _ = self.commands.try_send(Command::KeyFrame(id.clone(), ssrc));
+    /// A handle that asks for key frames.
+    pub fn asker(&self) -> Asker {
+        Asker(self.commands.downgrade())
     }
     /// Looks for new network paths to a participant.
     pub async fn restart_ice(&self, id: &ParticipantId) {
@@ -117,6 +98,19 @@ impl Session {
     }
 }
 
+/// Asks participants for key frames; keeps no session alive.
+#[derive(Clone)]
+pub struct Asker(mpsc::WeakSender<Command>);
+
+impl Asker {
+    /// Asks a participant for a key frame of one stream. Never waits: a request that finds no room is made again anyway.
+    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
+        if let Some(commands) = self.0.upgrade() {
+            let _ = commands.try_send(Command::KeyFrame(id.clone(), ssrc));
+        }
+    }
+}
+
 struct Member {
     participant: Participant,
     peer: Option<Peer>,
@@ -130,7 +124,7 @@ struct Actor {
     impairment: Option<Impairment>,
     ice_servers: Vec<IceServer>,
     publish: Vec<OutboundTrack>,
-    observer: Option<mpsc::Sender<SessionEvent>>,
+    observer: Option<mpsc::Sender<Happening>>,
     members: HashMap<ParticipantId, Member>,
     peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     /// Taken by `run`.
@@ -180,7 +174,7 @@ impl Actor {
                     PeerEvent::Signal(signal) => {
                         let _ = link.commands.send(SignalCommand::Signal { to: id, signal }).await;
                     }
-                    event => self.tell(SessionEvent::Peer { id, event }).await,
+                    event => self.tell(Happening::Peer { id, event }).await,
                 },
             }
         };
@@ -196,7 +190,7 @@ impl Actor {
         self.publish.iter().map(|track| track.label().clone()).collect()
     }
 
-    async fn tell(&self, event: SessionEvent) {
+    async fn tell(&self, event: Happening) {
         if let Some(observer) = &self.observer {
             let _ = observer.send(event).await;
         }
@@ -239,15 +233,15 @@ impl Actor {
             SignalEvent::Tracks { id, tracks } => {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.participant.tracks = tracks.clone();
-                    self.tell(SessionEvent::Tracks { id, tracks }).await;
+                    self.tell(Happening::Tracks { id, tracks }).await;
                 }
             }
             SignalEvent::Signal { from, signal } => match self.members.get(&from).and_then(|m| m.peer.as_ref()) {
                 Some(peer) => peer.signal(signal).await,
                 None => tracing::debug!("a signal from {from}, who is not connected to us"),
             },
-            SignalEvent::Reconnecting { attempt, cause } => {
-                self.tell(SessionEvent::Reconnecting { attempt, cause }).await;
+            SignalEvent::Reconnecting { cause, .. } => {
+                self.tell(Happening::Reconnecting { cause }).await;
             }
             SignalEvent::Resumed { me, peers } => self.resumed(me, peers).await,
             SignalEvent::Closed { .. } => {}
@@ -268,19 +262,19 @@ impl Actor {
                 Some(member) => {
                     let (id, tracks) = (participant.id.clone(), participant.tracks.clone());
                     member.participant = participant;
-                    self.tell(SessionEvent::Tracks { id, tracks }).await;
+                    self.tell(Happening::Tracks { id, tracks }).await;
                 }
                 None => self.joined(participant, !renamed).await,
             }
         }
-        self.tell(SessionEvent::Resumed).await;
+        self.tell(Happening::Resumed).await;
     }
 
     async fn joined(&mut self, participant: Participant, after_us: bool) {
         let id = participant.id.clone();
         let wanted = (self.only.is_empty() || self.only.contains(&participant.name))
             && !(self.role == Role::Recorder && participant.role == Role::Recorder);
-        self.tell(SessionEvent::Joined(participant.clone())).await;
+        self.tell(Happening::Joined(participant.clone())).await;
         let peer = if wanted { self.connect(&participant, after_us).await } else { None };
         if let Some(old) = self.members.insert(id, Member { participant, peer })
             && let Some(peer) = old.peer
@@ -300,12 +294,12 @@ impl Actor {
         };
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
             Ok(peer) => {
-                self.tell(SessionEvent::Attached { id: participant.id.clone(), inbox: peer.inbox() }).await;
+                self.tell(Happening::Attached { id: participant.id.clone(), inbox: peer.inbox() }).await;
                 Some(peer)
             }
             Err(e) => {
                 let event = PeerEvent::Warning(e.to_string());
-                self.tell(SessionEvent::Peer { id: participant.id.clone(), event }).await;
+                self.tell(Happening::Peer { id: participant.id.clone(), event }).await;
                 None
             }
         }
@@ -314,7 +308,7 @@ impl Actor {
     async fn left(&mut self, id: &ParticipantId, reason: String) {
         if self.members.contains_key(id) {
             self.disconnect(id).await;
-            self.tell(SessionEvent::Left { id: id.clone(), reason }).await;
+            self.tell(Happening::Left { id: id.clone(), reason }).await;
         }
     }
 
@@ -323,7 +317,7 @@ impl Actor {
             && let Some(peer) = member.peer
         {
             peer.close().await;
-            self.tell(SessionEvent::Detached { id: id.clone() }).await;
+            self.tell(Happening::Detached { id: id.clone() }).await;
         }
     }
 }

@@ -1,4 +1,131 @@
-//! A session that records: joins the two actors.
-pub struct RecordConfig;
-pub struct Recording;
-pub async fn record() {}
+//! A session that records: joins the room, hands what happens there to the recorder, and its wishes back to the room.
+
+use super::{Session, SessionConfig};
+use crate::error::{Error, Result};
+use crate::record::recorder::{Recorder, RecorderConfig, Summary};
+use crate::record::status::Status;
+use crate::rtc::{Impairment, Wake};
+use crate::signal::{JoinAs, Signaller};
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// What to record, and as whom.
+pub struct RecordConfig {
+    pub recorder: RecorderConfig,
+    pub how: JoinAs,
+    pub wake: Wake,
+    /// A bad network, for tests.
+    pub impairment: Option<Impairment>,
+}
+
+/// When a recording ends by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// After this long.
+    pub duration: Option<Duration>,
+    /// When nobody but recorders has been in the room for this long, after somebody was.
+    pub until_empty: Option<Duration>,
+}
+
+/// A room that is being recorded.
+pub struct Recording {
+    session: Session,
+    recorder: Recorder,
+    started: Instant,
+}
+
+impl Recording {
+    /// Joins the room and starts to record it. The folder that recordings go to is tried first, so that nobody sees a recorder
+    /// that cannot record.
+    pub async fn start(room: &dyn Signaller, config: RecordConfig) -> Result<Recording> {
+        writable(&config.recorder.parent)?;
+        let (observer, mut happenings) = mpsc::channel(1024);
+        let (asks, mut asked) = mpsc::unbounded_channel();
+        let session_config = SessionConfig {
+            wake: config.wake,
+            impairment: config.impairment,
+            observer: Some(observer),
+            ..SessionConfig::default()
+        };
+        let session = Session::join(room, config.how, session_config).await?;
+        let recorder = match Recorder::start(config.recorder, asks) {
+            Ok(recorder) => recorder,
+            Err(e) => {
+                session.leave().await;
+                return Err(e);
+            }
+        };
+        let teller = recorder.teller();
+        tokio::spawn(async move {
+            while let Some(happening) = happenings.recv().await {
+                teller.happened(happening);
+            }
+        });
+        let asker = session.asker();
+        tokio::spawn(async move {
+            while let Some((id, ssrc)) = asked.recv().await {
+                asker.request_key_frame(&id, ssrc);
+            }
+        });
+        Ok(Recording { session, recorder, started: Instant::now() })
+    }
+
+    /// How the recording stands; changes about once a second.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.recorder.status()
+    }
+    /// The recording's folder.
+    pub fn folder(&self) -> &Path {
+        self.recorder.folder()
+    }
+
+    /// Waits until a limit is reached, `stop` completes or the room ends; says why in a few words.
+    pub async fn until(&mut self, limits: Limits, stop: impl Future<Output = ()>) -> String {
+        let mut status = self.recorder.status();
+        let end = limits.duration.map(|d| self.started + d);
+        let empty = async {
+            let Some(patience) = limits.until_empty else { return std::future::pending().await };
+            loop {
+                if status.wait_for(|s| !s.empty).await.is_err() || status.wait_for(|s| s.empty).await.is_err() {
+                    return std::future::pending().await;
+                }
+                if tokio::time::timeout(patience, status.wait_for(|s| !s.empty)).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let clock = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop => "stopped".to_owned(),
+            () = clock => "the time was up".to_owned(),
+            () = empty => "the room was empty".to_owned(),
+            cause = self.session.ended() => format!("the room ended: {cause}"),
+        }
+    }
+
+    /// Leaves the room and finishes the recording: waits until everything is on the disk.
+    pub async fn finish(self, reason: &str) -> Result<Summary> {
+        self.session.leave().await;
+        let (recorder, reason) = (self.recorder, reason.to_owned());
+        tokio::task::spawn_blocking(move || recorder.finish(&reason))
+            .await
+            .map_err(|e| Error::us("the recording could not be finished").because(e))?
+    }
+}
+
+/// Makes the folder for recordings, or says why there can be none.
+fn writable(parent: &Path) -> Result<()> {
+    use rustix::fs::{Access, access};
+    let cannot =
+        |e: std::io::Error| Error::user(format!("{}: recordings cannot be written there: {e}", parent.display()));
+    std::fs::create_dir_all(parent).map_err(cannot)?;
+    access(parent, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| cannot(e.into()))
+}

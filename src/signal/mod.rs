@@ -112,7 +112,8 @@ pub fn for_url(url: &str) -> Result<Box<dyn Signaller>> {
 /// What a recording of the room at `url` is called: the last part of its path.
 pub fn room_name(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
-    let last = parsed.as_ref().and_then(|u| u.path_segments()).and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
+    let last =
+        parsed.as_ref().and_then(|u| u.path_segments()).and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
     last.unwrap_or("room").to_owned()
 }
 
@@ -155,7 +156,9 @@ mod tests {
     #[test]
     fn exactly_one_side_makes_the_first_offer() {
         use Role::{Bot, Participant, Recorder};
-        for (here, new) in [(Participant, Participant), (Participant, Recorder), (Recorder, Participant), (Bot, Recorder)] {
+        for (here, new) in
+            [(Participant, Participant), (Participant, Recorder), (Recorder, Participant), (Bot, Recorder)]
+        {
             let (first, second) = (makes_first_offer(here, new, true), makes_first_offer(new, here, false));
             assert!(first != second, "{here:?} was here, {new:?} came");
         }

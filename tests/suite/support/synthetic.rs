@@ -50,7 +50,12 @@ impl Vp8Sender {
                 }
                 payload.put_bytes(index as u8, 600);
                 payload.put_u64(self.frame);
-                packet(self.sequence.wrapping_add(index as u16), self.timestamp, index + 1 == self.packets, payload.freeze())
+                packet(
+                    self.sequence.wrapping_add(index as u16),
+                    self.timestamp,
+                    index + 1 == self.packets,
+                    payload.freeze(),
+                )
             })
             .collect();
         self.sequence = self.sequence.wrapping_add(self.packets as u16);

@@ -1,0 +1,186 @@
+//! The live status of a recording: redrawn in place on a terminal, log lines elsewhere. Reads a status, changes nothing.
+
+use crate::record::status::{PersonStatus, Status, TrackStatus};
+use console::{Term, measure_text_width, style, truncate_str};
+use indicatif::HumanBytes;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How often a log line is printed where there is no terminal.
+const LOG_EVERY: u64 = 10_000;
+
+/// A display that runs until it is closed.
+pub(super) struct Display {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Display {
+    /// Clears the display away.
+    pub async fn close(self) {
+        let _ = self.stop.send(true);
+        let _ = self.task.await;
+    }
+}
+
+/// Shows `status` on stderr as it changes.
+pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display {
+    let (stop, mut stopped) = watch::channel(false);
+    let term = Term::stderr();
+    let redraw = term.is_term() && !quiet;
+    let task = tokio::spawn(async move {
+        let mut drawn = 0;
+        let mut said: Option<(u64, Vec<String>)> = None;
+        loop {
+            tokio::select! {
+                _ = stopped.changed() => break,
+                changed = status.changed() => if changed.is_err() { break },
+            }
+            let now = status.borrow_and_update().clone();
+            if redraw {
+                let lines = draw(&now, usize::from(term.size().1).max(20));
+                let _ = term.clear_last_lines(drawn);
+                let _ = term.write_str(&(lines.join("\n") + "\n"));
+                drawn = lines.len();
+            } else if !quiet {
+                let people: Vec<String> = now.people.iter().map(summary_of).collect();
+                let due =
+                    said.as_ref().is_none_or(|(at, before)| *before != people || now.elapsed_ms >= at + LOG_EVERY);
+                if due {
+                    eprintln!("{}", line(&now, &people));
+                    said = Some((now.elapsed_ms, people));
+                }
+            }
+        }
+        let _ = term.clear_last_lines(drawn);
+    });
+    Display { stop, task }
+}
+
+/// One log line.
+fn line(status: &Status, people: &[String]) -> String {
+    let who = if people.is_empty() { "nobody is here".to_owned() } else { people.join(", ") };
+    let trouble = status.trouble.as_ref().map(|t| format!("; {t}")).unwrap_or_default();
+    format!("{} {}: {who}{trouble}", clock(status.elapsed_ms), HumanBytes(status.bytes))
+}
+
+/// A participant in a log line: stable while nothing but the figures change.
+fn summary_of(person: &PersonStatus) -> String {
+    let tracks: Vec<&str> = person.tracks.iter().map(|t| t.source.word()).collect();
+    let tracks = if tracks.is_empty() { String::new() } else { format!(" ({})", tracks.join(" ")) };
+    format!("{}{tracks}", printable(&person.name))
+}
+
+fn clock(ms: u64) -> String {
+    let seconds = ms / 1000;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// A name that cannot steer the terminal.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The whole display, no line wider than `width`.
+fn draw(status: &Status, width: usize) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{} {}  {}  {}",
+        style("●").red(),
+        style("recording").bold(),
+        clock(status.elapsed_ms),
+        HumanBytes(status.bytes)
+    )];
+    if status.people.is_empty() {
+        lines.push(format!("  {}", style("nobody is here yet").dim()));
+    }
+    let name_width = status.people.iter().map(|p| measure_text_width(&printable(&p.name))).max().unwrap_or(0).min(24);
+    for person in &status.people {
+        let name = truncate_str(&printable(&person.name), 24, "…").into_owned();
+        let pad = " ".repeat(name_width.saturating_sub(measure_text_width(&name)));
+        let tracks: Vec<String> = person.tracks.iter().map(track).collect();
+        let tracks = if tracks.is_empty() { style("no tracks").dim().to_string() } else { tracks.join("  ") };
+        lines.push(format!("  {}{pad}  {tracks}", style(name).cyan()));
+    }
+    if status.dropped > 0 {
+        lines.push(format!("  {}", style(format!("capture dropped {} packets", status.dropped)).red()));
+    }
+    if let Some(trouble) = &status.trouble {
+        lines.push(format!("  {}", style(printable(trouble)).red()));
+    }
+    lines.push(style("  Ctrl-C ends the recording").dim().to_string());
+    lines.into_iter().map(|line| truncate_str(&line, width.saturating_sub(1), "…").into_owned()).collect()
+}
+
+fn track(track: &TrackStatus) -> String {
+    let size = track.size.map(|(w, h)| format!(" {w}x{h}")).unwrap_or_default();
+    let rate = if track.waiting {
+        style("waits for a key frame").yellow().to_string()
+    } else if track.bitrate >= 1_000_000 {
+        format!("{:.1} Mbit/s", track.bitrate as f64 / 1e6)
+    } else {
+        format!("{} kbit/s", track.bitrate / 1000)
+    };
+    let loss = if track.loss >= 0.0005 {
+        format!(" {}", style(format!("-{:.1} %", track.loss * 100.0)).yellow())
+    } else {
+        String::new()
+    };
+    format!("{} {}{size} {rate}{loss}", style(track.source.word()).bold(), track.codec.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::media::{Codec, Source};
+
+    fn status() -> Status {
+        let camera = TrackStatus {
+            source: Source::Camera,
+            codec: Codec::Vp8,
+            bitrate: 2_512_000,
+            loss: 0.012,
+            size: Some((1280, 720)),
+            waiting: false,
+        };
+        let mic = TrackStatus {
+            source: Source::Mic,
+            codec: Codec::Opus,
+            bitrate: 32_000,
+            loss: 0.0,
+            size: None,
+            ..camera.clone()
+        };
+        Status {
+            elapsed_ms: 3_723_000,
+            bytes: 5 << 20,
+            people: vec![
+                PersonStatus { name: "Alice".into(), tracks: vec![camera, mic] },
+                PersonStatus { name: "Bob\u{1b}[2J".into(), tracks: vec![] },
+            ],
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn the_display_says_who_is_here_and_what_comes() {
+        console::set_colors_enabled(false);
+        let lines = draw(&status(), 200);
+        assert_eq!(lines[0], "● recording  01:02:03  5.00 MiB");
+        assert_eq!(lines[1], "  Alice     camera VP8 1280x720 2.5 Mbit/s -1.2 %  mic opus 32 kbit/s");
+        assert!(lines[2].contains("Bob\u{fffd}[2J") && lines[2].ends_with("no tracks"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for line in draw(&status(), 30) {
+            assert!(measure_text_width(&line) < 30, "{line}");
+        }
+    }
+
+    #[test]
+    fn elsewhere_it_is_a_line() {
+        let status = status();
+        let people: Vec<String> = status.people.iter().map(summary_of).collect();
+        assert_eq!(line(&status, &people), "01:02:03 5.00 MiB: Alice (camera mic), Bob\u{fffd}[2J");
+    }
+}

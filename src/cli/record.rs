@@ -1,0 +1,128 @@
+//! `roombot record`: joins a room and records it until it is told to stop.
+
+use super::args::duration;
+use super::live;
+use crate::error::{Error, Result};
+use crate::record::recorder::{RecorderConfig, Summary};
+use crate::record::recover::recover_all;
+use crate::room::people::Role;
+use crate::rtc::Wake;
+use crate::session::{Limits, RecordConfig, Recording};
+use crate::signal::{self, JoinAs};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Record a room: every track to its own file, with timeline and manifest.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  roombot record ws://127.0.0.1:8080/rooms/standup
+  roombot record ws://127.0.0.1:8080/rooms/standup --out recordings --for 30s
+  roombot record wss://meet.example.org/rooms/standup --token secret --until-empty 10s --json
+
+Ends with Ctrl-C, with --for, with --until-empty or with the room, and prints the recording's folder as its last line.
+Recordings in the same folder that were cut short by a crash are finished first.")]
+pub struct RecordArgs {
+    /// The room: ws://host:port/rooms/NAME, or wss://…
+    #[arg(value_name = "ROOM_URL")]
+    room: String,
+    /// The folder in which the recording's folder is made.
+    #[arg(long, value_name = "DIR", default_value = "recordings")]
+    out: PathBuf,
+    /// The name under which the room sees the recorder.
+    #[arg(long = "as", value_name = "NAME", default_value = "Recorder")]
+    name: String,
+    /// Stop after this long: 30s, 5m, 1h30m.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Stop when everybody has been gone for this long.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    until_empty: Option<Duration>,
+    /// The room's join token.
+    #[arg(long)]
+    token: Option<String>,
+    /// How long packets may wait for the recorder to wake up, in milliseconds: 0 wakes it for each, which costs more.
+    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=50))]
+    batch: u64,
+    /// Print one JSON object with the summary instead of the folder.
+    #[arg(long)]
+    json: bool,
+    /// No live status; log lines only.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Records until stopped.
+///
+/// # Errors
+/// The user's for a bad URL or folder, the room's where it refuses, the machine's where the disk does.
+pub async fn run(args: RecordArgs) -> Result<()> {
+    let stop = super::interrupted()?;
+    let room = signal::for_url(&args.room)?;
+    let name = signal::room_name(&args.room);
+    let parent = args.out.clone();
+    let _ = tokio::task::spawn_blocking(move || recover(&parent)).await;
+    let config = RecordConfig {
+        recorder: RecorderConfig { parent: args.out, room: name, url: signal::public_url(&args.room) },
+        how: JoinAs { name: args.name, role: Role::Recorder, token: args.token },
+        wake: if args.batch == 0 { Wake::OnArrival } else { Wake::Batched(Duration::from_millis(args.batch)) },
+        impairment: None,
+    };
+    let mut recording = Recording::start(room.as_ref(), config).await?;
+    let display = live::show(recording.status(), args.quiet);
+    let limits = Limits { duration: args.duration, until_empty: args.until_empty };
+    let reason = recording.until(limits, stop).await;
+    display.close().await;
+    let ended_by_room = reason.starts_with("the room ended");
+    let summary = recording.finish(&reason).await?;
+    report(&summary, &reason, args.json);
+    if ended_by_room {
+        return Err(Error::room(format!("{reason}; what was recorded until then is complete")));
+    }
+    Ok(())
+}
+
+/// Finishes what a crash cut short, one line each.
+pub(super) fn recover(parent: &Path) {
+    if parent.is_dir() {
+        for (folder, result) in recover_all(parent) {
+            match result {
+                Ok(recovery) => eprintln!("{recovery}"),
+                Err(e) => eprintln!("warning: {} could not be finished: {e}", folder.display()),
+            }
+        }
+    }
+}
+
+/// The last words: how it ended on stderr, the folder (or the summary) on stdout.
+pub(super) fn report(summary: &Summary, reason: &str, json: bool) {
+    let manifest = &summary.manifest;
+    if json {
+        let tracks: Vec<_> = manifest
+            .tracks
+            .iter()
+            .map(|t| {
+                json!({
+                    "file": summary.folder.join("tracks").join(&t.file),
+                    "participant": t.participant, "source": t.source, "codec": t.codec, "frames": t.frames,
+                    "bytes": t.bytes, "lost": t.lost, "start_ms": t.start_ms, "end_ms": t.end_ms,
+                    "sync_error_ms": t.sync_error_ms,
+                })
+            })
+            .collect();
+        let object = json!({
+            "folder": summary.folder, "reason": reason, "status": manifest.status, "room": manifest.room,
+            "duration_ms": manifest.duration_ms, "participants": manifest.participants.len(), "tracks": tracks,
+            "warnings": manifest.warnings,
+        });
+        println!("{object}");
+        return;
+    }
+    let seconds = manifest.duration_ms as f64 / 1000.0;
+    let (tracks, people) = (manifest.tracks.len(), manifest.participants.len());
+    eprintln!("Recorded {seconds:.1} s: {tracks} tracks of {people} participants; {reason}.");
+    for warning in &manifest.warnings {
+        eprintln!("warning: {}", warning.escape_debug());
+    }
+    println!("{}", summary.folder.display());
+}

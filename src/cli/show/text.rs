@@ -1,0 +1,133 @@
+//! A recording as text for people: header, table of tracks, bars, warnings. Pure: the same report gives the same text.
+
+use super::{Report, State, bars};
+use crate::record::manifest::TrackEntry;
+use crate::room::media::MediaKind;
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, presets};
+use console::{Style, truncate_str};
+use std::fmt::Write;
+
+/// Columns of the longest name that is shown whole.
+pub(super) const LONGEST_NAME: usize = 20;
+/// From this width on, file names are never wrapped.
+const WIDE: usize = 110;
+
+/// The whole text, at most `width` columns wide (a table that cannot be narrower wraps within its cells).
+pub fn render(report: &Report, width: usize, colours: bool) -> String {
+    let paint = |style: Style| style.force_styling(colours);
+    let manifest = &report.manifest;
+    let mut out = String::new();
+    let (style, state) = match report.state {
+        State::Recording => (Style::new().red(), "being recorded now"),
+        State::CutShort => (Style::new().yellow(), "cut short"),
+        State::Complete => (Style::new().green(), "complete"),
+        State::Recovered => (Style::new().green(), "cut short, and recovered"),
+    };
+    let _ = writeln!(
+        out,
+        "{}  {} UTC, {}, {}",
+        paint(Style::new().bold()).apply_to(plain(&manifest.room)),
+        manifest.started.strftime("%Y-%m-%d %H:%M:%S"),
+        clock(manifest.duration_ms),
+        paint(style).apply_to(state)
+    );
+    let _ = writeln!(out, "{}", plain(&report.path.display().to_string()));
+    if report.state == State::CutShort {
+        out.push_str("Its files play as they are; the next `roombot record` into the same folder finishes them.\n");
+    }
+    if manifest.tracks.is_empty() {
+        out.push_str("\nNo tracks.\n");
+    } else {
+        let _ = write!(out, "\n{}\n", table(report, width));
+    }
+    if !report.activities.is_empty() {
+        let _ = write!(out, "\n{}", bars::render(&report.activities, manifest.duration_ms, width, colours));
+    }
+    let missing = report.missing.iter().map(|file| format!("tracks/{file} is not there"));
+    let warnings: Vec<String> = missing.chain(manifest.warnings.iter().cloned()).collect();
+    if !warnings.is_empty() {
+        let _ = writeln!(out, "\n{}", paint(Style::new().yellow().bold()).apply_to("Warnings"));
+        warnings.iter().for_each(|warning| {
+            let _ = writeln!(out, "- {}", plain(warning));
+        });
+    }
+    out
+}
+
+fn table(report: &Report, width: usize) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_style(TableComponent::HeaderLines, '─').force_no_tty();
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    table.set_header(["who", "source", "codec", "size", "duration", "frames", "bitrate", "loss", "sync", "file"]);
+    for track in &report.manifest.tracks {
+        let person = report.manifest.participants.iter().find(|person| person.key == track.participant);
+        let length_ms = track.end_ms.saturating_sub(track.start_ms);
+        table.add_row([
+            truncate_str(&plain(person.map_or(&track.participant, |person| &person.name)), LONGEST_NAME, "…")
+                .into_owned(),
+            track.source.word().to_owned(),
+            track.codec.name().to_owned(),
+            size(track),
+            clock(length_ms),
+            track.frames.to_string(),
+            bitrate(track.bytes, length_ms),
+            share(track.lost, track.packets),
+            track.sync_error_ms.map_or("-".into(), |error| format!("±{error:.1} ms")),
+            plain(&track.file),
+        ]);
+    }
+    for (n, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 1));
+        if (4..9).contains(&n) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if n == 9 && width >= WIDE {
+            // A file name is there to be copied.
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    table.trim_fmt()
+}
+
+/// The picture's size at first and at last.
+fn size(track: &TrackEntry) -> String {
+    let one = |size: &crate::record::manifest::Resolution| format!("{}x{}", size.width, size.height);
+    match track.resolutions.as_slice() {
+        [] if track.kind == MediaKind::Audio => String::new(),
+        [] => "-".into(),
+        [first, .., last] if one(first) != one(last) => format!("{} → {}", one(first), one(last)),
+        [first, ..] => one(first),
+    }
+}
+
+fn bitrate(bytes: u64, length_ms: u64) -> String {
+    let kilobits = bytes as f64 * 8.0 / length_ms.max(1) as f64;
+    match kilobits {
+        _ if length_ms == 0 => "-".into(),
+        1000.0.. => format!("{:.1} Mbit/s", kilobits / 1000.0),
+        _ => format!("{kilobits:.0} kbit/s"),
+    }
+}
+
+/// How much of everything was lost, in percent.
+fn share(lost: u64, received: u64) -> String {
+    let all = lost.saturating_add(received);
+    if all == 0 { "-".into() } else { format!("{:.2} %", lost as f64 * 100.0 / all as f64) }
+}
+
+/// `1:02:03` or `2:03`; below ten seconds with a tenth.
+pub(super) fn clock(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..10 => format!("0:{:04.1}", (ms / 100) as f64 / 10.0),
+        10..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        _ => format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
+    }
+}
+
+/// What came from the room, without what could move the cursor, paint, or turn the direction of writing around.
+pub(super) fn plain(text: &str) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{200E}' | '\u{200F}' | '\u{061C}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || turns(c) { '\u{FFFD}' } else { c }).collect()
+}

@@ -1,0 +1,39 @@
+//! What happens in a room, as a recorder wants to know it. Values only.
+
+use crate::room::people::{Participant, ParticipantId, TrackLabel};
+use crate::rtc::{Inbox, PeerEvent};
+use std::sync::Arc;
+
+/// Something that happened in a room that was joined.
+#[derive(Debug, Clone)]
+pub enum Happening {
+    Joined(Participant),
+    Left {
+        id: ParticipantId,
+        reason: String,
+    },
+    /// The participant's whole new list of labels and mute states.
+    Tracks {
+        id: ParticipantId,
+        tracks: Vec<TrackLabel>,
+    },
+    /// A connection to a participant exists; its packets will arrive there.
+    Attached {
+        id: ParticipantId,
+        inbox: Arc<Inbox>,
+    },
+    /// The connection is gone. What is in its inbox is still good.
+    Detached {
+        id: ParticipantId,
+    },
+    /// From the connection; never [`PeerEvent::Signal`].
+    Peer {
+        id: ParticipantId,
+        event: PeerEvent,
+    },
+    /// The way to the room server is lost; media goes on.
+    Reconnecting {
+        cause: String,
+    },
+    Resumed,
+}

@@ -1,0 +1,216 @@
+//! The recording's own account: its manifest and timeline, and who is who in them. Never touches a track file.
+
+use super::folder::RecordingFolder;
+use super::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
+use super::names::FileNames;
+use super::timeline::{Entry, Event, TimelineWriter};
+use crate::error::Result;
+use crate::room::clock::SessionTime;
+use crate::room::media::{MediaKind, Source};
+use crate::room::people::{Participant, ParticipantId, TrackLabel};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// Warnings that a manifest holds at the most; a peer must not fill it.
+const MOST_WARNINGS: usize = 200;
+/// Timeline lines that peers can cause (states, mutes, texts) before they are no longer written.
+const MOST_LINES: u64 = 1_000_000;
+
+/// Manifest, timeline and people of a recording that is being made.
+pub(super) struct Log {
+    pub manifest: Manifest,
+    pub names: FileNames,
+    timeline: TimelineWriter,
+    started: Instant,
+    started_utc: Timestamp,
+    /// Who is in the room now.
+    present: HashMap<ParticipantId, Present>,
+    lines: u64,
+    timeline_failed: bool,
+}
+
+struct Present {
+    /// Index into the manifest's participants.
+    entry: usize,
+    tracks: Vec<TrackLabel>,
+}
+
+impl Log {
+    pub fn new(folder: &RecordingFolder, manifest: Manifest, started: Instant) -> Result<Log> {
+        let mut log = Log {
+            started_utc: manifest.started,
+            names: FileNames::default(),
+            timeline: folder.timeline()?,
+            started,
+            present: HashMap::new(),
+            lines: 0,
+            timeline_failed: false,
+            manifest,
+        };
+        let (room, url) = (log.manifest.room.clone(), log.manifest.url.clone());
+        log.event(SessionTime::default(), Event::RecordingStarted { room, url });
+        Ok(log)
+    }
+
+    /// Session time of an instant; 0 for what came before the start.
+    pub fn session(&self, at: Instant) -> SessionTime {
+        SessionTime::since(self.started, at)
+    }
+
+    pub fn event(&mut self, at: SessionTime, event: Event) {
+        if self.lines >= MOST_LINES {
+            return;
+        }
+        self.lines += 1;
+        let t_ms = at.as_ms();
+        let wall = SignedDuration::from_millis(i64::try_from(t_ms).unwrap_or(i64::MAX));
+        let at = self.started_utc.checked_add(wall).unwrap_or(self.started_utc);
+        if let Err(e) = self.timeline.append(&Entry { t_ms, at, event })
+            && !std::mem::replace(&mut self.timeline_failed, true)
+        {
+            tracing::error!("the timeline cannot be written: {e}");
+            self.manifest.warn(format!("the timeline is incomplete: {e}"));
+        }
+    }
+
+    /// A warning, for the timeline, the manifest and whoever watches.
+    pub fn warn(&mut self, at: SessionTime, message: String) {
+        tracing::warn!("{message}");
+        if self.manifest.warnings.len() < MOST_WARNINGS {
+            self.manifest.warn(message.clone());
+        }
+        self.event(at, Event::Warning { message });
+    }
+
+    /// Somebody joined. One who comes back under the same name is the same participant.
+    pub fn joined(&mut self, participant: Participant, at: SessionTime) {
+        let span = Span { start_ms: at.as_ms(), end_ms: None };
+        let taken: Vec<usize> = self.present.values().map(|p| p.entry).collect();
+        let entries = &mut self.manifest.participants;
+        let known = (0..entries.len()).find(|i| entries[*i].name == participant.name && !taken.contains(i));
+        let entry = match known {
+            Some(index) => {
+                entries[index].present.push(span);
+                entries[index].ids.push(participant.id.0.clone());
+                index
+            }
+            None => {
+                let key = self.names.participant(&participant.id.0, &participant.name);
+                entries.push(ParticipantEntry {
+                    key,
+                    ids: vec![participant.id.0.clone()],
+                    name: participant.name.clone(),
+                    role: participant.role,
+                    present: vec![span],
+                });
+                entries.len() - 1
+            }
+        };
+        let key = self.manifest.participants[entry].key.clone();
+        let id = participant.id.clone();
+        self.event(at, Event::Joined { participant: key, id: id.0.clone(), name: participant.name });
+        self.present.insert(id.clone(), Present { entry, tracks: Vec::new() });
+        self.labelled(&id, participant.tracks, at);
+    }
+
+    pub fn left(&mut self, id: &ParticipantId, reason: String, at: SessionTime) {
+        let Some(present) = self.present.remove(id) else { return };
+        let entry = &mut self.manifest.participants[present.entry];
+        if let Some(span) = entry.present.last_mut() {
+            span.end_ms = Some(at.as_ms());
+        }
+        let participant = entry.key.clone();
+        self.event(at, Event::Left { participant, reason });
+    }
+
+    /// The participant's labels changed: notes what was muted and unmuted.
+    pub fn labelled(&mut self, id: &ParticipantId, tracks: Vec<TrackLabel>, at: SessionTime) {
+        let Some(present) = self.present.get_mut(id) else { return };
+        let key = self.manifest.participants[present.entry].key.clone();
+        let before = std::mem::replace(&mut present.tracks, tracks.clone());
+        for label in tracks {
+            let was = before.iter().find(|b| b.stream == label.stream && b.kind == label.kind);
+            if label.muted == was.is_some_and(|w| w.muted) {
+                continue;
+            }
+            let source = label.source;
+            self.mute(&key, source, label.muted, at);
+            let participant = key.clone();
+            self.event(
+                at,
+                if label.muted { Event::Mute { participant, source } } else { Event::Unmute { participant, source } },
+            );
+        }
+    }
+
+    /// Marks the mute on the participant's open tracks of this source.
+    fn mute(&mut self, key: &str, source: Source, muted: bool, at: SessionTime) {
+        let open =
+            self.manifest.tracks.iter_mut().filter(|t| !t.finished && t.participant == key && t.source == source);
+        for track in open {
+            match track.mutes.last_mut() {
+                Some(span) if span.end_ms.is_none() && !muted => span.end_ms = Some(at.as_ms()),
+                _ if muted => track.mutes.push(Span { start_ms: at.as_ms(), end_ms: None }),
+                _ => {}
+            }
+        }
+    }
+
+    /// A participant's key in the manifest, while they are present.
+    pub fn key(&self, id: &ParticipantId) -> Option<String> {
+        self.present.get(id).map(|p| self.manifest.participants[p.entry].key.clone())
+    }
+
+    /// What a stream of this participant is, as far as they have said.
+    pub fn label(&self, id: &ParticipantId, stream: &str, kind: MediaKind) -> Option<&TrackLabel> {
+        self.present.get(id)?.tracks.iter().find(|label| label.stream == stream && label.kind == kind)
+    }
+
+    /// Whether the participant has muted this source.
+    pub fn muted(&self, key: &str, source: Source) -> bool {
+        self.present.values().any(|p| {
+            self.manifest.participants[p.entry].key == key && p.tracks.iter().any(|l| l.source == source && l.muted)
+        })
+    }
+
+    /// Names, each with the number of the participant's tracks that are open.
+    pub fn people(&self) -> Vec<(String, String)> {
+        let mut people: Vec<(usize, String, String)> = self
+            .present
+            .values()
+            .map(|p| {
+                let entry = &self.manifest.participants[p.entry];
+                (p.entry, entry.key.clone(), entry.name.clone())
+            })
+            .collect();
+        people.sort();
+        people.into_iter().map(|(_, key, name)| (key, name)).collect()
+    }
+
+    /// Nobody is in the room but recorders.
+    pub fn empty(&self) -> bool {
+        use crate::room::people::Role;
+        self.present.values().all(|p| self.manifest.participants[p.entry].role == Role::Recorder)
+    }
+
+    /// Adds a track; returns its index.
+    pub fn track(&mut self, track: TrackEntry) -> usize {
+        self.manifest.tracks.push(track);
+        self.manifest.tracks.len() - 1
+    }
+
+    /// Everybody who is still present leaves the manifest's account at the end.
+    pub fn close(&mut self, at: SessionTime, reason: String) {
+        for present in self.present.values() {
+            if let Some(span) = self.manifest.participants[present.entry].present.last_mut() {
+                span.end_ms = Some(at.as_ms());
+            }
+        }
+        for span in self.manifest.tracks.iter_mut().filter_map(|t| t.mutes.last_mut()) {
+            span.end_ms.get_or_insert(at.as_ms());
+        }
+        self.event(at, Event::RecordingEnded { reason });
+        self.manifest.duration_ms = at.as_ms();
+    }
+}

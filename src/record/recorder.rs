@@ -1,0 +1,359 @@
+//! The recorder's own thread: it drains every connection's inbox a few dozen times a second, and nothing else can hold it up.
+//!
+//! Nothing here awaits, decodes or waits for the disk to sync ([`super::disk`] does). One write per track every 400 ms is what
+//! leaves the process; a kill costs what came since.
+
+use super::connection::Connection;
+use super::disk::{Disk, Done};
+use super::folder::RecordingFolder;
+use super::happening::Happening;
+use super::log::Log;
+use super::manifest::{Manifest, Status as Completion};
+use super::status::{PersonStatus, Status};
+use super::stream::Desk;
+use super::timeline::Event;
+use crate::error::{Error, Result};
+use crate::room::people::ParticipantId;
+use crate::room::speaker::SpeakerDetector;
+use crate::rtc::PeerEvent;
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// How often the inboxes are emptied.
+const TICK: Duration = Duration::from_millis(20);
+/// How often clusters are written: what a kill costs at the most, with [`TICK`].
+const FLUSH: Duration = Duration::from_millis(400);
+const STATUS: Duration = Duration::from_secs(1);
+/// How often the manifest is written and track files are synced to the disk.
+const SAVE: Duration = Duration::from_secs(5);
+/// Characters of a chat message that are kept.
+const CHAT_CHARS: usize = 4000;
+
+/// Where and what to record.
+#[derive(Debug, Clone)]
+pub struct RecorderConfig {
+    /// The folder in which the recording's folder is made.
+    pub parent: PathBuf,
+    pub room: String,
+    /// The room's address, without a token.
+    pub url: String,
+}
+
+/// What came of a recording.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+}
+
+enum Command {
+    Happened(Instant, Happening),
+    Finish(String),
+}
+
+/// A recording that is being made. Dropped without [`Recorder::finish`], it ends as if it had been told to.
+pub struct Recorder {
+    commands: Sender<Command>,
+    thread: Option<JoinHandle<Result<Summary>>>,
+    folder: PathBuf,
+    status: watch::Receiver<Status>,
+}
+
+impl Recorder {
+    /// Makes the folder and starts the thread. `asks` is told which streams need a key frame (unbounded: at most one a second
+    /// and stream).
+    pub fn start(config: RecorderConfig, asks: mpsc::UnboundedSender<(ParticipantId, u32)>) -> Result<Recorder> {
+        let started_utc = Timestamp::now();
+        let started = Instant::now();
+        let folder = Arc::new(RecordingFolder::create(&config.parent, &config.room, started_utc)?);
+        let manifest = Manifest::new(&config.room, &config.url, started_utc);
+        manifest.save(&folder)?;
+        let log = Log::new(&folder, manifest, started)?;
+        let thread_failed = |e| Error::machine("cannot start a thread").because(e);
+        let disk = Disk::start(folder.clone()).map_err(thread_failed)?;
+        let (commands, command_rx) = channel();
+        let (status_tx, status) = watch::channel(Status { empty: true, ..Status::default() });
+        let path = folder.path().to_owned();
+        let capture = Capture {
+            folder,
+            log,
+            disk,
+            trouble: None,
+            connections: HashMap::new(),
+            speakers: SpeakerDetector::default(),
+            asks,
+            status: status_tx,
+            dropped: 0,
+        };
+        let thread = std::thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || capture.run(&command_rx))
+            .map_err(thread_failed)?;
+        Ok(Recorder { commands, thread: Some(thread), folder: path, status })
+    }
+
+    /// A handle that tells the recorder what happens in the room.
+    pub fn teller(&self) -> Teller {
+        Teller(self.commands.clone())
+    }
+    /// How the recording stands; changes about once a second.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+    /// The recording's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+    /// Ends the recording and waits until everything is on the disk. Blocks.
+    pub fn finish(mut self, reason: &str) -> Result<Summary> {
+        let _ = self.commands.send(Command::Finish(reason.to_owned()));
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(summary)) => summary,
+            _ => Err(Error::us(format!("the capture thread panicked; what it wrote is in {}", self.folder.display()))),
+        }
+    }
+}
+
+/// Tells a recorder what happens in the room.
+#[derive(Clone)]
+pub struct Teller(Sender<Command>);
+
+impl Teller {
+    /// It happens now. Never waits.
+    pub fn happened(&self, happening: Happening) {
+        let _ = self.0.send(Command::Happened(Instant::now(), happening));
+    }
+}
+
+struct Capture {
+    folder: Arc<RecordingFolder>,
+    log: Log,
+    disk: Disk,
+    trouble: Option<String>,
+    connections: HashMap<ParticipantId, Connection>,
+    speakers: SpeakerDetector,
+    asks: mpsc::UnboundedSender<(ParticipantId, u32)>,
+    status: watch::Sender<Status>,
+    dropped: u64,
+}
+
+impl Capture {
+    fn run(mut self, commands: &Receiver<Command>) -> Result<Summary> {
+        let start = Instant::now();
+        let (mut tick, mut flush, mut status, mut save) = (start, start, start, start);
+        let reason = loop {
+            match commands.recv_timeout((tick + TICK).saturating_duration_since(Instant::now())) {
+                Ok(Command::Happened(at, happening)) => {
+                    self.happened(at, happening);
+                    continue;
+                }
+                Ok(Command::Finish(reason)) => break reason,
+                Err(RecvTimeoutError::Disconnected) => break "dropped".to_owned(),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            tick = now;
+            self.drain(now);
+            if now.duration_since(flush) >= FLUSH {
+                flush = now;
+                self.each_stream(|stream, _, desk| stream.flush(desk));
+            }
+            if now.duration_since(status) >= STATUS {
+                self.report(now.duration_since(status).as_secs_f64(), now);
+                status = now;
+            }
+            if now.duration_since(save) >= SAVE {
+                save = now;
+                self.save(now);
+            }
+        };
+        self.finish(reason)
+    }
+
+    /// Runs `each` over every open stream, with its participant's clock and what it may use.
+    fn each_stream(
+        &mut self,
+        mut each: impl FnMut(&mut super::stream::Stream, &crate::room::clock::SenderClock, &mut Desk),
+    ) {
+        let mut desk =
+            Desk { folder: &self.folder, log: &mut self.log, disk: &mut self.disk, trouble: &mut self.trouble };
+        for connection in self.connections.values_mut() {
+            let (streams, sender) = connection.streams();
+            for stream in streams {
+                each(stream, sender, &mut desk);
+            }
+        }
+    }
+
+    fn with<T>(&mut self, id: &ParticipantId, act: impl FnOnce(&mut Connection, &mut Desk) -> T) -> Option<T> {
+        let mut desk =
+            Desk { folder: &self.folder, log: &mut self.log, disk: &mut self.disk, trouble: &mut self.trouble };
+        self.connections.get_mut(id).map(|connection| act(connection, &mut desk))
+    }
+
+    fn happened(&mut self, instant: Instant, happening: Happening) {
+        let at = self.log.session(instant);
+        match happening {
+            Happening::Joined(participant) => self.log.joined(participant, at),
+            Happening::Left { id, reason } => {
+                if let Some(key) = self.log.key(&id) {
+                    self.speakers.gone(&key);
+                }
+                self.log.left(&id, reason, at);
+            }
+            Happening::Tracks { id, tracks } => {
+                self.log.labelled(&id, tracks, at);
+                self.with(&id, |connection, desk| connection.labelled(instant, desk));
+            }
+            Happening::Attached { id, inbox } => {
+                if let Some(key) = self.log.key(&id) {
+                    self.detach(&id, instant);
+                    self.connections.insert(id.clone(), Connection::new(id, key, inbox));
+                }
+            }
+            Happening::Detached { id } => self.detach(&id, instant),
+            Happening::Peer { id, event } => self.peer(&id, event, instant),
+            Happening::Reconnecting { cause } => self.log.event(at, Event::Reconnecting { cause }),
+            Happening::Resumed => self.log.event(at, Event::Resumed {}),
+        }
+    }
+
+    fn peer(&mut self, id: &ParticipantId, event: PeerEvent, instant: Instant) {
+        let at = self.log.session(instant);
+        let Some(participant) = self.log.key(id) else { return };
+        match event {
+            PeerEvent::Track(track) => {
+                self.with(id, |connection, _| connection.track(track, instant));
+            }
+            PeerEvent::TrackEnded { ssrcs, .. } => {
+                self.with(id, |connection, desk| connection.ended(&ssrcs, instant, desk));
+            }
+            PeerEvent::State(state) => {
+                self.log.event(at, Event::IceState { participant, state: state.word().to_owned() });
+            }
+            PeerEvent::Text { text, .. } => {
+                let text: String = text.chars().take(CHAT_CHARS).collect();
+                self.log.event(at, Event::Chat { participant, text });
+            }
+            PeerEvent::Warning(message) => self.log.warn(at, format!("{participant}: {message}")),
+            PeerEvent::Signal(_) => {}
+        }
+    }
+
+    fn detach(&mut self, id: &ParticipantId, instant: Instant) {
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        let mut desk =
+            Desk { folder: &self.folder, log: &mut self.log, disk: &mut self.disk, trouble: &mut self.trouble };
+        self.dropped += connection.drain(&mut self.speakers, &mut desk);
+        connection.end(instant, &mut desk);
+    }
+
+    fn drain(&mut self, now: Instant) {
+        let mut desk =
+            Desk { folder: &self.folder, log: &mut self.log, disk: &mut self.disk, trouble: &mut self.trouble };
+        let before = self.dropped;
+        for connection in self.connections.values_mut() {
+            self.dropped += connection.drain(&mut self.speakers, &mut desk);
+            connection.tick(now, &mut desk, &self.asks);
+        }
+        let at = self.log.session(now);
+        if self.dropped > before {
+            self.log.warn(at, format!("capture fell behind: {} packets dropped so far", self.dropped));
+        }
+        if let Some(participant) = self.speakers.poll(at.as_ms()) {
+            self.log.event(at, Event::Speaker { participant });
+        }
+    }
+
+    fn report(&mut self, seconds: f64, now: Instant) {
+        let mut people: Vec<(String, PersonStatus)> =
+            self.log.people().into_iter().map(|(key, name)| (key, PersonStatus { name, tracks: Vec::new() })).collect();
+        for connection in self.connections.values_mut() {
+            let key = connection.key().to_owned();
+            let Some((_, person)) = people.iter_mut().find(|(k, _)| *k == key) else { continue };
+            person.tracks.extend(connection.streams().0.map(|stream| stream.status(seconds)));
+            person.tracks.sort_by_key(|track| track.source);
+        }
+        self.each_stream(|stream, sender, desk| stream.account(sender, desk));
+        let status = Status {
+            elapsed_ms: self.log.session(now).as_ms(),
+            bytes: self.log.manifest.tracks.iter().map(|t| t.bytes).sum(),
+            people: people.into_iter().map(|(_, person)| person).collect(),
+            empty: self.log.empty(),
+            trouble: self.trouble.clone(),
+            dropped: self.dropped,
+        };
+        self.status.send_replace(status);
+    }
+
+    fn save(&mut self, now: Instant) {
+        // What the disk refused is said again, if it still refuses.
+        self.trouble = None;
+        for done in self.disk.done() {
+            self.done(done);
+        }
+        self.each_stream(|stream, sender, desk| {
+            stream.account(sender, desk);
+            stream.sync(desk.disk);
+        });
+        self.log.manifest.duration_ms = self.log.session(now).as_ms();
+        self.disk.save(&self.log.manifest);
+    }
+
+    fn done(&mut self, done: Done) {
+        let at = self.log.session(Instant::now());
+        match done {
+            Done::Finished { index, result: Ok(summary) } => {
+                let entry = &mut self.log.manifest.tracks[index];
+                entry.finished = true;
+                entry.frames = summary.frames;
+                entry.key_frames = summary.key_frames;
+                entry.bytes = summary.payload_bytes;
+                if summary.lost_frames > 0 {
+                    let message = format!("{}: {} frames could not be written", entry.file, summary.lost_frames);
+                    self.log.warn(at, message);
+                }
+            }
+            Done::Finished { index, result: Err(e) } => {
+                let message = format!("{}: {e}", self.log.manifest.tracks[index].file);
+                self.log.warn(at, message);
+            }
+            Done::Saved(Err(e)) => {
+                self.trouble = Some(e.to_string());
+                self.log.warn(at, e.to_string());
+            }
+            Done::Saved(Ok(())) => {}
+        }
+    }
+
+    fn finish(mut self, reason: String) -> Result<Summary> {
+        let now = Instant::now();
+        let ids: Vec<ParticipantId> = self.connections.keys().cloned().collect();
+        for id in ids {
+            self.detach(&id, now);
+        }
+        let at = self.log.session(now);
+        self.log.close(at, reason);
+        let disk = std::mem::replace(
+            &mut self.disk,
+            Disk::start(self.folder.clone()).map_err(|e| Error::machine("cannot start a thread").because(e))?,
+        );
+        for done in disk.close() {
+            self.done(done);
+        }
+        let manifest = &mut self.log.manifest;
+        // A track that the disk did not let us finish is left for the next start to recover.
+        if manifest.tracks.iter().all(|t| t.finished) {
+            manifest.status = Completion::Complete;
+        }
+        manifest.ended = Some(Timestamp::now());
+        manifest.save(&self.folder)?;
+        Ok(Summary { folder: self.folder.path().to_owned(), manifest: manifest.clone() })
+    }
+}

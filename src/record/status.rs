@@ -1,0 +1,40 @@
+//! How a recording stands, for whoever watches it. Values only.
+
+use crate::room::media::{Codec, Source};
+use serde::Serialize;
+
+/// A recording at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Status {
+    pub elapsed_ms: u64,
+    /// Bytes of media captured so far.
+    pub bytes: u64,
+    pub people: Vec<PersonStatus>,
+    /// Nobody but recorders is in the room.
+    pub empty: bool,
+    /// What the disk complains about, while it does.
+    pub trouble: Option<String>,
+    /// Packets that were dropped because capture could not keep up.
+    pub dropped: u64,
+}
+
+/// Somebody in the room.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PersonStatus {
+    pub name: String,
+    pub tracks: Vec<TrackStatus>,
+}
+
+/// A track that is being recorded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrackStatus {
+    pub source: Source,
+    pub codec: Codec,
+    /// Bits a second over the last second.
+    pub bitrate: u64,
+    /// Share of packets lost for good since the start, 0.0 to 1.0.
+    pub loss: f64,
+    pub size: Option<(u32, u32)>,
+    /// Waiting for a key frame to begin or go on with.
+    pub waiting: bool,
+}
