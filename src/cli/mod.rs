@@ -1,7 +1,10 @@
 //! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
 
 mod args;
+mod feed;
+mod fixture;
 mod live;
+mod pipelines;
 mod record;
 mod room;
 mod show;
@@ -37,6 +40,10 @@ pub enum Colour {
 enum Verb {
     Record(record::RecordArgs),
     Room(room::RoomArgs),
+    Feed(feed::FeedArgs),
+    Pipelines(pipelines::PipelinesArgs),
+    #[command(hide = true)]
+    Fixture(fixture::FixtureArgs),
     Show(show::ShowArgs),
 }
 
@@ -51,6 +58,9 @@ impl Cli {
             Verb::Record(args) => runtime()?.block_on(record::run(args)),
             Verb::Show(args) => show::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
+            Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
+            Verb::Pipelines(args) => pipelines::run(&args),
+            Verb::Fixture(args) => fixture::run(&args),
         }
     }
 

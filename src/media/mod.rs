@@ -1,1 +1,29 @@
-//! See the crate's guide.
+//! GStreamer: pipeline templates, running pipelines, media files as encoded frames. The only room that names GStreamer;
+//! it never touches the network, and no type of GStreamer leaves it except through [`Pipeline`].
+//!
+//! The path packet -> file of a recording does not pass through here: it decodes nothing and needs no pipeline.
+
+mod demux;
+mod library;
+mod packages;
+mod pipeline;
+mod source;
+mod template;
+mod writer;
+
+pub use library::Library;
+pub use pipeline::{Phase, Pipeline};
+pub use source::{FileSource, SourceFrame, Track};
+pub use template::{Param, ParamKind, Template, Value};
+pub use writer::{FileWriter, caption};
+
+use crate::error::{Error, Result};
+
+/// Starts GStreamer once for the process; cheap when repeated.
+///
+/// # Errors
+/// The machine's: GStreamer is broken or its registry cannot be read.
+pub fn init() -> Result<()> {
+    gstreamer::init()
+        .map_err(|e| Error::machine("GStreamer does not start; is libgstreamer1.0-0 installed in whole?").because(e))
+}

@@ -1,0 +1,264 @@
+//! `roombot feed`: takes part in a room with media files for camera, microphone and screen. Files are sent as they are;
+//! it never encodes a picture.
+
+mod pump;
+
+use super::args::{PipelineArgs, Span, duration, span};
+use crate::error::{Error, Result};
+use crate::media::{FileSource, Library, Track};
+use crate::room::media::{MediaKind, Source};
+use crate::room::people::{Role, TrackLabel};
+use crate::rtc::OutboundTrack;
+use crate::session::{Session, SessionConfig};
+use crate::signal::{self, JoinAs};
+use futures_util::FutureExt;
+use futures_util::future::{pending, select_all};
+use pump::{Pump, Sent};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How often a screen may be shared in one run; each open one holds its file.
+const SHARES: usize = 32;
+/// What was handed over last is given so long to leave.
+const GRACE: Duration = Duration::from_millis(150);
+
+/// Take part in a room with media files for camera, microphone and screen.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/alice.webm --as Alice --loop
+  roombot feed ws://127.0.0.1:8080/rooms/standup talk.mp4 --as Bob --screen slides.webm --screen-during 5s..12s
+  roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/bob.webm --as Load --copies 16 --only Recorder --loop --for 60s
+
+Files are sent as they are: VP8, VP9, AV1 or H.264 (without B-frames), and Opus. A file cannot make a key frame when somebody
+asks for one, so newcomers see the picture from its next key frame on: encode with one each second (ffmpeg: -g 30).
+Ends with the file, with --for, with Ctrl-C or with the room.")]
+pub struct FeedArgs {
+    /// The room: ws://host:port/rooms/NAME, or wss://…
+    #[arg(value_name = "ROOM_URL")]
+    room: String,
+    /// File whose first video and audio tracks are camera and microphone.
+    #[arg(value_name = "MEDIA", required_unless_present = "screen")]
+    media: Option<PathBuf>,
+    /// The name under which the room sees us; copies are numbered.
+    #[arg(long = "as", value_name = "NAME", default_value = "Feed")]
+    name: String,
+    /// File whose video track is shared as a screen, from its start each time, repeated as long as the share lasts.
+    #[arg(long, value_name = "FILE")]
+    screen: Option<PathBuf>,
+    /// When the screen is shared, from the moment of joining; again for each further share. Without: all the time.
+    #[arg(long, value_name = "FROM..UNTIL", value_parser = span, requires = "screen")]
+    screen_during: Vec<Span>,
+    /// Share the screen from here on.
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "screen", conflicts_with = "screen_during")]
+    screen_from: Option<Duration>,
+    /// Share the screen until here.
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "screen", conflicts_with = "screen_during")]
+    screen_until: Option<Duration>,
+    /// Do not send the file's sound.
+    #[arg(long, conflicts_with = "no_video")]
+    no_audio: bool,
+    /// Do not send the file's picture.
+    #[arg(long)]
+    no_video: bool,
+    /// Repeat the file without a seam.
+    #[arg(long = "loop")]
+    repeat: bool,
+    /// Leave after this long: 30s, 5m, 1h30m.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Connect only to participants of this name; repeatable.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Join so many times with the same media. The file is read once.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    copies: u16,
+    /// The room's join token.
+    #[arg(long)]
+    token: Option<String>,
+    /// Print one JSON object with what was sent instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pipelines: PipelineArgs,
+}
+
+/// One share of a screen: when, and from which open file.
+struct Share {
+    span: Span,
+    source: FileSource,
+    track: OutboundTrack,
+}
+
+/// What the loop does next.
+enum Next {
+    /// The file is over, or broken.
+    Over(Result<Vec<Sent>>),
+    /// The screen is to be shared, or no longer.
+    Switch,
+}
+
+/// Feeds until the end of the file, of the time, of the room, or until stopped.
+///
+/// # Errors
+/// The user's for flags and files, before anything is joined; the room's where it refuses or goes away.
+pub async fn run(args: FeedArgs) -> Result<()> {
+    let mut stop = std::pin::pin!(super::interrupted()?);
+    let room = signal::for_url(&args.room)?;
+    let library = Library::new(args.pipelines.pipelines.as_deref())?;
+    let main = open_main(&args, &library)?;
+    let mut shares = open_shares(&args, &library)?;
+    let tracks: Vec<OutboundTrack> =
+        main.iter().flat_map(FileSource::tracks).map(|t| outbound("main", t, false)).collect();
+
+    let mut sessions = Vec::new();
+    for copy in 1..=args.copies {
+        let name = if args.copies == 1 { args.name.clone() } else { format!("{} {copy}", args.name) };
+        let how = JoinAs { name: name.clone(), role: Role::Participant, token: args.token.clone() };
+        let config = SessionConfig { publish: tracks.clone(), only: args.only.clone(), ..SessionConfig::default() };
+        sessions.push(Session::join(room.as_ref(), how, config).await?);
+        tracing::info!("{name} has joined");
+    }
+    let start = Instant::now();
+    let mut playing = main.map(|source| Pump::play(source, tracks, start)).transpose()?;
+    let mut shared: Option<(Pump, Duration, String)> = None;
+    let mut sent = Vec::new();
+
+    let outcome = loop {
+        let switch = match &shared {
+            Some((_, until, _)) => Some(*until),
+            None => shares.last().map(|s| s.span.from),
+        };
+        if playing.is_none() && switch.is_none() {
+            break Ok("every share is over");
+        }
+        let next = tokio::select! {
+            biased;
+            () = &mut stop => break Ok("stopped"),
+            () = until(start, args.duration) => break Ok("the time is over"),
+            (cause, ..) = select_all(sessions.iter_mut().map(|s| s.ended().boxed())) => {
+                break Err(Error::room(format!("the room ended: {cause}")));
+            }
+            ended = ended(&mut playing) => Next::Over(ended),
+            () = until(start, switch) => Next::Switch,
+        };
+        match next {
+            Next::Over(report) => {
+                playing = None;
+                break report.map(|report| {
+                    sent.extend(report);
+                    "the file is over"
+                });
+            }
+            Next::Switch => match shared.take() {
+                Some((pump, _, stream)) => {
+                    add(&mut sent, pump.stop().await?);
+                    for session in &sessions {
+                        session.unpublish(&stream).await;
+                    }
+                }
+                None => {
+                    let Some(share) = shares.pop() else { continue };
+                    for session in &sessions {
+                        session.publish(share.track.clone()).await;
+                    }
+                    let stream = share.track.label().stream.clone();
+                    let pump = Pump::play(share.source, vec![share.track], start + share.span.from)?;
+                    shared = Some((pump, share.span.until.unwrap_or(Duration::MAX), stream));
+                }
+            },
+        }
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    for pump in playing.into_iter().chain(shared.map(|(pump, ..)| pump)) {
+        add(&mut sent, pump.stop().await?);
+    }
+    tokio::time::sleep(GRACE).await;
+    futures_util::future::join_all(sessions.into_iter().map(Session::leave)).await;
+    report(&args, outcome.as_ref().map_or("the room ended", |reason| *reason), seconds, &sent);
+    outcome.map(drop)
+}
+
+fn open_main(args: &FeedArgs, library: &Library) -> Result<Option<FileSource>> {
+    let Some(path) = &args.media else { return Ok(None) };
+    let wants: fn(MediaKind) -> bool = match (args.no_audio, args.no_video) {
+        (true, _) => |kind| kind == MediaKind::Video,
+        (_, true) => |kind| kind == MediaKind::Audio,
+        _ => |_| true,
+    };
+    let source = FileSource::open(library, path, wants, args.repeat)?;
+    if !source.refused().is_empty() {
+        tracing::info!("{}: not sent: {}", path.display(), source.refused().join(", "));
+    }
+    Ok(Some(source))
+}
+
+/// Opens every share, the last one first.
+fn open_shares(args: &FeedArgs, library: &Library) -> Result<Vec<Share>> {
+    let Some(path) = &args.screen else { return Ok(Vec::new()) };
+    let mut spans = args.screen_during.clone();
+    if spans.is_empty() {
+        spans.push(Span { from: args.screen_from.unwrap_or_default(), until: args.screen_until });
+    }
+    spans.sort_by_key(|s| s.from);
+    let overlap = |pair: &[Span]| pair[0].until.is_none_or(|until| until > pair[1].from);
+    if spans.iter().any(|s| s.until.is_some_and(|until| until <= s.from)) || spans.windows(2).any(overlap) {
+        return Err(Error::user("the screen must be shared from before until after, and one share after the other"));
+    }
+    if spans.len() > SHARES {
+        return Err(Error::user(format!("the screen can be shared at most {SHARES} times in one run")));
+    }
+    let open = |(index, span): (usize, Span)| {
+        let source = FileSource::open(library, path, |kind| kind == MediaKind::Video, true)?;
+        let track = source.tracks().first().map(|t| outbound(&format!("screen-{}", index + 1), t, true));
+        let track = track.ok_or_else(|| Error::us("a source without a track"))?;
+        Ok(Share { span, source, track })
+    };
+    spans.into_iter().enumerate().rev().map(open).collect()
+}
+
+/// A track to publish. Camera and microphone share a stream, so that receivers play them in step.
+fn outbound(stream: &str, track: &Track, screen: bool) -> OutboundTrack {
+    let kind = track.codec.kind();
+    let source = if screen { Source::Screen } else { Source::default_for(kind) };
+    OutboundTrack::new(TrackLabel { stream: stream.into(), kind, source, muted: false }, track.codec)
+}
+
+/// Sleeps until `after` the start; for ever where there is no such time.
+async fn until(start: Instant, after: Option<Duration>) {
+    match after.and_then(|after| start.checked_add(after)) {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
+
+async fn ended(playing: &mut Option<Pump>) -> Result<Vec<Sent>> {
+    match playing {
+        Some(pump) => pump.ended().await,
+        None => pending().await,
+    }
+}
+
+/// Adds what another share of the same screen has sent.
+fn add(sent: &mut Vec<Sent>, more: Vec<Sent>) {
+    for new in more {
+        match sent.iter_mut().find(|s| s.source == new.source) {
+            Some(sent) => sent.add(&new),
+            None => sent.push(new),
+        }
+    }
+}
+
+fn report(args: &FeedArgs, reason: &str, seconds: f64, sent: &[Sent]) {
+    if args.json {
+        let object = serde_json::json!({
+            "name": args.name, "copies": args.copies, "reason": reason, "seconds": seconds, "tracks": sent,
+        });
+        println!("{object}");
+        return;
+    }
+    println!("{} was there for {seconds:.1} s; {reason}.", args.name);
+    for s in sent {
+        let late = if s.late > 0 { format!(", {} late", s.late) } else { String::new() };
+        println!("  {} {}: {} frames, {} kB{late}", s.source.word(), s.codec.name(), s.frames, s.bytes / 1000);
+    }
+}

@@ -1,0 +1,117 @@
+//! Plays a media file into published tracks in real time: one thread, one clock for picture and sound. It never drops a
+//! frame and never waits for a connection.
+
+use crate::error::{Error, Result};
+use crate::media::FileSource;
+use crate::room::media::{Codec, MediaKind, Source};
+use crate::rtc::OutboundTrack;
+use serde::Serialize;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Later than this, a frame counts as late.
+const LATE: Duration = Duration::from_millis(50);
+/// Later than this the machine has slept or is hopelessly short: the clock is set anew instead of sending a flood.
+const LOST: Duration = Duration::from_secs(2);
+
+/// What went out on one track.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sent {
+    pub source: Source,
+    pub codec: Codec,
+    pub frames: u64,
+    pub key_frames: u64,
+    pub bytes: u64,
+    /// Frames that went out more than 50 ms after their time.
+    pub late: u64,
+    /// Key frames that receivers asked for; a file cannot make any, so they wait for its next one.
+    pub key_frames_asked: u64,
+}
+
+/// A file that is being played. Dropping it stops the playing.
+pub struct Pump {
+    stop: Sender<()>,
+    ended: oneshot::Receiver<Result<Vec<Sent>>>,
+}
+
+impl Pump {
+    /// Plays `source` into the track of each frame's kind, its first frame at `start`.
+    ///
+    /// # Errors
+    /// The machine has no thread left.
+    pub fn play(source: FileSource, tracks: Vec<OutboundTrack>, start: Instant) -> Result<Pump> {
+        let (stop, stopped) = channel();
+        let (report, ended) = oneshot::channel();
+        let play = move || {
+            // The receiver may be gone: then nobody wants the report.
+            let _ = report.send(run(source, &tracks, start, &stopped));
+        };
+        let thread = std::thread::Builder::new().name("feed".into()).spawn(play);
+        thread.map_err(|e| Error::machine("cannot start a thread to play a file").because(e))?;
+        Ok(Pump { stop, ended })
+    }
+
+    /// Waits for the end of the file. May be dropped and called again; once it has answered, it is used up.
+    ///
+    /// # Errors
+    /// What the file said when it could not be read any further.
+    pub async fn ended(&mut self) -> Result<Vec<Sent>> {
+        (&mut self.ended).await.unwrap_or_else(|e| Err(Error::us("the playing of a file broke off").because(e)))
+    }
+
+    /// Stops, and says what went out until now.
+    pub async fn stop(self) -> Result<Vec<Sent>> {
+        drop(self.stop);
+        self.ended.await.unwrap_or_else(|e| Err(Error::us("the playing of a file broke off").because(e)))
+    }
+}
+
+fn run(
+    mut source: FileSource,
+    tracks: &[OutboundTrack],
+    mut start: Instant,
+    stopped: &Receiver<()>,
+) -> Result<Vec<Sent>> {
+    let mut sent: Vec<Sent> = tracks.iter().map(Sent::nothing).collect();
+    while let Some(next) = source.next_frame()? {
+        // Waiting for the stop is how this thread sleeps.
+        let wait = (start + next.at).saturating_duration_since(Instant::now());
+        if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+            break;
+        }
+        let behind = start.elapsed().saturating_sub(next.at);
+        if behind > LOST {
+            tracing::warn!("the feed was {:.1} s behind its clock, which starts anew", behind.as_secs_f64());
+            start += behind;
+        }
+        let lane = tracks.iter().zip(&mut sent).find(|(track, _)| track.label().kind == next.kind);
+        if let Some((track, sent)) = lane {
+            sent.frames += 1;
+            sent.key_frames += u64::from(next.frame.key && next.kind == MediaKind::Video);
+            sent.bytes += next.frame.len() as u64;
+            sent.late += u64::from(behind > LATE);
+            track.send(&next.frame);
+        }
+    }
+    for (track, sent) in tracks.iter().zip(&mut sent) {
+        sent.key_frames_asked = *track.key_frame_requests().borrow();
+    }
+    Ok(sent)
+}
+
+impl Sent {
+    /// Adds what went out on another track of the same source.
+    pub fn add(&mut self, more: &Sent) {
+        self.frames += more.frames;
+        self.key_frames += more.key_frames;
+        self.bytes += more.bytes;
+        self.late += more.late;
+        self.key_frames_asked += more.key_frames_asked;
+    }
+
+    fn nothing(track: &OutboundTrack) -> Sent {
+        let (source, codec) = (track.label().source, track.codec());
+        Sent { source, codec, frames: 0, key_frames: 0, bytes: 0, late: 0, key_frames_asked: 0 }
+    }
+}

@@ -1,0 +1,280 @@
+//! A running pipeline made from a template: state, bus and deadline in one place. Phases only advance; it never waits
+//! without a deadline, and dropping it takes it down.
+
+use super::{Template, Value, packages};
+use crate::error::{Error, Result};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use std::time::{Duration, Instant};
+
+/// Where a pipeline is on its way; it only goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Building,
+    Running,
+    /// The end of stream is on its way to the sinks.
+    Draining,
+    Finished,
+}
+
+/// A pipeline with its bus.
+pub struct Pipeline {
+    name: String,
+    pipeline: gst::Pipeline,
+    bus: gst::Bus,
+    phase: Phase,
+}
+
+impl Pipeline {
+    /// Fills `template` and builds it; nothing runs yet.
+    ///
+    /// # Errors
+    /// The user's, naming file and line, and the package of an element that is missing.
+    pub fn build(template: &Template, values: &[(&str, Value)]) -> Result<Pipeline> {
+        let bin = bin(template, &template.fill(values)?, false)?;
+        let pipeline = gst::Pipeline::new();
+        pipeline.add(&bin).map_err(|e| Error::us(format!("{}: cannot be put to work", template.file)).because(e))?;
+        let bus = pipeline.bus().ok_or_else(|| Error::us(format!("{}: a pipeline without a bus", template.file)))?;
+        Ok(Pipeline { name: template.name.clone(), pipeline, bus, phase: Phase::Building })
+    }
+
+    /// Builds and throws away: is everything there that `template` needs?
+    ///
+    /// # Errors
+    /// As [`Pipeline::build`].
+    pub fn check(template: &Template) -> Result<()> {
+        bin(template, &template.fill_to_try()?, false).map(drop)
+    }
+
+    /// Where the pipeline is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The element called `name` in the template.
+    pub(super) fn element(&self, name: &str) -> Result<gst::Element> {
+        let missing = || Error::user(format!("pipeline {}: no element has name={name}", self.name));
+        self.pipeline.by_name(name).ok_or_else(missing)
+    }
+
+    /// Sets a text property (a path, a caption) on the element called `name`. As a property it cannot be taken for syntax.
+    pub(super) fn set_text(&self, name: &str, property: &str, text: &str) -> Result<()> {
+        let element = self.element(name)?;
+        let is_text = element.find_property(property).is_some_and(|p| p.value_type() == gst::glib::Type::STRING);
+        if !is_text {
+            return Err(Error::user(format!("pipeline {}: {name} has no text property `{property}`", self.name)));
+        }
+        element.set_property(property, text);
+        Ok(())
+    }
+
+    /// The `appsrc` called `name`.
+    pub(super) fn app_src(&self, name: &str) -> Result<gstreamer_app::AppSrc> {
+        let other = |_| Error::user(format!("pipeline {}: {name} is not an appsrc", self.name));
+        self.element(name)?.downcast().map_err(other)
+    }
+
+    /// The `appsink` called `name`.
+    pub(super) fn app_sink(&self, name: &str) -> Result<gstreamer_app::AppSink> {
+        let other = |_| Error::user(format!("pipeline {}: {name} is not an appsink", self.name));
+        self.element(name)?.downcast().map_err(other)
+    }
+
+    /// Lets it run. Data may take a while to flow; errors come by [`Pipeline::poll`].
+    ///
+    /// # Errors
+    /// An element that refuses to start, or a pipeline that already ran.
+    pub fn start(&mut self) -> Result<()> {
+        if self.phase != Phase::Building {
+            return Err(Error::us(format!("pipeline {}: started twice", self.name)));
+        }
+        self.phase = Phase::Running;
+        if let Err(e) = self.pipeline.set_state(gst::State::Playing) {
+            self.poll()?;
+            return Err(Error::machine(format!("pipeline {}: does not start", self.name)).because(e));
+        }
+        Ok(())
+    }
+
+    /// Says whether an element has failed since the last call. Never waits.
+    pub fn poll(&self) -> Result<()> {
+        match self.bus.pop_filtered(&[gst::MessageType::Error]) {
+            Some(message) => Err(self.failure(&message)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until every sink has seen the end of what the sources have, then takes the pipeline down.
+    ///
+    /// # Errors
+    /// An element's failure, or the deadline, naming the sinks that were late.
+    pub fn finish(&mut self, deadline: Duration) -> Result<()> {
+        self.phase = self.phase.max(Phase::Draining);
+        let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+        let wait = gst::ClockTime::try_from(deadline).unwrap_or(gst::ClockTime::from_seconds(3600));
+        let result = match self.bus.timed_pop_filtered(wait, &kinds) {
+            Some(message) if message.type_() == gst::MessageType::Eos => Ok(()),
+            Some(message) => Err(self.failure(&message)),
+            None => Err(Error::machine(format!(
+                "pipeline {}: not finished after {:.1} s; waiting for {}",
+                self.name,
+                deadline.as_secs_f64(),
+                self.late()
+            ))),
+        };
+        self.down();
+        result
+    }
+
+    /// Ends early: tells the sources to stop, gives the sinks until `deadline` to write what is under way, then takes the
+    /// pipeline down whatever happened.
+    pub fn stop(&mut self, deadline: Duration) -> Result<()> {
+        let started = Instant::now();
+        if self.phase == Phase::Running {
+            self.phase = Phase::Draining;
+            self.pipeline.send_event(gst::event::Eos::new());
+        }
+        if self.phase == Phase::Draining {
+            return self.finish(deadline.saturating_sub(started.elapsed()));
+        }
+        self.down();
+        Ok(())
+    }
+
+    /// Takes the pipeline down now. Safe to repeat.
+    fn down(&mut self) {
+        self.phase = Phase::Finished;
+        // Going to Null cannot fail by GStreamer's contract; an element that does so has nothing left to lose.
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+
+    /// The sinks that have not seen the end of the stream.
+    fn late(&self) -> String {
+        let mut names = Vec::new();
+        // An iterator that was upset by a change of the pipeline just ends: this is for a message.
+        for sink in self.pipeline.iterate_recurse().into_iter().flatten() {
+            let ended = || sink.sink_pads().iter().all(|p| p.pad_flags().contains(gst::PadFlags::EOS));
+            if sink.src_pads().is_empty() && !sink.sink_pads().is_empty() && !ended() {
+                names.push(sink.name().to_string());
+            }
+        }
+        if names.is_empty() { "its sources".into() } else { names.join(", ") }
+    }
+
+    fn failure(&self, message: &gst::Message) -> Error {
+        let gst::MessageView::Error(error) = message.view() else {
+            return Error::us(format!("pipeline {}: an unexpected message", self.name));
+        };
+        let element = message.src().map_or_else(|| "?".into(), |e| e.name());
+        let detail = error.debug().map_or_else(String::new, |d| d.to_string());
+        Error::machine(format!("pipeline {}: {element}: {}", self.name, error.error().message())).because(detail)
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        if self.phase != Phase::Finished {
+            self.down();
+        }
+    }
+}
+
+/// Builds a description as a bin, its loose ends ghosted as pads where `ghost` says so.
+pub(super) fn bin(template: &Template, description: &str, ghost: bool) -> Result<gst::Bin> {
+    super::init()?;
+    let mut context = gst::ParseContext::new();
+    let flags = gst::ParseFlags::FATAL_ERRORS;
+    let built = gst::parse::bin_from_description_full(description, ghost, Some(&mut context), flags);
+    // Elements that refuse a property are counted among the missing ones too.
+    let is_missing = |name: &String| gst::ElementFactory::find(name).is_none();
+    let element = built.map_err(|e| match context.missing_elements().iter().find(|n| is_missing(n)) {
+        Some(name) => Error::user(format!("{}: {}", template.place_of(name), packages::missing(name))),
+        None => Error::user(format!("{}: {}", place_of_quoted(template, e.message()), e.message())),
+    })?;
+    match element.downcast::<gst::Bin>() {
+        Ok(bin) => Ok(bin),
+        Err(single) => {
+            // A description of one element may come back as that element.
+            let bin = gst::Bin::new();
+            bin.add(&single).map_err(|e| Error::us(format!("{}: cannot be put to work", template.file)).because(e))?;
+            Ok(bin)
+        }
+    }
+}
+
+/// GStreamer quotes the words that it stumbled over: the place of the last one that the template has.
+fn place_of_quoted(template: &Template, message: &str) -> String {
+    let words = message.split('"').skip(1).step_by(2);
+    words.map(|w| template.place_of(w)).filter(|p| *p != template.file).last().unwrap_or_else(|| template.file.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(text: &str) -> Template {
+        Template::parse("test/t", "t.gst", text).unwrap()
+    }
+
+    #[test]
+    fn phases_only_advance_and_a_finite_source_finishes() {
+        let mut pipeline = Pipeline::build(&template("# X.\nvideotestsrc num-buffers=5 ! fakesink"), &[]).unwrap();
+        assert_eq!(pipeline.phase(), Phase::Building);
+        pipeline.start().unwrap();
+        assert_eq!(pipeline.phase(), Phase::Running);
+        pipeline.finish(Duration::from_secs(10)).unwrap();
+        assert_eq!(pipeline.phase(), Phase::Finished);
+        assert!(pipeline.start().is_err());
+        pipeline.stop(Duration::ZERO).unwrap();
+        assert_eq!(pipeline.phase(), Phase::Finished);
+    }
+
+    #[test]
+    fn an_endless_source_is_stopped_by_an_end_of_stream() {
+        let mut pipeline = Pipeline::build(&template("# X.\nvideotestsrc is-live=true ! fakesink"), &[]).unwrap();
+        pipeline.start().unwrap();
+        pipeline.stop(Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn the_deadline_names_who_was_late() {
+        let text = "# X.\nappsrc name=never ! fakesink name=starved async=false\nvideotestsrc num-buffers=1 ! fakesink name=fed async=false";
+        let mut pipeline = Pipeline::build(&template(text), &[]).unwrap();
+        pipeline.start().unwrap();
+        let error = pipeline.finish(Duration::from_millis(300)).unwrap_err().to_string();
+        assert!(error.contains("0.3 s") && error.contains("starved") && !error.contains("fed"), "{error}");
+        assert_eq!(pipeline.phase(), Phase::Finished);
+    }
+
+    #[test]
+    fn a_failing_element_is_named() {
+        let mut pipeline =
+            Pipeline::build(&template("# X.\nvideotestsrc ! identity name=bad error-after=3 ! fakesink"), &[]).unwrap();
+        pipeline.start().unwrap();
+        let error = pipeline.finish(Duration::from_secs(10)).unwrap_err();
+        assert!(error.to_string().contains("bad"), "{error}");
+    }
+
+    #[test]
+    fn errors_in_a_description_name_file_and_line() {
+        let says = |text: &str, expected: &str| {
+            let error = Pipeline::check(&template(text)).unwrap_err();
+            assert_eq!(error.blame(), crate::error::Blame::User);
+            assert!(error.to_string().starts_with(expected), "{error}");
+        };
+        says("# X.\nvideotestsrc\n! frobnicate ! fakesink", "t.gst:3: no element `frobnicate`");
+        says("# X.\nvideotestsrc\n! fakesink frob=1", "t.gst:3: no property \"frob\"");
+        says("# X.\nvideotestsrc ! ! fakesink", "t.gst: syntax error");
+        says("# X.\nvideotestsrc ! audio/x-raw ! fakesink", "t.gst");
+    }
+
+    #[test]
+    fn text_properties_are_checked() {
+        let pipeline = Pipeline::build(&template("# X.\nfilesrc name=file ! fakesink name=out"), &[]).unwrap();
+        pipeline.set_text("file", "location", "/a \" ! b").unwrap();
+        assert!(pipeline.set_text("file", "blocksize", "x").is_err());
+        assert!(pipeline.set_text("file", "nothing", "x").is_err());
+        assert!(pipeline.set_text("elsewhere", "location", "x").is_err());
+        assert!(pipeline.app_src("out").is_err() && pipeline.app_sink("out").is_err());
+    }
+}
