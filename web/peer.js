@@ -1,1 +1,186 @@
+// One connection to one other member: perfect negotiation (W3C WebRTC 10.7), our tracks out, theirs in. Knows no room and no page.
 
+const OFFER_PATIENCE = 10_000; // milliseconds after which an offer without an answer is sent again
+
+export class Peer {
+  #send; #changed; #iceServers; #polite; #codec;
+  #local = new Map(); // source -> {track, stream}
+  #senders = new Map(); // source -> RTCRtpSender
+  #begun = false; // until the first offer has been made or heard, our tracks wait
+  #makingOffer = false;
+  #ignoreOffer = false;
+  #answerPending = false;
+  #repeat = 0;
+  #inbox = Promise.resolve();
+
+  /**
+   * @param options {id, polite, iceServers, codec, send(body), changed()}; `changed` is called whenever what there is to see may have.
+   */
+  constructor({ id, polite, iceServers, codec, send, changed }) {
+    this.id = id;
+    this.streams = new Map(); // their media streams by id
+    this.channel = null; // the chat's data channel
+    this.#polite = polite;
+    this.#iceServers = iceServers;
+    this.#codec = codec;
+    this.#send = send;
+    this.#changed = changed;
+    this.pc = this.#connection();
+  }
+
+  #connection() {
+    const pc = new RTCPeerConnection({ iceServers: this.#iceServers });
+    pc.onnegotiationneeded = () => this.#begun && this.#offer();
+    pc.onicecandidate = ({ candidate }) => this.#send({ candidate: candidate ? candidate.toJSON() : null });
+    pc.ondatachannel = ({ channel }) => { if (channel.label === "chat") this.channel = channel; };
+    pc.ontrack = ({ track, streams: [stream] }) => {
+      if (!stream) return;
+      this.streams.set(stream.id, stream);
+      stream.onremovetrack = () => {
+        if (!stream.getTracks().length) this.streams.delete(stream.id);
+        this.#changed();
+      };
+      track.onmute = track.onunmute = this.#changed;
+      this.#changed();
+    };
+    pc.onconnectionstatechange = () => {
+      if (pc.connectionState === "failed") pc.restartIce();
+      this.#changed();
+    };
+    return pc;
+  }
+
+  /** Makes the first offer. */
+  begin() {
+    this.channel = this.pc.createDataChannel("chat");
+    this.#admit();
+  }
+
+  /** Sends `track` as this source, in place of what it sent before; `null` sends nothing but keeps the place. */
+  async set(source, track, stream) {
+    if (track) this.#local.set(source, { track, stream });
+    else this.#local.delete(source);
+    const sender = this.#senders.get(source);
+    if (sender) await sender.replaceTrack(track);
+    else if (track && this.#begun) this.#add(source, track, stream);
+  }
+
+  /** Takes a source away altogether. */
+  remove(source) {
+    this.#local.delete(source);
+    const sender = this.#senders.get(source);
+    this.#senders.delete(source);
+    if (sender && this.pc.signalingState !== "closed") this.pc.removeTrack(sender);
+  }
+
+  /** What a sender of ours sends: `camera`, `mic`, … */
+  sourceOf(sender) {
+    for (const [source, known] of this.#senders) if (known === sender) return source;
+    return null;
+  }
+
+  /** A signal from the other side; they are handled in order. */
+  hear(body) {
+    this.#inbox = this.#inbox.then(() => this.#handle(body)).catch((error) => {
+      if (this.pc.signalingState !== "closed") console.warn(`signal of ${this.id}:`, error);
+    });
+  }
+
+  close() {
+    clearTimeout(this.#repeat);
+    this.pc.close();
+  }
+
+  #admit() {
+    this.#begun = true;
+    for (const [source, { track, stream }] of this.#local) this.#add(source, track, stream);
+  }
+
+  #add(source, track, stream) {
+    const sender = this.pc.addTrack(track, stream);
+    this.#senders.set(source, sender);
+    if (track.kind !== "video") return;
+    const transceiver = this.pc.getTransceivers().find((one) => one.sender === sender);
+    if (this.#codec) preferCodec(transceiver, this.#codec);
+  }
+
+  async #offer() {
+    try {
+      this.#makingOffer = true;
+      await this.pc.setLocalDescription();
+      this.#describe();
+    } catch (error) {
+      if (this.pc.signalingState !== "closed") console.warn(`offer to ${this.id}:`, error);
+    } finally {
+      this.#makingOffer = false;
+    }
+  }
+
+  #describe() {
+    const { type, sdp } = this.pc.localDescription;
+    this.#send({ description: { type, sdp } });
+    clearTimeout(this.#repeat);
+    if (type !== "offer") return;
+    // An offer or its answer may have been lost with a socket; to answer the same offer twice does no harm.
+    this.#repeat = setTimeout(() => {
+      if (this.pc.signalingState === "have-local-offer") this.#describe();
+    }, OFFER_PATIENCE);
+  }
+
+  async #handle({ description, candidate }) {
+    const { pc } = this;
+    if (!description) {
+      try {
+        await pc.addIceCandidate(candidate ?? undefined);
+      } catch (error) {
+        if (!this.#ignoreOffer) throw error;
+      }
+      return;
+    }
+    const free = !this.#makingOffer && (pc.signalingState === "stable" || this.#answerPending);
+    this.#ignoreOffer = !this.#polite && description.type === "offer" && !free;
+    if (this.#ignoreOffer) return;
+    if (description.type === "answer" && pc.signalingState === "stable") return; // the second answer to a repeated offer
+    this.#answerPending = description.type === "answer";
+    try {
+      await pc.setRemoteDescription(description); // rolls our own offer back where theirs goes first
+    } finally {
+      this.#answerPending = false;
+    }
+    if (description.type === "offer") {
+      if (!this.#begun) this.#admit();
+      else if (this.#codec) pc.getTransceivers().forEach((one) => one.sender.track?.kind === "video" && preferCodec(one, this.#codec));
+      await pc.setLocalDescription();
+      this.#describe();
+    } else {
+      clearTimeout(this.#repeat);
+    }
+    if (this.#codec) await this.#holdCodec();
+    this.#changed();
+  }
+
+  /** Where the other side's order of codecs differs, the sender is told which of the agreed ones to use. */
+  async #holdCodec() {
+    for (const sender of this.pc.getSenders()) {
+      if (sender.track?.kind !== "video") continue;
+      const parameters = sender.getParameters();
+      const [first] = parameters.codecs ?? [];
+      const wanted = parameters.codecs?.find((one) => isCodec(one, this.#codec));
+      const [encoding] = parameters.encodings;
+      if (!encoding || !wanted || isCodec(first, this.#codec) || isCodec(encoding.codec, this.#codec)) continue;
+      encoding.codec = wanted;
+      await sender.setParameters(parameters).catch((error) => console.warn(`codec ${this.#codec}:`, error));
+    }
+  }
+}
+
+function isCodec(codec, name) {
+  return codec?.mimeType.toLowerCase() === `video/${name}`;
+}
+
+/** Puts one codec first and keeps the rest (retransmission and error correction among them) behind it. */
+function preferCodec(transceiver, name) {
+  const all = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
+  const first = all.filter((codec) => isCodec(codec, name));
+  if (first.length) transceiver.setCodecPreferences([...first, ...all.filter((codec) => !first.includes(codec))]);
+}

@@ -17,16 +17,16 @@ use tokio::sync::mpsc;
 use webrtc::peer_connection::Registry;
 
 /// One codec as SDP describes it: payload type, of its retransmissions, and format parameters.
-struct Entry {
-    codec: Codec,
-    payload_type: u8,
-    rtx: Option<u8>,
-    fmtp: &'static str,
+pub(super) struct Entry {
+    pub codec: Codec,
+    pub payload_type: u8,
+    pub rtx: Option<u8>,
+    pub fmtp: &'static str,
 }
 
 /// The codecs that a track file can hold, and nothing else: what is not negotiated cannot arrive. (The library's default set
 /// gives one payload type to two codecs.)
-const CODECS: &[Entry] = &[
+pub(super) const CODECS: &[Entry] = &[
     Entry { codec: Codec::Opus, payload_type: 111, rtx: None, fmtp: "minptime=10;useinbandfec=1" },
     Entry { codec: Codec::Vp8, payload_type: 96, rtx: Some(97), fmtp: "" },
     Entry { codec: Codec::Vp9, payload_type: 98, rtx: Some(99), fmtp: "profile-id=0" },
@@ -71,7 +71,7 @@ pub(super) fn library_codec(codec: Codec) -> RTCRtpCodec {
     describe(codec, fmtp)
 }
 
-fn describe(codec: Codec, fmtp: &str) -> RTCRtpCodec {
+pub(super) fn describe(codec: Codec, fmtp: &str) -> RTCRtpCodec {
     let feedback: &[(&str, &str)] = match codec.kind() {
         MediaKind::Audio => &[],
         MediaKind::Video => &[("ccm", "fir"), ("nack", ""), ("nack", "pli")],

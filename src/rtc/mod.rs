@@ -8,6 +8,7 @@ mod negotiation;
 pub mod packetize;
 mod peer;
 pub mod receive;
+mod sdp;
 mod send;
 mod socket;
 mod tap;

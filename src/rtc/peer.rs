@@ -6,6 +6,7 @@ use super::engine;
 use super::impair::Impairment;
 use super::inbox::Inbox;
 use super::negotiation::{Kind, Negotiation, Verdict};
+use super::sdp;
 use super::send::{self, OutboundTrack, Sending};
 use super::socket::{MediaRuntime, SocketStats, Wake};
 use crate::error::{Error, Result};
@@ -189,6 +190,9 @@ impl Peer {
         let settings = SettingEngineBuilder::new()
             .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(262_144))
             .with_include_loopback_candidate(true)
+            // A pair that works is good enough: the default waits a second for a better one than a peer-reflexive pair.
+            .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+            .with_srflx_acceptance_min_wait(Some(Duration::ZERO))
             .build();
         let ice_servers = config
             .ice_servers
@@ -514,6 +518,7 @@ impl Actor {
         };
         match offered.await {
             Ok(sdp) => {
+                let sdp = sdp::with_every_codec(&sdp);
                 self.tell(PeerEvent::Signal(Signal::Description(Description { kind: "offer".into(), sdp }))).await;
             }
             Err(e) => {

@@ -98,7 +98,6 @@ async fn tracks_come_and_go_in_mid_call() {
                 send(&screen, &mut scr, 5).await;
                 while let Ok(told) = b.told.try_recv() {
                     if let Told::Track(track) = told {
-                        println!("told {track:?}");
                         return track;
                     }
                 }

@@ -1,4 +1,7 @@
 //! All integration tests, one module per behaviour over `support`.
 
+mod capture;
 mod connection;
+mod page;
+mod rooms;
 mod support;

@@ -1,6 +1,12 @@
 //! What the tests share. Every wait has a deadline; every port, folder and process is the test's own.
 
+pub mod browser;
+pub mod dump;
 pub mod pair;
+pub mod probe;
+pub mod proxy;
+pub mod server;
+pub mod studio;
 pub mod synthetic;
 
 use std::future::Future;
@@ -11,5 +17,12 @@ pub async fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>
     match tokio::time::timeout(Duration::from_secs(seconds), future).await {
         Ok(value) => value,
         Err(_) => panic!("not within {seconds} s: {what}"),
+    }
+}
+
+/// With ROOMBOT_LOG set, the log of the parts goes to stderr.
+pub fn log() {
+    if let Ok(filter) = std::env::var("ROOMBOT_LOG") {
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     }
 }

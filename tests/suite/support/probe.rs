@@ -1,0 +1,35 @@
+//! What other people's tools say of a file: ffprobe.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// What ffprobe found in the first stream.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    pub codec: String,
+    pub packets: u64,
+    pub frames: u64,
+    pub duration: Option<f64>,
+    /// What it complained about.
+    pub complaints: String,
+}
+
+/// Decodes the whole file.
+pub fn probe(path: &Path) -> Probe {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-count_frames", "-count_packets", "-show_streams", "-show_format", "-of", "json"])
+        .arg(path)
+        .output()
+        .expect("ffprobe runs");
+    let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let stream = &value["streams"][0];
+    let number = |name: &str| stream[name].as_str().and_then(|n| n.parse().ok()).unwrap_or(0);
+    Probe {
+        codec: stream["codec_name"].as_str().unwrap_or("").to_owned(),
+        packets: number("nb_read_packets"),
+        frames: number("nb_read_frames"),
+        duration: value["format"]["duration"].as_str().and_then(|d| d.parse().ok()),
+        complaints: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}

@@ -1,0 +1,61 @@
+//! A room in memory with senders of ours and a recorder in it.
+
+use super::within;
+use roombot::record::recorder::{RecorderConfig, Summary};
+use roombot::room::people::Role;
+use roombot::rtc::{Impairment, OutboundTrack, Wake};
+use roombot::session::{RecordConfig, Recording, Session, SessionConfig};
+use roombot::signal::JoinAs;
+use roombot::signal::memory::MemoryRoom;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub struct Studio {
+    pub room: MemoryRoom,
+    pub dir: tempfile::TempDir,
+}
+
+impl Studio {
+    pub fn new() -> Studio {
+        super::log();
+        Studio { room: MemoryRoom::new("studio").expect("room"), dir: tempfile::tempdir().expect("folder") }
+    }
+
+    /// Somebody who sends `tracks`.
+    pub async fn sender(&self, name: &str, tracks: Vec<OutboundTrack>) -> Session {
+        let how = JoinAs { name: name.into(), role: Role::Participant, token: None };
+        let config = SessionConfig { publish: tracks, ..SessionConfig::default() };
+        within(5, "a sender joins", Session::join(&self.room, how, config)).await.expect("joins")
+    }
+
+    pub async fn recorder(&self, impairment: Option<Impairment>) -> Recording {
+        let config = RecordConfig {
+            recorder: RecorderConfig { parent: self.dir.path().into(), room: "studio".into(), url: "memory:".into() },
+            how: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
+            wake: Wake::default(),
+            impairment,
+        };
+        within(5, "the recorder joins", Recording::start(&self.room, config)).await.expect("records")
+    }
+}
+
+/// Waits until `tracks` are being sent (each has been asked for a key frame, which a new connection does), and the receiver is
+/// through with its handshake too.
+pub async fn subscribed(tracks: &[&OutboundTrack]) {
+    for track in tracks {
+        let mut asked = track.key_frame_requests();
+        within(10, "a receiver connects", asked.wait_for(|n| *n > 0)).await.expect("track");
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+}
+
+/// Ends the recording; a little later, so that what is under way arrives.
+pub async fn finish(recording: Recording) -> Summary {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    within(10, "the recording ends", recording.finish("the test is over")).await.expect("a summary")
+}
+
+/// The path of a track file.
+pub fn track_path(summary: &Summary, index: usize) -> PathBuf {
+    summary.folder.join("tracks").join(&summary.manifest.tracks[index].file)
+}
