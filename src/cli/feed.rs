@@ -6,9 +6,10 @@ mod pump;
 use super::args::{PipelineArgs, Span, duration, span};
 use crate::error::{Error, Result};
 use crate::media::{FileSource, Library, Track};
+use crate::record::happening::Happening;
 use crate::room::media::{MediaKind, Source};
 use crate::room::people::{Role, TrackLabel};
-use crate::rtc::OutboundTrack;
+use crate::rtc::{OutboundTrack, PeerEvent};
 use crate::session::{Session, SessionConfig};
 use crate::signal::{self, JoinAs};
 use futures_util::FutureExt;
@@ -16,6 +17,7 @@ use futures_util::future::{pending, select_all};
 use pump::{Pump, Sent};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// How often a screen may be shared in one run; each open one holds its file.
 const SHARES: usize = 32;
@@ -114,7 +116,12 @@ pub async fn run(args: FeedArgs) -> Result<()> {
     for copy in 1..=args.copies {
         let name = if args.copies == 1 { args.name.clone() } else { format!("{} {copy}", args.name) };
         let how = JoinAs { name: name.clone(), role: Role::Participant, token: args.token.clone() };
-        let config = SessionConfig { publish: tracks.clone(), only: args.only.clone(), ..SessionConfig::default() };
+        let config = SessionConfig {
+            publish: tracks.clone(),
+            only: args.only.clone(),
+            observer: Some(logged(&name)),
+            ..SessionConfig::default()
+        };
         sessions.push(Session::join(room.as_ref(), how, config).await?);
         tracing::info!("{name} has joined");
     }
@@ -221,6 +228,32 @@ fn outbound(stream: &str, track: &Track, screen: bool) -> OutboundTrack {
     let kind = track.codec.kind();
     let source = if screen { Source::Screen } else { Source::default_for(kind) };
     OutboundTrack::new(TrackLabel { stream: stream.into(), kind, source, muted: false }, track.codec)
+}
+
+/// Where a session tells what happens; it goes to the log. 64 wait at most (policy Block; the log does not stop).
+fn logged(name: &str) -> mpsc::Sender<Happening> {
+    let (sender, mut happenings) = mpsc::channel(64);
+    let name = name.to_owned();
+    tokio::spawn(async move {
+        while let Some(happening) = happenings.recv().await {
+            match happening {
+                Happening::Joined(who) => tracing::info!("{name} sees {:?} in the room", who.name),
+                Happening::Left { id, reason } => tracing::info!("{name} sees {id} go: {}", reason.escape_debug()),
+                Happening::Peer { id, event: PeerEvent::State(state) } => {
+                    tracing::info!("{name} to {id}: {}", state.word())
+                }
+                Happening::Peer { id, event: PeerEvent::Warning(warning) } => {
+                    tracing::warn!("{name} to {id}: {warning}")
+                }
+                Happening::Reconnecting { cause } => {
+                    tracing::warn!("{name} has lost the room and tries again: {cause}")
+                }
+                Happening::Resumed => tracing::info!("{name} is back"),
+                _ => {}
+            }
+        }
+    });
+    sender
 }
 
 /// Sleeps until `after` the start; for ever where there is no such time.

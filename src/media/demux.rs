@@ -315,10 +315,10 @@ mod tests {
     #[test]
     fn an_opus_packet_says_how_long_it_is() {
         let ms = |packet: &[u8]| opus_ns(packet).map(|ns| ns as f64 / 1e6);
-        assert_eq!(ms(&[0b01111_000]), Some(20.0), "hybrid, one frame");
-        assert_eq!(ms(&[0b11111_001]), Some(40.0), "CELT, two frames");
-        assert_eq!(ms(&[0b10000_011, 3]), Some(7.5), "CELT of 2.5 ms, three frames");
-        assert_eq!(ms(&[0b00011_000]), Some(60.0), "SILK");
+        assert_eq!(ms(&[0x78]), Some(20.0), "hybrid, one frame");
+        assert_eq!(ms(&[0xf9]), Some(40.0), "CELT, two frames");
+        assert_eq!(ms(&[0x83, 3]), Some(7.5), "CELT of 2.5 ms, three frames");
+        assert_eq!(ms(&[0x18]), Some(60.0), "SILK");
         assert_eq!((ms(&[]), ms(&[3])), (None, None));
     }
 
