@@ -2,6 +2,8 @@
 
 mod capture;
 mod connection;
+mod house;
 mod page;
 mod rooms;
+mod senders;
 mod support;

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod dump;
+pub mod glass;
 pub mod pair;
 pub mod probe;
 pub mod proxy;
