@@ -3,7 +3,9 @@
 mod capture;
 mod connection;
 mod house;
+mod killed;
 mod page;
 mod rooms;
 mod senders;
 mod support;
+mod turn;

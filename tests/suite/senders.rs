@@ -263,7 +263,7 @@ async fn tracks_that_nobody_labels_are_a_camera_and_a_microphone() {
         OutboundTrack::new(label("a", Source::Screen), Codec::Vp8),
         OutboundTrack::new(label("b", Source::ScreenAudio), Codec::Opus),
     ];
-    let silent = Glass::clear(studio.room.clone())
+    let silent = Glass::clear(Box::new(studio.room.clone()))
         .saying(|command| Some(command).filter(|c| !matches!(c, SignalCommand::Tracks(_))));
     let alice = studio.sender_in(&silent, "Alice", tracks.to_vec()).await;
     let recording = studio.recorder(None).await;
@@ -284,7 +284,7 @@ async fn two_of_the_same_name_are_two_people() {
     let first = studio.sender("Alice", vec![one.clone()]).await;
     let second = studio.sender("Alice", vec![two.clone()]).await;
     // A room of another kind may leave names as they are.
-    let careless = Glass::clear(studio.room.clone()).hearing(|event| match event {
+    let careless = Glass::clear(Box::new(studio.room.clone())).hearing(|event| match event {
         SignalEvent::Joined(mut participant) => {
             participant.name = "Alice".into();
             Some(SignalEvent::Joined(participant))

@@ -11,15 +11,15 @@ type Outgoing = Arc<dyn Fn(SignalCommand) -> Option<SignalCommand> + Send + Sync
 type Incoming = Arc<dyn Fn(SignalEvent) -> Option<SignalEvent> + Send + Sync>;
 
 /// A room with a filter on either way.
-pub struct Glass<R> {
-    pub room: R,
-    pub out: Outgoing,
-    pub into: Incoming,
+pub struct Glass {
+    room: Box<dyn Signaller>,
+    out: Outgoing,
+    into: Incoming,
 }
 
-impl<R> Glass<R> {
+impl Glass {
     /// Changes nothing.
-    pub fn clear(room: R) -> Glass<R> {
+    pub fn clear(room: Box<dyn Signaller>) -> Glass {
         Glass { room, out: Arc::new(Some), into: Arc::new(Some) }
     }
     /// With a filter on what the member says.
@@ -35,7 +35,7 @@ impl<R> Glass<R> {
 }
 
 #[async_trait]
-impl<R: Signaller> Signaller for Glass<R> {
+impl Signaller for Glass {
     async fn join(&self, how: JoinAs) -> Result<Link> {
         let mut link = self.room.join(how).await?;
         let there = |participant: Participant| match (self.into)(SignalEvent::Joined(participant)) {

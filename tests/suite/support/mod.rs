@@ -1,5 +1,6 @@
 //! What the tests share. Every wait has a deadline; every port, folder and process is the test's own.
 
+pub mod bot;
 pub mod browser;
 pub mod dump;
 pub mod glass;

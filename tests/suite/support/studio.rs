@@ -43,6 +43,7 @@ impl Studio {
             recorder: RecorderConfig { parent: self.dir.path().into(), room: "studio".into(), url: "memory:".into() },
             how: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
             wake: Wake::default(),
+            relay_only: false,
             impairment,
         };
         within(5, "the recorder joins", Recording::start(room, config)).await.expect("records")
