@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn the_documented_manifest_comes_back_as_it_is() {
         let manifest = Manifest::parse(documented().as_bytes()).unwrap();
-        assert_eq!(manifest.tracks[0].clock.as_ref().unwrap().basis, "sender-reports");
+        assert_eq!(manifest.tracks[0].clock.as_ref().unwrap().basis, crate::room::clock::Basis::SenderReports);
         let again = serde_json::to_value(&manifest).unwrap();
         let page: serde_json::Value = serde_json::from_str(documented()).unwrap();
         assert_eq!(again, page);

@@ -37,7 +37,7 @@ const COMMAND: u64 = 30;
 pub struct Browser {
     chromium: Chromium,
     events: JoinHandle<()>,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 /// One tab.
@@ -68,7 +68,7 @@ impl Browser {
         let (chromium, mut handler) = Chromium::launch(config).await.expect("Chromium starts");
         // An event that this crate does not know is an error to it; there is nothing to do about one.
         let events = tokio::spawn(async move { while handler.next().await.is_some() {} });
-        Browser { chromium, events, _profile: profile }
+        Browser { chromium, events, profile }
     }
 
     /// Opens a tab.
@@ -87,6 +87,13 @@ impl Drop for Browser {
             let patience = Instant::now() + Duration::from_secs(2);
             while matches!(child.try_wait(), Ok(None)) && Instant::now() < patience {
                 std::thread::sleep(Duration::from_millis(10));
+            }
+            // Its children end a moment after it, and until then may write where it has been deleted.
+            while std::fs::remove_dir_all(self.profile.path()).is_err()
+                && self.profile.path().exists()
+                && Instant::now() < patience
+            {
+                std::thread::sleep(Duration::from_millis(20));
             }
         }
     }

@@ -10,7 +10,6 @@ pub struct Probe {
     pub codec: String,
     pub packets: u64,
     pub frames: u64,
-    pub duration: Option<f64>,
     /// What it complained about.
     pub complaints: String,
 }
@@ -18,7 +17,7 @@ pub struct Probe {
 /// Decodes the whole file.
 pub fn probe(path: &Path) -> Probe {
     let output = Command::new("ffprobe")
-        .args(["-v", "error", "-count_frames", "-count_packets", "-show_streams", "-show_format", "-of", "json"])
+        .args(["-v", "error", "-count_frames", "-count_packets", "-show_streams", "-of", "json"])
         .arg(path)
         .output()
         .expect("ffprobe runs");
@@ -29,7 +28,6 @@ pub fn probe(path: &Path) -> Probe {
         codec: stream["codec_name"].as_str().unwrap_or("").to_owned(),
         packets: number("nb_read_packets"),
         frames: number("nb_read_frames"),
-        duration: value["format"]["duration"].as_str().and_then(|d| d.parse().ok()),
         complaints: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }

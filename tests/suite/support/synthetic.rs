@@ -34,7 +34,7 @@ impl Default for Vp8Sender {
 impl Vp8Sender {
     /// The packets of the next frame. The frame's number is in its last eight bytes.
     pub fn next(&mut self) -> Vec<RtpPacket> {
-        let key = self.frame % self.key_every == 0;
+        let key = self.frame.is_multiple_of(self.key_every);
         let packets = (0..self.packets)
             .map(|index| {
                 let mut payload = BytesMut::new();
