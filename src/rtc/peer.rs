@@ -198,6 +198,7 @@ impl Peer {
             // A pair that works is good enough: the default waits a second for a better one than a peer-reflexive pair.
             .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
             .with_srflx_acceptance_min_wait(Some(Duration::ZERO))
+            .with_relay_acceptance_min_wait(config.relay_only.then_some(Duration::ZERO))
             .build();
         let ice_servers = config
             .ice_servers

@@ -1,7 +1,9 @@
 //! All integration tests, one module per behaviour over `support`.
 
+mod badinput;
 mod capture;
 mod connection;
+mod hostile;
 mod house;
 mod killed;
 mod page;

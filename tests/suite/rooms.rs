@@ -1,6 +1,7 @@
 //! The room server and its client, over real sockets: joining, limits, bad input, loss and return.
 
 use crate::support::proxy::Proxy;
+use crate::support::raw::Raw;
 use crate::support::server::TestServer;
 use crate::support::within;
 use futures_util::{SinkExt, StreamExt};
@@ -38,50 +39,6 @@ async fn until(link: &mut Link, wanted: impl Fn(&SignalEvent) -> bool) -> Signal
         if wanted(&event) {
             return event;
         }
-    }
-}
-
-/// A socket that says what it likes.
-struct Raw(WebSocketStream<MaybeTlsStream<TcpStream>>);
-
-impl Raw {
-    async fn connect(url: &str) -> Raw {
-        Raw(within(10, "a connection", connect_async(url)).await.expect("connected").0)
-    }
-    async fn join(url: &str, name: &str) -> Raw {
-        let mut raw = Raw::connect(url).await;
-        let (name, role) = (name.to_owned(), Role::Participant);
-        let join = ClientMessage::Join { protocol: VERSION, name, role, token: None, resume: None };
-        raw.say(&serde_json::to_string(&join).expect("JSON")).await;
-        assert!(matches!(raw.hear().await, Some(ServerMessage::Welcome { .. })));
-        raw
-    }
-    async fn say(&mut self, text: &str) {
-        self.0.send(Message::text(text)).await.expect("sent");
-    }
-    /// The next message; `None` when the socket is closed.
-    async fn hear(&mut self) -> Option<ServerMessage> {
-        loop {
-            match within(20, "a message", self.0.next()).await {
-                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).expect("a server message")),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
-                Some(Ok(_)) => {}
-            }
-        }
-    }
-    /// The next error; `None` when the socket is closed without one.
-    async fn error(&mut self) -> Option<ErrorCode> {
-        loop {
-            match self.hear().await? {
-                ServerMessage::Error { code, .. } => return Some(code),
-                _ => continue,
-            }
-        }
-    }
-    /// Checks that the last word is this error.
-    async fn ends_with(&mut self, code: ErrorCode) {
-        assert_eq!(self.error().await, Some(code));
-        assert_eq!(self.error().await, None, "the socket is closed after it");
     }
 }
 

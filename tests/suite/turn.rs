@@ -120,6 +120,14 @@ async fn media_through_a_relay_is_recorded_whole() {
     };
     let recording = Recording::start(for_url(&room).expect("a room").as_ref(), config).await.expect("records");
     within(20, "both are connected through the relay", subscribed(&tracks.iter().collect::<Vec<_>>())).await;
+    let timeline = recording.folder().join("timeline.jsonl");
+    let connected = async {
+        while !std::fs::read_to_string(&timeline).unwrap_or_default().contains(r#""state":"connected""#) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within(20, "the recorder is connected", connected).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let (vp8, opus) = (Dump::load(Codec::Vp8), Dump::load(Codec::Opus));
     tokio::join!(vp8.play(&tracks[0], 0, 45, 0), opus.play(&tracks[1], 0, 150, 0));
     let summary = finish(recording).await;

@@ -2,11 +2,14 @@
 
 pub mod bot;
 pub mod browser;
+pub mod chatter;
 pub mod dump;
 pub mod glass;
+pub mod meeting;
 pub mod pair;
 pub mod probe;
 pub mod proxy;
+pub mod raw;
 pub mod server;
 pub mod studio;
 pub mod synthetic;
