@@ -4,18 +4,17 @@ use crate::support::proxy::Proxy;
 use crate::support::raw::Raw;
 use crate::support::server::TestServer;
 use crate::support::within;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use roombot::error::Blame;
 use roombot::room::media::{MediaKind, Source};
 use roombot::room::people::{Role, TrackLabel};
 use roombot::server::{RoomServer, RoomServerConfig, parse_ice_server};
-use roombot::signal::protocol::{ClientMessage, ErrorCode, ServerMessage, VERSION};
+use roombot::signal::protocol::{ErrorCode, ServerMessage};
 use roombot::signal::{Candidate, Description, JoinAs, Link, Signal, SignalCommand, SignalEvent, for_url};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 fn named(name: &str) -> JoinAs {
     JoinAs { name: name.into(), role: Role::Participant, token: None }

@@ -24,7 +24,7 @@ pub struct Overheard {
 }
 
 pub struct Meeting {
-    pub server: TestServer,
+    _server: TestServer,
     pub room: String,
     pub overheard: Arc<Mutex<Overheard>>,
     dir: tempfile::TempDir,
@@ -42,7 +42,12 @@ impl Meeting {
     pub async fn start_seen(seen: impl FnOnce(Box<dyn Signaller>) -> Box<dyn Signaller>) -> Meeting {
         super::log();
         // The server's own limits are tested elsewhere; here the recorder must hold.
-        let server = TestServer::start_with(|config| config.limits.messages_per_second = 1_000_000).await;
+        let server = TestServer::start_with(|config| {
+            config.limits.messages_per_second = 1_000_000;
+            config.limits.queue_messages = 100_000;
+            config.limits.queue_bytes = 1 << 30;
+        })
+        .await;
         let room = server.room("meeting");
         let overheard: Arc<Mutex<Overheard>> = Arc::default();
         let (said, heard) = (overheard.clone(), overheard.clone());
@@ -80,7 +85,7 @@ impl Meeting {
         let recording = within(10, "the recorder joins", Recording::start(view.as_ref(), config)).await;
         let recording = recording.expect("records");
         subscribed(&[&tracks[0], &tracks[1]]).await;
-        Meeting { server, room, overheard, dir, alice, tracks, recording }
+        Meeting { _server: server, room, overheard, dir, alice, tracks, recording }
     }
 
     /// The folder around the recording's own.
