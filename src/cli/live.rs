@@ -166,7 +166,7 @@ mod tests {
         console::set_colors_enabled(false);
         let lines = draw(&status(), 200);
         assert_eq!(lines[0], "● recording  01:02:03  5.00 MiB");
-        assert_eq!(lines[1], "  Alice     camera VP8 1280x720 2.5 Mbit/s -1.2 %  mic opus 32 kbit/s");
+        assert_eq!(lines[1], "  Alice    camera VP8 1280x720 2.5 Mbit/s -1.2 %  mic opus 32 kbit/s");
         assert!(lines[2].contains("Bob\u{fffd}[2J") && lines[2].ends_with("no tracks"), "{}", lines[2]);
     }
 
