@@ -340,11 +340,7 @@ impl Capture {
         }
         let at = self.log.session(now);
         self.log.close(at, reason);
-        let disk = std::mem::replace(
-            &mut self.disk,
-            Disk::start(self.folder.clone()).map_err(|e| Error::machine("cannot start a thread").because(e))?,
-        );
-        for done in disk.close() {
+        for done in self.disk.close() {
             self.done(done);
         }
         let manifest = &mut self.log.manifest;
