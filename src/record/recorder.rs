@@ -232,7 +232,7 @@ impl Capture {
                 self.with(id, |connection, _| connection.track(track, instant));
             }
             PeerEvent::TrackEnded { ssrcs, .. } => {
-                self.with(id, |connection, desk| connection.ended(&ssrcs, instant, desk));
+                self.with(id, |connection, _| connection.ended(&ssrcs, instant));
             }
             PeerEvent::State(state) => {
                 self.log.event(at, Event::IceState { participant, state: state.word().to_owned() });
