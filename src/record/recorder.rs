@@ -151,7 +151,10 @@ impl Capture {
             match commands.recv_timeout((tick + TICK).saturating_duration_since(Instant::now())) {
                 Ok(Command::Happened(at, happening)) => {
                     self.happened(at, happening);
-                    continue;
+                    // However much happens (a flood of chat), the media comes round in its time.
+                    if tick.elapsed() < TICK {
+                        continue;
+                    }
                 }
                 Ok(Command::Finish(reason)) => break reason,
                 Err(RecvTimeoutError::Disconnected) => break "dropped".to_owned(),
