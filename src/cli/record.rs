@@ -3,6 +3,7 @@
 use super::args::duration;
 use super::live;
 use crate::error::{Error, Result};
+use crate::record::manifest::Status as Completion;
 use crate::record::recorder::{RecorderConfig, Summary};
 use crate::record::recover::recover_all;
 use crate::room::people::Role;
@@ -90,6 +91,11 @@ pub async fn run(args: RecordArgs) -> Result<()> {
     let ended_by_room = reason.starts_with("the room ended");
     let summary = recording.finish(&reason).await?;
     report(&summary, &reason, args.json);
+    if summary.manifest.status != Completion::Complete {
+        return Err(Error::machine(
+            "not every track file could be finished: make room, and the next `roombot record` into the same folder does it",
+        ));
+    }
     if ended_by_room {
         return Err(Error::room(format!("{reason}; what was recorded until then is complete")));
     }

@@ -171,10 +171,13 @@ impl Stream {
         {
             self.resized(size, frame.rtp_time, sender, desk);
         }
-        if let Some(open) = &mut self.open
-            && let Err(e) = open.file.push(&frame)
-        {
-            trouble(desk, e.to_string());
+        if let Some(open) = &mut self.open {
+            let pushed = open.file.push(&frame);
+            // The first frame is written at once: players refuse a file that is a header only.
+            let written = if open.file.frames() == 1 { pushed.and_then(|()| open.file.flush()) } else { pushed };
+            if let Err(e) = written {
+                trouble(desk, e.to_string());
+            }
         }
     }
 

@@ -214,7 +214,7 @@ async fn a_disk_that_stays_full_is_the_machines() {
     let (alice, _players, _tracks) = send(&room).await;
     let full = r#"mount -t tmpfs -o size=64k none "$1"; cat /dev/zero > "$1/ballast" 2>/dev/null || true
         exec "$BOT" record "$ROOM" --out "$1" --for 5s --quiet"#;
-    let filling = r#"mount -t tmpfs -o size=96k none "$1"; exec "$BOT" record "$ROOM" --out "$1" --for 6s --quiet"#;
+    let filling = r#"mount -t tmpfs -o size=64k none "$1"; exec "$BOT" record "$ROOM" --out "$1" --for 8s --quiet"#;
     let Some(full) = in_own_mounts(full, dir.path(), &room) else { return println!("{SKIPPED}") };
     assert_refused(&full.ended(Duration::from_secs(20)).await, MACHINE, "the disk is full");
     let filling = in_own_mounts(filling, dir.path(), &room).expect("allowed before");

@@ -3,7 +3,7 @@
 
 use crate::support::bot::{self, Bot};
 use crate::support::dump::Dump;
-use crate::support::probe::{duration, packets, probe};
+use crate::support::probe::{length, probe};
 use crate::support::server::TestServer;
 use crate::support::studio::subscribed;
 use crate::support::synthetic::label;
@@ -169,14 +169,15 @@ async fn round(number: u64) {
         let said = next.stderr.lines().find(|line| line.contains(&*name)).unwrap_or_else(|| panic!("{next:?}"));
         assert!(said.contains("was cut short; 5 track files finished"), "{said}");
         let shown = bot::run(&["show", "--json", recording.to_str().expect("UTF-8")]).await;
+        // What `show` prints for people has a golden text of its own.
         let report: Value = serde_json::from_str(&shown.stdout).unwrap_or_else(|e| panic!("{e}: {shown:?}"));
         assert_eq!(report["state"], "recovered", "{report:#}");
         assert!(report["tracks"].as_array().expect("tracks").iter().all(|track| track["finished"] == true));
-        assert!(bot::run(&["show", recording.to_str().expect("UTF-8")]).await.stdout.contains("recovered"));
     }
     for (path, frames) in before {
-        assert_eq!(packets(&path).len() as u64, frames, "{}: recovery lost frames", path.display());
-        assert!(duration(&path).is_some_and(|seconds| seconds > 0.0), "{} has no duration", path.display());
+        let (duration, packets) = length(&path);
+        assert_eq!(packets, frames, "{}: recovery lost frames", path.display());
+        assert!(duration.is_some_and(|seconds| seconds > 0.0), "{} has no duration", path.display());
     }
     drop(players);
     alice.leave().await;

@@ -61,9 +61,11 @@ pub fn sizes(path: &Path) -> Vec<(u64, u64)> {
     sizes
 }
 
-/// Seconds that the container says it lasts; none where it does not say.
-pub fn duration(path: &Path) -> Option<f64> {
-    ask(path, "format=duration")["format"]["duration"].as_str().and_then(|seconds| seconds.parse().ok())
+/// Seconds that the container says it lasts (none where it does not say), and how many packets are in it; nothing is decoded.
+pub fn length(path: &Path) -> (Option<f64>, u64) {
+    let value = ask(path, "format=duration:stream=nb_read_packets");
+    let packets = text(&value["streams"][0]["nb_read_packets"]).parse().expect("a count");
+    (text(&value["format"]["duration"]).parse().ok(), packets)
 }
 
 fn text(value: &Value) -> &str {
@@ -72,7 +74,8 @@ fn text(value: &Value) -> &str {
 
 fn ask(path: &Path, entries: &str) -> Value {
     let mut ffprobe = Command::new("ffprobe");
-    ffprobe.args(["-v", "error", "-select_streams", "0", "-show_entries", entries, "-of", "json"]).arg(path);
+    ffprobe.args(["-v", "error", "-select_streams", "0", "-count_packets", "-show_entries", entries, "-of", "json"]);
+    ffprobe.arg(path);
     let output = ffprobe.output().expect("ffprobe runs");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
