@@ -3,5 +3,6 @@
 mod capture;
 mod connection;
 mod page;
+mod recorded;
 mod rooms;
 mod support;

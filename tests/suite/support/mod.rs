@@ -1,10 +1,13 @@
 //! What the tests share. Every wait has a deadline; every port, folder and process is the test's own.
 
+pub mod bot;
 pub mod browser;
 pub mod dump;
 pub mod pair;
+pub mod player;
 pub mod probe;
 pub mod proxy;
+pub mod sender;
 pub mod server;
 pub mod studio;
 pub mod synthetic;

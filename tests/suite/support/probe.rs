@@ -31,3 +31,14 @@ pub fn probe(path: &Path) -> Probe {
         complaints: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
+
+/// When each packet of a file is shown, in seconds.
+pub fn times(path: &Path) -> Vec<f64> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])
+        .arg(path)
+        .output()
+        .expect("ffprobe runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines().map(|line| line.trim_end_matches(',').parse().expect("a time")).collect()
+}
