@@ -161,7 +161,7 @@ impl Stream {
         self.rate.bytes += frame.len() as u64;
         self.frames_since_key += 1;
         if frame.key && self.remote.kind() == MediaKind::Video {
-            self.key_frame(&frame, sender, desk);
+            self.key_frame(&frame, desk);
         }
         if self.open.is_none() {
             self.create(&frame, sender, desk);
@@ -189,8 +189,9 @@ impl Stream {
         desk.log.event(SessionTime::from_ms(at_ms), Event::Resolution { file, width, height });
     }
 
-    /// A picture to start from: ends a wait, and ends the file where players could not follow.
-    fn key_frame(&mut self, frame: &Frame, sender: &SenderClock, desk: &mut Desk) {
+    /// A picture to start from: ends a wait. One of another size stays in the file, for every codec: H.264 too brings its parameter
+    /// sets in-band, and players follow (docs/recording.md).
+    fn key_frame(&mut self, frame: &Frame, desk: &mut Desk) {
         self.last_key = Some(frame.arrival);
         self.frames_since_key = 0;
         if let Some(since) = self.waiting.take()
@@ -200,11 +201,6 @@ impl Stream {
             let file = open.file.name().to_owned();
             let at = desk.log.session(frame.arrival);
             desk.log.event(at, Event::KeyFrameWait { file, waited_ms });
-        }
-        // H.264 keeps its parameter sets in the file's header: another size is another file. The others carry them in-band.
-        let resized = frame.size.is_some() && self.size.is_some() && frame.size != self.size;
-        if resized && self.remote.codec == Codec::H264 {
-            self.close(SessionTime::default(), sender, desk);
         }
     }
 
