@@ -1,6 +1,7 @@
 //! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
 
 mod args;
+mod demo;
 mod feed;
 mod fixture;
 mod live;
@@ -38,13 +39,14 @@ pub enum Colour {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::DemoArgs),
     Record(record::RecordArgs),
+    Show(show::ShowArgs),
     Room(room::RoomArgs),
     Feed(feed::FeedArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
-    Show(show::ShowArgs),
 }
 
 impl Cli {
@@ -55,6 +57,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         self.prepare_output();
         match self.verb {
+            Verb::Demo(args) => runtime()?.block_on(demo::run(args)),
             Verb::Record(args) => runtime()?.block_on(record::run(args)),
             Verb::Show(args) => show::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),

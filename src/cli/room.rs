@@ -52,7 +52,7 @@ pub async fn run(args: RoomArgs) -> Result<()> {
 }
 
 /// The address to open: a wildcard is reached from this machine at its loopback address.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
             std::net::Ipv4Addr::LOCALHOST.into()

@@ -57,6 +57,11 @@ struct Report {
     missing: Vec<String>,
 }
 
+/// Prints a recording for a person.
+pub(super) fn print(recording: &Path) -> Result<()> {
+    run(ShowArgs { recording: recording.to_owned(), json: false })
+}
+
 /// Prints the recording. Blames the user where there is none.
 pub fn run(args: ShowArgs) -> Result<()> {
     let report = Report::load(&args.recording)?;
