@@ -9,7 +9,7 @@ use super::status::TrackStatus;
 use super::timeline::Event;
 use super::track::TrackFile;
 use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
-use crate::room::media::{Codec, Frame, MediaKind, RtpPacket, Source};
+use crate::room::media::{Frame, MediaKind, RtpPacket, Source};
 use crate::rtc::RemoteTrack;
 use crate::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
 use std::sync::Arc;

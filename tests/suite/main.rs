@@ -2,6 +2,7 @@
 
 mod capture;
 mod connection;
+mod meeting;
 mod page;
 mod recorded;
 mod rooms;

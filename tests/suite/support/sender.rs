@@ -9,22 +9,30 @@ use std::time::Duration;
 /// Two cores that are shared with other tests: what takes a second may take many.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Keeps hold of the page's connections, notes when it was in the room, and what it has sent to the recorder, many times a second.
+/// Keeps hold of the page's connections, notes when it asked to join and was welcome, and what it has sent to the recorder, many
+/// times a second.
 const WATCH: &str = "{
-    const Native = RTCPeerConnection;
+    const [Connection, Socket] = [RTCPeerConnection, WebSocket];
     window.connections = [];
-    window.RTCPeerConnection = class extends Native {
+    window.RTCPeerConnection = class extends Connection {
         constructor(...all) { super(...all); connections.push(this); }
+    };
+    window.WebSocket = class extends Socket {
+        constructor(...all) {
+            super(...all);
+            const joining = () => { window.joined ??= [Date.now(), 0]; };
+            this.addEventListener('open', joining, { once: true });
+            this.addEventListener('message', () => { joined[1] = Date.now(); }, { once: true });
+        }
     };
     window.samples = [];
     setInterval(async () => {
         if (window.roombot?.state.phase !== 'joined') return;
-        window.joinedAt ??= Date.now();
         const at = Date.now();
-        for (const [peer, { name, outbound }] of Object.entries(await roombot.stats())) {
+        for (const { name, outbound } of Object.values(await roombot.stats())) {
             if (name !== RECORDER) continue;
             for (const { source, framesEncoded, keyFramesEncoded, packetsSent } of outbound) {
-                samples.push({ at, peer, source, frames: framesEncoded ?? 0, keys: keyFramesEncoded ?? 0, packets: packetsSent });
+                samples.push({ at, source, frames: framesEncoded ?? 0, keys: keyFramesEncoded ?? 0, packets: packetsSent });
             }
         }
     }, 30);
@@ -35,9 +43,6 @@ const WATCH: &str = "{
 pub struct Sample {
     /// Milliseconds on the wall clock.
     pub at: i64,
-    /// The recorder's id.
-    pub peer: String,
-    pub source: Option<String>,
     pub frames: u64,
     pub keys: u64,
     pub packets: u64,
@@ -67,9 +72,9 @@ impl Sender {
             .await
     }
 
-    /// When the page was in the room.
-    pub async fn joined_at(&self) -> i64 {
-        self.page.eval("joinedAt").await
+    /// When the page joined: from its request to the room's answer.
+    pub async fn joined(&self) -> During {
+        self.page.eval("joined").await
     }
 
     /// Everything that was noted of one source.
