@@ -119,7 +119,8 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool) {
         return;
     }
     let seconds = manifest.duration_ms as f64 / 1000.0;
-    let (tracks, people) = (manifest.tracks.len(), manifest.participants.len());
+    let people = manifest.participants.iter().filter(|p| p.role != Role::Recorder).count();
+    let tracks = manifest.tracks.len();
     eprintln!("Recorded {seconds:.1} s: {tracks} tracks of {people} participants; {reason}.");
     for warning in &manifest.warnings {
         eprintln!("warning: {}", warning.escape_debug());

@@ -111,8 +111,7 @@ impl Pipeline {
     pub fn finish(&mut self, deadline: Duration) -> Result<()> {
         self.phase = self.phase.max(Phase::Draining);
         let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
-        let wait = gst::ClockTime::try_from(deadline).unwrap_or(gst::ClockTime::from_seconds(3600));
-        let result = match self.bus.timed_pop_filtered(wait, &kinds) {
+        let result = match self.bus.timed_pop_filtered(clock_time(deadline), &kinds) {
             Some(message) if message.type_() == gst::MessageType::Eos => Ok(()),
             Some(message) => Err(self.failure(&message)),
             None => Err(Error::machine(format!(
@@ -128,16 +127,25 @@ impl Pipeline {
 
     /// Ends early: tells the sources to stop, gives the sinks until `deadline` to write what is under way, then takes the
     /// pipeline down whatever happened.
+    ///
+    /// # Errors
+    /// An element's failure, or the deadline, naming the sinks that were late.
     pub fn stop(&mut self, deadline: Duration) -> Result<()> {
         let started = Instant::now();
-        if self.phase == Phase::Running {
-            self.phase = Phase::Draining;
-            self.pipeline.send_event(gst::event::Eos::new());
+        match self.phase {
+            Phase::Building => self.down(),
+            Phase::Finished => {}
+            Phase::Draining => return self.finish(deadline),
+            Phase::Running => {
+                // An event that meets a pipeline on its way to playing can lock it up for ever (GStreamer 1.22: the sender
+                // holds the state lock, the source in preroll its own), so the way is waited for first.
+                let (settled, ..) = self.pipeline.state(clock_time(deadline));
+                if matches!(settled, Ok(gst::StateChangeSuccess::Success | gst::StateChangeSuccess::NoPreroll)) {
+                    self.pipeline.send_event(gst::event::Eos::new());
+                }
+                return self.finish(deadline.saturating_sub(started.elapsed()));
+            }
         }
-        if self.phase == Phase::Draining {
-            return self.finish(deadline.saturating_sub(started.elapsed()));
-        }
-        self.down();
         Ok(())
     }
 
@@ -151,8 +159,8 @@ impl Pipeline {
     /// The sinks that have not seen the end of the stream.
     fn late(&self) -> String {
         let mut names = Vec::new();
-        // An iterator that was upset by a change of the pipeline just ends: this is for a message.
-        for sink in self.pipeline.iterate_recurse().into_iter().flatten() {
+        // An iterator that was upset by a change of the pipeline says so for ever: this is for a message, so it ends there.
+        for sink in self.pipeline.iterate_recurse().into_iter().map_while(Result::ok) {
             let ended = || sink.sink_pads().iter().all(|p| p.pad_flags().contains(gst::PadFlags::EOS));
             if sink.src_pads().is_empty() && !sink.sink_pads().is_empty() && !ended() {
                 names.push(sink.name().to_string());
@@ -177,6 +185,11 @@ impl Drop for Pipeline {
             self.down();
         }
     }
+}
+
+/// A wait in GStreamer's words; never endless.
+fn clock_time(wait: Duration) -> gst::ClockTime {
+    gst::ClockTime::try_from(wait).unwrap_or(gst::ClockTime::from_seconds(3600))
 }
 
 /// Builds a description as a bin, its loose ends ghosted as pads where `ghost` says so.
@@ -234,6 +247,15 @@ mod tests {
         let mut pipeline = Pipeline::build(&template("# X.\nvideotestsrc is-live=true ! fakesink"), &[]).unwrap();
         pipeline.start().unwrap();
         pipeline.stop(Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn a_pipeline_that_never_gets_to_play_is_stopped_all_the_same() {
+        let mut pipeline = Pipeline::build(&template("# X.\nappsrc ! fakesink name=starved"), &[]).unwrap();
+        pipeline.start().unwrap();
+        let error = pipeline.stop(Duration::from_millis(300)).unwrap_err().to_string();
+        assert!(error.contains("starved"), "{error}");
+        assert_eq!(pipeline.phase(), Phase::Finished);
     }
 
     #[test]

@@ -125,6 +125,7 @@ enum Command {
     Unpublish(String),
     KeyFrame(u32),
     RestartIce,
+    Resend,
     Close,
 }
 
@@ -223,6 +224,7 @@ impl Peer {
         let actor = Actor {
             connection: Arc::new(connection),
             negotiation: Negotiation::new(config.polite),
+            unanswered: None,
             peer: config.peer,
             events,
             callbacks,
@@ -261,6 +263,10 @@ impl Peer {
     /// Finds new network paths (RFC 8445, ICE restart).
     pub async fn restart_ice(&self) {
         let _ = self.commands.send(Command::RestartIce).await;
+    }
+    /// Sends an offer that is still unanswered again: what was under way may have been lost with the socket.
+    pub async fn resend(&self) {
+        let _ = self.commands.send(Command::Resend).await;
     }
     /// Datagrams and bytes received so far, of whatever kind.
     pub fn received(&self) -> (u64, u64) {
@@ -304,6 +310,8 @@ fn local_addresses() -> Vec<SocketAddr> {
 struct Actor {
     connection: Arc<dyn PeerConnection>,
     negotiation: Negotiation,
+    /// Our offer that is out.
+    unanswered: Option<String>,
     peer: ParticipantId,
     events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     callbacks: mpsc::UnboundedSender<Callback>,
@@ -386,6 +394,11 @@ impl Actor {
             }
             Command::KeyFrame(ssrc) => self.ask_key_frame(ssrc).await,
             Command::RestartIce => self.restart_ice().await,
+            Command::Resend => {
+                if let Some(sdp) = self.unanswered.clone() {
+                    self.offer(sdp).await;
+                }
+            }
             Command::Close => {}
         }
     }
@@ -519,13 +532,18 @@ impl Actor {
         match offered.await {
             Ok(sdp) => {
                 let sdp = sdp::with_every_codec(&sdp);
-                self.tell(PeerEvent::Signal(Signal::Description(Description { kind: "offer".into(), sdp }))).await;
+                self.unanswered = Some(sdp.clone());
+                self.offer(sdp).await;
             }
             Err(e) => {
                 self.negotiation.offer_failed();
                 self.warn(format!("no offer could be made: {e}")).await;
             }
         }
+    }
+
+    async fn offer(&self, sdp: String) {
+        self.tell(PeerEvent::Signal(Signal::Description(Description { kind: "offer".into(), sdp }))).await;
     }
 
     async fn describe(&mut self, description: Description) -> rtc::shared::error::Result<()> {
@@ -535,7 +553,11 @@ impl Actor {
             other => return Err(rtc::shared::error::Error::Other(format!("unknown type {other:?}"))),
         };
         let session = session_description(&description)?;
-        match self.negotiation.received(kind) {
+        let verdict = self.negotiation.received(kind);
+        if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {
+            self.unanswered = None;
+        }
+        match verdict {
             Verdict::Ignore | Verdict::Stale => Ok(()),
             Verdict::Conclude => {
                 let applied = self.connection.set_remote_description(session).await;

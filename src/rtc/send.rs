@@ -2,8 +2,10 @@
 
 use super::engine::{library_codec, library_kind};
 use super::packetize::Packetizer;
+use super::tap::AUDIO_LEVEL_URI;
 use crate::room::media::{Codec, Frame, RtpPacket};
 use crate::room::people::TrackLabel;
+use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,10 +100,12 @@ pub(super) struct Sending {
     task: JoinHandle<()>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 struct Route {
     connected: bool,
     payload_type: Option<u8>,
+    /// The header extension of the sound's loudness, where it was negotiated.
+    audio_level: Option<u8>,
 }
 
 impl Sending {
@@ -121,14 +125,26 @@ impl Sending {
         let mime = self.track.codec.mime();
         let found = parameters.rtp_parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(mime));
         match found {
-            Some(codec) => self.route.send_modify(|route| route.payload_type = Some(codec.payload_type)),
+            Some(codec) => {
+                let extensions = &parameters.rtp_parameters.header_extensions;
+                let level = extensions.iter().find(|e| e.uri == AUDIO_LEVEL_URI);
+                let audio_level = level.and_then(|e| u8::try_from(e.id).ok());
+                self.change(|route| Route { payload_type: Some(codec.payload_type), audio_level, ..route });
+            }
             None => {
                 tracing::warn!("the peer does not take {}: it will not receive this track", self.track.codec.name())
             }
         }
     }
     pub fn set_connected(&self, connected: bool) {
-        self.route.send_modify(|route| route.connected = connected);
+        self.change(|route| Route { connected, ..route });
+    }
+    /// Tells the forwarding task, if anything is new: each change costs it its place in the queue.
+    fn change(&self, to: impl FnOnce(Route) -> Route) {
+        self.route.send_if_modified(|route| {
+            let before = std::mem::replace(route, to(*route));
+            before != *route
+        });
     }
     pub fn stop(self) {
         self.task.abort();
@@ -152,7 +168,7 @@ async fn forward(track: OutboundTrack, local: Arc<TrackLocalStaticRTP>, ssrc: u3
                 batch = packets.recv() => match batch {
                     Ok(batch) => {
                         for packet in batch.iter() {
-                            if let Err(e) = local.write_rtp(library_packet(packet, ssrc, payload_type)).await {
+                            if let Err(e) = local.write_rtp(library_packet(packet, ssrc, payload_type, ready.audio_level)).await {
                                 tracing::debug!("sending: {e}");
                             }
                         }
@@ -168,17 +184,21 @@ async fn forward(track: OutboundTrack, local: Arc<TrackLocalStaticRTP>, ssrc: u3
     }
 }
 
-fn library_packet(packet: &RtpPacket, ssrc: u32, payload_type: u8) -> rtc::rtp::Packet {
-    rtc::rtp::Packet {
-        header: rtc::rtp::header::Header {
-            version: 2,
-            marker: packet.marker,
-            payload_type,
-            sequence_number: packet.sequence,
-            timestamp: packet.timestamp,
-            ssrc,
-            ..Default::default()
-        },
-        payload: packet.payload.clone(),
+fn library_packet(packet: &RtpPacket, ssrc: u32, payload_type: u8, level_id: Option<u8>) -> rtc::rtp::Packet {
+    let mut header = rtc::rtp::header::Header {
+        version: 2,
+        marker: packet.marker,
+        payload_type,
+        sequence_number: packet.sequence,
+        timestamp: packet.timestamp,
+        ssrc,
+        ..Default::default()
+    };
+    if let (Some(id), Some(level)) = (level_id, packet.audio_level) {
+        let byte = level.below_overload & 0x7f | u8::from(level.voice) << 7;
+        if let Err(e) = header.set_extension(id, Bytes::copy_from_slice(&[byte])) {
+            tracing::debug!("the audio level cannot be sent: {e}");
+        }
     }
+    rtc::rtp::Packet { header, payload: packet.payload.clone() }
 }

@@ -262,6 +262,9 @@ impl Actor {
                 Some(member) => {
                     let (id, tracks) = (participant.id.clone(), participant.tracks.clone());
                     member.participant = participant;
+                    if let Some(peer) = &member.peer {
+                        peer.resend().await;
+                    }
                     self.tell(Happening::Tracks { id, tracks }).await;
                 }
                 None => self.joined(participant, !renamed).await,
