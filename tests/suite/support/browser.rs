@@ -73,6 +73,8 @@ impl Browser {
         let config = BrowserConfig::builder()
             .chrome_executable(std::env::var_os("CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into()))
             .user_data_dir(profile.path())
+            // Its lock's socket, which it would leave behind.
+            .env("TMPDIR", profile.path().display().to_string())
             .new_headless_mode()
             .no_sandbox()
             .window_size(1280, 720)
