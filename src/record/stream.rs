@@ -189,8 +189,7 @@ impl Stream {
         desk.log.event(SessionTime::from_ms(at_ms), Event::Resolution { file, width, height });
     }
 
-    /// A picture to start from: ends a wait. One of another size stays in the file, for every codec: H.264 too brings its parameter
-    /// sets in-band, and players follow (docs/recording.md).
+    /// A picture to start from: ends a wait. One of another size stays in the file: its parameter sets are in-band, and players follow.
     fn key_frame(&mut self, frame: &Frame, desk: &mut Desk) {
         self.last_key = Some(frame.arrival);
         self.frames_since_key = 0;

@@ -1,9 +1,15 @@
 //! All integration tests, one module per behaviour over `support`.
 
+mod badinput;
 mod capture;
 mod connection;
+mod hostile;
+mod house;
+mod killed;
 mod meeting;
 mod page;
 mod recorded;
 mod rooms;
+mod senders;
 mod support;
+mod turn;

@@ -2,10 +2,10 @@
 //! soon the first picture is on the disk.
 
 use crate::recorded::{ROOM, SMALL, records, sane, track_on};
-use crate::support::bot::{Bot, Recorded, now};
 use crate::support::browser::Browser;
 use crate::support::sender::{During, PATIENCE, Sample, Sender};
 use crate::support::server::TestServer;
+use crate::support::tape::{Recorded, Tape, now};
 use roombot::record::timeline::Event;
 use roombot::room::media::Source;
 use std::time::Duration;
@@ -23,8 +23,8 @@ fn short(event: &Event) -> String {
     }
 }
 
-async fn until(bot: &Bot, what: &str) {
-    bot.until(what, |entry| (short(&entry.event) == what).then_some(())).await
+async fn until(tape: &Tape, what: &str) {
+    tape.until(what, |entry| (short(&entry.event) == what).then_some(())).await
 }
 
 /// How far an event lies outside the time in which it really happened, in milliseconds.
@@ -51,22 +51,22 @@ async fn three_people_who_come_share_and_go_are_told_apart_in_files_and_in_time(
     let browser = Browser::launch_alone().await;
     let alice = Sender::join(&browser, &server, ROOM, "Alice", SMALL).await;
     let bob = Sender::join(&browser, &server, ROOM, "Bob", SMALL).await;
-    let bot = Bot::start(&server.room(ROOM));
-    records(&bot, "alice").await;
-    records(&bot, "bob").await;
+    let tape = Tape::start(&server.room(ROOM));
+    records(&tape, "alice").await;
+    records(&tape, "bob").await;
     let pause = || tokio::time::sleep(Duration::from_millis(1500));
     pause().await;
 
     let carol = Sender::join(&browser, &server, ROOM, "Carol", SMALL).await;
-    records(&bot, "carol").await;
+    records(&tape, "carol").await;
     let muted = carol.does("await roombot.mute(true)").await;
     let mut shares = Vec::new();
     for round in 1..=2 {
         let (shared, _) = alice.does("await roombot.share(true)").await;
-        until(&bot, &format!("on alice.screen.{round}.webm")).await;
+        until(&tape, &format!("on alice.screen.{round}.webm")).await;
         pause().await;
         shares.push((shared, alice.does("await roombot.share(false)").await));
-        until(&bot, &format!("off alice.screen.{round}.webm")).await;
+        until(&tape, &format!("off alice.screen.{round}.webm")).await;
     }
     let unmuted = carol.does("await roombot.mute(false)").await;
     let camera_off = bob.does("await roombot.camera(false)").await;
@@ -77,8 +77,8 @@ async fn three_people_who_come_share_and_go_are_told_apart_in_files_and_in_time(
     let closing = now();
     bob.page.close().await;
     let closed = (closing, now());
-    until(&bot, "left bob").await;
-    let recorded = bot.finish().await;
+    until(&tape, "left bob").await;
+    let recorded = tape.finish().await;
     sane(&recorded);
 
     let mut files: Vec<_> = recorded.manifest.tracks.iter().map(|t| t.file.as_str()).collect();
@@ -135,10 +135,10 @@ async fn the_first_frame_is_recorded_within_a_second_of_joining() {
     let mut waits = Vec::new();
     for _ in 0..5 {
         // From the start of the program: all that a user waits for.
-        let bot = Bot::start(&server.room(ROOM));
-        bot.until("a picture", track_on("alice", Source::Camera)).await;
-        waits.push(now() - bot.started);
-        sane(&bot.finish().await);
+        let tape = Tape::start(&server.room(ROOM));
+        tape.until("a picture", track_on("alice", Source::Camera)).await;
+        waits.push(now() - tape.started);
+        sane(&tape.finish().await);
         alice.page.wait_for("document.querySelector('#recording').hidden", PATIENCE, "the recorder is gone").await;
     }
     println!("milliseconds from the program's start to the first recorded frame: {waits:?}");

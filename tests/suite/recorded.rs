@@ -1,12 +1,12 @@
 //! Chromium's own streams, through a real room server, recorded by the program: what is on the disk is judged against what the
 //! senders' statistics say they sent, and when.
 
-use crate::support::bot::{Bot, NAME, Recorded};
 use crate::support::browser::Browser;
 use crate::support::player::play;
-use crate::support::probe::{probe, times};
+use crate::support::probe::{packets, probe};
 use crate::support::sender::{PATIENCE, Sample, Sender};
 use crate::support::server::TestServer;
+use crate::support::tape::{NAME, Recorded, Tape};
 use futures_util::future::join_all;
 use roombot::record::manifest::Status;
 use roombot::record::timeline::{Entry, Event};
@@ -29,9 +29,9 @@ pub fn track_on(participant: &'static str, source: Source) -> impl Fn(&Entry) ->
 }
 
 /// Waits until somebody's camera and microphone are on the disk.
-pub async fn records(bot: &Bot, participant: &'static str) {
+pub async fn records(tape: &Tape, participant: &'static str) {
     for source in [Source::Camera, Source::Mic] {
-        bot.until(participant, track_on(participant, source)).await;
+        tape.until(participant, track_on(participant, source)).await;
     }
 }
 
@@ -90,11 +90,11 @@ async fn is_recorded_whole(codec: &str) {
     let browser = Browser::launch().await;
     let alice =
         Sender::join(&browser, &server, ROOM, "Alice", &format!("codec={codec}&width=320&height=180&fps=30")).await;
-    let bot = Bot::start(&server.room(ROOM));
-    records(&bot, "alice").await;
+    let tape = Tape::start(&server.room(ROOM));
+    records(&tape, "alice").await;
     tokio::time::sleep(Duration::from_secs(9)).await;
     alice.fall_silent().await;
-    let recorded = bot.finish().await;
+    let recorded = tape.finish().await;
     sane(&recorded);
 
     let camera = recorded.track("alice", Source::Camera);
@@ -158,8 +158,8 @@ async fn a_camera_that_was_off_leaves_a_gap_and_no_splice() {
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = Sender::join(&browser, &server, ROOM, "Alice", SMALL).await;
-    let bot = Bot::start(&server.room(ROOM));
-    records(&bot, "alice").await;
+    let tape = Tape::start(&server.room(ROOM));
+    records(&tape, "alice").await;
     let pause = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
     pause(2).await;
     let off = alice.does("await roombot.camera(false); await roombot.mute(true)").await;
@@ -170,12 +170,12 @@ async fn a_camera_that_was_off_leaves_a_gap_and_no_splice() {
     let samples = alice.samples("camera").await;
     let encoded = samples.last().expect("samples").frames;
     let silent = samples.iter().find(|s| s.frames == encoded).expect("a sample").at;
-    let recorded = bot.finish().await;
+    let recorded = tape.finish().await;
     sane(&recorded);
     let started = recorded.manifest.started.as_millisecond();
     let (camera, mic) = (recorded.track("alice", Source::Camera), recorded.track("alice", Source::Mic));
 
-    let times = times(&recorded.path(camera));
+    let times: Vec<f64> = packets(&recorded.path(camera)).iter().map(|packet| packet.at).collect();
     let (at, gap) = times.windows(2).map(|w| (w[0], w[1] - w[0])).max_by(|a, b| a.1.total_cmp(&b.1)).expect("frames");
     let (gone, back) = (
         started + camera.start_ms as i64 + (at * 1000.0) as i64,
@@ -200,7 +200,7 @@ async fn a_camera_that_was_off_leaves_a_gap_and_no_splice() {
 async fn a_recorder_may_be_there_first_and_another_one_may_follow() {
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
-    let first = Bot::start(&server.room(ROOM));
+    let first = Tape::start(&server.room(ROOM));
     first.until("it has begun", |e| matches!(e.event, Event::RecordingStarted { .. }).then_some(())).await;
     // The newcomer makes the first offer, to a recorder that was there.
     let alice = Sender::join(&browser, &server, ROOM, "Alice", SMALL).await;
@@ -213,7 +213,7 @@ async fn a_recorder_may_be_there_first_and_another_one_may_follow() {
     let first = first.finish().await;
     sane(&first);
     alice.page.wait_for("document.querySelector('#recording').hidden", PATIENCE, "the badge is gone").await;
-    let second = Bot::start(&server.room(ROOM));
+    let second = Tape::start(&server.room(ROOM));
     records(&second, "alice").await;
     alice.page.wait_for(&badge, PATIENCE, "the badge again").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -229,12 +229,12 @@ async fn a_recorder_may_be_there_first_and_another_one_may_follow() {
 }
 
 /// Waits until the picture is recorded in a new size for the `n`th time.
-async fn resized(bot: &Bot, n: usize, size: (u32, u32)) {
+async fn resized(tape: &Tape, n: usize, size: (u32, u32)) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let is = |e: &Entry| matches!(e.event, Event::Resolution { width, height, .. } if (width, height) == size);
         let sizes: Vec<_> =
-            bot.timeline().into_iter().filter(|e| matches!(e.event, Event::Resolution { .. })).collect();
+            tape.timeline().into_iter().filter(|e| matches!(e.event, Event::Resolution { .. })).collect();
         if sizes.get(n).is_some_and(is) {
             return;
         }
@@ -245,8 +245,8 @@ async fn resized(bot: &Bot, n: usize, size: (u32, u32)) {
 
 async fn stays_in_its_file(codec: &str, server: &TestServer, browser: &Browser) {
     let alice = Sender::join(browser, server, codec, "Alice", &format!("codec={codec}&{SMALL}")).await;
-    let bot = Bot::start(&server.room(codec));
-    records(&bot, "alice").await;
+    let tape = Tape::start(&server.room(codec));
+    records(&tape, "alice").await;
     for (n, by, size) in [(1, 2, (160, 90)), (2, 1, (320, 180))] {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let js = format!(
@@ -257,11 +257,11 @@ async fn stays_in_its_file(codec: &str, server: &TestServer, browser: &Browser) 
             }}"
         );
         alice.page.run(&js).await;
-        resized(&bot, n, size).await;
+        resized(&tape, n, size).await;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     alice.fall_silent().await;
-    let recorded = bot.finish().await;
+    let recorded = tape.finish().await;
     sane(&recorded);
     let camera = recorded.track("alice", Source::Camera);
     let sizes: Vec<_> = camera.resolutions.iter().map(|r| (r.width, r.height)).collect();

@@ -32,13 +32,47 @@ pub fn probe(path: &Path) -> Probe {
     }
 }
 
-/// When each packet of a file is shown, in seconds.
-pub fn times(path: &Path) -> Vec<f64> {
-    let output = Command::new("ffprobe")
-        .args(["-v", "error", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])
-        .arg(path)
-        .output()
-        .expect("ffprobe runs");
-    let text = String::from_utf8(output.stdout).expect("text");
-    text.lines().map(|line| line.trim_end_matches(',').parse().expect("a time")).collect()
+/// One packet of a file, as ffprobe tells it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Packet {
+    /// Seconds since the file's time 0.
+    pub at: f64,
+    pub bytes: usize,
+    pub key: bool,
+}
+
+/// The packets of the first stream, in the file's order.
+pub fn packets(path: &Path) -> Vec<Packet> {
+    let value = ask(path, "packet=pts_time,size,flags");
+    let packet = |packet: &Value| Packet {
+        at: text(&packet["pts_time"]).parse().expect("a time"),
+        bytes: text(&packet["size"]).parse().expect("a size"),
+        key: text(&packet["flags"]).contains('K'),
+    };
+    value["packets"].as_array().expect("packets").iter().map(packet).collect()
+}
+
+/// Sizes of the pictures that a decoder gives, in order, each once for as long as it stays.
+pub fn sizes(path: &Path) -> Vec<(u64, u64)> {
+    let value = ask(path, "frame=width,height");
+    let size = |frame: &Value| (frame["width"].as_u64().unwrap_or(0), frame["height"].as_u64().unwrap_or(0));
+    let mut sizes: Vec<(u64, u64)> = value["frames"].as_array().expect("frames").iter().map(size).collect();
+    sizes.dedup();
+    sizes
+}
+
+/// Seconds that the container says it lasts; none where it does not say.
+pub fn duration(path: &Path) -> Option<f64> {
+    ask(path, "format=duration")["format"]["duration"].as_str().and_then(|seconds| seconds.parse().ok())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn ask(path: &Path, entries: &str) -> Value {
+    let mut ffprobe = Command::new("ffprobe");
+    ffprobe.args(["-v", "error", "-select_streams", "0", "-show_entries", entries, "-of", "json"]).arg(path);
+    let output = ffprobe.output().expect("ffprobe runs");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

@@ -1,8 +1,8 @@
 //! A participant in Chromium whose sending is watched: what its `getStats` said, and when.
 
-use super::bot::NAME;
 use super::browser::{Browser, Page};
 use super::server::TestServer;
+use super::tape::NAME;
 use serde::Deserialize;
 use std::time::Duration;
 
