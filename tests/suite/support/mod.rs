@@ -7,12 +7,15 @@ pub mod dump;
 pub mod glass;
 pub mod meeting;
 pub mod pair;
+pub mod player;
 pub mod probe;
 pub mod proxy;
 pub mod raw;
+pub mod sender;
 pub mod server;
 pub mod studio;
 pub mod synthetic;
+pub mod tape;
 
 use std::future::Future;
 use std::time::Duration;
