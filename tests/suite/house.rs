@@ -277,7 +277,9 @@ fn the_readme_names_every_verb() {
     assert!(verbs.iter().any(|verb| verb == "record"), "{verbs:?}");
     let readme = std::fs::read_to_string(root().join("README.md")).expect("there is a README.md");
     for verb in verbs {
-        let named = [format!("roombot {verb}"), format!("`{verb}`")].iter().any(|name| readme.contains(name));
+        let named = [format!("roombot {verb} "), format!("`{verb}`"), format!("`{verb} ")]
+            .iter()
+            .any(|name| readme.contains(name));
         assert!(named, "README.md does not name the verb {verb}");
     }
 }
