@@ -22,6 +22,7 @@ impl Farewell {
 pub(super) struct Outbox {
     queue: mpsc::Sender<Outgoing>,
     bytes: Arc<Semaphore>,
+    most_bytes: usize,
     end: oneshot::Sender<Farewell>,
 }
 
@@ -41,8 +42,9 @@ pub(super) struct Outgoing {
 pub(super) fn outbox(messages: usize, bytes: usize) -> (Outbox, Letters) {
     let (sender, queue) = mpsc::channel(messages.max(1));
     let (end, ended) = oneshot::channel();
-    let bytes = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-    (Outbox { queue: sender, bytes, end }, Letters { queue, end: ended })
+    let most_bytes = bytes.min(Semaphore::MAX_PERMITS);
+    let bytes = Arc::new(Semaphore::new(most_bytes));
+    (Outbox { queue: sender, bytes, most_bytes, end }, Letters { queue, end: ended })
 }
 
 impl Outbox {
@@ -53,6 +55,13 @@ impl Outbox {
             Ok(share) => self.queue.try_send(Outgoing { text: text.clone(), _share: share }).is_ok(),
             Err(_) => false,
         }
+    }
+
+    /// Whether what other members send may still be queued: it gets half of the room, so that no burst of theirs can put this
+    /// member behind.
+    pub(super) fn takes_relayed(&self, text: &Utf8Bytes) -> bool {
+        self.queue.capacity() * 2 > self.queue.max_capacity()
+            && self.bytes.available_permits().saturating_sub(text.len()) * 2 > self.most_bytes
     }
 
     /// True when the socket's task has ended.

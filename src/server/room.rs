@@ -226,16 +226,21 @@ impl Room {
         if target.is_cut() {
             target.lose(now);
         }
-        let kept_up = match &mut target.link {
-            Link::Here(outbox) => outbox.send(&text),
+        let carried = match &mut target.link {
+            Link::Here(outbox) => outbox.takes_relayed(&text) && outbox.send(&text),
             Link::Away { missed, bytes, .. } => {
-                *bytes += text.len();
-                missed.push(text);
-                missed.len() < limits.queue_messages && *bytes <= limits.queue_bytes
+                let fits = missed.len() < limits.queue_messages / 2 && *bytes + text.len() <= limits.queue_bytes / 2;
+                if fits {
+                    *bytes += text.len();
+                    missed.push(text);
+                }
+                fits
             }
         };
-        if !kept_up {
-            self.behind.push(to.clone());
+        // Who sends too much is told; who is sent too much stays.
+        if !carried {
+            let message = "too many signals wait for that member: send them again later".to_owned();
+            self.reply(from, &ServerMessage::Error { code: ErrorCode::Busy, message });
         }
     }
 

@@ -166,7 +166,7 @@ fn who_does_not_read_is_dropped_and_the_others_are_told() {
     let mut b = Guest::enter(&mut room, "B", None).expect("in");
     while a.hears().is_some() {}
     for _ in 0..9 {
-        room.hear(&a.seat, ClientMessage::Signal { to: b.seat.id.clone(), body: last_candidate() }, now);
+        room.hear(&a.seat, ClientMessage::Tracks { tracks: Vec::new() }, now);
     }
     assert_eq!(b.letters.end.try_recv().expect("told").code, ErrorCode::Slow);
     assert!(matches!(a.hears(), Some(ServerMessage::PeerLeft { reason, .. }) if reason == "kicked"));
@@ -174,16 +174,36 @@ fn who_does_not_read_is_dropped_and_the_others_are_told() {
 }
 
 #[test]
+fn no_burst_of_signals_puts_a_member_behind() {
+    let mut room = room(|_| {});
+    let now = Instant::now();
+    let mut a = Guest::enter(&mut room, "A", None).expect("in");
+    let mut b = Guest::enter(&mut room, "B", None).expect("in");
+    while a.hears().is_some() {}
+    for _ in 0..9 {
+        room.hear(&a.seat, ClientMessage::Signal { to: b.seat.id.clone(), body: last_candidate() }, now);
+    }
+    assert!(b.letters.end.try_recv().is_err() && room.members.len() == 2, "who is sent too much stays");
+    assert_eq!(std::iter::from_fn(|| b.hears()).count(), 4, "half of the queue is for what others send");
+    assert!(
+        matches!(a.hears(), Some(ServerMessage::Error { code: ErrorCode::Busy, .. })),
+        "who sends too much is told"
+    );
+}
+
+#[test]
 fn what_is_kept_for_an_absent_member_is_bounded() {
     let mut room = room(|limits| limits.queue_messages = 4);
     let now = Instant::now();
-    let a = Guest::enter(&mut room, "A", None).expect("in");
+    let mut a = Guest::enter(&mut room, "A", None).expect("in");
     let b = Guest::enter(&mut room, "B", None).expect("in");
     room.depart(&b.seat, Departure::Lost, now);
     for _ in 0..4 {
         room.hear(&a.seat, ClientMessage::Signal { to: b.seat.id.clone(), body: last_candidate() }, now);
     }
-    assert_eq!(room.members.len(), 1);
+    let told = std::iter::from_fn(|| a.hears());
+    let busy = told.filter(|m| matches!(m, ServerMessage::Error { code: ErrorCode::Busy, .. })).count();
+    assert_eq!(busy, 2, "two are kept, two are not");
 }
 
 #[test]

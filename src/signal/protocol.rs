@@ -169,6 +169,8 @@ pub enum ErrorCode {
     Rate,
     /// A signal for somebody who is not there.
     NoSuchPeer,
+    /// A signal for somebody for whom too many wait already: it was not carried.
+    Busy,
     /// Somebody else came back with this membership. Fatal for the old socket.
     Replaced,
     /// The member does not read what is sent to it. Fatal.

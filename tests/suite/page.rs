@@ -240,9 +240,8 @@ async fn who_records_is_shown_and_the_end_of_the_room_too() {
     page.wait_for("roombot.state.phase === 'over'", PATIENCE, "the page says that it is over").await;
 }
 
-/// Writes pictures of the page for a person to look at: `cargo test --test suite pictures -- --ignored`.
+/// Goes through the page at both widths, and leaves pictures of it in target/pictures for a person to look at.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "for a person's eyes"]
 async fn pictures_of_the_page() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pictures");
     std::fs::create_dir_all(&folder).expect("a folder");
