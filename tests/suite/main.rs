@@ -2,6 +2,7 @@
 
 mod capture;
 mod connection;
+mod film;
 mod page;
 mod rooms;
 mod support;
