@@ -36,6 +36,9 @@ pub const RATES: std::ops::RangeInclusive<u32> = 1..=60;
 const LONGEST_MS: u64 = 48 * 3600 * 1000;
 /// How long the end of a film may take: what is under way is encoded, and the file copied once.
 const ENDING: Duration = Duration::from_secs(600);
+/// What an AAC encoder puts in front of the sound, in samples, and MP4 as it is written here does not tell players to skip:
+/// so much of the session's start (21 ms) is left out instead, and sound and picture lie together.
+const PRIMING: i64 = 1024;
 /// How often a picture is considered for the poster.
 const POSTER_EVERY: Duration = Duration::from_millis(500);
 
@@ -100,13 +103,13 @@ pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress))
     let tracks = job.recording.join(Sub::Tracks.word());
     let mut stage = Stage::new(library, &manifest, &tracks, job.size, job.policy)?;
     let is_sound = |track: &&crate::record::manifest::TrackEntry| track.kind == MediaKind::Audio;
-    let mut mixer = Mixer::new(manifest.tracks.iter().filter(is_sound).map(|t| (tracks.join(&t.file), t)));
+    let mut mixer = Mixer::new(manifest.tracks.iter().filter(is_sound).map(|t| (tracks.join(&t.file), t)), PRIMING);
     let mut warnings = Vec::new();
     let mut poster = Poster::default();
     for number in 0..frames {
         let (at, next) = (time_of(number, job.fps), time_of(number + 1, job.fps));
         // Sound goes first: the muxer holds pictures back until it has heard what belongs to them.
-        let heard = mixer.mix(library, sample_of(number + 1, job.fps), |e| warnings.push(warning(at, &e)));
+        let heard = mixer.mix(library, sample_of(number + 1, job.fps) + PRIMING, |e| warnings.push(warning(at, &e)));
         writer.stereo(&heard, Duration::from_nanos(sample_of(number, job.fps) as u64 * 1_000_000_000 / RATE as u64))?;
         stage.advance(at, |e| warnings.push(warning(at, &e)))?;
         writer.canvas(stage.canvas(), at, next - at)?;

@@ -21,7 +21,7 @@ const EARLY: i64 = RATE / 5;
 /// Louder than this is bent, so that no sum of voices reaches 1.
 const BEND: f32 = 0.8;
 
-/// A mix that goes on from the session's start.
+/// A mix that goes on from where it began.
 pub struct Mixer {
     lanes: Vec<Lane>,
     /// The first sample that was not given out.
@@ -57,8 +57,8 @@ impl Block {
 }
 
 impl Mixer {
-    /// A mix of tracks and where their files lie; nothing is opened yet.
-    pub fn new<'a>(tracks: impl Iterator<Item = (PathBuf, &'a TrackEntry)>) -> Mixer {
+    /// A mix of tracks and where their files lie, from sample `at` of the session on; nothing is opened yet.
+    pub fn new<'a>(tracks: impl Iterator<Item = (PathBuf, &'a TrackEntry)>, at: i64) -> Mixer {
         let lane = |(path, track): (PathBuf, &TrackEntry)| Lane {
             path,
             placement: Placement::of(track),
@@ -67,7 +67,7 @@ impl Mixer {
             blocks: VecDeque::new(),
             end: None,
         };
-        Mixer { lanes: tracks.map(lane).collect(), at: 0 }
+        Mixer { lanes: tracks.map(lane).collect(), at }
     }
 
     /// The sound until sample `until` of the session, left and right in turn. Tracks that fail are left out from there on, and
@@ -182,7 +182,7 @@ mod tests {
 
     fn mixer(lanes: usize) -> Mixer {
         let track = TrackEntry::new("x", "a", Source::Mic, Codec::Opus, 0);
-        let mut mixer = Mixer::new((0..lanes).map(|_| (PathBuf::new(), &track)));
+        let mut mixer = Mixer::new((0..lanes).map(|_| (PathBuf::new(), &track)), 0);
         mixer.lanes.iter_mut().for_each(|lane| lane.state = State::Ended);
         mixer
     }
