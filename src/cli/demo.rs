@@ -72,6 +72,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         recorder: RecorderConfig { parent: args.out, room: ROOM.into(), url: url.clone() },
         how: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
         wake: Wake::default(),
+        relay_only: false,
         impairment: None,
     };
     let mut recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;

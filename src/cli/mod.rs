@@ -60,7 +60,7 @@ impl Cli {
         self.prepare_output();
         match self.verb {
             Verb::Demo(args) => runtime()?.block_on(demo::run(args)),
-            Verb::Record(args) => runtime()?.block_on(record::run(args)),
+            Verb::Record(args) => runtime_of(args.threads())?.block_on(record::run(args)),
             Verb::Show(args) => show::run(args),
             Verb::Compose(args) => compose::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
@@ -95,9 +95,14 @@ impl Cli {
     }
 }
 
-/// The asynchronous runtime that a verb with a network runs on.
+/// The asynchronous runtime that a verb with a network runs on, with a thread for each core.
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime_of(std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
+}
+
+/// The same with so many threads.
+fn runtime_of(threads: usize) -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build();
     built.map_err(|e| Error::machine("cannot start threads").because(e))
 }
 

@@ -3,6 +3,7 @@
 use super::args::duration;
 use super::live;
 use crate::error::{Error, Result};
+use crate::record::manifest::Status as Completion;
 use crate::record::recorder::{RecorderConfig, Summary};
 use crate::record::recover::recover_all;
 use crate::room::people::Role;
@@ -41,15 +42,28 @@ pub struct RecordArgs {
     /// The room's join token.
     #[arg(long)]
     token: Option<String>,
+    /// Receive through the room's TURN servers only.
+    #[arg(long)]
+    relay_only: bool,
     /// How long packets may wait for the recorder to wake up, in milliseconds: 0 wakes it for each, which costs more.
     #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=50))]
     batch: u64,
+    /// Threads for the network. One carries some 300 Mbit/s; more cost more, since packets then change threads.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: u16,
     /// Print one JSON object with the summary instead of the folder.
     #[arg(long)]
     json: bool,
     /// No live status; log lines only.
     #[arg(long, short)]
     quiet: bool,
+}
+
+impl RecordArgs {
+    /// Threads that the network may use.
+    pub(super) fn threads(&self) -> usize {
+        self.threads.into()
+    }
 }
 
 /// Records until stopped.
@@ -66,6 +80,7 @@ pub async fn run(args: RecordArgs) -> Result<()> {
         recorder: RecorderConfig { parent: args.out, room: name, url: signal::public_url(&args.room) },
         how: JoinAs { name: args.name, role: Role::Recorder, token: args.token },
         wake: if args.batch == 0 { Wake::OnArrival } else { Wake::Batched(Duration::from_millis(args.batch)) },
+        relay_only: args.relay_only,
         impairment: None,
     };
     let mut recording = Recording::start(room.as_ref(), config).await?;
@@ -76,6 +91,11 @@ pub async fn run(args: RecordArgs) -> Result<()> {
     let ended_by_room = reason.starts_with("the room ended");
     let summary = recording.finish(&reason).await?;
     report(&summary, &reason, args.json);
+    if summary.manifest.status != Completion::Complete {
+        return Err(Error::machine(
+            "not every track file could be finished: make room, and the next `roombot record` into the same folder does it",
+        ));
+    }
     if ended_by_room {
         return Err(Error::room(format!("{reason}; what was recorded until then is complete")));
     }
@@ -119,7 +139,8 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool) {
         return;
     }
     let seconds = manifest.duration_ms as f64 / 1000.0;
-    let (tracks, people) = (manifest.tracks.len(), manifest.participants.len());
+    let people = manifest.participants.iter().filter(|p| p.role != Role::Recorder).count();
+    let tracks = manifest.tracks.len();
     eprintln!("Recorded {seconds:.1} s: {tracks} tracks of {people} participants; {reason}.");
     for warning in &manifest.warnings {
         eprintln!("warning: {}", warning.escape_debug());

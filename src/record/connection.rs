@@ -28,12 +28,19 @@ pub(super) struct Connection {
     inbox: Arc<Inbox>,
     sender: SenderClock,
     streams: HashMap<u32, Stream>,
-    /// Streams that the connection has announced, with the time.
-    announced: HashMap<u32, (RemoteTrack, Instant)>,
+    /// Streams that the connection has announced.
+    announced: HashMap<u32, Announced>,
     early: HashMap<u32, (Instant, Vec<RtpPacket>)>,
     /// Streams that were taken away, and when they end.
     ending: Vec<(u32, Instant)>,
     batch: Vec<Inbound>,
+}
+
+struct Announced {
+    track: RemoteTrack,
+    since: Instant,
+    /// The participant has said what it is: without a label it is gone, not nameless.
+    labelled: bool,
 }
 
 impl Connection {
@@ -102,7 +109,7 @@ impl Connection {
     /// A stream was announced.
     pub fn track(&mut self, track: RemoteTrack, now: Instant) {
         self.ending.retain(|(ssrc, _)| *ssrc != track.ssrc);
-        self.announced.insert(track.ssrc, (track, now));
+        self.announced.insert(track.ssrc, Announced { track, since: now, labelled: false });
     }
 
     /// The participant's labels changed: what is no longer there ends.
@@ -118,7 +125,7 @@ impl Connection {
     }
 
     /// The sender took these streams away.
-    pub fn ended(&mut self, ssrcs: &[u32], now: Instant, _desk: &mut Desk) {
+    pub fn ended(&mut self, ssrcs: &[u32], now: Instant) {
         for ssrc in ssrcs {
             self.announced.remove(ssrc);
             if self.streams.contains_key(ssrc) && !self.ending.iter().any(|(s, _)| s == ssrc) {
@@ -153,15 +160,18 @@ impl Connection {
             .announced
             .iter()
             .filter(|(ssrc, _)| !self.streams.contains_key(ssrc) && self.early.contains_key(ssrc))
-            .filter_map(|(_, (track, since))| {
+            .filter_map(|(_, Announced { track, since, labelled })| {
                 let label = desk.log.label(&self.id, &track.stream, track.kind()).map(|label| label.source);
-                let patient = now.saturating_duration_since(*since) < LABEL_FOR;
+                let patient = *labelled || now.saturating_duration_since(*since) < LABEL_FOR;
                 (label.is_some() || !patient).then(|| (track.clone(), label))
             })
             .collect();
         for (track, label) in ready {
             let source = label.unwrap_or(Source::default_for(track.kind()));
             let ssrc = track.ssrc;
+            if let Some(announced) = self.announced.get_mut(&ssrc) {
+                announced.labelled |= label.is_some();
+            }
             let mut stream = Stream::new(track, self.key.clone(), source, label.is_some());
             for packet in self.early.remove(&ssrc).map(|(_, packets)| packets).unwrap_or_default() {
                 stream.packet(packet, &self.sender, desk);

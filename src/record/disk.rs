@@ -61,8 +61,8 @@ impl Disk {
         self.saving &= !done.iter().any(|d| matches!(d, Done::Saved(_)));
         done
     }
-    /// Waits for every job.
-    pub fn close(mut self) -> Vec<Done> {
+    /// Waits for every job; later ones are not taken.
+    pub fn close(&mut self) -> Vec<Done> {
         self.jobs = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

@@ -7,7 +7,7 @@ use super::timeline::{Entry, Event, TimelineWriter};
 use crate::error::Result;
 use crate::room::clock::SessionTime;
 use crate::room::media::{MediaKind, Source};
-use crate::room::people::{Participant, ParticipantId, TrackLabel};
+use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -174,15 +174,14 @@ impl Log {
         })
     }
 
-    /// Names, each with the number of the participant's tracks that are open.
+    /// Keys and names of those who are present, in the order in which they first came; other recorders are nobody to watch.
     pub fn people(&self) -> Vec<(String, String)> {
         let mut people: Vec<(usize, String, String)> = self
             .present
             .values()
-            .map(|p| {
-                let entry = &self.manifest.participants[p.entry];
-                (p.entry, entry.key.clone(), entry.name.clone())
-            })
+            .map(|p| (p.entry, &self.manifest.participants[p.entry]))
+            .filter(|(_, entry)| entry.role != Role::Recorder)
+            .map(|(index, entry)| (index, entry.key.clone(), entry.name.clone()))
             .collect();
         people.sort();
         people.into_iter().map(|(_, key, name)| (key, name)).collect()
@@ -190,7 +189,6 @@ impl Log {
 
     /// Nobody is in the room but recorders.
     pub fn empty(&self) -> bool {
-        use crate::room::people::Role;
         self.present.values().all(|p| self.manifest.participants[p.entry].role == Role::Recorder)
     }
 

@@ -151,7 +151,10 @@ impl Capture {
             match commands.recv_timeout((tick + TICK).saturating_duration_since(Instant::now())) {
                 Ok(Command::Happened(at, happening)) => {
                     self.happened(at, happening);
-                    continue;
+                    // However much happens (a flood of chat), the media comes round in its time.
+                    if tick.elapsed() < TICK {
+                        continue;
+                    }
                 }
                 Ok(Command::Finish(reason)) => break reason,
                 Err(RecvTimeoutError::Disconnected) => break "dropped".to_owned(),
@@ -232,7 +235,7 @@ impl Capture {
                 self.with(id, |connection, _| connection.track(track, instant));
             }
             PeerEvent::TrackEnded { ssrcs, .. } => {
-                self.with(id, |connection, desk| connection.ended(&ssrcs, instant, desk));
+                self.with(id, |connection, _| connection.ended(&ssrcs, instant));
             }
             PeerEvent::State(state) => {
                 self.log.event(at, Event::IceState { participant, state: state.word().to_owned() });
@@ -340,11 +343,7 @@ impl Capture {
         }
         let at = self.log.session(now);
         self.log.close(at, reason);
-        let disk = std::mem::replace(
-            &mut self.disk,
-            Disk::start(self.folder.clone()).map_err(|e| Error::machine("cannot start a thread").because(e))?,
-        );
-        for done in disk.close() {
+        for done in self.disk.close() {
             self.done(done);
         }
         let manifest = &mut self.log.manifest;

@@ -9,7 +9,7 @@ use super::status::TrackStatus;
 use super::timeline::Event;
 use super::track::TrackFile;
 use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
-use crate::room::media::{Codec, Frame, MediaKind, RtpPacket, Source};
+use crate::room::media::{Frame, MediaKind, RtpPacket, Source};
 use crate::rtc::RemoteTrack;
 use crate::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
 use std::sync::Arc;
@@ -161,7 +161,7 @@ impl Stream {
         self.rate.bytes += frame.len() as u64;
         self.frames_since_key += 1;
         if frame.key && self.remote.kind() == MediaKind::Video {
-            self.key_frame(&frame, sender, desk);
+            self.key_frame(&frame, desk);
         }
         if self.open.is_none() {
             self.create(&frame, sender, desk);
@@ -171,10 +171,13 @@ impl Stream {
         {
             self.resized(size, frame.rtp_time, sender, desk);
         }
-        if let Some(open) = &mut self.open
-            && let Err(e) = open.file.push(&frame)
-        {
-            trouble(desk, e.to_string());
+        if let Some(open) = &mut self.open {
+            let pushed = open.file.push(&frame);
+            // The first frame is written at once: players refuse a file that is a header only.
+            let written = if open.file.frames() == 1 { pushed.and_then(|()| open.file.flush()) } else { pushed };
+            if let Err(e) = written {
+                trouble(desk, e.to_string());
+            }
         }
     }
 
@@ -189,8 +192,8 @@ impl Stream {
         desk.log.event(SessionTime::from_ms(at_ms), Event::Resolution { file, width, height });
     }
 
-    /// A picture to start from: ends a wait, and ends the file where players could not follow.
-    fn key_frame(&mut self, frame: &Frame, sender: &SenderClock, desk: &mut Desk) {
+    /// A picture to start from: ends a wait. One of another size stays in the file: its parameter sets are in-band, and players follow.
+    fn key_frame(&mut self, frame: &Frame, desk: &mut Desk) {
         self.last_key = Some(frame.arrival);
         self.frames_since_key = 0;
         if let Some(since) = self.waiting.take()
@@ -200,11 +203,6 @@ impl Stream {
             let file = open.file.name().to_owned();
             let at = desk.log.session(frame.arrival);
             desk.log.event(at, Event::KeyFrameWait { file, waited_ms });
-        }
-        // H.264 keeps its parameter sets in the file's header: another size is another file. The others carry them in-band.
-        let resized = frame.size.is_some() && self.size.is_some() && frame.size != self.size;
-        if resized && self.remote.codec == Codec::H264 {
-            self.close(SessionTime::default(), sender, desk);
         }
     }
 

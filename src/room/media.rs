@@ -120,7 +120,8 @@ pub struct RtpPacket {
 pub struct Frame {
     /// RTP timestamp unwrapped to 64 bits, in units of the clock rate. Never decreases within a track.
     pub rtp_time: i64,
-    /// Arrival of the packet that completed the frame.
+    /// Arrival of its earliest packet: what follows was delayed by the sender's pacing (a first key frame by 200 ms) or by repair,
+    /// which says nothing of when the frame was taken.
     pub arrival: Instant,
     /// The frame's bytes, in order, not joined: VP8/VP9 raw frame; AV1 temporal unit of OBUs with size fields and
     /// without temporal delimiters; H.264 NAL units each behind a 4-byte big-endian length (AVC form); Opus packet.

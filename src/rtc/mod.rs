@@ -12,6 +12,7 @@ mod sdp;
 mod send;
 mod socket;
 mod tap;
+mod texts;
 
 pub use impair::Impairment;
 pub use inbox::{Inbound, Inbox};

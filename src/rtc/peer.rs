@@ -9,12 +9,13 @@ use super::negotiation::{Kind, Negotiation, Verdict};
 use super::sdp;
 use super::send::{self, OutboundTrack, Sending};
 use super::socket::{MediaRuntime, SocketStats, Wake};
+use super::texts::{Allowed, TextAllowance};
 use crate::error::{Error, Result};
 use crate::room::exchange::{Candidate, Description, IceServer, Signal};
 use crate::room::media::{Codec, MediaKind};
 use crate::room::people::ParticipantId;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
-use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer};
+use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -30,8 +31,10 @@ use webrtc::peer_connection::{
     RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
 };
 
-/// Candidates that may wait for the remote description; later ones are dropped.
-const MAX_PENDING_CANDIDATES: usize = 256;
+/// Candidates that are taken with and after each description; later ones are dropped. Each would be probed with packets.
+const MAX_CANDIDATES: usize = 256;
+/// Data channels that are read; what comes on later ones is never taken.
+const MAX_CHANNELS: usize = 64;
 /// At least this long between two key-frame requests for one stream.
 const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
 /// At least this long between two ICE restarts.
@@ -49,6 +52,8 @@ pub struct PeerConfig {
     /// Whether we make the first offer.
     pub first_offer: bool,
     pub ice_servers: Vec<IceServer>,
+    /// Use no path but those over TURN servers (W3C WebRTC `iceTransportPolicy: "relay"`).
+    pub relay_only: bool,
     pub wake: Wake,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
@@ -194,6 +199,7 @@ impl Peer {
             // A pair that works is good enough: the default waits a second for a better one than a peer-reflexive pair.
             .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
             .with_srflx_acceptance_min_wait(Some(Duration::ZERO))
+            .with_relay_acceptance_min_wait(config.relay_only.then_some(Duration::ZERO))
             .build();
         let ice_servers = config
             .ice_servers
@@ -204,8 +210,11 @@ impl Peer {
                 credential: server.credential.clone().unwrap_or_default(),
             })
             .collect();
+        let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+        let configuration =
+            RTCConfigurationBuilder::default().with_ice_servers(ice_servers).with_ice_transport_policy(policy).build();
         let connection = PeerConnectionBuilder::new()
-            .with_configuration(RTCConfigurationBuilder::default().with_ice_servers(ice_servers).build())
+            .with_configuration(configuration)
             .with_media_engine(media)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings)
@@ -230,6 +239,9 @@ impl Peer {
             callbacks,
             remote_described: false,
             pending_candidates: Vec::new(),
+            candidates: 0,
+            channels: 0,
+            texts: Arc::default(),
             tracks: HashMap::new(),
             sending: Vec::new(),
             connected: false,
@@ -317,6 +329,10 @@ struct Actor {
     callbacks: mpsc::UnboundedSender<Callback>,
     remote_described: bool,
     pending_candidates: Vec<RTCIceCandidateInit>,
+    /// Taken since the last description.
+    candidates: usize,
+    channels: usize,
+    texts: Arc<TextAllowance>,
     /// Streams that arrive, and the library's track of each.
     tracks: HashMap<u32, (String, Arc<dyn TrackRemote>)>,
     sending: Vec<Sending>,
@@ -485,9 +501,13 @@ impl Actor {
     }
 
     /// Takes what comes on a data channel, so that it never backs up into the driver; texts go to the session.
-    fn read_channel(&self, channel: Arc<dyn DataChannel>) {
+    fn read_channel(&mut self, channel: Arc<dyn DataChannel>) {
         use webrtc::data_channel::DataChannelEvent;
-        let (events, peer) = (self.events.clone(), self.peer.clone());
+        self.channels += 1;
+        if self.channels > MAX_CHANNELS {
+            return;
+        }
+        let (events, peer, texts) = (self.events.clone(), self.peer.clone(), self.texts.clone());
         tokio::spawn(async move {
             let label = channel.label().await.unwrap_or_default();
             while let Some(event) = channel.poll().await {
@@ -496,8 +516,12 @@ impl Actor {
                     continue;
                 }
                 let Ok(text) = String::from_utf8(message.data.to_vec()) else { continue };
-                let text = PeerEvent::Text { channel: label.clone(), text };
-                if events.send((peer.clone(), text)).await.is_err() {
+                let event = match texts.take(Instant::now()) {
+                    Allowed::Yes => PeerEvent::Text { channel: label.clone(), text },
+                    Allowed::FirstRefused => PeerEvent::Warning("texts come too fast; some are left out".to_owned()),
+                    Allowed::No => continue,
+                };
+                if events.send((peer.clone(), event)).await.is_err() {
                     break;
                 }
             }
@@ -552,6 +576,9 @@ impl Actor {
             "answer" => Kind::Answer,
             other => return Err(rtc::shared::error::Error::Other(format!("unknown type {other:?}"))),
         };
+        if description.sdp.matches("\na=candidate:").count() > MAX_CANDIDATES {
+            return Err(rtc::shared::error::Error::Other("it has too many candidates".to_owned()));
+        }
         let session = session_description(&description)?;
         let verdict = self.negotiation.received(kind);
         if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {
@@ -592,7 +619,9 @@ impl Actor {
 
     /// A remote description is in force: candidates that came before it, and payload types that it settled.
     async fn described(&mut self) {
-        self.remote_described = true;
+        if std::mem::replace(&mut self.remote_described, true) {
+            self.candidates = 0;
+        }
         for candidate in std::mem::take(&mut self.pending_candidates) {
             self.add_candidate(candidate).await;
         }
@@ -613,9 +642,15 @@ impl Actor {
             username_fragment: candidate.username_fragment,
             ..Default::default()
         };
-        if self.remote_described {
+        self.candidates += 1;
+        if self.candidates > MAX_CANDIDATES {
+            if self.candidates == MAX_CANDIDATES + 1 {
+                self.warn(format!("they have more than {MAX_CANDIDATES} network addresses; the others are not tried"))
+                    .await;
+            }
+        } else if self.remote_described {
             self.add_candidate(init).await;
-        } else if self.pending_candidates.len() < MAX_PENDING_CANDIDATES {
+        } else {
             self.pending_candidates.push(init);
         }
     }

@@ -100,7 +100,7 @@ pub(super) struct Sending {
     task: JoinHandle<()>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 struct Route {
     connected: bool,
     payload_type: Option<u8>,
@@ -125,19 +125,26 @@ impl Sending {
         let mime = self.track.codec.mime();
         let found = parameters.rtp_parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(mime));
         match found {
-            Some(codec) => self.route.send_modify(|route| {
+            Some(codec) => {
                 let extensions = &parameters.rtp_parameters.header_extensions;
                 let level = extensions.iter().find(|e| e.uri == AUDIO_LEVEL_URI);
-                route.audio_level = level.and_then(|e| u8::try_from(e.id).ok());
-                route.payload_type = Some(codec.payload_type);
-            }),
+                let audio_level = level.and_then(|e| u8::try_from(e.id).ok());
+                self.change(|route| Route { payload_type: Some(codec.payload_type), audio_level, ..route });
+            }
             None => {
                 tracing::warn!("the peer does not take {}: it will not receive this track", self.track.codec.name())
             }
         }
     }
     pub fn set_connected(&self, connected: bool) {
-        self.route.send_modify(|route| route.connected = connected);
+        self.change(|route| Route { connected, ..route });
+    }
+    /// Tells the forwarding task, if anything is new: each change costs it its place in the queue.
+    fn change(&self, to: impl FnOnce(Route) -> Route) {
+        self.route.send_if_modified(|route| {
+            let before = std::mem::replace(route, to(*route));
+            before != *route
+        });
     }
     pub fn stop(self) {
         self.task.abort();

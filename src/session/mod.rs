@@ -21,6 +21,8 @@ pub struct SessionConfig {
     pub publish: Vec<OutboundTrack>,
     /// Connect only to participants with one of these names; empty: to all.
     pub only: Vec<String>,
+    /// Use no path but those over TURN servers.
+    pub relay_only: bool,
     /// When connections are woken by packets.
     pub wake: Wake,
     /// A bad network, for tests.
@@ -120,6 +122,7 @@ struct Actor {
     me: ParticipantId,
     role: Role,
     only: Vec<String>,
+    relay_only: bool,
     wake: Wake,
     impairment: Option<Impairment>,
     ice_servers: Vec<IceServer>,
@@ -138,6 +141,7 @@ impl Actor {
             me: link.me.clone(),
             role,
             only: config.only,
+            relay_only: config.relay_only,
             wake: config.wake,
             impairment: config.impairment,
             ice_servers: link.ice_servers.clone(),
@@ -292,6 +296,7 @@ impl Actor {
             polite: is_polite(&self.me, &participant.id),
             first_offer: makes_first_offer(self.role, participant.role, after_us),
             ice_servers: self.ice_servers.clone(),
+            relay_only: self.relay_only,
             wake: self.wake,
             impairment: self.impairment.clone(),
         };

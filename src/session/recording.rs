@@ -17,6 +17,8 @@ pub struct RecordConfig {
     pub recorder: RecorderConfig,
     pub how: JoinAs,
     pub wake: Wake,
+    /// Use no path but those over TURN servers.
+    pub relay_only: bool,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
 }
@@ -46,6 +48,7 @@ impl Recording {
         let (asks, mut asked) = mpsc::unbounded_channel();
         let session_config = SessionConfig {
             wake: config.wake,
+            relay_only: config.relay_only,
             impairment: config.impairment,
             observer: Some(observer),
             ..SessionConfig::default()

@@ -1,8 +1,16 @@
 //! All integration tests, one module per behaviour over `support`.
 
+mod badinput;
 mod capture;
 mod connection;
 mod film;
+mod hostile;
+mod house;
+mod killed;
+mod meeting;
 mod page;
+mod recorded;
 mod rooms;
+mod senders;
 mod support;
+mod turn;

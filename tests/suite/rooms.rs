@@ -1,20 +1,20 @@
 //! The room server and its client, over real sockets: joining, limits, bad input, loss and return.
 
 use crate::support::proxy::Proxy;
+use crate::support::raw::Raw;
 use crate::support::server::TestServer;
 use crate::support::within;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use roombot::error::Blame;
 use roombot::room::media::{MediaKind, Source};
 use roombot::room::people::{Role, TrackLabel};
 use roombot::server::{RoomServer, RoomServerConfig, parse_ice_server};
-use roombot::signal::protocol::{ClientMessage, ErrorCode, ServerMessage, VERSION};
+use roombot::signal::protocol::{ErrorCode, ServerMessage};
 use roombot::signal::{Candidate, Description, JoinAs, Link, Signal, SignalCommand, SignalEvent, for_url};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 fn named(name: &str) -> JoinAs {
     JoinAs { name: name.into(), role: Role::Participant, token: None }
@@ -38,50 +38,6 @@ async fn until(link: &mut Link, wanted: impl Fn(&SignalEvent) -> bool) -> Signal
         if wanted(&event) {
             return event;
         }
-    }
-}
-
-/// A socket that says what it likes.
-struct Raw(WebSocketStream<MaybeTlsStream<TcpStream>>);
-
-impl Raw {
-    async fn connect(url: &str) -> Raw {
-        Raw(within(10, "a connection", connect_async(url)).await.expect("connected").0)
-    }
-    async fn join(url: &str, name: &str) -> Raw {
-        let mut raw = Raw::connect(url).await;
-        let (name, role) = (name.to_owned(), Role::Participant);
-        let join = ClientMessage::Join { protocol: VERSION, name, role, token: None, resume: None };
-        raw.say(&serde_json::to_string(&join).expect("JSON")).await;
-        assert!(matches!(raw.hear().await, Some(ServerMessage::Welcome { .. })));
-        raw
-    }
-    async fn say(&mut self, text: &str) {
-        self.0.send(Message::text(text)).await.expect("sent");
-    }
-    /// The next message; `None` when the socket is closed.
-    async fn hear(&mut self) -> Option<ServerMessage> {
-        loop {
-            match within(20, "a message", self.0.next()).await {
-                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).expect("a server message")),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
-                Some(Ok(_)) => {}
-            }
-        }
-    }
-    /// The next error; `None` when the socket is closed without one.
-    async fn error(&mut self) -> Option<ErrorCode> {
-        loop {
-            match self.hear().await? {
-                ServerMessage::Error { code, .. } => return Some(code),
-                _ => continue,
-            }
-        }
-    }
-    /// Checks that the last word is this error.
-    async fn ends_with(&mut self, code: ErrorCode) {
-        assert_eq!(self.error().await, Some(code));
-        assert_eq!(self.error().await, None, "the socket is closed after it");
     }
 }
 

@@ -187,7 +187,7 @@ impl FrameAssembler {
             }
         }
         let Some(building) = &mut self.building else { return };
-        building.arrival = building.arrival.max(packet.arrival);
+        building.arrival = building.arrival.min(packet.arrival);
         building.bytes += packet.payload.len();
         let fits = building.bytes <= self.max_bytes && self.parts.len() < MAX_PARTS;
         if !fits || self.depayloader.add(&head, &packet.payload, &mut self.parts).is_err() {

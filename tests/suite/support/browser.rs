@@ -1,4 +1,5 @@
-//! Headless Chromium with fake devices, for tests of the page. Each browser has its own empty profile and dies with its value.
+//! Headless Chromium with fake devices, for tests of the page. Each browser has its own empty profile and dies with its value;
+//! no more than two run at a time, however many threads the tests have.
 
 use super::within;
 use chromiumoxide::browser::{Browser as Chromium, BrowserConfig};
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
 /// Flags for media without devices, questions or a network; see also `page` for the rest.
@@ -33,11 +35,17 @@ const FLAGS: &[&str] = &[
 /// Seconds that one command to the browser may take.
 const COMMAND: u64 = 30;
 
+/// Browsers that may run at a time: each keeps a core busy. A test has no more than one, so that nobody waits for each other.
+const AT_A_TIME: u32 = 2;
+static TURNS: Semaphore = Semaphore::const_new(AT_A_TIME as usize);
+
 /// A running Chromium; killed when dropped.
 pub struct Browser {
     chromium: Chromium,
     events: JoinHandle<()>,
     profile: TempDir,
+    /// Given back when all else is gone.
+    _turn: SemaphorePermit<'static>,
 }
 
 /// One tab.
@@ -51,10 +59,22 @@ impl Browser {
 
     /// Likewise with more flags, without their dashes: `use-file-for-fake-video-capture=x.y4m`.
     pub async fn launch_with(flags: &[&str]) -> Browser {
+        Browser::start(flags, 1).await
+    }
+
+    /// For tests that measure time: no other browser runs meanwhile.
+    pub async fn launch_alone() -> Browser {
+        Browser::start(&[], AT_A_TIME).await
+    }
+
+    async fn start(flags: &[&str], turns: u32) -> Browser {
+        let turn = TURNS.acquire_many(turns).await.expect("never closed");
         let profile = tempfile::Builder::new().prefix("roombot-chromium-").tempdir().expect("a folder for the profile");
         let config = BrowserConfig::builder()
             .chrome_executable(std::env::var_os("CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into()))
             .user_data_dir(profile.path())
+            // Its lock's socket, which it would leave behind.
+            .env("TMPDIR", profile.path().display().to_string())
             .new_headless_mode()
             .no_sandbox()
             .window_size(1280, 720)
@@ -68,13 +88,21 @@ impl Browser {
         let (chromium, mut handler) = Chromium::launch(config).await.expect("Chromium starts");
         // An event that this crate does not know is an error to it; there is nothing to do about one.
         let events = tokio::spawn(async move { while handler.next().await.is_some() {} });
-        Browser { chromium, events, profile }
+        Browser { chromium, events, profile, _turn: turn }
     }
 
     /// Opens a tab.
     pub async fn page(&self, url: &str) -> Page {
         let page = within(COMMAND, url, self.chromium.new_page(url)).await;
         Page(page.unwrap_or_else(|e| panic!("{url} opens: {e}")))
+    }
+
+    /// Likewise; `script` runs before the page's own.
+    pub async fn page_with(&self, url: &str, script: &str) -> Page {
+        let page = self.page("about:blank").await;
+        within(COMMAND, "a script", page.0.evaluate_on_new_document(script)).await.expect("a script of ours");
+        within(COMMAND, url, page.0.goto(url)).await.unwrap_or_else(|e| panic!("{url} opens: {e}"));
+        page
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use roombot::room::media::{Codec, Frame};
 use roombot::rtc::OutboundTrack;
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,16 @@ pub struct Dump {
 
 impl Dump {
     pub fn load(codec: Codec) -> Dump {
-        let name = format!("fixtures/frames/{}.frames", codec.name().to_lowercase());
+        Dump::read(codec, "")
+    }
+
+    /// The same codec at 160x88 instead of 240x132 (video only).
+    pub fn load_small(codec: Codec) -> Dump {
+        Dump::read(codec, ".small")
+    }
+
+    fn read(codec: Codec, suffix: &str) -> Dump {
+        let name = format!("fixtures/frames/{}{suffix}.frames", codec.name().to_lowercase());
         let data = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("dump");
         let mut frames = Vec::new();
         let mut at = 0;
@@ -44,13 +54,22 @@ impl Dump {
         }
     }
 
+    /// Time from one frame to the next.
+    pub fn pause(&self) -> Duration {
+        Duration::from_secs_f64(self.ticks as f64 / f64::from(self.codec.clock_rate()))
+    }
+
     /// Sends frames `from..to` in real time.
     pub async fn play(&self, track: &OutboundTrack, from: usize, to: usize, base: i64) {
-        let pause = Duration::from_secs_f64(self.ticks as f64 / f64::from(self.codec.clock_rate()));
-        let mut tick = tokio::time::interval(pause);
-        for n in from..to {
+        self.play_by(from..to, base, |frame, _| track.send(&frame)).await;
+    }
+
+    /// Hands frames of `range` to `send` in real time, each with its number.
+    pub async fn play_by(&self, range: Range<usize>, base: i64, mut send: impl FnMut(Frame, usize)) {
+        let mut tick = tokio::time::interval(self.pause());
+        for n in range {
             tick.tick().await;
-            track.send(&self.frame(n, base));
+            send(self.frame(n, base), n);
         }
     }
 }

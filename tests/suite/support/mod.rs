@@ -1,13 +1,21 @@
 //! What the tests share. Every wait has a deadline; every port, folder and process is the test's own.
 
+pub mod bot;
 pub mod browser;
+pub mod chatter;
 pub mod dump;
+pub mod glass;
+pub mod meeting;
 pub mod pair;
+pub mod player;
 pub mod probe;
 pub mod proxy;
+pub mod raw;
+pub mod sender;
 pub mod server;
 pub mod studio;
 pub mod synthetic;
+pub mod tape;
 
 use std::future::Future;
 use std::time::Duration;

@@ -48,6 +48,7 @@ pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option
         polite,
         first_offer,
         ice_servers: vec![],
+        relay_only: false,
         wake,
         impairment,
     };

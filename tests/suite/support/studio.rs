@@ -5,8 +5,8 @@ use roombot::record::recorder::{RecorderConfig, Summary};
 use roombot::room::people::Role;
 use roombot::rtc::{Impairment, OutboundTrack, Wake};
 use roombot::session::{RecordConfig, Recording, Session, SessionConfig};
-use roombot::signal::JoinAs;
 use roombot::signal::memory::MemoryRoom;
+use roombot::signal::{JoinAs, Signaller};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,19 +23,30 @@ impl Studio {
 
     /// Somebody who sends `tracks`.
     pub async fn sender(&self, name: &str, tracks: Vec<OutboundTrack>) -> Session {
+        self.sender_in(&self.room, name, tracks).await
+    }
+
+    /// The same through `room`.
+    pub async fn sender_in(&self, room: &dyn Signaller, name: &str, tracks: Vec<OutboundTrack>) -> Session {
         let how = JoinAs { name: name.into(), role: Role::Participant, token: None };
         let config = SessionConfig { publish: tracks, ..SessionConfig::default() };
-        within(5, "a sender joins", Session::join(&self.room, how, config)).await.expect("joins")
+        within(5, "a sender joins", Session::join(room, how, config)).await.expect("joins")
     }
 
     pub async fn recorder(&self, impairment: Option<Impairment>) -> Recording {
+        self.recorder_in(&self.room, impairment).await
+    }
+
+    /// A recorder that sees the room through `room`.
+    pub async fn recorder_in(&self, room: &dyn Signaller, impairment: Option<Impairment>) -> Recording {
         let config = RecordConfig {
             recorder: RecorderConfig { parent: self.dir.path().into(), room: "studio".into(), url: "memory:".into() },
             how: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
             wake: Wake::default(),
+            relay_only: false,
             impairment,
         };
-        within(5, "the recorder joins", Recording::start(&self.room, config)).await.expect("records")
+        within(5, "the recorder joins", Recording::start(room, config)).await.expect("records")
     }
 }
 

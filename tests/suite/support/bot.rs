@@ -1,0 +1,90 @@
+//! The real binary as a child process; killed with its value.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A running `roombot`.
+pub struct Bot {
+    child: Child,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Bot {
+    /// `roombot` with these arguments.
+    pub fn start(args: &[&str]) -> Bot {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roombot"));
+        command.args(args);
+        Bot::spawn(command)
+    }
+
+    /// A command that ends in `roombot`.
+    pub fn spawn(mut command: Command) -> Bot {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let (stdout, stderr) = (child.stdout.take().map(read), child.stderr.take().map(read));
+        Bot { child, stdout, stderr }
+    }
+
+    /// A recorder of `room` into `out`.
+    pub fn record(room: &str, out: &Path, more: &[&str]) -> Bot {
+        let out = out.to_str().expect("UTF-8");
+        Bot::start(&[&["record", room, "--out", out], more].concat())
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it was running");
+    }
+
+    /// SIGINT, as Ctrl-C sends it.
+    pub fn interrupt(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it was running");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self, within: Duration) -> Outcome {
+        let until = Instant::now() + within;
+        let status: ExitStatus = loop {
+            match self.child.try_wait().expect("a child") {
+                Some(status) => break status,
+                None if Instant::now() > until => panic!("roombot has not ended within {within:?}"),
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let text = |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
+        Outcome { code: status.code(), stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) }
+    }
+}
+
+impl Drop for Bot {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs it to its end.
+pub async fn run(args: &[&str]) -> Outcome {
+    Bot::start(args).ended(Duration::from_secs(30)).await
+}
+
+fn read(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
