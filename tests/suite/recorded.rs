@@ -41,7 +41,8 @@ pub fn sane(recorded: &Recorded) {
     assert_eq!((manifest.status, &manifest.warnings), (Status::Complete, &Vec::new()));
     for track in &manifest.tracks {
         assert!(track.finished && track.frames > 0, "{track:#?}");
-        // A starved Chromium throws packets away before they reach its socket; what it did send is all there.
+        // On a starved machine (load 20 on two cores) nine packets of sound were once missing, with no drop counted by the kernel or by us;
+        // who lost them is not known.
         assert!(track.lost * 100 <= track.packets, "{track:#?}");
         // Without loss only a picture at the very end may be missing: who stops to share may leave it half sent.
         let ticks = track.last_rtp.expect("a last frame") - track.first_rtp.expect("a first one");
@@ -268,8 +269,10 @@ async fn stays_in_its_file(codec: &str, server: &TestServer, browser: &Browser) 
     assert_eq!(sizes, [(320, 180), (160, 90), (320, 180)], "{codec}");
     let encoded = alice.samples("camera").await.last().expect("samples").clone();
     println!("{codec}: {} frames recorded of {} encoded, in three sizes", camera.frames, encoded.frames);
-    // Not one is missing, unless the first key frame was sent before we could hear it.
-    assert!(camera.frames == encoded.frames || camera.key_frames < encoded.keys, "{camera:#?}");
+    // Not one is missing, unless the first key frame was sent before we could hear it. One may be: once the counter was ahead by one
+    // though the sequence numbers had no hole, so it was never sent, or was the very last.
+    assert!(camera.frames <= encoded.frames && camera.key_frames <= encoded.keys, "{encoded:#?} {camera:#?}");
+    assert!(camera.frames + 1 >= encoded.frames || camera.key_frames < encoded.keys, "{encoded:#?} {camera:#?}");
     let played = play(browser, &recorded.path(camera)).await;
     assert!(played.error.is_none() && played.ended && played.sought, "{codec}: {played:?}");
 }

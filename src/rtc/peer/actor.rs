@@ -1,0 +1,316 @@
+//! The connection's actor: commands and callbacks in, events out; tracks that come and go.
+
+use super::callbacks::Callback;
+use super::{PeerEvent, PeerState, RemoteTrack};
+use crate::room::exchange::Signal;
+use crate::room::media::Codec;
+use crate::room::people::ParticipantId;
+use crate::rtc::negotiation::Negotiation;
+use crate::rtc::send::{self, OutboundTrack, Sending};
+use crate::rtc::texts::{Allowed, TextAllowance};
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use webrtc::data_channel::DataChannel;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState};
+
+/// Data channels that are read; what comes on later ones is never taken.
+const MAX_CHANNELS: usize = 64;
+/// At least this long between two key-frame requests for one stream.
+const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
+/// Label of the channel that the first offer always carries, so that there is something to negotiate.
+const CHAT_CHANNEL: &str = "chat";
+
+/// What the session asks of the connection.
+pub(super) enum Command {
+    Signal(Signal),
+    Publish(OutboundTrack),
+    Unpublish(String),
+    KeyFrame(u32),
+    RestartIce,
+    Resend,
+    Close,
+}
+
+/// The connection's actor: one loop decides, everybody else sends.
+pub(super) struct Actor {
+    pub(super) connection: Arc<dyn PeerConnection>,
+    pub(super) negotiation: Negotiation,
+    /// Our offer that is out.
+    pub(super) unanswered: Option<String>,
+    pub(super) peer: ParticipantId,
+    pub(super) events: mpsc::Sender<(ParticipantId, PeerEvent)>,
+    pub(super) callbacks: mpsc::UnboundedSender<Callback>,
+    pub(super) remote_described: bool,
+    pub(super) pending_candidates: Vec<RTCIceCandidateInit>,
+    /// Taken since the last description.
+    pub(super) candidates: usize,
+    pub(super) channels: usize,
+    pub(super) texts: Arc<TextAllowance>,
+    /// Streams that arrive, and the library's track of each.
+    pub(super) tracks: HashMap<u32, (String, Arc<dyn TrackRemote>)>,
+    pub(super) sending: Vec<Sending>,
+    pub(super) connected: bool,
+    pub(super) key_frame_asked: HashMap<u32, Instant>,
+    pub(super) restarted: Option<Instant>,
+}
+
+impl Actor {
+    pub(super) fn new(
+        connection: Arc<dyn PeerConnection>,
+        polite: bool,
+        peer: ParticipantId,
+        events: mpsc::Sender<(ParticipantId, PeerEvent)>,
+        callbacks: mpsc::UnboundedSender<Callback>,
+    ) -> Self {
+        Self {
+            connection,
+            negotiation: Negotiation::new(polite),
+            unanswered: None,
+            peer,
+            events,
+            callbacks,
+            remote_described: false,
+            pending_candidates: Vec::new(),
+            candidates: 0,
+            channels: 0,
+            texts: Arc::default(),
+            tracks: HashMap::new(),
+            sending: Vec::new(),
+            connected: false,
+            key_frame_asked: HashMap::new(),
+            restarted: None,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        first_offer: bool,
+        publish: Vec<OutboundTrack>,
+        mut commands: mpsc::Receiver<Command>,
+        mut callbacks: mpsc::UnboundedReceiver<Callback>,
+        mut key_frames: mpsc::UnboundedReceiver<u32>,
+    ) {
+        for track in publish {
+            self.publish(track).await;
+        }
+        if first_offer {
+            match self.connection.create_data_channel(CHAT_CHANNEL, None).await {
+                Ok(channel) => self.read_channel(channel),
+                Err(e) => self.warn(format!("no data channel: {e}")).await,
+            }
+            self.negotiation.changed();
+            self.negotiate().await;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Close) | None => break,
+                    Some(command) => self.command(command, first_offer).await,
+                },
+                Some(callback) = callbacks.recv() => self.callback(callback).await,
+                Some(ssrc) = key_frames.recv() => {
+                    if let Some(sending) = self.sending.iter().find(|s| s.ssrc == ssrc) {
+                        sending.track.ask_key_frame();
+                    }
+                }
+            }
+        }
+        for sending in self.sending.drain(..) {
+            sending.stop();
+        }
+        if let Err(e) = self.connection.close().await {
+            tracing::debug!(peer = %self.peer, "closing: {e}");
+        }
+    }
+
+    pub(super) async fn tell(&self, event: PeerEvent) {
+        let _ = self.events.send((self.peer.clone(), event)).await;
+    }
+    pub(super) async fn warn(&self, message: String) {
+        self.tell(PeerEvent::Warning(message)).await;
+    }
+
+    async fn command(&mut self, command: Command, first_offer: bool) {
+        match command {
+            Command::Signal(Signal::Description(description)) => {
+                if let Err(e) = self.describe(description).await {
+                    self.warn(format!("their session description was refused: {e}")).await;
+                }
+                self.negotiate().await;
+            }
+            Command::Signal(Signal::Candidate(candidate)) => self.candidate(candidate).await,
+            Command::Publish(track) => {
+                self.publish(track).await;
+                self.negotiate_unless_waiting(first_offer).await;
+            }
+            Command::Unpublish(stream) => {
+                self.unpublish(&stream).await;
+                self.negotiate_unless_waiting(first_offer).await;
+            }
+            Command::KeyFrame(ssrc) => self.ask_key_frame(ssrc).await,
+            Command::RestartIce => self.restart_ice().await,
+            Command::Resend => {
+                if let Some(sdp) = self.unanswered.clone() {
+                    self.offer(sdp).await;
+                }
+            }
+            Command::Close => {}
+        }
+    }
+
+    /// Before the first description of a peer who makes the first offer, ours would only be glare.
+    async fn negotiate_unless_waiting(&mut self, first_offer: bool) {
+        if first_offer || self.remote_described {
+            self.negotiate().await;
+        }
+    }
+
+    async fn callback(&mut self, callback: Callback) {
+        match callback {
+            Callback::Candidate(event) => {
+                if let Some(candidate) = self.local_candidate(&event).await {
+                    self.tell(PeerEvent::Signal(Signal::Candidate(Some(candidate)))).await;
+                }
+            }
+            Callback::Gathered => self.tell(PeerEvent::Signal(Signal::Candidate(None))).await,
+            Callback::State(state) => {
+                let state = match state {
+                    RTCPeerConnectionState::Connecting => PeerState::Connecting,
+                    RTCPeerConnectionState::Connected => PeerState::Connected,
+                    RTCPeerConnectionState::Disconnected => PeerState::Disconnected,
+                    RTCPeerConnectionState::Failed => PeerState::Failed,
+                    RTCPeerConnectionState::Closed => PeerState::Closed,
+                    _ => PeerState::New,
+                };
+                self.connected = state == PeerState::Connected;
+                for sending in &self.sending {
+                    sending.set_connected(self.connected);
+                }
+                self.tell(PeerEvent::State(state)).await;
+                if state == PeerState::Failed {
+                    self.restart_ice().await;
+                }
+            }
+            Callback::Track(track) => {
+                let callbacks = self.callbacks.clone();
+                tokio::spawn(async move {
+                    let id = track.track_id().await;
+                    while let Some(event) = track.poll().await {
+                        match event {
+                            TrackRemoteEvent::OnOpen(init) => {
+                                let _ = callbacks.send(Callback::Open { track: track.clone(), ssrc: init.ssrc });
+                            }
+                            TrackRemoteEvent::OnEnded => break,
+                            _ => {}
+                        }
+                    }
+                    let _ = callbacks.send(Callback::Ended { track: id });
+                });
+            }
+            Callback::Open { track, ssrc } => self.opened(track, ssrc).await,
+            Callback::Ended { track } => {
+                let ssrcs: Vec<u32> =
+                    self.tracks.iter().filter(|(_, (id, _))| *id == track).map(|(ssrc, _)| *ssrc).collect();
+                self.tracks.retain(|_, (id, _)| *id != track);
+                self.tell(PeerEvent::TrackEnded { track, ssrcs }).await;
+            }
+            Callback::Channel(channel) => self.read_channel(channel),
+        }
+    }
+
+    async fn opened(&mut self, track: Arc<dyn TrackRemote>, ssrc: u32) {
+        let Some(described) = track.codec(ssrc).await else {
+            return self.warn(format!("a stream without a codec (SSRC {ssrc}) is ignored")).await;
+        };
+        let Some(codec) = Codec::from_mime(&described.mime_type) else {
+            return self.warn(format!("codec {} cannot be recorded", described.mime_type)).await;
+        };
+        let id = track.track_id().await;
+        let remote = RemoteTrack {
+            ssrc,
+            codec,
+            stream: track.stream_id().await,
+            track: id.clone(),
+            channels: described.channels,
+        };
+        // The library opens a stream anew after each negotiation; that is no news.
+        if self.tracks.insert(ssrc, (id.clone(), track)).is_none_or(|(known, _)| known != id) {
+            self.tell(PeerEvent::Track(remote)).await;
+        }
+    }
+
+    /// Takes what comes on a data channel, so that it never backs up into the driver; texts go to the session.
+    fn read_channel(&mut self, channel: Arc<dyn DataChannel>) {
+        use webrtc::data_channel::DataChannelEvent;
+        self.channels += 1;
+        if self.channels > MAX_CHANNELS {
+            return;
+        }
+        let (events, peer, texts) = (self.events.clone(), self.peer.clone(), self.texts.clone());
+        tokio::spawn(async move {
+            let label = channel.label().await.unwrap_or_default();
+            while let Some(event) = channel.poll().await {
+                let DataChannelEvent::OnMessage(message) = event else { continue };
+                if !message.is_string || message.data.len() > 64 * 1024 {
+                    continue;
+                }
+                let Ok(text) = String::from_utf8(message.data.to_vec()) else { continue };
+                let event = match texts.take(Instant::now()) {
+                    Allowed::Yes => PeerEvent::Text { channel: label.clone(), text },
+                    Allowed::FirstRefused => PeerEvent::Warning("texts come too fast; some are left out".to_owned()),
+                    Allowed::No => continue,
+                };
+                if events.send((peer.clone(), event)).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
+    async fn publish(&mut self, track: OutboundTrack) {
+        let local = send::local_track(&track);
+        let ssrc = local.1;
+        match self.connection.add_track(local.0.clone() as Arc<dyn TrackLocal>).await {
+            Ok(sender) => {
+                let sending = Sending::start(track, local.0, sender, ssrc);
+                sending.set_connected(self.connected);
+                self.sending.push(sending);
+                self.negotiation.changed();
+            }
+            Err(e) => self.warn(format!("a track of ours cannot be sent: {e}")).await,
+        }
+    }
+
+    async fn unpublish(&mut self, stream: &str) {
+        let (gone, kept) =
+            std::mem::take(&mut self.sending).into_iter().partition(|s| s.track.label().stream == stream);
+        self.sending = kept;
+        let gone: Vec<Sending> = gone;
+        for sending in gone {
+            if let Err(e) = self.connection.remove_track(&sending.sender).await {
+                self.warn(format!("a track of ours cannot be taken away: {e}")).await;
+            }
+            sending.stop();
+            self.negotiation.changed();
+        }
+    }
+
+    async fn ask_key_frame(&mut self, ssrc: u32) {
+        let Some((_, track)) = self.tracks.get(&ssrc) else { return };
+        let now = Instant::now();
+        if self.key_frame_asked.get(&ssrc).is_some_and(|last| now.duration_since(*last) < KEY_FRAME_PAUSE) {
+            return;
+        }
+        self.key_frame_asked.insert(ssrc, now);
+        let request = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
+        if let Err(e) = track.write_rtcp(vec![Box::new(request)]).await {
+            tracing::debug!(peer = %self.peer, "asking for a key frame: {e}");
+        }
+    }
+}

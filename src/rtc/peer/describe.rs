@@ -1,0 +1,173 @@
+//! Descriptions and candidates: what [`Negotiation`](crate::rtc::negotiation::Negotiation) decides is done here.
+
+use super::PeerEvent;
+use super::actor::Actor;
+use crate::room::exchange::{Candidate, Description, Signal};
+use crate::rtc::negotiation::{Kind, Verdict};
+use crate::rtc::sdp;
+use std::time::{Duration, Instant};
+use webrtc::peer_connection::{RTCIceCandidateInit, RTCPeerConnectionIceEvent, RTCSessionDescription};
+
+/// Candidates that are taken with and after each description; later ones are dropped. Each would be probed with packets.
+const MAX_CANDIDATES: usize = 256;
+/// At least this long between two ICE restarts.
+const RESTART_PAUSE: Duration = Duration::from_secs(4);
+
+impl Actor {
+    /// The library leaves the section empty; everything is bundled, so it is the first one.
+    pub(super) async fn local_candidate(&self, event: &RTCPeerConnectionIceEvent) -> Option<Candidate> {
+        let init = event.candidate.to_json().ok()?;
+        if init.candidate.is_empty() {
+            return None;
+        }
+        let local = self.connection.local_description().await;
+        let mid = local.as_ref().and_then(|d| d.sdp.lines().find_map(|line| line.strip_prefix("a=mid:")));
+        Some(Candidate {
+            candidate: init.candidate,
+            sdp_mid: Some(mid.unwrap_or("0").to_owned()),
+            sdp_m_line_index: Some(0),
+            username_fragment: None,
+        })
+    }
+
+    pub(super) async fn negotiate(&mut self) {
+        if !self.negotiation.begin_offer() {
+            return;
+        }
+        let offered = async {
+            let offer = self.connection.create_offer(None).await?;
+            self.connection.set_local_description(offer.clone()).await?;
+            rtc::shared::error::Result::Ok(offer.sdp)
+        };
+        match offered.await {
+            Ok(sdp) => {
+                let sdp = sdp::with_every_codec(&sdp);
+                self.unanswered = Some(sdp.clone());
+                self.offer(sdp).await;
+            }
+            Err(e) => {
+                self.negotiation.offer_failed();
+                self.warn(format!("no offer could be made: {e}")).await;
+            }
+        }
+    }
+
+    pub(super) async fn offer(&self, sdp: String) {
+        self.tell(PeerEvent::Signal(Signal::Description(Description { kind: "offer".into(), sdp }))).await;
+    }
+
+    pub(super) async fn describe(&mut self, description: Description) -> rtc::shared::error::Result<()> {
+        let kind = match description.kind.as_str() {
+            "offer" => Kind::Offer,
+            "answer" => Kind::Answer,
+            other => return Err(rtc::shared::error::Error::Other(format!("unknown type {other:?}"))),
+        };
+        if description.sdp.matches("\na=candidate:").count() > MAX_CANDIDATES {
+            return Err(rtc::shared::error::Error::Other("it has too many candidates".to_owned()));
+        }
+        let session = session_description(&description)?;
+        let verdict = self.negotiation.received(kind);
+        if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {
+            self.unanswered = None;
+        }
+        match verdict {
+            Verdict::Ignore | Verdict::Stale => Ok(()),
+            Verdict::Conclude => {
+                let applied = self.connection.set_remote_description(session).await;
+                match applied {
+                    Ok(()) => self.described().await,
+                    Err(_) => self.rollback().await?,
+                }
+                applied
+            }
+            Verdict::RollbackThenAnswer => {
+                self.rollback().await?;
+                self.answer(session).await
+            }
+            Verdict::Answer => self.answer(session).await,
+        }
+    }
+
+    async fn rollback(&self) -> rtc::shared::error::Result<()> {
+        let rollback = Description { kind: "rollback".into(), sdp: String::new() };
+        self.connection.set_local_description(session_description(&rollback)?).await
+    }
+
+    async fn answer(&mut self, offer: RTCSessionDescription) -> rtc::shared::error::Result<()> {
+        self.connection.set_remote_description(offer).await?;
+        let answer = self.connection.create_answer(None).await?;
+        self.connection.set_local_description(answer.clone()).await?;
+        self.described().await;
+        let description = Description { kind: "answer".into(), sdp: answer.sdp };
+        self.tell(PeerEvent::Signal(Signal::Description(description))).await;
+        Ok(())
+    }
+
+    /// A remote description is in force: candidates that came before it, and payload types that it settled.
+    async fn described(&mut self) {
+        if std::mem::replace(&mut self.remote_described, true) {
+            self.candidates = 0;
+        }
+        for candidate in std::mem::take(&mut self.pending_candidates) {
+            self.add_candidate(candidate).await;
+        }
+        for sending in &mut self.sending {
+            sending.settle().await;
+        }
+    }
+
+    pub(super) async fn candidate(&mut self, candidate: Option<Candidate>) {
+        let Some(candidate) = candidate else { return };
+        if candidate.candidate.is_empty() {
+            return;
+        }
+        let init = RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_m_line_index,
+            username_fragment: candidate.username_fragment,
+            ..Default::default()
+        };
+        self.candidates += 1;
+        if self.candidates > MAX_CANDIDATES {
+            if self.candidates == MAX_CANDIDATES + 1 {
+                self.warn(format!("they have more than {MAX_CANDIDATES} network addresses; the others are not tried"))
+                    .await;
+            }
+        } else if self.remote_described {
+            self.add_candidate(init).await;
+        } else {
+            self.pending_candidates.push(init);
+        }
+    }
+
+    async fn add_candidate(&self, candidate: RTCIceCandidateInit) {
+        if let Err(e) = self.connection.add_ice_candidate(candidate).await
+            && !self.negotiation.ignoring()
+        {
+            tracing::debug!(peer = %self.peer, "a candidate was refused: {e}");
+        }
+    }
+
+    pub(super) async fn restart_ice(&mut self) {
+        let now = Instant::now();
+        if self.restarted.is_some_and(|last| now.duration_since(last) < RESTART_PAUSE) {
+            return;
+        }
+        self.restarted = Some(now);
+        match self.connection.restart_ice().await {
+            Ok(()) => {
+                self.negotiation.changed();
+                self.negotiate().await;
+            }
+            Err(e) => self.warn(format!("ICE cannot be restarted: {e}")).await,
+        }
+    }
+}
+
+/// The library parses SDP while deserialising, and has no other way in.
+fn session_description(description: &Description) -> rtc::shared::error::Result<RTCSessionDescription> {
+    serde_json::to_value(description)
+        .and_then(serde_json::from_value)
+        .map_err(|e| rtc::shared::error::Error::Other(e.to_string()))
+}
