@@ -1,9 +1,9 @@
-//! `roombot demo`: a room, three fed people (one shares a screen for a while), a recording of it, and what came of it.
+//! `roombot demo`: a room, three fed people (one shares a screen for a while), a recording of it, a film, and what came of it.
 //!
 //! The people are processes of their own, as they would be elsewhere; the room and the recorder are in this one.
 
 use super::args::duration;
-use super::{live, record, show};
+use super::{compose, live, record, show};
 use crate::error::{Error, Result};
 use crate::record::recorder::RecorderConfig;
 use crate::room::people::Role;
@@ -22,10 +22,10 @@ const ROOM: &str = "demo";
 /// Where a browser is told to look, unless somebody else is there already.
 const PORT: u16 = 8080;
 
-/// Run a room with three fed people, record it, and show the recording.
+/// Run a room with three fed people, record it, show the recording and make a film of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  roombot demo                  # 20 seconds, then the recording
+  roombot demo                  # 20 seconds, then the recording and its film
   roombot demo --keep           # the room stays open for your browser until Ctrl-C")]
 pub struct DemoArgs {
     /// How long to record.
@@ -43,6 +43,9 @@ pub struct DemoArgs {
     /// The folder with alice.webm, bob.webm, carol.mkv and slides.webm.
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
+    /// Make no film of the recording.
+    #[arg(long)]
+    no_film: bool,
     /// Print one JSON object with the summary instead of the table.
     #[arg(long)]
     json: bool,
@@ -104,7 +107,20 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         println!("\nThe recording is in {}", summary.folder.display());
         println!("Its tracks play in any browser or player:  ls {}/tracks", summary.folder.display());
     }
-    if args.keep && reason != "stopped" {
+    let stays = args.keep && reason != "stopped";
+    if !stays {
+        // The film needs the machine more than the empty room does.
+        std::mem::take(&mut people).leave().await;
+    }
+    if !args.no_film && reason != "stopped" {
+        let (folder, quiet) = (summary.folder.clone(), args.json);
+        let film = tokio::task::spawn_blocking(move || compose::film(folder, quiet)).await;
+        let film = film.map_err(|e| Error::us("the film failed").because(e))??;
+        if !args.json {
+            compose::tell(&film);
+        }
+    }
+    if stays {
         eprintln!("\nThe room stays open at {page}; Ctrl-C ends it.");
         stop.await;
     }

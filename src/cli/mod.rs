@@ -1,6 +1,7 @@
 //! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
 
 mod args;
+mod compose;
 mod demo;
 mod feed;
 mod fixture;
@@ -42,6 +43,7 @@ enum Verb {
     Demo(demo::DemoArgs),
     Record(record::RecordArgs),
     Show(show::ShowArgs),
+    Compose(compose::ComposeArgs),
     Room(room::RoomArgs),
     Feed(feed::FeedArgs),
     Pipelines(pipelines::PipelinesArgs),
@@ -60,6 +62,7 @@ impl Cli {
             Verb::Demo(args) => runtime()?.block_on(demo::run(args)),
             Verb::Record(args) => runtime_of(args.threads())?.block_on(record::run(args)),
             Verb::Show(args) => show::run(args),
+            Verb::Compose(args) => compose::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),

@@ -14,6 +14,13 @@ macro_rules! built_in {
 
 /// Every file below `pipelines/`; a test holds that none is missing.
 const BUILT_IN: &[(&str, &str)] = built_in![
+    "compose/av1",
+    "compose/film",
+    "compose/h264",
+    "compose/opus",
+    "compose/verify",
+    "compose/vp8",
+    "compose/vp9",
     "feed/source",
     "feed/vp8",
     "feed/vp9",

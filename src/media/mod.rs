@@ -3,6 +3,8 @@
 //!
 //! The path packet -> file of a recording does not pass through here: it decodes nothing and needs no pipeline.
 
+mod canvas;
+mod decoder;
 mod demux;
 mod library;
 mod packages;
@@ -11,13 +13,16 @@ mod source;
 mod template;
 mod writer;
 
+pub use canvas::{Canvas, Picture};
+pub use decoder::Decoder;
 pub use library::Library;
 pub use pipeline::{Phase, Pipeline};
 pub use source::{FileSource, SourceFrame, Track};
 pub use template::{Param, ParamKind, Template, Value};
-pub use writer::{FileWriter, caption};
+pub use writer::{FileWriter, caption, count_pictures};
 
 use crate::error::{Error, Result};
+use std::path::Path;
 
 /// Starts GStreamer once for the process; cheap when repeated.
 ///
@@ -26,4 +31,9 @@ use crate::error::{Error, Result};
 pub fn init() -> Result<()> {
     gstreamer::init()
         .map_err(|e| Error::machine("GStreamer does not start; is libgstreamer1.0-0 installed in whole?").because(e))
+}
+
+/// A path as GStreamer takes it.
+fn path_text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| Error::user(format!("{} is not a plain name", path.display())))
 }

@@ -19,8 +19,6 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "opusenc",
             "parsebin",
             "playbin",
-            "textoverlay",
-            "timeoverlay",
             "uridecodebin",
             "videoconvert",
             "videoconvertscale",
@@ -33,6 +31,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     (
         "gstreamer1.0-plugins-good",
         &[
+            "aacparse",
             "alphacombine",
             "audiopanorama",
             "edgetv",
@@ -85,6 +84,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "x265enc",
         ],
     ),
+    ("gstreamer1.0-x", &["textoverlay", "timeoverlay", "clockoverlay", "textrender"]),
     ("gstreamer1.0-plugins-ugly", &["x264enc", "a52dec", "asfdemux"]),
     ("gstreamer1.0-libav", &["avdec_aac", "avdec_h264", "avdec_h265", "avenc_aac"]),
     ("libgstreamer1.0-0", &["capsfilter", "fakesink", "filesink", "filesrc", "identity", "queue", "tee"]),

@@ -1,15 +1,22 @@
-//! Drawn pictures and made sound into a media file, through a pipeline template. For making fixtures; recordings are
-//! written elsewhere, without GStreamer.
+//! Pictures and sound into a media file, through a pipeline template. For films and fixtures; recordings are written
+//! elsewhere, without GStreamer.
 
-use super::{Library, Pipeline, Value};
+use super::{Canvas, Library, Pipeline, Value, path_text};
 use crate::error::{Error, Result};
 use gstreamer as gst;
 use gstreamer_app::AppSrc;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one picture may take to be captioned.
 const CAPTION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an encoder may take for what is under way, on a machine that is busy.
+const ENCODER_PATIENCE: Duration = Duration::from_secs(60);
+/// Pictures of a film that wait for the encoder, in bytes.
+const UNDER_WAY: u64 = 16 << 20;
+/// The same for pictures, when counting those of a finished film.
+const COUNT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A media file that is being made. The template has an `appsrc` called `picture`, perhaps one called `sound`, and a
 /// `filesink` called `file`.
@@ -25,24 +32,64 @@ impl FileWriter {
     /// # Errors
     /// The user's: the template or an element is missing, or the file cannot be made.
     pub fn create(library: &Library, name: &str, path: &Path) -> Result<FileWriter> {
-        let mut pipeline = Pipeline::build(&library.get(name)?, &[])?;
-        let text = path.to_str().ok_or_else(|| Error::user(format!("{} is not a plain name", path.display())))?;
-        pipeline.set_text("file", "location", text)?;
+        FileWriter::with(library, name, path, &[], &[])
+    }
+
+    /// The same with values for the template's parameters, and text properties as element, property and text.
+    ///
+    /// # Errors
+    /// As [`FileWriter::create`]; a value that does not fit its parameter.
+    pub fn with(
+        library: &Library,
+        name: &str,
+        path: &Path,
+        values: &[(&str, Value)],
+        texts: &[(&str, &str, &str)],
+    ) -> Result<FileWriter> {
+        let mut pipeline = Pipeline::build(&library.get(name)?, values)?;
+        pipeline.set_text("file", "location", path_text(path)?)?;
+        for (element, property, text) in texts {
+            pipeline.set_text(element, property, text)?;
+        }
         let (picture, sound) = (pipeline.app_src("picture")?, pipeline.app_src("sound").ok());
         pipeline.start()?;
         Ok(FileWriter { pipeline, picture, sound })
     }
 
+    /// Adds what is on a canvas. Waits while the encoder is behind, and notices when it has failed: a source that blocks
+    /// by itself (`block=true`) would wait for a failed encoder for ever.
+    pub fn canvas(&self, canvas: &Canvas, at: Duration, lasts: Duration) -> Result<()> {
+        let started = Instant::now();
+        while self.picture.current_level_bytes() > UNDER_WAY {
+            self.pipeline.poll()?;
+            if started.elapsed() > ENCODER_PATIENCE {
+                let waited = ENCODER_PATIENCE.as_secs();
+                return Err(Error::machine(format!("the encoder has taken no picture for {waited} s")));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.push(&self.picture, timed(canvas.copy()?, at, lasts))
+    }
+
+    /// Adds sound: samples of two channels in turn at 48,000 Hz.
+    pub fn stereo(&self, samples: &[i16], at: Duration) -> Result<()> {
+        self.samples(samples, 2, at)
+    }
+
     /// Adds a picture: RGB bytes, row by row, of the size that the template says.
     pub fn picture(&self, rgb: Vec<u8>, at: Duration, lasts: Duration) -> Result<()> {
-        self.push(&self.picture, rgb, at, lasts)
+        self.push(&self.picture, buffer(rgb, at, lasts))
     }
 
     /// Adds sound: samples of one channel at 48,000 Hz.
     pub fn sound(&self, samples: &[i16], at: Duration) -> Result<()> {
+        self.samples(samples, 1, at)
+    }
+
+    fn samples(&self, samples: &[i16], channels: u64, at: Duration) -> Result<()> {
         let sound = self.sound.as_ref().ok_or_else(|| Error::us("this file has no sound"))?;
-        let lasts = Duration::from_secs(samples.len() as u64) / 48_000;
-        self.push(sound, samples.iter().flat_map(|s| s.to_le_bytes()).collect(), at, lasts)
+        let lasts = Duration::from_nanos(samples.len() as u64 * 1_000_000_000 / (48_000 * channels));
+        self.push(sound, buffer(samples.iter().flat_map(|s| s.to_le_bytes()).collect(), at, lasts))
     }
 
     /// Writes what is under way and closes the file.
@@ -57,11 +104,32 @@ impl FileWriter {
         self.pipeline.finish(deadline)
     }
 
-    fn push(&self, source: &AppSrc, data: Vec<u8>, at: Duration, lasts: Duration) -> Result<()> {
-        source.push_buffer(buffer(data, at, lasts)).map(drop).map_err(|flow| match self.pipeline.poll() {
+    fn push(&self, source: &AppSrc, buffer: gst::Buffer) -> Result<()> {
+        source.push_buffer(buffer).map(drop).map_err(|flow| match self.pipeline.poll() {
             Err(e) => e,
             Ok(()) => Error::us("the pipeline takes no more").because(flow),
         })
+    }
+}
+
+/// How many pictures a film has that a player finds in it; nothing is decoded.
+///
+/// # Errors
+/// It does not open as a player opens it.
+pub fn count_pictures(library: &Library, path: &Path) -> Result<u64> {
+    let mut pipeline = Pipeline::build(&library.get("compose/verify")?, &[])?;
+    pipeline.set_text("file", "location", path_text(path)?)?;
+    let out = pipeline.app_sink("out")?;
+    pipeline.start()?;
+    let mut count = 0;
+    loop {
+        if out.try_pull_sample(gst::ClockTime::try_from(COUNT_PATIENCE).ok()).is_some() {
+            count += 1;
+            continue;
+        }
+        pipeline.poll()?;
+        let late = || Error::machine(format!("{} cannot be read to its end", path.display()));
+        return if out.is_eos() { Ok(count) } else { Err(late()) };
     }
 }
 
@@ -99,7 +167,10 @@ pub fn caption(
 }
 
 fn buffer(data: Vec<u8>, at: Duration, lasts: Duration) -> gst::Buffer {
-    let mut buffer = gst::Buffer::from_mut_slice(data);
+    timed(gst::Buffer::from_mut_slice(data), at, lasts)
+}
+
+fn timed(mut buffer: gst::Buffer, at: Duration, lasts: Duration) -> gst::Buffer {
     if let Some(buffer) = buffer.get_mut() {
         buffer.set_pts(gst::ClockTime::try_from(at).ok());
         buffer.set_duration(gst::ClockTime::try_from(lasts).ok());

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod exchange;
+pub mod layout;
 pub mod media;
 pub mod people;
 pub mod speaker;

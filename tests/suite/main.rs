@@ -3,6 +3,7 @@
 mod badinput;
 mod capture;
 mod connection;
+mod film;
 mod hostile;
 mod house;
 mod killed;

@@ -1,0 +1,145 @@
+//! Where a film goes: a name that is free, a `.part` file until it is whole, and then its name. Nothing that was there is
+//! touched.
+
+use crate::error::{Error, Result};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// How many films may lie beside each other.
+const MOST_NUMBERS: u32 = 1000;
+
+/// A file that is being made. Dropped before it is done, it leaves nothing.
+#[derive(Debug)]
+pub struct Output {
+    wanted: PathBuf,
+    part: PathBuf,
+    done: bool,
+    // Holds the lock that says that somebody is at it.
+    _lock: File,
+}
+
+impl Output {
+    /// Begins `wanted`. A `.part` file that nobody works on any more is used again.
+    ///
+    /// # Errors
+    /// The user's: no such folder, no permission, no file name.
+    pub fn create(wanted: &Path) -> Result<Output> {
+        if wanted.file_name().is_none() || wanted.is_dir() {
+            return Err(Error::user(format!("{} is no name of a file", wanted.display())));
+        }
+        for number in 1..=MOST_NUMBERS {
+            let mut part = numbered(wanted, number).into_os_string();
+            part.push(".part");
+            let part = PathBuf::from(part);
+            let open = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(NOFOLLOW).open(&part);
+            let lock = open.map_err(|e| fault(&part, e))?;
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Output { wanted: wanted.to_owned(), part, done: false, _lock: lock }),
+                Err(Errno::WOULDBLOCK) => continue,
+                Err(e) => return Err(fault(&part, e.into())),
+            }
+        }
+        Err(Error::user(format!("too many films are being made as {}", wanted.display())))
+    }
+
+    /// The file to write.
+    pub fn part(&self) -> &Path {
+        &self.part
+    }
+
+    /// A file beside it, for what is needed in between.
+    pub fn scratch(&self) -> PathBuf {
+        self.part.with_extension("part.media")
+    }
+
+    /// Makes the file last and gives it its name; a number is added where that is taken.
+    ///
+    /// # Errors
+    /// The machine's, of the disk.
+    pub fn publish(mut self) -> Result<PathBuf> {
+        File::open(&self.part).and_then(|file| file.sync_all()).map_err(|e| fault(&self.part, e))?;
+        for number in 1..=MOST_NUMBERS {
+            let name = numbered(&self.wanted, number);
+            match renameat_with(CWD, &self.part, CWD, &name, RenameFlags::NOREPLACE) {
+                Ok(()) => {
+                    self.done = true;
+                    return Ok(name);
+                }
+                Err(Errno::EXIST) => continue,
+                Err(e) => return Err(fault(&name, e.into())),
+            }
+        }
+        Err(Error::user(format!("there are too many films called {}", self.wanted.display())))
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // They are ours alone: the lock is held.
+        let _ = std::fs::remove_file(self.scratch());
+        if !self.done {
+            let _ = std::fs::remove_file(&self.part);
+        }
+    }
+}
+
+/// A link is not followed.
+const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+
+/// `film.mp4`, `film-2.mp4`, and so on.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return path.to_owned();
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// The error for a file operation, in words.
+pub fn fault(path: &Path, error: io::Error) -> Error {
+    let shown = path.display();
+    let said = match error.kind() {
+        io::ErrorKind::NotFound => Error::user(format!("{shown}: the folder is not there")),
+        io::ErrorKind::PermissionDenied => Error::user(format!("{shown}: no permission to write there")),
+        io::ErrorKind::StorageFull => Error::machine(format!("{shown}: the disk is full")),
+        _ => Error::machine(format!("{shown}: cannot be written: {error}")),
+    };
+    said.because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_overwritten_and_what_is_left_undone_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let film = dir.path().join("film.mp4");
+        std::fs::write(&film, "the first").unwrap();
+        let (second, third) = (Output::create(&film).unwrap(), Output::create(&film).unwrap());
+        assert_ne!(second.part(), third.part());
+        std::fs::write(second.part(), "the second").unwrap();
+        assert_eq!(second.publish().unwrap(), dir.path().join("film-2.mp4"));
+        drop(third);
+        let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["film-2.mp4", "film.mp4"]);
+        assert_eq!(std::fs::read(&film).unwrap(), b"the first");
+    }
+
+    #[test]
+    fn a_bad_place_is_the_users_to_change() {
+        for path in ["/nowhere/at/all/film.mp4", "/", "/tmp"] {
+            assert_eq!(Output::create(Path::new(path)).unwrap_err().blame(), crate::error::Blame::User, "{path}");
+        }
+    }
+}

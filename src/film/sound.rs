@@ -1,0 +1,241 @@
+//! All sound of a recording in one: each track at its place by its clock, drift taken out, gaps silent, never clipped.
+
+use super::lane::Placement;
+use crate::error::{Error, Result};
+use crate::media::{Decoder, Library};
+use crate::record::manifest::TrackEntry;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Samples of one channel a second.
+pub const RATE: i64 = 48_000;
+/// What a place may be off before it is corrected: file times are rounded to half a millisecond or so.
+const TOLERANCE: i64 = RATE / 500;
+/// A place that is off by more is a gap, or a jump of the sender's clock.
+const JUMP: i64 = RATE * 60 / 1000;
+/// Sound that begins after a gap rises over so many samples, lest it click.
+const RISE: usize = 240;
+/// A track's file is opened so many samples before it is heard.
+const EARLY: i64 = RATE / 5;
+/// Louder than this is bent, so that no sum of voices reaches 1.
+const BEND: f32 = 0.8;
+
+/// A mix that goes on from where it began.
+pub struct Mixer {
+    lanes: Vec<Lane>,
+    /// The first sample that was not given out.
+    at: i64,
+}
+
+struct Lane {
+    path: PathBuf,
+    track: TrackEntry,
+    placement: Placement,
+    state: State,
+    blocks: VecDeque<Block>,
+    /// Where the last block ends.
+    end: Option<i64>,
+}
+
+enum State {
+    Waiting,
+    Open(Box<Decoder>),
+    Ended,
+}
+
+/// Sound in one piece: its first sample's place, and left and right in turn.
+struct Block {
+    at: i64,
+    samples: Vec<f32>,
+}
+
+impl Block {
+    fn end(&self) -> i64 {
+        self.at + (self.samples.len() / 2) as i64
+    }
+}
+
+impl Mixer {
+    /// A mix of tracks and where their files lie, from sample `at` of the session on; nothing is opened yet.
+    pub fn new<'a>(tracks: impl Iterator<Item = (PathBuf, &'a TrackEntry)>, at: i64) -> Mixer {
+        let lane = |(path, track): (PathBuf, &TrackEntry)| Lane {
+            path,
+            placement: Placement::of(track),
+            track: track.clone(),
+            state: State::Waiting,
+            blocks: VecDeque::new(),
+            end: None,
+        };
+        Mixer { lanes: tracks.map(lane).collect(), at }
+    }
+
+    /// The sound until sample `until` of the session, left and right in turn. Tracks that fail are left out from there on, and
+    /// told to `failed`.
+    pub fn mix(&mut self, library: &Library, until: i64, mut failed: impl FnMut(Error)) -> Vec<i16> {
+        let length = usize::try_from(until - self.at).unwrap_or(0);
+        let mut sum = vec![0.0f32; length * 2];
+        for lane in &mut self.lanes {
+            if let Err(error) = lane.fill(library, until) {
+                lane.state = State::Ended;
+                failed(error);
+            }
+            lane.add(&mut sum, self.at);
+        }
+        self.at += length as i64;
+        sum.into_iter().map(|s| (bend(s) * 32767.0).round() as i16).collect()
+    }
+}
+
+impl Lane {
+    /// Decodes until there is sound for every sample before `until`, or none in the file.
+    fn fill(&mut self, library: &Library, until: i64) -> Result<()> {
+        if matches!(self.state, State::Waiting) {
+            if samples(self.placement.session_ns(Duration::ZERO)) > until.saturating_add(EARLY) {
+                return Ok(());
+            }
+            self.state = State::Open(Box::new(Decoder::open(library, &self.path, self.track.codec)?));
+        }
+        while self.end.is_none_or(|end| end < until) {
+            let State::Open(decoder) = &mut self.state else { return Ok(()) };
+            match decoder.sound()? {
+                Some((in_file, samples_)) => self.place(samples(self.placement.session_ns(in_file)), samples_),
+                None => self.state = State::Ended,
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts sound that is due at `due` behind what is there: without a seam where it follows, a sample longer or shorter where
+    /// clocks drift apart, after a gap where there is one.
+    fn place(&mut self, due: i64, mut samples: Vec<f32>) {
+        let off = self.end.map(|end| due - end);
+        let at = match (off, self.end) {
+            (Some(off), Some(end)) if off.abs() <= JUMP => {
+                let length = samples.len() / 2;
+                if off > TOLERANCE {
+                    samples = stretched(&samples, length + 1);
+                } else if off < -TOLERANCE && length > 2 {
+                    samples = stretched(&samples, length - 1);
+                }
+                end
+            }
+            // A clock that stepped back: what would be heard twice is left out until it has caught up.
+            (Some(off), _) if off < 0 => return,
+            _ => {
+                for (index, pair) in samples.chunks_mut(2).take(RISE).enumerate() {
+                    pair.iter_mut().for_each(|s| *s *= index as f32 / RISE as f32);
+                }
+                due
+            }
+        };
+        let block = Block { at, samples };
+        self.end = Some(block.end());
+        self.blocks.push_back(block);
+    }
+
+    /// Adds what lies within `sum`, whose first sample is `from`, and lets go of what lies before its end.
+    fn add(&mut self, sum: &mut [f32], from: i64) {
+        let until = from + (sum.len() / 2) as i64;
+        for block in &self.blocks {
+            let (first, last) = (block.at.max(from), block.end().min(until));
+            let (Ok(length), Ok(here), Ok(there)) =
+                (usize::try_from(last - first), usize::try_from(first - from), usize::try_from(first - block.at))
+            else {
+                continue;
+            };
+            let own = block.samples.iter().skip(there * 2).take(length * 2);
+            sum.iter_mut().skip(here * 2).zip(own).for_each(|(sum, own)| *sum += own);
+        }
+        self.blocks.retain(|block| block.end() > until);
+    }
+}
+
+/// Session nanoseconds in samples.
+fn samples(nanos: i64) -> i64 {
+    (i128::from(nanos) * i128::from(RATE) / 1_000_000_000) as i64
+}
+
+/// The same sound in `length` samples, by straight lines between its own.
+fn stretched(samples: &[f32], length: usize) -> Vec<f32> {
+    let last = (samples.len() / 2).saturating_sub(1);
+    let step = last as f64 / (length.max(2) - 1) as f64;
+    let value = |index: usize, channel: usize| samples.get(index.min(last) * 2 + channel).copied().unwrap_or(0.0);
+    let at = |n: usize, channel: usize| {
+        let place = n as f64 * step;
+        let (index, part) = (place as usize, place.fract() as f32);
+        value(index, channel) * (1.0 - part) + value(index + 1, channel) * part
+    };
+    (0..length).flat_map(|n| [at(n, 0), at(n, 1)]).collect()
+}
+
+/// Unchanged where there is room, ever flatter towards 1 above.
+fn bend(sample: f32) -> f32 {
+    let above = sample.abs() - BEND;
+    if above <= 0.0 { sample } else { (BEND + (1.0 - BEND) * (above / (1.0 - BEND)).tanh()).copysign(sample) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::media::{Codec, Source};
+
+    fn mixer(lanes: usize) -> Mixer {
+        let track = TrackEntry::new("x", "a", Source::Mic, Codec::Opus, 0);
+        let mut mixer = Mixer::new((0..lanes).map(|_| (PathBuf::new(), &track)), 0);
+        mixer.lanes.iter_mut().for_each(|lane| lane.state = State::Ended);
+        mixer
+    }
+
+    fn mix(mixer: &mut Mixer, until: i64) -> Vec<i16> {
+        mixer.mix(&Library::default(), until, |e| panic!("{e}"))
+    }
+
+    #[test]
+    fn sound_lies_at_its_place_and_gaps_are_silent() {
+        let mut mixer = mixer(1);
+        mixer.lanes[0].place(1000, vec![0.5; 2 * 960]);
+        mixer.lanes[0].place(10_000, vec![0.5; 2 * 960]);
+        let first = mix(&mut mixer, 1500);
+        assert_eq!((first.len(), first[2 * 999], first[2 * 1000 + 1], first[2 * 1499]), (3000, 0, 0, 16384));
+        let rest = mix(&mut mixer, 12_000);
+        assert_eq!((rest[2 * 459], rest[2 * 460], rest[2 * 8499], rest[2 * 9000]), (16384, 0, 0, 16384));
+        assert!(mixer.lanes[0].blocks.is_empty());
+    }
+
+    #[test]
+    fn many_voices_do_not_clip() {
+        let mut mixer = mixer(20);
+        mixer.lanes.iter_mut().for_each(|lane| lane.place(0, vec![-0.9; 2 * 960]));
+        let mixed = mix(&mut mixer, 960);
+        assert!(mixed.iter().all(|s| *s > i16::MIN) && mixed[2 * 959] < -32_000);
+        assert_eq!(bend(0.3), 0.3);
+        assert!(bend(0.9) < bend(1.2) && bend(50.0) <= 1.0);
+    }
+
+    #[test]
+    fn drift_is_taken_out_sample_by_sample() {
+        let mut mixer = mixer(1);
+        let lane = &mut mixer.lanes[0];
+        // A sender whose seconds are 200 ppm long: after a hundred seconds it would be 20 ms behind.
+        for packet in 0..5000i64 {
+            lane.place(packet * 960 + packet * 960 / 5000, vec![0.1; 2 * 960]);
+            let end = lane.end.unwrap();
+            assert!((end - (packet + 1) * 960 - packet * 960 / 5000).abs() <= TOLERANCE + 1, "{packet}: {end}");
+            lane.blocks.clear();
+        }
+        lane.place(0, vec![0.1; 2 * 960]);
+        assert!(lane.blocks.is_empty(), "a clock that steps back is waited for");
+    }
+
+    #[test]
+    fn stretching_keeps_both_ends() {
+        let ramp: Vec<f32> = (0..960).flat_map(|n| [n as f32, -(n as f32)]).collect();
+        for length in [959, 961] {
+            let other = stretched(&ramp, length);
+            assert_eq!((other.len(), other[0], other[1]), (2 * length, 0.0, 0.0));
+            assert!((other[2 * length - 2] - 959.0).abs() < 1e-2 && (other[2 * length - 1] + 959.0).abs() < 1e-2);
+        }
+        assert_eq!(stretched(&[], 1), [0.0, 0.0]);
+    }
+}

@@ -1,0 +1,177 @@
+//! A picture that is painted on: decoded pictures scaled into rectangles of it, drawn ones laid over. What is not painted again
+//! stays, so a scene costs only what changes in it. It knows nothing of scenes or time.
+
+use crate::error::{Error, Result};
+use crate::room::layout::{Rect, Size};
+use gst_video::{VideoColorimetry, VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameRef, VideoInfo};
+use gstreamer as gst;
+use gstreamer_video as gst_video;
+use image::{Rgb, RgbImage, RgbaImage};
+use std::collections::HashMap;
+use std::str::FromStr;
+
+/// A decoded picture. Cheap to clone.
+#[derive(Clone)]
+pub struct Picture {
+    buffer: gst::Buffer,
+    info: VideoInfo,
+}
+
+impl Picture {
+    pub(super) fn new(sample: &gst::Sample, is_bt601: bool) -> Option<Picture> {
+        let mut info = VideoInfo::from_caps(sample.caps()?).ok()?;
+        if is_bt601 {
+            info = described(info.format(), (info.width(), info.height())).ok()?;
+        }
+        Some(Picture { buffer: sample.buffer_owned()?, info })
+    }
+
+    /// As it is shown: with the width of its pixels in it.
+    pub fn size(&self) -> Size {
+        (self.info.width(), self.info.height())
+    }
+}
+
+/// What a converter was made for: picture and place.
+type Slot = (Size, String, Rect);
+
+/// A picture in the making, I420 in the colours of BT.601.
+pub struct Canvas {
+    buffer: gst::Buffer,
+    info: VideoInfo,
+    converters: HashMap<Slot, VideoConverter>,
+}
+
+impl Canvas {
+    /// A black one.
+    pub fn new(size: Size) -> Result<Canvas> {
+        super::init()?;
+        let info = described(VideoFormat::I420, size)?;
+        let buffer = gst::Buffer::with_size(info.size()).map_err(|e| Error::machine("no memory").because(e))?;
+        let mut canvas = Canvas { buffer, info, converters: HashMap::new() };
+        canvas.fill([0, 0, 0])?;
+        Ok(canvas)
+    }
+
+    /// Paints everything in one colour, and forgets where pictures lay.
+    pub fn fill(&mut self, colour: [u8; 3]) -> Result<()> {
+        self.converters.clear();
+        let values = yuv(colour);
+        let mut frame = writable(&mut self.buffer, &self.info)?;
+        for (plane, value) in (0..).zip(values) {
+            frame.plane_data_mut(plane).map_err(|e| strange().because(e))?.fill(value);
+        }
+        Ok(())
+    }
+
+    /// Scales `picture` into `area`, which must lie within the canvas.
+    pub fn draw(&mut self, picture: &Picture, area: Rect) -> Result<()> {
+        let slot = (picture.size(), picture.info.colorimetry().to_string(), area);
+        if !self.converters.contains_key(&slot) {
+            // A picture that changed its size in place leaves a converter behind; the next scene starts anew.
+            let converter = VideoConverter::new(&picture.info, &self.info, Some(into(area)));
+            self.converters.insert(slot.clone(), converter.map_err(|e| strange().because(e))?);
+        }
+        let converter = self.converters.get(&slot).ok_or_else(strange)?;
+        let input = VideoFrameRef::from_buffer_ref_readable(&picture.buffer, &picture.info);
+        let input = input.map_err(|e| strange().because(e))?;
+        let mut output = writable(&mut self.buffer, &self.info)?;
+        converter.frame_ref(&input, &mut output);
+        Ok(())
+    }
+
+    /// Lays a drawn picture over the canvas, its upper left corner at even `x` and `y`; what sticks out is cut off.
+    pub fn overlay(&mut self, drawn: &RgbaImage, (x, y): (u32, u32)) -> Result<()> {
+        let (width, height) = (self.info.width(), self.info.height());
+        let strides: Vec<usize> = self.info.stride().iter().map(|s| usize::try_from(*s).unwrap_or(0)).collect();
+        let mut frame = writable(&mut self.buffer, &self.info)?;
+        for plane in 0..3 {
+            let (shift, value_of) = if plane == 0 { (0, 0) } else { (1, plane) };
+            let data = frame.plane_data_mut(plane as u32).map_err(|e| strange().because(e))?;
+            for (dx, dy, pixel) in drawn.enumerate_pixels() {
+                let (at_x, at_y) = (x + dx, y + dy);
+                let [r, g, b, alpha] = pixel.0;
+                let between = shift == 1 && (dx % 2 == 1 || dy % 2 == 1);
+                if alpha == 0 || between || at_x >= width || at_y >= height {
+                    continue;
+                }
+                let index =
+                    (at_y >> shift) as usize * strides.get(plane).copied().unwrap_or(0) + (at_x >> shift) as usize;
+                let Some(have) = data.get_mut(index) else { continue };
+                let (new, alpha) = (i32::from(yuv([r, g, b])[value_of]), i32::from(alpha));
+                *have = ((i32::from(*have) * (255 - alpha) + new * alpha + 127) / 255) as u8;
+            }
+        }
+        Ok(())
+    }
+
+    /// The canvas as it is now, as a picture for people.
+    pub fn to_rgb(&self) -> Result<RgbImage> {
+        let strides: Vec<usize> = self.info.stride().iter().map(|s| usize::try_from(*s).unwrap_or(0)).collect();
+        let frame =
+            VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
+        let planes: Vec<&[u8]> = (0..3).filter_map(|p| frame.plane_data(p).ok()).collect();
+        let value = |plane: usize, x: u32, y: u32| {
+            let index = y as usize * strides.get(plane).copied().unwrap_or(0) + x as usize;
+            f32::from(planes.get(plane).and_then(|p| p.get(index)).copied().unwrap_or(0))
+        };
+        Ok(RgbImage::from_fn(self.info.width(), self.info.height(), |x, y| {
+            let luma = 1.164 * (value(0, x, y) - 16.0);
+            let (u, v) = (value(1, x / 2, y / 2) - 128.0, value(2, x / 2, y / 2) - 128.0);
+            let rgb = [luma + 1.596 * v, luma - 0.392 * u - 0.813 * v, luma + 2.017 * u];
+            Rgb(rgb.map(|c| c.round().clamp(0.0, 255.0) as u8))
+        }))
+    }
+
+    /// How bright `area` is on average: 16 is black, 235 is white.
+    pub fn brightness(&self, area: Rect) -> Result<u8> {
+        let frame =
+            VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
+        let luma = frame.plane_data(0).map_err(|e| strange().because(e))?;
+        let stride = self.info.stride().first().and_then(|s| usize::try_from(*s).ok()).unwrap_or(1);
+        let rows = luma.chunks(stride).skip(area.y as usize).take(area.height as usize).step_by(4);
+        let values = rows.flat_map(|row| row.iter().skip(area.x as usize).take(area.width as usize).step_by(4));
+        let (sum, count) = values.fold((0u64, 0u64), |(sum, count), v| (sum + u64::from(*v), count + 1));
+        Ok((sum / count.max(1)) as u8)
+    }
+
+    /// A copy, as the encoder takes it.
+    pub(super) fn copy(&self) -> Result<gst::Buffer> {
+        self.buffer.copy_deep().map_err(|e| Error::machine("no memory for a picture").because(e))
+    }
+}
+
+fn into(area: Rect) -> VideoConverterConfig {
+    let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
+    let mut config = VideoConverterConfig::new();
+    config.set_dest_x(side(area.x));
+    config.set_dest_y(side(area.y));
+    config.set_dest_width(Some(side(area.width)));
+    config.set_dest_height(Some(side(area.height)));
+    config.set_fill_border(false);
+    config.set_resampler_method(gst_video::VideoResamplerMethod::Linear);
+    config
+}
+
+fn described(format: VideoFormat, (width, height): Size) -> Result<VideoInfo> {
+    let bt601 = VideoColorimetry::from_str("bt601").map_err(|e| strange().because(e))?;
+    let info = VideoInfo::builder(format, width, height).colorimetry(&bt601).build();
+    info.map_err(|e| Error::user(format!("no picture can have {width}x{height} pixels")).because(e))
+}
+
+fn writable<'a>(buffer: &'a mut gst::Buffer, info: &'a VideoInfo) -> Result<VideoFrameRef<&'a mut gst::BufferRef>> {
+    let buffer = buffer.get_mut().ok_or_else(strange)?;
+    VideoFrameRef::from_buffer_ref_writable(buffer, info).map_err(|e| strange().because(e))
+}
+
+/// A colour in BT.601, limited range.
+fn yuv([r, g, b]: [u8; 3]) -> [u8; 3] {
+    let (r, g, b) = (i32::from(r), i32::from(g), i32::from(b));
+    let part =
+        |r_: i32, g_: i32, b_: i32, base: i32| (base + ((r_ * r + g_ * g + b_ * b + 128) >> 8)).clamp(0, 255) as u8;
+    [part(66, 129, 25, 16), part(-38, -74, 112, 128), part(112, -94, -18, 128)]
+}
+
+fn strange() -> Error {
+    Error::us("a picture cannot be painted on")
+}
