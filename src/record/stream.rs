@@ -237,7 +237,8 @@ impl Stream {
                 let start_ms = self.session_ms(first.rtp_time, sender);
                 let muted = desk.log.muted(&self.participant, self.source);
                 let mutes = if muted { vec![Span { start_ms, end_ms: None }] } else { Vec::new() };
-                let index = desk.log.track(self.entry(&file, start_ms, mutes));
+                let entry = TrackEntry::new(file.name(), &self.participant, self.source, codec, start_ms);
+                let index = desk.log.track(TrackEntry { first_rtp: Some(file.first_rtp()), mutes, ..entry });
                 let (participant, source) = (self.participant.clone(), self.source);
                 let at = SessionTime::from_ms(start_ms);
                 desk.log.event(at, Event::TrackOn { participant, file: name, source, codec });
@@ -248,34 +249,6 @@ impl Stream {
                 self.create_failed = Some(now);
                 trouble(desk, e.to_string());
             }
-        }
-    }
-
-    fn entry(&self, file: &TrackFile, start_ms: u64, mutes: Vec<Span>) -> TrackEntry {
-        TrackEntry {
-            file: file.name().to_owned(),
-            participant: self.participant.clone(),
-            source: self.source,
-            kind: self.remote.kind(),
-            codec: self.remote.codec,
-            bytes: 0,
-            frames: 0,
-            key_frames: 0,
-            first_rtp: Some(file.first_rtp()),
-            last_rtp: None,
-            clock_rate: self.remote.codec.clock_rate(),
-            start_ms,
-            end_ms: start_ms,
-            clock: None,
-            sync_error_ms: None,
-            gaps: Vec::new(),
-            resolutions: Vec::new(),
-            packets: 0,
-            lost: 0,
-            repaired: 0,
-            duplicates: 0,
-            mutes,
-            finished: false,
         }
     }
 
