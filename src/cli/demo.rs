@@ -100,9 +100,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     display.close().await;
     let summary = recording.finish(&reason).await?;
     added?;
-    if args.json {
-        record::report(&summary, &reason, true);
-    } else {
+    if !args.json {
         show::print(&summary.folder)?;
         println!("\nThe recording is in {}", summary.folder.display());
         println!("Its tracks play in any browser or player:  ls {}/tracks", summary.folder.display());
@@ -112,13 +110,16 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         // The film needs the machine more than the empty room does.
         std::mem::take(&mut people).leave().await;
     }
+    let mut film = None;
     if !args.no_film && reason != "stopped" {
         let (folder, quiet) = (summary.folder.clone(), args.json);
-        let film = tokio::task::spawn_blocking(move || compose::film(folder, quiet)).await;
-        let film = film.map_err(|e| Error::us("the film failed").because(e))??;
-        if !args.json {
-            compose::tell(&film);
-        }
+        let made = tokio::task::spawn_blocking(move || compose::film(folder, quiet)).await;
+        film = Some(made.map_err(|e| Error::us("the film failed").because(e))??);
+    }
+    if args.json {
+        record::report(&summary, &reason, true, film.as_ref().map(|film| film.film.as_path()));
+    } else if let Some(film) = &film {
+        compose::tell(film);
     }
     if stays {
         eprintln!("\nThe room stays open at {page}; Ctrl-C ends it.");

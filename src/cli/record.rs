@@ -90,7 +90,7 @@ pub async fn run(args: RecordArgs) -> Result<()> {
     display.close().await;
     let ended_by_room = reason.starts_with("the room ended");
     let summary = recording.finish(&reason).await?;
-    report(&summary, &reason, args.json);
+    report(&summary, &reason, args.json, None);
     if summary.manifest.status != Completion::Complete {
         return Err(Error::machine(
             "not every track file could be finished: make room, and the next `roombot record` into the same folder does it",
@@ -115,7 +115,7 @@ pub(super) fn recover(parent: &Path) {
 }
 
 /// The last words: how it ended on stderr, the folder (or the summary) on stdout.
-pub(super) fn report(summary: &Summary, reason: &str, json: bool) {
+pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&Path>) {
     let manifest = &summary.manifest;
     if json {
         let tracks: Vec<_> = manifest
@@ -133,7 +133,7 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool) {
         let object = json!({
             "folder": summary.folder, "reason": reason, "status": manifest.status, "room": manifest.room,
             "duration_ms": manifest.duration_ms, "participants": manifest.participants.len(), "tracks": tracks,
-            "warnings": manifest.warnings,
+            "warnings": manifest.warnings, "film": film,
         });
         println!("{object}");
         return;
