@@ -3,6 +3,8 @@
 const SILENCE = 15_000; // milliseconds; the server pings three times as often
 const COME_BACK_FOR = 120_000; // milliseconds
 const MAX_UNSENT = 500;
+// Errors that end nothing.
+const TOLD = new Set(["no-such-peer", "busy"]);
 const FINAL = new Set([1000, 1001, 1008]); // closes that the server means; others are accidents
 
 export class RoomSocket {
@@ -74,7 +76,7 @@ export class RoomSocket {
 
   #hear(message) {
     if (message.type === "ping") return this.#socket.send('{"type":"pong"}');
-    if (message.type === "error") this.#verdict = message;
+    if (message.type === "error" && !TOLD.has(message.code)) this.#verdict = message;
     if (message.type !== "welcome") return this.#on.event(message);
     this.#proof = { id: message.id, secret: message.secret };
     this.#open = true;

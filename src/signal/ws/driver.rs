@@ -193,7 +193,7 @@ impl Driver {
             ServerMessage::Tracks { from, tracks } => SignalEvent::Tracks { id: from, tracks },
             ServerMessage::Ping => return self.send(&ClientMessage::Pong).await,
             ServerMessage::Pong | ServerMessage::Welcome { .. } => return Ok(()),
-            ServerMessage::Error { code: ErrorCode::NoSuchPeer | ErrorCode::BadMessage, message } => {
+            ServerMessage::Error { code: ErrorCode::NoSuchPeer | ErrorCode::Busy | ErrorCode::BadMessage, message } => {
                 tracing::warn!(room = %self.room.url, "the room server says: {message}");
                 return Ok(());
             }
