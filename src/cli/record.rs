@@ -48,7 +48,7 @@ pub struct RecordArgs {
     /// How long packets may wait for the recorder to wake up, in milliseconds: 0 wakes it for each, which costs more.
     #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=50))]
     batch: u64,
-    /// Threads for the network. One carries some 300 Mbit/s; more cost more, since packets then change threads.
+    /// Threads for the network. More than one pays only for hundreds of participants: packets that change threads cost more.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
     /// Print one JSON object with the summary instead of the folder.
