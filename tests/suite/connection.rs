@@ -144,3 +144,33 @@ async fn media_survives_an_ice_restart_from_either_side() {
         assert!(packets.len() > 780, "{} of 800 packets across the restart", packets.len());
     }
 }
+
+/// Both sides offer at the same moment: the polite one takes its offer back, and both tracks arrive all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offers_that_collide_end_in_agreement() {
+    let (mut a, mut b) = pair::connect(vec![], BATCHED, None).await;
+    within(10, "a connects", a.connected()).await;
+    within(10, "b connects", b.connected()).await;
+    for round in 0..4 {
+        let ours = |side: &str| OutboundTrack::new(label(&format!("{side}{round}"), Source::Camera), Codec::Vp8);
+        let (from_a, from_b) = (ours("a"), ours("b"));
+        tokio::join!(a.peer.publish(from_a.clone()), b.peer.publish(from_b.clone()));
+        let (mut one, mut other) = (Vp8Sender::default(), Vp8Sender::default());
+        let streams = async {
+            let (mut at_a, mut at_b) = (None, None);
+            while at_a.is_none() || at_b.is_none() {
+                tokio::join!(send(&from_a, &mut one, 2), send(&from_b, &mut other, 2));
+                for (told, seen) in [(&mut a.told, &mut at_a), (&mut b.told, &mut at_b)] {
+                    while let Ok(told) = told.try_recv() {
+                        if let Told::Track(track) = told {
+                            *seen = Some(track.stream);
+                        }
+                    }
+                }
+            }
+            (at_a, at_b)
+        };
+        let (at_a, at_b) = within(15, "both tracks arrive", streams).await;
+        assert_eq!((at_a, at_b), (Some(format!("b{round}")), Some(format!("a{round}"))));
+    }
+}
