@@ -1,7 +1,7 @@
 //! What we offer and accept: codecs, their feedback, header extensions, and the interceptor chain.
 
 use super::inbox::Inbox;
-use super::tap::{AUDIO_LEVEL_URI, RtxRepair, Tap};
+use super::tap::{AUDIO_LEVEL_URI, RtxRepair, Streams, Tap};
 use crate::room::media::{Codec, MediaKind};
 use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::interceptor_registry::{
@@ -119,9 +119,12 @@ pub(super) fn interceptors(
     engine: &mut MediaEngine,
     inbox: Arc<Inbox>,
     key_frames: mpsc::UnboundedSender<u32>,
+    streams: Arc<Streams>,
 ) -> Result<Registry> {
     let registry = configure_nack(Registry::new(), engine);
     let registry = configure_rtcp_reports(registry);
     let registry = configure_twcc_receiver_only(registry, engine)?;
-    Ok(registry.with(Slot::from(6_500), RtxRepair::default()).with(Slot::from(14_000), Tap::new(inbox, key_frames)))
+    Ok(registry
+        .with(Slot::from(6_500), RtxRepair::default())
+        .with(Slot::from(14_000), Tap::new(inbox, key_frames, streams)))
 }

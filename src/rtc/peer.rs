@@ -10,6 +10,7 @@ use super::impair::Impairment;
 use super::inbox::Inbox;
 use super::send::OutboundTrack;
 use super::socket::{MediaRuntime, SocketStats, Wake};
+use super::tap::Streams;
 use crate::error::{Error, Result};
 use crate::room::exchange::{IceServer, Signal};
 use crate::room::media::{Codec, MediaKind};
@@ -123,13 +124,14 @@ impl Peer {
     ) -> Result<Peer> {
         let inbox = Arc::new(Inbox::default());
         let stats = Arc::new(SocketStats::default());
+        let streams = Arc::new(Streams::default());
         let (callbacks, callback_rx) = mpsc::unbounded_channel();
         let (key_frames, key_frame_rx) = mpsc::unbounded_channel();
         let (commands, command_rx) = mpsc::channel(256);
 
         let failed = |e: rtc::shared::error::Error| Error::machine("cannot open a WebRTC connection").because(e);
         let mut media = engine::media_engine().map_err(failed)?;
-        let registry = engine::interceptors(&mut media, inbox.clone(), key_frames).map_err(failed)?;
+        let registry = engine::interceptors(&mut media, inbox.clone(), key_frames, streams.clone()).map_err(failed)?;
         let settings = SettingEngineBuilder::new()
             .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(262_144))
             .with_include_loopback_candidate(true)
@@ -167,7 +169,7 @@ impl Peer {
             .await
             .map_err(failed)?;
 
-        let actor = Actor::new(Arc::new(connection), config.polite, config.peer, events, callbacks);
+        let actor = Actor::new(Arc::new(connection), config.polite, config.peer, events, callbacks, streams);
         tokio::spawn(actor.run(config.first_offer, publish, command_rx, callback_rx, key_frame_rx));
         Ok(Peer { commands, inbox, stats })
     }

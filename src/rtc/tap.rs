@@ -16,7 +16,7 @@ use rtc::rtcp::sender_report::SenderReport;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::mpsc;
 
@@ -88,6 +88,25 @@ impl Interceptor for RtxRepair {
     }
 }
 
+/// What the chain was told of inbound streams, by SSRC: the library's own track may not know its codec yet when packets overtake
+/// the answer that describes them.
+#[derive(Debug, Default)]
+pub(super) struct Streams(Mutex<HashMap<u32, (String, u16)>>);
+
+impl Streams {
+    /// MIME type and channels of a stream.
+    pub(super) fn codec(&self, ssrc: u32) -> Option<(String, u16)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned()
+    }
+    fn learn(&self, info: &StreamInfo) {
+        let codec = (info.mime_type.clone(), info.channels);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(info.ssrc, codec);
+    }
+    fn forget(&self, ssrc: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ssrc);
+    }
+}
+
 /// Takes inbound media out of the chain, and copies the reports and requests that concern it.
 pub(super) struct Tap {
     belt: Belt,
@@ -96,11 +115,12 @@ pub(super) struct Tap {
     /// each; the reader coalesces.
     key_frames: mpsc::UnboundedSender<u32>,
     audio_level_ids: HashMap<u32, u8>,
+    streams: Arc<Streams>,
 }
 
 impl Tap {
-    pub(super) fn new(inbox: Arc<Inbox>, key_frames: mpsc::UnboundedSender<u32>) -> Self {
-        Self { belt: Belt::default(), inbox, key_frames, audio_level_ids: HashMap::new() }
+    pub(super) fn new(inbox: Arc<Inbox>, key_frames: mpsc::UnboundedSender<u32>, streams: Arc<Streams>) -> Self {
+        Self { belt: Belt::default(), inbox, key_frames, audio_level_ids: HashMap::new(), streams }
     }
 
     fn take(&self, packet: rtc::rtp::Packet, arrival: Instant) {
@@ -176,6 +196,7 @@ impl Interceptor for Tap {
     fn bind_local_stream(&mut self, _: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _: &StreamInfo) {}
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
+        self.streams.learn(info);
         if let Some(extension) = info.rtp_header_extensions.iter().find(|e| e.uri == AUDIO_LEVEL_URI)
             && let Ok(id) = u8::try_from(extension.id)
         {
@@ -183,6 +204,7 @@ impl Interceptor for Tap {
         }
     }
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        self.streams.forget(info.ssrc);
         self.audio_level_ids.remove(&info.ssrc);
     }
 }

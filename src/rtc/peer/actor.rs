@@ -7,6 +7,7 @@ use crate::room::media::Codec;
 use crate::room::people::ParticipantId;
 use crate::rtc::negotiation::Negotiation;
 use crate::rtc::send::{self, OutboundTrack, Sending};
+use crate::rtc::tap::Streams;
 use crate::rtc::texts::{Allowed, TextAllowance};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::collections::HashMap;
@@ -45,6 +46,7 @@ pub(super) struct Actor {
     pub(super) peer: ParticipantId,
     pub(super) events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     pub(super) callbacks: mpsc::UnboundedSender<Callback>,
+    streams: Arc<Streams>,
     pub(super) remote_described: bool,
     pub(super) pending_candidates: Vec<RTCIceCandidateInit>,
     /// Taken since the last description.
@@ -66,6 +68,7 @@ impl Actor {
         peer: ParticipantId,
         events: mpsc::Sender<(ParticipantId, PeerEvent)>,
         callbacks: mpsc::UnboundedSender<Callback>,
+        streams: Arc<Streams>,
     ) -> Self {
         Self {
             connection,
@@ -74,6 +77,7 @@ impl Actor {
             peer,
             events,
             callbacks,
+            streams,
             remote_described: false,
             pending_candidates: Vec::new(),
             candidates: 0,
@@ -225,20 +229,18 @@ impl Actor {
     }
 
     async fn opened(&mut self, track: Arc<dyn TrackRemote>, ssrc: u32) {
-        let Some(described) = track.codec(ssrc).await else {
+        let described = match track.codec(ssrc).await.map(|codec| (codec.mime_type, codec.channels)) {
+            Some((mime, channels)) if !mime.is_empty() => Some((mime, channels)),
+            _ => self.streams.codec(ssrc),
+        };
+        let Some((mime, channels)) = described else {
             return self.warn(format!("a stream without a codec (SSRC {ssrc}) is ignored")).await;
         };
-        let Some(codec) = Codec::from_mime(&described.mime_type) else {
-            return self.warn(format!("codec {} cannot be recorded", described.mime_type)).await;
+        let Some(codec) = Codec::from_mime(&mime) else {
+            return self.warn(format!("codec {mime:?} cannot be recorded")).await;
         };
         let id = track.track_id().await;
-        let remote = RemoteTrack {
-            ssrc,
-            codec,
-            stream: track.stream_id().await,
-            track: id.clone(),
-            channels: described.channels,
-        };
+        let remote = RemoteTrack { ssrc, codec, stream: track.stream_id().await, track: id.clone(), channels };
         // The library opens a stream anew after each negotiation; that is no news.
         if self.tracks.insert(ssrc, (id.clone(), track)).is_none_or(|(known, _)| known != id) {
             self.tell(PeerEvent::Track(remote)).await;

@@ -67,6 +67,7 @@ impl Actor {
         }
         let session = session_description(&description)?;
         let verdict = self.negotiation.received(kind);
+        tracing::debug!(peer = %self.peer, ?kind, ?verdict, "description");
         if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {
             self.unanswered = None;
         }

@@ -42,6 +42,7 @@ impl End {
 
 /// `a` sends `publish` and offers; `b` receives, over a network as bad as `impairment` says.
 pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option<Impairment>) -> (End, End) {
+    super::log();
     let id = |name: &str| ParticipantId(name.to_owned());
     let config = |peer: &str, polite, first_offer, impairment| PeerConfig {
         peer: id(peer),
