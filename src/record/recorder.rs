@@ -81,10 +81,7 @@ impl Recorder {
         let (status_tx, status) = watch::channel(Status { empty: true, ..Status::default() });
         let path = folder.path().to_owned();
         let capture = Capture {
-            folder,
-            log,
-            disk,
-            trouble: None,
+            desk: Desk { folder, log, disk, trouble: None },
             connections: HashMap::new(),
             speakers: SpeakerDetector::default(),
             asks,
@@ -132,10 +129,7 @@ impl Teller {
 }
 
 struct Capture {
-    folder: Arc<RecordingFolder>,
-    log: Log,
-    disk: Disk,
-    trouble: Option<String>,
+    desk: Desk,
     connections: HashMap<ParticipantId, Connection>,
     speakers: SpeakerDetector,
     asks: mpsc::UnboundedSender<(ParticipantId, u32)>,
@@ -184,52 +178,48 @@ impl Capture {
         &mut self,
         mut each: impl FnMut(&mut super::stream::Stream, &crate::room::clock::SenderClock, &mut Desk),
     ) {
-        let mut desk =
-            Desk { folder: &self.folder, log: &mut self.log, disk: &mut self.disk, trouble: &mut self.trouble };
         for connection in self.connections.values_mut() {
             let (streams, sender) = connection.streams();
             for stream in streams {
-                each(stream, sender, &mut desk);
+                each(stream, sender, &mut self.desk);
             }
         }
     }
 
     fn with<T>(&mut self, id: &ParticipantId, act: impl FnOnce(&mut Connection, &mut Desk) -> T) -> Option<T> {
-        let mut desk =
-            Desk { folder: &self.folder, log: &mut self.log, disk: &mut self.disk, trouble: &mut self.trouble };
-        self.connections.get_mut(id).map(|connection| act(connection, &mut desk))
+        self.connections.get_mut(id).map(|connection| act(connection, &mut self.desk))
     }
 
     fn happened(&mut self, instant: Instant, happening: Happening) {
-        let at = self.log.session(instant);
+        let at = self.desk.log.session(instant);
         match happening {
-            Happening::Joined(participant) => self.log.joined(participant, at),
+            Happening::Joined(participant) => self.desk.log.joined(participant, at),
             Happening::Left { id, reason } => {
-                if let Some(key) = self.log.key(&id) {
+                if let Some(key) = self.desk.log.key(&id) {
                     self.speakers.gone(&key);
                 }
-                self.log.left(&id, reason, at);
+                self.desk.log.left(&id, reason, at);
             }
             Happening::Tracks { id, tracks } => {
-                self.log.labelled(&id, tracks, at);
+                self.desk.log.labelled(&id, tracks, at);
                 self.with(&id, |connection, desk| connection.labelled(instant, desk));
             }
             Happening::Attached { id, inbox } => {
-                if let Some(key) = self.log.key(&id) {
+                if let Some(key) = self.desk.log.key(&id) {
                     self.detach(&id, instant);
                     self.connections.insert(id.clone(), Connection::new(id, key, inbox));
                 }
             }
             Happening::Detached { id } => self.detach(&id, instant),
             Happening::Peer { id, event } => self.peer(&id, event, instant),
-            Happening::Reconnecting { cause } => self.log.event(at, Event::Reconnecting { cause }),
-            Happening::Resumed => self.log.event(at, Event::Resumed {}),
+            Happening::Reconnecting { cause } => self.desk.log.event(at, Event::Reconnecting { cause }),
+            Happening::Resumed => self.desk.log.event(at, Event::Resumed {}),
         }
     }
 
     fn peer(&mut self, id: &ParticipantId, event: PeerEvent, instant: Instant) {
-        let at = self.log.session(instant);
-        let Some(participant) = self.log.key(id) else { return };
+        let at = self.desk.log.session(instant);
+        let Some(participant) = self.desk.log.key(id) else { return };
         match event {
             PeerEvent::Track(track) => {
                 self.with(id, |connection, _| connection.track(track, instant));
@@ -238,45 +228,46 @@ impl Capture {
                 self.with(id, |connection, _| connection.ended(&ssrcs, instant));
             }
             PeerEvent::State(state) => {
-                self.log.event(at, Event::IceState { participant, state: state.word().to_owned() });
+                self.desk.log.event(at, Event::IceState { participant, state: state.word().to_owned() });
             }
             PeerEvent::Text { text, .. } => {
                 let text: String = text.chars().take(CHAT_CHARS).collect();
-                self.log.event(at, Event::Chat { participant, text });
+                self.desk.log.event(at, Event::Chat { participant, text });
             }
-            PeerEvent::Warning(message) => self.log.warn(at, format!("{participant}: {message}")),
+            PeerEvent::Warning(message) => self.desk.log.warn(at, format!("{participant}: {message}")),
             PeerEvent::Signal(_) => {}
         }
     }
 
     fn detach(&mut self, id: &ParticipantId, instant: Instant) {
         let Some(mut connection) = self.connections.remove(id) else { return };
-        let mut desk =
-            Desk { folder: &self.folder, log: &mut self.log, disk: &mut self.disk, trouble: &mut self.trouble };
-        self.dropped += connection.drain(&mut self.speakers, &mut desk);
-        connection.end(instant, &mut desk);
+        self.dropped += connection.drain(&mut self.speakers, &mut self.desk);
+        connection.end(instant, &mut self.desk);
     }
 
     fn drain(&mut self, now: Instant) {
-        let mut desk =
-            Desk { folder: &self.folder, log: &mut self.log, disk: &mut self.disk, trouble: &mut self.trouble };
         let before = self.dropped;
         for connection in self.connections.values_mut() {
-            self.dropped += connection.drain(&mut self.speakers, &mut desk);
-            connection.tick(now, &mut desk, &self.asks);
+            self.dropped += connection.drain(&mut self.speakers, &mut self.desk);
+            connection.tick(now, &mut self.desk, &self.asks);
         }
-        let at = self.log.session(now);
+        let at = self.desk.log.session(now);
         if self.dropped > before {
-            self.log.warn(at, format!("capture fell behind: {} packets dropped so far", self.dropped));
+            self.desk.log.warn(at, format!("capture fell behind: {} packets dropped so far", self.dropped));
         }
         if let Some(participant) = self.speakers.poll(at.as_ms()) {
-            self.log.event(at, Event::Speaker { participant });
+            self.desk.log.event(at, Event::Speaker { participant });
         }
     }
 
     fn report(&mut self, seconds: f64, now: Instant) {
-        let mut people: Vec<(String, PersonStatus)> =
-            self.log.people().into_iter().map(|(key, name)| (key, PersonStatus { name, tracks: Vec::new() })).collect();
+        let mut people: Vec<(String, PersonStatus)> = self
+            .desk
+            .log
+            .people()
+            .into_iter()
+            .map(|(key, name)| (key, PersonStatus { name, tracks: Vec::new() }))
+            .collect();
         for connection in self.connections.values_mut() {
             let key = connection.key().to_owned();
             let Some((_, person)) = people.iter_mut().find(|(k, _)| *k == key) else { continue };
@@ -285,11 +276,11 @@ impl Capture {
         }
         self.each_stream(|stream, sender, desk| stream.account(sender, desk));
         let status = Status {
-            elapsed_ms: self.log.session(now).as_ms(),
-            bytes: self.log.manifest.tracks.iter().map(|t| t.bytes).sum(),
+            elapsed_ms: self.desk.log.session(now).as_ms(),
+            bytes: self.desk.log.manifest.tracks.iter().map(|t| t.bytes).sum(),
             people: people.into_iter().map(|(_, person)| person).collect(),
-            empty: self.log.empty(),
-            trouble: self.trouble.clone(),
+            empty: self.desk.log.empty(),
+            trouble: self.desk.trouble.clone(),
             dropped: self.dropped,
         };
         self.status.send_replace(status);
@@ -297,39 +288,39 @@ impl Capture {
 
     fn save(&mut self, now: Instant) {
         // What the disk refused is said again, if it still refuses.
-        self.trouble = None;
-        for done in self.disk.done() {
+        self.desk.trouble = None;
+        for done in self.desk.disk.done() {
             self.done(done);
         }
         self.each_stream(|stream, sender, desk| {
             stream.account(sender, desk);
-            stream.sync(desk.disk);
+            stream.sync(&desk.disk);
         });
-        self.log.manifest.duration_ms = self.log.session(now).as_ms();
-        self.disk.save(&self.log.manifest);
+        self.desk.log.manifest.duration_ms = self.desk.log.session(now).as_ms();
+        self.desk.disk.save(&self.desk.log.manifest);
     }
 
     fn done(&mut self, done: Done) {
-        let at = self.log.session(Instant::now());
+        let at = self.desk.log.session(Instant::now());
         match done {
             Done::Finished { index, result: Ok(summary) } => {
-                let entry = &mut self.log.manifest.tracks[index];
+                let entry = &mut self.desk.log.manifest.tracks[index];
                 entry.finished = true;
                 entry.frames = summary.frames;
                 entry.key_frames = summary.key_frames;
                 entry.bytes = summary.payload_bytes;
                 if summary.lost_frames > 0 {
                     let message = format!("{}: {} frames could not be written", entry.file, summary.lost_frames);
-                    self.log.warn(at, message);
+                    self.desk.log.warn(at, message);
                 }
             }
             Done::Finished { index, result: Err(e) } => {
-                let message = format!("{}: {e}", self.log.manifest.tracks[index].file);
-                self.log.warn(at, message);
+                let message = format!("{}: {e}", self.desk.log.manifest.tracks[index].file);
+                self.desk.log.warn(at, message);
             }
             Done::Saved(Err(e)) => {
-                self.trouble = Some(e.to_string());
-                self.log.warn(at, e.to_string());
+                self.desk.trouble = Some(e.to_string());
+                self.desk.log.warn(at, e.to_string());
             }
             Done::Saved(Ok(())) => {}
         }
@@ -341,18 +332,18 @@ impl Capture {
         for id in ids {
             self.detach(&id, now);
         }
-        let at = self.log.session(now);
-        self.log.close(at, reason);
-        for done in self.disk.close() {
+        let at = self.desk.log.session(now);
+        self.desk.log.close(at, reason);
+        for done in self.desk.disk.close() {
             self.done(done);
         }
-        let manifest = &mut self.log.manifest;
+        let manifest = &mut self.desk.log.manifest;
         // A track that the disk did not let us finish is left for the next start to recover.
         if manifest.tracks.iter().all(|t| t.finished) {
             manifest.status = Completion::Complete;
         }
         manifest.ended = Some(Timestamp::now());
-        manifest.save(&self.folder)?;
-        Ok(Summary { folder: self.folder.path().to_owned(), manifest: manifest.clone() })
+        manifest.save(&self.desk.folder)?;
+        Ok(Summary { folder: self.desk.folder.path().to_owned(), manifest: manifest.clone() })
     }
 }

@@ -25,12 +25,12 @@ const MOST_NOTES: usize = 10_000;
 const CREATE_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a stream needs from its recording.
-pub(super) struct Desk<'a> {
-    pub folder: &'a Arc<RecordingFolder>,
-    pub log: &'a mut Log,
-    pub disk: &'a mut Disk,
+pub(super) struct Desk {
+    pub folder: Arc<RecordingFolder>,
+    pub log: Log,
+    pub disk: Disk,
     /// The last thing the disk complained about.
-    pub trouble: &'a mut Option<String>,
+    pub trouble: Option<String>,
 }
 
 /// A stream and the file that it goes to.
@@ -51,7 +51,9 @@ pub(super) struct Stream {
     last_key: Option<Instant>,
     frames_since_key: u64,
     create_failed: Option<Instant>,
-    rate: Rate,
+    /// Bytes of frames so far, and at the last look of the live display.
+    bytes: u64,
+    bytes_shown: u64,
     scratch: Vec<Received>,
 }
 
@@ -61,14 +63,6 @@ struct Open {
     index: usize,
     /// Counters of the assembler when the file began.
     base: crate::rtc::receive::ReceiveStats,
-}
-
-/// Bytes over the last second.
-#[derive(Default)]
-struct Rate {
-    bytes: u64,
-    mark: u64,
-    bits_per_second: u64,
 }
 
 impl Stream {
@@ -88,7 +82,8 @@ impl Stream {
             last_key: None,
             frames_since_key: 0,
             create_failed: None,
-            rate: Rate::default(),
+            bytes: 0,
+            bytes_shown: 0,
             scratch: Vec::new(),
         }
     }
@@ -158,7 +153,7 @@ impl Stream {
     fn frame(&mut self, frame: Frame, sender: &SenderClock, desk: &mut Desk) {
         self.newest_rtp = Some(frame.rtp_time);
         self.clock.on_arrival(frame.rtp_time, desk.log.session(frame.arrival));
-        self.rate.bytes += frame.len() as u64;
+        self.bytes += frame.len() as u64;
         self.frames_since_key += 1;
         if frame.key && self.remote.kind() == MediaKind::Video {
             self.key_frame(&frame, desk);
@@ -232,7 +227,7 @@ impl Stream {
             channels: self.remote.channels.clamp(1, 2) as u8,
             name: format!("{} {}", self.participant, self.source.word()),
         };
-        match TrackFile::create(desk.folder, &name, format, first) {
+        match TrackFile::create(&desk.folder, &name, format, first) {
             Ok(file) => {
                 let start_ms = self.session_ms(first.rtp_time, sender);
                 let muted = desk.log.muted(&self.participant, self.source);
@@ -311,13 +306,12 @@ impl Stream {
 
     /// For the live display; called about once a second.
     pub fn status(&mut self, seconds: f64) -> TrackStatus {
-        let bytes = self.rate.bytes - std::mem::replace(&mut self.rate.mark, self.rate.bytes);
-        self.rate.bits_per_second = (bytes as f64 * 8.0 / seconds.max(0.001)) as u64;
+        let bytes = self.bytes - std::mem::replace(&mut self.bytes_shown, self.bytes);
         let stats = self.assembler.stats();
         TrackStatus {
             source: self.source,
             codec: self.remote.codec,
-            bitrate: self.rate.bits_per_second,
+            bitrate: (bytes as f64 * 8.0 / seconds.max(0.001)) as u64,
             loss: stats.lost as f64 / (stats.packets + stats.lost).max(1) as f64,
             size: self.size,
             waiting: self.waiting.is_some(),
@@ -329,6 +323,6 @@ fn trouble(desk: &mut Desk, message: String) {
     if desk.trouble.as_ref() != Some(&message) {
         let at = desk.log.session(Instant::now());
         desk.log.warn(at, message.clone());
-        *desk.trouble = Some(message);
+        desk.trouble = Some(message);
     }
 }

@@ -9,7 +9,7 @@ use super::engine;
 use super::impair::Impairment;
 use super::inbox::Inbox;
 use super::send::OutboundTrack;
-use super::socket::{MediaRuntime, SocketStats, Wake};
+use super::socket::{MediaRuntime, Wake};
 use super::tap::Streams;
 use crate::error::{Error, Result};
 use crate::room::exchange::{IceServer, Signal};
@@ -21,7 +21,6 @@ use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use webrtc::peer_connection::{PeerConnectionBuilder, SettingEngineBuilder};
@@ -111,7 +110,6 @@ pub enum PeerEvent {
 pub struct Peer {
     commands: mpsc::Sender<Command>,
     inbox: Arc<Inbox>,
-    stats: Arc<SocketStats>,
 }
 
 impl Peer {
@@ -123,7 +121,6 @@ impl Peer {
         events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     ) -> Result<Peer> {
         let inbox = Arc::new(Inbox::default());
-        let stats = Arc::new(SocketStats::default());
         let streams = Arc::new(Streams::default());
         let (callbacks, callback_rx) = mpsc::unbounded_channel();
         let (key_frames, key_frame_rx) = mpsc::unbounded_channel();
@@ -159,11 +156,7 @@ impl Peer {
             .with_setting_engine(settings)
             .with_data_channel_send_buffer_limit(4 << 20)
             .with_handler(Arc::new(Handler(callbacks.clone())))
-            .with_runtime(Arc::new(MediaRuntime {
-                wake: config.wake,
-                stats: stats.clone(),
-                impairment: config.impairment.clone(),
-            }))
+            .with_runtime(Arc::new(MediaRuntime { wake: config.wake, impairment: config.impairment.clone() }))
             .with_udp_addrs(local_addresses())
             .build()
             .await
@@ -171,7 +164,7 @@ impl Peer {
 
         let actor = Actor::new(Arc::new(connection), config.polite, config.peer, events, callbacks, streams);
         tokio::spawn(actor.run(config.first_offer, publish, command_rx, callback_rx, key_frame_rx));
-        Ok(Peer { commands, inbox, stats })
+        Ok(Peer { commands, inbox })
     }
 
     /// Where this connection's packets arrive.
@@ -201,10 +194,6 @@ impl Peer {
     /// Sends an offer that is still unanswered again: what was under way may have been lost with the socket.
     pub async fn resend(&self) {
         let _ = self.commands.send(Command::Resend).await;
-    }
-    /// Datagrams and bytes received so far, of whatever kind.
-    pub fn received(&self) -> (u64, u64) {
-        (self.stats.datagrams.load(Relaxed), self.stats.bytes.load(Relaxed))
     }
     /// Closes the connection; the participant is told (DTLS close-notify).
     pub async fn close(self) {

@@ -16,7 +16,6 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
@@ -54,15 +53,6 @@ impl Default for Wake {
     }
 }
 
-/// Counters of the sockets of one connection.
-#[derive(Debug, Default)]
-pub(super) struct SocketStats {
-    pub datagrams: AtomicU64,
-    pub bytes: AtomicU64,
-    /// Datagrams larger than a receive buffer, cut by the kernel and thrown away.
-    pub oversized: AtomicU64,
-}
-
 thread_local! {
     /// The kernel's arrival time of the datagram that `poll_recv` has just handed to the driver on this thread. The driver
     /// asks its runtime for "now" next, and stamps the datagram with the answer.
@@ -73,7 +63,6 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct MediaRuntime {
     pub wake: Wake,
-    pub stats: Arc<SocketStats>,
     pub impairment: Option<Impairment>,
 }
 
@@ -93,7 +82,6 @@ impl Runtime for MediaRuntime {
         Ok(Arc::new(MediaSocket {
             io,
             local,
-            stats: self.stats.clone(),
             state: Mutex::new(State {
                 poller,
                 control: nix::cmsg_space!(nix::sys::time::TimeSpec),
@@ -165,7 +153,6 @@ enum Io {
 struct MediaSocket {
     io: Io,
     local: SocketAddr,
-    stats: Arc<SocketStats>,
     /// Short critical sections, never held across an await; contended by nobody (one driver polls the socket).
     state: Mutex<State>,
 }
@@ -266,12 +253,10 @@ impl MediaSocket {
         let from = message.address.as_ref().and_then(to_socket_addr);
         let Some(from) = from else { return Err(io::ErrorKind::Interrupted.into()) };
         if message.flags.contains(MsgFlags::MSG_TRUNC) {
-            self.stats.oversized.fetch_add(1, Relaxed);
+            tracing::debug!(%from, "a datagram larger than the receive buffer is thrown away");
             return Err(io::ErrorKind::Interrupted.into());
         }
         let len = message.bytes;
-        self.stats.datagrams.fetch_add(1, Relaxed);
-        self.stats.bytes.fetch_add(len as u64, Relaxed);
         Ok(Datagram { len, from, arrival })
     }
 
