@@ -13,4 +13,5 @@ mod recorded;
 mod rooms;
 mod senders;
 mod support;
+mod talk;
 mod turn;
