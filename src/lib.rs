@@ -3,7 +3,7 @@
 //! The crate is a house with rooms; imports run one way (held by `tests/suite/house.rs`):
 //!
 //! ```text
-//! room  <-  signal | rtc | media  <-  record  <-  film  <-  session  <-  server  <-  cli  <-  main
+//! room  <-  signal | rtc | media  <-  record  <-  verify  <-  film  <-  session  <-  server  <-  cli  <-  main
 //! ```
 //!
 //! | room | what it holds | what it never does |
@@ -13,6 +13,7 @@
 //! | [`rtc`] | one WebRTC connection: negotiation, packets in and out, frames | let a `webrtc`/`rtc` type out |
 //! | [`media`] | GStreamer: pipeline templates, demuxing, decoding | touch the network |
 //! | [`record`] | track files, clock, timeline, manifest, recovery | decode, wait for anybody |
+//! | [`verify`] | stamps in picture and sound, their readers, measures, the verdict | join a room; change what it judges |
 //! | [`film`] | a recording as one film: scenes over time, painting, mixing | touch the recording's tracks or manifest |
 //! | [`session`] | one actor a room: where the parts meet | parse a flag |
 //! | [`server`] | the room server and its page | know of media |
@@ -31,3 +32,4 @@ pub mod rtc;
 pub mod server;
 pub mod session;
 pub mod signal;
+pub mod verify;

@@ -1,0 +1,4 @@
+//! The judge: media that can be recognised frame by frame, its readers, the measures, and the verdict. It never joins a room and never
+//! changes what it judges.
+
+pub mod stamp;
