@@ -10,6 +10,7 @@ mod pipelines;
 mod record;
 mod room;
 mod show;
+mod stamp;
 
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -46,6 +47,7 @@ enum Verb {
     Compose(compose::ComposeArgs),
     Room(room::RoomArgs),
     Feed(feed::FeedArgs),
+    Stamp(stamp::StampArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
@@ -65,6 +67,7 @@ impl Cli {
             Verb::Compose(args) => compose::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
+            Verb::Stamp(args) => stamp::run(&args),
             Verb::Pipelines(args) => pipelines::run(&args),
             Verb::Fixture(args) => fixture::run(&args),
         }

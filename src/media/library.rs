@@ -32,6 +32,9 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "fixture/encode-vp8",
     "fixture/encode-vp9",
     "fixture/slides",
+    "stamp/h264",
+    "stamp/vp8",
+    "stamp/vp9",
 ];
 
 /// Templates by name (`feed/source`).

@@ -62,7 +62,14 @@ impl Pictures {
         let mut picture = self.luma(number);
         picture.reserve(self.width * self.height / 2);
         for plane in [1, 2] {
+            let begin = picture.len();
             self.paint(plane, number, &mut picture);
+            // A stamp without colour keeps its brightness whatever the picture is converted to.
+            let (side, width) = (self.spot.side() / 2, self.width / 2);
+            let rows = picture.get_mut(begin..).unwrap_or_default().chunks_mut(width);
+            for row in rows.skip(self.spot.y / 2).take(side) {
+                row.iter_mut().skip(self.spot.x / 2).take(side).for_each(|colour| *colour = 128);
+            }
         }
         picture
     }
