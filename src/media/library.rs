@@ -35,6 +35,9 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "stamp/h264",
     "stamp/vp8",
     "stamp/vp9",
+    "verify/file",
+    "verify/picture",
+    "verify/sound",
 ];
 
 /// Templates by name (`feed/source`).
