@@ -11,6 +11,7 @@ mod record;
 mod room;
 mod show;
 mod stamp;
+mod verify;
 
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -48,6 +49,7 @@ enum Verb {
     Room(room::RoomArgs),
     Feed(feed::FeedArgs),
     Stamp(stamp::StampArgs),
+    Verify(verify::VerifyArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
@@ -68,6 +70,7 @@ impl Cli {
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
             Verb::Stamp(args) => stamp::run(&args),
+            Verb::Verify(args) => verify::run(&args),
             Verb::Pipelines(args) => pipelines::run(&args),
             Verb::Fixture(args) => fixture::run(&args),
         }

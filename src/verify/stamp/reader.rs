@@ -109,12 +109,16 @@ fn consider(
         return;
     }
     let (x, at_y) = ((from + to) as f32 / 2.0, y as f32 + 0.5);
-    if found.iter().any(|sighting| sighting.place.holds(x, at_y)) {
+    if found.iter().any(|sighting| sighting.stamp.is_some() && sighting.place.holds(x, at_y)) {
         return;
     }
     let Some(place) = frame(luma, threshold, y, from, to) else { return };
-    if let Some(stamp) = look(luma, place) {
-        found.push(Sighting { place, stamp });
+    let Some(stamp) = look(luma, place) else { return };
+    // Other rows of a stamp that could not be read may place it better.
+    match found.iter_mut().find(|sighting| sighting.place.meets(&place)) {
+        Some(sighting) if sighting.stamp.is_none() => *sighting = Sighting { place, stamp },
+        Some(_) => {}
+        None => found.push(Sighting { place, stamp }),
     }
 }
 
@@ -176,6 +180,12 @@ impl Place {
     fn holds(&self, x: f32, y: f32) -> bool {
         (self.x - 2.0..self.x + self.width + 2.0).contains(&x)
             && (self.y - 2.0..self.y + self.height + 2.0).contains(&y)
+    }
+
+    /// True where the middle of one lies in the other.
+    fn meets(&self, other: &Place) -> bool {
+        let within = |a: &Place, b: &Place| a.holds(b.x + b.width / 2.0, b.y + b.height / 2.0);
+        within(self, other) || within(other, self)
     }
 
     /// The middle of a cell, counted from the rim.

@@ -179,7 +179,10 @@ fn damaged(count: u32, seed: u64) -> [u32; 3] {
             [] => score[1] += 1,
             [read] if *read == stamp => score[0] += 1,
             [read] if read.number + 1 == stamp.number && read.participant == stamp.participant => score[0] += 1,
-            _ => score[2] += 1,
+            wrong => {
+                println!("{width}x{height}: {wrong:?} instead of {stamp:?}");
+                score[2] += 1;
+            }
         }
     }
     score
