@@ -8,7 +8,7 @@ pub use frames::{Frames, frames};
 pub use sound::{Sounds, sounds};
 pub use sync::{Judgement, Point, Sync, sync};
 
-use super::evidence::Trace;
+use super::evidence::{Stretch, Trace};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ pub const FIGURES: &[(&str, &str)] = &[
     ("frames", "different pictures that were seen"),
     ("lost", "pictures that are missing between the first and the last that were seen"),
     ("lost_percent", "the same, of all that should be there"),
+    ("dropped", "those of them that are missing while the picture moved, not in a freeze"),
+    ("dropped_percent", "the same, of all that should be there"),
     ("doubled", "pictures that were seen again"),
     ("out_of_order", "pictures that came after later ones"),
     ("restarts", "how often the source began anew"),
@@ -30,6 +32,7 @@ pub const FIGURES: &[(&str, &str)] = &[
     ("longest_freeze_ms", "the longest of them"),
     ("marks", "half seconds of sound that were recognised"),
     ("marks_lost", "those that are missing between the first and the last"),
+    ("marks_garbled", "those of them that are missing although there was sound"),
     ("sound_gaps", "silences of 40 ms or more"),
     ("sound_gap_ms", "how long they lasted together"),
     ("longest_gap_ms", "the longest of them"),
@@ -60,20 +63,24 @@ impl Measures {
         let (frames, sounds, sync) = (frames(&trace.sights), sounds(&trace.marks, &trace.silences), sync(trace));
         let mut figures = BTreeMap::new();
         let ms = |seconds: f64| seconds * 1000.0;
+        let together = |all: &[Stretch]| all.iter().fold(0.0, |sum, s| sum + ms(s.until - s.from));
+        let longest = |all: &[Stretch]| all.iter().map(|s| ms(s.until - s.from)).fold(0.0, f64::max);
         if let Some(f) = &frames {
             let all = (f.present + f.lost).max(1) as f64;
             figures.extend([
                 ("frames", f.present as f64),
                 ("lost", f.lost as f64),
                 ("lost_percent", f.lost as f64 * 100.0 / all),
+                ("dropped", f.dropped as f64),
+                ("dropped_percent", f.dropped as f64 * 100.0 / all),
                 ("doubled", f.doubled as f64),
                 ("out_of_order", f.out_of_order as f64),
                 ("restarts", f.restarts as f64),
                 ("fps", f.fps),
                 ("first_frame_ms", ms(f.first - start)),
                 ("freezes", f.freezes.len() as f64),
-                ("frozen_ms", f.freezes.iter().map(|s| ms(s.until - s.from)).sum()),
-                ("longest_freeze_ms", f.freezes.iter().map(|s| ms(s.until - s.from)).fold(0.0, f64::max)),
+                ("frozen_ms", together(&f.freezes)),
+                ("longest_freeze_ms", longest(&f.freezes)),
                 ("zero_ms", ms(f.zero)),
             ]);
         }
@@ -81,9 +88,10 @@ impl Measures {
             figures.extend([
                 ("marks", s.present as f64),
                 ("marks_lost", s.lost as f64),
+                ("marks_garbled", s.garbled as f64),
                 ("sound_gaps", s.gaps.len() as f64),
-                ("sound_gap_ms", s.gaps.iter().map(|s| ms(s.until - s.from)).sum()),
-                ("longest_gap_ms", s.gaps.iter().map(|s| ms(s.until - s.from)).fold(0.0, f64::max)),
+                ("sound_gap_ms", together(&s.gaps)),
+                ("longest_gap_ms", longest(&s.gaps)),
                 ("first_sound_ms", ms(s.first - start)),
             ]);
             figures.entry("zero_ms").or_insert(ms(s.zero));

@@ -90,10 +90,10 @@ impl Report {
 pub fn usual(target: &Target) -> Vec<Expectation> {
     let mut lines = vec!["participants >= 1"];
     if target.kinds.contains(&MediaKind::Video) {
-        lines.extend(["lost_percent <= 1", "out_of_order == 0", "freezes == 0", "unread_percent <= 1"]);
+        lines.extend(["dropped_percent <= 1", "out_of_order == 0", "freezes == 0", "unread_percent <= 1"]);
     }
     if target.kinds.contains(&MediaKind::Audio) {
-        lines.extend(["marks_lost == 0", "sound_gaps == 0"]);
+        lines.extend(["marks_garbled == 0", "sound_gaps == 0"]);
     }
     if target.kinds.len() == 2 {
         lines.push("av_p95_ms <= 45");
@@ -187,7 +187,8 @@ fn is_number(subject: &Subject, wanted: Option<u8>) -> bool {
 
 /// False where everybody is meant, and this one never had such a track: a screen has no sound.
 fn has_kind(subject: &Subject, expectation: &Expectation) -> bool {
-    let of_sound = ["marks", "marks_lost", "sound_gaps", "sound_gap_ms", "longest_gap_ms", "first_sound_ms"];
+    let of_sound =
+        ["marks", "marks_lost", "marks_garbled", "sound_gaps", "sound_gap_ms", "longest_gap_ms", "first_sound_ms"];
     let of_both = expectation.figure.starts_with("av_");
     let of_either = ["wrong", "zero_ms"].contains(&expectation.figure.as_str());
     let sound = of_sound.contains(&expectation.figure.as_str());

@@ -6,6 +6,7 @@ mod connection;
 mod film;
 mod hostile;
 mod house;
+mod judge;
 mod killed;
 mod meeting;
 mod page;

@@ -18,6 +18,8 @@ const BACK: f64 = 1.0;
 pub struct Frames {
     pub present: u64,
     pub lost: u64,
+    /// Of those, how many are missing outside of freezes.
+    pub dropped: u64,
     pub doubled: u64,
     pub out_of_order: u64,
     pub restarts: u64,
@@ -43,7 +45,7 @@ pub fn frames(sights: &[Sight]) -> Option<Frames> {
             found.restarts += 1;
             run.close(&mut found);
             run = Run::starting(i64::from(sight.number));
-            pace.step(sight.at, rate, &mut found.freezes);
+            pace.step(sight.at, rate, 0, &mut found.freezes);
             run.seen.insert(run.highest);
             zeros.push(sight.at - f64::from(sight.number) / rate);
             continue;
@@ -56,13 +58,15 @@ pub fn frames(sights: &[Sight]) -> Option<Frames> {
         if number < run.highest {
             found.out_of_order += 1;
         } else {
+            let skipped = number.abs_diff(run.highest).saturating_sub(1);
             run.highest = number;
-            pace.step(sight.at, rate, &mut found.freezes);
+            pace.step(sight.at, rate, skipped, &mut found.freezes);
         }
     }
     // A picture that stands until the end.
-    pace.step(last.at, f64::from(last.rate.max(1)), &mut found.freezes);
+    pace.step(last.at, f64::from(last.rate.max(1)), 0, &mut found.freezes);
     run.close(&mut found);
+    found.dropped = found.lost.saturating_sub(pace.frozen);
     found.zero = percentile(&mut zeros, 0.5)?;
     let seconds = last.at - first.at;
     found.fps = if seconds > 0.0 { (found.present.saturating_sub(1)) as f64 / seconds } else { 0.0 };
@@ -92,11 +96,13 @@ impl Run {
 #[derive(Default)]
 struct Pace {
     last: Option<f64>,
+    /// Pictures that are missing in freezes.
+    frozen: u64,
     gaps: VecDeque<f64>,
 }
 
 impl Pace {
-    fn step(&mut self, at: f64, rate: f64, freezes: &mut Vec<Stretch>) {
+    fn step(&mut self, at: f64, rate: f64, skipped: u64, freezes: &mut Vec<Stretch>) {
         if let Some(last) = self.last {
             let gap = at - last;
             let average = match self.gaps.len() {
@@ -105,6 +111,7 @@ impl Pace {
             };
             if gap >= (3.0 * average).max(average + LONGER) {
                 freezes.push(Stretch { from: last, until: at });
+                self.frozen += skipped;
             }
             self.gaps.push_back(gap);
             if self.gaps.len() > AVERAGED {
@@ -157,7 +164,7 @@ mod tests {
         let found = frames(&seen).unwrap();
         assert_eq!(found.freezes.len(), 1);
         assert!((found.freezes[0].from - from).abs() < 1e-9 && (found.freezes[0].until - from - 2.0).abs() < 1e-9);
-        assert_eq!((found.doubled, found.lost), (59, 60));
+        assert_eq!((found.doubled, found.lost, found.dropped), (59, 60, 0));
         // 180 ms are less than an average of 33 ms and 150 ms; 190 ms are more.
         for (gap, count) in [(0.180, 0), (0.190, 1)] {
             let late = |i: u32| Sight {
@@ -182,6 +189,7 @@ mod tests {
             let shown: Vec<u32> = (0..300).filter(|n| !dropped.contains(n)).flat_map(|n| std::iter::repeat_n(n, 1 + usize::from(twice.contains(&n)))).collect();
             let found = frames(&sights(shown.iter().copied())).unwrap();
             prop_assert_eq!(found.lost as usize, dropped.len());
+            prop_assert!(found.dropped <= found.lost && (!found.freezes.is_empty() || found.dropped == found.lost));
             prop_assert_eq!(found.present as usize, 300 - dropped.len());
             prop_assert_eq!(found.doubled as usize, twice.difference(&dropped).count());
             prop_assert_eq!(found.out_of_order, 0);

@@ -13,6 +13,8 @@ pub const LENGTH: f64 = 0.5;
 pub struct Sounds {
     pub present: u64,
     pub lost: u64,
+    /// Of those, how many are missing although there was sound all the while.
+    pub garbled: u64,
     pub first: f64,
     /// The end of the last mark.
     pub last: f64,
@@ -26,11 +28,15 @@ pub fn sounds(marks: &[Mark], silences: &[Stretch]) -> Option<Sounds> {
     let (first, last) = (marks.first()?, marks.last()?);
     let mut number = i64::from(first.number);
     let mut zeros = Vec::with_capacity(marks.len());
-    let mut lost = 0;
+    let (mut lost, mut garbled) = (0, 0);
     for (index, mark) in marks.iter().enumerate() {
         let next = unwrap(number, mark.number, MARKS);
         // A source that begins anew has lost nothing by that.
-        lost += if index > 0 { u64::try_from(next - number - 1).unwrap_or(0) } else { 0 };
+        for missing in (number + 1..next).filter(|_| index > 0) {
+            let from = mark.at - (next - missing) as f64 * LENGTH;
+            lost += 1;
+            garbled += u64::from(!silences.iter().any(|s| s.from < from + LENGTH && s.until > from));
+        }
         number = next;
         zeros.push(mark.at - next as f64 * LENGTH);
     }
@@ -40,6 +46,7 @@ pub fn sounds(marks: &[Mark], silences: &[Stretch]) -> Option<Sounds> {
     Some(Sounds {
         present: marks.len() as u64,
         lost,
+        garbled,
         first: start,
         last: end,
         zero: percentile(&mut zeros, 0.5)?,
@@ -61,7 +68,8 @@ mod tests {
         let silence = |from, until| Stretch { from, until };
         let silences = [silence(0.5, 1.5), silence(3.1, 4.1), silence(6.4, 9.0), silence(8.0, 9.0)];
         let found = sounds(&marks(&[0, 1, 2, 5, 6, 7, 8]), &silences).unwrap();
-        assert_eq!((found.present, found.lost), (7, 2));
+        assert_eq!((found.present, found.lost, found.garbled), (7, 2, 0));
+        assert_eq!(sounds(&marks(&[0, 1, 2, 5]), &[]).unwrap().garbled, 2);
         assert_eq!(found.gaps, [silence(3.1, 4.1), silence(6.4, 6.5)]);
         assert!((found.zero - 2.0).abs() < 1e-9 && found.last == 6.5);
     }

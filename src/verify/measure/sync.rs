@@ -8,6 +8,8 @@ use serde::Serialize;
 
 /// A mark is held against the pictures within so many seconds of it.
 const AROUND: f64 = 0.5;
+/// How often the pictures' numbers may have wrapped since they began: more than a day of them.
+const TURNS: std::ops::RangeInclusive<i8> = -4..=4;
 /// Drift is told of traces that are so long, seconds: of shorter ones it would be noise.
 const LONG: f64 = 60.0;
 /// Sound may be so much earlier and later than its picture before people notice, and before they mind; ms (ITU-R BT.1359-1).
@@ -58,10 +60,8 @@ pub fn sync(trace: &Trace) -> Option<Sync> {
                 let late = sound - (sight.at - f64::from(sight.number) / rate);
                 // Pictures and marks wrap at different times: of what it may be, it is the least.
                 let wrapped = f64::from(FRAMES) / rate;
-                let may_be = [-wrapped, 0.0, wrapped].map(|turn| nearest(late + turn, wraps));
-                may_be
-                    .into_iter()
-                    .fold(f64::INFINITY, |least, late| if late.abs() < least.abs() { late } else { least })
+                let may_be = TURNS.map(|turn| nearest(late + f64::from(turn) * wrapped, wraps));
+                may_be.fold(f64::INFINITY, |least, late| if late.abs() < least.abs() { late } else { least })
             })
             .collect();
         if let Some(offset) = percentile(&mut offsets, 0.5) {
