@@ -4,10 +4,12 @@ use super::args::PipelineArgs;
 use crate::error::{Blame, Error, Result};
 use crate::media::Library;
 use crate::verify::expect::Expectation;
-use crate::verify::target::{self, Names, Target};
+use crate::verify::quality::Quality;
+use crate::verify::target::{self, Names, Subject, Target};
 use crate::verify::verdict::{Judged, Report, Verdict, judge, usual};
 use comfy_table::{CellAlignment, Table, presets};
 use console::style;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Films that are judged beside the tracks of a recording.
@@ -33,6 +35,12 @@ pub struct VerifyArgs {
     /// Whose stamp has which number, where it is not that of the name's first letter; repeatable.
     #[arg(long = "name", value_name = "NAME=N", value_parser = named)]
     names: Vec<(String, u8)>,
+    /// Compare pictures with their source too (as `psnr_db` and `ssim` in an expectation do).
+    #[arg(long)]
+    quality: bool,
+    /// Width and height of the source's pictures, for that.
+    #[arg(long, value_name = "WxH", value_parser = super::compose::size, default_value = "1280x720")]
+    source_size: (u32, u32),
     /// Print one JSON object with every figure.
     #[arg(long)]
     json: bool,
@@ -50,12 +58,12 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     let mut judged = Vec::new();
     for path in &args.targets {
         let target = target::read(&library, path, &names)?;
-        judged.push(judge_one(args, &target, &names));
+        judged.push(judge_one(&library, args, &target, &names)?);
         let film = path.join(FILM);
         if film.is_file() {
             let numbers = target.subjects.iter().map(|subject| (subject.who.clone(), subject.number));
             let names: Names = numbers.chain(names.clone()).collect();
-            judged.push(judge_one(args, &target::read(&library, &film, &names)?, &names));
+            judged.push(judge_one(&library, args, &target::read(&library, &film, &names)?, &names)?);
         }
     }
     let report = Report::of(judged);
@@ -68,9 +76,12 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     conclude(&report)
 }
 
-fn judge_one(args: &VerifyArgs, target: &Target, names: &Names) -> Judged {
+fn judge_one(library: &Library, args: &VerifyArgs, target: &Target, names: &Names) -> Result<Judged> {
     let expected = if args.expect.is_empty() { usual(target) } else { args.expect.clone() };
-    judge(target, &expected, names, |_| Vec::new())
+    let compares = args.quality || expected.iter().any(Expectation::is_of_quality);
+    let quality = if compares { target.quality(library, args.source_size)? } else { BTreeMap::new() };
+    let figures = |subject: &Subject| quality.get(&subject.number).map(Quality::figures).unwrap_or_default();
+    Ok(judge(target, &expected, names, figures))
 }
 
 /// The report as the end of a process.
@@ -103,7 +114,9 @@ pub(super) fn print(judged: &Judged) {
     for line in &judged.damage {
         println!("  {}", style(format!("damage: {line}")).red());
     }
-    let columns: [(&str, &str, usize); 12] = [
+    let compared = judged.participants.iter().any(|person| person.measures.figures.contains_key("psnr_db"));
+    let quality = [("PSNR dB", "psnr_db", 1), ("SSIM", "ssim", 3), ("on time", "timeline_psnr_db", 1)];
+    let columns: Vec<(&str, &str, usize)> = [
         ("frames", "frames", 0),
         ("lost", "lost", 0),
         ("doubled", "doubled", 0),
@@ -116,7 +129,10 @@ pub(super) fn print(judged: &Judged) {
         ("gap ms", "sound_gap_ms", 0),
         ("A/V p50 ms", "av_p50_ms", 1),
         ("p95 ms", "av_p95_ms", 1),
-    ];
+    ]
+    .into_iter()
+    .chain(quality.into_iter().filter(|_| compared))
+    .collect();
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(std::iter::once("").chain(columns.iter().map(|(title, ..)| *title)));

@@ -16,6 +16,9 @@ pub const COMMON: &[(&str, &str)] = &[
     ("spread_ms", "how far the sources' beginnings lie apart on the time line; 0 where they began together"),
 ];
 
+/// Figures of pictures against their source, which take a second look at them.
+pub const QUALITY: [&str; 4] = ["psnr_db", "ssim", "timeline_psnr_db", "timeline_ssim"];
+
 /// What follows where a figure is not as expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -51,6 +54,11 @@ impl Expectation {
     /// True where it is about the whole target, not about somebody.
     pub fn is_common(&self) -> bool {
         COMMON.iter().any(|(name, _)| *name == self.figure)
+    }
+
+    /// True where pictures must be compared with their source to know.
+    pub fn is_of_quality(&self) -> bool {
+        QUALITY.contains(&self.figure.as_str())
     }
 
     /// True where `figure` is as expected.
@@ -115,6 +123,9 @@ impl FromStr for Expectation {
         }
         if common && during.is_some() {
             return Err(format!("`{figure}` is a figure of the whole and has no `during`"));
+        }
+        if during.is_some() && (figure == "wrong" || QUALITY.contains(&figure)) {
+            return Err(format!("`{figure}` is measured over all of the time and has no `during`"));
         }
         let value = value(right.trim(), figure).ok_or_else(form)?;
         Ok(Expectation {
@@ -197,6 +208,7 @@ mod tests {
             "lost <= 5 during 5s..2s",
             "lost_percent <= 5 ms",
             "lost <= 1 s",
+            "ssim > 0.9 during 1s..2s",
         ] {
             assert!(text.parse::<Expectation>().is_err(), "{text}");
         }

@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod expect;
 mod make;
 pub mod measure;
+pub mod quality;
 pub mod stamp;
 pub mod target;
 pub mod verdict;

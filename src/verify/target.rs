@@ -2,6 +2,8 @@
 //! it judges nothing.
 
 use super::evidence::{Evidence, Trace};
+use super::measure::frames;
+use super::quality::{self, Quality};
 use super::stamp::number_of;
 use crate::error::Result;
 use crate::media::Library;
@@ -11,6 +13,7 @@ use crate::record::placement::Placement;
 use crate::room::media::{MediaKind, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What is added to a participant's number for the screen that they share.
 pub const SCREEN: u8 = 100;
@@ -45,6 +48,8 @@ pub struct Target {
     /// Seconds.
     pub length: f64,
     pub kinds: BTreeSet<MediaKind>,
+    /// The files in it with pictures, and where each lies on the time line.
+    pub films: Vec<(PathBuf, Option<Placement>)>,
     pub damage: Vec<String>,
     pub trouble: Vec<String>,
 }
@@ -124,6 +129,9 @@ fn track_evidence(library: &Library, folder: &Path, track: &TrackEntry, target: 
     target.unread += evidence.unread;
     target.length = target.length.max(evidence.length);
     target.kinds.insert(track.kind);
+    if track.kind == MediaKind::Video && path.is_file() {
+        target.films.push((path, Some(placement)));
+    }
     target.damage.append(&mut evidence.damage);
     target.trouble.append(&mut evidence.trouble);
     Ok(evidence)
@@ -132,7 +140,33 @@ fn track_evidence(library: &Library, folder: &Path, track: &TrackEntry, target: 
 impl Target {
     fn new(path: &Path, evidence: &Evidence) -> Target {
         let Evidence { pictures, blank, unread, length, kinds, damage, trouble, .. } = evidence.clone();
-        Target { path: path.to_owned(), subjects: vec![], pictures, blank, unread, length, kinds, damage, trouble }
+        let films = kinds.contains(&MediaKind::Video).then(|| (path.to_owned(), None)).into_iter().collect();
+        let subjects = Vec::new();
+        Target { path: path.to_owned(), subjects, pictures, blank, unread, length, kinds, films, damage, trouble }
+    }
+
+    /// Compares the pictures in it with their sources, which were of this size.
+    ///
+    /// # Errors
+    /// The user's: a size that cannot be, a file that went away.
+    pub fn quality(&self, library: &Library, size: (u32, u32)) -> Result<BTreeMap<u8, Quality>> {
+        let source = |subject: &Subject| {
+            let found = frames(&subject.trace.sights)?;
+            let rate = subject.trace.sights.first()?.rate;
+            Some((subject.number, quality::Source { size, zero: found.zero, rate }))
+        };
+        let sources = self.subjects.iter().filter_map(source).collect();
+        let mut all: BTreeMap<u8, Quality> = BTreeMap::new();
+        for (path, placement) in &self.films {
+            let place = |at: Duration| match placement {
+                Some(placement) => placement.session_ns(at) as f64 / 1e9,
+                None => at.as_secs_f64(),
+            };
+            for (number, found) in quality::compare(library, path, place, &sources)? {
+                all.entry(number).or_default().add(found);
+            }
+        }
+        Ok(all)
     }
 
     /// A figure of the whole; none where there is no evidence for it.

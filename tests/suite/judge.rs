@@ -149,6 +149,28 @@ fn eighty_milliseconds_between_sound_and_picture_are_noticed() {
 }
 
 #[test]
+fn a_freeze_costs_on_the_time_line_and_coarse_pictures_cost_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |path: &Path| {
+        let target = target::read(&Library::default(), path, &target::Names::new()).unwrap();
+        let quality = target.quality(&Library::default(), (320, 180)).unwrap().remove(&1).unwrap();
+        let worst = quality.worst.as_ref().unwrap();
+        assert_eq!((worst.width, worst.height, worst.came.len()), (320, 180, worst.sent.len()));
+        let figures = quality.figures();
+        std::array::from_fn(|i| figures[i].1)
+    };
+    let [psnr, ssim, on_time, on_time_ssim]: [f64; 4] = of(&stamped("alice"));
+    assert!(
+        psnr > 30.0 && ssim > 0.9 && (psnr - on_time).abs() < 3.0 && ssim - on_time_ssim < 0.1,
+        "{psnr} {ssim} {on_time}"
+    );
+    let [frozen, _, frozen_on_time, _] = of(&spoilt(dir.path(), "-vf select='not(between(t\\,2\\,3.99))'"));
+    assert!(frozen - frozen_on_time > 2.0, "{psnr} {frozen} {frozen_on_time}");
+    let [coarse, coarse_ssim, ..] = of(&spoilt(dir.path(), "-vf boxblur=4"));
+    assert!(psnr - coarse > 4.0 && ssim - coarse_ssim > 0.1, "{psnr} {coarse} {ssim} {coarse_ssim}");
+}
+
+#[test]
 fn pictures_out_of_order_are_noticed() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(red(&spoilt(dir.path(), "-vf shuffleframes=0|1|2|3|5|4|6|7")), ["out_of_order == 0"]);
