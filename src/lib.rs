@@ -3,7 +3,7 @@
 //! The crate is a house with rooms; imports run one way (held by `tests/suite/house.rs`):
 //!
 //! ```text
-//! room  <-  signal | rtc | media  <-  record  <-  verify  <-  film  <-  session  <-  server  <-  cli  <-  main
+//! room  <-  signal | rtc | media  <-  record  <-  verify  <-  film  <-  session  <-  server  <-  harness  <-  cli  <-  main
 //! ```
 //!
 //! | room | what it holds | what it never does |
@@ -17,6 +17,7 @@
 //! | [`film`] | a recording as one film: scenes over time, painting, mixing | touch the recording's tracks or manifest |
 //! | [`session`] | one actor a room: where the parts meet | parse a flag |
 //! | [`server`] | the room server and its page | know of media |
+//! | [`harness`] | scenarios: a room, stamped people and a recorder in one process, and a verdict | leave this machine |
 //! | [`cli`] | one file a verb: flags to a validated configuration to a run | hold state |
 //!
 //! `ARCHITECTURE.md` says why, and how a packet travels.
@@ -25,6 +26,7 @@
 pub mod cli;
 pub mod error;
 pub mod film;
+pub mod harness;
 pub mod media;
 pub mod record;
 pub mod room;

@@ -1,6 +1,7 @@
 //! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
 
 mod args;
+mod check;
 mod compose;
 mod demo;
 mod feed;
@@ -50,6 +51,7 @@ enum Verb {
     Feed(feed::FeedArgs),
     Stamp(stamp::StampArgs),
     Verify(verify::VerifyArgs),
+    Check(check::CheckArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
@@ -71,6 +73,7 @@ impl Cli {
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
             Verb::Stamp(args) => stamp::run(&args),
             Verb::Verify(args) => verify::run(&args),
+            Verb::Check(args) => runtime()?.block_on(check::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),
             Verb::Fixture(args) => fixture::run(&args),
         }

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("film", 5),
     ("session", 6),
     ("server", 7),
+    ("harness", 8),
     ("cli", 9),
     ("lib", 10),
     ("main", 10),

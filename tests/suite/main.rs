@@ -12,6 +12,7 @@ mod meeting;
 mod page;
 mod recorded;
 mod rooms;
+mod scenarios;
 mod senders;
 mod support;
 mod talk;

@@ -10,6 +10,8 @@ use std::collections::{BTreeSet, VecDeque};
 const AVERAGED: usize = 30;
 /// What a freeze is longer than the average gap, at least, seconds.
 const LONGER: f64 = 0.150;
+/// Pictures whose lateness is told, at most twice as many.
+const SHOWN: usize = 400;
 /// A number that is more than so many seconds of source lower begins the source anew; less is out of order.
 const BACK: f64 = 1.0;
 
@@ -29,6 +31,8 @@ pub struct Frames {
     /// Where picture 0 of the source lies: the median of when each was seen minus when it should be.
     pub zero: f64,
     pub freezes: Vec<Stretch>,
+    /// When pictures were seen, and how much later than their number says (ms, against `zero`): some hundred of them.
+    pub lateness: Vec<(f64, f64)>,
 }
 
 /// Measures pictures in the order in which they were seen. None where there are none.
@@ -37,6 +41,7 @@ pub fn frames(sights: &[Sight]) -> Option<Frames> {
     let mut found = Frames { first: first.at, last: last.at, ..Frames::default() };
     let mut run = Run::starting(i64::from(first.number));
     let mut zeros = Vec::with_capacity(sights.len());
+    let mut times = Vec::with_capacity(sights.len());
     let mut pace = Pace::default();
     for sight in sights {
         let rate = f64::from(sight.rate.max(1));
@@ -48,6 +53,7 @@ pub fn frames(sights: &[Sight]) -> Option<Frames> {
             pace.step(sight.at, rate, 0, &mut found.freezes);
             run.seen.insert(run.highest);
             zeros.push(sight.at - f64::from(sight.number) / rate);
+            times.push(sight.at);
             continue;
         }
         if !run.seen.insert(number) {
@@ -55,6 +61,7 @@ pub fn frames(sights: &[Sight]) -> Option<Frames> {
             continue;
         }
         zeros.push(sight.at - number as f64 / rate);
+        times.push(sight.at);
         if number < run.highest {
             found.out_of_order += 1;
         } else {
@@ -67,7 +74,10 @@ pub fn frames(sights: &[Sight]) -> Option<Frames> {
     pace.step(last.at, f64::from(last.rate.max(1)), 0, &mut found.freezes);
     run.close(&mut found);
     found.dropped = found.lost.saturating_sub(pace.frozen);
+    let step = zeros.len() / SHOWN + 1;
+    let shown: Vec<(f64, f64)> = times.iter().copied().zip(zeros.iter().copied()).step_by(step).collect();
     found.zero = percentile(&mut zeros, 0.5)?;
+    found.lateness = shown.into_iter().map(|(at, zero)| (at, (zero - found.zero) * 1000.0)).collect();
     let seconds = last.at - first.at;
     found.fps = if seconds > 0.0 { (found.present.saturating_sub(1)) as f64 / seconds } else { 0.0 };
     Some(found)
