@@ -31,6 +31,8 @@ const GRACE: Duration = Duration::from_millis(500);
 const LEAD: Duration = Duration::from_millis(200);
 /// More late frames than this part say more of the machine than of the recorder.
 const LATE: f64 = 0.02;
+/// Pictures a second of the film: as `compose` makes it unless told otherwise.
+const FILM_FPS: u32 = 30;
 const ROOM: &str = "check";
 
 /// A scenario that was run.
@@ -222,7 +224,7 @@ fn verdict(
     let mut judged = vec![look(recording, &scenario.expect)?];
     if !scenario.film.is_empty() {
         let recording = recording.to_owned();
-        let job = film::Job { recording, policy: Policy::Auto, size: (1280, 720), fps: scenario.fps, out: None };
+        let job = film::Job { recording, policy: Policy::Auto, size: (1280, 720), fps: FILM_FPS, out: None };
         let made = film::compose(library, &job, |_| {})?;
         judged.push(look(&made.film, &scenario.film)?);
     }

@@ -78,8 +78,10 @@ pub fn read(library: &Library, path: &Path, names: &Names) -> Result<Target> {
     let mut target = Target::new(path, &evidence);
     for (number, trace) in evidence.traces {
         let known = names.iter().find(|(_, n)| **n == number).map(|(name, _)| name.clone());
-        let kinds = evidence.kinds.clone();
         let who = known.unwrap_or_else(|| number.to_string());
+        // A screen says nothing in a film with sound.
+        let is_screen = who.ends_with(".screen");
+        let kinds = evidence.kinds.iter().copied().filter(|kind| !is_screen || *kind == MediaKind::Video).collect();
         if !trace.sights.is_empty() || trace.marks.len() >= HEARD {
             target.subjects.push(Subject { who, number, start: 0.0, trace, wrong: None, kinds });
         }

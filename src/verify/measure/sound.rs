@@ -5,6 +5,8 @@ use crate::verify::evidence::{Mark, Stretch};
 use crate::verify::stamp::code::MARKS;
 use serde::Serialize;
 
+/// The shortest silence that counts, seconds; a listener hears it to within a sample of a band.
+const SHORTEST: f64 = 0.039;
 /// Seconds of a mark.
 pub const LENGTH: f64 = 0.5;
 
@@ -43,6 +45,7 @@ pub fn sounds(marks: &[Mark], silences: &[Stretch]) -> Option<Sounds> {
     let (start, end) = (first.at, last.at + LENGTH);
     let gaps = silences.iter().filter(|silence| silence.from >= start && silence.from < end);
     let gaps = gaps.map(|silence| Stretch { from: silence.from, until: silence.until.min(end) });
+    let gaps = gaps.filter(|gap| gap.until - gap.from >= SHORTEST);
     Some(Sounds {
         present: marks.len() as u64,
         lost,
