@@ -9,7 +9,7 @@ pub use recording::{Limits, RecordConfig, Recording};
 use crate::error::Result;
 use crate::record::happening::Happening;
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::rtc::{CHAT_CHANNEL, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
 use std::collections::HashMap;
 use tokio::sync::{mpsc, watch};
@@ -36,6 +36,7 @@ enum Command {
     Unpublish(String),
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
+    Say(Option<ParticipantId>, String),
     Leave,
 }
 
@@ -85,6 +86,10 @@ impl Session {
     /// Looks for new network paths to a participant.
     pub async fn restart_ice(&self, id: &ParticipantId) {
         let _ = self.commands.send(Command::RestartIce(id.clone())).await;
+    }
+    /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
+        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned())).await;
     }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
     pub async fn ended(&mut self) -> String {
@@ -224,6 +229,12 @@ impl Actor {
             Command::RestartIce(id) => {
                 if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
                     peer.restart_ice().await;
+                }
+            }
+            Command::Say(to, text) => {
+                let listeners = self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id));
+                for peer in listeners.filter_map(|(_, m)| m.peer.as_ref()) {
+                    peer.send_text(CHAT_CHANNEL, &text).await;
                 }
             }
             Command::Leave => {}
