@@ -14,11 +14,10 @@ mod sdp;
 mod send;
 mod socket;
 mod tap;
-mod texts;
 
-pub use channel::{ChannelSpec, DataChannel, LARGEST_MESSAGE, Message};
+pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
 pub use impair::Impairment;
 pub use inbox::{Inbound, Inbox};
-pub use peer::{CHAT_CHANNEL, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
+pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
 pub use send::{OutboundTrack, Subscription};
 pub use socket::Wake;

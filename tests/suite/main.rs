@@ -4,6 +4,7 @@ mod badinput;
 mod capture;
 mod chat;
 mod connection;
+mod files;
 mod film;
 mod hostile;
 mod house;
