@@ -2,6 +2,7 @@
 
 use crate::room::people::{Participant, ParticipantId, TrackLabel};
 use crate::rtc::{Inbox, PeerEvent};
+use crate::transfer::FileReport;
 use std::sync::Arc;
 
 /// Something that happened in a room that was joined.
@@ -30,6 +31,11 @@ pub enum Happening {
     Peer {
         id: ParticipantId,
         event: PeerEvent,
+    },
+    /// Something became of a file that they send us.
+    File {
+        id: ParticipantId,
+        report: FileReport,
     },
     /// The way to the room server is lost; media goes on.
     Reconnecting {

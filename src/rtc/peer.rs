@@ -3,8 +3,10 @@
 
 mod actor;
 mod callbacks;
+mod channels;
 mod describe;
 
+use super::channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE};
 use super::engine;
 use super::impair::Impairment;
 use super::inbox::Inbox;
@@ -22,8 +24,11 @@ use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer,
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use webrtc::peer_connection::{PeerConnectionBuilder, SettingEngineBuilder};
+
+/// Label of the channel that the first offer always carries, so that there is something to negotiate; chat is spoken there.
+pub const CHAT_CHANNEL: &str = "chat";
 
 /// How to connect to one participant.
 #[derive(Debug, Clone)]
@@ -40,6 +45,8 @@ pub struct PeerConfig {
     pub wake: Wake,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
+    /// Who takes the participant's data channels. None: they are closed.
+    pub channels: Option<ChannelTaker>,
 }
 
 /// Where the connection stands (W3C `RTCPeerConnectionState`).
@@ -98,7 +105,7 @@ pub enum PeerEvent {
         track: String,
         ssrcs: Vec<u32>,
     },
-    /// A text message on a data channel, at most 64 KiB of UTF-8.
+    /// They say something in a data channel, at most 64 KiB of UTF-8. Told by the session, which reads the channels.
     Text {
         channel: String,
         text: String,
@@ -130,7 +137,7 @@ impl Peer {
         let mut media = engine::media_engine().map_err(failed)?;
         let registry = engine::interceptors(&mut media, inbox.clone(), key_frames, streams.clone()).map_err(failed)?;
         let settings = SettingEngineBuilder::new()
-            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(262_144))
+            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(LARGEST_MESSAGE))
             .with_include_loopback_candidate(true)
             // A pair that works is good enough: the default waits a second for a better one than a peer-reflexive pair.
             .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
@@ -163,7 +170,7 @@ impl Peer {
             .map_err(failed)?;
 
         let actor = Actor::new(Arc::new(connection), config.polite, config.peer, events, callbacks, streams);
-        tokio::spawn(actor.run(config.first_offer, publish, command_rx, callback_rx, key_frame_rx));
+        tokio::spawn(actor.run(config.first_offer, config.channels, publish, command_rx, callback_rx, key_frame_rx));
         Ok(Peer { commands, inbox })
     }
 
@@ -187,6 +194,18 @@ impl Peer {
     pub fn request_key_frame(&self, ssrc: u32) {
         let _ = self.commands.try_send(Command::KeyFrame(ssrc));
     }
+    /// Sends a text on the channel with this label, which is opened where there is none; texts of one label keep their order.
+    /// Never waits: before the connection is up, or while the participant is slow, 64 texts wait; later ones are left out, with
+    /// a [`PeerEvent::Warning`].
+    pub async fn send_text(&self, label: &str, text: &str) {
+        let _ = self.commands.send(Command::Text { label: label.to_owned(), text: text.to_owned() }).await;
+    }
+    /// Asks for a data channel of ours; it is opened as soon as the connection stands.
+    pub async fn open_channel(&self, spec: ChannelSpec) -> ChannelRequest {
+        let (reply, opened) = oneshot::channel();
+        let _ = self.commands.send(Command::OpenChannel(spec, reply)).await;
+        ChannelRequest(opened)
+    }
     /// Finds new network paths (RFC 8445, ICE restart).
     pub async fn restart_ice(&self) {
         let _ = self.commands.send(Command::RestartIce).await;
@@ -198,6 +217,19 @@ impl Peer {
     /// Closes the connection; the participant is told (DTLS close-notify).
     pub async fn close(self) {
         let _ = self.commands.send(Command::Close).await;
+    }
+}
+
+/// A data channel that was asked for.
+pub struct ChannelRequest(oneshot::Receiver<Result<DataChannel>>);
+
+impl ChannelRequest {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// The room's: they take none, or the connection is gone.
+    pub async fn opened(self) -> Result<DataChannel> {
+        self.0.await.unwrap_or_else(|_| Err(Error::room("the connection ended")))
     }
 }
 

@@ -3,16 +3,19 @@
 //! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`Happening`]s and sends commands.
 
 mod recording;
+mod transfers;
 
 pub use recording::{Limits, RecordConfig, Recording};
+pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
 
 use crate::error::Result;
 use crate::record::happening::Happening;
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
 use std::collections::HashMap;
 use tokio::sync::{mpsc, watch};
+use transfers::{OpenChannel, Transfers};
 
 /// What a session does in its room.
 #[derive(Default)]
@@ -27,6 +30,8 @@ pub struct SessionConfig {
     pub wake: Wake,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
+    /// Takes files that participants send. None: they are refused.
+    pub files: Option<TakeFiles>,
     /// Told everything that happens (policy Block). None: nobody listens.
     pub observer: Option<mpsc::Sender<Happening>>,
 }
@@ -36,6 +41,8 @@ enum Command {
     Unpublish(String),
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
+    Say(Option<ParticipantId>, String),
+    OpenChannel(OpenChannel),
     Leave,
 }
 
@@ -86,6 +93,10 @@ impl Session {
     pub async fn restart_ice(&self, id: &ParticipantId) {
         let _ = self.commands.send(Command::RestartIce(id.clone())).await;
     }
+    /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
+        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned())).await;
+    }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
     pub async fn ended(&mut self) -> String {
         match self.ended.wait_for(Option::is_some).await {
@@ -128,6 +139,7 @@ struct Actor {
     ice_servers: Vec<IceServer>,
     publish: Vec<OutboundTrack>,
     observer: Option<mpsc::Sender<Happening>>,
+    channels: ChannelTaker,
     members: HashMap<ParticipantId, Member>,
     peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     /// Taken by `run`.
@@ -146,6 +158,7 @@ impl Actor {
             impairment: config.impairment,
             ice_servers: link.ice_servers.clone(),
             publish: config.publish,
+            channels: Transfers::start(config.files, config.observer.clone()),
             observer: config.observer,
             members: HashMap::new(),
             peer_events,
@@ -226,8 +239,25 @@ impl Actor {
                     peer.restart_ice().await;
                 }
             }
+            Command::Say(to, text) => {
+                let listeners = self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id));
+                for peer in listeners.filter_map(|(_, m)| m.peer.as_ref()) {
+                    peer.send_text(CHAT_CHANNEL, &text).await;
+                }
+            }
+            Command::OpenChannel(open) => self.open_channel(open).await,
             Command::Leave => {}
         }
+    }
+
+    async fn open_channel(&self, OpenChannel { to, name, spec, reply }: OpenChannel) {
+        let by_name = || self.members.values().find(|m| Some(&m.participant.name) == name.as_ref());
+        let member = self.members.get(&to).or_else(by_name);
+        let opened = match member.and_then(|m| m.peer.as_ref().map(|peer| (peer, &m.participant.name))) {
+            Some((peer, name)) => Some((peer.open_channel(spec).await, name.clone())),
+            None => None,
+        };
+        let _ = reply.send(opened);
     }
 
     async fn signal(&mut self, event: SignalEvent) {
@@ -299,6 +329,7 @@ impl Actor {
             relay_only: self.relay_only,
             wake: self.wake,
             impairment: self.impairment.clone(),
+            channels: Some(self.channels.clone()),
         };
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
             Ok(peer) => {

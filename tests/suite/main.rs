@@ -2,7 +2,9 @@
 
 mod badinput;
 mod capture;
+mod chat;
 mod connection;
+mod files;
 mod film;
 mod hostile;
 mod house;

@@ -2,6 +2,7 @@
 
 pub mod bot;
 pub mod browser;
+pub mod cargo;
 pub mod chatter;
 pub mod dump;
 pub mod glass;
