@@ -1,7 +1,11 @@
 //! Chat and files between pages in Chromium: said, sent, taken, cancelled, lost and resumed.
 
+use crate::support::bot::Bot;
 use crate::support::browser::{Browser, Page};
+use crate::support::cargo::{below, sha256};
 use crate::support::server::TestServer;
+use serde_json::Value;
+use std::path::Path;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -146,4 +150,69 @@ async fn a_transfer_goes_on_where_its_channel_was_lost() {
     assert_eq!(offsets.len(), 2, "{offsets:?}");
     assert!(offsets[0] == 0 && offsets[1] > 1_000_000, "begun anew: {offsets:?}");
     alice.wait_for("roombot.talk.at(-1).outgoing[0].state === 'done'", PATIENCE, "told").await;
+}
+
+/// Every byte of a page's file of this many bytes, as the recorder has it.
+fn is_whole(path: &Path, bytes: usize) {
+    let data = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert_eq!(data.len(), bytes, "{}", path.display());
+    let right = |(i, byte): (usize, &u8)| usize::from(*byte) == (i * 7 + (i >> 8) * 13) % 251;
+    assert!(data.iter().enumerate().all(right), "{} has other bytes", path.display());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_and_sent_in_the_page_is_recorded() {
+    let server = TestServer::start().await;
+    let browser = Browser::launch().await;
+    let out = tempfile::tempdir().expect("a folder");
+    let alice = join(&browser, &server, "Alice").await;
+    let recorder = Bot::record(&server.room("test"), out.path(), &["--json"]);
+    meets(&alice, 1).await;
+    const SIZES: [usize; 3] = [20_000_000, 0, 65_537];
+    let files: Vec<String> = SIZES.iter().map(|bytes| file(&format!("../file of {bytes}.bin"), *bytes)).collect();
+    alice.run(&format!("roombot.say('Here come the <files> & more'); roombot.send([{}])", files.join(","))).await;
+    let done = "roombot.talk.filter((one) => one.outgoing?.[0]?.state === 'done').length === 3";
+    alice.wait_for(done, PATIENCE, "the recorder has them").await;
+    recorder.interrupt();
+    let ended = recorder.ended(Duration::from_secs(20)).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let summary: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let folder = Path::new(summary["folder"].as_str().expect("a folder"));
+    let names: Vec<String> = SIZES.iter().map(|bytes| format!("alice/file of {bytes}.bin")).collect();
+    for (name, bytes) in names.iter().zip(SIZES) {
+        is_whole(&folder.join("files").join(name), bytes);
+    }
+    assert_eq!(below(&folder.join("files")).len(), 3);
+    let chat = std::fs::read_to_string(folder.join("chat.vtt")).expect("the chat");
+    assert!(chat.starts_with("WEBVTT") && chat.contains("<v Alice>Here come the &lt;files&gt; &amp; more"), "{chat}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sent_file_reaches_the_page() {
+    let server = TestServer::start().await;
+    let browser = Browser::launch().await;
+    let out = tempfile::tempdir().expect("a folder");
+    let path = crate::support::cargo::file(out.path(), "report.bin", 30_000_001, 7);
+    let alice = join(&browser, &server, "Alice").await;
+    let to = path.to_str().expect("UTF-8");
+    let room = server.room("test");
+    let courier =
+        Bot::start(&["send", &room, to, "--as", "Courier", "--to", "Alice", "--message", "For you", "--json"]);
+    let offered = "roombot.talk.at(-1)?.incoming?.state === 'offered'";
+    alice.wait_for(offered, PATIENCE, "the offer").await;
+    alice.run("roombot.take(roombot.talk.at(-1).key)").await;
+    let ended = courier.ended(PATIENCE).await;
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let (said, hash): (bool, String) = alice
+        .eval(
+            "(async () => {
+                const bytes = await roombot.blob(roombot.talk.find((one) => one.incoming).key).arrayBuffer();
+                const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+                const said = roombot.talk.some((one) => one.name === 'Courier' && one.text === 'For you');
+                return [said, [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('')];
+            })()",
+        )
+        .await;
+    assert!(said, "the message is not in the chat");
+    assert_eq!(hash, sha256(&path));
 }
