@@ -9,6 +9,7 @@ mod live;
 mod pipelines;
 mod record;
 mod room;
+mod send;
 mod show;
 
 use crate::error::{Error, Result};
@@ -46,6 +47,7 @@ enum Verb {
     Compose(compose::ComposeArgs),
     Room(room::RoomArgs),
     Feed(feed::FeedArgs),
+    Send(send::SendArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
@@ -64,6 +66,7 @@ impl Cli {
             Verb::Show(args) => show::run(args),
             Verb::Compose(args) => compose::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
+            Verb::Send(args) => runtime()?.block_on(send::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),
             Verb::Fixture(args) => fixture::run(&args),

@@ -190,7 +190,7 @@ pub(super) async fn end(library: &dyn Library) {
 }
 
 /// Waits until the other side has everything; false where it never will.
-async fn arrived(library: &dyn Library) -> bool {
+pub(super) async fn arrived(library: &dyn Library) -> bool {
     loop {
         match library.outstanding_bytes().await {
             Ok(0) => return true,

@@ -14,7 +14,8 @@ use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
 use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
 use std::collections::HashMap;
-use tokio::sync::{mpsc, watch};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
 use transfers::{OpenChannel, Transfers};
 
 /// What a session does in its room.
@@ -41,7 +42,7 @@ enum Command {
     Unpublish(String),
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
-    Say(Option<ParticipantId>, String),
+    Say(Option<ParticipantId>, String, oneshot::Sender<Said>),
     OpenChannel(OpenChannel),
     Leave,
 }
@@ -94,8 +95,11 @@ impl Session {
         let _ = self.commands.send(Command::RestartIce(id.clone())).await;
     }
     /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
-    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
-        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned())).await;
+    /// Nobody has to wait for what is returned.
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) -> Said {
+        let (reply, said) = oneshot::channel();
+        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned(), reply)).await;
+        said.await.unwrap_or_default()
     }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
     pub async fn ended(&mut self) -> String {
@@ -107,7 +111,25 @@ impl Session {
     /// Leaves politely: says goodbye, closes every connection.
     pub async fn leave(mut self) {
         let _ = self.commands.send(Command::Leave).await;
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.ended()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.ended()).await;
+    }
+}
+
+/// Something that was said, on its way to those who were there.
+#[derive(Default)]
+pub struct Said(Vec<(ParticipantId, oneshot::Receiver<()>)>);
+
+impl Said {
+    /// Waits until it has arrived everywhere, or for so long; where it has.
+    pub async fn heard(self, patience: Duration) -> Vec<ParticipantId> {
+        let until = tokio::time::Instant::now() + patience;
+        let mut heard = Vec::new();
+        for (id, arrived) in self.0 {
+            if let Ok(Ok(())) = tokio::time::timeout_at(until, arrived).await {
+                heard.push(id);
+            }
+        }
+        heard
     }
 }
 
@@ -239,11 +261,14 @@ impl Actor {
                     peer.restart_ice().await;
                 }
             }
-            Command::Say(to, text) => {
-                let listeners = self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id));
-                for peer in listeners.filter_map(|(_, m)| m.peer.as_ref()) {
-                    peer.send_text(CHAT_CHANNEL, &text).await;
+            Command::Say(to, text, reply) => {
+                let mut said = Said::default();
+                for (id, member) in self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id)) {
+                    if let Some(peer) = &member.peer {
+                        said.0.push((id.clone(), peer.send_text(CHAT_CHANNEL, &text).await));
+                    }
                 }
+                let _ = reply.send(said);
             }
             Command::OpenChannel(open) => self.open_channel(open).await,
             Command::Leave => {}

@@ -7,6 +7,7 @@ mod connection;
 mod files;
 mod film;
 mod hostile;
+mod hostile_files;
 mod house;
 mod killed;
 mod meeting;

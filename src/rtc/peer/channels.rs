@@ -4,6 +4,7 @@ use super::CHAT_CHANNEL;
 use super::actor::Actor;
 use crate::error::{Error, Result};
 use crate::rtc::channel::{self, ChannelSpec, DataChannel};
+use crate::rtc::outbox::Text;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use webrtc::data_channel::DataChannel as Library;
@@ -13,7 +14,7 @@ const MAX_CHANNELS: usize = 1024;
 
 impl Actor {
     /// Texts of ours go out on the channel with that label, whoever opened it.
-    pub(super) async fn send_text(&mut self, label: String, text: String) {
+    pub(super) async fn send_text(&mut self, label: String, text: Text) {
         let outbox = self.outboxes.entry(label.clone()).or_default();
         if !outbox.push(text) {
             return self.warn(format!("they are too slow for our texts on {label:?}; one was left out")).await;

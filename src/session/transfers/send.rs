@@ -262,7 +262,8 @@ impl Job {
                         }
                     }
                 }
-                () = tokio::time::sleep(SILENCE) => return Attempt::Lost,
+                // A person may have to decide first, and a disk to write last.
+                () = tokio::time::sleep(SILENCE), if reader.is_some() && !machine.is_ended() => return Attempt::Lost,
             };
             let text = if heard.text { std::str::from_utf8(&heard.data).unwrap_or_default() } else { "" };
             match machine.text(text) {
