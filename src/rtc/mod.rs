@@ -14,6 +14,7 @@ mod sdp;
 mod send;
 mod socket;
 mod tap;
+mod wakeup;
 
 pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
 pub use impair::Impairment;

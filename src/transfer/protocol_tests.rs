@@ -133,14 +133,21 @@ fn what_was_promised_in_the_offer_holds_at_the_end() {
 #[derive(Default)]
 struct Disk(Vec<u8>);
 
-/// A connection from a sender's machine to a receiver's. It breaks after `budget` messages; `true`: the file has arrived.
-fn connection(
-    data: &[u8],
-    disk: &mut Disk,
+/// What is sent, and how.
+struct Way<'a> {
+    data: &'a [u8],
     ordered: bool,
+    chunk: usize,
+    window: u64,
+}
+
+/// A connection from a sender's machine to a receiver's, on which `lie` may change what is sent. It breaks after `budget` messages:
+/// then there is no outcome.
+fn connection(
+    Way { data, ordered, chunk, window }: Way<'_>,
+    disk: &mut Disk,
     mut budget: usize,
-    (chunk, window): (usize, u64),
-    mut lie: Option<&mut dyn FnMut(&mut Vec<u8>)>,
+    mut lie: impl FnMut(&mut Vec<u8>),
     sent_bytes: &mut u64,
     mut shuffle: impl FnMut(usize) -> usize,
 ) -> Option<Sent> {
@@ -160,9 +167,7 @@ fn connection(
         } else if let Some(length) = sender.next(chunk).filter(|_| up.len() < 8) {
             let from = usize::try_from(sender.position()).unwrap();
             let mut bytes = data[from..from + length].to_vec();
-            if let Some(lie) = &mut lie {
-                lie(&mut bytes);
-            }
+            lie(&mut bytes);
             *sent_bytes += length as u64;
             let message = if ordered { bytes } else { [&sender.position().to_be_bytes()[..], &bytes].concat() };
             up.push((false, message));
@@ -219,7 +224,8 @@ proptest! {
         let mut outcome = None;
         // Small chunks within a wide window come one by one; what is left needs no more than this.
         for budget in breaks.iter().copied().chain([usize::MAX]) {
-            outcome = connection(&data, &mut disk, ordered, budget, (chunk, window), None, &mut sent_bytes, &mut shuffle);
+            let way = Way { data: &data, ordered, chunk, window };
+            outcome = connection(way, &mut disk, budget, |_| {}, &mut sent_bytes, &mut shuffle);
             if outcome.is_some() {
                 break;
             }
@@ -237,14 +243,15 @@ proptest! {
         let (mut disk, mut sent_bytes, mut left) = (Disk::default(), 0, times);
         let size = data.len() as u64;
         let mut so_far = 0;
-        let mut lie = |bytes: &mut Vec<u8>| {
+        let lie = |bytes: &mut Vec<u8>| {
             so_far += bytes.len() as u64;
             if so_far % size == 0 && left > 0 {
                 left -= 1;
                 bytes[0] ^= 1;
             }
         };
-        let outcome = connection(&data, &mut disk, true, usize::MAX, (300, 900), Some(&mut lie), &mut sent_bytes, |_| 0);
+        let way = Way { data: &data, ordered: true, chunk: 300, window: 900 };
+        let outcome = connection(way, &mut disk, usize::MAX, lie, &mut sent_bytes, |_| 0);
         match times {
             1 | 2 => prop_assert_eq!(outcome, Some(Sent::Received(hash(&data)))),
             _ => {

@@ -11,8 +11,9 @@ use crate::support::synthetic::{Vp8Sender, label};
 use crate::support::{pair, within};
 use bytes::BytesMut;
 use roombot::record::happening::Happening;
-use roombot::record::manifest::FileState;
+use roombot::record::manifest::{FileState, Manifest};
 use roombot::record::recorder::Summary;
+use roombot::record::recover::recover;
 use roombot::record::timeline::{Event, FileWord, TimelineReader};
 use roombot::room::media::{Codec, Source};
 use roombot::room::people::Role;
@@ -242,11 +243,23 @@ async fn who_lets_go_of_a_channel_holds_nobody_up() {
     let spec = ChannelSpec { label: "x".into(), protocol: "p".into(), ordered: true };
     let ours = a.peer.open_channel(spec.clone()).await.opened().await.expect("open");
     drop(within(10, "b", b.channel("p")).await);
-    // They go on for a while, until they see that it is closed.
-    let flood = async { while ours.send(BytesMut::from(&[0; 60_000][..])).await {} };
-    within(20, "the channel is closed", flood).await;
+    // More than fits anywhere is sent to nobody; another channel goes on all the time.
+    let flood = tokio::spawn(async move {
+        for _ in 0..1000 {
+            assert!(ours.send(BytesMut::from(&[0; 60_000][..])).await);
+        }
+        ours
+    });
     let again = a.peer.open_channel(spec).await.opened().await.expect("open");
     let theirs = within(10, "b", b.channel("p")).await;
+    let mut rounds = 0;
+    while !flood.is_finished() || rounds < 3 {
+        assert!(again.send_text("hello").await);
+        assert_eq!(within(10, "a text", theirs.recv()).await.expect("open").data, "hello");
+        rounds += 1;
+    }
+    let ours = within(20, "the flood is over", flood).await.expect("sent");
+    assert_eq!(within(20, "the channel is closed", ours.recv()).await, None);
     assert!(again.send_text("hello").await);
     assert_eq!(within(10, "a text", theirs.recv()).await.expect("open").data, "hello");
 }
@@ -369,4 +382,72 @@ async fn the_program_sends_to_the_program() {
     let shown = bot::run(&["show", &text(&folder)]).await;
     assert!(shown.stdout.contains("- files/courier/one.bin  4.77 MiB, received at"), "{}", shown.stdout);
     assert!(shown.stdout.contains("1 message in chat.vtt"), "{}", shown.stdout);
+}
+
+/// The only recording in a folder.
+fn only(out: &Path) -> PathBuf {
+    let mut entries = std::fs::read_dir(out).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let found = entries.next().expect("a recording");
+    assert_eq!(entries.next(), None);
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_file_needs_no_more_memory_than_a_small_one() {
+    let server = TestServer::start().await;
+    let room = server.room("post");
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = file(dir.path(), "large.bin", 300_000_000, 1);
+    let recorder = Bot::record(&room, &dir.path().join("out"), &["--quiet"]);
+    let courier = Bot::start(&["send", &room, path.to_str().expect("UTF-8"), "--to", "Recorder", "--json"]);
+    let mut most = 0;
+    let watch = async {
+        loop {
+            // The sender has ended when there is nothing to read; the recorder's figure stays.
+            most = most.max(courier.peak_memory());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let part = std::fs::read_dir(dir.path().join("out")).ok().and_then(|mut all| all.next()?.ok());
+            if part.is_some_and(|folder| folder.path().join("files/courier/large.bin").exists()) {
+                return;
+            }
+        }
+    };
+    within(60, "the file", watch).await;
+    let sent = courier.ended(Duration::from_secs(20)).await;
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    most = most.max(recorder.peak_memory());
+    assert!(most < 100 << 20, "{} MiB", most >> 20);
+    assert_eq!(sha256(&only(&dir.path().join("out")).join("files/courier/large.bin")), sha256(&path));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_kill_leaves_of_a_file_is_in_the_account() {
+    let server = TestServer::start().await;
+    let room = server.room("post");
+    let dir = tempfile::tempdir().expect("a folder");
+    let out = dir.path().join("out");
+    let (small, large) = (file(dir.path(), "small.bin", 10, 1), file(dir.path(), "large.bin", 500_000_000, 2));
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let mut recorder = Bot::record(&room, &out, &["--quiet"]);
+    let sent = bot::run(&["send", &room, &text(&small), "--to", "Recorder", "--message", "hello"]).await;
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    let _courier = Bot::start(&["send", &room, &text(&large), "--to", "Recorder"]);
+    let folder = only(&out);
+    let part = folder.join("files/courier/large.bin.part");
+    let begun = async {
+        while std::fs::metadata(&part).map_or(0, |part| part.len()) < 10_000_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(30, "the file comes", begun).await;
+    recorder.kill();
+    drop(recorder);
+    let recovery = recover(&folder).expect("recovered").expect("it was cut short");
+    assert!(recovery.problems.is_empty(), "{recovery}");
+    let manifest = Manifest::load(&folder).expect("a manifest");
+    let [one, two] = &manifest.files[..] else { panic!("{:#?}", manifest.files) };
+    assert_eq!((one.file.as_str(), one.state), ("files/courier/small.bin", FileState::Received));
+    assert_eq!((two.file.as_str(), two.state), ("files/courier/large.bin.part", FileState::Incomplete));
+    assert_eq!(two.bytes, std::fs::metadata(&part).expect("it stays").len());
+    assert!(std::fs::read_to_string(folder.join("chat.vtt")).expect("subtitles").contains("<v Courier>hello"));
 }

@@ -2,7 +2,7 @@
 
 use super::CHAT_CHANNEL;
 use super::actor::Actor;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rtc::channel::{self, ChannelSpec, DataChannel};
 use crate::rtc::outbox::Text;
 use std::sync::Arc;
@@ -41,18 +41,7 @@ impl Actor {
     pub(super) fn open_channel(&self, spec: ChannelSpec, reply: oneshot::Sender<Result<DataChannel>>) {
         let (connection, alive) = (self.connection.clone(), self.open_channels.clone());
         tokio::spawn(async move {
-            let opened = async {
-                if !channel::associated(connection.as_ref()).await {
-                    return Err(Error::room("they take no data channels"));
-                }
-                let library = channel::open(connection.as_ref(), &spec).await?;
-                let closed = || Error::room("the data channel was closed at once");
-                if !channel::opened(library.as_ref()).await {
-                    return Err(closed());
-                }
-                DataChannel::new(library, connection.as_ref(), alive).await.ok_or_else(closed)
-            };
-            let _ = reply.send(opened.await);
+            let _ = reply.send(channel::open_surely(connection.as_ref(), &spec, alive).await);
         });
     }
 
@@ -65,7 +54,7 @@ impl Actor {
         };
         let Some(channel) = taken else {
             let _ = library.close().await;
-            tokio::spawn(async move { channel::end(library.as_ref()).await });
+            tokio::spawn(channel::end(library));
             return;
         };
         if channel.label() == CHAT_CHANNEL || self.outboxes.contains_key(channel.label()) {

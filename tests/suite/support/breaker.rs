@@ -8,11 +8,13 @@ use roombot::signal::{JoinAs, Link, SignalEvent, Signaller};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
+type Members = Vec<(Participant, mpsc::Sender<SignalEvent>)>;
+
 /// The room, as everybody who is to be cut off sees it.
 #[derive(Clone)]
 pub struct Breaker {
     room: MemoryRoom,
-    members: Arc<Mutex<Vec<(Participant, mpsc::Sender<SignalEvent>)>>>,
+    members: Arc<Mutex<Members>>,
 }
 
 impl Breaker {
