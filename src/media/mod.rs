@@ -6,7 +6,10 @@
 mod canvas;
 mod decoder;
 mod demux;
+mod encoder;
+
 mod library;
+mod live;
 mod packages;
 mod pipeline;
 mod source;
@@ -15,7 +18,10 @@ mod writer;
 
 pub use canvas::{Canvas, Picture};
 pub use decoder::Decoder;
+pub use encoder::Encoder;
+
 pub use library::Library;
+pub use live::{Fed, LiveConfig, LiveCounts, LiveTrack, Shape};
 pub use pipeline::{Phase, Pipeline};
 pub use source::{FileSource, SourceFrame, Track};
 pub use template::{Param, ParamKind, Template, Value};

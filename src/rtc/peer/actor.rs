@@ -7,6 +7,7 @@ use crate::room::media::Codec;
 use crate::room::people::ParticipantId;
 use crate::rtc::negotiation::Negotiation;
 use crate::rtc::send::{self, OutboundTrack, Sending};
+use crate::rtc::taken::Taken;
 use crate::rtc::tap::Streams;
 use crate::rtc::texts::{Allowed, TextAllowance};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -47,6 +48,7 @@ pub(super) struct Actor {
     pub(super) events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     pub(super) callbacks: mpsc::UnboundedSender<Callback>,
     streams: Arc<Streams>,
+    taken: Arc<Taken>,
     pub(super) remote_described: bool,
     pub(super) pending_candidates: Vec<RTCIceCandidateInit>,
     /// Taken since the last description.
@@ -69,6 +71,7 @@ impl Actor {
         events: mpsc::Sender<(ParticipantId, PeerEvent)>,
         callbacks: mpsc::UnboundedSender<Callback>,
         streams: Arc<Streams>,
+        taken: Arc<Taken>,
     ) -> Self {
         Self {
             connection,
@@ -78,6 +81,7 @@ impl Actor {
             events,
             callbacks,
             streams,
+            taken,
             remote_described: false,
             pending_candidates: Vec::new(),
             candidates: 0,
@@ -280,7 +284,7 @@ impl Actor {
         let ssrc = local.1;
         match self.connection.add_track(local.0.clone() as Arc<dyn TrackLocal>).await {
             Ok(sender) => {
-                let sending = Sending::start(track, local.0, sender, ssrc);
+                let sending = Sending::start(track, local.0, sender, ssrc, self.taken.clone());
                 sending.set_connected(self.connected);
                 self.sending.push(sending);
                 self.negotiation.changed();

@@ -112,8 +112,12 @@ impl Actor {
         for candidate in std::mem::take(&mut self.pending_candidates) {
             self.add_candidate(candidate).await;
         }
+        let mut refused = Vec::new();
         for sending in &mut self.sending {
-            sending.settle().await;
+            refused.extend(sending.settle().await);
+        }
+        for warning in refused {
+            self.warn(warning).await;
         }
     }
 
