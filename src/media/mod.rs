@@ -3,9 +3,11 @@
 //!
 //! The path packet -> file of a recording does not pass through here: it decodes nothing and needs no pipeline.
 
+mod apply;
 mod canvas;
 mod decoder;
 mod demux;
+mod filter;
 mod library;
 mod packages;
 mod pipeline;
@@ -13,8 +15,10 @@ mod source;
 mod template;
 mod writer;
 
+pub use apply::{check_filter, filter_frames, filter_samples};
 pub use canvas::{Canvas, Picture};
 pub use decoder::Decoder;
+pub use filter::{Filter, FrameFilter, SampleFilter};
 pub use library::Library;
 pub use pipeline::{Phase, Pipeline};
 pub use source::{FileSource, SourceFrame, Track};
