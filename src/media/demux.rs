@@ -165,11 +165,11 @@ fn unreadable(path: &Path, cause: Error) -> Error {
     Error::user(format!("{} cannot be read as media: {cause}", path.display())).because(cause)
 }
 
-/// The pipeline that a codec's frames run through, filled and ready to build.
-fn branch(library: &Library, codec: Codec) -> Result<(Codec, Template, String)> {
+/// The pipeline that a codec's frames run through; it needs no values.
+fn branch(library: &Library, codec: Codec) -> Result<(Codec, Template)> {
     let template = library.get(&format!("feed/{}", codec.name().to_lowercase()))?;
-    let description = template.fill(&[])?;
-    Ok((codec, template, description))
+    template.fill(&[])?;
+    Ok((codec, template))
 }
 
 /// The track behind a pad, or the name of what it is instead.
@@ -204,14 +204,13 @@ fn lead_on(
     tracks: &gst::Element,
     pad: &gst::Pad,
     track: &Track,
-    branches: &[(Codec, Template, String)],
+    branches: &[(Codec, Template)],
     queue: &SyncSender<Item>,
 ) -> Result<()> {
     let wrong = |what: &str| Error::us(format!("a {} branch {what}", track.codec.name()));
-    let (_, template, description) =
-        branches.iter().find(|(c, ..)| *c == track.codec).ok_or_else(|| wrong("is missing"))?;
+    let (_, template) = branches.iter().find(|(c, _)| *c == track.codec).ok_or_else(|| wrong("is missing"))?;
     let sink = |branch: &gst::Bin, name: &str| branch.by_name(name).and_then(|e| e.downcast::<AppSink>().ok());
-    let branch = bin(template, description, true)?;
+    let branch = bin(template, &[], true)?;
     let frames =
         sink(&branch, "frames").ok_or_else(|| Error::user(format!("{}: no appsink has name=frames", template.file)))?;
     let level = Arc::new(AtomicU8::new(u8::MAX));

@@ -3,11 +3,12 @@
 //!
 //! The path packet -> file of a recording does not pass through here: it decodes nothing and needs no pipeline.
 
+mod apply;
 mod canvas;
 mod decoder;
 mod demux;
 mod encoder;
-
+mod filter;
 mod library;
 mod live;
 mod packages;
@@ -16,10 +17,11 @@ mod source;
 mod template;
 mod writer;
 
+pub use apply::{check_filter, filter_frames, filter_samples};
 pub use canvas::{Canvas, Picture};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
-
+pub use filter::{Filter, FrameFilter, SampleFilter};
 pub use library::Library;
 pub use live::{Fed, LiveConfig, LiveCounts, LiveTrack, Shape};
 pub use pipeline::{Phase, Pipeline};
