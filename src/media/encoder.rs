@@ -37,7 +37,7 @@ impl Encoder {
     pub fn build(library: &Library, codec: Codec, bitrate: u64) -> Result<Encoder> {
         let template = library.get(&format!("send/{}", codec.name().to_lowercase()))?;
         let kilobits = i64::try_from(bitrate.div_ceil(1000)).unwrap_or(i64::MAX);
-        let bin = bin(&template, &template.fill(&[("kilobits", Value::Int(kilobits))])?, true)?;
+        let bin = bin(&template, &[("kilobits", Value::Int(kilobits))], true)?;
         let element = bin.by_name("encoder").ok_or_else(|| lacks(&template, "an element with name=encoder"))?;
         for pad in ["sink", "src"] {
             bin.static_pad(pad).ok_or_else(|| lacks(&template, "a free input and a free output"))?;

@@ -35,7 +35,7 @@ const SOUNDS_WAITING: u64 = 10;
 const MOST_PIXELS: u64 = 4096 * 2304;
 
 /// What a live track is made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LiveConfig {
     /// The codec that comes.
     pub from: Codec,
@@ -92,7 +92,7 @@ impl LiveTrack {
             return Err(Error::us("sound cannot become a picture"));
         }
         let decoder = library.get(&format!("receive/{}", config.from.name().to_lowercase()))?;
-        let decoder = bin(&decoder, &decoder.fill(&[])?, true)?;
+        let decoder = bin(&decoder, &[], true)?;
         let encoder = Encoder::build(library, config.to, config.bitrate)?;
         let filter = config.filter.bin()?;
         let pipeline = gst::Pipeline::new();

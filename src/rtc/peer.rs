@@ -27,6 +27,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use webrtc::peer_connection::{PeerConnectionBuilder, SettingEngineBuilder};
 
+/// Label of the channel that the first offer always carries, so that there is something to negotiate; chat is spoken there.
+pub const CHAT_CHANNEL: &str = "chat";
+
 /// How to connect to one participant.
 #[derive(Debug, Clone)]
 pub struct PeerConfig {
@@ -204,6 +207,12 @@ impl Peer {
     /// Asks the sender of `ssrc` for a key frame (PLI, RFC 4585 6.3.1). Never waits; requests that come too fast are one.
     pub fn request_key_frame(&self, ssrc: u32) {
         let _ = self.commands.try_send(Command::KeyFrame(ssrc));
+    }
+    /// Sends a text on the channel with this label, which is opened where there is none; texts of one label keep their order.
+    /// Never waits: before the connection is up, or while the participant is slow, 64 texts wait; later ones are left out, with
+    /// a [`PeerEvent::Warning`].
+    pub async fn send_text(&self, label: &str, text: &str) {
+        let _ = self.commands.send(Command::Text { label: label.to_owned(), text: text.to_owned() }).await;
     }
     /// Finds new network paths (RFC 8445, ICE restart).
     pub async fn restart_ice(&self) {

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::record::happening::Happening;
 use crate::room::media::{MediaKind, Source};
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::rtc::{CHAT_CHANNEL, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::protocol::limits;
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
 use std::collections::{HashMap, HashSet};
@@ -42,6 +42,7 @@ enum Command {
     Unpublish(String),
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
+    Say(Option<ParticipantId>, String),
     Leave,
 }
 
@@ -84,9 +85,9 @@ impl Session {
     pub async fn unpublish(&self, stream: &str) {
         let _ = self.commands.send(Command::Unpublish(stream.to_owned())).await;
     }
-    /// A handle that publishes to one participant at a time.
-    pub fn publisher(&self) -> Publisher {
-        Publisher(self.commands.downgrade())
+    /// A handle for those who act in the room but do not own it.
+    pub fn handle(&self) -> Handle {
+        Handle(self.commands.downgrade())
     }
     /// A handle that asks for key frames.
     pub fn asker(&self) -> Asker {
@@ -95,6 +96,10 @@ impl Session {
     /// Looks for new network paths to a participant.
     pub async fn restart_ice(&self, id: &ParticipantId) {
         let _ = self.commands.send(Command::RestartIce(id.clone())).await;
+    }
+    /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
+        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned())).await;
     }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
     pub async fn ended(&mut self) -> String {
@@ -123,11 +128,11 @@ impl Asker {
     }
 }
 
-/// Publishes tracks to one participant at a time; keeps no session alive. Each call waits while 256 wait before it.
+/// Acts in a room; keeps no session alive. Each call waits while 256 wait before it.
 #[derive(Clone)]
-pub struct Publisher(mpsc::WeakSender<Command>);
+pub struct Handle(mpsc::WeakSender<Command>);
 
-impl Publisher {
+impl Handle {
     /// Sends a track to one participant only (renegotiates with them); it ends with their connection.
     pub async fn publish_to(&self, id: &ParticipantId, track: OutboundTrack) {
         self.send(Command::PublishTo(id.clone(), track)).await;
@@ -143,6 +148,14 @@ impl Publisher {
     /// Labels a published track as muted, or no longer: nothing comes on it for a while. No renegotiation.
     pub async fn mute(&self, label: &TrackLabel, muted: bool) {
         self.send(Command::Mute(label.stream.clone(), label.kind, muted)).await;
+    }
+    /// As [`Session::say`].
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
+        self.send(Command::Say(to.cloned(), text.to_owned())).await;
+    }
+    /// As [`Asker::request_key_frame`].
+    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
+        Asker(self.0.clone()).request_key_frame(id, ssrc);
     }
     async fn send(&self, command: Command) {
         if let Some(commands) = self.0.upgrade() {
@@ -295,6 +308,12 @@ impl Actor {
             Command::RestartIce(id) => {
                 if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
                     peer.restart_ice().await;
+                }
+            }
+            Command::Say(to, text) => {
+                let listeners = self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id));
+                for peer in listeners.filter_map(|(_, m)| m.peer.as_ref()) {
+                    peer.send_text(CHAT_CHANNEL, &text).await;
                 }
             }
             Command::Leave => {}

@@ -2,6 +2,7 @@
 
 mod badinput;
 mod capture;
+mod chat;
 mod connection;
 mod film;
 mod hostile;

@@ -1,11 +1,13 @@
 //! The connection's actor: commands and callbacks in, events out; tracks that come and go.
 
 use super::callbacks::Callback;
-use super::{PeerEvent, PeerState, RemoteTrack};
+use super::{CHAT_CHANNEL, PeerEvent, PeerState, RemoteTrack};
 use crate::room::exchange::Signal;
 use crate::room::media::Codec;
 use crate::room::people::ParticipantId;
+use crate::rtc::channel;
 use crate::rtc::negotiation::Negotiation;
+use crate::rtc::outbox::Outbox;
 use crate::rtc::send::{self, OutboundTrack, Sending};
 use crate::rtc::taken::Taken;
 use crate::rtc::tap::Streams;
@@ -24,8 +26,6 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnec
 const MAX_CHANNELS: usize = 64;
 /// At least this long between two key-frame requests for one stream.
 const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
-/// Label of the channel that the first offer always carries, so that there is something to negotiate.
-const CHAT_CHANNEL: &str = "chat";
 
 /// What the session asks of the connection.
 pub(super) enum Command {
@@ -33,6 +33,7 @@ pub(super) enum Command {
     Publish(OutboundTrack),
     Unpublish(String),
     KeyFrame(u32),
+    Text { label: String, text: String },
     RestartIce,
     Resend,
     Close,
@@ -55,10 +56,14 @@ pub(super) struct Actor {
     pub(super) candidates: usize,
     pub(super) channels: usize,
     pub(super) texts: Arc<TextAllowance>,
+    /// Texts of ours on their way, by the label of their channel.
+    outboxes: HashMap<String, Outbox>,
     /// Streams that arrive, and the library's track of each.
     pub(super) tracks: HashMap<u32, (String, Arc<dyn TrackRemote>)>,
     pub(super) sending: Vec<Sending>,
     pub(super) connected: bool,
+    /// Data channels can be opened.
+    associated: bool,
     pub(super) key_frame_asked: HashMap<u32, Instant>,
     pub(super) restarted: Option<Instant>,
 }
@@ -87,9 +92,11 @@ impl Actor {
             candidates: 0,
             channels: 0,
             texts: Arc::default(),
+            outboxes: HashMap::new(),
             tracks: HashMap::new(),
             sending: Vec::new(),
             connected: false,
+            associated: false,
             key_frame_asked: HashMap::new(),
             restarted: None,
         }
@@ -108,7 +115,10 @@ impl Actor {
         }
         if first_offer {
             match self.connection.create_data_channel(CHAT_CHANNEL, None).await {
-                Ok(channel) => self.read_channel(channel),
+                Ok(channel) => {
+                    self.outboxes.entry(CHAT_CHANNEL.to_owned()).or_default().attach(channel.clone());
+                    self.read_channel(channel);
+                }
                 Err(e) => self.warn(format!("no data channel: {e}")).await,
             }
             self.negotiation.changed();
@@ -162,6 +172,7 @@ impl Actor {
                 self.negotiate_unless_waiting(first_offer).await;
             }
             Command::KeyFrame(ssrc) => self.ask_key_frame(ssrc).await,
+            Command::Text { label, text } => self.send_text(label, text).await,
             Command::RestartIce => self.restart_ice().await,
             Command::Resend => {
                 if let Some(sdp) = self.unanswered.clone() {
@@ -201,6 +212,14 @@ impl Actor {
                     sending.set_connected(self.connected);
                 }
                 self.tell(PeerEvent::State(state)).await;
+                if self.connected && !self.associated {
+                    let (connection, callbacks) = (self.connection.clone(), self.callbacks.clone());
+                    tokio::spawn(async move {
+                        if channel::associated(connection.as_ref()).await {
+                            let _ = callbacks.send(Callback::Associated);
+                        }
+                    });
+                }
                 if state == PeerState::Failed {
                     self.restart_ice().await;
                 }
@@ -228,7 +247,18 @@ impl Actor {
                 self.tracks.retain(|_, (id, _)| *id != track);
                 self.tell(PeerEvent::TrackEnded { track, ssrcs }).await;
             }
-            Callback::Channel(channel) => self.read_channel(channel),
+            Callback::Associated => {
+                self.associated = true;
+                self.open_outboxes().await;
+            }
+            Callback::Channel(channel) => {
+                let label = channel.label().await.unwrap_or_default();
+                // One of theirs carries our texts too: they opened it for that.
+                if label == CHAT_CHANNEL || self.outboxes.contains_key(&label) {
+                    self.outboxes.entry(label).or_default().attach(channel.clone());
+                }
+                self.read_channel(channel);
+            }
         }
     }
 
@@ -248,6 +278,31 @@ impl Actor {
         // The library opens a stream anew after each negotiation; that is no news.
         if self.tracks.insert(ssrc, (id.clone(), track)).is_none_or(|(known, _)| known != id) {
             self.tell(PeerEvent::Track(remote)).await;
+        }
+    }
+
+    async fn send_text(&mut self, label: String, text: String) {
+        let outbox = self.outboxes.entry(label.clone()).or_default();
+        if !outbox.push(text) {
+            return self.warn(format!("they are too slow for our texts on {label:?}; one was left out")).await;
+        }
+        if self.associated {
+            self.open_outboxes().await;
+        }
+    }
+
+    /// Opens a channel for texts that have none.
+    async fn open_outboxes(&mut self) {
+        let labels: Vec<String> =
+            self.outboxes.iter().filter(|(_, o)| o.is_waiting()).map(|(l, _)| l.clone()).collect();
+        for label in labels {
+            match self.connection.create_data_channel(&label, None).await {
+                Ok(channel) => {
+                    self.outboxes.entry(label).or_default().attach(channel.clone());
+                    self.read_channel(channel);
+                }
+                Err(e) => self.warn(format!("no data channel {label:?}: {e}")).await,
+            }
         }
     }
 
