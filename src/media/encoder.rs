@@ -8,6 +8,8 @@ use crate::room::media::Codec;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The property of an encoder that is its bitrate, and how many bits a second its unit is.
 const RATES: &[(&str, &str, u64)] = &[
@@ -20,6 +22,9 @@ const RATES: &[(&str, &str, u64)] = &[
     ("opusenc", "bitrate", 1),
 ];
 
+/// Encoders that take no notice of a request for a key frame (in GStreamer 1.22), but begin anew with other caps.
+const DEAF: &[&str] = &["av1enc"];
+
 /// An encoder: raw pictures or sound in, frames of its codec out.
 #[derive(Debug, Clone)]
 pub struct Encoder {
@@ -27,6 +32,8 @@ pub struct Encoder {
     element: gst::Element,
     /// Property and unit; none where it cannot be changed.
     rate: Option<(&'static str, u64)>,
+    /// Of an encoder that is deaf to requests: it is to begin anew.
+    anew: Option<Arc<AtomicBool>>,
 }
 
 impl Encoder {
@@ -45,7 +52,9 @@ impl Encoder {
         let factory = element.factory().map(|factory| factory.name());
         let rate = RATES.iter().find(|(name, ..)| factory.as_ref().is_some_and(|f| f == name));
         let rate = rate.map(|(_, property, unit)| (*property, *unit));
-        Ok(Encoder { bin, element, rate })
+        let deaf = factory.is_some_and(|factory| DEAF.contains(&factory.as_str()));
+        let anew = element.static_pad("sink").filter(|_| deaf).map(|input| begins_anew(&input));
+        Ok(Encoder { bin, element, rate, anew })
     }
 
     pub(super) fn bin(&self) -> &gst::Bin {
@@ -65,11 +74,34 @@ impl Encoder {
 
     /// The next picture is to be a key frame.
     pub fn ask_key_frame(&self) {
+        if let Some(anew) = &self.anew {
+            return anew.store(true, Ordering::Relaxed);
+        }
         let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
         if let Some(pad) = self.element.static_pad("src") {
             pad.send_event(event);
         }
     }
+}
+
+/// Lets an encoder begin anew before the next picture whenever the answer is set: it is told of a frame rate that is another
+/// one in name only.
+fn begins_anew(input: &gst::Pad) -> Arc<AtomicBool> {
+    let anew = Arc::new(AtomicBool::new(false));
+    let wanted = anew.clone();
+    input.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
+        if wanted.swap(false, Ordering::Relaxed)
+            && let Some(mut caps) = pad.current_caps()
+            && let Some(about) = caps.make_mut().structure_mut(0)
+        {
+            let before = about.get::<gst::Fraction>("framerate").unwrap_or(gst::Fraction::new(0, 1));
+            let other = [gst::Fraction::new(30, 1), gst::Fraction::new(30_001, 1000)];
+            about.set("framerate", if before == other[0] { other[1] } else { other[0] });
+            pad.send_event(gst::event::Caps::new(&caps));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    anew
 }
 
 fn lacks(template: &Template, what: &str) -> Error {

@@ -101,7 +101,7 @@ impl LiveTrack {
             input::source(config.from, if kind == MediaKind::Video { PICTURES_WAITING * 4 } else { SOUNDS_WAITING });
         let output = AppSink::builder().sync(false).async_(false).max_buffers(4).build();
         let shaper = Arc::new(Shaper::default());
-        let marks = Arc::new(Marks::new(config.from.clock_rate()));
+        let marks = Arc::new(Marks::new(config.to));
 
         let (mut before, mut behind): (Vec<gst::Element>, Vec<gst::Element>) = (Vec::new(), Vec::new());
         before.extend([input.clone().upcast(), decoder.clone().upcast()]);
@@ -329,3 +329,6 @@ fn pad(element: Option<&gst::Element>, name: &str) -> Result<gst::Pad> {
 fn strange(what: &str) -> Error {
     Error::us(format!("a live track {what}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What is known of the frames under way: which frame a picture was made of, and how long each part took. Decides nothing.
 
-use crate::room::media::Frame;
+use crate::room::media::{Codec, Frame};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use serde::Serialize;
@@ -10,6 +10,12 @@ use std::time::{Duration, Instant};
 
 /// Frames that are remembered: eight seconds of picture, five of sound. What takes longer gets the oldest one's identity.
 const REMEMBERED: usize = 256;
+
+/// Where a pipeline's time begins. Encoders of sound put their first packet before its sound, and no time is below zero.
+const BEGIN: u64 = 1_000_000_000;
+/// By how much `opusenc` puts a packet before the sound that went into it (its look-ahead, 312 samples); over RTP a packet has the
+/// time of its sound (RFC 7587, 4.1).
+const OPUS_LEAD: u64 = 6_500_000;
 
 /// A part of the way that a frame has behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +54,8 @@ struct Mark {
 #[derive(Debug)]
 pub(super) struct Marks {
     clock_rate: i64,
+    /// What is added to the time of a frame that comes back, ns.
+    lead: u64,
     state: Mutex<State>,
 }
 
@@ -63,8 +71,9 @@ struct State {
 }
 
 impl Marks {
-    pub fn new(clock_rate: u32) -> Marks {
-        Marks { clock_rate: i64::from(clock_rate.max(1)), state: Mutex::default() }
+    pub fn new(codec: Codec) -> Marks {
+        let lead = if codec == Codec::Opus { OPUS_LEAD } else { 0 };
+        Marks { clock_rate: i64::from(codec.clock_rate()), lead, state: Mutex::default() }
     }
 
     /// A frame is handed over: its time in the pipeline.
@@ -78,7 +87,7 @@ impl Marks {
         state.under_way.push_back(Mark { rtp_time: frame.rtp_time, arrival: frame.arrival, handed: Instant::now() });
         let ticks = u128::try_from(frame.rtp_time.saturating_sub(zero)).unwrap_or(0);
         let nanos = (ticks * 1_000_000_000).div_ceil(self.clock_rate as u128);
-        gst::ClockTime::from_nseconds(u64::try_from(nanos).unwrap_or(u64::MAX - 1))
+        gst::ClockTime::from_nseconds(u64::try_from(nanos).map_or(u64::MAX - 1, |nanos| nanos.saturating_add(BEGIN)))
     }
 
     /// A frame was thrown away instead.
@@ -91,12 +100,12 @@ impl Marks {
     /// A frame of this time in the pipeline comes back: its RTP time, and the arrival of the frame that it was made of.
     pub fn returned(&self, pts: u64) -> Option<(i64, Instant)> {
         let state = &mut *self.lock();
-        // Rounded down where `fed` rounded up, so that a time comes back as it was.
-        let ticks = i64::try_from(u128::from(pts) * self.clock_rate as u128 / 1_000_000_000).ok()?;
-        let rtp_time = state.zero?.checked_add(ticks)?;
+        let rtp_time = state.zero?.checked_add(self.ticks(pts.saturating_add(self.lead)))?;
         let mark = state.mark(rtp_time)?;
         state.count(Stage::Encoded, mark);
-        Some((rtp_time, mark.arrival))
+        // The first packet is not put before its sound, as nothing is there.
+        let is_first = mark.rtp_time == state.zero? && pts == BEGIN;
+        Some((if is_first { mark.rtp_time } else { rtp_time }, mark.arrival))
     }
 
     /// Counts what passes a pad.
@@ -112,9 +121,14 @@ impl Marks {
 
     fn passed(&self, pts: u64, stage: Stage) {
         let state = &mut *self.lock();
-        let ticks = i64::try_from(u128::from(pts) * self.clock_rate as u128 / 1_000_000_000).unwrap_or(i64::MAX);
-        let Some(mark) = state.zero.and_then(|zero| state.mark(zero.saturating_add(ticks))) else { return };
+        let Some(mark) = state.zero.and_then(|zero| state.mark(zero.saturating_add(self.ticks(pts)))) else { return };
         state.count(stage, mark);
+    }
+
+    /// RTP ticks since the pipeline's first frame; rounded down where `fed` rounded up, so that a time comes back as it was.
+    fn ticks(&self, pts: u64) -> i64 {
+        let nanos = u128::from(pts.saturating_sub(BEGIN));
+        i64::try_from(nanos * self.clock_rate as u128 / 1_000_000_000).unwrap_or(i64::MAX)
     }
 
     pub fn counts(&self) -> LiveCounts {
@@ -163,25 +177,25 @@ mod tests {
 
     #[test]
     fn a_time_comes_back_as_it_was() {
-        for rate in [90_000, 48_000] {
-            let marks = Marks::new(rate);
+        for codec in [Codec::Vp8, Codec::Opus] {
+            let marks = Marks::new(codec);
             marks.fed(&frame(1 << 40));
             for ticks in (0..3_000_000_i64).step_by(997) {
                 let rtp_time = (1 << 40) + ticks;
                 let pts = marks.fed(&frame(rtp_time));
-                assert_eq!(marks.returned(pts.nseconds()).unwrap().0, rtp_time);
+                assert_eq!(marks.returned(pts.nseconds() - marks.lead).unwrap().0, rtp_time);
             }
         }
     }
 
     #[test]
     fn a_sound_between_two_frames_is_of_the_first() {
-        let marks = Marks::new(48_000);
+        let marks = Marks::new(Codec::Opus);
         let (one, two) = (frame(0), Frame { arrival: Instant::now() + Duration::from_secs(1), ..frame(960) });
         marks.fed(&one);
         marks.fed(&two);
-        assert_eq!(marks.returned(19_000_000).unwrap().1, one.arrival);
-        assert_eq!(marks.returned(20_000_000).unwrap().1, two.arrival);
+        assert_eq!(marks.returned(BEGIN + 12_000_000).unwrap().1, one.arrival);
+        assert_eq!(marks.returned(BEGIN + 13_500_000).unwrap().1, two.arrival);
         assert_eq!(marks.counts().returned, 2);
     }
 }
