@@ -15,9 +15,15 @@ pub const HELP: &str = "filter NAME [key=value]…, audio NAME [key=value]…, v
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Another filter of pictures, with its parameters as typed.
-    Video { filter: String, values: Vec<(String, String)> },
+    Video {
+        filter: String,
+        values: Vec<(String, String)>,
+    },
     /// Another filter of sound.
-    Audio { filter: String, values: Vec<(String, String)> },
+    Audio {
+        filter: String,
+        values: Vec<(String, String)>,
+    },
     VideoOn(bool),
     AudioOn(bool),
     Source(Pick),

@@ -51,6 +51,9 @@ mod tests {
             delays.add(Duration::from_millis(ms));
         }
         delays.add(Duration::from_secs(60));
-        assert_eq!((delays.quantile(0.5), delays.quantile(0.95), delays.quantile(1.0)), (Some(51), Some(96), Some(2001)));
+        assert_eq!(
+            (delays.quantile(0.5), delays.quantile(0.95), delays.quantile(1.0)),
+            (Some(51), Some(96), Some(2001))
+        );
     }
 }

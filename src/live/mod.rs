@@ -15,6 +15,6 @@ mod desk;
 pub mod quality;
 mod stream;
 
-pub use board::{Board, TrackStatus};
+pub use board::TrackStatus;
 pub use choices::{Choices, Pick};
-pub use desk::{Live, LiveSetup, Wish};
+pub use desk::{Answer, Live, LiveSetup, Watcher, Wish};

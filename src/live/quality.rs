@@ -54,7 +54,8 @@ impl Quality {
     pub fn decide(&mut self, now: Instant, budget: u64, pictures: &Pictures) -> Setting {
         let steps = if pictures.source == Source::Screen { SCREEN } else { CAMERA };
         let payload = budget as f64 * PAYLOAD;
-        let need = |step: usize| steps.get(step).map_or(f64::INFINITY, |(percent, part)| bits(pictures, *percent, *part));
+        let need =
+            |step: usize| steps.get(step).map_or(f64::INFINITY, |(percent, part)| bits(pictures, *percent, *part));
         let best = (0..steps.len()).find(|step| need(*step) <= payload).unwrap_or(steps.len() - 1);
         let lasting = |since: &mut Option<Instant>, holds: bool, patience: Duration| {
             if !holds {

@@ -202,7 +202,11 @@ impl Peer {
     }
     /// Takes a track away again, named by its stream id (renegotiates).
     pub async fn unpublish(&self, stream: &str) {
-        let _ = self.commands.send(Command::Unpublish(stream.to_owned())).await;
+        let _ = self.commands.send(Command::Unpublish(stream.to_owned(), None)).await;
+    }
+    /// The same for one kind of track of the stream only.
+    pub async fn unpublish_kind(&self, stream: &str, kind: MediaKind) {
+        let _ = self.commands.send(Command::Unpublish(stream.to_owned(), Some(kind))).await;
     }
     /// Asks the sender of `ssrc` for a key frame (PLI, RFC 4585 6.3.1). Never waits; requests that come too fast are one.
     pub fn request_key_frame(&self, ssrc: u32) {

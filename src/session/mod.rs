@@ -2,8 +2,10 @@
 //!
 //! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`Happening`]s and sends commands.
 
+mod bot;
 mod recording;
 
+pub use bot::{Bot, BotConfig, Commander};
 pub use recording::{Limits, RecordConfig, Recording};
 
 use crate::error::Result;
@@ -39,7 +41,7 @@ enum Command {
     Publish(OutboundTrack),
     PublishTo(ParticipantId, OutboundTrack),
     Mute(String, MediaKind, bool),
-    Unpublish(String),
+    Unpublish(String, Option<MediaKind>),
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
     Say(Option<ParticipantId>, String),
@@ -83,7 +85,7 @@ impl Session {
     }
     /// Takes a published track away again, named by its stream id (renegotiates with every peer).
     pub async fn unpublish(&self, stream: &str) {
-        let _ = self.commands.send(Command::Unpublish(stream.to_owned())).await;
+        let _ = self.commands.send(Command::Unpublish(stream.to_owned(), None)).await;
     }
     /// A handle for those who act in the room but do not own it.
     pub fn handle(&self) -> Handle {
@@ -141,9 +143,9 @@ impl Handle {
     pub async fn publish(&self, track: OutboundTrack) {
         self.send(Command::Publish(track)).await;
     }
-    /// Takes a track away, named by its stream id, from whoever gets it.
-    pub async fn unpublish(&self, stream: &str) {
-        self.send(Command::Unpublish(stream.to_owned())).await;
+    /// Takes a track away from whoever gets it.
+    pub async fn unpublish(&self, label: &TrackLabel) {
+        self.send(Command::Unpublish(label.stream.clone(), Some(label.kind))).await;
     }
     /// Labels a published track as muted, or no longer: nothing comes on it for a while. No renegotiation.
     pub async fn mute(&self, label: &TrackLabel, muted: bool) {
@@ -291,13 +293,17 @@ impl Actor {
                     let _ = room.send(SignalCommand::Tracks(self.labels())).await;
                 }
             }
-            Command::Unpublish(stream) => {
-                self.publish.retain(|track| track.label().stream != stream);
-                self.members.values_mut().for_each(|m| m.own.retain(|track| track.label().stream != stream));
-                self.muted.retain(|(muted, _)| *muted != stream);
+            Command::Unpublish(stream, kind) => {
+                let stays = |label: &TrackLabel| label.stream != stream || kind.is_some_and(|kind| kind != label.kind);
+                self.publish.retain(|track| stays(track.label()));
+                self.members.values_mut().for_each(|m| m.own.retain(|track| stays(track.label())));
+                self.muted.retain(|(muted, of)| *muted != stream || kind.is_some_and(|kind| kind != *of));
                 let _ = room.send(SignalCommand::Tracks(self.labels())).await;
                 for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
-                    peer.unpublish(&stream).await;
+                    match kind {
+                        Some(kind) => peer.unpublish_kind(&stream, kind).await,
+                        None => peer.unpublish(&stream).await,
+                    }
                 }
             }
             Command::KeyFrame(id, ssrc) => {

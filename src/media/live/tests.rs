@@ -43,7 +43,9 @@ fn none(kind: MediaKind) -> Filter {
 fn through(track: &mut LiveTrack, frames: &Receiver<Frame>, frame: &Frame) -> Frame {
     assert_eq!(track.push(frame), Fed::Taken);
     let patience = Duration::from_secs(10);
-    frames.recv_timeout(patience).unwrap_or_else(|e| panic!("{}: {e}: {:?} {:?}", frame.rtp_time, track.poll(), track.counts()))
+    frames
+        .recv_timeout(patience)
+        .unwrap_or_else(|e| panic!("{}: {e}: {:?} {:?}", frame.rtp_time, track.poll(), track.counts()))
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::callbacks::Callback;
 use super::{CHAT_CHANNEL, PeerEvent, PeerState, RemoteTrack};
 use crate::room::exchange::Signal;
-use crate::room::media::Codec;
-use crate::room::people::ParticipantId;
+use crate::room::media::{Codec, MediaKind};
+use crate::room::people::{ParticipantId, TrackLabel};
 use crate::rtc::channel;
 use crate::rtc::negotiation::Negotiation;
 use crate::rtc::outbox::Outbox;
@@ -31,7 +31,7 @@ const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
 pub(super) enum Command {
     Signal(Signal),
     Publish(OutboundTrack),
-    Unpublish(String),
+    Unpublish(String, Option<MediaKind>),
     KeyFrame(u32),
     Text { label: String, text: String },
     RestartIce,
@@ -167,8 +167,8 @@ impl Actor {
                 self.publish(track).await;
                 self.negotiate_unless_waiting(first_offer).await;
             }
-            Command::Unpublish(stream) => {
-                self.unpublish(&stream).await;
+            Command::Unpublish(stream, kind) => {
+                self.unpublish(&stream, kind).await;
                 self.negotiate_unless_waiting(first_offer).await;
             }
             Command::KeyFrame(ssrc) => self.ask_key_frame(ssrc).await,
@@ -348,9 +348,9 @@ impl Actor {
         }
     }
 
-    async fn unpublish(&mut self, stream: &str) {
-        let (gone, kept) =
-            std::mem::take(&mut self.sending).into_iter().partition(|s| s.track.label().stream == stream);
+    async fn unpublish(&mut self, stream: &str, kind: Option<MediaKind>) {
+        let meant = |label: &TrackLabel| label.stream == stream && kind.is_none_or(|kind| kind == label.kind);
+        let (gone, kept) = std::mem::take(&mut self.sending).into_iter().partition(|s| meant(s.track.label()));
         self.sending = kept;
         let gone: Vec<Sending> = gone;
         for sending in gone {
