@@ -4,6 +4,7 @@ mod badinput;
 mod capture;
 mod chat;
 mod connection;
+mod echo;
 mod film;
 mod hostile;
 mod house;

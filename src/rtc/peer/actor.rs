@@ -50,6 +50,8 @@ pub(super) struct Actor {
     pub(super) callbacks: mpsc::UnboundedSender<Callback>,
     streams: Arc<Streams>,
     taken: Arc<Taken>,
+    /// Our DTLS role, where the other side's answer settled it.
+    pub(super) role: Option<&'static str>,
     pub(super) remote_described: bool,
     pub(super) pending_candidates: Vec<RTCIceCandidateInit>,
     /// Taken since the last description.
@@ -87,6 +89,7 @@ impl Actor {
             callbacks,
             streams,
             taken,
+            role: None,
             remote_described: false,
             pending_candidates: Vec::new(),
             candidates: 0,
