@@ -9,6 +9,7 @@ mod film;
 mod hostile;
 mod house;
 mod killed;
+mod live;
 mod meeting;
 mod page;
 mod recorded;

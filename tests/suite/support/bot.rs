@@ -43,6 +43,11 @@ impl Bot {
         Bot::start(&[&["record", room, "--out", out], more].concat())
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, at once.
     pub fn kill(&mut self) {
         self.child.kill().expect("it was running");

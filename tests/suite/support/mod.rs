@@ -5,6 +5,7 @@ pub mod browser;
 pub mod chatter;
 pub mod counter;
 pub mod dump;
+pub mod echoes;
 pub mod glass;
 pub mod meeting;
 pub mod pair;
