@@ -6,10 +6,10 @@ use roombot::media::{FileSource, Filter, Library};
 use roombot::record::happening::Happening;
 use roombot::room::clock::unwrap_rtp;
 use roombot::room::media::{Codec, Frame, MediaKind, Source};
-use roombot::room::people::{Role, TrackLabel};
+use roombot::room::people::{ParticipantId, Role, TrackLabel};
 use roombot::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
 use roombot::rtc::{Impairment, Inbound, Inbox, OutboundTrack, PeerEvent, RemoteTrack};
-use roombot::session::{Bot, BotConfig, Session, SessionConfig};
+use roombot::session::{Asker, Bot, BotConfig, Session, SessionConfig};
 use roombot::signal::memory::MemoryRoom;
 use roombot::signal::{JoinAs, Signaller};
 use std::path::Path;
@@ -43,6 +43,9 @@ pub async fn bot(room: &dyn Signaller, live: LiveSetup) -> Bot {
 /// What a person sees of one track that comes to them.
 pub struct Seen {
     pub remote: RemoteTrack,
+    from: ParticipantId,
+    /// Nothing can be decoded without a key frame; when one was asked for.
+    starved: Option<Instant>,
     pub frames: Vec<Frame>,
     /// Sender reports: NTP time, RTP time (unwrapped near the newest frame).
     pub reports: Vec<(u64, i64)>,
@@ -83,7 +86,7 @@ impl Person {
         let how = JoinAs { name: name.into(), role: Role::Participant, token: None };
         let session = within(10, "a person joins", Session::join(room, how, config)).await.expect("joins");
         let sight: Arc<Mutex<Sight>> = Arc::default();
-        let looking = tokio::spawn(look(happenings, sight.clone()));
+        let looking = tokio::spawn(look(happenings, sight.clone(), session.asker()));
         Person { session, camera, mic, sight, playing: vec![looking] }
     }
 
@@ -133,7 +136,7 @@ impl Sight {
     }
 }
 
-async fn look(mut happenings: mpsc::Receiver<Happening>, sight: Arc<Mutex<Sight>>) {
+async fn look(mut happenings: mpsc::Receiver<Happening>, sight: Arc<Mutex<Sight>>, asker: Asker) {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     let mut early = Vec::new();
     loop {
@@ -143,10 +146,11 @@ async fn look(mut happenings: mpsc::Receiver<Happening>, sight: Arc<Mutex<Sight>
                 match happening {
                     Some(Happening::Attached { inbox, .. }) => sight.inboxes.push(inbox),
                     Some(Happening::Tracks { tracks, .. }) => sight.labels = tracks,
-                    Some(Happening::Peer { event: PeerEvent::Track(remote), .. }) => {
+                    Some(Happening::Peer { id, event: PeerEvent::Track(remote) }) => {
                         let assembler = FrameAssembler::new(remote.codec, AssemblerConfig::default());
                         sight.tracks.retain(|seen| seen.remote.ssrc != remote.ssrc);
-                        sight.tracks.push(Seen { remote, frames: Vec::new(), reports: Vec::new(), assembler });
+                        let (frames, reports) = (Vec::new(), Vec::new());
+                        sight.tracks.push(Seen { remote, from: id, starved: None, frames, reports, assembler });
                     }
                     Some(Happening::Peer { event: PeerEvent::Text { text, .. }, .. }) => sight.texts.push(text),
                     Some(Happening::Peer { event: PeerEvent::Warning(text), .. }) => println!("warning: {text}"),
@@ -154,13 +158,13 @@ async fn look(mut happenings: mpsc::Receiver<Happening>, sight: Arc<Mutex<Sight>
                     None => return,
                 }
             }
-            _ = tick.tick() => sight.lock().expect("lock").drain(&mut early),
+            _ = tick.tick() => sight.lock().expect("lock").drain(&mut early, &asker),
         }
     }
 }
 
 impl Sight {
-    fn drain(&mut self, early: &mut Vec<Inbound>) {
+    fn drain(&mut self, early: &mut Vec<Inbound>, asker: &Asker) {
         let mut items = std::mem::take(early);
         let mut batch = Vec::new();
         for inbox in &self.inboxes {
@@ -185,8 +189,25 @@ impl Sight {
                     }
                 }
             }
-            let frames = out.drain(..).filter_map(|received| if let Received::Frame(frame) = received { Some(frame) } else { None });
-            seen.frames.extend(frames);
+            for received in out.drain(..) {
+                match received {
+                    Received::Frame(frame) => {
+                        seen.starved = None;
+                        seen.frames.push(frame);
+                    }
+                    Received::NeedKeyFrame => {
+                        asker.request_key_frame(&seen.from, seen.remote.ssrc);
+                        seen.starved = Some(Instant::now());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for seen in &mut self.tracks {
+            if seen.starved.is_some_and(|at| at.elapsed() > Duration::from_secs(1)) {
+                asker.request_key_frame(&seen.from, seen.remote.ssrc);
+                seen.starved = Some(Instant::now());
+            }
         }
     }
 }
