@@ -3,6 +3,8 @@
 
 mod code;
 mod frames;
+mod hold;
+mod pictures;
 mod samples;
 mod stage;
 
@@ -215,4 +217,8 @@ fn find(library: &Library, kind: MediaKind, name_or_path: &str) -> Result<Templa
 }
 
 #[cfg(test)]
+mod audio_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod video_tests;
