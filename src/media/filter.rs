@@ -94,6 +94,15 @@ impl Filter {
         Filter { name: name.into(), kind: MediaKind::Audio, how: How::Samples(Arc::new(make)) }
     }
 
+    /// The filter that does nothing.
+    pub(super) fn untouched() -> Filter {
+        struct Untouched;
+        impl FrameFilter for Untouched {
+            fn apply(&mut self, _: &mut RgbaImage, _: Duration) {}
+        }
+        Filter::of("untouched", || Box::new(Untouched))
+    }
+
     /// Its name, without folder and ending.
     pub fn name(&self) -> &str {
         &self.name

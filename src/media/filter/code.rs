@@ -41,6 +41,7 @@ const CODES: &[Code] = &[
         Ok(Box::new(pictures::Pixelate::new(region, given.number("block")?)))
     }),
     ("ring-modulator", |given| of_samples(samples::RingModulator::new(given.number("frequency")?))),
+    ("sepia", |given| of_frames(frames::Sepia::new(given.number("strength")?))),
     ("sound-delay", |given| of_samples(samples::SoundDelay::new(given.milliseconds("milliseconds")?))),
     ("watermark", |given| {
         let image = given.image("image").ok_or_else(|| given.needs("image"))?;

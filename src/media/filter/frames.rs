@@ -32,41 +32,71 @@ impl FrameFilter for Invert {
 
 /// Edges by Sobel's operator over the green channel (most of what is bright), white on black.
 pub struct Edges {
-    /// What the steepness of an edge is multiplied with.
-    pub strength: f64,
-    /// The picture as it was, reused.
-    luma: Vec<u8>,
+    /// What the steepness of an edge is multiplied with, in sixteenths.
+    strength: i32,
+    /// The picture as it was with its border doubled, reused.
+    luma: Vec<i32>,
 }
 
 impl Edges {
     pub fn new(strength: f64) -> Edges {
-        Edges { strength, luma: Vec::new() }
+        Edges { strength: (strength * 16.0) as i32, luma: Vec::new() }
     }
 }
 
 impl FrameFilter for Edges {
     fn apply(&mut self, frame: &mut RgbaImage, _: Duration) {
-        let (width, height) = (frame.width() as usize, frame.height() as usize);
+        let row = frame.width() as usize + 2;
         let pixels = frame.as_chunks_mut::<4>().0;
         self.luma.clear();
-        self.luma.extend(pixels.iter().map(|pixel| pixel[1]));
-        // Sixteenths, so that the loop needs no fractions.
-        let strength = (self.strength * 16.0) as i32;
-        let luma = self.luma.as_slice();
-        for y in 0..height {
-            // Beyond the border lies what lies on it.
-            let (above, below) = (y.saturating_sub(1) * width, (y + 1).min(height - 1) * width);
-            let here = y * width;
-            for x in 0..width {
-                let (left, right) = (x.saturating_sub(1), (x + 1).min(width - 1));
-                let at = |row: usize, column: usize| i32::from(luma[row + column]);
-                let across =
-                    at(above, right) - at(above, left) + 2 * (at(here, right) - at(here, left)) + at(below, right)
-                        - at(below, left);
-                let down = at(below, left) - at(above, left) + 2 * (at(below, x) - at(above, x)) + at(below, right)
-                    - at(above, right);
-                let edge = ((across.abs() + down.abs()) * strength / 64).min(255) as u8;
-                pixels[here + x] = [edge, edge, edge, 255];
+        for line in pixels.chunks(row - 2) {
+            let (first, last) = (line[0][1], line[row - 3][1]);
+            self.luma.push(first.into());
+            self.luma.extend(line.iter().map(|pixel| i32::from(pixel[1])));
+            self.luma.push(last.into());
+        }
+        let rows: Vec<&[i32]> = self.luma.chunks(row).collect();
+        for (y, line) in pixels.chunks_mut(row - 2).enumerate() {
+            let (above, here, below) = (rows[y.saturating_sub(1)], rows[y], rows[(y + 1).min(rows.len() - 1)]);
+            // Three columns at a time: their weighted sums for what changes across, their differences for what changes down.
+            let column = |x: usize| (above[x] + 2 * here[x] + below[x], below[x] - above[x]);
+            let ((mut left, mut left_down), (mut middle, mut middle_down)) = (column(0), column(1));
+            for (x, pixel) in line.iter_mut().enumerate() {
+                let (right, right_down) = column(x + 2);
+                let steepness = (right - left).abs() + (left_down + 2 * middle_down + right_down).abs();
+                let edge = (steepness * self.strength / 64).min(255) as u8;
+                *pixel = [edge, edge, edge, 255];
+                (left, left_down, middle, middle_down) = (middle, middle_down, right, right_down);
+            }
+        }
+    }
+}
+
+/// The brown of an old photograph, mixed with the picture as it is.
+pub struct Sepia {
+    /// How much of it there is, of 256.
+    strength: u32,
+    /// The brown for each brightness.
+    browns: [[u8; 3]; 256],
+}
+
+impl Sepia {
+    /// `strength` from 0, as it is, to 1, only brown.
+    pub fn new(strength: f64) -> Sepia {
+        // What the usual matrix makes of grey.
+        let brown = |light: usize| [1.351, 1.203, 0.937].map(|c| (light as f64 * c * 0.96).min(255.0) as u8);
+        Sepia { strength: (strength * 256.0) as u32, browns: std::array::from_fn(brown) }
+    }
+}
+
+impl FrameFilter for Sepia {
+    fn apply(&mut self, frame: &mut RgbaImage, _: Duration) {
+        let (new, old) = (self.strength, 256 - self.strength);
+        for [r, g, b, _] in frame.as_chunks_mut::<4>().0 {
+            let light = (77 * u32::from(*r) + 150 * u32::from(*g) + 29 * u32::from(*b)) / 256;
+            let brown = self.browns[light as usize];
+            for (value, brown) in [r, g, b].into_iter().zip(brown) {
+                *value = ((u32::from(*value) * old + u32::from(brown) * new) / 256) as u8;
             }
         }
     }

@@ -65,7 +65,7 @@ pub enum ParamKind {
     Text {
         max: usize,
     },
-    /// An image file: PNG or JPEG, no side longer than 8192 pixels.
+    /// An image file: PNG, JPEG or WebP, no side longer than 8192 pixels.
     Image,
 }
 
@@ -146,7 +146,7 @@ impl fmt::Display for ParamKind {
             ParamKind::Bool => f.write_str("true or false"),
             ParamKind::Enum(words) => write!(f, "one of {}", words.join(", ")),
             ParamKind::Text { max } => write!(f, "a line of at most {max} characters"),
-            ParamKind::Image => f.write_str("an image file (PNG or JPEG)"),
+            ParamKind::Image => f.write_str("an image file (PNG, JPEG or WebP)"),
         }
     }
 }
