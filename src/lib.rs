@@ -3,7 +3,7 @@
 //! The crate is a house with rooms; imports run one way (held by `tests/suite/house.rs`):
 //!
 //! ```text
-//! room  <-  signal | rtc | media  <-  record  <-  film  <-  session  <-  server  <-  cli  <-  main
+//! room  <-  signal | rtc | media  <-  record | live  <-  film  <-  session  <-  server  <-  cli  <-  main
 //! ```
 //!
 //! | room | what it holds | what it never does |
@@ -13,6 +13,7 @@
 //! | [`rtc`] | one WebRTC connection: negotiation, packets in and out, frames | let a `webrtc`/`rtc` type out |
 //! | [`media`] | GStreamer: pipeline templates, demuxing, decoding | touch the network |
 //! | [`record`] | track files, clock, timeline, manifest, recovery | decode, wait for anybody |
+//! | [`live`] | what a bot gives back: tracks filtered while they are live | record, know a room |
 //! | [`film`] | a recording as one film: scenes over time, painting, mixing | touch the recording's tracks or manifest |
 //! | [`session`] | one actor a room: where the parts meet | parse a flag |
 //! | [`server`] | the room server and its page | know of media |
@@ -24,6 +25,7 @@
 pub mod cli;
 pub mod error;
 pub mod film;
+pub mod live;
 pub mod media;
 pub mod record;
 pub mod room;

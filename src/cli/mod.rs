@@ -3,8 +3,11 @@
 mod args;
 mod compose;
 mod demo;
+mod echo;
 mod feed;
+mod filter;
 mod fixture;
+mod give_back;
 mod live;
 mod pipelines;
 mod record;
@@ -46,6 +49,8 @@ enum Verb {
     Compose(compose::ComposeArgs),
     Room(room::RoomArgs),
     Feed(feed::FeedArgs),
+    Echo(echo::EchoArgs),
+    Filter(filter::FilterArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
@@ -65,6 +70,8 @@ impl Cli {
             Verb::Compose(args) => compose::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
+            Verb::Echo(args) => runtime()?.block_on(echo::run(args)),
+            Verb::Filter(args) => runtime()?.block_on(filter::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),
             Verb::Fixture(args) => fixture::run(&args),
         }

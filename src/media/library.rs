@@ -62,6 +62,16 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "fixture/encode-vp8",
     "fixture/encode-vp9",
     "fixture/slides",
+    "receive/av1",
+    "receive/h264",
+    "receive/opus",
+    "receive/vp8",
+    "receive/vp9",
+    "send/av1",
+    "send/h264",
+    "send/opus",
+    "send/vp8",
+    "send/vp9",
 ];
 
 /// Templates by name (`feed/source`).

@@ -2,16 +2,20 @@
 //!
 //! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`Happening`]s and sends commands.
 
+mod bot;
 mod recording;
 
+pub use bot::{Bot, BotConfig, Commander};
 pub use recording::{Limits, RecordConfig, Recording};
 
 use crate::error::Result;
 use crate::record::happening::Happening;
+use crate::room::media::{MediaKind, Source};
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::rtc::{CHAT_CHANNEL, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::signal::protocol::limits;
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio::sync::{mpsc, watch};
 
 /// What a session does in its room.
@@ -25,6 +29,8 @@ pub struct SessionConfig {
     pub relay_only: bool,
     /// When connections are woken by packets.
     pub wake: Wake,
+    /// Whether to measure what the paths to participants carry.
+    pub measure: bool,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
     /// Told everything that happens (policy Block). None: nobody listens.
@@ -33,9 +39,12 @@ pub struct SessionConfig {
 
 enum Command {
     Publish(OutboundTrack),
-    Unpublish(String),
+    PublishTo(ParticipantId, OutboundTrack),
+    Mute(String, MediaKind, bool),
+    Unpublish(String, Option<MediaKind>),
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
+    Say(Option<ParticipantId>, String),
     Leave,
 }
 
@@ -76,7 +85,11 @@ impl Session {
     }
     /// Takes a published track away again, named by its stream id (renegotiates with every peer).
     pub async fn unpublish(&self, stream: &str) {
-        let _ = self.commands.send(Command::Unpublish(stream.to_owned())).await;
+        let _ = self.commands.send(Command::Unpublish(stream.to_owned(), None)).await;
+    }
+    /// A handle for those who act in the room but do not own it.
+    pub fn handle(&self) -> Handle {
+        Handle(self.commands.downgrade())
     }
     /// A handle that asks for key frames.
     pub fn asker(&self) -> Asker {
@@ -85,6 +98,10 @@ impl Session {
     /// Looks for new network paths to a participant.
     pub async fn restart_ice(&self, id: &ParticipantId) {
         let _ = self.commands.send(Command::RestartIce(id.clone())).await;
+    }
+    /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
+        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned())).await;
     }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
     pub async fn ended(&mut self) -> String {
@@ -113,9 +130,47 @@ impl Asker {
     }
 }
 
+/// Acts in a room; keeps no session alive. Each call waits while 256 wait before it.
+#[derive(Clone)]
+pub struct Handle(mpsc::WeakSender<Command>);
+
+impl Handle {
+    /// Sends a track to one participant only (renegotiates with them); it ends with their connection.
+    pub async fn publish_to(&self, id: &ParticipantId, track: OutboundTrack) {
+        self.send(Command::PublishTo(id.clone(), track)).await;
+    }
+    /// Sends a track to everybody.
+    pub async fn publish(&self, track: OutboundTrack) {
+        self.send(Command::Publish(track)).await;
+    }
+    /// Takes a track away from whoever gets it.
+    pub async fn unpublish(&self, label: &TrackLabel) {
+        self.send(Command::Unpublish(label.stream.clone(), Some(label.kind))).await;
+    }
+    /// Labels a published track as muted, or no longer: nothing comes on it for a while. No renegotiation.
+    pub async fn mute(&self, label: &TrackLabel, muted: bool) {
+        self.send(Command::Mute(label.stream.clone(), label.kind, muted)).await;
+    }
+    /// As [`Session::say`].
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
+        self.send(Command::Say(to.cloned(), text.to_owned())).await;
+    }
+    /// As [`Asker::request_key_frame`].
+    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
+        Asker(self.0.clone()).request_key_frame(id, ssrc);
+    }
+    async fn send(&self, command: Command) {
+        if let Some(commands) = self.0.upgrade() {
+            let _ = commands.send(command).await;
+        }
+    }
+}
+
 struct Member {
     participant: Participant,
     peer: Option<Peer>,
+    /// What only they get.
+    own: Vec<OutboundTrack>,
 }
 
 struct Actor {
@@ -124,9 +179,12 @@ struct Actor {
     only: Vec<String>,
     relay_only: bool,
     wake: Wake,
+    measure: bool,
     impairment: Option<Impairment>,
     ice_servers: Vec<IceServer>,
     publish: Vec<OutboundTrack>,
+    /// Stream and kind of what is labelled as muted.
+    muted: HashSet<(String, MediaKind)>,
     observer: Option<mpsc::Sender<Happening>>,
     members: HashMap<ParticipantId, Member>,
     peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
@@ -143,9 +201,11 @@ impl Actor {
             only: config.only,
             relay_only: config.relay_only,
             wake: config.wake,
+            measure: config.measure,
             impairment: config.impairment,
             ice_servers: link.ice_servers.clone(),
             publish: config.publish,
+            muted: HashSet::new(),
             observer: config.observer,
             members: HashMap::new(),
             peer_events,
@@ -190,8 +250,17 @@ impl Actor {
         cause
     }
 
+    /// The labels of everything that we publish to anybody; screens first, since a nameless track is taken for a camera or a
+    /// microphone, and a room takes so many labels of one member.
     fn labels(&self) -> Vec<TrackLabel> {
-        self.publish.iter().map(|track| track.label().clone()).collect()
+        let own = self.members.values().flat_map(|member| &member.own);
+        let mut labels: Vec<TrackLabel> = self.publish.iter().chain(own).map(|track| track.label().clone()).collect();
+        for label in &mut labels {
+            label.muted |= self.muted.contains(&(label.stream.clone(), label.kind));
+        }
+        labels.sort_by_key(|label| label.source == Source::default_for(label.kind));
+        labels.truncate(limits::TRACKS);
+        labels
     }
 
     async fn tell(&self, event: Happening) {
@@ -209,11 +278,32 @@ impl Actor {
                     peer.publish(track.clone()).await;
                 }
             }
-            Command::Unpublish(stream) => {
-                self.publish.retain(|track| track.label().stream != stream);
+            Command::PublishTo(id, track) => {
+                let Some(member) = self.members.get_mut(&id).filter(|member| member.peer.is_some()) else { return };
+                member.own.push(track.clone());
+                // First what it is, then the track.
+                let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
+                    peer.publish(track).await;
+                }
+            }
+            Command::Mute(stream, kind, muted) => {
+                let key = (stream, kind);
+                if if muted { self.muted.insert(key) } else { self.muted.remove(&key) } {
+                    let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                }
+            }
+            Command::Unpublish(stream, kind) => {
+                let stays = |label: &TrackLabel| label.stream != stream || kind.is_some_and(|kind| kind != label.kind);
+                self.publish.retain(|track| stays(track.label()));
+                self.members.values_mut().for_each(|m| m.own.retain(|track| stays(track.label())));
+                self.muted.retain(|(muted, of)| *muted != stream || kind.is_some_and(|kind| kind != *of));
                 let _ = room.send(SignalCommand::Tracks(self.labels())).await;
                 for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
-                    peer.unpublish(&stream).await;
+                    match kind {
+                        Some(kind) => peer.unpublish_kind(&stream, kind).await,
+                        None => peer.unpublish(&stream).await,
+                    }
                 }
             }
             Command::KeyFrame(id, ssrc) => {
@@ -224,6 +314,12 @@ impl Actor {
             Command::RestartIce(id) => {
                 if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
                     peer.restart_ice().await;
+                }
+            }
+            Command::Say(to, text) => {
+                let listeners = self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id));
+                for peer in listeners.filter_map(|(_, m)| m.peer.as_ref()) {
+                    peer.send_text(CHAT_CHANNEL, &text).await;
                 }
             }
             Command::Leave => {}
@@ -283,7 +379,7 @@ impl Actor {
             && !(self.role == Role::Recorder && participant.role == Role::Recorder);
         self.tell(Happening::Joined(participant.clone())).await;
         let peer = if wanted { self.connect(&participant, after_us).await } else { None };
-        if let Some(old) = self.members.insert(id, Member { participant, peer })
+        if let Some(old) = self.members.insert(id, Member { participant, peer, own: Vec::new() })
             && let Some(peer) = old.peer
         {
             peer.close().await;
@@ -298,11 +394,13 @@ impl Actor {
             ice_servers: self.ice_servers.clone(),
             relay_only: self.relay_only,
             wake: self.wake,
+            measure: self.measure,
             impairment: self.impairment.clone(),
         };
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
             Ok(peer) => {
-                self.tell(Happening::Attached { id: participant.id.clone(), inbox: peer.inbox() }).await;
+                self.tell(Happening::Attached { id: participant.id.clone(), inbox: peer.inbox(), path: peer.path() })
+                    .await;
                 Some(peer)
             }
             Err(e) => {

@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("rtc", 2),
     ("media", 2),
     ("record", 3),
+    ("live", 3),
     ("film", 4),
     ("session", 5),
     ("server", 6),

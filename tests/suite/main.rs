@@ -2,7 +2,9 @@
 
 mod badinput;
 mod capture;
+mod chat;
 mod connection;
+mod echo;
 mod film;
 mod hostile;
 mod house;

@@ -1,12 +1,15 @@
 //! The connection's actor: commands and callbacks in, events out; tracks that come and go.
 
 use super::callbacks::Callback;
-use super::{PeerEvent, PeerState, RemoteTrack};
+use super::{CHAT_CHANNEL, PeerEvent, PeerState, RemoteTrack};
 use crate::room::exchange::Signal;
-use crate::room::media::Codec;
-use crate::room::people::ParticipantId;
+use crate::room::media::{Codec, MediaKind};
+use crate::room::people::{ParticipantId, TrackLabel};
+use crate::rtc::channel;
 use crate::rtc::negotiation::Negotiation;
+use crate::rtc::outbox::Outbox;
 use crate::rtc::send::{self, OutboundTrack, Sending};
+use crate::rtc::taken::Taken;
 use crate::rtc::tap::Streams;
 use crate::rtc::texts::{Allowed, TextAllowance};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -23,15 +26,14 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnec
 const MAX_CHANNELS: usize = 64;
 /// At least this long between two key-frame requests for one stream.
 const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
-/// Label of the channel that the first offer always carries, so that there is something to negotiate.
-const CHAT_CHANNEL: &str = "chat";
 
 /// What the session asks of the connection.
 pub(super) enum Command {
     Signal(Signal),
     Publish(OutboundTrack),
-    Unpublish(String),
+    Unpublish(String, Option<MediaKind>),
     KeyFrame(u32),
+    Text { label: String, text: String },
     RestartIce,
     Resend,
     Close,
@@ -47,16 +49,23 @@ pub(super) struct Actor {
     pub(super) events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     pub(super) callbacks: mpsc::UnboundedSender<Callback>,
     streams: Arc<Streams>,
+    taken: Arc<Taken>,
+    /// Our DTLS role, where the other side's answer settled it.
+    pub(super) role: Option<&'static str>,
     pub(super) remote_described: bool,
     pub(super) pending_candidates: Vec<RTCIceCandidateInit>,
     /// Taken since the last description.
     pub(super) candidates: usize,
     pub(super) channels: usize,
     pub(super) texts: Arc<TextAllowance>,
+    /// Texts of ours on their way, by the label of their channel.
+    outboxes: HashMap<String, Outbox>,
     /// Streams that arrive, and the library's track of each.
     pub(super) tracks: HashMap<u32, (String, Arc<dyn TrackRemote>)>,
     pub(super) sending: Vec<Sending>,
     pub(super) connected: bool,
+    /// Data channels can be opened.
+    associated: bool,
     pub(super) key_frame_asked: HashMap<u32, Instant>,
     pub(super) restarted: Option<Instant>,
 }
@@ -69,6 +78,7 @@ impl Actor {
         events: mpsc::Sender<(ParticipantId, PeerEvent)>,
         callbacks: mpsc::UnboundedSender<Callback>,
         streams: Arc<Streams>,
+        taken: Arc<Taken>,
     ) -> Self {
         Self {
             connection,
@@ -78,14 +88,18 @@ impl Actor {
             events,
             callbacks,
             streams,
+            taken,
+            role: None,
             remote_described: false,
             pending_candidates: Vec::new(),
             candidates: 0,
             channels: 0,
             texts: Arc::default(),
+            outboxes: HashMap::new(),
             tracks: HashMap::new(),
             sending: Vec::new(),
             connected: false,
+            associated: false,
             key_frame_asked: HashMap::new(),
             restarted: None,
         }
@@ -104,7 +118,10 @@ impl Actor {
         }
         if first_offer {
             match self.connection.create_data_channel(CHAT_CHANNEL, None).await {
-                Ok(channel) => self.read_channel(channel),
+                Ok(channel) => {
+                    self.outboxes.entry(CHAT_CHANNEL.to_owned()).or_default().attach(channel.clone());
+                    self.read_channel(channel);
+                }
                 Err(e) => self.warn(format!("no data channel: {e}")).await,
             }
             self.negotiation.changed();
@@ -153,11 +170,12 @@ impl Actor {
                 self.publish(track).await;
                 self.negotiate_unless_waiting(first_offer).await;
             }
-            Command::Unpublish(stream) => {
-                self.unpublish(&stream).await;
+            Command::Unpublish(stream, kind) => {
+                self.unpublish(&stream, kind).await;
                 self.negotiate_unless_waiting(first_offer).await;
             }
             Command::KeyFrame(ssrc) => self.ask_key_frame(ssrc).await,
+            Command::Text { label, text } => self.send_text(label, text).await,
             Command::RestartIce => self.restart_ice().await,
             Command::Resend => {
                 if let Some(sdp) = self.unanswered.clone() {
@@ -197,6 +215,14 @@ impl Actor {
                     sending.set_connected(self.connected);
                 }
                 self.tell(PeerEvent::State(state)).await;
+                if self.connected && !self.associated {
+                    let (connection, callbacks) = (self.connection.clone(), self.callbacks.clone());
+                    tokio::spawn(async move {
+                        if channel::associated(connection.as_ref()).await {
+                            let _ = callbacks.send(Callback::Associated);
+                        }
+                    });
+                }
                 if state == PeerState::Failed {
                     self.restart_ice().await;
                 }
@@ -224,7 +250,18 @@ impl Actor {
                 self.tracks.retain(|_, (id, _)| *id != track);
                 self.tell(PeerEvent::TrackEnded { track, ssrcs }).await;
             }
-            Callback::Channel(channel) => self.read_channel(channel),
+            Callback::Associated => {
+                self.associated = true;
+                self.open_outboxes().await;
+            }
+            Callback::Channel(channel) => {
+                let label = channel.label().await.unwrap_or_default();
+                // One of theirs carries our texts too: they opened it for that.
+                if label == CHAT_CHANNEL || self.outboxes.contains_key(&label) {
+                    self.outboxes.entry(label).or_default().attach(channel.clone());
+                }
+                self.read_channel(channel);
+            }
         }
     }
 
@@ -244,6 +281,31 @@ impl Actor {
         // The library opens a stream anew after each negotiation; that is no news.
         if self.tracks.insert(ssrc, (id.clone(), track)).is_none_or(|(known, _)| known != id) {
             self.tell(PeerEvent::Track(remote)).await;
+        }
+    }
+
+    async fn send_text(&mut self, label: String, text: String) {
+        let outbox = self.outboxes.entry(label.clone()).or_default();
+        if !outbox.push(text) {
+            return self.warn(format!("they are too slow for our texts on {label:?}; one was left out")).await;
+        }
+        if self.associated {
+            self.open_outboxes().await;
+        }
+    }
+
+    /// Opens a channel for texts that have none.
+    async fn open_outboxes(&mut self) {
+        let labels: Vec<String> =
+            self.outboxes.iter().filter(|(_, o)| o.is_waiting()).map(|(l, _)| l.clone()).collect();
+        for label in labels {
+            match self.connection.create_data_channel(&label, None).await {
+                Ok(channel) => {
+                    self.outboxes.entry(label).or_default().attach(channel.clone());
+                    self.read_channel(channel);
+                }
+                Err(e) => self.warn(format!("no data channel {label:?}: {e}")).await,
+            }
         }
     }
 
@@ -280,7 +342,7 @@ impl Actor {
         let ssrc = local.1;
         match self.connection.add_track(local.0.clone() as Arc<dyn TrackLocal>).await {
             Ok(sender) => {
-                let sending = Sending::start(track, local.0, sender, ssrc);
+                let sending = Sending::start(track, local.0, sender, ssrc, self.taken.clone());
                 sending.set_connected(self.connected);
                 self.sending.push(sending);
                 self.negotiation.changed();
@@ -289,9 +351,9 @@ impl Actor {
         }
     }
 
-    async fn unpublish(&mut self, stream: &str) {
-        let (gone, kept) =
-            std::mem::take(&mut self.sending).into_iter().partition(|s| s.track.label().stream == stream);
+    async fn unpublish(&mut self, stream: &str, kind: Option<MediaKind>) {
+        let meant = |label: &TrackLabel| label.stream == stream && kind.is_none_or(|kind| kind == label.kind);
+        let (gone, kept) = std::mem::take(&mut self.sending).into_iter().partition(|s| meant(s.track.label()));
         self.sending = kept;
         let gone: Vec<Sending> = gone;
         for sending in gone {

@@ -3,6 +3,7 @@
 pub mod bot;
 pub mod browser;
 pub mod chatter;
+pub mod counter;
 pub mod dump;
 pub mod glass;
 pub mod meeting;

@@ -51,6 +51,7 @@ pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option
         ice_servers: vec![],
         relay_only: false,
         wake,
+        measure: true,
         impairment,
     };
     let (a_tx, a_rx) = mpsc::channel(64);

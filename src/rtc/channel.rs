@@ -1,0 +1,170 @@
+//! A data channel as the rest of the house sees it: whole messages, in their order. It never buffers and never drops one.
+//!
+//! The library's queue in front of a reader holds 256 messages. When it is full, its driver reads no data channel of the
+//! connection any more (media goes on) until the reader comes back, so that SCTP's window closes and the sender waits:
+//! nothing is lost, but the other channels of this participant wait too. Whoever has a channel therefore reads it promptly,
+//! or lets it go; dropping it closes it, and what still comes is thrown away.
+
+use crate::error::{Error, Result};
+use bytes::{Bytes, BytesMut};
+use rtc::data_channel::RTCDataChannelInit;
+use rtc::peer_connection::transport::RTCSctpTransportState;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use webrtc::data_channel::{DataChannel as Library, DataChannelEvent};
+use webrtc::peer_connection::PeerConnection;
+
+/// What the other side may send as one message (RFC 8841, `max-message-size`).
+pub const LARGEST_MESSAGE: u32 = 256 << 10;
+/// What everybody takes, whatever they say.
+const SMALLEST_MAXIMUM: usize = 16 << 10;
+/// How long what was sent may take to arrive before a channel is closed over it.
+const LINGER: Duration = Duration::from_secs(5);
+/// How long after the connection an association may take.
+const ASSOCIATING: Duration = Duration::from_secs(10);
+/// How often the association is asked whether it is up, while a channel waits for that.
+const OPENING: Duration = Duration::from_millis(20);
+
+/// How to open a channel. Always reliable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelSpec {
+    /// For people; need not be unique.
+    pub label: String,
+    /// The subprotocol (RFC 8831 6.4), or nothing.
+    pub protocol: String,
+    pub ordered: bool,
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Sent as text; whether it is UTF-8 is for the reader to see.
+    pub text: bool,
+    pub data: Bytes,
+}
+
+/// An open data channel to one participant. Dropping it closes it once what was sent has arrived.
+pub struct DataChannel {
+    spec: ChannelSpec,
+    max_message: usize,
+    library: Arc<dyn Library>,
+    runtime: Handle,
+    alive: Arc<()>,
+}
+
+impl DataChannel {
+    /// Takes over a channel of the library's; `alive` is let go of at its end. `None` where it is closed already.
+    pub(super) async fn new(
+        library: Arc<dyn Library>,
+        connection: &dyn PeerConnection,
+        alive: Arc<()>,
+    ) -> Option<Self> {
+        let spec = ChannelSpec {
+            label: library.label().await.ok()?,
+            protocol: library.protocol().await.ok()?,
+            ordered: library.ordered().await.ok()?,
+        };
+        let negotiated = match connection.sctp().await {
+            Some(sctp) => sctp.max_message_size().await.unwrap_or(0),
+            None => 0,
+        };
+        let max_message = usize::try_from(negotiated).unwrap_or(0).max(SMALLEST_MAXIMUM);
+        Some(Self { spec, max_message, library, runtime: Handle::current(), alive })
+    }
+
+    pub fn label(&self) -> &str {
+        &self.spec.label
+    }
+    /// The subprotocol, or nothing.
+    pub fn protocol(&self) -> &str {
+        &self.spec.protocol
+    }
+    pub fn ordered(&self) -> bool {
+        self.spec.ordered
+    }
+    /// The longest message that may be sent, in bytes; at least 16 KiB.
+    pub fn max_message_size(&self) -> usize {
+        self.max_message
+    }
+
+    /// The next message; `None` once the channel is closed. Losing the future loses no message. One reader at a time.
+    pub async fn recv(&self) -> Option<Message> {
+        loop {
+            match self.library.poll().await? {
+                DataChannelEvent::OnMessage(message) => {
+                    return Some(Message { text: message.is_string, data: message.data.freeze() });
+                }
+                DataChannelEvent::OnClose => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until the send buffer (4 MB) has room; false once the channel is closed. Losing the future does no harm.
+    pub async fn writable(&self) -> bool {
+        self.library.writable().await.is_ok()
+    }
+    /// Sends bytes, after waiting for room; false once the channel is closed. Must be awaited to its end.
+    pub async fn send(&self, data: BytesMut) -> bool {
+        self.library.send(data).await.is_ok()
+    }
+    /// Sends a text in the same way.
+    pub async fn send_text(&self, text: &str) -> bool {
+        self.library.send_text(text).await.is_ok()
+    }
+}
+
+impl Drop for DataChannel {
+    fn drop(&mut self) {
+        let (library, alive) = (self.library.clone(), self.alive.clone());
+        self.runtime.spawn(async move {
+            end(library.as_ref()).await;
+            drop(alive);
+        });
+    }
+}
+
+/// Waits until channels can be opened: the library loses one that is opened while its association shakes hands. False where
+/// there is none after [`ASSOCIATING`].
+pub(super) async fn associated(connection: &dyn PeerConnection) -> bool {
+    let up = async {
+        loop {
+            if let Some(sctp) = connection.sctp().await
+                && matches!(sctp.state().await, Ok(RTCSctpTransportState::Connected))
+            {
+                return;
+            }
+            tokio::time::sleep(OPENING).await;
+        }
+    };
+    tokio::time::timeout(ASSOCIATING, up).await.is_ok()
+}
+
+/// Opens a channel on a connection that has its association.
+pub(super) async fn open(connection: &dyn PeerConnection, spec: &ChannelSpec) -> Result<Arc<dyn Library>> {
+    let init = RTCDataChannelInit { ordered: spec.ordered, protocol: spec.protocol.clone(), ..Default::default() };
+    let opened = connection.create_data_channel(&spec.label, Some(init)).await;
+    opened.map_err(|e| Error::room("no data channel could be opened").because(e))
+}
+
+/// Closes a channel when what was sent has arrived, or after [`LINGER`]. Until the end it is read: a channel without a reader
+/// would hold up the others, or pile up in the library.
+pub(super) async fn end(library: &dyn Library) {
+    let drained = async { while !matches!(library.poll().await, None | Some(DataChannelEvent::OnClose)) {} };
+    let sent = async {
+        while library.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
+            tokio::time::sleep(OPENING).await;
+        }
+    };
+    let close = async {
+        let _ = tokio::time::timeout(LINGER, sent).await;
+        let _ = library.close().await;
+        // Its end is told at once, and the library forgets the channel with it.
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::select! {
+        () = drained => {}
+        () = close => {}
+    }
+}
