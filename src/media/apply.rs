@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Sound goes through in pieces of 20 ms, as it arrives from a room: samples of both channels.
 const PIECE: usize = 2 * 960;
 
+/// What makes of any picture one as an encoder takes it.
+const TO_I420: &str = "videoconvert ! video/x-raw,format=I420";
+
 /// What `filter` makes of `frames`, which follow each other `fps` times a second; each with the time that it is due at. A filter may
 /// answer with more or fewer pictures than it got.
 ///
@@ -31,17 +34,11 @@ pub fn filter_frames(
     super::init()?;
     let mut frames = frames.into_iter().peekable();
     let Some((width, height)) = frames.peek().map(RgbaImage::dimensions) else { return Ok(Vec::new()) };
-    let side = |side| i32::try_from(side).unwrap_or(i32::MAX);
-    let fps_whole = side(fps.clamp(1, 1000));
-    let caps = gst::Caps::builder("video/x-raw")
-        .field("format", "RGBA")
-        .field("width", side(width))
-        .field("height", side(height))
-        .field("framerate", gst::Fraction::new(fps_whole, 1))
-        .build();
-    let lasts = Duration::from_secs(1) / fps.clamp(1, 1000);
+    let fps = fps.clamp(1, 1000);
+    let caps = rgba((width, height), fps);
+    let lasts = Duration::from_secs(1) / fps;
     let mut buffers = (0u32..).zip(frames).map(|(index, frame)| {
-        let at = Duration::from_secs(1) * index / fps.clamp(1, 1000);
+        let at = Duration::from_secs(1) * index / fps;
         (frame.dimensions() == (width, height))
             .then(|| timed(frame.into_raw(), at, lasts))
             .ok_or_else(|| Error::user("the pictures must be of one size"))
@@ -100,6 +97,95 @@ pub fn check_filter(filter: &Filter) -> Result<()> {
         false => Ok(()),
         true => Err(Error::user(format!("{}: nothing comes out of it", filter.file()))),
     }
+}
+
+/// Checks a template: everything is there that it needs, and where it is a filter's (`name=in` and `name=out`), media comes through.
+///
+/// # Errors
+/// The user's, as [`Pipeline::build`] and [`check_filter`].
+pub fn check_template(template: &Template) -> Result<()> {
+    Pipeline::check(template)?;
+    let named = |kind: &str| template.name.contains(&format!("filter/{kind}/"));
+    let kinds: &[MediaKind] = match (named("video"), named("audio"), template.is_filter()) {
+        (true, ..) => &[MediaKind::Video],
+        (_, true, _) => &[MediaKind::Audio],
+        (.., true) => &[MediaKind::Video, MediaKind::Audio],
+        _ => return Ok(()),
+    };
+    let values = template.samples().into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>();
+    let check = |kind: &MediaKind| check_filter(&Filter::of_template(*kind, template.clone(), values.clone())?);
+    let (first, rest) = kinds.split_first().ok_or_else(|| Error::us("a filter of nothing"))?;
+    let checked = check(first);
+    // Its own words about pictures, unless it is one of sound.
+    if checked.is_ok() || rest.iter().any(|kind| check(kind).is_ok()) { Ok(()) } else { checked }
+}
+
+/// What `filter` costs for each of `frames`: CPU time, from I420 to I420 as live pictures come and go. Meant for a process that does
+/// nothing else meanwhile.
+///
+/// # Errors
+/// As [`filter_frames`].
+pub fn frame_cost(filter: &Filter, frames: &[RgbaImage]) -> Result<Duration> {
+    super::init()?;
+    let (caps, buffers) = in_i420(frames)?;
+    let count = u32::try_from(buffers.len()).unwrap_or(u32::MAX).max(1);
+    let before = cpu_time()?;
+    let mut buffers = buffers.into_iter().map(Ok);
+    run(filter, MediaKind::Video, TO_I420, &caps, &mut buffers, |_| Ok(()))?;
+    Ok(cpu_time()?.saturating_sub(before) / count)
+}
+
+/// Pictures as a decoder gives them, and what they are.
+fn in_i420(frames: &[RgbaImage]) -> Result<(gst::Caps, Vec<gst::Buffer>)> {
+    let size = frames.first().map(RgbaImage::dimensions).ok_or_else(|| Error::us("no pictures"))?;
+    let mut given = (0u32..).zip(frames).map(|(index, frame)| {
+        Ok(timed(frame.as_raw().clone(), Duration::from_secs(1) * index / 30, Duration::from_secs(1) / 30))
+    });
+    let (mut caps, mut buffers) = (None, Vec::new());
+    run(&Filter::untouched(), MediaKind::Video, TO_I420, &rgba(size, 30), &mut given, |sample| {
+        caps = sample.caps_owned();
+        buffers.extend(sample.buffer_owned());
+        Ok(())
+    })?;
+    Ok((caps.ok_or_else(|| Error::us("pictures without a format"))?, buffers))
+}
+
+/// What `filter` makes of pictures in I420: the bytes of all planes.
+#[cfg(test)]
+pub(super) fn planar(filter: &Filter, frames: &[RgbaImage]) -> Result<Vec<Vec<u8>>> {
+    super::init()?;
+    let (caps, buffers) = in_i420(frames)?;
+    let mut out = Vec::new();
+    run(filter, MediaKind::Video, TO_I420, &caps, &mut buffers.into_iter().map(Ok), |sample| {
+        out.extend(sample.buffer().and_then(|b| b.map_readable().ok()).map(|data| data.to_vec()));
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// What `filter` costs for `samples`: CPU time, in all.
+///
+/// # Errors
+/// As [`filter_samples`].
+pub fn sound_cost(filter: &Filter, samples: &[f32]) -> Result<Duration> {
+    let before = cpu_time()?;
+    filter_samples(filter, samples)?;
+    Ok(cpu_time()?.saturating_sub(before))
+}
+
+fn cpu_time() -> Result<Duration> {
+    let now = nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID.now();
+    now.map(Duration::from).map_err(|e| Error::machine("this process cannot read its own CPU time").because(e))
+}
+
+fn rgba((width, height): (u32, u32), fps: u32) -> gst::Caps {
+    let side = |side| i32::try_from(side).unwrap_or(i32::MAX);
+    gst::Caps::builder("video/x-raw")
+        .field("format", "RGBA")
+        .field("width", side(width))
+        .field("height", side(height))
+        .field("framerate", gst::Fraction::new(side(fps), 1))
+        .build()
 }
 
 /// Lets `buffers` through the filter and then through the elements of `after`, and every sample that comes out into `take`.

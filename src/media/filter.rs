@@ -3,6 +3,8 @@
 
 mod code;
 mod frames;
+mod hold;
+mod pictures;
 mod samples;
 mod stage;
 
@@ -90,6 +92,15 @@ impl Filter {
     /// Rust code as a filter of sound; `make` is called for each stream.
     pub fn of_samples(name: &str, make: impl Fn() -> Box<dyn SampleFilter> + Send + Sync + 'static) -> Filter {
         Filter { name: name.into(), kind: MediaKind::Audio, how: How::Samples(Arc::new(make)) }
+    }
+
+    /// The filter that does nothing.
+    pub(super) fn untouched() -> Filter {
+        struct Untouched;
+        impl FrameFilter for Untouched {
+            fn apply(&mut self, _: &mut RgbaImage, _: Duration) {}
+        }
+        Filter::of("untouched", || Box::new(Untouched))
     }
 
     /// Its name, without folder and ending.
@@ -215,4 +226,8 @@ fn find(library: &Library, kind: MediaKind, name_or_path: &str) -> Result<Templa
 }
 
 #[cfg(test)]
+mod audio_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod video_tests;

@@ -17,7 +17,7 @@ mod source;
 mod template;
 mod writer;
 
-pub use apply::{check_filter, filter_frames, filter_samples};
+pub use apply::{check_filter, check_template, filter_frames, filter_samples, frame_cost, sound_cost};
 pub use canvas::{Canvas, Picture};
 pub use decoder::Decoder;
 pub use encoder::Encoder;

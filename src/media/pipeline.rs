@@ -193,7 +193,7 @@ pub(super) fn bin(template: &Template, values: &[(&str, Value)], ghost: bool) ->
     let bin = parse(template, &template.fill(values)?, ghost)?;
     for (element, property, text) in template.texts(values)? {
         let wrong = || Error::user(format!("{}: no element `{element}` has a text `{property}`", template.file));
-        let set = bin.by_name(element).and_then(|element| set_text(&element, property, &text));
+        let set = bin.by_name(element).and_then(|element| set_text(&element, property, &plain(&element, &text)));
         set.ok_or_else(wrong)?;
     }
     super::filter::attach_codes(template, &bin, values)?;
@@ -204,6 +204,13 @@ pub(super) fn bin(template: &Template, values: &[(&str, Value)], ghost: bool) ->
 fn set_text(element: &gst::Element, property: &str, text: &str) -> Option<()> {
     let spec = element.find_property(property)?;
     (spec.value_type() == gst::glib::Type::STRING).then(|| element.set_property(property, text))
+}
+
+/// Text for an element as people write it: text overlays take markup, where `&` and `<` are not what they look like.
+fn plain(element: &gst::Element, text: &str) -> String {
+    let is_overlay =
+        gst::glib::Type::from_name("GstBaseTextOverlay").is_some_and(|overlay| element.type_().is_a(overlay));
+    if is_overlay { gst::glib::markup_escape_text(text).into() } else { text.into() }
 }
 
 fn parse(template: &Template, description: &str, ghost: bool) -> Result<gst::Bin> {

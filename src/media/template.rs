@@ -168,6 +168,12 @@ impl Template {
         &self.codes
     }
 
+    /// True where it has the ends of a filter.
+    pub(super) fn is_filter(&self) -> bool {
+        let has = |word: &str| self.body.iter().any(|(_, line)| line.split_whitespace().any(|w| w == word));
+        has("name=in") && has("name=out")
+    }
+
     /// `file:line` of the first line of the description that has `word`, or just `file`.
     pub fn place_of(&self, word: &str) -> String {
         let part_of_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 /// The longest text that any template may take, in characters.
 const MAX_TEXT: usize = 1000;
-/// The longest side of an image, and what decoding one may take.
+/// The longest side of an image file, what decoding one may take, and the side that is kept.
 const MAX_SIDE: u32 = 8192;
+const KEPT_SIDE: u32 = 1920;
 const MAX_DECODED: u64 = 256 << 20;
 
 /// A value for a parameter.
@@ -64,7 +65,7 @@ pub enum ParamKind {
     Text {
         max: usize,
     },
-    /// An image file: PNG or JPEG, no side longer than 8192 pixels.
+    /// An image file: PNG, JPEG or WebP, no side longer than 8192 pixels.
     Image,
 }
 
@@ -145,7 +146,7 @@ impl fmt::Display for ParamKind {
             ParamKind::Bool => f.write_str("true or false"),
             ParamKind::Enum(words) => write!(f, "one of {}", words.join(", ")),
             ParamKind::Text { max } => write!(f, "a line of at most {max} characters"),
-            ParamKind::Image => f.write_str("an image file (PNG or JPEG)"),
+            ParamKind::Image => f.write_str("an image file (PNG, JPEG or WebP)"),
         }
     }
 }
@@ -182,7 +183,9 @@ fn image_file(path: &Path) -> Result<RgbaImage, String> {
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
     limits.max_alloc = Some(MAX_DECODED);
     reader.limits(limits);
-    reader.decode().map(|image| image.to_rgba8()).map_err(|e| wrong(&e))
+    let image = reader.decode().map_err(|e| wrong(&e))?;
+    let is_large = image.width().max(image.height()) > KEPT_SIDE;
+    Ok(if is_large { image.thumbnail(KEPT_SIDE, KEPT_SIDE) } else { image }.to_rgba8())
 }
 
 fn sample_image(width: u32, height: u32) -> Value {
