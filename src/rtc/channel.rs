@@ -6,12 +6,14 @@
 //! or lets it go; dropping it closes it, and what still comes is thrown away.
 
 use crate::error::{Error, Result};
+use crate::room::people::ParticipantId;
 use bytes::{Bytes, BytesMut};
 use rtc::data_channel::RTCDataChannelInit;
 use rtc::peer_connection::transport::RTCSctpTransportState;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use webrtc::data_channel::{DataChannel as Library, DataChannelEvent};
 use webrtc::peer_connection::PeerConnection;
 
@@ -35,6 +37,10 @@ pub struct ChannelSpec {
     pub protocol: String,
     pub ordered: bool,
 }
+
+/// Who takes the channels that a participant opens, and those of our texts. At most 64 wait (policy Block: the connection's
+/// actor waits; the taker does nothing but start readers).
+pub type ChannelTaker = mpsc::Sender<(ParticipantId, DataChannel)>;
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +115,10 @@ impl DataChannel {
     pub async fn send(&self, data: BytesMut) -> bool {
         self.library.send(data).await.is_ok()
     }
+    /// Waits until everything that was sent has arrived; false once the channel is closed.
+    pub async fn arrived(&self) -> bool {
+        arrived(self.library.as_ref()).await
+    }
     /// Sends a text in the same way.
     pub async fn send_text(&self, text: &str) -> bool {
         self.library.send_text(text).await.is_ok()
@@ -148,17 +158,27 @@ pub(super) async fn open(connection: &dyn PeerConnection, spec: &ChannelSpec) ->
     opened.map_err(|e| Error::room("no data channel could be opened").because(e))
 }
 
+/// Waits until the other side knows the channel: on an unordered one, a message could overtake the news of it and be lost.
+/// False where it never will. To be asked before anybody reads the channel.
+pub(super) async fn opened(library: &dyn Library) -> bool {
+    let open = async {
+        loop {
+            match library.poll().await {
+                Some(DataChannelEvent::OnOpen) => return true,
+                None | Some(DataChannelEvent::OnClose) => return false,
+                Some(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(ASSOCIATING, open).await.unwrap_or(false)
+}
+
 /// Closes a channel when what was sent has arrived, or after [`LINGER`]. Until the end it is read: a channel without a reader
 /// would hold up the others, or pile up in the library.
 pub(super) async fn end(library: &dyn Library) {
     let drained = async { while !matches!(library.poll().await, None | Some(DataChannelEvent::OnClose)) {} };
-    let sent = async {
-        while library.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
-            tokio::time::sleep(OPENING).await;
-        }
-    };
     let close = async {
-        let _ = tokio::time::timeout(LINGER, sent).await;
+        let _ = tokio::time::timeout(LINGER, arrived(library)).await;
         let _ = library.close().await;
         // Its end is told at once, and the library forgets the channel with it.
         tokio::time::sleep(LINGER).await;
@@ -166,5 +186,16 @@ pub(super) async fn end(library: &dyn Library) {
     tokio::select! {
         () = drained => {}
         () = close => {}
+    }
+}
+
+/// Waits until the other side has everything; false where it never will.
+async fn arrived(library: &dyn Library) -> bool {
+    loop {
+        match library.outstanding_bytes().await {
+            Ok(0) => return true,
+            Ok(_) => tokio::time::sleep(OPENING).await,
+            Err(_) => return false,
+        }
     }
 }

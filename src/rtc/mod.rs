@@ -16,12 +16,11 @@ mod send;
 mod socket;
 mod taken;
 mod tap;
-mod texts;
 
-pub use channel::{ChannelSpec, DataChannel, LARGEST_MESSAGE, Message};
+pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
 pub use impair::Impairment;
 pub use inbox::{Inbound, Inbox};
 pub use path::Path;
-pub use peer::{CHAT_CHANNEL, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
+pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
 pub use send::{OutboundTrack, Subscription};
 pub use socket::Wake;

@@ -3,20 +3,25 @@
 //! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`Happening`]s and sends commands.
 
 mod bot;
+mod handle;
 mod recording;
+mod transfers;
 
 pub use bot::{Bot, BotConfig, Commander};
+pub use handle::{Asker, Handle};
 pub use recording::{Limits, RecordConfig, Recording};
+pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
 
 use crate::error::Result;
 use crate::record::happening::Happening;
 use crate::room::media::{MediaKind, Source};
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{CHAT_CHANNEL, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::protocol::limits;
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
 use std::collections::{HashMap, HashSet};
 use tokio::sync::{mpsc, watch};
+use transfers::{OpenChannel, Transfers};
 
 /// What a session does in its room.
 #[derive(Default)]
@@ -33,6 +38,8 @@ pub struct SessionConfig {
     pub measure: bool,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
+    /// Takes files that participants send. None: they are refused.
+    pub files: Option<TakeFiles>,
     /// Told everything that happens (policy Block). None: nobody listens.
     pub observer: Option<mpsc::Sender<Happening>>,
 }
@@ -45,6 +52,7 @@ enum Command {
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
     Say(Option<ParticipantId>, String),
+    OpenChannel(OpenChannel),
     Leave,
 }
 
@@ -89,11 +97,11 @@ impl Session {
     }
     /// A handle for those who act in the room but do not own it.
     pub fn handle(&self) -> Handle {
-        Handle(self.commands.downgrade())
+        Handle::of(&self.commands)
     }
     /// A handle that asks for key frames.
     pub fn asker(&self) -> Asker {
-        Asker(self.commands.downgrade())
+        Asker::of(&self.commands)
     }
     /// Looks for new network paths to a participant.
     pub async fn restart_ice(&self, id: &ParticipantId) {
@@ -117,55 +125,6 @@ impl Session {
     }
 }
 
-/// Asks participants for key frames; keeps no session alive.
-#[derive(Clone)]
-pub struct Asker(mpsc::WeakSender<Command>);
-
-impl Asker {
-    /// Asks a participant for a key frame of one stream. Never waits: a request that finds no room is made again anyway.
-    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
-        if let Some(commands) = self.0.upgrade() {
-            let _ = commands.try_send(Command::KeyFrame(id.clone(), ssrc));
-        }
-    }
-}
-
-/// Acts in a room; keeps no session alive. Each call waits while 256 wait before it.
-#[derive(Clone)]
-pub struct Handle(mpsc::WeakSender<Command>);
-
-impl Handle {
-    /// Sends a track to one participant only (renegotiates with them); it ends with their connection.
-    pub async fn publish_to(&self, id: &ParticipantId, track: OutboundTrack) {
-        self.send(Command::PublishTo(id.clone(), track)).await;
-    }
-    /// Sends a track to everybody.
-    pub async fn publish(&self, track: OutboundTrack) {
-        self.send(Command::Publish(track)).await;
-    }
-    /// Takes a track away from whoever gets it.
-    pub async fn unpublish(&self, label: &TrackLabel) {
-        self.send(Command::Unpublish(label.stream.clone(), Some(label.kind))).await;
-    }
-    /// Labels a published track as muted, or no longer: nothing comes on it for a while. No renegotiation.
-    pub async fn mute(&self, label: &TrackLabel, muted: bool) {
-        self.send(Command::Mute(label.stream.clone(), label.kind, muted)).await;
-    }
-    /// As [`Session::say`].
-    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
-        self.send(Command::Say(to.cloned(), text.to_owned())).await;
-    }
-    /// As [`Asker::request_key_frame`].
-    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
-        Asker(self.0.clone()).request_key_frame(id, ssrc);
-    }
-    async fn send(&self, command: Command) {
-        if let Some(commands) = self.0.upgrade() {
-            let _ = commands.send(command).await;
-        }
-    }
-}
-
 struct Member {
     participant: Participant,
     peer: Option<Peer>,
@@ -186,6 +145,7 @@ struct Actor {
     /// Stream and kind of what is labelled as muted.
     muted: HashSet<(String, MediaKind)>,
     observer: Option<mpsc::Sender<Happening>>,
+    channels: ChannelTaker,
     members: HashMap<ParticipantId, Member>,
     peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     /// Taken by `run`.
@@ -206,6 +166,7 @@ impl Actor {
             ice_servers: link.ice_servers.clone(),
             publish: config.publish,
             muted: HashSet::new(),
+            channels: Transfers::start(config.files, config.observer.clone()),
             observer: config.observer,
             members: HashMap::new(),
             peer_events,
@@ -300,10 +261,7 @@ impl Actor {
                 self.muted.retain(|(muted, of)| *muted != stream || kind.is_some_and(|kind| kind != *of));
                 let _ = room.send(SignalCommand::Tracks(self.labels())).await;
                 for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
-                    match kind {
-                        Some(kind) => peer.unpublish_kind(&stream, kind).await,
-                        None => peer.unpublish(&stream).await,
-                    }
+                    peer.withdraw(&stream, kind).await;
                 }
             }
             Command::KeyFrame(id, ssrc) => {
@@ -322,8 +280,19 @@ impl Actor {
                     peer.send_text(CHAT_CHANNEL, &text).await;
                 }
             }
+            Command::OpenChannel(open) => self.open_channel(open).await,
             Command::Leave => {}
         }
+    }
+
+    async fn open_channel(&self, OpenChannel { to, name, spec, reply }: OpenChannel) {
+        let by_name = || self.members.values().find(|m| Some(&m.participant.name) == name.as_ref());
+        let member = self.members.get(&to).or_else(by_name);
+        let opened = match member.and_then(|m| m.peer.as_ref().map(|peer| (peer, &m.participant.name))) {
+            Some((peer, name)) => Some((peer.open_channel(spec).await, name.clone())),
+            None => None,
+        };
+        let _ = reply.send(opened);
     }
 
     async fn signal(&mut self, event: SignalEvent) {
@@ -396,6 +365,7 @@ impl Actor {
             wake: self.wake,
             measure: self.measure,
             impairment: self.impairment.clone(),
+            channels: Some(self.channels.clone()),
         };
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
             Ok(peer) => {

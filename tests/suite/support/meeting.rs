@@ -80,6 +80,7 @@ impl Meeting {
             wake: Wake::default(),
             relay_only: false,
             impairment: None,
+            files: Some(Default::default()),
         };
         let view = seen(for_url(&room).expect("a room"));
         let recording = within(10, "the recorder joins", Recording::start(view.as_ref(), config)).await;

@@ -2,6 +2,7 @@
 
 pub mod bot;
 pub mod browser;
+pub mod cargo;
 pub mod chatter;
 pub mod counter;
 pub mod dump;
