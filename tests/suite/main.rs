@@ -17,4 +17,5 @@ mod recorded;
 mod rooms;
 mod senders;
 mod support;
+mod talk;
 mod turn;
