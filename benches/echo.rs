@@ -8,7 +8,7 @@
 #[path = "../tests/suite/support/mod.rs"]
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::bot::Bot;
 use support::browser::Browser;
 use support::counter::{Readings, begin, join, read};
@@ -58,7 +58,10 @@ async fn run(what: &str, args: &[&str], codec: &str, length: Duration, watched: 
     begin(&page).await;
     // Encoders and jitter buffers have settled by then.
     tokio::time::sleep(Duration::from_secs(5)).await;
+    let decoded = "roombot.stats().then((all) => Object.values(all)[0].inbound.find((one) => one.kind === 'video').framesDecoded)";
+    let (before, since): (f64, Instant) = (page.eval(decoded).await, Instant::now());
     let (own, back) = read(&page, length).await;
+    let rate = (page.eval::<f64>(decoded).await - before) / since.elapsed().as_secs_f64();
     bot.interrupt();
     let report = bot.ended(Duration::from_secs(10)).await.stdout;
     let other = if watched {
@@ -73,13 +76,18 @@ async fn run(what: &str, args: &[&str], codec: &str, length: Duration, watched: 
     let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
     let camera = report["tracks"].as_array().into_iter().flatten().find(|track| track["source"] == "camera");
     let figure = |name: &str| camera.and_then(|track| track[name].as_f64()).unwrap_or(f64::NAN);
-    let pair = |readings: &Readings| format!("{:.0}/{:.0}", readings.quantile(0.5), readings.quantile(0.95));
+    // The edges of a number cannot be read.
+    let legible = |readings: &Readings| readings.rate() > 0.0;
+    let pair = |readings: &Readings| match legible(readings) {
+        true => format!("{:.0}/{:.0}", readings.quantile(0.5), readings.quantile(0.95)),
+        false => "-".to_owned(),
+    };
     println!(
         "{what:<20} {:>10} {:>11} {:>13} {:>10.1} {:>12} {:>8.1} {:>6.1} {:>6.1}",
         pair(&own),
         other.as_ref().map_or("-".into(), pair),
         pair(&back),
-        back.rate(),
+        rate,
         format!("{:.0}/{:.0}", figure("delay_p50_ms"), figure("delay_p95_ms")),
         figure("decode_ms"),
         figure("filter_ms"),
