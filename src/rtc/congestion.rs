@@ -15,11 +15,13 @@ const FREE: Duration = Duration::from_millis(25);
 const LOSSY: f64 = 0.10;
 /// What the target becomes of what arrived, so that the queue drains.
 const BACK_OFF: f64 = 0.85;
-/// How long the queue is given to show what the last change did, beside the round trip.
-const SETTLE: Duration = Duration::from_millis(200);
+/// How long the queue is given to show what the last change did, beside the round trip; the losses of before are forgotten then.
+const SETTLE: Duration = WINDOW;
+/// A queue that has become shorter by a tenth is draining; it is given so long for that.
+const DRAIN: Duration = Duration::from_millis(1500);
 /// Growth a second: of what is far from where it was congested, and near there, as a share of the target.
 const GROWTH: f64 = 0.25;
-const CAREFUL: f64 = 0.06;
+const CAREFUL: f64 = 0.10;
 /// The fastest packet of so long is the measure.
 const MEMORY: Duration = Duration::from_secs(10);
 /// The received rate and the loss are those of so long.
@@ -50,6 +52,8 @@ pub(super) struct Control {
     /// What arrived when the path was last congested.
     ceiling: Option<f64>,
     fell: Option<Instant>,
+    /// The queue when the target fell.
+    depth: Duration,
     rose: Option<Instant>,
 }
 
@@ -66,6 +70,7 @@ impl Control {
             window: VecDeque::new(),
             ceiling: None,
             fell: None,
+            depth: Duration::ZERO,
             rose: None,
         }
     }
@@ -83,7 +88,12 @@ impl Control {
         let settled = self.fell.is_none_or(|fell| now.saturating_duration_since(fell) >= SETTLE + round_trip);
         if congested {
             self.rose = None;
-            if settled {
+            let queue = queue.unwrap_or_default();
+            let draining = queue < self.depth.mul_f64(0.9)
+                && loss <= LOSSY
+                && self.fell.is_some_and(|fell| now.saturating_duration_since(fell) < DRAIN);
+            if settled && !draining {
+                self.depth = queue;
                 let carried = received.unwrap_or(self.target).min(self.target);
                 self.ceiling = Some(carried);
                 self.target = (carried * BACK_OFF).clamp(self.least, self.most);
@@ -230,7 +240,7 @@ mod tests {
         let fell = targets.iter().position(|target| *target < 330_000.0).expect("it falls");
         assert!(fell <= 12, "after {fell} tenths of a second");
         let lowest = targets.iter().copied().fold(f64::INFINITY, f64::min);
-        assert!(lowest > 120_000.0, "down to {lowest:.0}");
+        assert!(lowest > 170_000.0, "down to {lowest:.0}");
     }
 
     #[test]
