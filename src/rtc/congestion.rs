@@ -187,7 +187,7 @@ mod tests {
                 let millis = self.now.as_millis();
                 // Thirty pictures a second, each a burst.
                 self.owed += self.control.target() / 8.0 * 0.005;
-                if millis % 35 == 0 {
+                if millis.is_multiple_of(35) {
                     while self.owed > 0.0 {
                         count += 1;
                         self.owed -= 1000.0;
@@ -202,7 +202,7 @@ mod tests {
                         self.under_way.push_back((arrival, report));
                     }
                 }
-                if millis % 50 == 0 {
+                if millis.is_multiple_of(50) {
                     let mut reports = Vec::new();
                     while self.under_way.front().is_some_and(|(arrival, _)| *arrival <= self.now) {
                         reports.extend(self.under_way.pop_front().map(|(_, report)| report));
@@ -211,7 +211,7 @@ mod tests {
                         self.control.reported(self.start + self.now, &reports, Duration::from_millis(40));
                     }
                 }
-                if millis % 100 == 0 {
+                if millis.is_multiple_of(100) {
                     targets.push(self.control.target());
                 }
             }

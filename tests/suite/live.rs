@@ -112,9 +112,7 @@ async fn commands_change_what_comes_back_without_negotiating() {
         assert!(say(&bot, wrong).await.contains(told), "{wrong}: {}", say(&bot, wrong).await);
     }
     assert_eq!(bot.commander().command("quit").await, Some(Answer::Quit));
-    let sight = alice.sight.lock().expect("lock");
-    assert_eq!(sight.tracks.len(), tracks, "nothing was negotiated anew");
-    drop(sight);
+    assert_eq!(alice.sight.lock().expect("lock").tracks.len(), tracks, "nothing was negotiated anew");
     alice.leave().await;
     bot.finish().await;
 }
