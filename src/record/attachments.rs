@@ -33,6 +33,11 @@ pub(super) fn enter(manifest: &mut Manifest, t_ms: u64, event: &Event) {
         return;
     };
     let whole = *status == FileWord::Received;
+    let is_kept = |e: &FileEntry| e.state == FileState::Received && file.strip_suffix(PART) == Some(&e.file);
+    if manifest.files.iter().any(is_kept) {
+        // From the beginning of what is known to its end.
+        return;
+    }
     // The part that it was is the file that it is.
     let is_part = |e: &FileEntry| {
         e.state == FileState::Incomplete && e.participant == *participant && e.name == *name && e.size == *size

@@ -17,6 +17,7 @@ mod send;
 mod socket;
 mod taken;
 mod tap;
+mod wakeup;
 
 pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
 pub use impair::Impairment;

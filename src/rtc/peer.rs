@@ -10,6 +10,7 @@ use super::channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE};
 use super::engine;
 use super::impair::Impairment;
 use super::inbox::Inbox;
+use super::outbox::Text;
 use super::path::Path;
 use super::send::OutboundTrack;
 use super::socket::{MediaRuntime, Wake};
@@ -217,10 +218,12 @@ impl Peer {
         let _ = self.commands.try_send(Command::KeyFrame(ssrc));
     }
     /// Sends a text on the channel with this label, which is opened where there is none; texts of one label keep their order.
-    /// Never waits: before the connection is up, or while the participant is slow, 64 texts wait; later ones are left out, with
-    /// a [`PeerEvent::Warning`].
-    pub async fn send_text(&self, label: &str, text: &str) {
-        let _ = self.commands.send(Command::Text { label: label.to_owned(), text: text.to_owned() }).await;
+    /// Does not wait for the participant: before the connection is up, or while they are slow, 64 texts wait; later ones are left
+    /// out, with a [`PeerEvent::Warning`]. The answer completes when the text has arrived, or fails when it never will.
+    pub async fn send_text(&self, label: &str, text: &str) -> oneshot::Receiver<()> {
+        let (arrived, answer) = oneshot::channel();
+        let _ = self.commands.send(Command::Text(label.to_owned(), Text { text: text.to_owned(), arrived })).await;
+        answer
     }
     /// Asks for a data channel of ours; it is opened as soon as the connection stands.
     pub async fn open_channel(&self, spec: ChannelSpec) -> ChannelRequest {

@@ -1,9 +1,29 @@
-//! Handles on a session for those who act in its room but do not own it. They keep no session alive, and decide nothing.
+//! Handles on a session for those who act in its room but do not own it, and on what was said there. They keep no session alive,
+//! and decide nothing.
 
 use super::Command;
 use crate::room::people::{ParticipantId, TrackLabel};
 use crate::rtc::OutboundTrack;
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Something that was said, on its way to those who were there.
+#[derive(Default)]
+pub struct Said(pub(super) Vec<(ParticipantId, oneshot::Receiver<()>)>);
+
+impl Said {
+    /// Waits until it has arrived everywhere, or for so long; where it has.
+    pub async fn heard(self, patience: Duration) -> Vec<ParticipantId> {
+        let until = tokio::time::Instant::now() + patience;
+        let mut heard = Vec::new();
+        for (id, arrived) in self.0 {
+            if let Ok(Ok(())) = tokio::time::timeout_at(until, arrived).await {
+                heard.push(id);
+            }
+        }
+        heard
+    }
+}
 
 /// Asks participants for key frames; keeps no session alive.
 #[derive(Clone)]
@@ -47,7 +67,8 @@ impl Handle {
     }
     /// As [`super::Session::say`].
     pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
-        self.send(Command::Say(to.cloned(), text.to_owned())).await;
+        // Whether it was heard is not waited for.
+        self.send(Command::Say(to.cloned(), text.to_owned(), oneshot::channel().0)).await;
     }
     /// As [`Asker::request_key_frame`].
     pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {

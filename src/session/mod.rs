@@ -4,23 +4,24 @@
 
 mod bot;
 mod handle;
+mod labels;
 mod recording;
 mod transfers;
 
 pub use bot::{Bot, BotConfig, Commander};
-pub use handle::{Asker, Handle};
+pub use handle::{Asker, Handle, Said};
 pub use recording::{Limits, RecordConfig, Recording};
 pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
 
 use crate::error::Result;
 use crate::record::happening::Happening;
-use crate::room::media::{MediaKind, Source};
+use crate::room::media::MediaKind;
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
 use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
-use crate::signal::protocol::limits;
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
 use std::collections::{HashMap, HashSet};
-use tokio::sync::{mpsc, watch};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
 use transfers::{OpenChannel, Transfers};
 
 /// What a session does in its room.
@@ -51,7 +52,7 @@ enum Command {
     Unpublish(String, Option<MediaKind>),
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
-    Say(Option<ParticipantId>, String),
+    Say(Option<ParticipantId>, String, oneshot::Sender<Said>),
     OpenChannel(OpenChannel),
     Leave,
 }
@@ -108,8 +109,11 @@ impl Session {
         let _ = self.commands.send(Command::RestartIce(id.clone())).await;
     }
     /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
-    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
-        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned())).await;
+    /// Nobody has to wait for what is returned.
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) -> Said {
+        let (reply, said) = oneshot::channel();
+        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned(), reply)).await;
+        said.await.unwrap_or_default()
     }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
     pub async fn ended(&mut self) -> String {
@@ -121,7 +125,7 @@ impl Session {
     /// Leaves politely: says goodbye, closes every connection.
     pub async fn leave(mut self) {
         let _ = self.commands.send(Command::Leave).await;
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.ended()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.ended()).await;
     }
 }
 
@@ -211,17 +215,10 @@ impl Actor {
         cause
     }
 
-    /// The labels of everything that we publish to anybody; screens first, since a nameless track is taken for a camera or a
-    /// microphone, and a room takes so many labels of one member.
+    /// The labels of everything that we publish to anybody.
     fn labels(&self) -> Vec<TrackLabel> {
         let own = self.members.values().flat_map(|member| &member.own);
-        let mut labels: Vec<TrackLabel> = self.publish.iter().chain(own).map(|track| track.label().clone()).collect();
-        for label in &mut labels {
-            label.muted |= self.muted.contains(&(label.stream.clone(), label.kind));
-        }
-        labels.sort_by_key(|label| label.source == Source::default_for(label.kind));
-        labels.truncate(limits::TRACKS);
-        labels
+        labels::of(self.publish.iter().chain(own).map(OutboundTrack::label), &self.muted)
     }
 
     async fn tell(&self, event: Happening) {
@@ -274,11 +271,14 @@ impl Actor {
                     peer.restart_ice().await;
                 }
             }
-            Command::Say(to, text) => {
-                let listeners = self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id));
-                for peer in listeners.filter_map(|(_, m)| m.peer.as_ref()) {
-                    peer.send_text(CHAT_CHANNEL, &text).await;
+            Command::Say(to, text, reply) => {
+                let mut said = Said::default();
+                for (id, member) in self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id)) {
+                    if let Some(peer) = &member.peer {
+                        said.0.push((id.clone(), peer.send_text(CHAT_CHANNEL, &text).await));
+                    }
                 }
+                let _ = reply.send(said);
             }
             Command::OpenChannel(open) => self.open_channel(open).await,
             Command::Leave => {}

@@ -2,6 +2,7 @@
 //! waits for a disk only on threads that may.
 
 mod pen;
+mod reading;
 mod receive;
 mod send;
 
@@ -23,8 +24,6 @@ use tokio::sync::{mpsc, watch};
 const NAMING: Duration = Duration::from_secs(5);
 /// Refused files of one participant that are told one by one; the rest is counted in the vault's warnings only.
 const MOST_REFUSALS: u32 = 100;
-/// How long they may take to close a channel on which everything is said.
-const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Where the files go that participants send.
 #[derive(Clone)]
@@ -116,10 +115,8 @@ struct Reader {
 impl Reader {
     async fn run(self) {
         if self.channel.protocol() == PROTOCOL {
+            // Whatever became of it, it is theirs to close the channel.
             receive::file(&self).await;
-            // Dropping the channel closes it; they may be quicker, and be spared the abrupt end.
-            let closed = async { while self.channel.recv().await.is_some() {} };
-            let _ = tokio::time::timeout(FAREWELL, closed).await;
         } else {
             receive::shared(&self).await;
         }

@@ -83,6 +83,16 @@ impl Incoming {
         self.offer.as_ref()
     }
 
+    /// The sender may send nothing before we say so.
+    pub fn holds_up(&self) -> bool {
+        self.state != Taking::Bytes || self.frontier == self.until && !self.is_complete()
+    }
+
+    /// Every byte has come, and the sender has not said the end yet.
+    pub fn is_complete(&self) -> bool {
+        self.state == Taking::Bytes && self.offer.as_ref().is_some_and(|offer| offer.size == self.frontier)
+    }
+
     /// A text message came.
     pub fn text(&mut self, text: &str) -> Vec<Step> {
         let message = Message::parse(text);
@@ -342,6 +352,11 @@ impl Outgoing {
     /// Every byte was sent, and the end has not been said.
     pub fn is_at_end(&self) -> bool {
         self.state == Giving::Bytes && self.at >= self.offer.size
+    }
+
+    /// Everything was said, and the other side has to look at it.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, Giving::Ended(_))
     }
 
     /// Says the end, with the hash of the whole file.

@@ -11,7 +11,7 @@ pub use part::{Fault, Kept, Part};
 use super::Refusal;
 use super::message::{Offer, Reason};
 use super::names::{PART, safe_file_name};
-use ledger::{Admitted, Ledger};
+use ledger::Ledger;
 use part::Asleep;
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, statat};
 use rustix::io::Errno;
@@ -102,12 +102,12 @@ impl Vault {
         let outstanding = self.ledger().outstanding();
         let space = self.check_space(outstanding);
         match admitted {
-            Admitted::Resumed(part) => {
+            Some(part) => {
                 // Dropped again where there is no space, it goes on sleeping.
                 let part = Part::awake(self.clone(), part);
                 space.map(|()| part)
             }
-            Admitted::New => space.and_then(|()| self.create(owner, offer)).inspect_err(|_| {
+            None => space.and_then(|()| self.create(owner, offer)).inspect_err(|_| {
                 self.ledger().dismiss(owner, offer);
             }),
         }

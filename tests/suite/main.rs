@@ -8,6 +8,7 @@ mod echo;
 mod files;
 mod film;
 mod hostile;
+mod hostile_files;
 mod house;
 mod killed;
 mod live;

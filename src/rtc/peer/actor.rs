@@ -8,7 +8,7 @@ use crate::room::media::{Codec, MediaKind};
 use crate::room::people::{ParticipantId, TrackLabel};
 use crate::rtc::channel::{self, ChannelSpec, ChannelTaker, DataChannel};
 use crate::rtc::negotiation::Negotiation;
-use crate::rtc::outbox::Outbox;
+use crate::rtc::outbox::{Outbox, Text};
 use crate::rtc::send::{self, OutboundTrack, Sending};
 use crate::rtc::taken::Taken;
 use crate::rtc::tap::Streams;
@@ -30,7 +30,7 @@ pub(super) enum Command {
     Publish(OutboundTrack),
     Unpublish(String, Option<MediaKind>),
     KeyFrame(u32),
-    Text { label: String, text: String },
+    Text(String, Text),
     OpenChannel(ChannelSpec, oneshot::Sender<Result<DataChannel>>),
     RestartIce,
     Resend,
@@ -173,7 +173,7 @@ impl Actor {
                 self.negotiate_unless_waiting(first_offer).await;
             }
             Command::KeyFrame(ssrc) => self.ask_key_frame(ssrc).await,
-            Command::Text { label, text } => self.send_text(label, text).await,
+            Command::Text(label, text) => self.send_text(label, text).await,
             Command::OpenChannel(spec, reply) => self.open_channel(spec, reply),
             Command::RestartIce => self.restart_ice().await,
             Command::Resend => {

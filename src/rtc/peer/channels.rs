@@ -2,8 +2,9 @@
 
 use super::CHAT_CHANNEL;
 use super::actor::Actor;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rtc::channel::{self, ChannelSpec, DataChannel};
+use crate::rtc::outbox::Text;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use webrtc::data_channel::DataChannel as Library;
@@ -13,7 +14,7 @@ const MAX_CHANNELS: usize = 1024;
 
 impl Actor {
     /// Texts of ours go out on the channel with that label, whoever opened it.
-    pub(super) async fn send_text(&mut self, label: String, text: String) {
+    pub(super) async fn send_text(&mut self, label: String, text: Text) {
         let outbox = self.outboxes.entry(label.clone()).or_default();
         if !outbox.push(text) {
             return self.warn(format!("they are too slow for our texts on {label:?}; one was left out")).await;
@@ -40,18 +41,7 @@ impl Actor {
     pub(super) fn open_channel(&self, spec: ChannelSpec, reply: oneshot::Sender<Result<DataChannel>>) {
         let (connection, alive) = (self.connection.clone(), self.open_channels.clone());
         tokio::spawn(async move {
-            let opened = async {
-                if !channel::associated(connection.as_ref()).await {
-                    return Err(Error::room("they take no data channels"));
-                }
-                let library = channel::open(connection.as_ref(), &spec).await?;
-                let closed = || Error::room("the data channel was closed at once");
-                if !channel::opened(library.as_ref()).await {
-                    return Err(closed());
-                }
-                DataChannel::new(library, connection.as_ref(), alive).await.ok_or_else(closed)
-            };
-            let _ = reply.send(opened.await);
+            let _ = reply.send(channel::open_surely(connection.as_ref(), &spec, alive).await);
         });
     }
 
@@ -64,7 +54,7 @@ impl Actor {
         };
         let Some(channel) = taken else {
             let _ = library.close().await;
-            tokio::spawn(async move { channel::end(library.as_ref()).await });
+            tokio::spawn(channel::end(library));
             return;
         };
         if channel.label() == CHAT_CHANNEL || self.outboxes.contains_key(channel.label()) {

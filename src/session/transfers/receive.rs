@@ -15,6 +15,8 @@ use tokio::task::spawn_blocking;
 
 /// How long nothing may come where files are not taken at all.
 const IDLE: Duration = Duration::from_secs(60);
+/// How many times as long a sender may be silent between the last byte and the hash.
+const HASHING: u32 = 10;
 /// Fewer bytes than this within the time for idlers are nothing.
 const TRICKLE: usize = 16 << 10;
 /// Files in the guide's framing that may come at once from one participant: they have no credits, so each may hold up the
@@ -134,7 +136,9 @@ pub(super) async fn file(reader: &Reader) {
     let mut machine = Incoming::new(reader.channel.ordered());
     let mut pulse = Pulse::default();
     loop {
-        let idle = tokio::time::sleep_until(pulse.last + intake.idle());
+        // Who has sent everything may have to read it all again for the hash.
+        let patience = intake.idle() * if machine.is_complete() { HASHING } else { 1 };
+        let idle = tokio::time::sleep_until(pulse.last + patience);
         // A disk that takes its time is not the sender's fault.
         let busy = intake.pen.as_ref().is_some_and(Pen::is_busy);
         let steps = tokio::select! {
@@ -147,6 +151,10 @@ pub(super) async fn file(reader: &Reader) {
                 }
             }
             done = intake.done() => {
+                if machine.holds_up() {
+                    // It was our disk that they waited for.
+                    pulse.beat();
+                }
                 match done {
                     Done::Written(position) => machine.written(position, intake.window()),
                     Done::Restarted => machine.accepted(0, intake.window()),

@@ -2,6 +2,7 @@
 //! thread that may wait for the disk, a little ahead of the channel.
 
 use super::super::{Command, Session};
+use super::reading::{LONGEST_CHUNK, Reading};
 use crate::room::people::ParticipantId;
 use crate::rtc::{ChannelRequest, ChannelSpec, DataChannel};
 use crate::transfer::PROTOCOL;
@@ -9,19 +10,12 @@ use crate::transfer::classic::{Announcement, CHUNK};
 use crate::transfer::message::{Digest, Message, Offer};
 use crate::transfer::protocol::{Order, Outgoing, POSITION, Sent};
 use bytes::{BufMut, BytesMut};
-use sha2::{Digest as _, Sha256};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-/// The longest chunk. Longer ones gain nothing and hold up other channels.
-const LONGEST_CHUNK: usize = 64 << 10;
-/// Chunks that are read ahead.
-const AHEAD: usize = 8;
 /// How long nothing may happen on an open channel before another is tried.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Between two attempts to find the participant again.
@@ -166,7 +160,10 @@ impl Job {
                     false => self.send(&channel, &offer).await,
                 };
                 match attempt {
-                    Attempt::Over(outcome) => return outcome,
+                    Attempt::Over(outcome) => {
+                        channel.close();
+                        return outcome;
+                    }
                     // Patience begins anew only where something was achieved.
                     Attempt::Lost if self.progress.borrow().sent > before => lost = Instant::now(),
                     Attempt::Lost => {}
@@ -262,7 +259,8 @@ impl Job {
                         }
                     }
                 }
-                () = tokio::time::sleep(SILENCE) => return Attempt::Lost,
+                // A person may have to decide first, and a disk to write last.
+                () = tokio::time::sleep(SILENCE), if reader.is_some() && !machine.is_ended() => return Attempt::Lost,
             };
             let text = if heard.text { std::str::from_utf8(&heard.data).unwrap_or_default() } else { "" };
             match machine.text(text) {
@@ -353,83 +351,6 @@ fn stopped(sent: Sent) -> Attempt {
             Attempt::Over(Outcome::Refused { reason: "bad-message".to_owned(), text: why.to_owned() })
         }
     }
-}
-
-/// The file as chunks, and its hash.
-struct Reading {
-    chunks: mpsc::Receiver<std::io::Result<Piece>>,
-    rest: BytesMut,
-}
-
-enum Piece {
-    Bytes(BytesMut),
-    Hash(Digest),
-}
-
-impl Reading {
-    /// Reads from `offset` on; what lies before is hashed only.
-    fn start(path: PathBuf, size: u64, offset: u64, chunk: usize) -> Self {
-        let (pieces, chunks) = mpsc::channel(AHEAD);
-        // Gathered, so that small chunks do not each cost a change of threads.
-        let block = (LONGEST_CHUNK / chunk.max(1)).max(1) * chunk;
-        spawn_blocking(move || {
-            if let Err(e) = read(&path, size, offset, block, &pieces) {
-                let _ = pieces.blocking_send(Err(e));
-            }
-        });
-        Self { chunks, rest: BytesMut::new() }
-    }
-
-    async fn piece(&mut self) -> Result<Piece, String> {
-        match self.chunks.recv().await {
-            Some(piece) => piece.map_err(|e| e.to_string()),
-            None => Err("it cannot be read".to_owned()),
-        }
-    }
-
-    /// The next bytes, at most `most`.
-    async fn next(&mut self, most: usize) -> Result<BytesMut, String> {
-        if self.rest.is_empty() {
-            match self.piece().await? {
-                Piece::Bytes(bytes) => self.rest = bytes,
-                Piece::Hash(_) => return Err("it has become shorter".to_owned()),
-            }
-        }
-        Ok(self.rest.split_to(most.min(self.rest.len())))
-    }
-
-    /// The hash of the whole file, at its end.
-    async fn digest(&mut self) -> Result<Digest, String> {
-        match self.piece().await? {
-            Piece::Hash(digest) => Ok(digest),
-            Piece::Bytes(_) => Err("it has become longer".to_owned()),
-        }
-    }
-}
-
-fn read(
-    path: &Path,
-    size: u64,
-    offset: u64,
-    block: usize,
-    pieces: &mpsc::Sender<std::io::Result<Piece>>,
-) -> std::io::Result<()> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut at = 0;
-    while at < size {
-        let end = if at < offset { offset } else { size };
-        let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(block);
-        let mut bytes = BytesMut::zeroed(length);
-        file.read_exact(&mut bytes)?;
-        hash.update(&bytes);
-        at += length as u64;
-        if at > offset && pieces.blocking_send(Ok(Piece::Bytes(bytes))).is_err() {
-            return Ok(());
-        }
-    }
-    let _ = pieces.blocking_send(Ok(Piece::Hash(Digest(hash.finalize().into()))));
-    Ok(())
 }
 
 impl Session {

@@ -38,12 +38,6 @@ struct Live {
     written: u64,
 }
 
-/// How an offer was taken.
-pub(super) enum Admitted {
-    New,
-    Resumed(Asleep),
-}
-
 fn key(owner: &str, offer: &Offer) -> Key {
     (owner.to_owned(), offer.id.clone(), offer.name.clone(), offer.size)
 }
@@ -59,8 +53,14 @@ impl Ledger {
         self.live.values().map(|live| live.size.saturating_sub(live.written)).sum()
     }
 
-    /// Enters an offer, or says which limit it breaks.
-    pub fn admit(&mut self, owner: &str, offer: &Offer, limits: &Limits, now: Instant) -> Result<Admitted, Refusal> {
+    /// Enters an offer, with what there is of it from before; or says which limit it breaks.
+    pub fn admit(
+        &mut self,
+        owner: &str,
+        offer: &Offer,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<Option<Asleep>, Refusal> {
         self.asleep.retain(|_, (since, _)| now.saturating_duration_since(*since) < RESUME_WITHIN);
         let key = key(owner, offer);
         if self.live.contains_key(&key) {
@@ -88,7 +88,7 @@ impl Ledger {
         account.live += 1;
         account.total += more;
         self.total += more;
-        let admitted = self.asleep.remove(&key).map_or(Admitted::New, |(_, part)| Admitted::Resumed(part));
+        let admitted = self.asleep.remove(&key).map(|(_, part)| part);
         self.live.insert(key, Live { size: offer.size, written });
         Ok(admitted)
     }

@@ -25,6 +25,11 @@ pub fn file(folder: &Path, name: &str, size: usize, seed: u64) -> PathBuf {
     path
 }
 
+/// The SHA-256 of bytes, in hex.
+pub fn hash(data: &[u8]) -> String {
+    Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The SHA-256 of a file, in hex.
 pub fn sha256(path: &Path) -> String {
     let mut hash = Sha256::new();
