@@ -3,7 +3,7 @@
 //! The crate is a house with rooms; imports run one way (held by `tests/suite/house.rs`):
 //!
 //! ```text
-//! room  <-  signal | rtc | media | transfer  <-  record  <-  film  <-  session  <-  server  <-  cli  <-  main
+//! room  <-  signal | rtc | media | transfer  <-  record | live  <-  film  <-  session  <-  server  <-  cli  <-  main
 //! ```
 //!
 //! | room | what it holds | what it never does |
@@ -14,6 +14,7 @@
 //! | [`media`] | GStreamer: pipeline templates, demuxing, decoding | touch the network |
 //! | [`transfer`] | chat and files: protocol, safe names, quotas, the disk | touch a connection |
 //! | [`record`] | track files, clock, timeline, manifest, recovery | decode, wait for anybody |
+//! | [`live`] | what a bot gives back: tracks filtered while they are live | record, know a room |
 //! | [`film`] | a recording as one film: scenes over time, painting, mixing | touch the recording's tracks or manifest |
 //! | [`session`] | one actor a room: where the parts meet | parse a flag |
 //! | [`server`] | the room server and its page | know of media |
@@ -25,6 +26,7 @@
 pub mod cli;
 pub mod error;
 pub mod film;
+pub mod live;
 pub mod media;
 pub mod record;
 pub mod room;

@@ -3,8 +3,11 @@
 mod args;
 mod compose;
 mod demo;
+mod echo;
 mod feed;
+mod filter;
 mod fixture;
+mod give_back;
 mod live;
 mod pipelines;
 mod record;
@@ -47,6 +50,8 @@ enum Verb {
     Compose(compose::ComposeArgs),
     Room(room::RoomArgs),
     Feed(feed::FeedArgs),
+    Echo(echo::EchoArgs),
+    Filter(filter::FilterArgs),
     Send(send::SendArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
@@ -68,6 +73,8 @@ impl Cli {
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             Verb::Send(args) => runtime()?.block_on(send::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
+            Verb::Echo(args) => runtime()?.block_on(echo::run(args)),
+            Verb::Filter(args) => runtime()?.block_on(filter::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),
             Verb::Fixture(args) => fixture::run(&args),
         }

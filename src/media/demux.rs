@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of one frame that are believed.
 const FRAME_BYTES: usize = 16 << 20;
 /// Sound quieter than this many dB below overload is not taken for a voice.
-const VOICE: u8 = 50;
+pub(super) const VOICE: u8 = 50;
 
 /// A track that a file has and that can be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,11 +165,11 @@ fn unreadable(path: &Path, cause: Error) -> Error {
     Error::user(format!("{} cannot be read as media: {cause}", path.display())).because(cause)
 }
 
-/// The pipeline that a codec's frames run through, filled and ready to build.
-fn branch(library: &Library, codec: Codec) -> Result<(Codec, Template, String)> {
+/// The pipeline that a codec's frames run through; it needs no values.
+fn branch(library: &Library, codec: Codec) -> Result<(Codec, Template)> {
     let template = library.get(&format!("feed/{}", codec.name().to_lowercase()))?;
-    let description = template.fill(&[])?;
-    Ok((codec, template, description))
+    template.fill(&[])?;
+    Ok((codec, template))
 }
 
 /// The track behind a pad, or the name of what it is instead.
@@ -204,14 +204,13 @@ fn lead_on(
     tracks: &gst::Element,
     pad: &gst::Pad,
     track: &Track,
-    branches: &[(Codec, Template, String)],
+    branches: &[(Codec, Template)],
     queue: &SyncSender<Item>,
 ) -> Result<()> {
     let wrong = |what: &str| Error::us(format!("a {} branch {what}", track.codec.name()));
-    let (_, template, description) =
-        branches.iter().find(|(c, ..)| *c == track.codec).ok_or_else(|| wrong("is missing"))?;
+    let (_, template) = branches.iter().find(|(c, _)| *c == track.codec).ok_or_else(|| wrong("is missing"))?;
     let sink = |branch: &gst::Bin, name: &str| branch.by_name(name).and_then(|e| e.downcast::<AppSink>().ok());
-    let branch = bin(template, description, true)?;
+    let branch = bin(template, &[], true)?;
     let frames =
         sink(&branch, "frames").ok_or_else(|| Error::user(format!("{}: no appsink has name=frames", template.file)))?;
     let level = Arc::new(AtomicU8::new(u8::MAX));
@@ -240,7 +239,7 @@ fn measure(sink: &AppSink, level: Arc<AtomicU8>) {
 }
 
 /// RMS level of 16-bit little-endian samples in dB below overload, as RFC 6464 counts: 0 is loudest, 127 is silence.
-fn loudness(samples: &[u8]) -> u8 {
+pub(super) fn loudness(samples: &[u8]) -> u8 {
     let (samples, _) = samples.as_chunks::<2>();
     let power: f64 = samples.iter().map(|s| f64::from(i16::from_le_bytes(*s)).powi(2)).sum();
     let mean = power / samples.len().max(1) as f64 / f64::from(i16::MAX).powi(2);
@@ -260,7 +259,7 @@ fn forward(sink: &AppSink, kind: MediaKind, level: Arc<AtomicU8>, queue: SyncSen
     sink.set_callbacks(callbacks.build());
 }
 
-fn raw(kind: MediaKind, sample: &gst::Sample, level: u8) -> Option<Raw> {
+pub(super) fn raw(kind: MediaKind, sample: &gst::Sample, level: u8) -> Option<Raw> {
     let buffer = sample.buffer()?;
     let about = sample.caps().and_then(|c| c.structure(0));
     let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
@@ -306,7 +305,7 @@ fn opus_ns(packet: &[u8]) -> Option<u64> {
 }
 
 /// An OBU of type 2 with a size field of zero (AV1 5.6): RTP and Matroska both go without.
-const TEMPORAL_DELIMITER: [u8; 2] = [0x12, 0x00];
+pub(super) const TEMPORAL_DELIMITER: [u8; 2] = [0x12, 0x00];
 
 #[cfg(test)]
 mod tests {

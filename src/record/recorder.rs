@@ -218,7 +218,7 @@ impl Capture {
                 self.desk.log.labelled(&id, tracks, at);
                 self.with(&id, |connection, desk| connection.labelled(instant, desk));
             }
-            Happening::Attached { id, inbox } => {
+            Happening::Attached { id, inbox, .. } => {
                 if let Some(key) = self.desk.log.key(&id) {
                     self.detach(&id, instant);
                     self.connections.insert(id.clone(), Connection::new(id, key, inbox));

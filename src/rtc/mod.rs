@@ -2,23 +2,27 @@
 //! leaves it, so nobody outside can notice which driver moves the packets.
 
 mod channel;
+mod congestion;
 mod engine;
 mod impair;
 mod inbox;
 mod negotiation;
 mod outbox;
 pub mod packetize;
+mod path;
 mod peer;
 pub mod receive;
 mod sdp;
 mod send;
 mod socket;
+mod taken;
 mod tap;
 mod wakeup;
 
 pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
 pub use impair::Impairment;
 pub use inbox::{Inbound, Inbox};
+pub use path::Path;
 pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
 pub use send::{OutboundTrack, Subscription};
 pub use socket::Wake;

@@ -11,8 +11,10 @@ use super::engine;
 use super::impair::Impairment;
 use super::inbox::Inbox;
 use super::outbox::Text;
+use super::path::Path;
 use super::send::OutboundTrack;
 use super::socket::{MediaRuntime, Wake};
+use super::taken::Taken;
 use super::tap::Streams;
 use crate::error::{Error, Result};
 use crate::room::exchange::{IceServer, Signal};
@@ -25,7 +27,7 @@ use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer,
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::peer_connection::{PeerConnectionBuilder, SettingEngineBuilder};
 
 /// Label of the channel that the first offer always carries, so that there is something to negotiate; chat is spoken there.
@@ -44,6 +46,8 @@ pub struct PeerConfig {
     /// Use no path but those over TURN servers (W3C WebRTC `iceTransportPolicy: "relay"`).
     pub relay_only: bool,
     pub wake: Wake,
+    /// Whether to measure what the path carries ([`Peer::path`]): for those who encode what they send, and can adapt it.
+    pub measure: bool,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
     /// Who takes the participant's data channels. None: they are closed.
@@ -118,6 +122,7 @@ pub enum PeerEvent {
 pub struct Peer {
     commands: mpsc::Sender<Command>,
     inbox: Arc<Inbox>,
+    path: watch::Receiver<Path>,
 }
 
 impl Peer {
@@ -136,7 +141,16 @@ impl Peer {
 
         let failed = |e: rtc::shared::error::Error| Error::machine("cannot open a WebRTC connection").because(e);
         let mut media = engine::media_engine().map_err(failed)?;
-        let registry = engine::interceptors(&mut media, inbox.clone(), key_frames, streams.clone()).map_err(failed)?;
+        let taken = Arc::new(Taken::default());
+        let (path_tx, path) = watch::channel(Path::UNKNOWN);
+        let links = engine::Links {
+            inbox: inbox.clone(),
+            key_frames,
+            streams: streams.clone(),
+            taken: taken.clone(),
+            path: path_tx,
+        };
+        let registry = engine::interceptors(&mut media, links, config.measure).map_err(failed)?;
         let settings = SettingEngineBuilder::new()
             .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(LARGEST_MESSAGE))
             .with_include_loopback_candidate(true)
@@ -170,14 +184,18 @@ impl Peer {
             .await
             .map_err(failed)?;
 
-        let actor = Actor::new(Arc::new(connection), config.polite, config.peer, events, callbacks, streams);
+        let actor = Actor::new(Arc::new(connection), config.polite, config.peer, events, callbacks, streams, taken);
         tokio::spawn(actor.run(config.first_offer, config.channels, publish, command_rx, callback_rx, key_frame_rx));
-        Ok(Peer { commands, inbox })
+        Ok(Peer { commands, inbox, path })
     }
 
     /// Where this connection's packets arrive.
     pub fn inbox(&self) -> Arc<Inbox> {
         self.inbox.clone()
+    }
+    /// What the path to the participant carries; with [`PeerConfig::measure`] it follows the other side's feedback.
+    pub fn path(&self) -> watch::Receiver<Path> {
+        self.path.clone()
     }
     /// Hands over a description or candidate from the participant.
     pub async fn signal(&self, signal: Signal) {
@@ -189,7 +207,11 @@ impl Peer {
     }
     /// Takes a track away again, named by its stream id (renegotiates).
     pub async fn unpublish(&self, stream: &str) {
-        let _ = self.commands.send(Command::Unpublish(stream.to_owned())).await;
+        self.withdraw(stream, None).await;
+    }
+    /// The same for one kind of track of the stream only, if one is given.
+    pub async fn withdraw(&self, stream: &str, kind: Option<MediaKind>) {
+        let _ = self.commands.send(Command::Unpublish(stream.to_owned(), kind)).await;
     }
     /// Asks the sender of `ssrc` for a key frame (PLI, RFC 4585 6.3.1). Never waits; requests that come too fast are one.
     pub fn request_key_frame(&self, ssrc: u32) {

@@ -244,7 +244,7 @@ impl MediaSocket {
             }
             let datagram = ready!(self.poll_kernel(cx, buf, state))?;
             let Some(spoiler) = &mut state.spoiler else { return Poll::Ready(Ok(datagram)) };
-            match spoiler.fate(datagram.arrival) {
+            match spoiler.fate(datagram.arrival, datagram.len) {
                 Fate::Deliver => return Poll::Ready(Ok(datagram)),
                 Fate::Drop => {}
                 Fate::Delay(by) => {

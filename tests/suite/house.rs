@@ -17,6 +17,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("media", 2),
     ("transfer", 2),
     ("record", 3),
+    ("live", 3),
     ("film", 4),
     ("session", 5),
     ("server", 6),

@@ -4,12 +4,13 @@ use super::callbacks::Callback;
 use super::{CHAT_CHANNEL, PeerEvent, PeerState, RemoteTrack};
 use crate::error::Result;
 use crate::room::exchange::Signal;
-use crate::room::media::Codec;
-use crate::room::people::ParticipantId;
+use crate::room::media::{Codec, MediaKind};
+use crate::room::people::{ParticipantId, TrackLabel};
 use crate::rtc::channel::{self, ChannelSpec, ChannelTaker, DataChannel};
 use crate::rtc::negotiation::Negotiation;
 use crate::rtc::outbox::{Outbox, Text};
 use crate::rtc::send::{self, OutboundTrack, Sending};
+use crate::rtc::taken::Taken;
 use crate::rtc::tap::Streams;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
 pub(super) enum Command {
     Signal(Signal),
     Publish(OutboundTrack),
-    Unpublish(String),
+    Unpublish(String, Option<MediaKind>),
     KeyFrame(u32),
     Text(String, Text),
     OpenChannel(ChannelSpec, oneshot::Sender<Result<DataChannel>>),
@@ -46,6 +47,9 @@ pub(super) struct Actor {
     pub(super) events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     pub(super) callbacks: mpsc::UnboundedSender<Callback>,
     streams: Arc<Streams>,
+    taken: Arc<Taken>,
+    /// Our DTLS role, where the other side's answer settled it.
+    pub(super) role: Option<&'static str>,
     pub(super) remote_described: bool,
     pub(super) pending_candidates: Vec<RTCIceCandidateInit>,
     /// Taken since the last description.
@@ -73,6 +77,7 @@ impl Actor {
         events: mpsc::Sender<(ParticipantId, PeerEvent)>,
         callbacks: mpsc::UnboundedSender<Callback>,
         streams: Arc<Streams>,
+        taken: Arc<Taken>,
     ) -> Self {
         Self {
             connection,
@@ -82,6 +87,8 @@ impl Actor {
             events,
             callbacks,
             streams,
+            taken,
+            role: None,
             remote_described: false,
             pending_candidates: Vec::new(),
             candidates: 0,
@@ -161,8 +168,8 @@ impl Actor {
                 self.publish(track).await;
                 self.negotiate_unless_waiting(first_offer).await;
             }
-            Command::Unpublish(stream) => {
-                self.unpublish(&stream).await;
+            Command::Unpublish(stream, kind) => {
+                self.unpublish(&stream, kind).await;
                 self.negotiate_unless_waiting(first_offer).await;
             }
             Command::KeyFrame(ssrc) => self.ask_key_frame(ssrc).await,
@@ -274,7 +281,7 @@ impl Actor {
         let ssrc = local.1;
         match self.connection.add_track(local.0.clone() as Arc<dyn TrackLocal>).await {
             Ok(sender) => {
-                let sending = Sending::start(track, local.0, sender, ssrc);
+                let sending = Sending::start(track, local.0, sender, ssrc, self.taken.clone());
                 sending.set_connected(self.connected);
                 self.sending.push(sending);
                 self.negotiation.changed();
@@ -283,9 +290,9 @@ impl Actor {
         }
     }
 
-    async fn unpublish(&mut self, stream: &str) {
-        let (gone, kept) =
-            std::mem::take(&mut self.sending).into_iter().partition(|s| s.track.label().stream == stream);
+    async fn unpublish(&mut self, stream: &str, kind: Option<MediaKind>) {
+        let meant = |label: &TrackLabel| label.stream == stream && kind.is_none_or(|kind| kind == label.kind);
+        let (gone, kept) = std::mem::take(&mut self.sending).into_iter().partition(|s| meant(s.track.label()));
         self.sending = kept;
         let gone: Vec<Sending> = gone;
         for sending in gone {

@@ -61,6 +61,7 @@ pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option
         ice_servers: vec![],
         relay_only: false,
         wake,
+        measure: true,
         impairment,
         channels: Some(channels),
     };
