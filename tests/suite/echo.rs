@@ -17,7 +17,15 @@ async fn an_echo_comes_back_soon_and_whole() {
     let back = "roombot.stats().then((all) => Object.values(all).some((peer) => peer.inbound.some((one) => one.source === 'camera' && one.framesDecoded > 30)))";
     page.wait_for(back, PATIENCE, "her picture comes back").await;
     let (own, back) = read(&page, Duration::from_secs(8)).await;
-    println!("own {:.0}/{:.0} ms at {:.1}/s; back {:.0}/{:.0} ms at {:.1}/s", own.quantile(0.5), own.quantile(0.95), own.rate(), back.quantile(0.5), back.quantile(0.95), back.rate());
+    println!(
+        "own {:.0}/{:.0} ms at {:.1}/s; back {:.0}/{:.0} ms at {:.1}/s",
+        own.quantile(0.5),
+        own.quantile(0.95),
+        own.rate(),
+        back.quantile(0.5),
+        back.quantile(0.95),
+        back.rate()
+    );
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pictures");
     std::fs::create_dir_all(&folder).expect("a folder");
     page.screenshot(&folder.join("echo.png")).await;
