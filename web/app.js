@@ -2,8 +2,10 @@
 
 import { Media, loudness } from "./media.js";
 import { Peer } from "./peer.js";
+import { Panel } from "./panel.js";
 import { RoomSocket } from "./signal.js";
 import { summarise } from "./stats.js";
+import { Talk } from "./talk.js";
 import { View, banner, hue, initials, toast, toggle } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -30,14 +32,25 @@ const view = new View(() => banner("The browser is waiting for a click before it
   banner(null);
 }));
 
+const listeners = () => [...people.values()];
+const talk = new Talk(listeners, render);
+const panel = new Panel(talk, listeners, toast);
+
 // ---- Who is there
 
 function meet({ id, name, role, tracks }) {
   people.get(id)?.peer?.close();
   const send = (body) => socket.send({ type: "signal", to: id, ...body });
-  const peer = new Peer({ id, polite: me.id > id, iceServers, codec, send, changed: render });
+  const on = {
+    changed: render,
+    connected: () => talk.connected(person),
+    text: (text) => talk.heard(person, text),
+    channel: (channel) => talk.offered(person, channel),
+  };
+  const peer = new Peer({ id, polite: me.id > id, iceServers, codec, send, on });
+  const person = { id, name, role, labels: tracks ?? [], peer };
   for (const [source, track] of media.tracks) peer.set(source, track, media.streamOf(source));
-  people.set(id, { id, name, role, labels: tracks ?? [], peer });
+  people.set(id, person);
   return peer;
 }
 
@@ -152,6 +165,7 @@ const actions = {
 };
 
 function hangUp() {
+  talk.end();
   for (const id of [...people.keys()]) part(id);
   view.clear();
   banner(null);
@@ -196,7 +210,9 @@ function render() {
     $("lobby-problem").hidden = !(refusal ?? problem);
     $("lobby-problem").textContent = refusal ?? problem ?? "";
     if (phase === "lobby" || phase === "joining") return drawLobby(cameraOn);
-    if (phase !== "over") view.render({ me: { ...me, media }, people: [...people.values()] });
+    if (phase === "over") return;
+    view.render({ me: { ...me, media }, people: listeners() });
+    panel.render();
   });
 }
 
@@ -251,12 +267,14 @@ $("share").addEventListener("click", () => actions.share(!media.screen));
 $("leave").addEventListener("click", actions.leave);
 $("again").addEventListener("click", () => location.reload());
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input")) return;
-  const key = { m: "mic", v: "camera", s: "share" }[event.key.toLowerCase()];
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, textarea, select")) return;
+  const key = { m: "mic", v: "camera", s: "share", c: "chat" }[event.key.toLowerCase()];
   if (key && !$("call").hidden) $(key).click();
 });
 addEventListener("pagehide", () => socket?.leave());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
+
+const progress = ({ state, bytes, reason }) => ({ state, bytes, reason });
 
 /** For tests and scripts: what there is, and the buttons. */
 window.roombot = {
@@ -276,6 +294,20 @@ window.roombot = {
   },
   ...actions,
   join,
+  say: (text, to) => talk.say(text, to),
+  send: (files, to) => talk.send(files, to),
+  take: (key) => talk.take(key),
+  cancel: (key) => talk.cancel(key),
+  /** What was said: texts, and files with how far they are. */
+  get talk() {
+    return talk.lines.map(({ key, kind, mine, name, to, text, size, outgoing, incoming }) => ({
+      key, kind, mine, name: name ?? null, to: to ?? null, text, size: size ?? null,
+      outgoing: outgoing?.map((one) => ({ name: one.name, ...progress(one.transfer) })) ?? null,
+      incoming: incoming ? progress(incoming) : null,
+    }));
+  },
+  /** A file that has come, as a Blob. */
+  blob: (key) => talk.lines.find((line) => line.key === key)?.incoming?.blob ?? null,
   /** @returns {[id]: {name, connection, rtt, outbound, inbound}} */
   async stats() {
     const labelOf = (labels) => (stream, kind) => labels.find((label) => label.stream === stream && label.kind === kind);

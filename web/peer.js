@@ -1,9 +1,12 @@
-// One connection to one other member: perfect negotiation (W3C WebRTC 10.7), our tracks out, theirs in. Knows no room and no page.
+// One connection to one other member: perfect negotiation (W3C WebRTC 10.7), our tracks out, theirs in, data channels both ways.
+// Knows no room and no page.
 
 const OFFER_PATIENCE = 10_000; // milliseconds after which an offer without an answer is sent again
+const MOST_UNSAID = 100; // texts that wait for the chat's channel to open
 
 export class Peer {
-  #send; #changed; #iceServers; #polite; #codec;
+  #send; #on; #changed; #iceServers; #polite; #codec;
+  #unsaid = [];
   #local = new Map(); // source -> {track, stream}
   #senders = new Map(); // source -> RTCRtpSender
   #begun = false; // until the first offer has been made or heard, our tracks wait
@@ -14,9 +17,10 @@ export class Peer {
   #inbox = Promise.resolve();
 
   /**
-   * @param options {id, polite, iceServers, codec, send(body), changed()}; `changed` is called whenever what there is to see may have.
+   * @param options {id, polite, iceServers, codec, send(body), on: {changed(), connected(), text(string), channel(RTCDataChannel)}};
+   *   `changed` is called whenever what there is to see may have, `channel` for channels with a protocol of their own
    */
-  constructor({ id, polite, iceServers, codec, send, changed }) {
+  constructor({ id, polite, iceServers, codec, send, on }) {
     this.id = id;
     this.streams = new Map(); // their media streams by id
     this.channel = null; // the chat's data channel
@@ -24,7 +28,8 @@ export class Peer {
     this.#iceServers = iceServers;
     this.#codec = codec;
     this.#send = send;
-    this.#changed = changed;
+    this.#on = on;
+    this.#changed = on.changed;
     this.pc = this.#connection();
   }
 
@@ -32,7 +37,7 @@ export class Peer {
     const pc = new RTCPeerConnection({ iceServers: this.#iceServers });
     pc.onnegotiationneeded = () => this.#begun && this.#offer();
     pc.onicecandidate = ({ candidate }) => this.#send({ candidate: candidate ? candidate.toJSON() : null });
-    pc.ondatachannel = ({ channel }) => { if (channel.label === "chat") this.channel = channel; };
+    pc.ondatachannel = ({ channel }) => (channel.protocol ? this.#on.channel(channel) : this.#chat(channel));
     pc.ontrack = ({ track, streams: [stream] }) => {
       if (!stream) return;
       this.streams.set(stream.id, stream);
@@ -45,6 +50,7 @@ export class Peer {
     };
     pc.onconnectionstatechange = () => {
       if (pc.connectionState === "failed") pc.restartIce();
+      if (pc.connectionState === "connected") this.#on.connected();
       this.#changed();
     };
     return pc;
@@ -52,8 +58,32 @@ export class Peer {
 
   /** Makes the first offer. */
   begin() {
-    this.channel = this.pc.createDataChannel("chat");
+    this.#chat(this.pc.createDataChannel("chat"));
     this.#admit();
+  }
+
+  /** Says something in the chat; before its channel is open, as soon as it is. */
+  say(text) {
+    if (this.channel?.readyState === "open") this.channel.send(text);
+    else if (this.#unsaid.length < MOST_UNSAID) this.#unsaid.push(text);
+  }
+
+  /** A new channel with a protocol of its own. */
+  open(protocol) {
+    return this.pc.createDataChannel(protocol, { protocol });
+  }
+
+  /** A channel without a protocol: texts on it are chat; on the one called so we answer. */
+  #chat(channel) {
+    channel.binaryType = "arraybuffer";
+    channel.onmessage = ({ data }) => typeof data === "string" && this.#on.text(data);
+    if (channel.label !== "chat") return;
+    this.channel = channel;
+    channel.onopen = () => {
+      for (const text of this.#unsaid.splice(0)) channel.send(text);
+      this.#changed();
+    };
+    if (channel.readyState === "open") channel.onopen();
   }
 
   /** Sends `track` as this source, in place of what it sent before; `null` sends nothing but keeps the place. */

@@ -42,7 +42,7 @@ export function tilesOf({ me, people }) {
     const [camera] = face?.getVideoTracks() ?? [];
     const [mic] = face?.getAudioTracks() ?? [];
     tiles.push({
-      key: id, kind: "face", name, initialsOf: name, self: false, stream: face,
+      key: id, kind: "face", name, initialsOf: name, self: false, person: id, stream: face,
       video: Boolean(camera) && !(label("camera")?.muted ?? camera.muted),
       muted: label("mic")?.muted ?? !mic,
       status: statusOf(peer),
@@ -164,6 +164,7 @@ export class View {
     const caption = document.createElement("figcaption");
     const name = document.createElement("span");
     caption.append(icon("mic-off"), name);
+    if (tile.person) figure.dataset.person = tile.person;
     const status = document.createElement("span");
     status.className = "status";
     figure.append(video, card, caption, status);

@@ -13,10 +13,14 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// The files under `/app/`.
 const FILES: &[(&str, &str, &str)] = &[
     ("app.js", SCRIPT, include_str!("../../web/app.js")),
+    ("hash.js", SCRIPT, include_str!("../../web/hash.js")),
     ("media.js", SCRIPT, include_str!("../../web/media.js")),
+    ("panel.js", SCRIPT, include_str!("../../web/panel.js")),
     ("peer.js", SCRIPT, include_str!("../../web/peer.js")),
     ("signal.js", SCRIPT, include_str!("../../web/signal.js")),
     ("stats.js", SCRIPT, include_str!("../../web/stats.js")),
+    ("talk.js", SCRIPT, include_str!("../../web/talk.js")),
+    ("transfer.js", SCRIPT, include_str!("../../web/transfer.js")),
     ("view.js", SCRIPT, include_str!("../../web/view.js")),
     ("style.css", "text/css; charset=utf-8", include_str!("../../web/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("../../web/icon.svg")),
@@ -82,7 +86,9 @@ mod tests {
                 assert_eq!(file(name).status(), StatusCode::OK, "{name}");
             }
         }
-        let imports = FILES.iter().flat_map(|(_, _, body)| body.split("from \"./").skip(1));
+        let imports = FILES
+            .iter()
+            .flat_map(|(_, _, body)| ["from \"./", "URL(\"./"].into_iter().flat_map(|mark| body.split(mark).skip(1)));
         for name in imports.filter_map(|rest| rest.split('"').next()) {
             assert_eq!(file(name).status(), StatusCode::OK, "{name}");
         }

@@ -16,4 +16,5 @@ mod recorded;
 mod rooms;
 mod senders;
 mod support;
+mod talk;
 mod turn;

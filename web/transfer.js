@@ -1,0 +1,398 @@
+// Files over data channels, `roombot-file/1` (docs/files.md), both sides of it. Knows no room and no page.
+
+export const PROTOCOL = "roombot-file/1";
+
+const CHUNK = 64 * 1024; // bytes a message, where the other side takes as much
+const BLOCK = 1 << 20; // bytes read from the disk at a time
+const HIGH = 4 << 20; // bytes in the channel's own buffer above which we wait
+const LOW = 1 << 20;
+const AHEAD = 4 << 20; // bytes that a sender may be ahead of us
+const PART = 4 << 20; // bytes after which the browser may put what came on its disk
+const LARGEST = 8 * 2 ** 30; // what a browser can still hand over as a download
+const MOST_AGAIN = 2;
+const IDLE = 60_000; // milliseconds
+
+const WORDS = {
+  "too-large": "too large", "too-many": "too many files", "no-space": "their disk is full", unwanted: "they take no files", idle: "it stalled",
+  mismatch: "it arrived damaged", cancelled: "cancelled", busy: "it is on its way already", broken: "their disk failed",
+};
+
+/** Why a transfer ended, in words. */
+export const why = (reason) => WORDS[reason] ?? "refused";
+
+// ---- Hashes
+
+let worker = null;
+let hashes = 0;
+const awaited = new Map(); // id -> {resolve, reject}
+
+/** A SHA-256 under way; `digest` is a promise of 64 hex digits. */
+class Hash {
+  #id = (hashes += 1);
+
+  constructor(size) {
+    tell({ id: this.#id, size });
+  }
+  add(blob) {
+    tell({ id: this.#id, blob });
+  }
+  digest() {
+    tell({ id: this.#id, end: true });
+    return new Promise((resolve, reject) => awaited.set(this.#id, { resolve, reject }));
+  }
+  drop() {
+    tell({ id: this.#id, drop: true });
+  }
+}
+
+function tell(message) {
+  if (!worker) {
+    worker = new Worker(new URL("./hash.js", import.meta.url), { type: "module" });
+    worker.onmessage = ({ data: { id, sha256, problem } }) => {
+      const { resolve, reject } = awaited.get(id) ?? {};
+      awaited.delete(id);
+      if (problem) reject?.(new Error(problem));
+      else resolve?.(sha256);
+    };
+  }
+  worker.postMessage(message);
+}
+
+const digests = new WeakMap(); // File -> promise: hashed once, however many it is sent to
+
+function digestOf(file) {
+  if (!digests.has(file)) {
+    const hash = new Hash(file.size);
+    hash.add(file);
+    digests.set(file, hash.digest());
+  }
+  return digests.get(file);
+}
+
+const randomId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+// ---- Sending
+
+/** One file to one person. `state`: waiting (for a connection) -> offered -> sending -> checking -> done | ended. */
+export class Outgoing {
+  #file; #changed; #channel; #until = 0; #at = 0; #largest = CHUNK; #running = false; #turn = 0;
+  #id = randomId();
+
+  /** @param changed called whenever `state` or `bytes` may have changed */
+  constructor(file, changed) {
+    this.#file = file;
+    this.#changed = changed;
+    this.name = file.name;
+    this.size = file.size;
+    this.bytes = 0; // as far as the receiver has let us
+    this.state = "waiting";
+    this.reason = null; // why it has ended
+  }
+
+  get over() {
+    return this.state === "done" || this.state === "ended";
+  }
+
+  /**
+   * Offers the file on a new channel; again after a loss.
+   *
+   * @param largest bytes that the receiver takes in a message
+   */
+  start(channel, largest) {
+    this.#channel = channel;
+    this.#largest = Math.max(1, Math.min(CHUNK, largest || CHUNK));
+    this.#running = false;
+    this.#turn += 1;
+    channel.binaryType = "arraybuffer";
+    channel.bufferedAmountLowThreshold = LOW;
+    channel.onopen = () => this.#tell({ type: "offer", id: this.#id, name: this.name, size: this.size, ...(this.#file.type && { mime: this.#file.type.slice(0, 128) }) });
+    channel.onmessage = ({ data }) => channel === this.#channel && this.#hear(data);
+    channel.onclose = () => {
+      if (channel !== this.#channel || this.over) return;
+      this.#channel = null;
+      this.#become("waiting");
+    };
+    this.#become("offered");
+    if (channel.readyState === "open") channel.onopen();
+  }
+
+  cancel() {
+    if (this.over) return;
+    this.#tell({ type: "cancel", reason: "cancelled" });
+    this.#end("cancelled");
+  }
+
+  /** No longer possible, and nobody is there to be told. */
+  fail(reason) {
+    if (!this.over) this.#end(reason);
+  }
+
+  #become(state) {
+    this.state = state;
+    this.#changed();
+  }
+
+  #end(reason) {
+    this.reason = reason;
+    this.#become(reason ? "ended" : "done");
+    // What was said last must still leave: closing waits for it.
+    this.#channel?.close();
+    this.#channel = null;
+  }
+
+  #tell(message) {
+    if (this.#channel?.readyState === "open") this.#channel.send(JSON.stringify(message));
+  }
+
+  #hear(data) {
+    const message = parse(data);
+    switch (message?.type) {
+      case "accept":
+      case "again":
+        if (!position(message.offset, this.size) || !position(message.until, Infinity)) return this.#end("bad-message");
+        this.#at = message.offset;
+        this.#until = message.until;
+        return void this.#send();
+      case "more":
+        if (!position(message.until, Infinity)) return this.#end("bad-message");
+        this.#until = Math.max(this.#until, message.until);
+        return void this.#send();
+      case "ack": {
+        return void digestOf(this.#file).then((ours) => this.#end(ours === message.sha256 ? null : "mismatch"), () => this.#end("unreadable"));
+      }
+      case "refuse":
+      case "cancel":
+        return this.#end(String(message.reason).slice(0, 32));
+    }
+  }
+
+  /** Sends up to the receiver's limit. One runs at a time, for one channel. */
+  async #send() {
+    if (this.#running) return;
+    this.#running = true;
+    const [channel, turn] = [this.#channel, this.#turn];
+    const mine = () => channel === this.#channel && channel?.readyState === "open" && turn === this.#turn;
+    this.#become("sending");
+    try {
+      while (mine() && this.#at < Math.min(this.#until, this.size)) {
+        const from = this.#at;
+        const block = await this.#file.slice(from, Math.min(from + BLOCK, this.#until, this.size)).arrayBuffer();
+        if (!mine()) return;
+        if (from !== this.#at) continue; // the receiver wants it from elsewhere meanwhile
+        for (let at = 0; at < block.byteLength; at += this.#largest) channel.send(new Uint8Array(block, at, Math.min(this.#largest, block.byteLength - at)));
+        this.#at += block.byteLength;
+        this.bytes = this.#at;
+        this.#changed();
+        if (channel.bufferedAmount > HIGH) await drained(channel);
+      }
+      if (mine() && this.#at >= this.size) {
+        this.#become("checking");
+        const sha256 = await digestOf(this.#file);
+        if (mine() && this.#at >= this.size) this.#tell({ type: "end", sha256 });
+      }
+    } catch (error) {
+      // The file is gone or has changed under us.
+      if (!mine()) return;
+      console.warn(`${this.name}:`, error);
+      this.#tell({ type: "cancel", reason: "unreadable" });
+      this.#end("unreadable");
+    } finally {
+      if (turn === this.#turn) this.#running = false;
+    }
+  }
+}
+
+function drained(channel) {
+  return new Promise((resolve) => {
+    channel.addEventListener("bufferedamountlow", resolve, { once: true });
+    channel.addEventListener("close", resolve, { once: true });
+    if (channel.bufferedAmount <= LOW || channel.readyState !== "open") resolve();
+  });
+}
+
+// ---- Receiving
+
+/** One file from one person. `state`: offered -> receiving -> checking -> done | ended; waiting while the connection is away. */
+export class Incoming {
+  #changed; #channel = null; #parts = []; #fresh = []; #freshBytes = 0; #until = 0; #hash = null; #again = 0; #idle = 0; #ordered = true; #pieces = [];
+
+  /** @param offer as it came, valid. @param changed called whenever `state` or `bytes` may have changed */
+  constructor(offer, changed) {
+    this.#changed = changed;
+    this.id = offer.id;
+    this.name = offer.name;
+    this.size = offer.size;
+    this.mime = offer.mime ?? "";
+    this.bytes = 0;
+    this.state = "offered";
+    this.reason = null;
+    this.blob = null; // the file, once it is there
+  }
+
+  get over() {
+    return this.state === "done" || this.state === "ended";
+  }
+
+  /** The channel on which the offer came; again after a loss. */
+  attach(channel) {
+    const going = this.state !== "offered";
+    this.#channel = channel;
+    this.#ordered = channel.ordered;
+    this.#pieces = [];
+    channel.onmessage = ({ data }) => channel === this.#channel && this.#hear(data);
+    channel.onclose = () => {
+      if (channel !== this.#channel || this.over) return;
+      this.#channel = null;
+      if (this.state === "offered") this.#end("cancelled");
+      else this.#become("waiting");
+    };
+    if (going) this.take();
+  }
+
+  /** Yes, please. */
+  take() {
+    if (this.over || !this.#channel) return;
+    this.#hash ??= new Hash(this.size);
+    this.#until = this.bytes + AHEAD;
+    this.#tell({ type: "accept", offset: this.bytes, until: this.#until });
+    this.#alive();
+    this.#become("receiving");
+  }
+
+  cancel() {
+    if (this.over) return;
+    this.#tell(this.state === "offered" ? { type: "refuse", reason: "unwanted", text: "not wanted" } : { type: "cancel", reason: "cancelled" });
+    this.#end("cancelled");
+  }
+
+  #become(state) {
+    this.state = state;
+    this.#changed();
+  }
+
+  #end(reason) {
+    clearTimeout(this.#idle);
+    this.reason = reason;
+    if (reason) {
+      this.#hash?.drop();
+      this.#parts = this.#fresh = this.#pieces = [];
+      const channel = this.#channel;
+      if (channel) setTimeout(() => channel.close(), 1_000); // after the word that says why
+    }
+    this.#channel = null;
+    this.#become(reason ? "ended" : "done");
+  }
+
+  #tell(message) {
+    if (this.#channel?.readyState === "open") this.#channel.send(JSON.stringify(message));
+  }
+
+  #refuse(reason) {
+    this.#tell({ type: "refuse", reason, text: why(reason) });
+    this.#end(reason);
+  }
+
+  #alive() {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => this.state === "receiving" && this.#refuse("idle"), IDLE);
+  }
+
+  #hear(data) {
+    this.#alive();
+    if (data instanceof ArrayBuffer) return this.#ordered ? this.#chunk(data) : this.#piece(data);
+    const message = parse(data);
+    if (message?.type === "cancel") return this.#end("cancelled");
+    if (message?.type === "end" && this.state === "receiving") return void this.#finish(message.sha256);
+    this.#refuse("bad-message");
+  }
+
+  /** The next bytes, in order. */
+  #chunk(data) {
+    if (this.state !== "receiving") return this.#refuse("bad-message");
+    if (this.bytes + data.byteLength > Math.min(this.#until, this.size)) return this.#refuse("flood");
+    this.#fresh.push(data);
+    this.#freshBytes += data.byteLength;
+    this.bytes += data.byteLength;
+    if (this.#freshBytes >= PART) this.#put();
+    if (this.#until - this.bytes <= AHEAD / 2 && this.#until < this.size) {
+      this.#until = this.bytes + AHEAD;
+      this.#tell({ type: "more", until: this.#until });
+    }
+    this.#changed();
+  }
+
+  /** Bytes with their position in front, in any order. */
+  #piece(data) {
+    if (data.byteLength < 9) return this.#refuse("bad-message");
+    const at = Number(new DataView(data).getBigUint64(0));
+    if (at < this.bytes || at + data.byteLength - 8 > Math.min(this.#until, this.size)) return this.#refuse("flood");
+    this.#pieces.push({ at, bytes: data.slice(8) });
+    this.#pieces.sort((one, other) => one.at - other.at);
+    while (this.#pieces[0]?.at === this.bytes && this.state === "receiving") this.#chunk(this.#pieces.shift().bytes);
+  }
+
+  #put() {
+    const part = new Blob(this.#fresh);
+    this.#fresh = [];
+    this.#freshBytes = 0;
+    this.#parts.push(part);
+    this.#hash.add(part);
+  }
+
+  async #finish(theirs) {
+    // The end may overtake chunks where the channel has no order: the hash is what decides.
+    if (this.bytes < this.size && !this.#ordered) return void setTimeout(() => this.state === "receiving" && this.#finish(theirs), 50);
+    this.#put();
+    this.#become("checking");
+    const ours = this.bytes === this.size ? await this.#hash.digest().catch(() => null) : null;
+    if (this.state !== "checking") return;
+    if (ours && ours === theirs) {
+      this.blob = new Blob(this.#parts, { type: this.mime });
+      this.#tell({ type: "ack", sha256: ours });
+      return this.#end(null);
+    }
+    this.#again += 1;
+    if (this.#again > MOST_AGAIN) return this.#refuse("mismatch");
+    this.#parts = [];
+    this.bytes = 0;
+    if (!ours) this.#hash.drop();
+    this.#hash = new Hash(this.size);
+    this.#until = AHEAD;
+    this.#tell({ type: "again", offset: 0, until: this.#until });
+    this.#become("receiving");
+  }
+}
+
+/**
+ * Waits for the offer on a channel that somebody opened.
+ *
+ * @param taken called with the offer; says why it is refused, or nothing
+ */
+export function listen(channel, taken) {
+  channel.binaryType = "arraybuffer";
+  channel.onmessage = ({ data }) => {
+    const offer = parse(data);
+    const reason = valid(offer) ? (offer.size > LARGEST ? "too-large" : taken(offer)) : "bad-offer";
+    if (!reason) return;
+    channel.onmessage = null;
+    channel.send(JSON.stringify({ type: "refuse", reason, text: why(reason) }));
+    setTimeout(() => channel.close(), 1_000);
+  };
+}
+
+const position = (value, largest) => Number.isSafeInteger(value) && value >= 0 && value <= largest;
+
+function valid(offer) {
+  return offer?.type === "offer" && /^[\w-]{8,64}$/.test(offer.id) && typeof offer.name === "string" && offer.name.length <= 1024
+    && position(offer.size, Infinity) && (offer.mime === undefined || (typeof offer.mime === "string" && offer.mime.length <= 128));
+}
+
+function parse(data) {
+  if (typeof data !== "string" || data.length > 8 * 1024) return null;
+  try {
+    const value = JSON.parse(data);
+    return value && typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
+}
