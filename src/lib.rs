@@ -3,7 +3,7 @@
 //! The crate is a house with rooms; imports run one way (held by `tests/suite/house.rs`):
 //!
 //! ```text
-//! room  <-  signal | rtc | media  <-  record | live  <-  film  <-  session  <-  server  <-  cli  <-  main
+//! room  <-  signal | rtc | media | transfer  <-  record | live  <-  film  <-  session  <-  server  <-  cli  <-  main
 //! ```
 //!
 //! | room | what it holds | what it never does |
@@ -12,6 +12,7 @@
 //! | [`signal`] | the room protocol, `trait Signaller`, its adapters | know of media |
 //! | [`rtc`] | one WebRTC connection: negotiation, packets in and out, frames | let a `webrtc`/`rtc` type out |
 //! | [`media`] | GStreamer: pipeline templates, demuxing, decoding | touch the network |
+//! | [`transfer`] | chat and files: protocol, safe names, quotas, the disk | touch a connection |
 //! | [`record`] | track files, clock, timeline, manifest, recovery | decode, wait for anybody |
 //! | [`live`] | what a bot gives back: tracks filtered while they are live | record, know a room |
 //! | [`film`] | a recording as one film: scenes over time, painting, mixing | touch the recording's tracks or manifest |
@@ -33,3 +34,4 @@ pub mod rtc;
 pub mod server;
 pub mod session;
 pub mod signal;
+pub mod transfer;

@@ -12,6 +12,7 @@ mod live;
 mod pipelines;
 mod record;
 mod room;
+mod send;
 mod show;
 
 use crate::error::{Error, Result};
@@ -51,6 +52,7 @@ enum Verb {
     Feed(feed::FeedArgs),
     Echo(echo::EchoArgs),
     Filter(filter::FilterArgs),
+    Send(send::SendArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
@@ -69,6 +71,7 @@ impl Cli {
             Verb::Show(args) => show::run(args),
             Verb::Compose(args) => compose::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
+            Verb::Send(args) => runtime()?.block_on(send::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
             Verb::Echo(args) => runtime()?.block_on(echo::run(args)),
             Verb::Filter(args) => runtime()?.block_on(filter::run(args)),

@@ -34,7 +34,7 @@ pub struct TrackStatus {
     /// From a frame's first packet to its leaving, in ms: what half of all frames, and 95 in a hundred, did not exceed.
     pub delay_p50_ms: Option<u64>,
     pub delay_p95_ms: Option<u64>,
-    /// The parts of it, on average, in ms.
+    /// The parts of it, on average, in ms; each with its waiting.
     pub decode_ms: f64,
     pub filter_ms: f64,
     pub encode_ms: f64,

@@ -320,9 +320,9 @@ impl Stream {
             key_frames: sent.key_frames,
             delay_p50_ms: sent.delays.quantile(0.5),
             delay_p95_ms: sent.delays.quantile(0.95),
-            decode_ms: counts.decoded_ms,
-            filter_ms: counts.filtered_ms - counts.decoded_ms,
-            encode_ms: counts.encoded_ms - counts.filtered_ms,
+            decode_ms: counts.decode_ms,
+            filter_ms: counts.filter_ms,
+            encode_ms: counts.encode_ms,
         }
     }
 

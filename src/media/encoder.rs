@@ -95,7 +95,8 @@ fn begins_anew(input: &gst::Pad) -> Arc<AtomicBool> {
             && let Some(about) = caps.make_mut().structure_mut(0)
         {
             let before = about.get::<gst::Fraction>("framerate").unwrap_or(gst::Fraction::new(0, 1));
-            let other = [gst::Fraction::new(30, 1), gst::Fraction::new(30_001, 1000)];
+            // Whole numbers: others overflow in `av1enc`.
+            let other = [gst::Fraction::new(30, 1), gst::Fraction::new(31, 1)];
             about.set("framerate", if before == other[0] { other[1] } else { other[0] });
             pad.send_event(gst::event::Caps::new(&caps));
         }

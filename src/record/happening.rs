@@ -2,6 +2,7 @@
 
 use crate::room::people::{Participant, ParticipantId, TrackLabel};
 use crate::rtc::{Inbox, Path, PeerEvent};
+use crate::transfer::FileReport;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -33,6 +34,11 @@ pub enum Happening {
     Peer {
         id: ParticipantId,
         event: PeerEvent,
+    },
+    /// Something became of a file that they send us.
+    File {
+        id: ParticipantId,
+        report: FileReport,
     },
     /// The way to the room server is lost; media goes on.
     Reconnecting {

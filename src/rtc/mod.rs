@@ -2,6 +2,7 @@
 //! leaves it, so nobody outside can notice which driver moves the packets.
 
 mod channel;
+mod congestion;
 mod engine;
 mod impair;
 mod inbox;
@@ -16,12 +17,12 @@ mod send;
 mod socket;
 mod taken;
 mod tap;
-mod texts;
+mod wakeup;
 
-pub use channel::{ChannelSpec, DataChannel, LARGEST_MESSAGE, Message};
+pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
 pub use impair::Impairment;
 pub use inbox::{Inbound, Inbox};
 pub use path::Path;
-pub use peer::{CHAT_CHANNEL, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
+pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
 pub use send::{OutboundTrack, Subscription};
 pub use socket::Wake;

@@ -1,19 +1,27 @@
 //! Texts of ours that wait for their channel: in order, a bounded number of them. It never reads from a channel.
 
+use super::channel;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 use webrtc::data_channel::{DataChannel, RTCDataChannelState};
 
 /// Texts that wait at most (policy: the newest is refused).
 const WAITING: usize = 64;
 /// How often a channel is asked whether it has opened, while texts wait for that.
-const OPENING: std::time::Duration = std::time::Duration::from_millis(20);
+const OPENING: Duration = Duration::from_millis(20);
 
-/// The texts for one label. Dropping it ends its task.
+/// A text, and who is told that it has arrived.
+pub(super) struct Text {
+    pub text: String,
+    pub arrived: oneshot::Sender<()>,
+}
+
+/// The texts for one label. Dropping it ends its task once everything is sent.
 pub(super) struct Outbox {
-    texts: mpsc::Sender<String>,
+    texts: mpsc::Sender<Text>,
     /// Until a channel takes them.
-    waiting: Option<mpsc::Receiver<String>>,
+    waiting: Option<mpsc::Receiver<Text>>,
 }
 
 impl Default for Outbox {
@@ -24,8 +32,8 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// Takes a text; false where it is full, or its channel is gone.
-    pub fn push(&mut self, text: String) -> bool {
+    /// Takes a text; false where it is full.
+    pub fn push(&mut self, text: Text) -> bool {
         if self.texts.is_closed() {
             *self = Self::default();
         }
@@ -39,14 +47,31 @@ impl Outbox {
 
     /// Sends on this channel from now on, unless there is one already.
     pub fn attach(&mut self, channel: Arc<dyn DataChannel>) {
-        let Some(mut texts) = self.waiting.take() else { return };
-        tokio::spawn(async move {
-            while let Some(text) = texts.recv().await {
-                if !is_open(channel.as_ref()).await || channel.send_text(&text).await.is_err() {
-                    break;
-                }
+        if let Some(texts) = self.waiting.take() {
+            tokio::spawn(send(channel, texts));
+        }
+    }
+}
+
+async fn send(channel: Arc<dyn DataChannel>, mut texts: mpsc::Receiver<Text>) {
+    let mut sent = Vec::new();
+    while let Some(mut next) = texts.recv().await {
+        loop {
+            if !is_open(channel.as_ref()).await || channel.send_text(&next.text).await.is_err() {
+                return;
             }
-        });
+            sent.push(next.arrived);
+            match texts.try_recv() {
+                Ok(text) => next = text,
+                Err(_) => break,
+            }
+        }
+        if !channel::arrived(channel.as_ref()).await {
+            return;
+        }
+        for arrived in sent.drain(..) {
+            let _ = arrived.send(());
+        }
     }
 }
 

@@ -1,12 +1,13 @@
-//! What the path to a participant carries: the library's congestion control (draft-ietf-rmcat-gcc over transport-wide feedback) and
-//! the receiver's own word (REMB), as one value that whoever encodes can watch. It paces nothing and encodes nothing.
+//! What the path to a participant carries, as one value that whoever encodes can watch: what [`super::congestion`] makes of
+//! transport-wide feedback, and the receiver's own word (REMB). It paces nothing and encodes nothing.
 
-use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
+use super::congestion::{Control, Report};
+use rtc::interceptor::{BandwidthEstimator, PacketReport};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Bits a second that are believed in before anything was heard: a small picture of a good quality. A path that carries less
-/// shows it within a second; one that carries more takes ten to show it.
+/// shows it within a second; one that carries more takes some to show it.
 const INITIAL: f64 = 1_500_000.0;
 const LEAST: f64 = 60_000.0;
 const MOST: f64 = 8_000_000.0;
@@ -41,9 +42,9 @@ pub(super) fn receiver_says(path: &watch::Sender<Path>, bits: f32) {
     path.send_if_modified(|path| std::mem::replace(&mut path.said, said) != said);
 }
 
-/// Google's congestion control, telling whoever watches.
+/// Tells whoever watches what the receiver's reports come to.
 pub(super) struct Estimator {
-    control: Gcc,
+    control: Control,
     path: watch::Sender<Path>,
     /// The shortest round trips of this span of time and of the one before.
     shortest: [Option<Duration>; 2],
@@ -52,7 +53,7 @@ pub(super) struct Estimator {
 
 impl Estimator {
     pub(super) fn new(path: watch::Sender<Path>) -> Estimator {
-        Estimator { control: Gcc::new(INITIAL, LEAST, MOST), path, shortest: [None; 2], since: None }
+        Estimator { control: Control::new(INITIAL, LEAST, MOST), path, shortest: [None; 2], since: None }
     }
 
     fn round_trip(&mut self, now: Instant, reports: &[PacketReport]) -> Option<Duration> {
@@ -72,16 +73,25 @@ impl BandwidthEstimator for Estimator {
         if reports.is_empty() {
             return;
         }
-        self.control.on_reports(now, reports);
         let round_trip = self.round_trip(now, reports);
-        let measured = Some(self.control.target_bitrate() as u64);
+        let told: Vec<Report> = reports
+            .iter()
+            .map(|report| Report {
+                departure: report.departure,
+                arrival: report.arrival,
+                lost: !report.arrived,
+                bytes: report.size,
+            })
+            .collect();
+        self.control.reported(now, &told, round_trip.unwrap_or_default());
+        let measured = Some(self.control.target() as u64);
         self.path.send_if_modified(|path| {
             let news = Path { measured, round_trip, ..*path };
             std::mem::replace(path, news) != news
         });
     }
     fn target_bitrate(&self) -> f64 {
-        self.control.target_bitrate()
+        self.control.target()
     }
 }
 

@@ -133,6 +133,7 @@ async fn happened(live: &mut Live, happening: Happening) {
         Happening::Tracks { id, tracks } => live.labelled(&id, tracks).await,
         Happening::Attached { id, inbox, path } => live.attached(&id, inbox, path),
         Happening::Detached { id } => live.detached(&id),
+        Happening::File { .. } => {}
         Happening::Peer { id, event: PeerEvent::Text { text, .. } } => live.heard(&id, &text).await,
         Happening::Peer { id, event: PeerEvent::Warning(warning) } => tracing::warn!("{id}: {warning}"),
         Happening::Peer { id, event: PeerEvent::State(state) } => {

@@ -3,20 +3,26 @@
 //! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`Happening`]s and sends commands.
 
 mod bot;
+mod handle;
+mod labels;
 mod recording;
+mod transfers;
 
 pub use bot::{Bot, BotConfig, Commander};
+pub use handle::{Asker, Handle, Said};
 pub use recording::{Limits, RecordConfig, Recording};
+pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
 
 use crate::error::Result;
 use crate::record::happening::Happening;
-use crate::room::media::{MediaKind, Source};
+use crate::room::media::MediaKind;
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{CHAT_CHANNEL, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
-use crate::signal::protocol::limits;
+use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
 use std::collections::{HashMap, HashSet};
-use tokio::sync::{mpsc, watch};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use transfers::{OpenChannel, Transfers};
 
 /// What a session does in its room.
 #[derive(Default)]
@@ -33,6 +39,8 @@ pub struct SessionConfig {
     pub measure: bool,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
+    /// Takes files that participants send. None: they are refused.
+    pub files: Option<TakeFiles>,
     /// Told everything that happens (policy Block). None: nobody listens.
     pub observer: Option<mpsc::Sender<Happening>>,
 }
@@ -44,7 +52,8 @@ enum Command {
     Unpublish(String, Option<MediaKind>),
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
-    Say(Option<ParticipantId>, String),
+    Say(Option<ParticipantId>, String, oneshot::Sender<Said>),
+    OpenChannel(OpenChannel),
     Leave,
 }
 
@@ -89,19 +98,22 @@ impl Session {
     }
     /// A handle for those who act in the room but do not own it.
     pub fn handle(&self) -> Handle {
-        Handle(self.commands.downgrade())
+        Handle::of(&self.commands)
     }
     /// A handle that asks for key frames.
     pub fn asker(&self) -> Asker {
-        Asker(self.commands.downgrade())
+        Asker::of(&self.commands)
     }
     /// Looks for new network paths to a participant.
     pub async fn restart_ice(&self, id: &ParticipantId) {
         let _ = self.commands.send(Command::RestartIce(id.clone())).await;
     }
     /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
-    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
-        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned())).await;
+    /// Nobody has to wait for what is returned.
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) -> Said {
+        let (reply, said) = oneshot::channel();
+        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned(), reply)).await;
+        said.await.unwrap_or_default()
     }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
     pub async fn ended(&mut self) -> String {
@@ -113,56 +125,7 @@ impl Session {
     /// Leaves politely: says goodbye, closes every connection.
     pub async fn leave(mut self) {
         let _ = self.commands.send(Command::Leave).await;
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.ended()).await;
-    }
-}
-
-/// Asks participants for key frames; keeps no session alive.
-#[derive(Clone)]
-pub struct Asker(mpsc::WeakSender<Command>);
-
-impl Asker {
-    /// Asks a participant for a key frame of one stream. Never waits: a request that finds no room is made again anyway.
-    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
-        if let Some(commands) = self.0.upgrade() {
-            let _ = commands.try_send(Command::KeyFrame(id.clone(), ssrc));
-        }
-    }
-}
-
-/// Acts in a room; keeps no session alive. Each call waits while 256 wait before it.
-#[derive(Clone)]
-pub struct Handle(mpsc::WeakSender<Command>);
-
-impl Handle {
-    /// Sends a track to one participant only (renegotiates with them); it ends with their connection.
-    pub async fn publish_to(&self, id: &ParticipantId, track: OutboundTrack) {
-        self.send(Command::PublishTo(id.clone(), track)).await;
-    }
-    /// Sends a track to everybody.
-    pub async fn publish(&self, track: OutboundTrack) {
-        self.send(Command::Publish(track)).await;
-    }
-    /// Takes a track away from whoever gets it.
-    pub async fn unpublish(&self, label: &TrackLabel) {
-        self.send(Command::Unpublish(label.stream.clone(), Some(label.kind))).await;
-    }
-    /// Labels a published track as muted, or no longer: nothing comes on it for a while. No renegotiation.
-    pub async fn mute(&self, label: &TrackLabel, muted: bool) {
-        self.send(Command::Mute(label.stream.clone(), label.kind, muted)).await;
-    }
-    /// As [`Session::say`].
-    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
-        self.send(Command::Say(to.cloned(), text.to_owned())).await;
-    }
-    /// As [`Asker::request_key_frame`].
-    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
-        Asker(self.0.clone()).request_key_frame(id, ssrc);
-    }
-    async fn send(&self, command: Command) {
-        if let Some(commands) = self.0.upgrade() {
-            let _ = commands.send(command).await;
-        }
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.ended()).await;
     }
 }
 
@@ -186,6 +149,7 @@ struct Actor {
     /// Stream and kind of what is labelled as muted.
     muted: HashSet<(String, MediaKind)>,
     observer: Option<mpsc::Sender<Happening>>,
+    channels: ChannelTaker,
     members: HashMap<ParticipantId, Member>,
     peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     /// Taken by `run`.
@@ -206,6 +170,7 @@ impl Actor {
             ice_servers: link.ice_servers.clone(),
             publish: config.publish,
             muted: HashSet::new(),
+            channels: Transfers::start(config.files, config.observer.clone()),
             observer: config.observer,
             members: HashMap::new(),
             peer_events,
@@ -250,17 +215,10 @@ impl Actor {
         cause
     }
 
-    /// The labels of everything that we publish to anybody; screens first, since a nameless track is taken for a camera or a
-    /// microphone, and a room takes so many labels of one member.
+    /// The labels of everything that we publish to anybody.
     fn labels(&self) -> Vec<TrackLabel> {
         let own = self.members.values().flat_map(|member| &member.own);
-        let mut labels: Vec<TrackLabel> = self.publish.iter().chain(own).map(|track| track.label().clone()).collect();
-        for label in &mut labels {
-            label.muted |= self.muted.contains(&(label.stream.clone(), label.kind));
-        }
-        labels.sort_by_key(|label| label.source == Source::default_for(label.kind));
-        labels.truncate(limits::TRACKS);
-        labels
+        labels::of(self.publish.iter().chain(own).map(OutboundTrack::label), &self.muted)
     }
 
     async fn tell(&self, event: Happening) {
@@ -300,10 +258,7 @@ impl Actor {
                 self.muted.retain(|(muted, of)| *muted != stream || kind.is_some_and(|kind| kind != *of));
                 let _ = room.send(SignalCommand::Tracks(self.labels())).await;
                 for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
-                    match kind {
-                        Some(kind) => peer.unpublish_kind(&stream, kind).await,
-                        None => peer.unpublish(&stream).await,
-                    }
+                    peer.withdraw(&stream, kind).await;
                 }
             }
             Command::KeyFrame(id, ssrc) => {
@@ -316,14 +271,28 @@ impl Actor {
                     peer.restart_ice().await;
                 }
             }
-            Command::Say(to, text) => {
-                let listeners = self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id));
-                for peer in listeners.filter_map(|(_, m)| m.peer.as_ref()) {
-                    peer.send_text(CHAT_CHANNEL, &text).await;
+            Command::Say(to, text, reply) => {
+                let mut said = Said::default();
+                for (id, member) in self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id)) {
+                    if let Some(peer) = &member.peer {
+                        said.0.push((id.clone(), peer.send_text(CHAT_CHANNEL, &text).await));
+                    }
                 }
+                let _ = reply.send(said);
             }
+            Command::OpenChannel(open) => self.open_channel(open).await,
             Command::Leave => {}
         }
+    }
+
+    async fn open_channel(&self, OpenChannel { to, name, spec, reply }: OpenChannel) {
+        let by_name = || self.members.values().find(|m| Some(&m.participant.name) == name.as_ref());
+        let member = self.members.get(&to).or_else(by_name);
+        let opened = match member.and_then(|m| m.peer.as_ref().map(|peer| (peer, &m.participant.name))) {
+            Some((peer, name)) => Some((peer.open_channel(spec).await, name.clone())),
+            None => None,
+        };
+        let _ = reply.send(opened);
     }
 
     async fn signal(&mut self, event: SignalEvent) {
@@ -396,6 +365,7 @@ impl Actor {
             wake: self.wake,
             measure: self.measure,
             impairment: self.impairment.clone(),
+            channels: Some(self.channels.clone()),
         };
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
             Ok(peer) => {

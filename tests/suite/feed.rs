@@ -214,6 +214,15 @@ async fn eight_are_fed_and_recorded_without_loss() {
     }
 }
 
+/// Keeps hold of the page's connections.
+const WATCH: &str = "{
+    const Connection = RTCPeerConnection;
+    window.connections = [];
+    window.RTCPeerConnection = class extends Connection {
+        constructor(...all) { super(...all); connections.push(this); }
+    };
+}";
+
 /// Reads the number that a picture of [`numbered`] shows, with each new one.
 const READ: &str = "(() => {
     const video = document.querySelector('.tile:not(.self) video');
@@ -248,7 +257,7 @@ async fn chromium_gets_every_picture() {
     let all = u64::from(seconds) * 30;
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
-    let page = browser.page(&server.page("numbers", "name=Viewer&auto=1&camera=0&mic=0")).await;
+    let page = browser.page_with(&server.page("numbers", "name=Viewer&auto=1&camera=0&mic=0"), WATCH).await;
     page.wait_for("window.roombot?.state.phase === 'joined'", PATIENCE, "joined").await;
     let clip = clip.display().to_string();
     let feed = Bot::start(&["feed", &server.room("numbers"), &clip, "--as", "Clip", "--json"]);
@@ -258,9 +267,8 @@ async fn chromium_gets_every_picture() {
     page.run(
         "window.last = null;
          setInterval(async () => {
-             for (const { name, inbound } of Object.values(await roombot.stats())) {
-                 const picture = inbound.find((one) => one.kind === 'video');
-                 if (name === 'Clip' && picture?.framesReceived) last = picture;
+             for (const connection of connections) for (const one of (await connection.getStats()).values()) {
+                 if (one.type === 'inbound-rtp' && one.kind === 'video' && one.framesReceived) last = one;
              }
          }, 50);",
     )

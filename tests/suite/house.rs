@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("signal", 2),
     ("rtc", 2),
     ("media", 2),
+    ("transfer", 2),
     ("record", 3),
     ("live", 3),
     ("film", 4),

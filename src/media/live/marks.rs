@@ -36,10 +36,10 @@ pub struct LiveCounts {
     pub filtered: u64,
     /// Frames that went back.
     pub returned: u64,
-    /// Mean time since a frame was handed over, in milliseconds, when it was decoded, filtered and encoded.
-    pub decoded_ms: f64,
-    pub filtered_ms: f64,
-    pub encoded_ms: f64,
+    /// Mean time that each part took, waiting for it included, in milliseconds.
+    pub decode_ms: f64,
+    pub filter_ms: f64,
+    pub encode_ms: f64,
 }
 
 /// A frame under way.
@@ -47,7 +47,8 @@ pub struct LiveCounts {
 struct Mark {
     rtp_time: i64,
     arrival: Instant,
-    handed: Instant,
+    /// When it was handed over, or had its last part behind it.
+    since: Instant,
 }
 
 /// The frames under way in one pipeline.
@@ -84,7 +85,7 @@ impl Marks {
         if state.under_way.len() == REMEMBERED {
             state.under_way.pop_front();
         }
-        state.under_way.push_back(Mark { rtp_time: frame.rtp_time, arrival: frame.arrival, handed: Instant::now() });
+        state.under_way.push_back(Mark { rtp_time: frame.rtp_time, arrival: frame.arrival, since: Instant::now() });
         let ticks = u128::try_from(frame.rtp_time.saturating_sub(zero)).unwrap_or(0);
         let nanos = (ticks * 1_000_000_000).div_ceil(self.clock_rate as u128);
         gst::ClockTime::from_nseconds(u64::try_from(nanos).map_or(u64::MAX - 1, |nanos| nanos.saturating_add(BEGIN)))
@@ -101,8 +102,7 @@ impl Marks {
     pub fn returned(&self, pts: u64) -> Option<(i64, Instant)> {
         let state = &mut *self.lock();
         let rtp_time = state.zero?.checked_add(self.ticks(pts.saturating_add(self.lead)))?;
-        let mark = state.mark(rtp_time)?;
-        state.count(Stage::Encoded, mark);
+        let mark = state.pass(rtp_time, Stage::Encoded)?;
         // The first packet is not put before its sound, as nothing is there.
         let is_first = mark.rtp_time == state.zero? && pts == BEGIN;
         Some((if is_first { mark.rtp_time } else { rtp_time }, mark.arrival))
@@ -121,8 +121,9 @@ impl Marks {
 
     fn passed(&self, pts: u64, stage: Stage) {
         let state = &mut *self.lock();
-        let Some(mark) = state.zero.and_then(|zero| state.mark(zero.saturating_add(self.ticks(pts)))) else { return };
-        state.count(stage, mark);
+        if let Some(zero) = state.zero {
+            state.pass(zero.saturating_add(self.ticks(pts)), stage);
+        }
     }
 
     /// RTP ticks since the pipeline's first frame; rounded down where `fed` rounded up, so that a time comes back as it was.
@@ -141,9 +142,9 @@ impl Marks {
             decoded: decoded.0,
             filtered: filtered.0,
             returned: encoded.0,
-            decoded_ms: mean(decoded),
-            filtered_ms: mean(filtered),
-            encoded_ms: mean(encoded),
+            decode_ms: mean(decoded),
+            filter_ms: mean(filtered),
+            encode_ms: mean(encoded),
         }
     }
 
@@ -153,16 +154,16 @@ impl Marks {
 }
 
 impl State {
-    /// The newest frame that is not younger than this; the oldest that is remembered, if all are.
-    fn mark(&self, rtp_time: i64) -> Option<Mark> {
-        let not_younger = self.under_way.iter().rev().find(|mark| mark.rtp_time <= rtp_time);
-        not_younger.or(self.under_way.front()).copied()
-    }
-
-    fn count(&mut self, stage: Stage, mark: Mark) {
+    /// A frame has a part of the way behind it. It is the newest that is not younger than this; the oldest that is remembered,
+    /// if all are.
+    fn pass(&mut self, rtp_time: i64, stage: Stage) -> Option<Mark> {
+        let index = self.under_way.iter().rposition(|mark| mark.rtp_time <= rtp_time).unwrap_or(0);
+        let mark = self.under_way.get_mut(index)?;
+        let now = Instant::now();
         let (count, time) = &mut self.stages[stage as usize];
         *count += 1;
-        *time += mark.handed.elapsed();
+        *time += now.saturating_duration_since(std::mem::replace(&mut mark.since, now));
+        Some(*mark)
     }
 }
 

@@ -2,28 +2,25 @@
 
 use super::callbacks::Callback;
 use super::{CHAT_CHANNEL, PeerEvent, PeerState, RemoteTrack};
+use crate::error::Result;
 use crate::room::exchange::Signal;
 use crate::room::media::{Codec, MediaKind};
 use crate::room::people::{ParticipantId, TrackLabel};
-use crate::rtc::channel;
+use crate::rtc::channel::{self, ChannelSpec, ChannelTaker, DataChannel};
 use crate::rtc::negotiation::Negotiation;
-use crate::rtc::outbox::Outbox;
+use crate::rtc::outbox::{Outbox, Text};
 use crate::rtc::send::{self, OutboundTrack, Sending};
 use crate::rtc::taken::Taken;
 use crate::rtc::tap::Streams;
-use crate::rtc::texts::{Allowed, TextAllowance};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
-use webrtc::data_channel::DataChannel;
+use tokio::sync::{mpsc, oneshot};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState};
 
-/// Data channels that are read; what comes on later ones is never taken.
-const MAX_CHANNELS: usize = 64;
 /// At least this long between two key-frame requests for one stream.
 const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
 
@@ -33,7 +30,8 @@ pub(super) enum Command {
     Publish(OutboundTrack),
     Unpublish(String, Option<MediaKind>),
     KeyFrame(u32),
-    Text { label: String, text: String },
+    Text(String, Text),
+    OpenChannel(ChannelSpec, oneshot::Sender<Result<DataChannel>>),
     RestartIce,
     Resend,
     Close,
@@ -56,16 +54,17 @@ pub(super) struct Actor {
     pub(super) pending_candidates: Vec<RTCIceCandidateInit>,
     /// Taken since the last description.
     pub(super) candidates: usize,
-    pub(super) channels: usize,
-    pub(super) texts: Arc<TextAllowance>,
+    /// Who takes data channels, and how many of them are open: one less than its holders.
+    pub(super) taker: Option<ChannelTaker>,
+    pub(super) open_channels: Arc<()>,
     /// Texts of ours on their way, by the label of their channel.
-    outboxes: HashMap<String, Outbox>,
+    pub(super) outboxes: HashMap<String, Outbox>,
     /// Streams that arrive, and the library's track of each.
     pub(super) tracks: HashMap<u32, (String, Arc<dyn TrackRemote>)>,
     pub(super) sending: Vec<Sending>,
     pub(super) connected: bool,
     /// Data channels can be opened.
-    associated: bool,
+    pub(super) associated: bool,
     pub(super) key_frame_asked: HashMap<u32, Instant>,
     pub(super) restarted: Option<Instant>,
 }
@@ -93,8 +92,8 @@ impl Actor {
             remote_described: false,
             pending_candidates: Vec::new(),
             candidates: 0,
-            channels: 0,
-            texts: Arc::default(),
+            taker: None,
+            open_channels: Arc::default(),
             outboxes: HashMap::new(),
             tracks: HashMap::new(),
             sending: Vec::new(),
@@ -108,20 +107,19 @@ impl Actor {
     pub(super) async fn run(
         mut self,
         first_offer: bool,
+        taker: Option<ChannelTaker>,
         publish: Vec<OutboundTrack>,
         mut commands: mpsc::Receiver<Command>,
         mut callbacks: mpsc::UnboundedReceiver<Callback>,
         mut key_frames: mpsc::UnboundedReceiver<u32>,
     ) {
+        self.taker = taker;
         for track in publish {
             self.publish(track).await;
         }
         if first_offer {
             match self.connection.create_data_channel(CHAT_CHANNEL, None).await {
-                Ok(channel) => {
-                    self.outboxes.entry(CHAT_CHANNEL.to_owned()).or_default().attach(channel.clone());
-                    self.read_channel(channel);
-                }
+                Ok(channel) => self.channel(channel).await,
                 Err(e) => self.warn(format!("no data channel: {e}")).await,
             }
             self.negotiation.changed();
@@ -175,7 +173,8 @@ impl Actor {
                 self.negotiate_unless_waiting(first_offer).await;
             }
             Command::KeyFrame(ssrc) => self.ask_key_frame(ssrc).await,
-            Command::Text { label, text } => self.send_text(label, text).await,
+            Command::Text(label, text) => self.send_text(label, text).await,
+            Command::OpenChannel(spec, reply) => self.open_channel(spec, reply),
             Command::RestartIce => self.restart_ice().await,
             Command::Resend => {
                 if let Some(sdp) = self.unanswered.clone() {
@@ -254,14 +253,7 @@ impl Actor {
                 self.associated = true;
                 self.open_outboxes().await;
             }
-            Callback::Channel(channel) => {
-                let label = channel.label().await.unwrap_or_default();
-                // One of theirs carries our texts too: they opened it for that.
-                if label == CHAT_CHANNEL || self.outboxes.contains_key(&label) {
-                    self.outboxes.entry(label).or_default().attach(channel.clone());
-                }
-                self.read_channel(channel);
-            }
+            Callback::Channel(channel) => self.channel(channel).await,
         }
     }
 
@@ -282,59 +274,6 @@ impl Actor {
         if self.tracks.insert(ssrc, (id.clone(), track)).is_none_or(|(known, _)| known != id) {
             self.tell(PeerEvent::Track(remote)).await;
         }
-    }
-
-    async fn send_text(&mut self, label: String, text: String) {
-        let outbox = self.outboxes.entry(label.clone()).or_default();
-        if !outbox.push(text) {
-            return self.warn(format!("they are too slow for our texts on {label:?}; one was left out")).await;
-        }
-        if self.associated {
-            self.open_outboxes().await;
-        }
-    }
-
-    /// Opens a channel for texts that have none.
-    async fn open_outboxes(&mut self) {
-        let labels: Vec<String> =
-            self.outboxes.iter().filter(|(_, o)| o.is_waiting()).map(|(l, _)| l.clone()).collect();
-        for label in labels {
-            match self.connection.create_data_channel(&label, None).await {
-                Ok(channel) => {
-                    self.outboxes.entry(label).or_default().attach(channel.clone());
-                    self.read_channel(channel);
-                }
-                Err(e) => self.warn(format!("no data channel {label:?}: {e}")).await,
-            }
-        }
-    }
-
-    /// Takes what comes on a data channel, so that it never backs up into the driver; texts go to the session.
-    fn read_channel(&mut self, channel: Arc<dyn DataChannel>) {
-        use webrtc::data_channel::DataChannelEvent;
-        self.channels += 1;
-        if self.channels > MAX_CHANNELS {
-            return;
-        }
-        let (events, peer, texts) = (self.events.clone(), self.peer.clone(), self.texts.clone());
-        tokio::spawn(async move {
-            let label = channel.label().await.unwrap_or_default();
-            while let Some(event) = channel.poll().await {
-                let DataChannelEvent::OnMessage(message) = event else { continue };
-                if !message.is_string || message.data.len() > 64 * 1024 {
-                    continue;
-                }
-                let Ok(text) = String::from_utf8(message.data.to_vec()) else { continue };
-                let event = match texts.take(Instant::now()) {
-                    Allowed::Yes => PeerEvent::Text { channel: label.clone(), text },
-                    Allowed::FirstRefused => PeerEvent::Warning("texts come too fast; some are left out".to_owned()),
-                    Allowed::No => continue,
-                };
-                if events.send((peer.clone(), event)).await.is_err() {
-                    break;
-                }
-            }
-        });
     }
 
     async fn publish(&mut self, track: OutboundTrack) {

@@ -6,14 +6,17 @@ use super::server::TestServer;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Instead of a camera a canvas of 640x360 that says in 16 blocks of black and white how many milliseconds the page has lived
-/// (modulo 65,536), thirty times a second, over a picture that moves; instead of a microphone 440 Hz.
+/// Instead of a camera a canvas of 640x360 that says in 16 blocks of black and white what time it is in milliseconds (modulo
+/// 65,536), thirty times a second, over a picture that moves; instead of a microphone 440 Hz.
 const CAMERA: &str = r#"{
-    const canvas = new OffscreenCanvas(1, 1) && document.createElement('canvas');
+    const canvas = document.createElement('canvas');
     [canvas.width, canvas.height] = [640, 360];
     const context = canvas.getContext('2d', { alpha: false });
+    // The same in all tabs.
+    const time = () => performance.timeOrigin + performance.now();
     const draw = () => {
-        const now = Math.round(performance.now());
+        const now = Math.round(time());
+        const bits = now % 65536;
         context.fillStyle = `hsl(${now / 40 % 360} 40% 50%)`;
         context.fillRect(0, 0, 640, 360);
         context.fillStyle = 'white';
@@ -21,7 +24,7 @@ const CAMERA: &str = r#"{
         context.arc(320 + 200 * Math.sin(now / 700), 210 + 80 * Math.cos(now / 900), 50, 0, 7);
         context.fill();
         for (let bit = 0; bit < 16; bit += 1) {
-            context.fillStyle = now >> bit & 1 ? 'white' : 'black';
+            context.fillStyle = bits >> bit & 1 ? 'white' : 'black';
             context.fillRect(bit * 40, 0, 40, 80);
         }
     };
@@ -54,7 +57,7 @@ const CAMERA: &str = r#"{
         let last = null;
         const look = () => {
             video.requestVideoFrameCallback(look);
-            const now = performance.now();
+            const now = time();
             if (!video.videoWidth) return;
             context.drawImage(video, 0, 0, video.videoWidth, video.videoHeight * 80 / 360, 0, 0, 640, 80);
             const pixels = context.getImageData(0, 40, 640, 1).data;
@@ -62,7 +65,7 @@ const CAMERA: &str = r#"{
             for (let bit = 0; bit < 16; bit += 1) value |= (pixels[(bit * 40 + 20) * 4] > 127) << bit;
             if (value === last) return;
             last = value;
-            list.push([now, (Math.round(now) - value + 65536) % 65536]);
+            list.push([now, (Math.round(now) % 65536 - value + 65536) % 65536]);
         };
         video.requestVideoFrameCallback(look);
     };
@@ -95,13 +98,40 @@ pub async fn join(browser: &Browser, server: &TestServer, room: &str, name: &str
     page
 }
 
-/// Reads the page's own picture and the one that comes back for so long.
-pub async fn read(page: &Page, length: Duration) -> (Readings, Readings) {
+/// Begins to read the page's own picture and the one that comes back.
+pub async fn begin(page: &Page) {
     page.run(
         "read('own', document.querySelector('.tile.self video'));
          read('back', document.querySelector('.tile:not(.self) video'));",
     )
     .await;
+}
+
+/// What was read of the page's own picture and of the one that comes back in the next so long.
+pub async fn read(page: &Page, length: Duration) -> (Readings, Readings) {
+    page.run("readings.own.length = readings.back.length = 0").await;
     tokio::time::sleep(length).await;
     (page.eval("readings.own").await, page.eval("readings.back").await)
+}
+
+/// The loudest frequency in what comes back, in Hz.
+pub async fn hears(page: &Page) -> f64 {
+    page.eval(
+        "(async () => {
+            const video = document.querySelector('.tile:not(.self) video');
+            const sound = new AudioContext({ sampleRate: 48000 });
+            const ear = new AnalyserNode(sound, { fftSize: 16384, smoothingTimeConstant: 0 });
+            sound.createMediaStreamSource(video.srcObject).connect(ear);
+            const bins = new Float32Array(ear.frequencyBinCount);
+            let loudest = 0;
+            for (let wait = 0; wait < 40 && bins[loudest] < -60 || wait < 2; wait += 1) {
+                await new Promise((resolve) => setTimeout(resolve, 500));
+                ear.getFloatFrequencyData(bins);
+                loudest = bins.indexOf(Math.max(...bins));
+            }
+            await sound.close();
+            return loudest * 48000 / 16384;
+        })()",
+    )
+    .await
 }
