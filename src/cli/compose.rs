@@ -114,7 +114,7 @@ fn make(library: &Library, job: &Job, quiet: bool) -> Result<Summary> {
 }
 
 /// A picture's size as `1280x720`.
-fn size(text: &str) -> Result<Size, String> {
+pub(super) fn size(text: &str) -> Result<Size, String> {
     let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     sides.ok_or_else(|| format!("`{text}` is no size; write it as 1280x720"))
 }

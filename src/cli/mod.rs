@@ -1,6 +1,7 @@
 //! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
 
 mod args;
+mod check;
 mod compose;
 mod demo;
 mod echo;
@@ -14,6 +15,8 @@ mod record;
 mod room;
 mod send;
 mod show;
+mod stamp;
+mod verify;
 
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -53,6 +56,9 @@ enum Verb {
     Echo(echo::EchoArgs),
     Filter(filter::FilterArgs),
     Send(send::SendArgs),
+    Stamp(stamp::StampArgs),
+    Verify(verify::VerifyArgs),
+    Check(check::CheckArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
@@ -75,6 +81,9 @@ impl Cli {
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
             Verb::Echo(args) => runtime()?.block_on(echo::run(args)),
             Verb::Filter(args) => runtime()?.block_on(filter::run(args)),
+            Verb::Stamp(args) => stamp::run(&args),
+            Verb::Verify(args) => verify::run(&args),
+            Verb::Check(args) => runtime()?.block_on(check::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),
             Verb::Fixture(args) => fixture::run(&args),
         }

@@ -1,9 +1,9 @@
 //! All sound of a recording in one: each track at its place by its clock, drift taken out, gaps silent, never clipped.
 
-use super::lane::Placement;
 use crate::error::{Error, Result};
 use crate::media::{Decoder, Library};
 use crate::record::manifest::TrackEntry;
+use crate::record::placement::Placement;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;

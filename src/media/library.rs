@@ -81,6 +81,12 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "source/slides",
     "source/ticks",
     "source/tone",
+    "stamp/h264",
+    "stamp/vp8",
+    "stamp/vp9",
+    "verify/file",
+    "verify/picture",
+    "verify/sound",
 ];
 
 /// Templates by name (`feed/source`).

@@ -56,9 +56,15 @@ impl FileWriter {
         Ok(FileWriter { pipeline, picture, sound })
     }
 
-    /// Adds what is on a canvas. Waits while the encoder is behind, and notices when it has failed: a source that blocks
-    /// by itself (`block=true`) would wait for a failed encoder for ever.
+    /// Adds what is on a canvas. Waits while the encoder is behind.
     pub fn canvas(&self, canvas: &Canvas, at: Duration, lasts: Duration) -> Result<()> {
+        self.wait()?;
+        self.push(&self.picture, timed(canvas.copy()?, at, lasts))
+    }
+
+    /// Waits while the encoder is behind, and notices when it has failed: a source that blocks by itself (`block=true`) would wait
+    /// for a failed encoder for ever.
+    fn wait(&self) -> Result<()> {
         let started = Instant::now();
         while self.picture.current_level_bytes() > UNDER_WAY {
             self.pipeline.poll()?;
@@ -68,7 +74,7 @@ impl FileWriter {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        self.push(&self.picture, timed(canvas.copy()?, at, lasts))
+        Ok(())
     }
 
     /// Adds sound: samples of two channels in turn at 48,000 Hz.
@@ -76,9 +82,10 @@ impl FileWriter {
         self.samples(samples, 2, at)
     }
 
-    /// Adds a picture: RGB bytes, row by row, of the size that the template says.
-    pub fn picture(&self, rgb: Vec<u8>, at: Duration, lasts: Duration) -> Result<()> {
-        self.push(&self.picture, buffer(rgb, at, lasts))
+    /// Adds a picture: bytes, row by row, in the size and format that the template says. Waits while the encoder is behind.
+    pub fn picture(&self, bytes: Vec<u8>, at: Duration, lasts: Duration) -> Result<()> {
+        self.wait()?;
+        self.push(&self.picture, buffer(bytes, at, lasts))
     }
 
     /// Adds sound: samples of one channel at 48,000 Hz.

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod matroska;
 pub mod muxer;
 pub mod names;
+pub mod placement;
 pub mod recorder;
 pub mod recover;
 pub mod scan;
