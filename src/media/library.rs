@@ -21,6 +21,9 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "compose/verify",
     "compose/vp8",
     "compose/vp9",
+    "feed/decode",
+    "feed/picture",
+    "feed/sound",
     "feed/source",
     "feed/vp8",
     "feed/vp9",
@@ -72,6 +75,12 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "send/opus",
     "send/vp8",
     "send/vp9",
+    "source/noise",
+    "source/pattern",
+    "source/silence",
+    "source/slides",
+    "source/ticks",
+    "source/tone",
 ];
 
 /// Templates by name (`feed/source`).

@@ -12,7 +12,8 @@ mod input;
 mod marks;
 mod shape;
 
-use super::demux::{VOICE, loudness, raw};
+use super::demux::raw;
+use super::loudness::{VOICE, listen};
 use super::pipeline::bin;
 use super::{Encoder, Filter, Library};
 use crate::error::{Error, Result};
@@ -122,8 +123,8 @@ impl LiveTrack {
         marks.watch(&ends.1, Stage::Filtered);
 
         let level = Arc::new(AtomicU8::new(u8::MAX));
-        if kind == MediaKind::Audio {
-            listen(&encoder, level.clone());
+        if let Some(sound) = encoder.raw_input().filter(|_| kind == MediaKind::Audio) {
+            listen(&sound, level.clone());
         }
         deliver(&output, kind, level, marks.clone(), sink);
         if let Err(e) = pipeline.set_state(gst::State::Playing) {
@@ -277,17 +278,6 @@ fn newest_only() -> Result<gst::Element> {
     queue.set_property("max-size-time", 0_u64);
     queue.set_property("silent", true);
     Ok(queue)
-}
-
-/// Keeps the loudness of the sound that goes into the encoder next.
-fn listen(encoder: &Encoder, level: Arc<AtomicU8>) {
-    let Some(input) = encoder.raw_input() else { return };
-    input.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if let Some(sound) = info.buffer().and_then(|b| b.map_readable().ok()) {
-            level.store(loudness(&sound), Ordering::Relaxed);
-        }
-        gst::PadProbeReturn::Ok
-    });
 }
 
 /// Hands each encoded frame on.

@@ -11,10 +11,13 @@ mod encoder;
 mod filter;
 mod library;
 mod live;
+mod loudness;
 mod packages;
 mod pipeline;
+mod slides;
 mod source;
 mod template;
+mod transcode;
 mod writer;
 
 pub use apply::{check_filter, check_template, filter_frames, filter_samples, frame_cost, sound_cost};
@@ -25,7 +28,7 @@ pub use filter::{Filter, FrameFilter, SampleFilter};
 pub use library::Library;
 pub use live::{Fed, LiveConfig, LiveCounts, LiveTrack, Shape};
 pub use pipeline::{Phase, Pipeline};
-pub use source::{FileSource, SourceFrame, Track};
+pub use source::{Encoding, MediaSource, Origin, SourceFrame, Track};
 pub use template::{Param, ParamKind, Template, Value};
 pub use writer::{FileWriter, caption, count_pictures};
 

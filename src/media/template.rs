@@ -17,6 +17,7 @@
 
 mod param;
 
+pub(super) use param::image_file;
 pub use param::{Param, ParamKind, Value};
 
 use crate::error::{Error, Result};

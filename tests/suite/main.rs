@@ -5,6 +5,7 @@ mod capture;
 mod chat;
 mod connection;
 mod echo;
+mod feed;
 mod files;
 mod film;
 mod hostile;

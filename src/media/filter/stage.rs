@@ -41,7 +41,9 @@ pub(super) fn attach(element: &gst::Element, stage: Box<dyn Stage>) -> Result<()
                 if let (Some(Err(Some(e))), Some(element)) = (failed, src.parent_element()) {
                     gst::element_error!(element, gst::StreamError::Failed, ("{e}"));
                 }
-                gst::PadProbeReturn::Drop
+                // The buffer is gone; whoever sends the next one learns that nobody wants it.
+                info.flow_res = Err(gst::FlowError::Error);
+                gst::PadProbeReturn::Handled
             }
         }
     });

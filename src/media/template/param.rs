@@ -174,8 +174,8 @@ impl Param {
     }
 }
 
-/// Reads an image from a file that a person named.
-fn image_file(path: &Path) -> Result<RgbaImage, String> {
+/// Reads an image from a file that a person named; at most 1920 pixels of its longer side are kept.
+pub(in crate::media) fn image_file(path: &Path) -> Result<RgbaImage, String> {
     let wrong = |e: &dyn fmt::Display| format!("cannot read the image {}: {e}", path.display());
     let file = std::fs::File::open(path).map_err(|e| wrong(&e))?;
     let mut reader = image::ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(|e| wrong(&e))?;
