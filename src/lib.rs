@@ -28,8 +28,8 @@
 pub mod cli;
 pub mod error;
 pub mod film;
-pub mod live;
 pub mod harness;
+pub mod live;
 pub mod media;
 pub mod record;
 pub mod room;
