@@ -426,7 +426,7 @@ async fn what_a_kill_leaves_of_a_file_is_in_the_account() {
     let room = server.room("post");
     let dir = tempfile::tempdir().expect("a folder");
     let out = dir.path().join("out");
-    let (small, large) = (file(dir.path(), "small.bin", 10, 1), file(dir.path(), "large.bin", 500_000_000, 2));
+    let (small, large) = (file(dir.path(), "small.bin", 10, 1), file(dir.path(), "large.bin", 200_000_000, 2));
     let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
     let mut recorder = Bot::record(&room, &out, &["--quiet"]);
     let sent = bot::run(&["send", &room, &text(&small), "--to", "Recorder", "--message", "hello"]).await;
