@@ -7,7 +7,7 @@ use super::{Library, Template, Value, slides};
 use crate::error::{Error, Result};
 use crate::room::media::{Codec, Frame, MediaKind};
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -95,6 +95,14 @@ struct Lane {
 }
 
 impl MediaSource {
+    /// Opens a media file; what cannot be sent as it is gets encoded as usual. See [`MediaSource::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn file(library: &Library, path: &Path, wants: fn(MediaKind) -> bool, repeat: bool) -> Result<MediaSource> {
+        MediaSource::open(library, &Origin::File(path.to_owned()), wants, repeat, &Encoding::default())
+    }
+
     /// Opens `origin` for its first video and its first audio track of the kinds that `wants` says yes to; from its start again and
     /// again where `repeat` is set.
     ///
