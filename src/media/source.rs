@@ -80,7 +80,7 @@ struct How {
 
 enum Items {
     /// What was looked at ahead, then the rest.
-    Pass(VecDeque<Item>, Pass),
+    Pass(VecDeque<Item>, Box<Pass>),
     Memory(VecDeque<Item>),
 }
 
@@ -135,7 +135,7 @@ impl MediaSource {
         let is_encoded = tracks.iter().any(|t| t.was.is_some());
         // What is encoded is encoded again: a key frame that somebody asks for cannot come from memory.
         let kept = (repeat && !is_encoded).then(Vec::new);
-        let items = Items::Pass(looked_at, pass);
+        let items = Items::Pass(looked_at, Box::new(pass));
         let mut source =
             MediaSource { how, tracks, refused, items, kept, kept_bytes: 0, ahead: None, lanes, origin: None, base: 0 };
         source.look_ahead()?;
@@ -291,7 +291,7 @@ impl MediaSource {
         self.lanes = self.tracks.iter().map(|t| Lane::new(t.codec)).collect();
         self.items = match &self.kept {
             Some(kept) => Items::Memory(kept.iter().cloned().collect()),
-            None => Items::Pass(VecDeque::new(), self.again()?),
+            None => Items::Pass(VecDeque::new(), Box::new(self.again()?)),
         };
         self.look_ahead()
     }
