@@ -276,11 +276,15 @@ async fn two_hundred_people_come_and_go_and_nothing_stays() {
     };
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (threads, memory) = weight(child.id());
-    visit(18).await;
+    // An allocator takes some rounds to have all it needs; what counts is that it has then.
+    visit(9).await;
+    settled(threads + 2).await;
+    let (_, halfway) = weight(child.id());
+    visit(9).await;
     let took = settled(threads + 2).await;
     let (after, grown) = weight(child.id());
-    println!("{threads} threads and {memory} KiB, then {after} and {grown} KiB, {took:?} after the last one left");
-    assert!(grown < memory + 40_000, "{memory} KiB became {grown}");
+    println!("{threads} threads, then {after}, {took:?} after the last one left; {memory}, {halfway}, {grown} KiB");
+    assert!(grown < halfway + 15_000, "{memory} KiB became {halfway} and then {grown}");
     child.interrupt();
     assert_eq!(child.ended(Duration::from_secs(10)).await.code, Some(0));
 }

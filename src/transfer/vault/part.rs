@@ -12,10 +12,12 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// How often the disk is asked for its free space, in bytes written.
-const LOOK_EVERY: u64 = 16 << 20;
+/// After so many bytes the disk is asked for its free space, and told to write: a file is never more than twice this ahead of
+/// it. Gigabytes that wait in memory would hold up everybody else who writes, when they go out at once.
+const LOOK_EVERY: u64 = 32 << 20;
 
 /// A part that is open for appending. Dropped before it is kept, it stays on the disk, and can go on for an hour.
 #[derive(Debug)]
@@ -23,8 +25,10 @@ pub struct Part {
     vault: Arc<Vault>,
     /// Absent once it is over.
     body: Option<Asleep>,
-    /// Bytes written since the disk was asked for its free space.
+    /// Bytes since the last look.
     unlooked: u64,
+    /// Brings what was written before that to the disk.
+    syncing: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// The part itself, whether somebody writes to it or not.
@@ -72,7 +76,7 @@ impl Asleep {
 
 impl Part {
     pub(super) fn awake(vault: Arc<Vault>, body: Asleep) -> Self {
-        Self { vault, body: Some(body), unlooked: 0 }
+        Self { vault, body: Some(body), unlooked: 0, syncing: None }
     }
 
     /// Bytes that are written and hashed.
@@ -107,6 +111,20 @@ impl Part {
         if self.unlooked >= LOOK_EVERY {
             self.unlooked = 0;
             self.vault.check_space(0)?;
+            self.sync().map_err(|e| refusal(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Begins to bring what is written to the disk; waits for the time before.
+    fn sync(&mut self) -> io::Result<()> {
+        if let Some(Ok(synced)) = self.syncing.take().map(JoinHandle::join) {
+            synced?;
+        }
+        if let Some(body) = &self.body {
+            let file = body.file.try_clone()?;
+            let thread = std::thread::Builder::new().name("file-sync".into());
+            self.syncing = Some(thread.spawn(move || file.sync_data())?);
         }
         Ok(())
     }
