@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_millis(150);
   roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/alice.webm --as Alice --loop
   roombot feed ws://127.0.0.1:8080/rooms/standup talk.mp4 --as Bob --screen slides.webm --screen-during 5s..12s
   roombot feed ws://127.0.0.1:8080/rooms/standup --as Bot --video pattern:ball,1280x720@30 --audio tone:440
-  roombot feed ws://127.0.0.1:8080/rooms/standup --as Deck --screen slides/ --slide-seconds 20
+  roombot feed ws://127.0.0.1:8080/rooms/standup --as Deck --screen slides/ --slide-seconds 20s
   roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/bob.webm --as Load --copies 16 --only Recorder --loop --for 60s
 
 VP8, VP9, AV1, H.264 without B-frames, and Opus are sent as they are, which costs next to nothing; but a file cannot make a key
@@ -222,26 +222,23 @@ pub async fn run(args: FeedArgs) -> Result<()> {
 
 /// Opens what camera and microphone show: one file for both, or a source for each.
 fn open_main(args: &FeedArgs, library: &Library) -> Result<Vec<Main>> {
+    let open = |origin: Origin, wants: fn(MediaKind) -> bool| {
+        let source = MediaSource::open(library, &origin, wants, args.repeat, &args.encoding())?;
+        tell(&source);
+        let tracks = source.tracks().iter().map(|t| outbound("main", t, false)).collect();
+        Ok(Main { source, tracks, has_an_end: what::has_an_end(&origin) })
+    };
     let media = |no: bool| args.media.clone().filter(|_| !no).map(Origin::File);
-    let picture =
-        args.video.as_ref().map(|text| what::picture(library, std::slice::from_ref(text), args.slide_seconds));
+    let picture = args.video.as_ref().map(|v| what::picture(library, std::slice::from_ref(v), args.slide_seconds));
     let sound = args.audio.as_ref().map(|text| what::sound(library, text));
-    let (of_both, of_picture, of_sound): (_, _, Option<Origin>) = match (picture.transpose()?, sound.transpose()?) {
-        (None, None) if !args.no_video && !args.no_audio => (media(false), None, None),
-        (picture, sound) => (None, picture.or_else(|| media(args.no_video)), sound.or_else(|| media(args.no_audio))),
-    };
-    let both: fn(MediaKind) -> bool = |_| true;
-    let wanted: [(Option<Origin>, fn(MediaKind) -> bool); 3] =
-        [(of_both, both), (of_picture, |kind| kind == MediaKind::Video), (of_sound, |kind| kind == MediaKind::Audio)];
-    let open = |(origin, wants): (Option<Origin>, fn(MediaKind) -> bool)| {
-        let origin = origin?;
-        Some(MediaSource::open(library, &origin, wants, args.repeat, &args.encoding()).map(|source| {
-            tell(&source);
-            let tracks = source.tracks().iter().map(|t| outbound("main", t, false)).collect();
-            Main { source, tracks, has_an_end: what::has_an_end(&origin) }
-        }))
-    };
-    wanted.into_iter().filter_map(open).collect()
+    let (picture, sound) = (picture.transpose()?, sound.transpose()?);
+    let of_both = media(args.no_video || args.no_audio || picture.is_some() || sound.is_some());
+    if let Some(file) = of_both {
+        return Ok(vec![open(file, |_| true)?]);
+    }
+    let picture = picture.or_else(|| media(args.no_video)).map(|origin| open(origin, |kind| kind == MediaKind::Video));
+    let sound = sound.or_else(|| media(args.no_audio)).map(|origin| open(origin, |kind| kind == MediaKind::Audio));
+    picture.into_iter().chain(sound).collect()
 }
 
 /// Says what is encoded and what is left out.

@@ -7,7 +7,7 @@ use super::{Library, Template, Value, slides};
 use crate::error::{Error, Result};
 use crate::room::media::{Codec, Frame, MediaKind};
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -80,7 +80,7 @@ struct How {
 
 enum Items {
     /// What was looked at ahead, then the rest.
-    Pass(VecDeque<Item>, Pass),
+    Pass(VecDeque<Item>, Box<Pass>),
     Memory(VecDeque<Item>),
 }
 
@@ -95,6 +95,14 @@ struct Lane {
 }
 
 impl MediaSource {
+    /// Opens a media file; what cannot be sent as it is gets encoded as usual. See [`MediaSource::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn file(library: &Library, path: &Path, wants: fn(MediaKind) -> bool, repeat: bool) -> Result<MediaSource> {
+        MediaSource::open(library, &Origin::File(path.to_owned()), wants, repeat, &Encoding::default())
+    }
+
     /// Opens `origin` for its first video and its first audio track of the kinds that `wants` says yes to; from its start again and
     /// again where `repeat` is set.
     ///
@@ -127,7 +135,7 @@ impl MediaSource {
         let is_encoded = tracks.iter().any(|t| t.was.is_some());
         // What is encoded is encoded again: a key frame that somebody asks for cannot come from memory.
         let kept = (repeat && !is_encoded).then(Vec::new);
-        let items = Items::Pass(looked_at, pass);
+        let items = Items::Pass(looked_at, Box::new(pass));
         let mut source =
             MediaSource { how, tracks, refused, items, kept, kept_bytes: 0, ahead: None, lanes, origin: None, base: 0 };
         source.look_ahead()?;
@@ -283,7 +291,7 @@ impl MediaSource {
         self.lanes = self.tracks.iter().map(|t| Lane::new(t.codec)).collect();
         self.items = match &self.kept {
             Some(kept) => Items::Memory(kept.iter().cloned().collect()),
-            None => Items::Pass(VecDeque::new(), self.again()?),
+            None => Items::Pass(VecDeque::new(), Box::new(self.again()?)),
         };
         self.look_ahead()
     }

@@ -1,7 +1,6 @@
 //! A file as a source: every frame, in order, on one clock, however often it is repeated.
 
 use super::*;
-use std::path::Path;
 use std::process::Command;
 
 fn fixture(name: &str) -> PathBuf {
@@ -13,7 +12,7 @@ fn open(path: &Path, repeat: bool) -> MediaSource {
 }
 
 fn opened(path: &Path, wants: fn(MediaKind) -> bool, repeat: bool) -> Result<MediaSource> {
-    MediaSource::open(&Library::default(), &Origin::File(path.into()), wants, repeat, &Encoding::default())
+    MediaSource::file(&Library::default(), path, wants, repeat)
 }
 
 fn all(source: &mut MediaSource) -> Vec<SourceFrame> {

@@ -252,7 +252,7 @@ pub struct PictureInPicture {
 
 enum Behind {
     Image(gst::Buffer),
-    Blurred(Coarse),
+    Blurred(Box<Coarse>),
 }
 
 impl PictureInPicture {
@@ -266,7 +266,7 @@ impl Stage for PictureInPicture {
         let (behind, info, small) = self.made.of(caps, |info| {
             let behind = match &self.image {
                 Some(image) => Behind::Image(painted(image, info)?),
-                None => Behind::Blurred(blurred(info, 0.08)?),
+                None => Behind::Blurred(Box::new(blurred(info, 0.08)?)),
             };
             let size = (info.width(), info.height());
             let area = self.place.within(size, size);

@@ -2,7 +2,7 @@
 
 use super::within;
 use roombot::live::{Choices, LiveSetup};
-use roombot::media::{FileSource, Filter, Library};
+use roombot::media::{Filter, Library, MediaSource};
 use roombot::record::happening::Happening;
 use roombot::room::clock::unwrap_rtp;
 use roombot::room::media::{Codec, Frame, MediaKind, Source};
@@ -95,7 +95,7 @@ impl Person {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let (camera, mic) = (self.camera.clone(), self.mic.clone());
         self.playing.push(tokio::spawn(async move {
-            let open = move || FileSource::open(&Library::default(), &path, |_| true, true).expect("a file");
+            let open = move || MediaSource::file(&Library::default(), &path, |_| true, true).expect("a file");
             let source = Arc::new(Mutex::new(tokio::task::spawn_blocking(open).await.expect("opened")));
             let start = Instant::now();
             loop {
