@@ -118,7 +118,7 @@ impl Playback {
     ///
     /// # Errors
     /// The user's: the file cannot be read any further. The machine's: it took too long.
-    pub fn next(&mut self) -> Result<Option<Piece>> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece>> {
         let started = Instant::now();
         loop {
             let item = self.items.recv_timeout(Duration::from_millis(50));
@@ -232,7 +232,7 @@ mod tests {
         let mut playback = Playback::open(&Library::default(), path).unwrap();
         let (mut pictures, mut samples) = (0, 0);
         let end = loop {
-            match playback.next() {
+            match playback.next_piece() {
                 Ok(Some(Piece { content: Content::Picture { luma, width, height }, .. })) => {
                     assert_eq!(luma.len(), width * height);
                     pictures += 1;
@@ -277,6 +277,6 @@ mod tests {
         assert!(Playback::open(&Library::default(), dir.path()).is_err());
         assert!(Playback::open(&Library::default(), &dir.path().join("none")).is_err());
         // Dropped in the middle: nothing hangs.
-        drop(Playback::open(&Library::default(), &cut).unwrap().next());
+        drop(Playback::open(&Library::default(), &cut).unwrap().next_piece());
     }
 }

@@ -70,7 +70,7 @@ impl Evidence {
         let mut readers: BTreeMap<usize, Reader> = BTreeMap::new();
         let mut listeners: BTreeMap<usize, Listener> = BTreeMap::new();
         loop {
-            let piece = match playback.next() {
+            let piece = match playback.next_piece() {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(e) if e.blame() == Blame::User && playback.undecodable().is_empty() => {

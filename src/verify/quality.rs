@@ -121,7 +121,7 @@ pub fn compare(
     let (mut held, mut readers): (BTreeMap<u8, Held>, BTreeMap<usize, Reader>) = Default::default();
     let mut playback = Playback::open(library, path)?;
     // Damage and trouble were told when the evidence was read.
-    while let Ok(Some(piece)) = playback.next() {
+    while let Ok(Some(piece)) = playback.next_piece() {
         let Content::Picture { luma, width, height } = piece.content else { continue };
         let Some(luma) = Luma::new(&luma, (width, height), width) else { continue };
         let at = place(piece.at);

@@ -222,8 +222,8 @@ mod tests {
     fn any_even_size_can_be_painted() {
         for size in [(72, 72), (180, 320), (722, 128), (128, 1000), (1280, 720)] {
             let pictures = Pictures::new(9, size, 30).unwrap();
-            for number in 0..40 {
-                assert_eq!(pictures.i420(number * 11).len(), (size.0 * size.1 * 3 / 2) as usize, "{size:?}");
+            for number in 0..12 {
+                assert_eq!(pictures.i420(number * 37).len(), (size.0 * size.1 * 3 / 2) as usize, "{size:?}");
             }
         }
         for (size, rate) in [((0, 0), 30), ((71, 90), 30), ((320, 181), 30), ((320, 180), 29), ((8000, 90), 30)] {
