@@ -43,7 +43,7 @@ pub async fn run(args: FilterArgs) -> Result<()> {
     }
     let video = args.video.as_deref().map(|name| Wanted { name, values: &args.params });
     let audio = args.audio.as_deref().map(|name| Wanted { name, values: &args.audio_params });
-    give_back::run(&args.name, &args.common, video, audio).await
+    give_back::run(&args.name, &args.common, video, audio, false).await
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {

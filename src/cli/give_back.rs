@@ -92,6 +92,7 @@ pub(super) async fn run(
     args: &GiveBack,
     video: Option<Wanted<'_>>,
     audio: Option<Wanted<'_>>,
+    returns: bool,
 ) -> Result<()> {
     let interrupted = super::interrupted()?;
     let room = signal::for_url(&args.room)?;
@@ -109,6 +110,7 @@ pub(super) async fn run(
     let config = BotConfig {
         how: JoinAs { name: name.to_owned(), role: Role::Bot, token: args.token.clone() },
         live: LiveSetup { library, codec, to_all: args.to == To::All, choices },
+        returns,
         relay_only: args.relay_only,
         impairment: None,
     };

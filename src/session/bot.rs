@@ -1,6 +1,7 @@
 //! A session that gives back: joins the room, tells the bot's live side what happens there, and does what it wishes. It decides
 //! nothing about media.
 
+use super::returns::Returns;
 use super::{Handle, Session, SessionConfig};
 use crate::error::Result;
 use crate::live::{Answer, Live, LiveSetup, TrackStatus, Watcher, Wish};
@@ -21,6 +22,8 @@ const COMMANDS: usize = 16;
 pub struct BotConfig {
     pub how: JoinAs,
     pub live: LiveSetup,
+    /// Whether what people say and send as files goes back to them too.
+    pub returns: bool,
     /// Use no path but those over TURN servers.
     pub relay_only: bool,
     /// A bad network, for tests.
@@ -45,7 +48,9 @@ impl Bot {
     /// What the room says.
     pub async fn start(room: &dyn Signaller, config: BotConfig) -> Result<Bot> {
         let (observer, happenings) = mpsc::channel(1024);
+        let returns = config.returns.then(Returns::new).transpose()?;
         let session_config = SessionConfig {
+            files: returns.as_ref().map(Returns::takes),
             wake: Wake::OnArrival,
             measure: true,
             relay_only: config.relay_only,
@@ -59,7 +64,7 @@ impl Bot {
         let watcher = live.watcher();
         let (commands, typed) = mpsc::channel(COMMANDS);
         tokio::spawn(fulfil(session.handle(), wished));
-        let task = tokio::spawn(run(live, happenings, typed));
+        let task = tokio::spawn(run(live, returns, session.handle(), happenings, typed));
         Ok(Bot { session, watcher, commands, task })
     }
 
@@ -111,13 +116,22 @@ impl Commander {
 }
 
 /// Tells the live side what happens and what was typed.
-async fn run(mut live: Live, mut happenings: mpsc::Receiver<Happening>, mut typed: mpsc::Receiver<Typed>) {
+async fn run(
+    mut live: Live,
+    mut returns: Option<Returns>,
+    room: Handle,
+    mut happenings: mpsc::Receiver<Happening>,
+    mut typed: mpsc::Receiver<Typed>,
+) {
     loop {
         tokio::select! {
-            happening = happenings.recv() => match happening {
-                Some(happening) => happened(&mut live, happening).await,
-                None => return,
-            },
+            happening = happenings.recv() => {
+                let Some(happening) = happening else { return };
+                if let Some(returns) = &mut returns {
+                    returns.happened(&happening, &room).await;
+                }
+                happened(&mut live, happening).await;
+            }
             Some((text, answer)) = typed.recv() => {
                 // Nobody may wait for it any more.
                 let _ = answer.send(live.command(&text, true).await);

@@ -2,6 +2,7 @@
 //! and decide nothing.
 
 use super::Command;
+use super::transfers::{self, FileSend, Sending};
 use crate::room::people::{ParticipantId, TrackLabel};
 use crate::rtc::OutboundTrack;
 use std::time::Duration;
@@ -73,6 +74,10 @@ impl Handle {
     /// As [`Asker::request_key_frame`].
     pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
         Asker(self.0.clone()).request_key_frame(id, ssrc);
+    }
+    /// As [`super::Session::send_file`].
+    pub fn send_file(&self, to: &ParticipantId, file: FileSend) -> Sending {
+        transfers::start(self.0.clone(), to.clone(), file)
     }
     async fn send(&self, command: Command) {
         if let Some(commands) = self.0.upgrade() {

@@ -6,6 +6,7 @@ mod bot;
 mod handle;
 mod labels;
 mod recording;
+mod returns;
 mod transfers;
 
 pub use bot::{Bot, BotConfig, Commander};

@@ -6,7 +6,7 @@ mod reading;
 mod receive;
 mod send;
 
-pub(super) use send::OpenChannel;
+pub(super) use send::{OpenChannel, start};
 pub use send::{FileSend, Outcome, Progress, Sending};
 
 use crate::record::happening::Happening;

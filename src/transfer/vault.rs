@@ -113,6 +113,11 @@ impl Vault {
         }
     }
 
+    /// A file of so many bytes was taken out again by whose vault it is: its sender may send as much anew.
+    pub fn release(&self, owner: &str, bytes: u64) {
+        self.ledger().release(owner, bytes);
+    }
+
     /// The disk has room for `bytes` more and the reserve.
     fn check_space(&self, bytes: u64) -> Result<(), Refusal> {
         let free =

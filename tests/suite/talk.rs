@@ -216,3 +216,69 @@ async fn a_sent_file_reaches_the_page() {
     assert!(said, "the message is not in the chat");
     assert_eq!(hash, sha256(&path));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_echo_gives_chat_and_files_back() {
+    let server = TestServer::start().await;
+    let browser = Browser::launch().await;
+    let alice = join(&browser, &server, "Alice").await;
+    let bot = Bot::start(&["echo", &server.room("test"), "--quiet"]);
+    let other = Bot::start(&["echo", &server.room("test"), "--quiet", "--as", "Other"]);
+    meets(&alice, 2).await;
+    alice.run(&format!("roombot.say('is anybody there?'); roombot.send([{}])", file("back.bin", 1_000_001))).await;
+    let heard = "roombot.talk.filter((one) => !one.mine && one.text === 'is anybody there?').length === 2";
+    alice.wait_for(heard, PATIENCE, "both echoes").await;
+    let offered = "roombot.talk.filter((one) => one.incoming?.state === 'offered' && one.text === 'back.bin').length === 2";
+    alice.wait_for(offered, PATIENCE, "both offers").await;
+    alice.wait_for(&came(1_000_001), PATIENCE, "the file comes back").await;
+    // Two echoes do not answer each other: what was said comes back once from each, and no more.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let lines: u64 = alice.eval("roombot.talk.length").await;
+    assert_eq!(lines, 6, "a text and a file, and each of them twice back");
+    for bot in [bot, other] {
+        bot.interrupt();
+        assert_eq!(bot.ended(Duration::from_secs(20)).await.code, Some(0));
+    }
+}
+
+/// What the issue names: a hundred megabytes each way, while three people's pictures are recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_files_cost_no_frame_of_a_recording() {
+    const LARGE: usize = 100_000_000;
+    const LONG: Duration = Duration::from_secs(150);
+    let server = TestServer::start().await;
+    let browser = Browser::launch_alone().await;
+    let out = tempfile::tempdir().expect("a folder");
+    let room = server.room("test");
+    let recorder = Bot::record(&room, out.path(), &["--json"]);
+    let alice = join(&browser, &server, "Alice").await;
+    meets(&alice, 1).await;
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bob.webm");
+    let people = Bot::start(&["feed", &room, fixture, "--as", "Bob", "--copies", "3", "--only", "Recorder", "--loop"]);
+    meets(&alice, 1).await;
+    alice.run(&format!("roombot.send([{}])", file("large.bin", LARGE))).await;
+    alice.wait_for("roombot.talk[0].outgoing[0].state === 'done'", LONG, "the recorder has it").await;
+    let path = crate::support::cargo::file(out.path(), "report.bin", LARGE, 7);
+    let courier = Bot::start(&["send", &room, path.to_str().expect("UTF-8"), "--to", "Alice", "--json"]);
+    alice.wait_for("roombot.talk.at(-1)?.incoming?.state === 'offered'", PATIENCE, "the offer").await;
+    alice.run("roombot.take(roombot.talk.at(-1).key)").await;
+    let sent = courier.ended(LONG).await;
+    assert_eq!(sent.code, Some(0), "{}{}", sent.stdout, sent.stderr);
+    // The page computes the hash and compares it with the sender's; so does the recorder.
+    alice.wait_for("roombot.talk.at(-1).incoming.state === 'done'", PATIENCE, "verified").await;
+    people.interrupt();
+    people.ended(Duration::from_secs(20)).await;
+    recorder.interrupt();
+    let ended = recorder.ended(Duration::from_secs(30)).await;
+    let summary: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    let folder = Path::new(summary["folder"].as_str().expect("a folder"));
+    is_whole(&folder.join("files/alice/large.bin"), LARGE);
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let tracks = manifest["tracks"].as_array().expect("tracks");
+    assert_eq!(tracks.len(), 6, "{tracks:#?}");
+    for track in tracks {
+        assert!(track["frames"].as_u64() > Some(100), "{track:#}");
+        assert_eq!((&track["frames_lost"], &track["packets_lost"]), (&0.into(), &0.into()), "{track:#}");
+    }
+}

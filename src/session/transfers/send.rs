@@ -113,7 +113,7 @@ pub(crate) struct OpenChannel {
 }
 
 /// Begins to send.
-pub(crate) fn start(session: mpsc::WeakSender<Command>, to: ParticipantId, file: FileSend) -> Sending {
+pub(in crate::session) fn start(session: mpsc::WeakSender<Command>, to: ParticipantId, file: FileSend) -> Sending {
     let (progress_tx, progress) = watch::channel(Progress::default());
     let (cancel, cancelled) = oneshot::channel();
     let (done, outcome) = oneshot::channel();

@@ -119,6 +119,15 @@ impl Ledger {
         }
     }
 
+    /// A whole file is no longer here.
+    pub fn release(&mut self, owner: &str, bytes: u64) {
+        self.total = self.total.saturating_sub(bytes);
+        if let Some(account) = self.owners.get_mut(owner) {
+            account.files = account.files.saturating_sub(1);
+            account.total = account.total.saturating_sub(bytes);
+        }
+    }
+
     /// It stopped in the middle and may go on.
     pub fn sleep(&mut self, owner: &str, offer: &Offer, part: Asleep, now: Instant) {
         self.asleep.insert(key(owner, offer), (now, part));

@@ -36,7 +36,7 @@ pub fn room() -> MemoryRoom {
 
 pub async fn bot(room: &dyn Signaller, live: LiveSetup) -> Bot {
     let how = JoinAs { name: "Echo".into(), role: Role::Bot, token: None };
-    let config = BotConfig { how, live, relay_only: false, impairment: None };
+    let config = BotConfig { how, live, returns: false, relay_only: false, impairment: None };
     within(10, "the bot joins", Bot::start(room, config)).await.expect("joins")
 }
 
