@@ -62,8 +62,9 @@ impl Shaper {
         let output = decoder.static_pad("src").ok_or_else(none)?;
         output.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let pts = info.buffer().and_then(|buffer| buffer.pts()).map(gst::ClockTime::nseconds);
+            // Not `Drop`: GStreamer 1.22 would let go of a buffer that the binding has taken already.
             match Weak::upgrade(&me).zip(pts) {
-                Some((me, pts)) if !me.passes(pts) => gst::PadProbeReturn::Drop,
+                Some((me, pts)) if !me.passes(pts) => gst::PadProbeReturn::Handled,
                 _ => gst::PadProbeReturn::Ok,
             }
         });
