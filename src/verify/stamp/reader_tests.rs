@@ -6,6 +6,7 @@ use crate::verify::stamp::mark::{self, Spot};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::sync::OnceLock;
 
 /// A picture in the making.
 #[derive(Clone)]
@@ -47,30 +48,33 @@ impl Grey {
         Grey { data, width, height }
     }
 
+    /// Each pixel the mean of those around it, along the rows and then along the columns.
     fn blurred(&self, radius: usize) -> Grey {
-        let mut next = self.clone();
+        let mean = |from: &[u8], step: usize, count: usize, line: usize, at: usize| {
+            let near = at.saturating_sub(radius)..(at + radius + 1).min(count);
+            let length = near.len();
+            (near.map(|n| usize::from(from[line + n * step])).sum::<usize>() / length) as u8
+        };
+        let (mut rows, mut both) = (self.clone(), self.clone());
         for y in 0..self.height {
             for x in 0..self.width {
-                let (left, right) = (x.saturating_sub(radius), (x + radius).min(self.width - 1));
-                let (top, low) = (y.saturating_sub(radius), (y + radius).min(self.height - 1));
-                let mut sum = 0;
-                for r in top..=low {
-                    sum += self.data[r * self.width + left..=r * self.width + right]
-                        .iter()
-                        .map(|v| *v as usize)
-                        .sum::<usize>();
-                }
-                next.data[y * self.width + x] = (sum / ((right - left + 1) * (low - top + 1))) as u8;
+                rows.data[y * self.width + x] = mean(&self.data, 1, self.width, y * self.width, x);
             }
         }
-        next
+        for y in 0..self.height {
+            for x in 0..self.width {
+                both.data[y * self.width + x] = mean(&rows.data, self.width, self.height, x, y);
+            }
+        }
+        both
     }
 
     fn noisy(&self, amount: f32, rng: &mut StdRng) -> Grey {
+        let noise = noise();
+        let from = rng.random_range(0..noise.len() - self.data.len());
         let mut next = self.clone();
-        for value in &mut next.data {
-            let noise: f32 = (0..4).map(|_| rng.random_range(-1.0..1.0f32)).sum::<f32>() * 0.87 * amount;
-            *value = (f32::from(*value) + noise).clamp(0.0, 255.0) as u8;
+        for (value, noise) in next.data.iter_mut().zip(&noise[from..]) {
+            *value = (f32::from(*value) + noise * amount).clamp(0.0, 255.0) as u8;
         }
         next
     }
@@ -81,6 +85,16 @@ impl Grey {
             self.data[to..to + other.width].copy_from_slice(&other.data[y * other.width..][..other.width]);
         }
     }
+}
+
+/// Normal noise, made once: making it is what takes longest.
+fn noise() -> &'static [f32] {
+    static NOISE: OnceLock<Vec<f32>> = OnceLock::new();
+    NOISE.get_or_init(|| {
+        let mut rng = StdRng::seed_from_u64(0);
+        // The sum of twelve dice, each of a variance of a twelfth.
+        (0..200_000).map(|_| (0..12).map(|_| rng.random_range(-0.5..0.5f32)).sum()).collect()
+    })
 }
 
 fn read(picture: &Grey) -> Vec<FrameStamp> {
