@@ -6,8 +6,8 @@ mod reading;
 mod receive;
 mod send;
 
-pub(super) use send::{OpenChannel, start};
 pub use send::{FileSend, Outcome, Progress, Sending};
+pub(super) use send::{OpenChannel, start};
 
 use crate::record::happening::Happening;
 use crate::room::people::ParticipantId;
