@@ -2,7 +2,7 @@
 //! thread a file; it never drops a frame, and counts those that are late.
 
 use crate::error::{Error, Result};
-use crate::media::FileSource;
+use crate::media::MediaSource;
 use crate::room::media::MediaKind;
 use crate::rtc::OutboundTrack;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -30,7 +30,7 @@ impl Player {
     ///
     /// # Errors
     /// The machine has no thread left.
-    pub fn play(source: FileSource, tracks: Vec<OutboundTrack>, start: Instant, from: Duration) -> Result<Player> {
+    pub fn play(source: MediaSource, tracks: Vec<OutboundTrack>, start: Instant, from: Duration) -> Result<Player> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("player".into());
         let thread = thread.spawn(move || play(source, &tracks, start, from, &stopped));
@@ -49,7 +49,7 @@ impl Player {
 }
 
 fn play(
-    mut source: FileSource,
+    mut source: MediaSource,
     tracks: &[OutboundTrack],
     start: Instant,
     from: Duration,

@@ -5,7 +5,7 @@ use super::player::{Played, Player};
 use super::scenario::{Person, Scenario};
 use crate::error::{Error, Result};
 use crate::film;
-use crate::media::{FileSource, Library};
+use crate::media::{Encoding, Library, MediaSource, Origin};
 use crate::record::recorder::RecorderConfig;
 use crate::room::layout::Policy;
 use crate::room::media::Source;
@@ -116,7 +116,7 @@ async fn meet(
         delay: Duration::from_millis(network.delay_ms.into()),
         duplicate: network.duplicate,
         grace: Duration::from_millis(network.grace_ms.into()),
-        seed,
+        ..Impairment::seeded(seed)
     });
     let config = RecordConfig {
         recorder: RecorderConfig { parent: folder.to_owned(), room: ROOM.into(), url: url.clone() },
@@ -124,6 +124,7 @@ async fn meet(
         wake: Wake::default(),
         relay_only: false,
         impairment,
+        files: None,
     };
     let recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
     let start = Instant::now() + LEAD;
@@ -154,7 +155,8 @@ async fn attend(
     start: Instant,
     mesh: bool,
 ) -> Result<Played> {
-    let open = |path: &Path| FileSource::open(library, path, |_| true, false);
+    let open =
+        |path: &Path| MediaSource::open(library, &Origin::File(path.to_owned()), |_| true, false, &Encoding::default());
     let camera = open(&media.camera)?;
     let tracks: Vec<OutboundTrack> = camera
         .tracks()

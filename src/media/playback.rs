@@ -77,7 +77,6 @@ impl Playback {
         let mut pipeline = Pipeline::build(&library.get("verify/file")?, &[])?;
         pipeline.set_text("file", "location", path_text(path)?)?;
         let branches = [library.get("verify/picture")?, library.get("verify/sound")?];
-        let descriptions = [branches[0].fill(&[])?, branches[1].fill(&[])?];
         let (sender, items) = sync_channel(QUEUE);
         let found = Arc::new(Mutex::new(Found::default()));
         let streams = pipeline.element("streams")?;
@@ -95,9 +94,9 @@ impl Playback {
             }
             let number = found.streams.len();
             found.streams.push(kind);
-            let led = branches.get(index).zip(descriptions.get(index)).map(|(template, description)| {
-                lead_on(streams, pad, (template, description), |sink| forward(sink, number, kind, sender.clone()))
-            });
+            let led = branches
+                .get(index)
+                .map(|template| lead_on(streams, pad, template, |sink| forward(sink, number, kind, sender.clone())));
             if let Some(Err(e)) = led {
                 found.failure = Some(e);
             }
@@ -172,14 +171,9 @@ fn name_of(pad: &gst::Pad) -> String {
 }
 
 /// Builds a branch behind `pad`; `prepare` gets its sink before anything flows.
-fn lead_on(
-    streams: &gst::Element,
-    pad: &gst::Pad,
-    (template, description): (&Template, &String),
-    prepare: impl FnOnce(&AppSink),
-) -> Result<()> {
+fn lead_on(streams: &gst::Element, pad: &gst::Pad, template: &Template, prepare: impl FnOnce(&AppSink)) -> Result<()> {
     let wrong = |what: &str| Error::us(format!("{}: {what}", template.file));
-    let branch = bin(template, description, true)?;
+    let branch = bin(template, &[], true)?;
     let sink = branch.by_name("out").and_then(|e| e.downcast::<AppSink>().ok());
     prepare(&sink.ok_or_else(|| Error::user(format!("{}: no appsink has name=out", template.file)))?);
     let parent = streams.parent().and_then(|p| p.downcast::<gst::Bin>().ok()).ok_or_else(|| wrong("has no home"))?;

@@ -2,7 +2,7 @@
 //! green, whoever made the file.
 
 use super::support::bot;
-use roombot::media::{FileSource, Library};
+use roombot::media::{Encoding, Library, MediaSource, Origin};
 use roombot::record::folder::RecordingFolder;
 use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
 use roombot::record::matroska::TrackFormat;
@@ -217,7 +217,8 @@ fn recording(parent: &Path, tracks: &[(&str, &str, Source)]) -> PathBuf {
         }
         let wants: fn(MediaKind) -> bool =
             if *source == Source::Mic { |kind| kind == MediaKind::Audio } else { |kind| kind == MediaKind::Video };
-        let mut file = FileSource::open(&Library::default(), &stamped(whose), wants, false).unwrap();
+        let origin = Origin::File(stamped(whose));
+        let mut file = MediaSource::open(&Library::default(), &origin, wants, false, &Encoding::default()).unwrap();
         let track = file.tracks()[0].clone();
         let frames: Vec<Frame> = std::iter::from_fn(|| file.next_frame().unwrap()).map(|f| f.frame).collect();
         let format = TrackFormat { codec: track.codec, config: None, size: track.size, channels: 1, name: "x".into() };

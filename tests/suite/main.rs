@@ -2,12 +2,18 @@
 
 mod badinput;
 mod capture;
+mod chat;
 mod connection;
+mod echo;
+mod feed;
+mod files;
 mod film;
 mod hostile;
+mod hostile_files;
 mod house;
 mod judge;
 mod killed;
+mod live;
 mod meeting;
 mod page;
 mod recorded;
