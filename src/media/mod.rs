@@ -10,16 +10,18 @@ mod library;
 mod packages;
 mod pipeline;
 mod source;
+mod stamp;
 mod template;
 mod writer;
 
 pub use canvas::{Canvas, Picture};
-pub use decoder::Decoder;
+pub use decoder::{Decoded, Decoder, Encoded};
 pub use library::Library;
 pub use pipeline::{Phase, Pipeline};
 pub use source::{FileSource, SourceFrame, Track};
+pub use stamp::Stamp;
 pub use template::{Param, ParamKind, Template, Value};
-pub use writer::{FileWriter, caption, count_pictures};
+pub use writer::{Chapter, FileWriter, caption, count_pictures};
 
 use crate::error::{Error, Result};
 use std::path::Path;

@@ -1,17 +1,18 @@
 //! From track files to a film: everybody at their place, at their time.
 
-use roombot::film::{Job, compose};
+use roombot::film::{Job, Look, PictureJob, Quality, compose};
 use roombot::media::{FileSource, Library};
 use roombot::record::folder::RecordingFolder;
 use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
 use roombot::record::matroska::TrackFormat;
 use roombot::record::track::TrackFile;
-use roombot::room::layout::{Policy, Rect, Shows, View, layout};
+use roombot::room::layout::{Policy, Rect, Screen, Shows, View, layout};
 use roombot::room::media::{Frame, MediaKind, Source};
 use roombot::room::people::Role;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 const SIZE: (u32, u32) = (640, 360);
 const FPS: u32 = 15;
@@ -69,7 +70,16 @@ impl Made {
 }
 
 fn job(recording: &Path, policy: Policy) -> Job {
-    Job { recording: recording.to_owned(), policy, size: SIZE, fps: FPS, out: None }
+    let look = Look { policy, size: SIZE, ..Look::default() };
+    Job {
+        recording: recording.to_owned(),
+        out: None,
+        picture: Some(PictureJob { look, fps: FPS, codec: None, quality: Quality::Fast, stills: true }),
+        from: Duration::ZERO,
+        until: None,
+        without: vec![],
+        loudness: None,
+    }
 }
 
 /// The mean colour of a rectangle, a little within its edges.
@@ -166,7 +176,8 @@ fn everybody_is_where_the_layout_says_when_they_are_there() {
     ];
     let numbers: Vec<u64> = moments.iter().map(|(ms, ..)| ms * u64::from(FPS) / 1000).collect();
     for ((ms, screens, faces), frame) in moments.iter().zip(pictures(&summary.film, &numbers)) {
-        let view = View { screens: screens.to_vec(), faces: faces.to_vec() };
+        let screens = screens.iter().map(|number| Screen { number: *number, shape: (1280, 720) }).collect();
+        let view = View { screens, faces: faces.to_vec(), featured: None };
         for tile in layout(&view, SIZE, Policy::Auto) {
             let mut area = tile.area;
             if let Shows::Screen(_) = tile.shows {
@@ -192,7 +203,7 @@ fn everybody_is_where_the_layout_says_when_they_are_there() {
     let voice = first_loud(&recording.join("tracks").join(mic));
     assert!((loud - 1.5 - voice).abs() < 0.005, "heard at {loud:.4} s, not {:.4} s", 1.5 + voice);
 
-    let poster = image::open(summary.poster.unwrap()).unwrap().to_rgb8();
+    let poster = image::open(summary.stills.poster.unwrap()).unwrap().to_rgb8();
     assert_eq!(poster.dimensions(), SIZE);
     assert!(mean(poster.as_raw(), Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 }).iter().sum::<f64>() > 150.0);
 }
@@ -217,7 +228,7 @@ fn films_lie_beside_each_other_and_what_is_broken_is_told() {
 
     std::fs::remove_file(tracks.join(&torn)).unwrap();
     let second = compose(&Library::default(), &job(&recording, Policy::Grid), |_| {}).unwrap();
-    assert!(second.film.ends_with("film-2.mp4") && second.poster.unwrap().ends_with("poster-2.jpg"));
+    assert!(second.film.ends_with("film-2.mp4") && second.stills.poster.unwrap().ends_with("poster-2.jpg"));
     assert!(second.warnings.len() == 1 && second.warnings[0].contains(&torn), "{:?}", second.warnings);
     assert_eq!(std::fs::read(&first.film).unwrap(), before);
     let left: Vec<String> =
