@@ -164,11 +164,38 @@ impl ComposeArgs {
 pub fn run(args: ComposeArgs) -> Result<()> {
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let json = args.json;
+    if args.each {
+        return each(&args);
+    }
     let summary = make(&library, &args.job(), json)?;
     if json {
         print(&summary)?
     } else {
         tell(&summary)
+    }
+    Ok(())
+}
+
+/// Makes a file for each participant.
+fn each(args: &ComposeArgs) -> Result<()> {
+    let bar = bar(args.json)?;
+    let made = film::each(&args.recording, &args.without, |done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let made = made?;
+    if args.json {
+        return print(&made);
+    }
+    made.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    for person in &made.participants {
+        println!(
+            "{}: {:.1} s, {}",
+            person.file.display(),
+            person.duration_ms as f64 / 1000.0,
+            HumanBytes(person.bytes)
+        );
     }
     Ok(())
 }

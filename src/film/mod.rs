@@ -7,9 +7,11 @@
 //! ```
 
 mod captions;
+mod each;
 mod feed;
 mod format;
 mod glide;
+mod interleave;
 mod lane;
 mod loudness;
 mod mp4;
@@ -24,6 +26,7 @@ mod stage;
 mod stills;
 mod text;
 
+pub use each::{People, Person, each};
 pub use format::{Container, FilmCodec, Format, Quality};
 pub use loudness::R128;
 pub use stage::Look;

@@ -204,7 +204,7 @@ impl Clock {
         let glyphs: Vec<_> = text.chars().filter_map(|c| self.glyphs.iter().find(|(g, _)| *g == c)).collect();
         let wide: u32 = glyphs.iter().map(|(_, drawn)| drawn.width()).sum();
         let pad = glyphs.first().map_or(0, |(_, drawn)| drawn.height() / 4).next_multiple_of(2);
-        let y = size.0.min(size.1) / 30 & !1;
+        let y = (size.0.min(size.1) / 30) & !1;
         let mut x = size.0.saturating_sub(wide + 2 * pad + y) & !1;
         let mut stamp = Stamp::default();
         let height = glyphs.first().map_or(0, |(_, drawn)| drawn.height());

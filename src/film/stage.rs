@@ -45,7 +45,8 @@ pub struct Stage {
     scene: Option<Scene>,
     places: Vec<Place>,
     glide: Option<Glide>,
-    titled_until: Option<Duration>,
+    /// A title and until when it is seen.
+    titled: Option<(Stamp, Duration)>,
     /// By the track's number in the manifest.
     lanes: BTreeMap<usize, Lane>,
 }
@@ -67,7 +68,7 @@ impl Stage {
             scene: None,
             places: Vec::new(),
             glide: None,
-            titled_until: None,
+            titled: None,
             lanes: BTreeMap::new(),
             script: script.clone(),
         };
@@ -213,7 +214,8 @@ impl Stage {
             let Some(place) = self.places.iter().find(|place| place.wanted.shows == shows) else { continue };
             let mut moving = Place::new(Wanted { area, ..place.wanted.clone() });
             let picture = shown(&self.lanes, place, nanos);
-            moving.paint(&mut self.canvas, &mut self.drawings, picture, true, true)?;
+            let moves = area != place.wanted.area;
+            moving.paint(&mut self.canvas, &mut self.drawings, picture, true, moves)?;
         }
         self.glide = Some(glide);
         Ok(true)
@@ -221,21 +223,22 @@ impl Stage {
 
     /// Paints the title as long as it is to be seen: true while it is.
     fn is_titled(&mut self, at: Duration) -> Result<bool> {
-        let Some(text) = &self.look.title else { return Ok(false) };
-        let Some(until) = self.titled_until else {
+        if let Some(text) = self.look.title.take() {
             let day = self.script.manifest.started.strftime("%-d %B %Y").to_string();
-            let drawn = title(&self.library, text, &day, self.look.size)?;
-            self.canvas.stamp(&Stamp::new(&drawn, (0, 0)))?;
-            self.titled_until = Some(at + TITLED);
-            return Ok(true);
-        };
-        if at < until {
-            return Ok(true);
+            let drawn = title(&self.library, &text, &day, self.look.size)?;
+            self.titled = Some((Stamp::new(&drawn, (0, 0)), at + TITLED));
         }
-        self.look.title = None;
-        self.canvas.fill(BACKGROUND)?;
-        self.places.iter_mut().for_each(|place| *place = Place::new(place.wanted.clone()));
-        Ok(false)
+        match &self.titled {
+            None => Ok(false),
+            Some((drawn, until)) if at < *until => self.canvas.stamp(drawn).map(|()| true),
+            Some(_) => {
+                self.titled = None;
+                self.glide = None;
+                self.canvas.fill(BACKGROUND)?;
+                self.places.iter_mut().for_each(|place| *place = Place::new(place.wanted.clone()));
+                Ok(false)
+            }
+        }
     }
 }
 

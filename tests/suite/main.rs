@@ -4,6 +4,8 @@ mod badinput;
 mod capture;
 mod connection;
 mod film;
+mod film_command;
+mod film_looks;
 mod hostile;
 mod house;
 mod killed;
