@@ -11,6 +11,9 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How much politer than a recorder a film is that follows it (`nice`).
+const FOLLOWER: i32 = 10;
+
 /// Make a film of a recording: everybody in one picture, all sound in one, at their true times.
 ///
 /// The tracks stay as they are; a film that is there already is not overwritten, the new one gets a number. Of a recording that
@@ -73,6 +76,12 @@ pub struct ComposeArgs {
     /// Make a file for each participant with picture and sound, in sync and not transcoded: participants/NAME.webm, or .mkv.
     #[arg(long, conflicts_with_all = ["out", "codec", "from", "to", "title", "clock", "animate", "loudness"])]
     each: bool,
+    /// Follow a recording that goes on, a few seconds behind, until it ends: film.live.mp4 grows, and becomes film.mp4.
+    #[arg(long, conflicts_with_all = ["each", "audio_only", "from", "to", "loudness", "without"])]
+    follow: bool,
+    /// While it follows, write HLS into this folder, too: film.m3u8 and its segments, for browsers.
+    #[arg(long, value_name = "DIR", requires = "follow")]
+    live_hls: Option<PathBuf>,
     /// Print one JSON object with the summary.
     #[arg(long)]
     json: bool,
@@ -167,7 +176,14 @@ pub fn run(args: ComposeArgs) -> Result<()> {
     if args.each {
         return each(&args);
     }
-    let summary = make(&library, &args.job(), json)?;
+    let (follows, hls) = (args.follow, args.live_hls.clone());
+    let summary = if follows {
+        // Capture comes first.
+        let _ = rustix::process::nice(FOLLOWER);
+        watched(json, |progress| film::follow(&library, &args.job(), hls.as_deref(), progress))?
+    } else {
+        make(&library, &args.job(), json)?
+    };
     if json {
         print(&summary)?
     } else {
@@ -232,8 +248,13 @@ pub(super) fn tell(summary: &Summary) {
 }
 
 fn make(library: &Library, job: &Job, quiet: bool) -> Result<Summary> {
+    watched(quiet, |progress| film::compose(library, job, progress))
+}
+
+/// Does something with a bar, unless `quiet`.
+fn watched(quiet: bool, make: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<Summary>) -> Result<Summary> {
     let bar = bar(quiet)?;
-    let made = film::compose(library, job, |progress| advance(&bar, progress));
+    let made = make(&mut |progress| advance(&bar, progress));
     bar.finish_and_clear();
     made
 }

@@ -13,6 +13,7 @@ mod format;
 mod glide;
 mod interleave;
 mod lane;
+mod live;
 mod loudness;
 mod mp4;
 mod output;
@@ -28,6 +29,7 @@ mod text;
 
 pub use each::{People, Person, each};
 pub use format::{Container, FilmCodec, Format, Quality};
+pub use live::follow;
 pub use loudness::R128;
 pub use stage::Look;
 pub use stills::{Slide, Stills};

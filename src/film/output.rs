@@ -56,6 +56,11 @@ impl Output {
         self.part.with_extension("part.media")
     }
 
+    /// The file that people watch while it grows: `film.live.mp4` beside `film.mp4.part`.
+    pub fn growing(&self) -> PathBuf {
+        self.part.with_extension("").with_extension("live.mp4")
+    }
+
     /// Writes all of it at once, and gives it its name.
     ///
     /// # Errors

@@ -2,12 +2,12 @@
 //! nothing.
 
 use super::format::{Container, Format};
-use super::output::Output;
+use super::output::{Output, fault};
 use super::{mp4, sound::RATE};
 use crate::error::{Error, Result};
 use crate::media::{Canvas, Chapter, FileWriter, Library, Value, count_pictures};
 use crate::room::layout::Size;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long the end of a film may take: what is under way is encoded.
@@ -21,9 +21,11 @@ pub struct Reel {
     output: Output,
     writer: FileWriter,
     fps: u32,
-    /// MP4 is written beside, and put in order at the end.
-    is_mp4: bool,
+    /// MP4 is written here, and put in order at the end.
+    source: Option<PathBuf>,
     pictures: u64,
+    /// Of these.
+    left_out: u64,
     samples: i64,
 }
 
@@ -42,9 +44,54 @@ impl Reel {
         ];
         values.extend(format.values());
         let is_mp4 = format.container == Container::Mp4;
-        let path = if is_mp4 { output.scratch() } else { output.part().to_owned() };
-        let writer = FileWriter::with(library, format.pipeline(), &path, &values, &[])?;
-        Ok(Reel { library: library.clone(), output, writer, fps, is_mp4, pictures: 0, samples: 0 })
+        let source = is_mp4.then(|| output.scratch());
+        let path = source.as_deref().unwrap_or(output.part());
+        let writer = FileWriter::with(library, format.pipeline(), path, &values, &[])?;
+        Ok(Reel { library: library.clone(), output, writer, fps, source, pictures: 0, left_out: 0, samples: 0 })
+    }
+
+    /// Begins a film that can be played while it grows, beside the name that it gets at its end: `film.live.mp4`. As HLS into a
+    /// folder, too, if one is given: `film.m3u8`.
+    ///
+    /// # Errors
+    /// As [`Reel::start`].
+    pub fn live(library: &Library, output: Output, size: Size, fps: u32, hls: Option<&Path>) -> Result<Reel> {
+        let int = |value: u32| Value::Int(value.into());
+        let values = [("width", int(size.0)), ("height", int(size.1)), ("fps", int(fps)), ("key-every", int(fps * 2))];
+        let growing = output.growing();
+        if growing.exists() {
+            let shown = growing.display();
+            return Err(Error::user(format!(
+                "{shown} is left of a film that was cut short: it plays; move it away first"
+            )));
+        }
+        let writer = match hls {
+            None => FileWriter::with(library, "compose/live", &growing, &values, &[])?,
+            Some(folder) => {
+                std::fs::create_dir_all(folder).map_err(|e| fault(folder, e))?;
+                let text = |name: &str| {
+                    folder
+                        .join(name)
+                        .to_str()
+                        .map(str::to_owned)
+                        .ok_or_else(|| Error::user("--live-hls must be plain text"))
+                };
+                let (segments, list) = (text("film.%05d.ts")?, text("film.m3u8")?);
+                let texts = [("hls", "location", segments.as_str()), ("hls", "playlist-location", list.as_str())];
+                FileWriter::with(library, "compose/live-hls", &growing, &values, &texts)?
+            }
+        };
+        let source = growing;
+        Ok(Reel {
+            library: library.clone(),
+            output,
+            writer,
+            fps,
+            source: Some(source),
+            pictures: 0,
+            left_out: 0,
+            samples: 0,
+        })
     }
 
     /// Begins a file with sound alone.
@@ -53,7 +100,16 @@ impl Reel {
     /// As [`Reel::start`].
     pub fn of_sound(library: &Library, output: Output, pipeline: &str) -> Result<Reel> {
         let writer = FileWriter::create(library, pipeline, output.part())?;
-        Ok(Reel { library: library.clone(), output, writer, fps: 0, is_mp4: false, pictures: 0, samples: 0 })
+        Ok(Reel {
+            library: library.clone(),
+            output,
+            writer,
+            fps: 0,
+            source: None,
+            pictures: 0,
+            left_out: 0,
+            samples: 0,
+        })
     }
 
     /// Says what it is; before anything else.
@@ -81,6 +137,12 @@ impl Reel {
         self.writer.canvas(canvas, at, next - at)
     }
 
+    /// The next picture is not there: the one before stays.
+    pub fn leave_out(&mut self) {
+        self.pictures += 1;
+        self.left_out += 1;
+    }
+
     /// Adds the next sound, left and right in turn.
     ///
     /// # Errors
@@ -97,17 +159,23 @@ impl Reel {
     /// The machine's; ours where pictures are missing.
     pub fn finish(self, chapters: &[Chapter]) -> Result<PathBuf> {
         self.writer.finish(ENDING)?;
-        if self.is_mp4 {
-            mp4::finish(&self.output.scratch(), self.output.part(), chapters)?;
+        if let Some(source) = &self.source {
+            mp4::finish(source, self.output.part(), chapters)?;
         }
         if self.fps > 0 {
-            let demuxer = if self.is_mp4 { "qtdemux" } else { "matroskademux" };
+            let demuxer = if self.source.is_some() { "qtdemux" } else { "matroskademux" };
             let found = count_pictures(&self.library, self.output.part(), demuxer)?;
-            if found != self.pictures {
-                let wanted = self.pictures;
+            let wanted = self.pictures - self.left_out;
+            if found != wanted {
                 return Err(Error::us(format!("the film has {found} pictures, not {wanted}; it was thrown away")));
             }
         }
-        self.output.publish()
+        let growing = self.source.filter(|source| *source == self.output.growing());
+        let film = self.output.publish()?;
+        if let Some(growing) = growing {
+            // The film has it all.
+            let _ = std::fs::remove_file(growing);
+        }
+        Ok(film)
     }
 }

@@ -58,11 +58,10 @@ impl Mixer {
         self.lanes.push(Lane { feed: TrackFeed::new(path, track, grows), blocks: VecDeque::new(), end: None });
     }
 
-    /// Goes by what is known of track `number` now.
-    pub fn update(&mut self, number: usize, track: &TrackEntry, grows: bool) {
-        if let Some(lane) = self.lanes.get_mut(number) {
-            lane.feed.update(track, grows);
-        }
+    /// Goes by what is known of track `number` now: false where there is none yet.
+    pub fn update(&mut self, number: usize, track: &TrackEntry, grows: bool) -> bool {
+        let lane = self.lanes.get_mut(number);
+        lane.map(|lane| lane.feed.update(track, grows)).is_some()
     }
 
     /// Makes everything louder or softer from now on.

@@ -7,7 +7,7 @@ use crate::record::folder::{RecordingFolder, Sub, TIMELINE};
 use crate::record::manifest::{Manifest, Status};
 use crate::record::recover::track_files;
 use crate::record::scan::scan;
-use crate::record::timeline::{Entry, TimelineReader};
+use crate::record::timeline::{Entry, Event, TimelineReader};
 use std::path::Path;
 
 /// The longest recording; a manifest that claims more is damaged.
@@ -39,6 +39,28 @@ pub fn read(recording: &Path) -> Result<Source> {
     if is_empty || manifest.duration_ms > LONGEST_MS {
         let has = if is_empty { "nothing in it" } else { "no believable length" };
         return Err(Error::user(format!("{}: the recording has {has} to make a film of", recording.display())));
+    }
+    Ok(Source { manifest, events })
+}
+
+/// The same of a recording that goes on, without looking into its track files: tracks that have not ended last until now.
+///
+/// # Errors
+/// As [`read`]; there is nothing in it yet.
+pub fn read_live(recording: &Path) -> Result<Source> {
+    let mut manifest = Manifest::load(recording)?;
+    let events: Vec<Entry> = TimelineReader::open(&recording.join(TIMELINE)).map(Iterator::collect).unwrap_or_default();
+    complete(&mut manifest, &events, &[]);
+    let passed = jiff::Timestamp::now().duration_since(manifest.started).as_millis();
+    let now_ms = u64::try_from(passed).unwrap_or(0);
+    let off =
+        |file: &str| events.iter().any(|entry| matches!(&entry.event, Event::TrackOff { file: f, .. } if f == file));
+    for track in manifest.tracks.iter_mut().filter(|track| !track.finished && !off(&track.file)) {
+        track.end_ms = now_ms.max(track.end_ms);
+    }
+    manifest.duration_ms = now_ms.max(manifest.duration_ms);
+    if manifest.tracks.is_empty() {
+        return Err(Error::user(format!("{}: the recording has nothing in it yet", recording.display())));
     }
     Ok(Source { manifest, events })
 }

@@ -20,6 +20,8 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "compose/film-vp8",
     "compose/film-vp9",
     "compose/h264",
+    "compose/live",
+    "compose/live-hls",
     "compose/opus",
     "compose/sound-m4a",
     "compose/sound-opus",

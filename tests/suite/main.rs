@@ -5,6 +5,7 @@ mod capture;
 mod connection;
 mod film;
 mod film_command;
+mod film_live;
 mod film_looks;
 mod hostile;
 mod house;
