@@ -9,12 +9,11 @@ use super::script::Script;
 use super::sound::Mixer;
 use super::source::{self, Source};
 use super::stage::Stage;
-use super::stills::Stills;
-use super::{Job, PictureJob, Progress, Summary, cpu_time, samples, warning};
+use super::{Job, Meter, Progress, Summary, samples, warning};
 use crate::error::{Error, Result};
 use crate::media::Library;
 use crate::record::folder::Sub;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// So far the film is behind the meeting: recorders write about twice a second, and packets are waited for.
@@ -31,7 +30,7 @@ const LATE: Duration = Duration::from_secs(2);
 /// The user's: nobody records into it, a package is missing. The machine's: the disk, the encoder.
 pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: impl FnMut(Progress)) -> Result<Summary> {
     job.check()?;
-    let (started, cpu) = (Instant::now(), cpu_time());
+    let meter = Meter::start();
     let picture = job.picture.as_ref().ok_or_else(|| Error::user("a film of sound alone cannot follow a recording"))?;
     let format = Format::of(picture.codec, job.out.as_deref(), picture.quality)?;
     if format.codec != FilmCodec::H264 || format.container != Container::Mp4 {
@@ -41,8 +40,7 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
     let output = Output::create(&job.out.clone().unwrap_or_else(|| job.recording.join("film.mp4")))?;
     let mut reel = Reel::live(library, output, picture.look.size, picture.fps, hls)?;
     reel.describe(&source.manifest.room, source.manifest.started, &[])?;
-    let without = || Vec::new();
-    let mut script = Script::new(source.manifest.clone(), &source.events, without());
+    let mut script = Script::new(source.manifest.clone(), &source.events, Vec::new());
     let tracks = job.recording.join(Sub::Tracks.word());
     let mut stage = Stage::new(library, script.clone(), tracks.clone(), picture.look.clone())?;
     let mut mixer = Mixer::new(format.priming());
@@ -56,7 +54,7 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
             looked = Instant::now();
             is_live = source::is_live(&job.recording);
             source = if is_live { source::read_live(&job.recording)? } else { source::read(&job.recording)? };
-            script = Script::new(source.manifest.clone(), &source.events, without());
+            script = Script::new(source.manifest.clone(), &source.events, Vec::new());
             hear(&mut mixer, &script, &tracks, is_live);
             stage.update(script.clone(), is_live);
         }
@@ -86,7 +84,7 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
     let chapters = captions::chapters(&script, part);
     let film = reel.finish(&chapters)?;
     let lasts = Duration::from_millis(part.until_ms);
-    summary(picture, film, number, lasts, warnings, chapters.len(), started.elapsed(), cpu_time() - cpu)
+    Ok(Summary { chapters: chapters.len(), warnings, ..Summary::of(film, Some(picture), number, lasts, &meter) })
 }
 
 /// Waits until there is something to be seen or heard, or the recording has ended.
@@ -150,36 +148,6 @@ impl Rate {
         };
         self.left_out.iter().map(tell)
     }
-}
-
-#[allow(clippy::too_many_arguments)]
-fn summary(
-    picture: &PictureJob,
-    film: PathBuf,
-    frames: u64,
-    lasts: Duration,
-    warnings: Vec<String>,
-    chapters: usize,
-    took: Duration,
-    cpu: Duration,
-) -> Result<Summary> {
-    Ok(Summary {
-        stills: Stills::default(),
-        subtitles: Vec::new(),
-        chapters,
-        width: picture.look.size.0,
-        height: picture.look.size.1,
-        fps: picture.fps,
-        frames,
-        duration_ms: lasts.as_millis() as u64,
-        bytes: std::fs::metadata(&film).map(|about| about.len()).unwrap_or(0),
-        took_ms: took.as_millis() as u64,
-        speed: lasts.as_secs_f64() / took.as_secs_f64().max(1e-3),
-        cpu_seconds: cpu.as_secs_f64(),
-        loudness: None,
-        warnings,
-        film,
-    })
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ pub struct Summary {
 /// A track that cannot be used is a warning.
 pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress)) -> Result<Summary> {
     job.check()?;
-    let (started, cpu) = (Instant::now(), cpu_time());
+    let meter = Meter::start();
     let source = source::read(&job.recording)?;
     let grows = source::is_live(&job.recording);
     let without = source::keys(&source.manifest, &job.without)?;
@@ -159,25 +159,47 @@ pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress))
             subtitles.push(Output::create(&film.with_extension(format!("{kind}.vtt")))?.write(text.as_bytes())?);
         }
     }
-    let (took, lasts) = (started.elapsed(), Duration::from_millis(part.until_ms - part.from_ms));
-    let (width, height, fps) = job.picture.as_ref().map_or((0, 0, 0), |p| (p.look.size.0, p.look.size.1, p.fps));
-    Ok(Summary {
-        stills,
-        subtitles,
-        chapters: made.chapters.len(),
-        width,
-        height,
-        fps,
-        frames,
-        duration_ms: lasts.as_millis() as u64,
-        bytes: std::fs::metadata(&film).map(|about| about.len()).unwrap_or(0),
-        took_ms: took.as_millis() as u64,
-        speed: lasts.as_secs_f64() / took.as_secs_f64().max(1e-3),
-        cpu_seconds: (cpu_time() - cpu).as_secs_f64(),
-        loudness,
-        warnings: made.warnings,
-        film,
-    })
+    let lasts = Duration::from_millis(part.until_ms - part.from_ms);
+    let (chapters, warnings) = (made.chapters.len(), made.warnings);
+    let summary = Summary::of(film, job.picture.as_ref(), frames, lasts, &meter);
+    Ok(Summary { stills, subtitles, chapters, loudness, warnings, ..summary })
+}
+
+impl Summary {
+    /// What can be said of any film.
+    fn of(film: PathBuf, picture: Option<&PictureJob>, frames: u64, lasts: Duration, meter: &Meter) -> Summary {
+        let ((width, height), fps) = picture.map_or(((0, 0), 0), |picture| (picture.look.size, picture.fps));
+        let took = meter.started.elapsed();
+        Summary {
+            stills: Stills::default(),
+            subtitles: Vec::new(),
+            chapters: 0,
+            width,
+            height,
+            fps,
+            frames,
+            duration_ms: u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX),
+            bytes: std::fs::metadata(&film).map(|about| about.len()).unwrap_or(0),
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            speed: lasts.as_secs_f64() / took.as_secs_f64().max(1e-3),
+            cpu_seconds: (cpu_time() - meter.cpu).as_secs_f64(),
+            loudness: None,
+            warnings: Vec::new(),
+            film,
+        }
+    }
+}
+
+/// What a film costs, from now on.
+struct Meter {
+    started: Instant,
+    cpu: Duration,
+}
+
+impl Meter {
+    fn start() -> Meter {
+        Meter { started: Instant::now(), cpu: cpu_time() }
+    }
 }
 
 impl Job {

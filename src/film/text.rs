@@ -84,7 +84,7 @@ pub fn written(library: &Library, line: Line, room: u32) -> Result<Words> {
     let ink = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| at(first + x, y)).collect();
     let row_has_ink = |y: &u32| (first..=last).any(|x| at(x, *y) > FAINT);
     let (upper, lower) = ((0..height).find(row_has_ink), (0..height).rev().find(row_has_ink));
-    let middle = upper.zip(lower).map_or(height / 2, |(upper, lower)| (upper + lower + 1) / 2);
+    let middle = upper.zip(lower).map_or(height / 2, |(upper, lower)| (upper + lower).div_ceil(2));
     Ok(Words { width, height, middle, ink })
 }
 

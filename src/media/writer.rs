@@ -14,7 +14,7 @@ const CAPTION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long an encoder may take for what is under way, on a machine that is busy.
 const ENCODER_PATIENCE: Duration = Duration::from_secs(60);
-/// Pictures of a film that wait for the encoder, in bytes.
+/// Pictures of a film that wait for the encoder, in bytes; of sound alone, a minute and a half.
 const UNDER_WAY: u64 = 16 << 20;
 /// The same for pictures, when counting those of a finished film.
 const COUNT_PATIENCE: Duration = Duration::from_secs(30);
@@ -89,15 +89,7 @@ impl FileWriter {
     /// by itself (`block=true`) would wait for a failed encoder for ever.
     pub fn canvas(&self, canvas: &mut Canvas, at: Duration, lasts: Duration) -> Result<()> {
         let source = self.picture.as_ref().ok_or_else(pictureless)?;
-        let started = Instant::now();
-        while source.current_level_bytes() > UNDER_WAY {
-            self.pipeline.poll()?;
-            if started.elapsed() > ENCODER_PATIENCE {
-                let waited = ENCODER_PATIENCE.as_secs();
-                return Err(Error::machine(format!("the encoder has taken no picture for {waited} s")));
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.wait(source)?;
         self.push(source, timed(canvas.copy()?, at, lasts))
     }
 
@@ -118,6 +110,10 @@ impl FileWriter {
 
     fn samples(&self, samples: &[i16], channels: u64, at: Duration) -> Result<()> {
         let sound = self.sound.as_ref().ok_or_else(|| Error::us("this file has no sound"))?;
+        if self.picture.is_none() {
+            // Beside pictures, these are what is waited for: a muxer holds back whatever is ahead.
+            self.wait(sound)?;
+        }
         let lasts = Duration::from_nanos(samples.len() as u64 * 1_000_000_000 / (48_000 * channels));
         self.push(sound, buffer(samples.iter().flat_map(|s| s.to_le_bytes()).collect(), at, lasts))
     }
@@ -132,6 +128,20 @@ impl FileWriter {
             let _ = source.end_of_stream();
         }
         self.pipeline.finish(deadline)
+    }
+
+    /// Waits while the encoder is behind.
+    fn wait(&self, source: &AppSrc) -> Result<()> {
+        let started = Instant::now();
+        while source.current_level_bytes() > UNDER_WAY {
+            self.pipeline.poll()?;
+            if started.elapsed() > ENCODER_PATIENCE {
+                let waited = ENCODER_PATIENCE.as_secs();
+                return Err(Error::machine(format!("the encoder has taken nothing for {waited} s")));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     fn push(&self, source: &AppSrc, buffer: gst::Buffer) -> Result<()> {
