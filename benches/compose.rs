@@ -4,7 +4,7 @@
 //!
 //! `cargo bench --bench compose [-- --seconds 60]`
 
-use roombot::media::{FileSource, Library};
+use roombot::media::{Library, MediaSource};
 use roombot::record::folder::RecordingFolder;
 use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
 use roombot::record::matroska::TrackFormat;
@@ -119,7 +119,7 @@ fn recording(parent: &Path, seconds: u64, screen: Option<&Path>) -> PathBuf {
 fn track(folder: &RecordingFolder, manifest: &mut Manifest, path: &Path, key: &str, source: Source) {
     let is_sound = source == Source::Mic;
     let wants: fn(MediaKind) -> bool = if is_sound { |k| k == MediaKind::Audio } else { |k| k == MediaKind::Video };
-    let mut file = FileSource::open(&Library::default(), path, wants, true).expect("a fixture");
+    let mut file = MediaSource::file(&Library::default(), path, wants, true).expect("a fixture");
     let format = file.tracks()[0].clone();
     let until = u128::from(manifest.duration_ms);
     let mut frames =

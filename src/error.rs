@@ -13,6 +13,10 @@ pub enum Blame {
     Room,
     /// Disk, memory, codec, sockets. Exit code 4.
     Machine,
+    /// Whoever made what was judged: it is not as expected. Exit code 5.
+    Judged,
+    /// Nobody knows: the judge could not find out. Exit code 6.
+    Open,
 }
 
 impl Blame {
@@ -23,6 +27,8 @@ impl Blame {
             Blame::User => 2,
             Blame::Room => 3,
             Blame::Machine => 4,
+            Blame::Judged => 5,
+            Blame::Open => 6,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The crate is a house with rooms; imports run one way (held by `tests/suite/house.rs`):
 //!
 //! ```text
-//! room  <-  signal | rtc | media  <-  record  <-  film  <-  session  <-  server  <-  cli  <-  main
+//! room  <-  signal | rtc | media | transfer  <-  record | live  <-  verify  <-  film  <-  session  <-  server  <-  harness  <-  cli  <-  main
 //! ```
 //!
 //! | room | what it holds | what it never does |
@@ -12,10 +12,14 @@
 //! | [`signal`] | the room protocol, `trait Signaller`, its adapters | know of media |
 //! | [`rtc`] | one WebRTC connection: negotiation, packets in and out, frames | let a `webrtc`/`rtc` type out |
 //! | [`media`] | GStreamer: pipeline templates, demuxing, decoding | touch the network |
+//! | [`transfer`] | chat and files: protocol, safe names, quotas, the disk | touch a connection |
 //! | [`record`] | track files, clock, timeline, manifest, recovery | decode, wait for anybody |
+//! | [`live`] | what a bot gives back: tracks filtered while they are live | record, know a room |
+//! | [`verify`] | stamps in picture and sound, their readers, measures, the verdict | join a room; change what it judges |
 //! | [`film`] | a recording as one film: scenes over time, painting, mixing | touch the recording's tracks or manifest |
 //! | [`session`] | one actor a room: where the parts meet | parse a flag |
 //! | [`server`] | the room server and its page | know of media |
+//! | [`harness`] | scenarios: a room, stamped people and a recorder in one process, and a verdict | leave this machine |
 //! | [`cli`] | one file a verb: flags to a validated configuration to a run | hold state |
 //!
 //! `ARCHITECTURE.md` says why, and how a packet travels.
@@ -24,6 +28,8 @@
 pub mod cli;
 pub mod error;
 pub mod film;
+pub mod harness;
+pub mod live;
 pub mod media;
 pub mod record;
 pub mod room;
@@ -31,3 +37,5 @@ pub mod rtc;
 pub mod server;
 pub mod session;
 pub mod signal;
+pub mod transfer;
+pub mod verify;

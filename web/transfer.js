@@ -10,6 +10,7 @@ const AHEAD = 4 << 20; // bytes that a sender may be ahead of us
 const PART = 4 << 20; // bytes after which the browser may put what came on its disk
 const LARGEST = 8 * 2 ** 30; // what a browser can still hand over as a download
 const MOST_AGAIN = 2;
+const MOST_BUSY = 90; // offers, about a second apart: a receiver may take a minute to notice that our last connection is dead
 const IDLE = 60_000; // milliseconds
 
 const WORDS = {
@@ -75,7 +76,7 @@ const randomId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b
 
 /** One file to one person. `state`: waiting (for a connection) -> offered -> sending -> checking -> done | ended. */
 export class Outgoing {
-  #file; #changed; #channel; #until = 0; #at = 0; #largest = CHUNK; #running = false; #turn = 0;
+  #file; #changed; #channel; #until = 0; #at = 0; #largest = CHUNK; #running = false; #turn = 0; #busy = 0;
   #id = randomId();
 
   /** @param changed called whenever `state` or `bytes` may have changed */
@@ -152,6 +153,7 @@ export class Outgoing {
         if (!position(message.offset, this.size) || !position(message.until, Infinity)) return this.#end("bad-message");
         this.#at = message.offset;
         this.#until = message.until;
+        this.#busy = 0;
         return void this.#send();
       case "more":
         if (!position(message.until, Infinity)) return this.#end("bad-message");
@@ -161,6 +163,8 @@ export class Outgoing {
         return void digestOf(this.#file).then((ours) => this.#end(ours === message.sha256 ? null : "mismatch"), () => this.#end("unreadable"));
       }
       case "refuse":
+        if (message.reason === "busy" && (this.#busy += 1) <= MOST_BUSY) return this.#channel.close(); // and offered again
+        // falls through
       case "cancel":
         return this.#end(String(message.reason).slice(0, 32));
     }

@@ -19,6 +19,28 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if duration > Duration::from_secs(366 * 24 * 3600) { Err(form()) } else { Ok(duration) }
 }
 
+/// A number of bytes as people write it: `500KB`, `2GiB`, `1.5G`, `4096`. `K`, `M`, `G`, `T` are powers of 1024, as with an `iB`
+/// behind them; with a `B` they are powers of 1000. At most 2^53.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let form = || format!("`{text}` is no size; write it as 500MB, 2GiB or 4096");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| form())?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let power = match unit.chars().next() {
+        None | Some('b') => 0,
+        Some(letter) => "kmgt".find(letter).map(|at| at as i32 + 1).ok_or_else(form)?,
+    };
+    let base: f64 = match unit.get(1..).unwrap_or_default() {
+        "" if power == 0 || unit.len() == 1 => 1024.0,
+        "ib" => 1024.0,
+        "b" => 1000.0,
+        _ => return Err(form()),
+    };
+    let bytes = number * base.powi(power);
+    if bytes <= (1u64 << 53) as f64 { Ok(bytes as u64) } else { Err(form()) }
+}
+
 /// A span of a session, from and to, counted from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -51,6 +73,26 @@ mod tests {
         }
         for text in ["", "30", "s", "-5s", "5 parsecs", "99999999999999999999s", "400d"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, size) in [
+            ("4096", 4096),
+            ("0", 0),
+            ("10b", 10),
+            ("500KB", 500_000),
+            ("1k", 1024),
+            ("2GiB", 2 << 30),
+            ("2 gib", 2 << 30),
+            ("1.5G", 3 << 29),
+            ("1TB", 1_000_000_000_000),
+        ] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "GiB", "-1", "1.2.3", "5 parsecs", "1e3", "99999TiB", "2gx", "2gibb"] {
+            assert!(bytes(text).is_err(), "{text}");
         }
     }
 

@@ -224,10 +224,7 @@ fn print(summary: &impl Serialize) -> Result<()> {
 
 /// Makes the default film of a recording, with progress on a terminal unless `quiet`.
 pub(super) fn film(recording: PathBuf, quiet: bool) -> Result<Summary> {
-    let look = Look { size: (1280, 720), ..Look::default() };
-    let picture = PictureJob { look, fps: 30, codec: None, quality: Quality::Fast, stills: true };
-    let (picture, from, without) = (Some(picture), Duration::ZERO, Vec::new());
-    let job = Job { recording, out: None, picture, from, until: None, without, loudness: None };
+    let job = Job::usual(recording, 30);
     make(&Library::new(None)?, &job, quiet)
 }
 
@@ -274,7 +271,7 @@ fn advance(bar: &ProgressBar, progress: Progress) {
 }
 
 /// A picture's size as `1280x720`.
-fn size(text: &str) -> Result<Size, String> {
+pub(super) fn size(text: &str) -> Result<Size, String> {
     let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     sides.ok_or_else(|| format!("`{text}` is no size; write it as 1280x720"))
 }

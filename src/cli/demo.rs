@@ -74,6 +74,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         wake: Wake::default(),
         relay_only: false,
         impairment: None,
+        files: Some(Default::default()),
     };
     let mut recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
     people.add(&url, "Alice", &fixtures.join("alice.webm"), &[])?;

@@ -1,13 +1,14 @@
-//! `roombot feed`: takes part in a room with media files for camera, microphone and screen. Files are sent as they are;
-//! it never encodes a picture.
+//! `roombot feed`: takes part in a room with files, images, test pictures and tones for camera, microphone and screen. What
+//! receivers take is sent as it is; only the rest is encoded.
 
 mod pump;
+mod what;
 
 use super::args::{PipelineArgs, Span, duration, span};
 use crate::error::{Error, Result};
-use crate::media::{FileSource, Library, Track};
+use crate::media::{Encoding, Library, MediaSource, Origin, Track};
 use crate::record::happening::Happening;
-use crate::room::media::{MediaKind, Source};
+use crate::room::media::{Codec, MediaKind, Source};
 use crate::room::people::{Role, TrackLabel};
 use crate::rtc::{OutboundTrack, PeerEvent};
 use crate::session::{Session, SessionConfig};
@@ -24,29 +25,42 @@ const SHARES: usize = 32;
 /// What was handed over last is given so long to leave.
 const GRACE: Duration = Duration::from_millis(150);
 
-/// Take part in a room with media files for camera, microphone and screen.
+/// Take part in a room with files, test pictures and tones.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/alice.webm --as Alice --loop
   roombot feed ws://127.0.0.1:8080/rooms/standup talk.mp4 --as Bob --screen slides.webm --screen-during 5s..12s
+  roombot feed ws://127.0.0.1:8080/rooms/standup --as Bot --video pattern:ball,1280x720@30 --audio tone:440
+  roombot feed ws://127.0.0.1:8080/rooms/standup --as Deck --screen slides/ --slide-seconds 20s
   roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/bob.webm --as Load --copies 16 --only Recorder --loop --for 60s
 
-Files are sent as they are: VP8, VP9, AV1 or H.264 (without B-frames), and Opus. A file cannot make a key frame when somebody
-asks for one, so newcomers see the picture from its next key frame on: encode with one each second (ffmpeg: -g 30).
-Ends with the file, with --for, with Ctrl-C or with the room.")]
+VP8, VP9, AV1, H.264 without B-frames, and Opus are sent as they are, which costs next to nothing; but a file cannot make a key
+frame when somebody asks for one, so newcomers see the picture from its next key frame on (ffmpeg: -g 30). Everything else that
+GStreamer decodes is encoded live, at 1280x720 and 30 pictures a second at most. `roombot pipelines list source/` names what is made here.
+Ends with the files, with --for, with Ctrl-C or with the room.")]
 pub struct FeedArgs {
     /// The room: ws://host:port/rooms/NAME, or wss://…
     #[arg(value_name = "ROOM_URL")]
     room: String,
     /// File whose first video and audio tracks are camera and microphone.
-    #[arg(value_name = "MEDIA", required_unless_present = "screen")]
+    #[arg(value_name = "MEDIA", required_unless_present_any = ["screen", "video", "audio"])]
     media: Option<PathBuf>,
+    /// The camera instead: a file, an image, or pattern:NAME[,WIDTHxHEIGHT[@FPS]].
+    #[arg(long, value_name = "SOURCE", conflicts_with = "no_video")]
+    video: Option<String>,
+    /// The microphone instead: a file, tone[:HZ], silence, noise, or ticks (one a second).
+    #[arg(long, value_name = "SOURCE", conflicts_with = "no_audio")]
+    audio: Option<String>,
     /// The name under which the room sees us; copies are numbered.
     #[arg(long = "as", value_name = "NAME", default_value = "Feed")]
     name: String,
-    /// File whose video track is shared as a screen, from its start each time, repeated as long as the share lasts.
-    #[arg(long, value_name = "FILE")]
-    screen: Option<PathBuf>,
+    /// What is shared as a screen, from its start each time, repeated as long as the share lasts: a file, pattern:NAME, or images and
+    /// folders of them, one after the other (repeatable).
+    #[arg(long, value_name = "SOURCE")]
+    screen: Vec<String>,
+    /// How long each image is shown: 5s, 500ms, 1m.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    slide_seconds: Duration,
     /// When the screen is shared, from the moment of joining; again for each further share. Without: all the time.
     #[arg(long, value_name = "FROM..UNTIL", value_parser = span, requires = "screen")]
     screen_during: Vec<Span>,
@@ -65,6 +79,15 @@ pub struct FeedArgs {
     /// Repeat the file without a seam.
     #[arg(long = "loop")]
     repeat: bool,
+    /// Encode also what could be sent as it is: key frames whenever somebody needs one, at the price of a core's time.
+    #[arg(long)]
+    transcode: bool,
+    /// What pictures are encoded as, where they are: vp8, vp9, h264, av1.
+    #[arg(long, value_parser = video_codec, default_value = "vp8")]
+    codec: Codec,
+    /// Bits a second of pictures that are encoded, in thousands; by their size unless given.
+    #[arg(long, value_name = "KILOBITS", value_parser = clap::value_parser!(u32).range(20..=50_000))]
+    bitrate: Option<u32>,
     /// Leave after this long: 30s, 5m, 1h30m.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
@@ -87,14 +110,21 @@ pub struct FeedArgs {
 /// One share of a screen: when, and from which open file.
 struct Share {
     span: Span,
-    source: FileSource,
+    source: MediaSource,
     track: OutboundTrack,
+}
+
+/// A source of camera or microphone or both, that is open.
+struct Main {
+    source: MediaSource,
+    tracks: Vec<OutboundTrack>,
+    has_an_end: bool,
 }
 
 /// What the loop does next.
 enum Next {
-    /// The file is over, or broken.
-    Over(Result<Vec<Sent>>),
+    /// One of the sources is over, or broken.
+    Over(usize, Result<Vec<Sent>>),
     /// The screen is to be shared, or no longer.
     Switch,
 }
@@ -109,8 +139,7 @@ pub async fn run(args: FeedArgs) -> Result<()> {
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let main = open_main(&args, &library)?;
     let mut shares = open_shares(&args, &library)?;
-    let tracks: Vec<OutboundTrack> =
-        main.iter().flat_map(FileSource::tracks).map(|t| outbound("main", t, false)).collect();
+    let tracks: Vec<OutboundTrack> = main.iter().flat_map(|m| &m.tracks).cloned().collect();
 
     let mut sessions = Vec::new();
     for copy in 1..=args.copies {
@@ -126,7 +155,10 @@ pub async fn run(args: FeedArgs) -> Result<()> {
         tracing::info!("{name} has joined");
     }
     let start = Instant::now();
-    let mut playing = main.map(|source| Pump::play(source, tracks, start)).transpose()?;
+    let mut playing = main
+        .into_iter()
+        .map(|m| Ok((m.has_an_end, Pump::play(m.source, m.tracks, start)?)))
+        .collect::<Result<Vec<(bool, Pump)>>>()?;
     let mut shared: Option<(Pump, Duration, String)> = None;
     let mut sent = Vec::new();
 
@@ -135,7 +167,7 @@ pub async fn run(args: FeedArgs) -> Result<()> {
             Some((_, until, _)) => Some(*until),
             None => shares.last().map(|s| s.span.from),
         };
-        if playing.is_none() && switch.is_none() {
+        if playing.is_empty() && switch.is_none() {
             break Ok("every share is over");
         }
         let next = tokio::select! {
@@ -145,16 +177,19 @@ pub async fn run(args: FeedArgs) -> Result<()> {
             (cause, ..) = select_all(sessions.iter_mut().map(|s| s.ended().boxed())) => {
                 break Err(Error::room(format!("the room ended: {cause}")));
             }
-            ended = ended(&mut playing) => Next::Over(ended),
+            (index, ended) = ended(&mut playing) => Next::Over(index, ended),
             () = until(start, switch) => Next::Switch,
         };
         match next {
-            Next::Over(report) => {
-                playing = None;
-                break report.map(|report| {
-                    sent.extend(report);
-                    "the file is over"
-                });
+            Next::Over(index, report) => {
+                let _ = playing.remove(index);
+                match report {
+                    Ok(report) => add(&mut sent, report),
+                    Err(e) => break Err(e),
+                }
+                if !playing.iter().any(|(has_an_end, _)| *has_an_end) {
+                    break Ok("the file is over");
+                }
             }
             Next::Switch => match shared.take() {
                 Some((pump, _, stream)) => {
@@ -176,7 +211,7 @@ pub async fn run(args: FeedArgs) -> Result<()> {
         }
     };
     let seconds = start.elapsed().as_secs_f64();
-    for pump in playing.into_iter().chain(shared.map(|(pump, ..)| pump)) {
+    for pump in playing.into_iter().map(|(_, pump)| pump).chain(shared.map(|(pump, ..)| pump)) {
         add(&mut sent, pump.stop().await?);
     }
     tokio::time::sleep(GRACE).await;
@@ -185,23 +220,58 @@ pub async fn run(args: FeedArgs) -> Result<()> {
     outcome.map(drop)
 }
 
-fn open_main(args: &FeedArgs, library: &Library) -> Result<Option<FileSource>> {
-    let Some(path) = &args.media else { return Ok(None) };
-    let wants: fn(MediaKind) -> bool = match (args.no_audio, args.no_video) {
-        (true, _) => |kind| kind == MediaKind::Video,
-        (_, true) => |kind| kind == MediaKind::Audio,
-        _ => |_| true,
+/// Opens what camera and microphone show: one file for both, or a source for each.
+fn open_main(args: &FeedArgs, library: &Library) -> Result<Vec<Main>> {
+    let open = |origin: Origin, wants: fn(MediaKind) -> bool| {
+        let source = MediaSource::open(library, &origin, wants, args.repeat, &args.encoding())?;
+        tell(&source);
+        let tracks = source.tracks().iter().map(|t| outbound("main", t, false)).collect();
+        Ok(Main { source, tracks, has_an_end: what::has_an_end(&origin) })
     };
-    let source = FileSource::open(library, path, wants, args.repeat)?;
-    if !source.refused().is_empty() {
-        tracing::info!("{}: not sent: {}", path.display(), source.refused().join(", "));
+    let media = |no: bool| args.media.clone().filter(|_| !no).map(Origin::File);
+    let picture = args.video.as_ref().map(|v| what::picture(library, std::slice::from_ref(v), args.slide_seconds));
+    let sound = args.audio.as_ref().map(|text| what::sound(library, text));
+    let (picture, sound) = (picture.transpose()?, sound.transpose()?);
+    let of_both = media(args.no_video || args.no_audio || picture.is_some() || sound.is_some());
+    if let Some(file) = of_both {
+        return Ok(vec![open(file, |_| true)?]);
     }
-    Ok(Some(source))
+    let picture = picture.or_else(|| media(args.no_video)).map(|origin| open(origin, |kind| kind == MediaKind::Video));
+    let sound = sound.or_else(|| media(args.no_audio)).map(|origin| open(origin, |kind| kind == MediaKind::Audio));
+    picture.into_iter().chain(sound).collect()
+}
+
+/// Says what is encoded and what is left out.
+fn tell(source: &MediaSource) {
+    for track in source.tracks() {
+        if let Some(was) = &track.was {
+            tracing::info!("{}: {was} is encoded as {}", source.name(), track.codec.name());
+        }
+    }
+    if !source.refused().is_empty() {
+        tracing::info!("{}: not sent: {}", source.name(), source.refused().join(", "));
+    }
+}
+
+fn video_codec(text: &str) -> Result<Codec, String> {
+    let known = Codec::ALL.into_iter().filter(|c| c.kind() == MediaKind::Video);
+    let found = known.clone().find(|c| c.name().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("one of {}", known.map(Codec::name).collect::<Vec<_>>().join(", ").to_lowercase()))
+}
+
+impl FeedArgs {
+    fn encoding(&self) -> Encoding {
+        let bitrate = self.bitrate.map(|kilobits| u64::from(kilobits) * 1000);
+        Encoding { codec: self.codec, bitrate, always: self.transcode }
+    }
 }
 
 /// Opens every share, the last one first.
 fn open_shares(args: &FeedArgs, library: &Library) -> Result<Vec<Share>> {
-    let Some(path) = &args.screen else { return Ok(Vec::new()) };
+    if args.screen.is_empty() {
+        return Ok(Vec::new());
+    }
+    let origin = what::picture(library, &args.screen, args.slide_seconds)?;
     let mut spans = args.screen_during.clone();
     if spans.is_empty() {
         spans.push(Span { from: args.screen_from.unwrap_or_default(), until: args.screen_until });
@@ -215,7 +285,8 @@ fn open_shares(args: &FeedArgs, library: &Library) -> Result<Vec<Share>> {
         return Err(Error::user(format!("the screen can be shared at most {SHARES} times in one run")));
     }
     let open = |(index, span): (usize, Span)| {
-        let source = FileSource::open(library, path, |kind| kind == MediaKind::Video, true)?;
+        let source = MediaSource::open(library, &origin, |kind| kind == MediaKind::Video, true, &args.encoding())?;
+        tell(&source);
         let track = source.tracks().first().map(|t| outbound(&format!("screen-{}", index + 1), t, true));
         let track = track.ok_or_else(|| Error::us("a source without a track"))?;
         Ok(Share { span, source, track })
@@ -264,11 +335,13 @@ async fn until(start: Instant, after: Option<Duration>) {
     }
 }
 
-async fn ended(playing: &mut Option<Pump>) -> Result<Vec<Sent>> {
-    match playing {
-        Some(pump) => pump.ended().await,
-        None => pending().await,
+/// The first of the sources that is over, by its place; waits for ever where there is none.
+async fn ended(playing: &mut [(bool, Pump)]) -> (usize, Result<Vec<Sent>>) {
+    if playing.is_empty() {
+        return pending().await;
     }
+    let (ended, index, _) = select_all(playing.iter_mut().map(|(_, pump)| pump.ended().boxed())).await;
+    (index, ended)
 }
 
 /// Adds what another share of the same screen has sent.
@@ -292,6 +365,7 @@ fn report(args: &FeedArgs, reason: &str, seconds: f64, sent: &[Sent]) {
     println!("{} was there for {seconds:.1} s; {reason}.", args.name);
     for s in sent {
         let late = if s.late > 0 { format!(", {} late", s.late) } else { String::new() };
-        println!("  {} {}: {} frames, {} kB{late}", s.source.word(), s.codec.name(), s.frames, s.bytes / 1000);
+        let was = s.encoded_from.as_ref().map(|was| format!(" (from {was})")).unwrap_or_default();
+        println!("  {} {}{was}: {} frames, {} kB{late}", s.source.word(), s.codec.name(), s.frames, s.bytes / 1000);
     }
 }

@@ -124,6 +124,12 @@ const PEOPLE: [Person; 3] = [
     },
 ];
 
+/// Alice before a green screen: what a chroma key is shown on.
+pub(super) fn before_a_green_screen() -> RgbImage {
+    let screen = RgbImage::from_pixel(person::WIDTH, person::HEIGHT, image::Rgb([38, 178, 74]));
+    PEOPLE[0].look.draw(&screen, 0.3, 8.0, 0.1)
+}
+
 /// Runs the verb.
 pub fn run(args: &FixtureArgs) -> Result<()> {
     let Action::Make { out, stills } = &args.action;

@@ -60,8 +60,25 @@ pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display 
 /// One log line.
 fn line(status: &Status, people: &[String]) -> String {
     let who = if people.is_empty() { "nobody is here".to_owned() } else { people.join(", ") };
+    let talk = talk(status).map(|t| format!("; {t}")).unwrap_or_default();
     let trouble = status.trouble.as_ref().map(|t| format!("; {t}")).unwrap_or_default();
-    format!("{} {}: {who}{trouble}", clock(status.elapsed_ms), HumanBytes(status.bytes))
+    format!("{} {}: {who}{talk}{trouble}", clock(status.elapsed_ms), HumanBytes(status.bytes))
+}
+
+/// What was said and sent besides the media, if anything.
+fn talk(status: &Status) -> Option<String> {
+    let count = |n: u64, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+    let mut parts = Vec::new();
+    if status.chats > 0 {
+        parts.push(count(status.chats, "message"));
+    }
+    if status.files > 0 {
+        parts.push(format!("{} ({})", count(status.files, "file"), HumanBytes(status.file_bytes)));
+    }
+    if status.files_coming > 0 {
+        parts.push(format!("{} coming", count(status.files_coming, "file")));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// A participant in a log line: stable while nothing but the figures change.
@@ -76,9 +93,11 @@ fn clock(ms: u64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// A name that cannot steer the terminal.
-fn printable(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+/// A name that cannot steer the terminal, nor turn what is written around.
+pub(super) fn printable(name: &str) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{200E}' | '\u{200F}' | '\u{061C}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    name.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// The whole display, no line wider than `width`.
@@ -100,6 +119,9 @@ fn draw(status: &Status, width: usize) -> Vec<String> {
         let tracks: Vec<String> = person.tracks.iter().map(track).collect();
         let tracks = if tracks.is_empty() { style("no tracks").dim().to_string() } else { tracks.join("  ") };
         lines.push(format!("  {}{pad}  {tracks}", style(name).cyan()));
+    }
+    if let Some(talk) = talk(status) {
+        lines.push(format!("  {}", style(talk).dim()));
     }
     if status.dropped > 0 {
         lines.push(format!("  {}", style(format!("capture dropped {} packets", status.dropped)).red()));
@@ -157,6 +179,10 @@ mod tests {
                 PersonStatus { name: "Alice".into(), tracks: vec![camera, mic] },
                 PersonStatus { name: "Bob\u{1b}[2J".into(), tracks: vec![] },
             ],
+            chats: 2,
+            files: 1,
+            file_bytes: 3 << 20,
+            files_coming: 4,
             ..Status::default()
         }
     }
@@ -167,6 +193,7 @@ mod tests {
         let lines = draw(&status(), 200);
         assert_eq!(lines[0], "● recording  01:02:03  5.00 MiB");
         assert_eq!(lines[1], "  Alice    camera VP8 1280x720 2.5 Mbit/s -1.2 %  mic opus 32 kbit/s");
+        assert_eq!(lines[3], "  2 messages, 1 file (3.00 MiB), 4 files coming");
         assert!(lines[2].contains("Bob\u{fffd}[2J") && lines[2].ends_with("no tracks"), "{}", lines[2]);
     }
 
@@ -181,6 +208,9 @@ mod tests {
     fn elsewhere_it_is_a_line() {
         let status = status();
         let people: Vec<String> = status.people.iter().map(summary_of).collect();
-        assert_eq!(line(&status, &people), "01:02:03 5.00 MiB: Alice (camera mic), Bob\u{fffd}[2J");
+        assert_eq!(
+            line(&status, &people),
+            "01:02:03 5.00 MiB: Alice (camera mic), Bob\u{fffd}[2J; 2 messages, 1 file (3.00 MiB), 4 files coming"
+        );
     }
 }

@@ -1,15 +1,22 @@
 //! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
 
 mod args;
+mod check;
 mod compose;
 mod demo;
+mod echo;
 mod feed;
+mod filter;
 mod fixture;
+mod give_back;
 mod live;
 mod pipelines;
 mod record;
 mod room;
+mod send;
 mod show;
+mod stamp;
+mod verify;
 
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -46,6 +53,12 @@ enum Verb {
     Compose(compose::ComposeArgs),
     Room(room::RoomArgs),
     Feed(feed::FeedArgs),
+    Echo(echo::EchoArgs),
+    Filter(filter::FilterArgs),
+    Send(send::SendArgs),
+    Stamp(stamp::StampArgs),
+    Verify(verify::VerifyArgs),
+    Check(check::CheckArgs),
     Pipelines(pipelines::PipelinesArgs),
     #[command(hide = true)]
     Fixture(fixture::FixtureArgs),
@@ -64,7 +77,13 @@ impl Cli {
             Verb::Show(args) => show::run(args),
             Verb::Compose(args) => compose::run(args),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
+            Verb::Send(args) => runtime()?.block_on(send::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
+            Verb::Echo(args) => runtime()?.block_on(echo::run(args)),
+            Verb::Filter(args) => runtime()?.block_on(filter::run(args)),
+            Verb::Stamp(args) => stamp::run(&args),
+            Verb::Verify(args) => verify::run(&args),
+            Verb::Check(args) => runtime()?.block_on(check::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),
             Verb::Fixture(args) => fixture::run(&args),
         }

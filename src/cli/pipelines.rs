@@ -1,18 +1,23 @@
-//! `roombot pipelines`: shows and checks pipeline templates. Builds them; never lets one run.
+//! `roombot pipelines`: shows and checks pipeline templates, and makes the page about the filters. Lets none run but filters, on
+//! a little media of its own.
+
+mod gallery;
+mod spectrogram;
 
 use super::args::PipelineArgs;
 use crate::error::{Error, Result};
-use crate::media::{Library, Pipeline, Template};
+use crate::media::{Library, Param, Template, check_template};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
-/// Show and check pipelines.
+/// Show and check pipelines and filters.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   roombot pipelines list
-  roombot pipelines show feed/opus
-  roombot pipelines check                      # every pipeline: is each element here?
-  roombot pipelines check my/filter/blue.gst   # only this file")]
+  roombot pipelines list filter/video          # only the filters for pictures
+  roombot pipelines show filter/edges          # what it takes, and its text
+  roombot pipelines check                      # every pipeline: is each element here, does each filter work?
+  roombot pipelines check my/sepia.gst         # only this file")]
 pub struct PipelinesArgs {
     #[command(flatten)]
     pipelines: PipelineArgs,
@@ -22,17 +27,30 @@ pub struct PipelinesArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Name every pipeline, with what it does.
-    List,
+    /// Name every pipeline, with what it does and which parameters it takes.
+    List {
+        /// Only those whose names begin with this.
+        #[arg(default_value = "")]
+        prefix: String,
+    },
     /// Print a pipeline and its parameters.
     Show {
-        /// As listed, for instance feed/opus.
+        /// As listed, for instance feed/opus; filter/edges is filter/video/edges.
         name: String,
     },
-    /// Parse and build pipelines without running them.
+    /// Parse and build pipelines, and let a second of media through those that are filters.
     Check {
         /// Files to check; without any: all that are listed.
         files: Vec<PathBuf>,
+    },
+    /// Make the page about the filters (FOLDER/filters.md) with a still and the cost of each.
+    #[command(hide = true)]
+    Gallery {
+        /// Where to; `docs` in the sources.
+        folder: PathBuf,
+        /// Pictures and sound to show them on.
+        #[arg(long, default_value = "fixtures")]
+        fixtures: PathBuf,
     },
 }
 
@@ -40,13 +58,14 @@ enum Action {
 pub fn run(args: &PipelinesArgs) -> Result<()> {
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     match &args.action {
-        Action::List => list(&library),
+        Action::List { prefix } => list(&library, prefix),
         Action::Show { name } => {
             show(&library.get(name)?);
             Ok(())
         }
         Action::Check { files } if files.is_empty() => check(library.list()?.into_iter().collect()),
         Action::Check { files } => check(files.iter().map(|f| (f.display().to_string(), read(f))).collect()),
+        Action::Gallery { folder, fixtures } => gallery::make(&library, folder, fixtures),
     }
 }
 
@@ -54,23 +73,32 @@ fn read(file: &Path) -> Result<Template> {
     Library::read(file, &file.with_extension("").display().to_string())
 }
 
-fn list(library: &Library) -> Result<()> {
+fn list(library: &Library, prefix: &str) -> Result<()> {
     let all = library.list()?;
-    let widest = all.keys().map(|n| n.chars().count()).max().unwrap_or(0);
-    for (name, template) in &all {
+    let chosen: Vec<_> = all.iter().filter(|(name, _)| name.starts_with(prefix)).collect();
+    if chosen.is_empty() {
+        return Err(Error::user(format!("no pipeline's name begins with `{prefix}`")));
+    }
+    let widest = chosen.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, template) in chosen {
         match template {
-            Ok(template) => println!("{name:widest$}  {}", template.help),
+            Ok(template) => println!("{name:widest$}  {}{}", template.help, names(&template.params)),
             Err(e) => println!("{name:widest$}  (broken) {e}"),
         }
     }
     Ok(())
 }
 
+/// The names of the parameters, as they stand behind the help.
+fn names(params: &[Param]) -> String {
+    let names: Vec<_> = params.iter().map(|p| p.name.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!(" [{}]", names.join(", ")) }
+}
+
 fn show(template: &Template) {
     println!("{}: {}", template.file, template.help);
     for param in &template.params {
-        let default = param.default.as_ref().map_or("must be given".into(), |d| format!("{d} unless given"));
-        println!("  {}: {}; {default}", param.name, param.kind);
+        println!("  {}: {}; {}", param.name, param.kind, param.otherwise());
     }
     println!("\n{}", template.source().trim_end());
 }
@@ -79,7 +107,7 @@ fn check(all: Vec<(String, Result<Template>)>) -> Result<()> {
     let mut broken = Vec::new();
     let count = all.len();
     for (name, template) in all {
-        match template.and_then(|t| Pipeline::check(&t)) {
+        match template.and_then(|t| check_template(&t)) {
             Ok(()) => println!("ok  {name}"),
             Err(e) => broken.push(e),
         }
@@ -91,7 +119,7 @@ fn check(all: Vec<(String, Result<Template>)>) -> Result<()> {
             for e in &broken {
                 eprintln!("{e}");
             }
-            Err(Error::user(format!("{n} of {count} pipelines cannot be built")))
+            Err(Error::user(format!("{n} of {count} pipelines do not work")))
         }
     }
 }

@@ -1,15 +1,16 @@
 //! `roombot record`: joins a room and records it until it is told to stop.
 
-use super::args::duration;
+use super::args::{bytes, duration};
 use super::live;
 use crate::error::{Error, Result};
-use crate::record::manifest::Status as Completion;
+use crate::record::manifest::{FileState, Status as Completion};
 use crate::record::recorder::{RecorderConfig, Summary};
 use crate::record::recover::recover_all;
 use crate::room::people::Role;
 use crate::rtc::Wake;
-use crate::session::{Limits, RecordConfig, Recording};
+use crate::session::{Limits as Ends, RecordConfig, Recording};
 use crate::signal::{self, JoinAs};
+use crate::transfer::vault::Limits;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -47,6 +48,18 @@ pub struct RecordArgs {
     /// Receive through the room's TURN servers only.
     #[arg(long)]
     relay_only: bool,
+    /// The largest file that is taken from somebody.
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "2GiB")]
+    max_file: u64,
+    /// How many files are taken from each participant.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_files: u32,
+    /// The size of all files together; one participant may fill half of it.
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "20GiB")]
+    max_files_total: u64,
+    /// Take no files.
+    #[arg(long)]
+    no_files: bool,
     /// How long packets may wait for the recorder to wake up, in milliseconds: 0 wakes it for each, which costs more.
     #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=50))]
     batch: u64,
@@ -72,6 +85,12 @@ impl RecordArgs {
     pub(super) fn threads(&self) -> usize {
         self.threads.into()
     }
+
+    /// Which files are taken.
+    fn files(&self) -> Option<Limits> {
+        let (file, files, total) = (self.max_file, self.max_files, self.max_files_total);
+        (!self.no_files).then(|| Limits { file, files, total, ..Limits::default() })
+    }
 }
 
 /// Records until stopped.
@@ -82,7 +101,7 @@ pub async fn run(args: RecordArgs) -> Result<()> {
     let stop = super::interrupted()?;
     let room = signal::for_url(&args.room)?;
     let name = signal::room_name(&args.room);
-    let parent = args.out.clone();
+    let (parent, files) = (args.out.clone(), args.files());
     let _ = tokio::task::spawn_blocking(move || recover(&parent)).await;
     let config = RecordConfig {
         recorder: RecorderConfig { parent: args.out, room: name, url: signal::public_url(&args.room) },
@@ -90,11 +109,12 @@ pub async fn run(args: RecordArgs) -> Result<()> {
         wake: if args.batch == 0 { Wake::OnArrival } else { Wake::Batched(Duration::from_millis(args.batch)) },
         relay_only: args.relay_only,
         impairment: None,
+        files,
     };
     let mut recording = Recording::start(room.as_ref(), config).await?;
     let film = if args.film { Some(film(recording.folder(), args.live_hls.as_deref())?) } else { None };
     let display = live::show(recording.status(), args.quiet);
-    let limits = Limits { duration: args.duration, until_empty: args.until_empty };
+    let limits = Ends { duration: args.duration, until_empty: args.until_empty };
     let reason = recording.until(limits, stop).await;
     display.close().await;
     let ended_by_room = reason.starts_with("the room ended");
@@ -166,7 +186,7 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&
         let object = json!({
             "folder": summary.folder, "reason": reason, "status": manifest.status, "room": manifest.room,
             "duration_ms": manifest.duration_ms, "participants": manifest.participants.len(), "tracks": tracks,
-            "warnings": manifest.warnings, "film": film,
+            "files": manifest.files, "warnings": manifest.warnings, "film": film,
         });
         println!("{object}");
         return;
@@ -174,7 +194,9 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&
     let seconds = manifest.duration_ms as f64 / 1000.0;
     let people = manifest.participants.iter().filter(|p| p.role != Role::Recorder).count();
     let tracks = manifest.tracks.len();
-    eprintln!("Recorded {seconds:.1} s: {tracks} tracks of {people} participants; {reason}.");
+    let received = manifest.files.iter().filter(|f| f.state == FileState::Received).count();
+    let files = if manifest.files.is_empty() { String::new() } else { format!(", {received} files") };
+    eprintln!("Recorded {seconds:.1} s: {tracks} tracks of {people} participants{files}; {reason}.");
     for warning in &manifest.warnings {
         eprintln!("warning: {}", warning.escape_debug());
     }

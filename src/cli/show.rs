@@ -10,7 +10,7 @@ use crate::record::intervals::{Activity, activities};
 use crate::record::manifest::{Manifest, Status};
 use crate::record::recover::track_files;
 use crate::record::scan::scan;
-use crate::record::timeline::{Entry, TimelineReader};
+use crate::record::timeline::{Entry, Event, TimelineReader};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -53,7 +53,9 @@ struct Report {
     manifest: Manifest,
     /// What each participant did, by the manifest and the timeline.
     activities: Vec<Activity>,
-    /// Track files that the manifest names and that are not there.
+    /// Texts that were said.
+    messages: usize,
+    /// Track files and received files that the manifest names and that are not there.
     missing: Vec<String>,
 }
 
@@ -103,10 +105,12 @@ impl Report {
             }
             complete(&mut manifest, &events, &scans);
         }
-        let is_missing = |file: &String| !tracks.join(file).is_file();
-        let missing = manifest.tracks.iter().map(|track| track.file.clone()).filter(is_missing).collect();
+        let is_missing = |file: &String| !path.join(file).is_file();
+        let tracks = manifest.tracks.iter().map(|track| format!("{}/{}", Sub::Tracks.word(), track.file));
+        let missing = tracks.chain(manifest.files.iter().map(|file| file.file.clone())).filter(is_missing).collect();
+        let messages = events.iter().filter(|entry| matches!(entry.event, Event::Chat { .. })).count();
         let activities = activities(&manifest, &events);
-        Ok(Self { path: path.to_owned(), state, manifest, activities, missing })
+        Ok(Self { path: path.to_owned(), state, manifest, activities, messages, missing })
     }
 }
 

@@ -1,7 +1,6 @@
 //! A file for each participant, picture and sound in sync: their tracks as they were sent, put together by their clocks. It decodes
 //! nothing and holds one frame of each track.
 
-use super::feed::Placement;
 use super::interleave::{Stream, Writer};
 use super::output::{Output, fault};
 use super::script::Script;
@@ -10,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::record::folder::Sub;
 use crate::record::manifest::{ParticipantEntry, TrackEntry};
 use crate::record::matroska::TrackFormat;
+use crate::record::placement::Placement;
 use crate::record::scan::{Block, TrackReader};
 use crate::room::media::{Codec, Source};
 use serde::Serialize;

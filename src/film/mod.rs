@@ -203,6 +203,14 @@ impl Meter {
 }
 
 impl Job {
+    /// The usual film of a whole recording: 1280x720, the layout that fits, with stills.
+    pub fn usual(recording: PathBuf, fps: u32) -> Job {
+        let look = Look { size: (1280, 720), ..Look::default() };
+        let picture = PictureJob { look, fps, codec: None, quality: Quality::Fast, stills: true };
+        let (picture, from, without) = (Some(picture), Duration::ZERO, Vec::new());
+        Job { recording, out: None, picture, from, until: None, without, loudness: None }
+    }
+
     fn check(&self) -> Result<()> {
         let Some(picture) = &self.picture else { return Ok(()) };
         let (width, height) = picture.look.size;

@@ -7,7 +7,7 @@ use crate::room::layout::{Rect, Size};
 use gst_video::{VideoColorimetry, VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameRef, VideoInfo};
 use gstreamer as gst;
 use gstreamer_video as gst_video;
-use image::{Rgb, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage, RgbaImage};
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -58,6 +58,17 @@ impl Picture {
     /// As it is shown: with the width of its pixels in it.
     pub fn size(&self) -> Size {
         (self.info.width(), self.info.height())
+    }
+
+    /// Its pixels, as a filter takes them.
+    ///
+    /// # Errors
+    /// It cannot be converted.
+    pub fn to_rgba(&self) -> Result<RgbaImage> {
+        let (width, height) = self.size();
+        let mut canvas = Canvas::new((width, height))?;
+        canvas.draw(self, Rect { x: 0, y: 0, width, height }, false)?;
+        Ok(DynamicImage::from(canvas.to_rgb()?).to_rgba8())
     }
 }
 

@@ -29,17 +29,72 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "compose/verify",
     "compose/vp8",
     "compose/vp9",
+    "feed/decode",
+    "feed/picture",
+    "feed/sound",
     "feed/source",
     "feed/vp8",
     "feed/vp9",
     "feed/av1",
     "feed/h264",
     "feed/opus",
+    "filter/audio/delay",
+    "filter/audio/echo",
+    "filter/audio/gain",
+    "filter/audio/high-pass",
+    "filter/audio/low-pass",
+    "filter/audio/mono",
+    "filter/audio/noise-gate",
+    "filter/audio/none",
+    "filter/audio/pitch",
+    "filter/audio/reverb",
+    "filter/audio/robot",
+    "filter/video/blur",
+    "filter/video/brightness",
+    "filter/video/chroma-key",
+    "filter/video/clock",
+    "filter/video/delay",
+    "filter/video/edges",
+    "filter/video/flip",
+    "filter/video/freeze",
+    "filter/video/grey",
+    "filter/video/grey-average",
+    "filter/video/invert",
+    "filter/video/mirror",
+    "filter/video/none",
+    "filter/video/picture-in-picture",
+    "filter/video/pixelate",
+    "filter/video/rotate",
+    "filter/video/sepia",
+    "filter/video/text",
+    "filter/video/watermark",
     "fixture/caption",
     "fixture/encode-h264",
     "fixture/encode-vp8",
     "fixture/encode-vp9",
     "fixture/slides",
+    "receive/av1",
+    "receive/h264",
+    "receive/opus",
+    "receive/vp8",
+    "receive/vp9",
+    "send/av1",
+    "send/h264",
+    "send/opus",
+    "send/vp8",
+    "send/vp9",
+    "source/noise",
+    "source/pattern",
+    "source/silence",
+    "source/slides",
+    "source/ticks",
+    "source/tone",
+    "stamp/h264",
+    "stamp/vp8",
+    "stamp/vp9",
+    "verify/file",
+    "verify/picture",
+    "verify/sound",
 ];
 
 /// Templates by name (`feed/source`).
@@ -61,18 +116,25 @@ impl Library {
         Ok(Library { folder: folder.map(Path::to_path_buf) })
     }
 
-    /// The template called `name`.
+    /// The template called `name`. A filter's may be called without what it filters: `filter/edges` for `filter/video/edges`.
     ///
     /// # Errors
     /// The user's: there is none, or it does not parse.
     pub fn get(&self, name: &str) -> Result<Template> {
-        if let Some(path) = self.own()?.remove(name) {
-            return Self::read(&path, name);
+        let mut names = vec![name.to_owned()];
+        if let Some(filter) = name.strip_prefix("filter/") {
+            names.extend(["video", "audio"].map(|folder| format!("filter/{folder}/{filter}")));
         }
-        match BUILT_IN.iter().find(|(n, _)| *n == name) {
-            Some((_, text)) => Template::parse(name, &format!("pipelines/{name}.gst"), text),
-            None => Err(Error::user(format!("no pipeline `{name}`: `roombot pipelines list` shows them"))),
+        let mut own = self.own()?;
+        for name in names {
+            if let Some(path) = own.remove(&name) {
+                return Self::read(&path, &name);
+            }
+            if let Some((_, text)) = BUILT_IN.iter().find(|(n, _)| *n == name) {
+                return Template::parse(&name, &format!("pipelines/{name}.gst"), text);
+            }
         }
+        Err(Error::user(format!("no pipeline `{name}`: `roombot pipelines list` shows them")))
     }
 
     /// Every template by name, each parsed or refused by itself.
@@ -96,27 +158,30 @@ impl Library {
         Template::parse(name, &shown, &std::fs::read_to_string(path).map_err(cannot)?)
     }
 
-    /// The user's templates: `folder/KIND/NAME.gst`, two levels and no deeper.
+    /// The user's templates: `folder/KIND/NAME.gst`, and of filters `folder/filter/KIND/NAME.gst`; no deeper.
     fn own(&self) -> Result<BTreeMap<String, PathBuf>> {
         let mut found = BTreeMap::new();
-        let Some(folder) = &self.folder else { return Ok(found) };
-        let cannot = |e| Error::user(format!("cannot read the pipelines folder {}", folder.display())).because(e);
-        for kind in std::fs::read_dir(folder).map_err(cannot)? {
-            let kind = kind.map_err(cannot)?;
-            if !kind.path().is_dir() {
-                continue;
-            }
-            for file in std::fs::read_dir(kind.path()).map_err(cannot)? {
-                let path = file.map_err(cannot)?.path();
-                if path.extension().is_some_and(|e| e == "gst")
-                    && let Some(stem) = path.file_stem()
-                {
-                    found.insert(format!("{}/{}", kind.file_name().display(), stem.display()), path);
-                }
-            }
+        if let Some(folder) = &self.folder {
+            collect(folder, "", 3, &mut found)?;
         }
         Ok(found)
     }
+}
+
+/// Adds the templates in the folders below `folder`, down to `depth` names in all.
+fn collect(folder: &Path, prefix: &str, depth: usize, found: &mut BTreeMap<String, PathBuf>) -> Result<()> {
+    let cannot = |e| Error::user(format!("cannot read the pipelines folder {}", folder.display())).because(e);
+    for entry in std::fs::read_dir(folder).map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
+        let Some(stem) = path.file_stem() else { continue };
+        let name = format!("{prefix}{}", stem.display());
+        if path.is_dir() && depth > 1 {
+            collect(&path, &format!("{name}/"), depth - 1, found)?;
+        } else if !prefix.is_empty() && path.extension().is_some_and(|e| e == "gst") {
+            found.insert(name, path);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

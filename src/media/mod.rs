@@ -3,22 +3,37 @@
 //!
 //! The path packet -> file of a recording does not pass through here: it decodes nothing and needs no pipeline.
 
+mod apply;
 mod canvas;
 mod decoder;
 mod demux;
+mod encoder;
+mod filter;
 mod library;
+mod live;
+mod loudness;
 mod packages;
 mod pipeline;
+mod playback;
+mod playthrough;
+mod slides;
 mod source;
 mod stamp;
 mod template;
+mod transcode;
 mod writer;
 
+pub use apply::{check_filter, check_template, filter_frames, filter_samples, frame_cost, sound_cost};
 pub use canvas::{Canvas, Picture};
 pub use decoder::{Decoded, Decoder, Encoded};
+pub use encoder::Encoder;
+pub use filter::{Filter, FrameFilter, SampleFilter};
 pub use library::Library;
+pub use live::{Fed, LiveConfig, LiveCounts, LiveTrack, Shape};
 pub use pipeline::{Phase, Pipeline};
-pub use source::{FileSource, SourceFrame, Track};
+pub use playback::{Content, Piece, Playback};
+pub use playthrough::Playthrough;
+pub use source::{Encoding, MediaSource, Origin, SourceFrame, Track};
 pub use stamp::Stamp;
 pub use template::{Param, ParamKind, Template, Value};
 pub use writer::{Chapter, FileWriter, caption, count_pictures};

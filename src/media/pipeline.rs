@@ -31,7 +31,7 @@ impl Pipeline {
     /// # Errors
     /// The user's, naming file and line, and the package of an element that is missing.
     pub fn build(template: &Template, values: &[(&str, Value)]) -> Result<Pipeline> {
-        let bin = bin(template, &template.fill(values)?, false)?;
+        let bin = bin(template, values, false)?;
         let pipeline = gst::Pipeline::new();
         pipeline.add(&bin).map_err(|e| Error::us(format!("{}: cannot be put to work", template.file)).because(e))?;
         let bus = pipeline.bus().ok_or_else(|| Error::us(format!("{}: a pipeline without a bus", template.file)))?;
@@ -43,7 +43,7 @@ impl Pipeline {
     /// # Errors
     /// As [`Pipeline::build`].
     pub fn check(template: &Template) -> Result<()> {
-        bin(template, &template.fill_to_try()?, false).map(drop)
+        bin(template, &template.samples(), false).map(drop)
     }
 
     /// Where the pipeline is.
@@ -59,13 +59,8 @@ impl Pipeline {
 
     /// Sets a text property (a path, a caption) on the element called `name`. As a property it cannot be taken for syntax.
     pub(super) fn set_text(&self, name: &str, property: &str, text: &str) -> Result<()> {
-        let element = self.element(name)?;
-        let is_text = element.find_property(property).is_some_and(|p| p.value_type() == gst::glib::Type::STRING);
-        if !is_text {
-            return Err(Error::user(format!("pipeline {}: {name} has no text property `{property}`", self.name)));
-        }
-        element.set_property(property, text);
-        Ok(())
+        let wrong = || Error::user(format!("pipeline {}: {name} has no text property `{property}`", self.name));
+        set_text(&self.element(name)?, property, text).ok_or_else(wrong)
     }
 
     /// The `appsrc` called `name`.
@@ -195,8 +190,33 @@ fn clock_time(wait: Duration) -> gst::ClockTime {
     gst::ClockTime::try_from(wait).unwrap_or(gst::ClockTime::from_seconds(3600))
 }
 
-/// Builds a description as a bin, its loose ends ghosted as pads where `ghost` says so.
-pub(super) fn bin(template: &Template, description: &str, ghost: bool) -> Result<gst::Bin> {
+/// Fills `template` and builds it as a bin, its texts set and its code in place; loose ends are ghosted as pads where `ghost`
+/// says so.
+pub(super) fn bin(template: &Template, values: &[(&str, Value)], ghost: bool) -> Result<gst::Bin> {
+    let bin = parse(template, &template.fill(values)?, ghost)?;
+    for (element, property, text) in template.texts(values)? {
+        let wrong = || Error::user(format!("{}: no element `{element}` has a text `{property}`", template.file));
+        let set = bin.by_name(element).and_then(|element| set_text(&element, property, &plain(&element, &text)));
+        set.ok_or_else(wrong)?;
+    }
+    super::filter::attach_codes(template, &bin, values)?;
+    Ok(bin)
+}
+
+/// Sets a text property; `None` where there is no such property, or it takes no text.
+fn set_text(element: &gst::Element, property: &str, text: &str) -> Option<()> {
+    let spec = element.find_property(property)?;
+    (spec.value_type() == gst::glib::Type::STRING).then(|| element.set_property(property, text))
+}
+
+/// Text for an element as people write it: text overlays take markup, where `&` and `<` are not what they look like.
+fn plain(element: &gst::Element, text: &str) -> String {
+    let is_overlay =
+        gst::glib::Type::from_name("GstBaseTextOverlay").is_some_and(|overlay| element.type_().is_a(overlay));
+    if is_overlay { gst::glib::markup_escape_text(text).into() } else { text.into() }
+}
+
+fn parse(template: &Template, description: &str, ghost: bool) -> Result<gst::Bin> {
     super::init()?;
     let mut context = gst::ParseContext::new();
     let flags = gst::ParseFlags::FATAL_ERRORS;

@@ -1,16 +1,18 @@
-//! A media file as a source of encoded frames for a room: picture and sound merged by time, once or over and over.
-//! It never decodes a picture, never waits for the clock and never holds more than a few seconds, except of files so
-//! small that repeating them from memory is cheaper than reading them again.
+//! A source of encoded frames for a room: a media file, slides, or something generated; picture and sound merged by time, once or
+//! over and over. It never waits for the clock and never holds more than a few seconds, except of files so small that
+//! repeating them from memory is cheaper than reading them again.
 
-use super::Library;
 use super::demux::{Item, Pass, Raw};
+use super::{Library, Template, Value, slides};
 use crate::error::{Error, Result};
 use crate::room::media::{Codec, Frame, MediaKind};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use super::demux::Track;
+pub use super::transcode::Encoding;
 
 /// A file of at most so many bytes is kept in memory while it is repeated.
 const KEEP_BYTES: usize = 16 << 20;
@@ -21,6 +23,21 @@ const AHEAD_FRAMES: usize = 1024;
 /// A packet of sound that begins within this of where the last one ended follows it without a gap: containers round
 /// times to a millisecond and take the encoder's lead (6.5 ms, which RTP receivers play) out of the first packet.
 const ROUNDING: u64 = 15_000_000;
+/// So many pictures of H.264 are looked at before it is sent as it is: who reorders pictures does it from the start.
+const LOOK_AHEAD: usize = 60;
+/// The same in bytes.
+const LOOK_AHEAD_BYTES: usize = 32 << 20;
+
+/// Where frames come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A media file: what can be sent as it is goes as it is, the rest is encoded.
+    File(PathBuf),
+    /// Images, each for so long.
+    Slides { images: Vec<PathBuf>, each: Duration },
+    /// What a template (`source/pattern`, `source/tone`) makes, without an end.
+    Generated { template: Template, values: Vec<(String, Value)>, kind: MediaKind },
+}
 
 /// One frame of a source, and when it is due.
 #[derive(Debug, Clone)]
@@ -31,18 +48,17 @@ pub struct SourceFrame {
     pub frame: Frame,
 }
 
-/// An open media file.
-pub struct FileSource {
-    library: Library,
-    path: PathBuf,
-    wants: fn(MediaKind) -> bool,
-    repeat: bool,
+/// An open source.
+pub struct MediaSource {
+    how: How,
     tracks: Vec<Track>,
     refused: Vec<String>,
     items: Items,
     /// What was read since the file was opened, as long as it is small.
     kept: Option<Vec<Item>>,
     kept_bytes: usize,
+    /// The file opened once more, for the next repetition: opening takes longer than a picture lasts.
+    ahead: Option<JoinHandle<Result<Pass>>>,
     lanes: Vec<Lane>,
     /// The file time of the very first frame, ns.
     origin: Option<u64>,
@@ -50,8 +66,21 @@ pub struct FileSource {
     base: u64,
 }
 
+/// How it is opened, and opened again.
+#[derive(Clone)]
+struct How {
+    library: Library,
+    origin: Origin,
+    wants: fn(MediaKind) -> bool,
+    repeat: bool,
+    encoding: Encoding,
+    /// What is encoded although it could be sent as it is.
+    anew: Vec<MediaKind>,
+}
+
 enum Items {
-    File(Pass),
+    /// What was looked at ahead, then the rest.
+    Pass(VecDeque<Item>, Box<Pass>),
     Memory(VecDeque<Item>),
 }
 
@@ -65,43 +94,81 @@ struct Lane {
     end: Option<u64>,
 }
 
-impl FileSource {
-    /// Opens `path` for the first video and the first audio track of the kinds that `wants` says yes to; from its start
-    /// again and again where `repeat` is set.
+impl MediaSource {
+    /// Opens a media file; what cannot be sent as it is gets encoded as usual. See [`MediaSource::open`].
     ///
     /// # Errors
-    /// The user's: no such file, not readable as media, or no track in a codec that is sent (the codecs are named).
-    pub fn open(library: &Library, path: &Path, wants: fn(MediaKind) -> bool, repeat: bool) -> Result<FileSource> {
-        let pass = Pass::open(library, path, wants)?;
+    /// As there.
+    pub fn file(library: &Library, path: &Path, wants: fn(MediaKind) -> bool, repeat: bool) -> Result<MediaSource> {
+        MediaSource::open(library, &Origin::File(path.to_owned()), wants, repeat, &Encoding::default())
+    }
+
+    /// Opens `origin` for its first video and its first audio track of the kinds that `wants` says yes to; from its start again and
+    /// again where `repeat` is set.
+    ///
+    /// # Errors
+    /// The user's: no such file, not readable as media or as an image, no picture or sound in it, a template that does not build.
+    pub fn open(
+        library: &Library,
+        origin: &Origin,
+        wants: fn(MediaKind) -> bool,
+        repeat: bool,
+        encoding: &Encoding,
+    ) -> Result<MediaSource> {
+        let anew = if encoding.always { vec![MediaKind::Video, MediaKind::Audio] } else { Vec::new() };
+        let (origin, encoding) = (origin.clone(), encoding.clone());
+        let mut how = How { library: library.clone(), origin, wants, repeat, encoding, anew };
+        let mut pass = how.pass()?;
+        let mut looked_at = VecDeque::new();
+        if pass.tracks.iter().any(|t| t.codec == Codec::H264 && t.was.is_none())
+            && is_reordered(&mut pass, &mut looked_at)?
+        {
+            how.anew.push(MediaKind::Video);
+            (pass, looked_at) = (how.pass()?, VecDeque::new());
+        }
         let (tracks, refused) = (pass.tracks.clone(), pass.refused.clone());
         if tracks.is_empty() {
-            let has = refused.join(", ");
-            return Err(Error::user(format!(
-                "{} has only {has}: a file is sent as it is, in {}; convert it with `ffmpeg -i FILE -c:v libvpx -g 30 -c:a libopus OUT.webm`",
-                path.display(),
-                Codec::ALL.map(Codec::name).join(", ")
-            )));
+            let has = if refused.is_empty() { "nothing".into() } else { refused.join(", ") };
+            return Err(Error::user(format!("{} has no picture or sound to send: it has {has}", how.shown())));
         }
         let lanes = tracks.iter().map(|t| Lane::new(t.codec)).collect();
-        Ok(FileSource {
-            library: library.clone(),
-            path: path.to_path_buf(),
-            wants,
-            repeat,
-            tracks,
-            refused,
-            items: Items::File(pass),
-            kept: repeat.then(Vec::new),
-            kept_bytes: 0,
-            lanes,
-            origin: None,
-            base: 0,
-        })
+        let is_encoded = tracks.iter().any(|t| t.was.is_some());
+        // What is encoded is encoded again: a key frame that somebody asks for cannot come from memory.
+        let kept = (repeat && !is_encoded).then(Vec::new);
+        let items = Items::Pass(looked_at, Box::new(pass));
+        let mut source =
+            MediaSource { how, tracks, refused, items, kept, kept_bytes: 0, ahead: None, lanes, origin: None, base: 0 };
+        source.look_ahead()?;
+        Ok(source)
+    }
+
+    /// Lets the file be opened once more meanwhile, where it will be read again.
+    fn look_ahead(&mut self) -> Result<()> {
+        if self.how.repeat && self.kept.is_none() && self.ahead.is_none() && matches!(self.how.origin, Origin::File(_))
+        {
+            let how = self.how.clone();
+            let thread = std::thread::Builder::new().name("open".into()).spawn(move || how.pass());
+            let thread = thread.map_err(|e| Error::machine("cannot start a thread to open a file").because(e))?;
+            self.ahead = Some(thread);
+        }
+        Ok(())
+    }
+
+    /// The next picture that is encoded for sending is to be a key frame. What is sent as it is has them where it has them.
+    pub fn ask_key_frame(&self) {
+        if let Items::Pass(_, pass) = &self.items {
+            pass.ask_key_frame();
+        }
     }
 
     /// The tracks whose frames come: at most one of each kind.
     pub fn tracks(&self) -> &[Track] {
         &self.tracks
+    }
+
+    /// What it is called in messages.
+    pub fn name(&self) -> String {
+        self.how.shown()
     }
 
     /// What else is in the file: codecs that cannot be sent, and what was left out.
@@ -120,7 +187,7 @@ impl FileSource {
                 return Ok(Some(self.frame(lane, raw)));
             }
             if self.lanes.iter().all(|l| l.ended) {
-                if !self.repeat {
+                if !self.how.repeat {
                     return Ok(None);
                 }
                 self.rewind()?;
@@ -140,10 +207,13 @@ impl FileSource {
 
     fn read(&mut self) -> Result<Item> {
         let item = match &mut self.items {
-            Items::File(pass) => pass.next(&self.path)?,
+            Items::Pass(looked_at, pass) => match looked_at.pop_front() {
+                Some(item) => item,
+                None => pass.next()?,
+            },
             Items::Memory(items) => {
                 let item = items.pop_front();
-                return item.ok_or_else(|| Error::us(format!("{} was kept without its end", self.path.display())));
+                return item.ok_or_else(|| Error::us(format!("{} was kept without its end", self.how.shown())));
             }
         };
         if let Some(kept) = &mut self.kept {
@@ -151,6 +221,7 @@ impl FileSource {
             self.kept_bytes += if let Item::Frame(raw) = &item { raw.data.len() } else { 0 };
             if self.kept_bytes > KEEP_BYTES {
                 self.kept = None;
+                self.look_ahead()?;
             }
         }
         Ok(item)
@@ -175,8 +246,8 @@ impl FileSource {
         };
         if lane.last.is_some_and(|last| pts < last) {
             return Err(Error::user(format!(
-                "{} has reordered pictures (B-frames), which cannot be sent as they are: encode it without (`-bf 0`)",
-                self.path.display()
+                "{} has reordered pictures (B-frames) in its midst, which cannot be sent as they are: `--transcode` sends it",
+                self.how.shown()
             )));
         }
         let usual = if kind == MediaKind::Audio { 20_000_000 } else { 33_333_333 };
@@ -214,16 +285,69 @@ impl FileSource {
         let sound = self.lanes.iter().filter(|l| l.codec.kind() == MediaKind::Audio).find_map(|l| l.end);
         let end = sound.filter(|s| end.is_some_and(|end| end.abs_diff(*s) <= ROUNDING)).or(end);
         let (Some(end), Some(origin)) = (end, self.origin) else {
-            return Err(Error::user(format!("{} has no frames", self.path.display())));
+            return Err(Error::user(format!("{} has no frames", self.how.shown())));
         };
         self.base += end.saturating_sub(origin);
         self.lanes = self.tracks.iter().map(|t| Lane::new(t.codec)).collect();
         self.items = match &self.kept {
             Some(kept) => Items::Memory(kept.iter().cloned().collect()),
-            None => Items::File(Pass::open(&self.library, &self.path, self.wants)?),
+            None => Items::Pass(VecDeque::new(), Box::new(self.again()?)),
         };
-        Ok(())
+        self.look_ahead()
     }
+
+    fn again(&mut self) -> Result<Pass> {
+        match self.ahead.take() {
+            Some(thread) => thread.join().unwrap_or_else(|_| Err(Error::us("the opening of a file broke off"))),
+            None => self.how.pass(),
+        }
+    }
+}
+
+impl How {
+    fn pass(&self) -> Result<Pass> {
+        match &self.origin {
+            Origin::File(path) => Pass::open(&self.library, path, self.wants, &self.encoding, &self.anew),
+            Origin::Slides { images, each } => slides::pass(&self.library, images, *each, self.repeat, &self.encoding),
+            Origin::Generated { template, values, kind } => {
+                let values: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+                Pass::generated(&self.library, template, &values, *kind, &self.encoding, |_| Ok(()))
+            }
+        }
+    }
+
+    /// What it is called in messages.
+    fn shown(&self) -> String {
+        match &self.origin {
+            Origin::File(path) => path.display().to_string(),
+            Origin::Slides { .. } => "the slides".into(),
+            Origin::Generated { template, .. } => template.file.clone(),
+        }
+    }
+}
+
+/// Looks at the first pictures: does one come that is shown before one that came earlier? What was looked at is in `items`.
+fn is_reordered(pass: &mut Pass, items: &mut VecDeque<Item>) -> Result<bool> {
+    let (mut last, mut pictures, mut bytes) = (None, 0, 0);
+    while pictures < LOOK_AHEAD && bytes < LOOK_AHEAD_BYTES {
+        let item = pass.next()?;
+        let is_end = matches!(item, Item::End(MediaKind::Video));
+        if let Item::Frame(raw) = &item {
+            bytes += raw.data.len();
+            if raw.kind == MediaKind::Video {
+                pictures += 1;
+                if raw.pts.is_some() && raw.pts < last {
+                    return Ok(true);
+                }
+                last = raw.pts.or(last);
+            }
+        }
+        items.push_back(item);
+        if is_end {
+            break;
+        }
+    }
+    Ok(false)
 }
 
 impl Lane {

@@ -7,11 +7,15 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-fn open(path: &Path, repeat: bool) -> FileSource {
-    FileSource::open(&Library::default(), path, |_| true, repeat).unwrap()
+fn open(path: &Path, repeat: bool) -> MediaSource {
+    opened(path, |_| true, repeat).unwrap()
 }
 
-fn all(source: &mut FileSource) -> Vec<SourceFrame> {
+fn opened(path: &Path, wants: fn(MediaKind) -> bool, repeat: bool) -> Result<MediaSource> {
+    MediaSource::file(&Library::default(), path, wants, repeat)
+}
+
+fn all(source: &mut MediaSource) -> Vec<SourceFrame> {
     std::iter::from_fn(|| source.next_frame().unwrap()).collect()
 }
 
@@ -111,7 +115,7 @@ fn a_loop_goes_on_without_a_jump_or_a_pause() {
 fn a_kind_that_is_not_wanted_does_not_come() {
     let path = fixture("alice.webm");
     let audio = |kind| kind == MediaKind::Audio;
-    let mut source = FileSource::open(&Library::default(), &path, audio, false).unwrap();
+    let mut source = opened(&path, audio, false).unwrap();
     let frames = all(&mut source);
     assert_eq!(frames.len(), packets(&path, "a:0"));
     assert!(frames.iter().all(|f| f.kind == MediaKind::Audio));
@@ -153,8 +157,7 @@ fn sound_that_begins_late_or_ends_early_holds_nothing_up() {
 #[test]
 fn what_cannot_be_sent_says_so() {
     let says = |path: &Path, expected: &str| {
-        let opened = FileSource::open(&Library::default(), path, |_| true, false);
-        let error = opened.and_then(|mut s| while_frames(&mut s)).expect_err("refused");
+        let error = opened(path, |_| true, false).and_then(|mut s| while_frames(&mut s)).expect_err("refused");
         assert_eq!(error.blame(), crate::error::Blame::User, "{error}");
         assert!(error.to_string().contains(expected), "{error}");
     };
@@ -167,14 +170,22 @@ fn what_cannot_be_sent_says_so() {
     let empty = folder.path().join("empty.webm");
     std::fs::write(&empty, "").unwrap();
     says(&empty, "cannot be read as media");
-    let (_aac, path) = made("-f lavfi -i sine=duration=1 -c:a aac", "x.m4a");
-    says(&path, "AAC");
-    let (_reordered, path) =
-        made("-f lavfi -i testsrc=size=64x64:duration=2 -pix_fmt yuv420p -c:v libx264 -bf 2", "x.mp4");
-    says(&path, "B-frames");
+    let (_subtitles, path) = made_of_subtitles();
+    says(&path, "has no picture or sound to send");
 }
 
-fn while_frames(source: &mut FileSource) -> Result<()> {
+/// A file with nothing but words.
+fn made_of_subtitles() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let words = folder.path().join("x.srt");
+    std::fs::write(&words, "1\n00:00:00,000 --> 00:00:02,000\nHello\n").unwrap();
+    let (path, arguments) = (folder.path().join("x.mkv"), ["-v", "error", "-i"]);
+    let done = Command::new("ffmpeg").args(arguments).arg(&words).args(["-c:s", "srt"]).arg(&path).status().unwrap();
+    assert!(done.success());
+    (folder, path)
+}
+
+fn while_frames(source: &mut MediaSource) -> Result<()> {
     while source.next_frame()?.is_some() {}
     Ok(())
 }

@@ -99,6 +99,43 @@ fn a_bad_template_is_refused_with_its_line() {
 }
 
 #[test]
+fn texts_images_and_code_are_declared_and_never_filled_in() {
+    let text = "# X.\n# @text caption -> words.text = \"Live!\" (..20)\n# @image logo (optional)\n# @image photo\n# @code watermark -> mark\nx";
+    let template = Template::parse("t", "t.gst", text).unwrap();
+    assert_eq!(template.codes(), [("watermark".to_owned(), "mark".to_owned())]);
+    let optional: Vec<_> = template.params.iter().map(|p| (p.name.as_str(), p.optional, p.default.is_some())).collect();
+    assert_eq!(optional, [("caption", false, true), ("logo", true, false), ("photo", false, false)]);
+    let error = template.fill(&[]).unwrap_err().to_string();
+    assert!(error.contains("parameter `photo` must be given: an image file"), "{error}");
+    let given = template.samples();
+    assert_eq!(template.fill(&given).unwrap(), "x\n");
+    assert_eq!(template.texts(&given).unwrap(), [("words", "text", "Live!".to_owned())]);
+    let caption = template.read("caption", "a \" ! filesink location=/etc/passwd").map(drop).unwrap_err();
+    assert!(caption.to_string().contains("at most 20 characters"), "{caption}");
+    let caption = template.read("caption", "\" ! fakesink").unwrap();
+    let given = [given, vec![("caption", caption)]].concat();
+    assert_eq!(template.texts(&given).unwrap()[0].2, "\" ! fakesink");
+    assert_eq!(template.fill(&given).unwrap(), "x\n", "it is no part of the description");
+
+    for (header, says) in [
+        ("@text caption", "a text is `@text"),
+        ("@text caption -> words = \"x\" (..9)", "a text is `@text"),
+        ("@text caption -> words.text = \"x\"", "a text is `@text"),
+        ("@text caption -> words.text = \"too long\" (..3)", "the default of `caption`"),
+        ("@text caption -> words.text (..0)", "1 to 1000 characters"),
+        ("@text Caption -> words.text (..9)", "is no parameter name"),
+        ("@image a b", "`a b` is no parameter name"),
+        ("@code watermark", "`@code name -> element`"),
+        ("@code water mark -> x", "`@code name -> element`"),
+    ] {
+        let error = refused(&format!("# X.\n# {header}\nx"));
+        assert!(error.starts_with("t.gst:2: ") && error.contains(says), "{header}: {error}");
+    }
+    let error = refused("# X.\n# @text caption -> words.text (..9)\nx text={caption}");
+    assert_eq!(error, "t.gst:3: `{caption}` is no number and cannot be filled in");
+}
+
+#[test]
 fn a_word_is_found_in_its_line() {
     let template = Template::parse("t", "t.gst", "# X.\n\nvp8enc-like\n! vp8enc deadline=1\n").unwrap();
     assert_eq!(template.place_of("vp8enc"), "t.gst:4");
@@ -107,9 +144,9 @@ fn a_word_is_found_in_its_line() {
 
 proptest! {
     #[test]
-    fn any_text_is_parsed_or_refused_without_a_panic(text in "(# X\\.\n)?(# @param [a-z:= ().|0-9/-]{0,40}\n)?[ -~{}ä\n]{0,80}") {
+    fn any_text_is_parsed_or_refused_without_a_panic(text in "(# X\\.\n)?(# @(param|text|image|code) [a-z:= ().|0-9/\"<>-]{0,40}\n){0,2}[ -~{}ä\n]{0,80}") {
         if let Ok(template) = Template::parse("t", "t.gst", &text) {
-            template.fill_to_try().unwrap();
+            template.fill(&template.samples()).unwrap();
         }
     }
 }

@@ -98,9 +98,11 @@ impl FileWriter {
         self.samples(samples, 2, at)
     }
 
-    /// Adds a picture: RGB bytes, row by row, of the size that the template says.
-    pub fn picture(&self, rgb: Vec<u8>, at: Duration, lasts: Duration) -> Result<()> {
-        self.push(self.picture.as_ref().ok_or_else(pictureless)?, buffer(rgb, at, lasts))
+    /// Adds a picture: bytes, row by row, in the size and format that the template says. Waits while the encoder is behind.
+    pub fn picture(&self, bytes: Vec<u8>, at: Duration, lasts: Duration) -> Result<()> {
+        let source = self.picture.as_ref().ok_or_else(pictureless)?;
+        self.wait(source)?;
+        self.push(source, buffer(bytes, at, lasts))
     }
 
     /// Adds sound: samples of one channel at 48,000 Hz.

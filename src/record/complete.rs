@@ -1,6 +1,7 @@
 //! Brings a manifest that is some seconds old up to what the timeline and the track files say. Pure: it reads values, no files.
 
-use super::manifest::{FileEntry, Gap, Manifest, ParticipantEntry, Resolution, Span, Status, TrackEntry};
+use super::attachments;
+use super::manifest::{Gap, Manifest, ParticipantEntry, Resolution, Span, Status, TrackEntry};
 use super::names::FileNames;
 use super::scan::Scan;
 use super::timeline::{Entry, Event};
@@ -108,11 +109,7 @@ fn happened(manifest: &mut Manifest, Entry { t_ms, event, .. }: &Entry, later: b
                 track.resolutions.push(Resolution { at_ms: t_ms, width: *width, height: *height });
             }
         }
-        Event::File { participant, file, bytes, sha256 } if !manifest.files.iter().any(|f| f.file == *file) => {
-            let name = file.rsplit('/').next().unwrap_or(file).to_owned();
-            let (file, participant, sha256) = (file.clone(), participant.clone(), sha256.clone());
-            manifest.files.push(FileEntry { file, participant, name, bytes: *bytes, sha256, at_ms: t_ms });
-        }
+        Event::File { .. } => attachments::enter(manifest, t_ms, event),
         Event::Recovered { file, dropped_bytes, .. } => {
             let cut = match dropped_bytes {
                 0 => "no byte was lost".to_owned(),

@@ -101,6 +101,11 @@ impl RecordingFolder {
         &self.path
     }
 
+    /// A handle of the folder itself.
+    pub fn handle(&self) -> Result<OwnedFd> {
+        self.root.try_clone().map_err(|e| fault("open the recording folder", e))
+    }
+
     /// The writer of this recording's timeline.
     pub fn timeline(&self) -> Result<TimelineWriter> {
         let file = self.timeline.try_clone().map_err(|e| fault("open the timeline", e))?;

@@ -1,8 +1,10 @@
 //! What happens in a room, as a recorder wants to know it. Values only.
 
 use crate::room::people::{Participant, ParticipantId, TrackLabel};
-use crate::rtc::{Inbox, PeerEvent};
+use crate::rtc::{Inbox, Path, PeerEvent};
+use crate::transfer::FileReport;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Something that happened in a room that was joined.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub enum Happening {
     Attached {
         id: ParticipantId,
         inbox: Arc<Inbox>,
+        /// What the path to the participant carries, for those who encode what they send.
+        path: watch::Receiver<Path>,
     },
     /// The connection is gone. What is in its inbox is still good.
     Detached {
@@ -30,6 +34,11 @@ pub enum Happening {
     Peer {
         id: ParticipantId,
         event: PeerEvent,
+    },
+    /// Something became of a file that they send us.
+    File {
+        id: ParticipantId,
+        report: FileReport,
     },
     /// The way to the room server is lost; media goes on.
     Reconnecting {

@@ -1,5 +1,6 @@
 //! The recording's own account: its manifest and timeline, and who is who in them. Never touches a track file.
 
+use super::attachments;
 use super::folder::RecordingFolder;
 use super::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
 use super::names::FileNames;
@@ -8,9 +9,11 @@ use crate::error::Result;
 use crate::room::clock::SessionTime;
 use crate::room::media::{MediaKind, Source};
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
+use crate::transfer::FileReport;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::time::Instant;
+use tokio::sync::watch;
 
 /// Warnings that a manifest holds at the most; a peer must not fill it.
 const MOST_WARNINGS: usize = 200;
@@ -21,12 +24,16 @@ const MOST_LINES: u64 = 1_000_000;
 pub(super) struct Log {
     pub manifest: Manifest,
     pub names: FileNames,
+    /// The key of everybody who ever was here, for who keeps their files.
+    pub keys: watch::Sender<HashMap<ParticipantId, String>>,
     timeline: TimelineWriter,
     started: Instant,
     started_utc: Timestamp,
     /// Who is in the room now.
     present: HashMap<ParticipantId, Present>,
     lines: u64,
+    /// Texts so far.
+    pub chats: u64,
     timeline_failed: bool,
 }
 
@@ -41,10 +48,12 @@ impl Log {
         let mut log = Log {
             started_utc: manifest.started,
             names: FileNames::default(),
+            keys: watch::Sender::default(),
             timeline: folder.timeline()?,
             started,
             present: HashMap::new(),
             lines: 0,
+            chats: 0,
             timeline_failed: false,
             manifest,
         };
@@ -109,6 +118,9 @@ impl Log {
         };
         let key = self.manifest.participants[entry].key.clone();
         let id = participant.id.clone();
+        self.keys.send_modify(|keys| {
+            keys.insert(id.clone(), key.clone());
+        });
         self.event(at, Event::Joined { participant: key, id: id.0.clone(), name: participant.name });
         self.present.insert(id.clone(), Present { entry, tracks: Vec::new() });
         self.labelled(&id, participant.tracks, at);
@@ -155,6 +167,20 @@ impl Log {
                 _ => {}
             }
         }
+    }
+
+    /// Something became of a file.
+    pub fn file(&mut self, report: FileReport, at: SessionTime) {
+        let event = attachments::event(report);
+        attachments::enter(&mut self.manifest, at.as_ms(), &event);
+        self.event(at, event);
+    }
+
+    /// A text. Who said it may have left before it came here.
+    pub fn chat(&mut self, id: &ParticipantId, text: String, at: SessionTime) {
+        let Some(participant) = self.keys.borrow().get(id).cloned() else { return };
+        self.chats += 1;
+        self.event(at, Event::Chat { participant, text });
     }
 
     /// A participant's key in the manifest, while they are present.

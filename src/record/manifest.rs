@@ -145,14 +145,37 @@ pub struct Resolution {
 /// A file that was received over a data channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// The path in the recording: `files/alice/slides.pdf`.
+    /// The path in the recording: `files/alice/slides.pdf`, and with `.part` behind it while it is incomplete.
     pub file: String,
     pub participant: String,
-    /// As the sender called it.
+    /// As the sender called it: any text.
     pub name: String,
+    #[serde(default)]
+    pub mime: Option<String>,
+    /// In bytes, as the sender said.
+    pub size: u64,
+    /// How many of them are there.
     pub bytes: u64,
-    pub sha256: String,
+    /// Of the whole file, computed here.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    pub state: FileState,
+    /// Why it is incomplete.
+    #[serde(default)]
+    pub reason: Option<String>,
+    pub started_ms: u64,
+    /// When it was received, or was last heard of.
     pub at_ms: u64,
+}
+
+/// Whether a file is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileState {
+    /// Whole, verified and on the disk.
+    Received,
+    /// As far as it came, under a name that ends in `.part`.
+    Incomplete,
 }
 
 impl Manifest {

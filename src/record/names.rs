@@ -1,15 +1,13 @@
 //! File names from what people call themselves and their rooms: pure text, and never a path, a hidden file or a device.
 
 use crate::room::media::Source;
+use crate::room::names::is_device;
 use std::collections::{HashMap, HashSet};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 /// The longest safe name in bytes: with source, number and extension it stays far below the 255 that file systems take.
 const LONGEST: usize = 80;
-
-/// Names that Windows takes for devices, whatever extension follows.
-const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
 /// A name that is safe as one part of a file name on every system: lower case, NFC, letters and digits of any script,
 /// `_`, and `-` for everything else (separators, dots, spaces, control and direction characters, symbols); at most 80 bytes.
@@ -33,9 +31,7 @@ pub fn safe_name(text: &str, fallback: &str) -> String {
     if name.is_empty() {
         return fallback.to_owned();
     }
-    let numbered_device =
-        matches!(name.strip_prefix("com").or(name.strip_prefix("lpt")), Some(n) if n.chars().count() == 1);
-    if numbered_device || DEVICES.contains(&name.as_str()) {
+    if is_device(&name) {
         name.push('_');
     }
     name

@@ -5,17 +5,19 @@
 
 use super::connection::Connection;
 use super::disk::{Disk, Done};
-use super::folder::RecordingFolder;
+use super::folder::{RecordingFolder, Sub};
 use super::happening::Happening;
 use super::log::Log;
-use super::manifest::{Manifest, Status as Completion};
+use super::manifest::{FileState, Manifest, Status as Completion};
 use super::status::{PersonStatus, Status};
 use super::stream::Desk;
+use super::subtitles;
 use super::timeline::Event;
 use crate::error::{Error, Result};
 use crate::room::people::ParticipantId;
 use crate::room::speaker::SpeakerDetector;
 use crate::rtc::PeerEvent;
+use crate::transfer::vault::{Limits, Vault};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -61,8 +63,9 @@ enum Command {
 pub struct Recorder {
     commands: Sender<Command>,
     thread: Option<JoinHandle<Result<Summary>>>,
-    folder: PathBuf,
+    folder: Arc<RecordingFolder>,
     status: watch::Receiver<Status>,
+    keys: watch::Receiver<HashMap<ParticipantId, String>>,
 }
 
 impl Recorder {
@@ -79,7 +82,7 @@ impl Recorder {
         let disk = Disk::start(folder.clone()).map_err(thread_failed)?;
         let (commands, command_rx) = channel();
         let (status_tx, status) = watch::channel(Status { empty: true, ..Status::default() });
-        let path = folder.path().to_owned();
+        let (shared, keys) = (folder.clone(), log.keys.subscribe());
         let capture = Capture {
             desk: Desk { folder, log, disk, trouble: None },
             connections: HashMap::new(),
@@ -92,7 +95,7 @@ impl Recorder {
             .name("capture".into())
             .spawn(move || capture.run(&command_rx))
             .map_err(thread_failed)?;
-        Ok(Recorder { commands, thread: Some(thread), folder: path, status })
+        Ok(Recorder { commands, thread: Some(thread), folder: shared, status, keys })
     }
 
     /// A handle that tells the recorder what happens in the room.
@@ -105,14 +108,25 @@ impl Recorder {
     }
     /// The recording's folder.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
+    }
+    /// Takes files that people send, into the recording's `files`.
+    pub fn vault(&self, limits: Limits) -> Result<Arc<Vault>> {
+        Ok(Vault::new(self.folder.handle()?, Sub::Files.word(), limits))
+    }
+    /// The key of everybody who ever was here: what their files' folder is called.
+    pub fn keys(&self) -> watch::Receiver<HashMap<ParticipantId, String>> {
+        self.keys.clone()
     }
     /// Ends the recording and waits until everything is on the disk. Blocks.
     pub fn finish(mut self, reason: &str) -> Result<Summary> {
         let _ = self.commands.send(Command::Finish(reason.to_owned()));
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(summary)) => summary,
-            _ => Err(Error::us(format!("the capture thread panicked; what it wrote is in {}", self.folder.display()))),
+            _ => Err(Error::us(format!(
+                "the capture thread panicked; what it wrote is in {}",
+                self.folder.path().display()
+            ))),
         }
     }
 }
@@ -204,7 +218,7 @@ impl Capture {
                 self.desk.log.labelled(&id, tracks, at);
                 self.with(&id, |connection, desk| connection.labelled(instant, desk));
             }
-            Happening::Attached { id, inbox } => {
+            Happening::Attached { id, inbox, .. } => {
                 if let Some(key) = self.desk.log.key(&id) {
                     self.detach(&id, instant);
                     self.connections.insert(id.clone(), Connection::new(id, key, inbox));
@@ -212,6 +226,7 @@ impl Capture {
             }
             Happening::Detached { id } => self.detach(&id, instant),
             Happening::Peer { id, event } => self.peer(&id, event, instant),
+            Happening::File { report, .. } => self.desk.log.file(report, at),
             Happening::Reconnecting { cause } => self.desk.log.event(at, Event::Reconnecting { cause }),
             Happening::Resumed => self.desk.log.event(at, Event::Resumed {}),
         }
@@ -219,6 +234,9 @@ impl Capture {
 
     fn peer(&mut self, id: &ParticipantId, event: PeerEvent, instant: Instant) {
         let at = self.desk.log.session(instant);
+        if let PeerEvent::Text { text, .. } = event {
+            return self.desk.log.chat(id, text.chars().take(CHAT_CHARS).collect(), at);
+        }
         let Some(participant) = self.desk.log.key(id) else { return };
         match event {
             PeerEvent::Track(track) => {
@@ -230,12 +248,8 @@ impl Capture {
             PeerEvent::State(state) => {
                 self.desk.log.event(at, Event::IceState { participant, state: state.word().to_owned() });
             }
-            PeerEvent::Text { text, .. } => {
-                let text: String = text.chars().take(CHAT_CHARS).collect();
-                self.desk.log.event(at, Event::Chat { participant, text });
-            }
             PeerEvent::Warning(message) => self.desk.log.warn(at, format!("{participant}: {message}")),
-            PeerEvent::Signal(_) => {}
+            PeerEvent::Signal(_) | PeerEvent::Text { .. } => {}
         }
     }
 
@@ -275,10 +289,22 @@ impl Capture {
             person.tracks.sort_by_key(|track| track.source);
         }
         self.each_stream(|stream, sender, desk| stream.account(sender, desk));
+        let received = self.desk.log.manifest.files.iter().filter(|f| f.state == FileState::Received);
         let status = Status {
             elapsed_ms: self.desk.log.session(now).as_ms(),
             bytes: self.desk.log.manifest.tracks.iter().map(|t| t.bytes).sum(),
             people: people.into_iter().map(|(_, person)| person).collect(),
+            files: received.clone().count() as u64,
+            file_bytes: received.map(|f| f.bytes).sum(),
+            files_coming: self
+                .desk
+                .log
+                .manifest
+                .files
+                .iter()
+                .filter(|f| f.state == FileState::Incomplete && f.reason.is_none())
+                .count() as u64,
+            chats: self.desk.log.chats,
             empty: self.desk.log.empty(),
             trouble: self.desk.trouble.clone(),
             dropped: self.dropped,
@@ -337,6 +363,7 @@ impl Capture {
         for done in self.desk.disk.close() {
             self.done(done);
         }
+        subtitles::save(&self.desk.log.manifest, &self.desk.folder)?;
         let manifest = &mut self.desk.log.manifest;
         // A track that the disk did not let us finish is left for the next start to recover.
         if manifest.tracks.iter().all(|t| t.finished) {

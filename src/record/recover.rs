@@ -1,11 +1,13 @@
 //! Finishes recordings that were cut short: a track file gets its index and duration by a verified successor. It loses no whole frame, and never touches a recording that is still being written.
 
+use super::attachments;
 use super::complete::{close, complete};
 use super::folder::{MANIFEST, PART, RecordingFolder, Sub, TIMELINE, fault};
 use super::manifest::{Manifest, Status};
 use super::matroska::LARGEST_FRAME;
 use super::muxer::{CLUSTER_BYTES, Muxer};
 use super::scan::{Scan, TrackReader};
+use super::subtitles;
 use super::timeline::{Entry, Event, TimelineReader, TimelineWriter};
 use crate::error::{Error, Result};
 use jiff::Timestamp;
@@ -85,6 +87,8 @@ pub fn recover(recording: &Path) -> Result<Option<Recovery>> {
     }
     let events: Vec<Entry> = TimelineReader::open(&recording.join(TIMELINE))?.collect();
     complete(&mut manifest, &events, &scans);
+    attachments::found(&mut manifest, &received_files(recording)?);
+    subtitles::save(&manifest, &folder)?;
     for problem in &recovery.problems {
         manifest.warn(problem);
     }
@@ -110,6 +114,28 @@ pub fn track_files(recording: &Path) -> Result<Vec<String>> {
     names.retain(|name| !name.starts_with('.') && (name.ends_with(".webm") || name.ends_with(".mkv")));
     names.sort();
     Ok(names)
+}
+
+/// Files that lie in a recording's `files`, by their path in the recording, with their lengths; no links, no devices.
+fn received_files(recording: &Path) -> Result<Vec<(String, u64)>> {
+    let below = |path: &Path| match std::fs::read_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries.map(|entries| entries.flatten().collect()).map_err(|e| fault("list the received files", e)),
+    };
+    let mut files = Vec::new();
+    let root = recording.join(Sub::Files.word());
+    for owner in below(&root)?.into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        for file in below(&owner.path())? {
+            if let (Ok(owner), Ok(name), Ok(metadata)) =
+                (owner.file_name().into_string(), file.file_name().into_string(), file.metadata())
+                && metadata.is_file()
+            {
+                files.push((format!("{}/{owner}/{name}", Sub::Files.word()), metadata.len()));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// How it went with one track file.

@@ -12,6 +12,12 @@ pub struct Status {
     pub people: Vec<PersonStatus>,
     /// Nobody but recorders is in the room.
     pub empty: bool,
+    /// Files that were received, their bytes, and files that come now.
+    pub files: u64,
+    pub file_bytes: u64,
+    pub files_coming: u64,
+    /// Texts that were said.
+    pub chats: u64,
     /// What the disk complains about, while it does.
     pub trouble: Option<String>,
     /// Packets that were dropped because capture could not keep up.

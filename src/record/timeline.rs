@@ -104,12 +104,25 @@ pub enum Event {
         participant: String,
         text: String,
     },
-    /// A file that was received, by its path in the recording.
+    /// What became of a file that somebody sends.
     File {
         participant: String,
-        file: String,
+        /// As the sender calls it: any text.
+        name: String,
+        status: FileWord,
+        /// The path in the recording; absent where nothing was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        /// As the sender says.
+        size: u64,
+        /// How many bytes are there.
         bytes: u64,
-        sha256: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mime: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A track file that was cut short was finished: written by the recovery, before it puts the successor in place.
     Recovered {
@@ -117,6 +130,18 @@ pub enum Event {
         frames: u64,
         dropped_bytes: u64,
     },
+}
+
+/// How far a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileWord {
+    /// Its bytes begin to come, or go on to.
+    Started,
+    Received,
+    Refused,
+    /// It stopped in the middle.
+    Incomplete,
 }
 
 /// Appends to a timeline, each event by one write call. It does not sync: a kill loses nothing, a loss of power the last seconds.

@@ -4,5 +4,6 @@ pub mod clock;
 pub mod exchange;
 pub mod layout;
 pub mod media;
+pub mod names;
 pub mod people;
 pub mod speaker;

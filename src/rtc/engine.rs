@@ -1,9 +1,11 @@
 //! What we offer and accept: codecs, their feedback, header extensions, and the interceptor chain.
 
 use super::inbox::Inbox;
+use super::path::{Estimator, Path};
+use super::taken::{Corrector, Taken};
 use super::tap::{AUDIO_LEVEL_URI, RtxRepair, Streams, Tap};
 use crate::room::media::{Codec, MediaKind};
-use rtc::interceptor::Slot;
+use rtc::interceptor::{CongestionControlBuilder, Slot, TwccSenderBuilder};
 use rtc::peer_connection::configuration::interceptor_registry::{
     configure_nack, configure_rtcp_reports, configure_twcc_receiver_only,
 };
@@ -13,7 +15,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use rtc::shared::error::Result;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use webrtc::peer_connection::Registry;
 
 /// One codec as SDP describes it: payload type, of its retransmissions, and format parameters.
@@ -74,7 +76,7 @@ pub(super) fn library_codec(codec: Codec) -> RTCRtpCodec {
 pub(super) fn describe(codec: Codec, fmtp: &str) -> RTCRtpCodec {
     let feedback: &[(&str, &str)] = match codec.kind() {
         MediaKind::Audio => &[],
-        MediaKind::Video => &[("ccm", "fir"), ("nack", ""), ("nack", "pli")],
+        MediaKind::Video => &[("ccm", "fir"), ("nack", ""), ("nack", "pli"), ("goog-remb", "")],
     };
     RTCRtpCodec {
         mime_type: codec.mime().to_owned(),
@@ -114,17 +116,30 @@ pub(super) fn media_engine() -> Result<MediaEngine> {
     Ok(engine)
 }
 
-/// NACK both ways, sender and receiver reports, transport-wide feedback to the sender, and our two links.
-pub(super) fn interceptors(
-    engine: &mut MediaEngine,
-    inbox: Arc<Inbox>,
-    key_frames: mpsc::UnboundedSender<u32>,
-    streams: Arc<Streams>,
-) -> Result<Registry> {
+/// Our ends of the interceptor chain: what it fills and what it asks.
+pub(super) struct Links {
+    pub inbox: Arc<Inbox>,
+    pub key_frames: mpsc::UnboundedSender<u32>,
+    pub streams: Arc<Streams>,
+    pub taken: Arc<Taken>,
+    pub path: watch::Sender<Path>,
+}
+
+/// NACK both ways, sender and receiver reports, transport-wide feedback both ways, and our own links. `measure`: whether what we
+/// send is numbered for the other side's feedback, and a bitrate made of it. There is no pacer: it would hold pictures back, and
+/// each of ours is a few packets.
+pub(super) fn interceptors(engine: &mut MediaEngine, links: Links, measure: bool) -> Result<Registry> {
     let registry = configure_nack(Registry::new(), engine);
     let registry = configure_rtcp_reports(registry);
-    let registry = configure_twcc_receiver_only(registry, engine)?;
+    let mut registry = configure_twcc_receiver_only(registry, engine)?;
+    if measure {
+        let estimator = Estimator::new(links.path.clone());
+        registry = registry
+            .with(Slot::CongestionControl, CongestionControlBuilder::new(estimator).build())
+            .with(Slot::TwccSender, TwccSenderBuilder::new().build());
+    }
     Ok(registry
+        .with(Slot::from(3_500), Corrector::new(links.taken.clone()))
         .with(Slot::from(6_500), RtxRepair::default())
-        .with(Slot::from(14_000), Tap::new(inbox, key_frames, streams)))
+        .with(Slot::from(14_000), Tap::new(links)))
 }

@@ -1,21 +1,28 @@
 //! One WebRTC connection to one participant. The only room that names the `webrtc` and `rtc` crates; no type of theirs
 //! leaves it, so nobody outside can notice which driver moves the packets.
 
+mod channel;
+mod congestion;
 mod engine;
 mod impair;
 mod inbox;
 mod negotiation;
+mod outbox;
 pub mod packetize;
+mod path;
 mod peer;
 pub mod receive;
 mod sdp;
 mod send;
 mod socket;
+mod taken;
 mod tap;
-mod texts;
+mod wakeup;
 
+pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
 pub use impair::Impairment;
 pub use inbox::{Inbound, Inbox};
-pub use peer::{Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
+pub use path::Path;
+pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};
 pub use send::{OutboundTrack, Subscription};
 pub use socket::Wake;

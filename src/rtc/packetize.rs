@@ -32,9 +32,9 @@ impl Packetizer {
     }
 
     /// The packets of one frame, payload type 0 (the connection fills it in). The timestamp is the low 32 bits of
-    /// `frame.rtp_time`; the marker bit is on the last packet of a picture. A frame whose bytes are not in the form that
+    /// `frame.rtp_time`, and `arrival` says when the frame was taken; the marker bit is on the last packet of a picture. A frame whose bytes are not in the form that
     /// [`Frame::parts`] prescribes gives none.
-    pub fn packetize(&mut self, frame: &Frame, now: Instant) -> Vec<RtpPacket> {
+    pub fn packetize(&mut self, frame: &Frame, taken: Instant) -> Vec<RtpPacket> {
         let bytes = joined(&frame.parts);
         let payloads = match self.codec {
             Codec::Opus => Some(bytes).filter(|bytes| !bytes.is_empty()).into_iter().collect(),
@@ -59,7 +59,7 @@ impl Packetizer {
                 timestamp: frame.rtp_time as u32,
                 marker: picture && index + 1 == count,
                 audio_level: frame.audio_level,
-                arrival: now,
+                arrival: taken,
                 payload,
             }
         };

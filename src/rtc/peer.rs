@@ -3,13 +3,18 @@
 
 mod actor;
 mod callbacks;
+mod channels;
 mod describe;
 
+use super::channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE};
 use super::engine;
 use super::impair::Impairment;
 use super::inbox::Inbox;
+use super::outbox::Text;
+use super::path::Path;
 use super::send::OutboundTrack;
 use super::socket::{MediaRuntime, Wake};
+use super::taken::Taken;
 use super::tap::Streams;
 use crate::error::{Error, Result};
 use crate::room::exchange::{IceServer, Signal};
@@ -22,8 +27,11 @@ use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer,
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::peer_connection::{PeerConnectionBuilder, SettingEngineBuilder};
+
+/// Label of the channel that the first offer always carries, so that there is something to negotiate; chat is spoken there.
+pub const CHAT_CHANNEL: &str = "chat";
 
 /// How to connect to one participant.
 #[derive(Debug, Clone)]
@@ -38,8 +46,12 @@ pub struct PeerConfig {
     /// Use no path but those over TURN servers (W3C WebRTC `iceTransportPolicy: "relay"`).
     pub relay_only: bool,
     pub wake: Wake,
+    /// Whether to measure what the path carries ([`Peer::path`]): for those who encode what they send, and can adapt it.
+    pub measure: bool,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
+    /// Who takes the participant's data channels. None: they are closed.
+    pub channels: Option<ChannelTaker>,
 }
 
 /// Where the connection stands (W3C `RTCPeerConnectionState`).
@@ -98,7 +110,7 @@ pub enum PeerEvent {
         track: String,
         ssrcs: Vec<u32>,
     },
-    /// A text message on a data channel, at most 64 KiB of UTF-8.
+    /// They say something in a data channel, at most 64 KiB of UTF-8. Told by the session, which reads the channels.
     Text {
         channel: String,
         text: String,
@@ -110,6 +122,7 @@ pub enum PeerEvent {
 pub struct Peer {
     commands: mpsc::Sender<Command>,
     inbox: Arc<Inbox>,
+    path: watch::Receiver<Path>,
 }
 
 impl Peer {
@@ -128,9 +141,18 @@ impl Peer {
 
         let failed = |e: rtc::shared::error::Error| Error::machine("cannot open a WebRTC connection").because(e);
         let mut media = engine::media_engine().map_err(failed)?;
-        let registry = engine::interceptors(&mut media, inbox.clone(), key_frames, streams.clone()).map_err(failed)?;
+        let taken = Arc::new(Taken::default());
+        let (path_tx, path) = watch::channel(Path::UNKNOWN);
+        let links = engine::Links {
+            inbox: inbox.clone(),
+            key_frames,
+            streams: streams.clone(),
+            taken: taken.clone(),
+            path: path_tx,
+        };
+        let registry = engine::interceptors(&mut media, links, config.measure).map_err(failed)?;
         let settings = SettingEngineBuilder::new()
-            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(262_144))
+            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(LARGEST_MESSAGE))
             .with_include_loopback_candidate(true)
             // A pair that works is good enough: the default waits a second for a better one than a peer-reflexive pair.
             .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
@@ -162,14 +184,18 @@ impl Peer {
             .await
             .map_err(failed)?;
 
-        let actor = Actor::new(Arc::new(connection), config.polite, config.peer, events, callbacks, streams);
-        tokio::spawn(actor.run(config.first_offer, publish, command_rx, callback_rx, key_frame_rx));
-        Ok(Peer { commands, inbox })
+        let actor = Actor::new(Arc::new(connection), config.polite, config.peer, events, callbacks, streams, taken);
+        tokio::spawn(actor.run(config.first_offer, config.channels, publish, command_rx, callback_rx, key_frame_rx));
+        Ok(Peer { commands, inbox, path })
     }
 
     /// Where this connection's packets arrive.
     pub fn inbox(&self) -> Arc<Inbox> {
         self.inbox.clone()
+    }
+    /// What the path to the participant carries; with [`PeerConfig::measure`] it follows the other side's feedback.
+    pub fn path(&self) -> watch::Receiver<Path> {
+        self.path.clone()
     }
     /// Hands over a description or candidate from the participant.
     pub async fn signal(&self, signal: Signal) {
@@ -181,11 +207,29 @@ impl Peer {
     }
     /// Takes a track away again, named by its stream id (renegotiates).
     pub async fn unpublish(&self, stream: &str) {
-        let _ = self.commands.send(Command::Unpublish(stream.to_owned())).await;
+        self.withdraw(stream, None).await;
+    }
+    /// The same for one kind of track of the stream only, if one is given.
+    pub async fn withdraw(&self, stream: &str, kind: Option<MediaKind>) {
+        let _ = self.commands.send(Command::Unpublish(stream.to_owned(), kind)).await;
     }
     /// Asks the sender of `ssrc` for a key frame (PLI, RFC 4585 6.3.1). Never waits; requests that come too fast are one.
     pub fn request_key_frame(&self, ssrc: u32) {
         let _ = self.commands.try_send(Command::KeyFrame(ssrc));
+    }
+    /// Sends a text on the channel with this label, which is opened where there is none; texts of one label keep their order.
+    /// Does not wait for the participant: before the connection is up, or while they are slow, 64 texts wait; later ones are left
+    /// out, with a [`PeerEvent::Warning`]. The answer completes when the text has arrived, or fails when it never will.
+    pub async fn send_text(&self, label: &str, text: &str) -> oneshot::Receiver<()> {
+        let (arrived, answer) = oneshot::channel();
+        let _ = self.commands.send(Command::Text(label.to_owned(), Text { text: text.to_owned(), arrived })).await;
+        answer
+    }
+    /// Asks for a data channel of ours; it is opened as soon as the connection stands.
+    pub async fn open_channel(&self, spec: ChannelSpec) -> ChannelRequest {
+        let (reply, opened) = oneshot::channel();
+        let _ = self.commands.send(Command::OpenChannel(spec, reply)).await;
+        ChannelRequest(opened)
     }
     /// Finds new network paths (RFC 8445, ICE restart).
     pub async fn restart_ice(&self) {
@@ -198,6 +242,19 @@ impl Peer {
     /// Closes the connection; the participant is told (DTLS close-notify).
     pub async fn close(self) {
         let _ = self.commands.send(Command::Close).await;
+    }
+}
+
+/// A data channel that was asked for.
+pub struct ChannelRequest(oneshot::Receiver<Result<DataChannel>>);
+
+impl ChannelRequest {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// The room's: they take none, or the connection is gone.
+    pub async fn opened(self) -> Result<DataChannel> {
+        self.0.await.unwrap_or_else(|_| Err(Error::room("the connection ended")))
     }
 }
 

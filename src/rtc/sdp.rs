@@ -1,8 +1,11 @@
-//! The one thing that we add to the library's session descriptions. Text to text.
+//! What we mend in the library's session descriptions. Text to text.
 //!
 //! A section for a track that we send lists only that track's codec, and the library, when it answers, takes the codecs of the
 //! first section of a kind for all of them: a camera in VP8 beside a screen in VP9 would be answered with VP8 twice. So every
 //! video section of our offers lists every codec, its own first; which one is sent is the sender's choice anyway.
+//!
+//! And once a connection stands, its DTLS roles stay (RFC 8842, 5.5); the library answers each offer as if it were the first, which
+//! browsers refuse where it made the first offer itself.
 
 use super::engine::{CODECS, describe};
 use crate::room::media::MediaKind;
@@ -47,6 +50,23 @@ pub(super) fn with_every_codec(offer: &str) -> String {
     out
 }
 
+/// Our DTLS role (`active` or `passive`), as the other side's answer settled it.
+pub(super) fn role_left_by(their_answer: &str) -> Option<&'static str> {
+    match their_answer.lines().find_map(|line| line.strip_prefix("a=setup:"))?.trim() {
+        "active" => Some("passive"),
+        "passive" => Some("active"),
+        _ => None,
+    }
+}
+
+/// Our answer with this DTLS role in every section.
+pub(super) fn with_role(answer: &str, role: &str) -> String {
+    let mend = |line: &str| {
+        if line.starts_with("a=setup:") { format!("a=setup:{role}\r\n") } else { format!("{line}\r\n") }
+    };
+    answer.lines().map(mend).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +85,15 @@ mod tests {
         let audio = full.find("m=audio").expect("audio");
         assert!(!full[audio..].contains("VP8"), "the sound's section is left alone");
         assert_eq!(with_every_codec(&full), full, "nothing is missing any more");
+    }
+
+    #[test]
+    fn roles_stay_as_the_first_answer_left_them() {
+        let answer = "v=0\r\nm=audio 9 X 111\r\na=setup:active\r\na=mid:0\r\nm=video 9 X 96\r\na=setup:active\r\n";
+        assert_eq!(role_left_by(answer), Some("passive"));
+        assert_eq!(role_left_by(&with_role(answer, "passive")), Some("active"));
+        assert_eq!(with_role(answer, "passive").matches("a=setup:passive\r\n").count(), 2);
+        assert_eq!(with_role(answer, "active"), answer);
+        assert_eq!(role_left_by("a=setup:actpass\r\n"), None);
     }
 }

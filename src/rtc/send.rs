@@ -2,6 +2,7 @@
 
 use super::engine::{library_codec, library_kind};
 use super::packetize::Packetizer;
+use super::taken::Taken;
 use super::tap::AUDIO_LEVEL_URI;
 use crate::room::media::{Codec, Frame, RtpPacket};
 use crate::room::people::TrackLabel;
@@ -53,7 +54,12 @@ impl OutboundTrack {
     /// Sends one frame now: splits it into packets of at most 1,200 bytes and hands them to every connection.
     /// `frame.rtp_time` must not decrease. Never waits.
     pub fn send(&self, frame: &Frame) {
-        let packets = self.packetizer.lock().unwrap_or_else(PoisonError::into_inner).packetize(frame, Instant::now());
+        self.send_taken(frame, Instant::now());
+    }
+    /// The same for a frame that was taken at another time: sender reports say so (RFC 3550, 6.4.1), and receivers lay the sound
+    /// and the picture of one stream together by it, whatever each went through meanwhile.
+    pub fn send_taken(&self, frame: &Frame, taken: Instant) {
+        let packets = self.packetizer.lock().unwrap_or_else(PoisonError::into_inner).packetize(frame, taken);
         self.send_packets(packets);
     }
     /// Sends packets as they are (sequence numbers and timestamps included), for tests of bad senders.
@@ -97,7 +103,10 @@ pub(super) struct Sending {
     pub ssrc: u32,
     /// The negotiated payload type while packets may go out.
     route: watch::Sender<Route>,
+    taken: Arc<Taken>,
     task: JoinHandle<()>,
+    /// The peer does not take the codec, which was told.
+    refused: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -114,14 +123,16 @@ impl Sending {
         local: Arc<TrackLocalStaticRTP>,
         sender: Arc<dyn RtpSender>,
         ssrc: u32,
+        taken: Arc<Taken>,
     ) -> Sending {
         let (route, route_rx) = watch::channel(Route::default());
-        let task = tokio::spawn(forward(track.clone(), local, ssrc, route_rx));
-        Sending { track, sender, ssrc, route, task }
+        let task = tokio::spawn(forward(track.clone(), local, ssrc, route_rx, taken.clone()));
+        Sending { track, sender, ssrc, route, taken, task, refused: false }
     }
-    /// Looks up the payload type that a description settled.
-    pub async fn settle(&mut self) {
-        let Ok(parameters) = self.sender.get_parameters().await else { return };
+    /// Looks up the payload type that a description settled. Says so, once, if the peer does not take the track's codec: then
+    /// it does not receive it.
+    pub async fn settle(&mut self) -> Option<String> {
+        let parameters = self.sender.get_parameters().await.ok()?;
         let mime = self.track.codec.mime();
         let found = parameters.rtp_parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(mime));
         match found {
@@ -130,9 +141,13 @@ impl Sending {
                 let level = extensions.iter().find(|e| e.uri == AUDIO_LEVEL_URI);
                 let audio_level = level.and_then(|e| u8::try_from(e.id).ok());
                 self.change(|route| Route { payload_type: Some(codec.payload_type), audio_level, ..route });
+                None
             }
+            None if self.refused || parameters.rtp_parameters.codecs.is_empty() => None,
             None => {
-                tracing::warn!("the peer does not take {}: it will not receive this track", self.track.codec.name())
+                self.refused = true;
+                let (codec, label) = (self.track.codec.name(), self.track.label());
+                Some(format!("they take no {codec}, so they do not receive our {}", label.source.word()))
             }
         }
     }
@@ -148,10 +163,17 @@ impl Sending {
     }
     pub fn stop(self) {
         self.task.abort();
+        self.taken.forget(self.ssrc);
     }
 }
 
-async fn forward(track: OutboundTrack, local: Arc<TrackLocalStaticRTP>, ssrc: u32, mut route: watch::Receiver<Route>) {
+async fn forward(
+    track: OutboundTrack,
+    local: Arc<TrackLocalStaticRTP>,
+    ssrc: u32,
+    mut route: watch::Receiver<Route>,
+    taken: Arc<Taken>,
+) {
     loop {
         let Ok(ready) = route.wait_for(|r| r.connected && r.payload_type.is_some()).await.map(|r| *r) else { return };
         let Some(payload_type) = ready.payload_type else { continue };
@@ -167,6 +189,9 @@ async fn forward(track: OutboundTrack, local: Arc<TrackLocalStaticRTP>, ssrc: u3
                 }
                 batch = packets.recv() => match batch {
                     Ok(batch) => {
+                        if let Some(first) = batch.first() {
+                            taken.note(ssrc, first.timestamp, first.arrival, track.codec.clock_rate());
+                        }
                         for packet in batch.iter() {
                             if let Err(e) = local.write_rtp(library_packet(packet, ssrc, payload_type, ready.audio_level)).await {
                                 tracing::debug!("sending: {e}");

@@ -3,11 +3,11 @@
 //! A recorder does not care about ten milliseconds, but each wake-up of a connection's driver costs more than the packets it
 //! brings (measured: `benches/capture.rs`). So in [`Wake::Batched`] a socket is not registered with the reactor at all: it is
 //! read on a tick that all sockets of the process share, whatever has arrived is handed over at once, and one timer wakes
-//! everybody. While a connection is being set up, or while data channels are busy, the tick is [`FAST_TICK`]. Arrival times
-//! do not suffer from it: the kernel stamps every datagram (SO_TIMESTAMPNS), and the stamp is what the driver is told as
+//! everybody ([`super::wakeup`]). Arrival times do not suffer from it: the kernel stamps every datagram (SO_TIMESTAMPNS), and the stamp is what the driver is told as
 //! "now", hence what transport-wide feedback reports to the sender.
 
 use super::impair::{Fate, Impairment, Spoiler};
+use super::wakeup::Poller;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -19,7 +19,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::time::Sleep;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime,
     Transmit,
@@ -27,16 +26,6 @@ use webrtc::runtime::{
 
 /// What each socket asks the kernel for, in bytes. The default (212 KB) overflows when a key frame meets a busy core.
 const KERNEL_BUFFER: usize = 2 << 20;
-/// The tick while handshakes, ICE checks or data channels are on the wire.
-const FAST_TICK: Duration = Duration::from_millis(2);
-/// How long after such a packet the tick stays fast.
-const FAST_FOR: Duration = Duration::from_millis(300);
-/// The tick of a socket that has received nothing for [`QUIET_AFTER`] (the address that ICE did not choose).
-const QUIET_TICK: Duration = Duration::from_millis(50);
-const QUIET_AFTER: Duration = Duration::from_secs(5);
-/// A batch of this many datagrams means that the peer is in a hurry: look again at once.
-const BUSY_BATCH: usize = 32;
-
 /// When a connection's driver is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
@@ -165,66 +154,6 @@ struct State {
     delayed: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
 }
 
-/// Decides when a polled socket is read again.
-struct Poller {
-    tick: Duration,
-    sleep: Pin<Box<Sleep>>,
-    holding: bool,
-    batch: usize,
-    last_any: Instant,
-    last_urgent: Instant,
-}
-
-impl Poller {
-    fn new(tick: Duration) -> Self {
-        let now = Instant::now();
-        Self {
-            tick,
-            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            holding: false,
-            batch: 0,
-            last_any: now,
-            last_urgent: now,
-        }
-    }
-    fn received(&mut self, first_byte: u8, now: Instant) {
-        self.batch += 1;
-        self.last_any = now;
-        // RFC 7983: 128..=191 is RTP and RTCP; everything else (STUN, DTLS, data channels) is urgent.
-        if !(128..=191).contains(&first_byte) {
-            self.last_urgent = now;
-        }
-    }
-    /// The socket is empty: sleep until the next tick on the grid that all sockets share.
-    fn hold(&mut self, now: Instant) {
-        static EPOCH: OnceLock<Instant> = OnceLock::new();
-        let epoch = *EPOCH.get_or_init(Instant::now);
-        let busy = std::mem::take(&mut self.batch) >= BUSY_BATCH;
-        let tick = if busy {
-            Duration::from_millis(1)
-        } else if now.duration_since(self.last_urgent) < FAST_FOR {
-            FAST_TICK.min(self.tick)
-        } else if now.duration_since(self.last_any) > QUIET_AFTER {
-            QUIET_TICK.max(self.tick)
-        } else {
-            self.tick
-        };
-        let tick = tick.as_nanos().max(1);
-        let elapsed = now.duration_since(epoch).as_nanos();
-        let next = (elapsed / tick + 1) * tick;
-        let next = epoch + Duration::from_nanos(u64::try_from(next).unwrap_or(u64::MAX));
-        self.sleep.as_mut().reset(next.into());
-        self.holding = true;
-    }
-    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.holding {
-            ready!(self.sleep.as_mut().poll(cx));
-            self.holding = false;
-        }
-        Poll::Ready(())
-    }
-}
-
 struct Datagram {
     len: usize,
     from: SocketAddr,
@@ -260,23 +189,39 @@ impl MediaSocket {
         Ok(Datagram { len, from, arrival })
     }
 
+    /// One datagram as soon as the reactor sees one.
+    fn poll_reactor(
+        &self,
+        socket: &tokio::net::UdpSocket,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        control: &mut [u8],
+    ) -> Poll<io::Result<Datagram>> {
+        loop {
+            ready!(socket.poll_recv_ready(cx))?;
+            match socket.try_io(tokio::io::Interest::READABLE, || self.receive(socket.as_raw_fd(), buf, control)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
     fn poll_kernel(&self, cx: &mut Context<'_>, buf: &mut [u8], state: &mut State) -> Poll<io::Result<Datagram>> {
-        match (&self.io, &mut state.poller) {
-            (Io::Reactor(socket), _) => loop {
-                ready!(socket.poll_recv_ready(cx))?;
-                match socket
-                    .try_io(tokio::io::Interest::READABLE, || self.receive(socket.as_raw_fd(), buf, &mut state.control))
-                {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
-                    other => return Poll::Ready(other),
-                }
-            },
+        let State { poller, control, .. } = state;
+        match (&self.io, poller) {
+            (Io::Reactor(socket), _) => self.poll_reactor(socket, cx, buf, control),
             (Io::Polled(socket), Some(poller)) => loop {
-                ready!(poller.poll_tick(cx));
-                match self.receive(socket.as_raw_fd(), buf, &mut state.control) {
+                let received = match poller.eager() {
+                    Some(eager) => ready!(self.poll_reactor(eager, cx, buf, control)),
+                    None => {
+                        ready!(poller.poll_tick(cx));
+                        self.receive(socket.as_raw_fd(), buf, control)
+                    }
+                };
+                match received {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => poller.hold(Instant::now()),
                     Ok(datagram) => {
-                        poller.received(buf.first().copied().unwrap_or(0), datagram.arrival);
+                        poller.received(socket, buf.first().copied().unwrap_or(0), datagram.arrival);
                         return Poll::Ready(Ok(datagram));
                     }
                     Err(e) => return Poll::Ready(Err(e)),
@@ -299,7 +244,7 @@ impl MediaSocket {
             }
             let datagram = ready!(self.poll_kernel(cx, buf, state))?;
             let Some(spoiler) = &mut state.spoiler else { return Poll::Ready(Ok(datagram)) };
-            match spoiler.fate(datagram.arrival) {
+            match spoiler.fate(datagram.arrival, datagram.len) {
                 Fate::Deliver => return Poll::Ready(Ok(datagram)),
                 Fate::Drop => {}
                 Fate::Delay(by) => {

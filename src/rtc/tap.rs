@@ -5,20 +5,23 @@
 //!
 //! [`Tap`] sits at the end and takes all inbound RTP into the [`Inbox`]: the library's own way to the application drops packets
 //! when 256 wait, and costs a task switch each. Establishing a stream (`on_track`) happens before the chain, so it still works.
-//! The tap also copies the RTCP that the library keeps to itself: sender reports and key-frame requests.
+//! The tap also copies the RTCP that the library keeps to itself: sender reports, key-frame requests and the receiver's word on bitrates.
 
+use super::engine::Links;
 use super::inbox::{Inbound, Inbox};
+use super::path::{self, Path};
 use crate::room::media::{AudioLevel, RtpPacket};
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Header extension of the sound's loudness (RFC 6464).
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
@@ -116,11 +119,13 @@ pub(super) struct Tap {
     key_frames: mpsc::UnboundedSender<u32>,
     audio_level_ids: HashMap<u32, u8>,
     streams: Arc<Streams>,
+    path: watch::Sender<Path>,
 }
 
 impl Tap {
-    pub(super) fn new(inbox: Arc<Inbox>, key_frames: mpsc::UnboundedSender<u32>, streams: Arc<Streams>) -> Self {
-        Self { belt: Belt::default(), inbox, key_frames, audio_level_ids: HashMap::new(), streams }
+    pub(super) fn new(links: Links) -> Self {
+        let Links { inbox, key_frames, streams, path, .. } = links;
+        Self { belt: Belt::default(), inbox, key_frames, audio_level_ids: HashMap::new(), streams, path }
     }
 
     fn take(&self, packet: rtc::rtp::Packet, arrival: Instant) {
@@ -170,6 +175,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
                         for entry in &fir.fir {
                             let _ = self.key_frames.send(entry.ssrc);
                         }
+                    } else if let Some(remb) = packet.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
+                        path::receiver_says(&self.path, remb.bitrate);
                     }
                 }
                 self.belt.read.push_back(tagged);

@@ -2,17 +2,28 @@
 //!
 //! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`Happening`]s and sends commands.
 
+mod bot;
+mod handle;
+mod labels;
 mod recording;
+mod returns;
+mod transfers;
 
+pub use bot::{Bot, BotConfig, Commander};
+pub use handle::{Asker, Handle, Said};
 pub use recording::{Limits, RecordConfig, Recording};
+pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
 
 use crate::error::Result;
 use crate::record::happening::Happening;
+use crate::room::media::MediaKind;
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
-use std::collections::HashMap;
-use tokio::sync::{mpsc, watch};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use transfers::{OpenChannel, Transfers};
 
 /// What a session does in its room.
 #[derive(Default)]
@@ -25,17 +36,25 @@ pub struct SessionConfig {
     pub relay_only: bool,
     /// When connections are woken by packets.
     pub wake: Wake,
+    /// Whether to measure what the paths to participants carry.
+    pub measure: bool,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
+    /// Takes files that participants send. None: they are refused.
+    pub files: Option<TakeFiles>,
     /// Told everything that happens (policy Block). None: nobody listens.
     pub observer: Option<mpsc::Sender<Happening>>,
 }
 
 enum Command {
     Publish(OutboundTrack),
-    Unpublish(String),
+    PublishTo(ParticipantId, OutboundTrack),
+    Mute(String, MediaKind, bool),
+    Unpublish(String, Option<MediaKind>),
     KeyFrame(ParticipantId, u32),
     RestartIce(ParticipantId),
+    Say(Option<ParticipantId>, String, oneshot::Sender<Said>),
+    OpenChannel(OpenChannel),
     Leave,
 }
 
@@ -76,15 +95,26 @@ impl Session {
     }
     /// Takes a published track away again, named by its stream id (renegotiates with every peer).
     pub async fn unpublish(&self, stream: &str) {
-        let _ = self.commands.send(Command::Unpublish(stream.to_owned())).await;
+        let _ = self.commands.send(Command::Unpublish(stream.to_owned(), None)).await;
+    }
+    /// A handle for those who act in the room but do not own it.
+    pub fn handle(&self) -> Handle {
+        Handle::of(&self.commands)
     }
     /// A handle that asks for key frames.
     pub fn asker(&self) -> Asker {
-        Asker(self.commands.downgrade())
+        Asker::of(&self.commands)
     }
     /// Looks for new network paths to a participant.
     pub async fn restart_ice(&self, id: &ParticipantId) {
         let _ = self.commands.send(Command::RestartIce(id.clone())).await;
+    }
+    /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
+    /// Nobody has to wait for what is returned.
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) -> Said {
+        let (reply, said) = oneshot::channel();
+        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned(), reply)).await;
+        said.await.unwrap_or_default()
     }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
     pub async fn ended(&mut self) -> String {
@@ -96,26 +126,15 @@ impl Session {
     /// Leaves politely: says goodbye, closes every connection.
     pub async fn leave(mut self) {
         let _ = self.commands.send(Command::Leave).await;
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.ended()).await;
-    }
-}
-
-/// Asks participants for key frames; keeps no session alive.
-#[derive(Clone)]
-pub struct Asker(mpsc::WeakSender<Command>);
-
-impl Asker {
-    /// Asks a participant for a key frame of one stream. Never waits: a request that finds no room is made again anyway.
-    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
-        if let Some(commands) = self.0.upgrade() {
-            let _ = commands.try_send(Command::KeyFrame(id.clone(), ssrc));
-        }
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.ended()).await;
     }
 }
 
 struct Member {
     participant: Participant,
     peer: Option<Peer>,
+    /// What only they get.
+    own: Vec<OutboundTrack>,
 }
 
 struct Actor {
@@ -124,10 +143,14 @@ struct Actor {
     only: Vec<String>,
     relay_only: bool,
     wake: Wake,
+    measure: bool,
     impairment: Option<Impairment>,
     ice_servers: Vec<IceServer>,
     publish: Vec<OutboundTrack>,
+    /// Stream and kind of what is labelled as muted.
+    muted: HashSet<(String, MediaKind)>,
     observer: Option<mpsc::Sender<Happening>>,
+    channels: ChannelTaker,
     members: HashMap<ParticipantId, Member>,
     peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     /// Taken by `run`.
@@ -143,9 +166,12 @@ impl Actor {
             only: config.only,
             relay_only: config.relay_only,
             wake: config.wake,
+            measure: config.measure,
             impairment: config.impairment,
             ice_servers: link.ice_servers.clone(),
             publish: config.publish,
+            muted: HashSet::new(),
+            channels: Transfers::start(config.files, config.observer.clone()),
             observer: config.observer,
             members: HashMap::new(),
             peer_events,
@@ -190,8 +216,10 @@ impl Actor {
         cause
     }
 
+    /// The labels of everything that we publish to anybody.
     fn labels(&self) -> Vec<TrackLabel> {
-        self.publish.iter().map(|track| track.label().clone()).collect()
+        let own = self.members.values().flat_map(|member| &member.own);
+        labels::of(self.publish.iter().chain(own).map(OutboundTrack::label), &self.muted)
     }
 
     async fn tell(&self, event: Happening) {
@@ -209,11 +237,29 @@ impl Actor {
                     peer.publish(track.clone()).await;
                 }
             }
-            Command::Unpublish(stream) => {
-                self.publish.retain(|track| track.label().stream != stream);
+            Command::PublishTo(id, track) => {
+                let Some(member) = self.members.get_mut(&id).filter(|member| member.peer.is_some()) else { return };
+                member.own.push(track.clone());
+                // First what it is, then the track.
+                let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
+                    peer.publish(track).await;
+                }
+            }
+            Command::Mute(stream, kind, muted) => {
+                let key = (stream, kind);
+                if if muted { self.muted.insert(key) } else { self.muted.remove(&key) } {
+                    let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                }
+            }
+            Command::Unpublish(stream, kind) => {
+                let stays = |label: &TrackLabel| label.stream != stream || kind.is_some_and(|kind| kind != label.kind);
+                self.publish.retain(|track| stays(track.label()));
+                self.members.values_mut().for_each(|m| m.own.retain(|track| stays(track.label())));
+                self.muted.retain(|(muted, of)| *muted != stream || kind.is_some_and(|kind| kind != *of));
                 let _ = room.send(SignalCommand::Tracks(self.labels())).await;
                 for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
-                    peer.unpublish(&stream).await;
+                    peer.withdraw(&stream, kind).await;
                 }
             }
             Command::KeyFrame(id, ssrc) => {
@@ -226,8 +272,28 @@ impl Actor {
                     peer.restart_ice().await;
                 }
             }
+            Command::Say(to, text, reply) => {
+                let mut said = Said::default();
+                for (id, member) in self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id)) {
+                    if let Some(peer) = &member.peer {
+                        said.0.push((id.clone(), peer.send_text(CHAT_CHANNEL, &text).await));
+                    }
+                }
+                let _ = reply.send(said);
+            }
+            Command::OpenChannel(open) => self.open_channel(open).await,
             Command::Leave => {}
         }
+    }
+
+    async fn open_channel(&self, OpenChannel { to, name, spec, reply }: OpenChannel) {
+        let by_name = || self.members.values().find(|m| Some(&m.participant.name) == name.as_ref());
+        let member = self.members.get(&to).or_else(by_name);
+        let opened = match member.and_then(|m| m.peer.as_ref().map(|peer| (peer, &m.participant.name))) {
+            Some((peer, name)) => Some((peer.open_channel(spec).await, name.clone())),
+            None => None,
+        };
+        let _ = reply.send(opened);
     }
 
     async fn signal(&mut self, event: SignalEvent) {
@@ -283,7 +349,7 @@ impl Actor {
             && !(self.role == Role::Recorder && participant.role == Role::Recorder);
         self.tell(Happening::Joined(participant.clone())).await;
         let peer = if wanted { self.connect(&participant, after_us).await } else { None };
-        if let Some(old) = self.members.insert(id, Member { participant, peer })
+        if let Some(old) = self.members.insert(id, Member { participant, peer, own: Vec::new() })
             && let Some(peer) = old.peer
         {
             peer.close().await;
@@ -298,11 +364,14 @@ impl Actor {
             ice_servers: self.ice_servers.clone(),
             relay_only: self.relay_only,
             wake: self.wake,
+            measure: self.measure,
             impairment: self.impairment.clone(),
+            channels: Some(self.channels.clone()),
         };
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
             Ok(peer) => {
-                self.tell(Happening::Attached { id: participant.id.clone(), inbox: peer.inbox() }).await;
+                self.tell(Happening::Attached { id: participant.id.clone(), inbox: peer.inbox(), path: peer.path() })
+                    .await;
                 Some(peer)
             }
             Err(e) => {

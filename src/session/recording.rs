@@ -1,16 +1,23 @@
 //! A session that records: joins the room, hands what happens there to the recorder, and its wishes back to the room.
 
-use super::{Session, SessionConfig};
+use super::transfers::FileDesk;
+use super::{Session, SessionConfig, TakeFiles};
 use crate::error::{Error, Result};
 use crate::record::recorder::{Recorder, RecorderConfig, Summary};
 use crate::record::status::Status;
+use crate::room::people::ParticipantId;
 use crate::rtc::{Impairment, Wake};
 use crate::signal::{JoinAs, Signaller};
+use crate::transfer::vault::Limits as FileLimits;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+/// How long files that were still coming may take to be written as far as they came.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What to record, and as whom.
 pub struct RecordConfig {
@@ -21,6 +28,8 @@ pub struct RecordConfig {
     pub relay_only: bool,
     /// A bad network, for tests.
     pub impairment: Option<Impairment>,
+    /// How much of files that people send is taken. None: no files.
+    pub files: Option<FileLimits>,
 }
 
 /// When a recording ends by itself.
@@ -36,6 +45,8 @@ pub struct Limits {
 pub struct Recording {
     session: Session,
     recorder: Recorder,
+    /// Carries to the recorder what happens; ends when nothing can happen any more.
+    telling: JoinHandle<()>,
     started: Instant,
 }
 
@@ -46,7 +57,9 @@ impl Recording {
         writable(&config.recorder.parent)?;
         let (observer, mut happenings) = mpsc::channel(1024);
         let (asks, mut asked) = mpsc::unbounded_channel();
+        let (desk, files) = TakeFiles::later();
         let session_config = SessionConfig {
+            files: config.files.is_some().then_some(files),
             wake: config.wake,
             relay_only: config.relay_only,
             impairment: config.impairment,
@@ -61,8 +74,12 @@ impl Recording {
                 return Err(e);
             }
         };
+        if let Some(limits) = config.files {
+            let files = FileDesk { vault: recorder.vault(limits)?, owners: Some(recorder.keys()) };
+            desk.send_replace(Some(files));
+        }
         let teller = recorder.teller();
-        tokio::spawn(async move {
+        let telling = tokio::spawn(async move {
             while let Some(happening) = happenings.recv().await {
                 teller.happened(happening);
             }
@@ -73,12 +90,16 @@ impl Recording {
                 asker.request_key_frame(&id, ssrc);
             }
         });
-        Ok(Recording { session, recorder, started: Instant::now() })
+        Ok(Recording { session, recorder, telling, started: Instant::now() })
     }
 
     /// How the recording stands; changes about once a second.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.recorder.status()
+    }
+    /// The recorder's id in the room.
+    pub fn me(&self) -> &ParticipantId {
+        self.session.me()
     }
     /// The recording's folder.
     pub fn folder(&self) -> &Path {
@@ -117,6 +138,8 @@ impl Recording {
     /// Leaves the room and finishes the recording: waits until everything is on the disk.
     pub async fn finish(self, reason: &str) -> Result<Summary> {
         self.session.leave().await;
+        // What is to be said of files that were still coming.
+        let _ = tokio::time::timeout(LAST_WORDS, self.telling).await;
         let (recorder, reason) = (self.recorder, reason.to_owned());
         tokio::task::spawn_blocking(move || recorder.finish(&reason))
             .await

@@ -1,7 +1,7 @@
 //! From track files to a film: everybody at their place, at their time.
 
 use roombot::film::{Job, Look, PictureJob, Quality, compose};
-use roombot::media::{FileSource, Library};
+use roombot::media::{Library, MediaSource};
 use roombot::record::folder::RecordingFolder;
 use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
 use roombot::record::matroska::TrackFormat;
@@ -46,7 +46,7 @@ impl Made {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
         let is_sound = source == Source::Mic;
         let wants: fn(MediaKind) -> bool = if is_sound { |k| k == MediaKind::Audio } else { |k| k == MediaKind::Video };
-        let mut file = FileSource::open(&Library::default(), &path, wants, true).unwrap();
+        let mut file = MediaSource::file(&Library::default(), &path, wants, true).unwrap();
         let track = file.tracks()[0].clone();
         let frames: Vec<Frame> = std::iter::from_fn(|| file.next_frame().unwrap())
             .take_while(|f| f.at.as_millis() < u128::from(to - from))

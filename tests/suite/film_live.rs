@@ -1,7 +1,7 @@
 //! A film that is made while its meeting is recorded: it grows, plays as it lies there, and is an ordinary film at the end.
 
 use crate::film::{SIZE, mean, pictures, streams};
-use roombot::media::{FileSource, Library};
+use roombot::media::{Library, MediaSource};
 use roombot::record::folder::RecordingFolder;
 use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
 use roombot::record::matroska::TrackFormat;
@@ -19,7 +19,7 @@ const LASTS: Duration = Duration::from_secs(8);
 
 /// A track that is written as time goes by.
 struct Growing {
-    source: FileSource,
+    source: MediaSource,
     next: Option<roombot::media::SourceFrame>,
     file: TrackFile,
     entry: TrackEntry,
@@ -30,7 +30,7 @@ impl Growing {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
         let wants: fn(MediaKind) -> bool =
             if source == Source::Mic { |k| k == MediaKind::Audio } else { |k| k == MediaKind::Video };
-        let mut file = FileSource::open(&Library::default(), &path, wants, true).unwrap();
+        let mut file = MediaSource::file(&Library::default(), &path, wants, true).unwrap();
         let track = file.tracks()[0].clone();
         let first = file.next_frame().unwrap().unwrap();
         let format = TrackFormat {

@@ -15,13 +15,17 @@ const FLOORS: &[(&str, u32)] = &[
     ("signal", 2),
     ("rtc", 2),
     ("media", 2),
+    ("transfer", 2),
     ("record", 3),
-    ("film", 4),
-    ("session", 5),
-    ("server", 6),
-    ("cli", 7),
-    ("lib", 8),
-    ("main", 8),
+    ("live", 3),
+    ("verify", 4),
+    ("film", 5),
+    ("session", 6),
+    ("server", 7),
+    ("harness", 8),
+    ("cli", 9),
+    ("lib", 10),
+    ("main", 10),
 ];
 
 /// Crates that one room only may name.

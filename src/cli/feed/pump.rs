@@ -1,8 +1,8 @@
-//! Plays a media file into published tracks in real time: one thread, one clock for picture and sound. It never drops a
+//! Plays a source into published tracks in real time: one thread, one clock for picture and sound. It never drops a
 //! frame and never waits for a connection.
 
 use crate::error::{Error, Result};
-use crate::media::FileSource;
+use crate::media::{MediaSource, Track};
 use crate::room::media::{Codec, MediaKind, Source};
 use crate::rtc::OutboundTrack;
 use serde::Serialize;
@@ -14,18 +14,22 @@ use tokio::sync::oneshot;
 const LATE: Duration = Duration::from_millis(50);
 /// Later than this the machine has slept or is hopelessly short: the clock is set anew instead of sending a flood.
 const LOST: Duration = Duration::from_secs(2);
+/// No more key frames are made than one in this time, whoever asks: each costs as much as ten other pictures.
+const KEY_FRAMES_APART: Duration = Duration::from_millis(500);
 
 /// What went out on one track.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sent {
     pub source: Source,
     pub codec: Codec,
+    /// What the source has instead, where it had to be encoded.
+    pub encoded_from: Option<String>,
     pub frames: u64,
     pub key_frames: u64,
     pub bytes: u64,
     /// Frames that went out more than 50 ms after their time.
     pub late: u64,
-    /// Key frames that receivers asked for; a file cannot make any, so they wait for its next one.
+    /// Key frames that receivers asked for. What is sent as it is cannot make any, so they wait for its next one.
     pub key_frames_asked: u64,
 }
 
@@ -40,7 +44,7 @@ impl Pump {
     ///
     /// # Errors
     /// The machine has no thread left.
-    pub fn play(source: FileSource, tracks: Vec<OutboundTrack>, start: Instant) -> Result<Pump> {
+    pub fn play(source: MediaSource, tracks: Vec<OutboundTrack>, start: Instant) -> Result<Pump> {
         let (stop, stopped) = channel();
         let (report, ended) = oneshot::channel();
         let play = move || {
@@ -68,17 +72,29 @@ impl Pump {
 }
 
 fn run(
-    mut source: FileSource,
+    mut source: MediaSource,
     tracks: &[OutboundTrack],
     mut start: Instant,
     stopped: &Receiver<()>,
 ) -> Result<Vec<Sent>> {
-    let mut sent: Vec<Sent> = tracks.iter().map(Sent::nothing).collect();
+    let mut sent: Vec<Sent> =
+        tracks.iter().zip(source.tracks()).map(|(out, track)| Sent::nothing(out, track)).collect();
+    let picture = tracks.iter().find(|track| track.label().kind == MediaKind::Video);
+    let mut asked = picture.map(OutboundTrack::key_frame_requests);
+    let mut answered = Instant::now();
     while let Some(next) = source.next_frame()? {
         // Waiting for the stop is how this thread sleeps.
         let wait = (start + next.at).saturating_duration_since(Instant::now());
         if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
             break;
+        }
+        if let Some(asked) = &mut asked
+            && asked.has_changed().unwrap_or(false)
+            && answered.elapsed() > KEY_FRAMES_APART
+        {
+            asked.mark_unchanged();
+            answered = Instant::now();
+            source.ask_key_frame();
         }
         let behind = start.elapsed().saturating_sub(next.at);
         if behind > LOST {
@@ -91,7 +107,8 @@ fn run(
             sent.key_frames += u64::from(next.frame.key && next.kind == MediaKind::Video);
             sent.bytes += next.frame.len() as u64;
             sent.late += u64::from(behind > LATE);
-            track.send(&next.frame);
+            // When it was due, not when this thread woke up: reports that are even let receivers sync well.
+            track.send_taken(&next.frame, start + next.at);
         }
     }
     for (track, sent) in tracks.iter().zip(&mut sent) {
@@ -110,8 +127,8 @@ impl Sent {
         self.key_frames_asked += more.key_frames_asked;
     }
 
-    fn nothing(track: &OutboundTrack) -> Sent {
-        let (source, codec) = (track.label().source, track.codec());
-        Sent { source, codec, frames: 0, key_frames: 0, bytes: 0, late: 0, key_frames_asked: 0 }
+    fn nothing(out: &OutboundTrack, track: &Track) -> Sent {
+        let (source, codec, encoded_from) = (out.label().source, out.codec(), track.was.clone());
+        Sent { source, codec, encoded_from, frames: 0, key_frames: 0, bytes: 0, late: 0, key_frames_asked: 0 }
     }
 }

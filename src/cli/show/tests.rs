@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Blame;
-use crate::record::manifest::{ParticipantEntry, Resolution, Span, TrackEntry};
+use crate::record::manifest::{FileEntry, FileState, ParticipantEntry, Resolution, Span, TrackEntry};
 use crate::record::timeline::Event;
 use crate::room::media::{Codec, Source};
 use crate::room::people::Role;
@@ -44,6 +44,29 @@ fn manifest() -> Manifest {
     let screen = track("alice", Source::Screen, Codec::Av1, 60_000, 75_500);
     let mic = track("zoë-\u{202e}", Source::Mic, Codec::Opus, 9600, 90_000);
     manifest.tracks = vec![camera, screen, mic];
+    let slides = FileEntry {
+        file: "files/alice/Slides \u{202e}.pdf".into(),
+        participant: "alice".into(),
+        name: "Slides.pdf".into(),
+        mime: None,
+        size: 122_880,
+        bytes: 122_880,
+        sha256: Some("00".repeat(32)),
+        state: FileState::Received,
+        reason: None,
+        started_ms: 60_000,
+        at_ms: 61_000,
+    };
+    let film = FileEntry {
+        file: "files/alice/film.mkv.part".into(),
+        size: 4 << 20,
+        bytes: 1 << 20,
+        sha256: None,
+        state: FileState::Incomplete,
+        reason: Some("the connection ended".into()),
+        ..slides.clone()
+    };
+    manifest.files = vec![slides, film];
     manifest.warnings = vec!["tracks/alice.camera.1.webm: 9 packets never arrived".into()];
     manifest
 }
@@ -78,7 +101,14 @@ fn a_recording_reads_as_the_golden_text() {
     let manifest = manifest();
     let activities = activities(&manifest, &events());
     let path = PathBuf::from("recordings/standup-20261122T140500Z");
-    let report = Report { path, state: State::Complete, manifest, activities, missing: vec!["zoe.mic.9.webm".into()] };
+    let report = Report {
+        path,
+        state: State::Complete,
+        manifest,
+        activities,
+        messages: 2,
+        missing: vec!["tracks/zoe.mic.9.webm".into()],
+    };
     let text = text::render(&report, 110, false);
     assert_eq!(text, GOLDEN);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "nothing of a name reaches the terminal as a command");
@@ -118,7 +148,14 @@ fn json_is_the_manifest_and_what_follows_from_it() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["schema"], &json["room"], &json["state"]), (&1.into(), &"standup".into(), &"complete".into()));
     assert_eq!(json["tracks"].as_array().unwrap().len(), 3);
-    assert_eq!(json["missing"], serde_json::json!(["alice.screen.1.webm"]));
+    assert_eq!(
+        json["missing"],
+        serde_json::json!([
+            "tracks/alice.screen.1.webm",
+            "files/alice/Slides \u{202e}.pdf",
+            "files/alice/film.mkv.part"
+        ])
+    );
     assert_eq!(json["activities"][1]["spoke"][0], serde_json::json!({"start_ms": 12_000, "end_ms": 30_000}));
     assert_eq!(json["activities"][0]["camera"][1], serde_json::json!({"start_ms": 25_000, "end_ms": 40_000}));
     // And still a manifest, for whoever reads one.
@@ -146,7 +183,8 @@ fn absurd_times_are_drawn_without_panic() {
         (manifest.tracks[0].start_ms, manifest.tracks[0].end_ms) = (start_ms, end_ms);
         manifest.participants[0].present[0] = Span { start_ms, end_ms: Some(end_ms) };
         let activities = activities(&manifest, &events());
-        let report = Report { path: "x".into(), state: State::Recording, manifest, activities, missing: vec![] };
+        let report =
+            Report { path: "x".into(), state: State::Recording, manifest, activities, messages: 0, missing: vec![] };
         assert!(text::render(&report, 100, false).lines().count() < 40);
     }
 }

@@ -1,10 +1,12 @@
 //! A recording as text for people: header, table of tracks, bars, warnings. Pure: the same report gives the same text.
 
 use super::{Report, State, bars};
-use crate::record::manifest::TrackEntry;
+use crate::record::manifest::{FileState, TrackEntry};
+use crate::record::subtitles::CHAT;
 use crate::room::media::MediaKind;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, presets};
 use console::{Style, truncate_str};
+use indicatif::HumanBytes;
 use std::fmt::Write;
 
 /// Columns of the longest name that is shown whole.
@@ -43,7 +45,8 @@ pub fn render(report: &Report, width: usize, colours: bool) -> String {
     if !report.activities.is_empty() {
         let _ = write!(out, "\n{}", bars::render(&report.activities, manifest.duration_ms, width, colours));
     }
-    let missing = report.missing.iter().map(|file| format!("tracks/{file} is not there"));
+    talk(&mut out, report, width, &paint(Style::new().bold()));
+    let missing = report.missing.iter().map(|file| format!("{file} is not there"));
     let warnings: Vec<String> = missing.chain(manifest.warnings.iter().cloned()).collect();
     if !warnings.is_empty() {
         let _ = writeln!(out, "\n{}", paint(Style::new().yellow().bold()).apply_to("Warnings"));
@@ -52,6 +55,28 @@ pub fn render(report: &Report, width: usize, colours: bool) -> String {
         });
     }
     out
+}
+
+/// What was said and sent besides the media.
+fn talk(out: &mut String, report: &Report, width: usize, title: &Style) {
+    let messages = report.messages;
+    if messages > 0 {
+        let _ = writeln!(out, "\n{messages} {} in {CHAT}", if messages == 1 { "message" } else { "messages" });
+    }
+    if !report.manifest.files.is_empty() {
+        let _ = writeln!(out, "\n{}", title.apply_to("Files"));
+    }
+    for file in &report.manifest.files {
+        let how = match (file.state, &file.reason) {
+            (FileState::Received, _) => format!("{}, received at {}", HumanBytes(file.bytes), clock(file.at_ms)),
+            (FileState::Incomplete, reason) => {
+                let reason = reason.as_deref().unwrap_or("still coming");
+                format!("{} of {}: {}", HumanBytes(file.bytes), HumanBytes(file.size), plain(reason))
+            }
+        };
+        let line = format!("- {}  {how}", plain(&file.file));
+        let _ = writeln!(out, "{}", truncate_str(&line, width, "…"));
+    }
 }
 
 fn table(report: &Report, width: usize) -> String {

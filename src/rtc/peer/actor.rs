@@ -1,37 +1,37 @@
 //! The connection's actor: commands and callbacks in, events out; tracks that come and go.
 
 use super::callbacks::Callback;
-use super::{PeerEvent, PeerState, RemoteTrack};
+use super::{CHAT_CHANNEL, PeerEvent, PeerState, RemoteTrack};
+use crate::error::Result;
 use crate::room::exchange::Signal;
-use crate::room::media::Codec;
-use crate::room::people::ParticipantId;
+use crate::room::media::{Codec, MediaKind};
+use crate::room::people::{ParticipantId, TrackLabel};
+use crate::rtc::channel::{self, ChannelSpec, ChannelTaker, DataChannel};
 use crate::rtc::negotiation::Negotiation;
+use crate::rtc::outbox::{Outbox, Text};
 use crate::rtc::send::{self, OutboundTrack, Sending};
+use crate::rtc::taken::Taken;
 use crate::rtc::tap::Streams;
-use crate::rtc::texts::{Allowed, TextAllowance};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
-use webrtc::data_channel::DataChannel;
+use tokio::sync::{mpsc, oneshot};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState};
 
-/// Data channels that are read; what comes on later ones is never taken.
-const MAX_CHANNELS: usize = 64;
 /// At least this long between two key-frame requests for one stream.
 const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
-/// Label of the channel that the first offer always carries, so that there is something to negotiate.
-const CHAT_CHANNEL: &str = "chat";
 
 /// What the session asks of the connection.
 pub(super) enum Command {
     Signal(Signal),
     Publish(OutboundTrack),
-    Unpublish(String),
+    Unpublish(String, Option<MediaKind>),
     KeyFrame(u32),
+    Text(String, Text),
+    OpenChannel(ChannelSpec, oneshot::Sender<Result<DataChannel>>),
     RestartIce,
     Resend,
     Close,
@@ -47,16 +47,24 @@ pub(super) struct Actor {
     pub(super) events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     pub(super) callbacks: mpsc::UnboundedSender<Callback>,
     streams: Arc<Streams>,
+    taken: Arc<Taken>,
+    /// Our DTLS role, where the other side's answer settled it.
+    pub(super) role: Option<&'static str>,
     pub(super) remote_described: bool,
     pub(super) pending_candidates: Vec<RTCIceCandidateInit>,
     /// Taken since the last description.
     pub(super) candidates: usize,
-    pub(super) channels: usize,
-    pub(super) texts: Arc<TextAllowance>,
+    /// Who takes data channels, and how many of them are open: one less than its holders.
+    pub(super) taker: Option<ChannelTaker>,
+    pub(super) open_channels: Arc<()>,
+    /// Texts of ours on their way, by the label of their channel.
+    pub(super) outboxes: HashMap<String, Outbox>,
     /// Streams that arrive, and the library's track of each.
     pub(super) tracks: HashMap<u32, (String, Arc<dyn TrackRemote>)>,
     pub(super) sending: Vec<Sending>,
     pub(super) connected: bool,
+    /// Data channels can be opened.
+    pub(super) associated: bool,
     pub(super) key_frame_asked: HashMap<u32, Instant>,
     pub(super) restarted: Option<Instant>,
 }
@@ -69,6 +77,7 @@ impl Actor {
         events: mpsc::Sender<(ParticipantId, PeerEvent)>,
         callbacks: mpsc::UnboundedSender<Callback>,
         streams: Arc<Streams>,
+        taken: Arc<Taken>,
     ) -> Self {
         Self {
             connection,
@@ -78,14 +87,18 @@ impl Actor {
             events,
             callbacks,
             streams,
+            taken,
+            role: None,
             remote_described: false,
             pending_candidates: Vec::new(),
             candidates: 0,
-            channels: 0,
-            texts: Arc::default(),
+            taker: None,
+            open_channels: Arc::default(),
+            outboxes: HashMap::new(),
             tracks: HashMap::new(),
             sending: Vec::new(),
             connected: false,
+            associated: false,
             key_frame_asked: HashMap::new(),
             restarted: None,
         }
@@ -94,17 +107,19 @@ impl Actor {
     pub(super) async fn run(
         mut self,
         first_offer: bool,
+        taker: Option<ChannelTaker>,
         publish: Vec<OutboundTrack>,
         mut commands: mpsc::Receiver<Command>,
         mut callbacks: mpsc::UnboundedReceiver<Callback>,
         mut key_frames: mpsc::UnboundedReceiver<u32>,
     ) {
+        self.taker = taker;
         for track in publish {
             self.publish(track).await;
         }
         if first_offer {
             match self.connection.create_data_channel(CHAT_CHANNEL, None).await {
-                Ok(channel) => self.read_channel(channel),
+                Ok(channel) => self.channel(channel).await,
                 Err(e) => self.warn(format!("no data channel: {e}")).await,
             }
             self.negotiation.changed();
@@ -153,11 +168,13 @@ impl Actor {
                 self.publish(track).await;
                 self.negotiate_unless_waiting(first_offer).await;
             }
-            Command::Unpublish(stream) => {
-                self.unpublish(&stream).await;
+            Command::Unpublish(stream, kind) => {
+                self.unpublish(&stream, kind).await;
                 self.negotiate_unless_waiting(first_offer).await;
             }
             Command::KeyFrame(ssrc) => self.ask_key_frame(ssrc).await,
+            Command::Text(label, text) => self.send_text(label, text).await,
+            Command::OpenChannel(spec, reply) => self.open_channel(spec, reply),
             Command::RestartIce => self.restart_ice().await,
             Command::Resend => {
                 if let Some(sdp) = self.unanswered.clone() {
@@ -197,6 +214,14 @@ impl Actor {
                     sending.set_connected(self.connected);
                 }
                 self.tell(PeerEvent::State(state)).await;
+                if self.connected && !self.associated {
+                    let (connection, callbacks) = (self.connection.clone(), self.callbacks.clone());
+                    tokio::spawn(async move {
+                        if channel::associated(connection.as_ref()).await {
+                            let _ = callbacks.send(Callback::Associated);
+                        }
+                    });
+                }
                 if state == PeerState::Failed {
                     self.restart_ice().await;
                 }
@@ -224,7 +249,11 @@ impl Actor {
                 self.tracks.retain(|_, (id, _)| *id != track);
                 self.tell(PeerEvent::TrackEnded { track, ssrcs }).await;
             }
-            Callback::Channel(channel) => self.read_channel(channel),
+            Callback::Associated => {
+                self.associated = true;
+                self.open_outboxes().await;
+            }
+            Callback::Channel(channel) => self.channel(channel).await,
         }
     }
 
@@ -247,40 +276,12 @@ impl Actor {
         }
     }
 
-    /// Takes what comes on a data channel, so that it never backs up into the driver; texts go to the session.
-    fn read_channel(&mut self, channel: Arc<dyn DataChannel>) {
-        use webrtc::data_channel::DataChannelEvent;
-        self.channels += 1;
-        if self.channels > MAX_CHANNELS {
-            return;
-        }
-        let (events, peer, texts) = (self.events.clone(), self.peer.clone(), self.texts.clone());
-        tokio::spawn(async move {
-            let label = channel.label().await.unwrap_or_default();
-            while let Some(event) = channel.poll().await {
-                let DataChannelEvent::OnMessage(message) = event else { continue };
-                if !message.is_string || message.data.len() > 64 * 1024 {
-                    continue;
-                }
-                let Ok(text) = String::from_utf8(message.data.to_vec()) else { continue };
-                let event = match texts.take(Instant::now()) {
-                    Allowed::Yes => PeerEvent::Text { channel: label.clone(), text },
-                    Allowed::FirstRefused => PeerEvent::Warning("texts come too fast; some are left out".to_owned()),
-                    Allowed::No => continue,
-                };
-                if events.send((peer.clone(), event)).await.is_err() {
-                    break;
-                }
-            }
-        });
-    }
-
     async fn publish(&mut self, track: OutboundTrack) {
         let local = send::local_track(&track);
         let ssrc = local.1;
         match self.connection.add_track(local.0.clone() as Arc<dyn TrackLocal>).await {
             Ok(sender) => {
-                let sending = Sending::start(track, local.0, sender, ssrc);
+                let sending = Sending::start(track, local.0, sender, ssrc, self.taken.clone());
                 sending.set_connected(self.connected);
                 self.sending.push(sending);
                 self.negotiation.changed();
@@ -289,9 +290,9 @@ impl Actor {
         }
     }
 
-    async fn unpublish(&mut self, stream: &str) {
-        let (gone, kept) =
-            std::mem::take(&mut self.sending).into_iter().partition(|s| s.track.label().stream == stream);
+    async fn unpublish(&mut self, stream: &str, kind: Option<MediaKind>) {
+        let meant = |label: &TrackLabel| label.stream == stream && kind.is_none_or(|kind| kind == label.kind);
+        let (gone, kept) = std::mem::take(&mut self.sending).into_iter().partition(|s| meant(s.track.label()));
         self.sending = kept;
         let gone: Vec<Sending> = gone;
         for sending in gone {

@@ -15,9 +15,16 @@ pub(super) enum Callback {
     Gathered,
     State(RTCPeerConnectionState),
     Track(Arc<dyn TrackRemote>),
-    Open { track: Arc<dyn TrackRemote>, ssrc: u32 },
-    Ended { track: String },
+    Open {
+        track: Arc<dyn TrackRemote>,
+        ssrc: u32,
+    },
+    Ended {
+        track: String,
+    },
     Channel(Arc<dyn DataChannel>),
+    /// Data channels can be opened.
+    Associated,
 }
 
 /// Hands every callback to the actor, and returns.

@@ -74,6 +74,7 @@ impl Actor {
         match verdict {
             Verdict::Ignore | Verdict::Stale => Ok(()),
             Verdict::Conclude => {
+                self.role = self.role.or(sdp::role_left_by(&description.sdp));
                 let applied = self.connection.set_remote_description(session).await;
                 match applied {
                     Ok(()) => self.described().await,
@@ -99,7 +100,11 @@ impl Actor {
         let answer = self.connection.create_answer(None).await?;
         self.connection.set_local_description(answer.clone()).await?;
         self.described().await;
-        let description = Description { kind: "answer".into(), sdp: answer.sdp };
+        let sdp = match self.role {
+            Some(role) => sdp::with_role(&answer.sdp, role),
+            None => answer.sdp,
+        };
+        let description = Description { kind: "answer".into(), sdp };
         self.tell(PeerEvent::Signal(Signal::Description(description))).await;
         Ok(())
     }
@@ -112,8 +117,12 @@ impl Actor {
         for candidate in std::mem::take(&mut self.pending_candidates) {
             self.add_candidate(candidate).await;
         }
+        let mut refused = Vec::new();
         for sending in &mut self.sending {
-            sending.settle().await;
+            refused.extend(sending.settle().await);
+        }
+        for warning in refused {
+            self.warn(warning).await;
         }
     }
 

@@ -8,7 +8,7 @@ use super::{av1::Av1, h264::H264, opus::Opus, vp8::Vp8, vp9::Vp9};
 use crate::room::clock::unwrap_rtp;
 use crate::room::media::{AudioLevel, Codec, Frame, MediaKind, RtpPacket};
 use bytes::Bytes;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A frame of more parts than this is malformed: a guard against one built of empty ones.
 const MAX_PARTS: usize = 16_384;
@@ -106,6 +106,11 @@ impl FrameAssembler {
         self.drain(out);
         self.reorder.expire(now);
         self.drain(out);
+    }
+
+    /// From now on a hole waits so long for its retransmission.
+    pub fn set_hold(&mut self, hold: Duration) {
+        self.reorder.hold = hold;
     }
 
     /// When `tick` has something to do; none while nothing is held back.

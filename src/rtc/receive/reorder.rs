@@ -29,7 +29,7 @@ const PROOF: usize = 2;
 const NEAR: u16 = 100;
 
 pub(super) struct Reorder {
-    hold: Duration,
+    pub hold: Duration,
     max_packets: usize,
     max_bytes: usize,
     /// The sequence number that is expected; none before the first packet.

@@ -1,6 +1,7 @@
 //! A member that connects to the recorder with data channels only and floods them. Uses the WebRTC library itself: what it does, no
 //! connection of ours would.
 
+use super::line::Line;
 use super::within;
 use bytes::BytesMut;
 use roombot::room::people::Role;
@@ -8,7 +9,7 @@ use roombot::signal::{Candidate, Description, JoinAs, Signal, SignalCommand, Sig
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use webrtc::data_channel::{DataChannel, DataChannelEvent};
+use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit, RTCPeerConnectionIceEvent,
     RTCSessionDescription, SettingEngineBuilder,
@@ -101,6 +102,12 @@ impl Chatter {
             sent += u64::from(done.is_ok());
         }
         sent
+    }
+
+    /// Opens another channel.
+    pub async fn line(&self, protocol: &str, ordered: bool) -> Line {
+        let init = RTCDataChannelInit { ordered, protocol: protocol.into(), ..Default::default() };
+        Line::new(self.connection.create_data_channel("line", Some(init)).await.expect("a channel")).await
     }
 
     pub async fn close(self) {

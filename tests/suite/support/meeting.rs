@@ -11,8 +11,9 @@ use roombot::record::recorder::{RecorderConfig, Summary};
 use roombot::room::media::{Codec, Source};
 use roombot::room::people::Role;
 use roombot::rtc::{OutboundTrack, Wake};
-use roombot::session::{RecordConfig, Recording, Session, SessionConfig};
+use roombot::session::{FileSend, RecordConfig, Recording, Sending, Session, SessionConfig};
 use roombot::signal::{JoinAs, Signal, SignalCommand, SignalEvent, Signaller, for_url};
+use roombot::transfer::vault::Limits;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
@@ -38,8 +39,17 @@ impl Meeting {
         Meeting::start_seen(|room| room).await
     }
 
+    /// With a recorder that takes so much of files.
+    pub async fn start_taking(limits: Limits) -> Meeting {
+        Meeting::start_with(limits, |room| room).await
+    }
+
     /// With a recorder that sees the room through what `seen` makes of it.
     pub async fn start_seen(seen: impl FnOnce(Box<dyn Signaller>) -> Box<dyn Signaller>) -> Meeting {
+        Meeting::start_with(Limits { reserve: 0, ..Limits::default() }, seen).await
+    }
+
+    async fn start_with(files: Limits, seen: impl FnOnce(Box<dyn Signaller>) -> Box<dyn Signaller>) -> Meeting {
         super::log();
         // The server's own limits are tested elsewhere; here the recorder must hold.
         let server = TestServer::start_with(|config| {
@@ -80,12 +90,18 @@ impl Meeting {
             wake: Wake::default(),
             relay_only: false,
             impairment: None,
+            files: Some(files),
         };
         let view = seen(for_url(&room).expect("a room"));
         let recording = within(10, "the recorder joins", Recording::start(view.as_ref(), config)).await;
         let recording = recording.expect("records");
         subscribed(&[&tracks[0], &tracks[1]]).await;
         Meeting { _server: server, room, overheard, dir, alice, tracks, recording }
+    }
+
+    /// Sends a file of the honest participant's to the recorder.
+    pub fn send(&self, path: &std::path::Path) -> Sending {
+        self.alice.send_file(self.recording.me(), FileSend::new(path))
     }
 
     /// The folder around the recording's own.

@@ -1,10 +1,15 @@
 //! What the tests share. Every wait has a deadline; every port, folder and process is the test's own.
 
 pub mod bot;
+pub mod breaker;
 pub mod browser;
+pub mod cargo;
 pub mod chatter;
+pub mod counter;
 pub mod dump;
+pub mod echoes;
 pub mod glass;
+pub mod line;
 pub mod meeting;
 pub mod pair;
 pub mod player;

@@ -1,7 +1,7 @@
 //! Two connections of ours in one process, joined by channels instead of a room.
 
 use roombot::room::people::ParticipantId;
-use roombot::rtc::{Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack, Wake};
+use roombot::rtc::{DataChannel, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack, Wake};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -16,6 +16,7 @@ pub enum Told {
 pub struct End {
     pub peer: Arc<Peer>,
     pub told: mpsc::UnboundedReceiver<Told>,
+    channels: mpsc::Receiver<(ParticipantId, DataChannel)>,
 }
 
 impl End {
@@ -32,6 +33,15 @@ impl End {
             }
         }
     }
+    /// The next data channel that the other end opens with this protocol.
+    pub async fn channel(&mut self, protocol: &str) -> DataChannel {
+        loop {
+            let (_, channel) = self.channels.recv().await.expect("the connection ended");
+            if channel.protocol() == protocol {
+                return channel;
+            }
+        }
+    }
     pub async fn connected(&mut self) {
         self.until(|told| matches!(told, Told::State(PeerState::Connected)).then_some(())).await
     }
@@ -44,21 +54,25 @@ impl End {
 pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option<Impairment>) -> (End, End) {
     super::log();
     let id = |name: &str| ParticipantId(name.to_owned());
-    let config = |peer: &str, polite, first_offer, impairment| PeerConfig {
+    let config = |peer: &str, polite, first_offer, impairment, channels| PeerConfig {
         peer: id(peer),
         polite,
         first_offer,
         ice_servers: vec![],
         relay_only: false,
         wake,
+        measure: true,
         impairment,
+        channels: Some(channels),
     };
     let (a_tx, a_rx) = mpsc::channel(64);
     let (b_tx, b_rx) = mpsc::channel(64);
-    let a = Arc::new(Peer::connect(config("b", false, true, None), publish, a_tx).await.expect("a"));
-    let b = Arc::new(Peer::connect(config("a", true, false, impairment), vec![], b_tx).await.expect("b"));
+    let (a_taker, a_channels) = mpsc::channel(64);
+    let (b_taker, b_channels) = mpsc::channel(64);
+    let a = Arc::new(Peer::connect(config("b", false, true, None, a_taker), publish, a_tx).await.expect("a"));
+    let b = Arc::new(Peer::connect(config("a", true, false, impairment, b_taker), vec![], b_tx).await.expect("b"));
     let (a_told, b_told) = (carry(a_rx, b.clone()), carry(b_rx, a.clone()));
-    (End { peer: a, told: a_told }, End { peer: b, told: b_told })
+    (End { peer: a, told: a_told, channels: a_channels }, End { peer: b, told: b_told, channels: b_channels })
 }
 
 fn carry(mut events: mpsc::Receiver<(ParticipantId, PeerEvent)>, other: Arc<Peer>) -> mpsc::UnboundedReceiver<Told> {

@@ -7,18 +7,22 @@ use roombot::rtc::{Impairment, OutboundTrack, Wake};
 use roombot::session::{RecordConfig, Recording, Session, SessionConfig};
 use roombot::signal::memory::MemoryRoom;
 use roombot::signal::{JoinAs, Signaller};
+use roombot::transfer::vault::Limits;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub struct Studio {
     pub room: MemoryRoom,
     pub dir: tempfile::TempDir,
+    /// How much the recorder takes of files.
+    pub limits: Limits,
 }
 
 impl Studio {
     pub fn new() -> Studio {
         super::log();
-        Studio { room: MemoryRoom::new("studio").expect("room"), dir: tempfile::tempdir().expect("folder") }
+        let limits = Limits { reserve: 0, ..Limits::default() };
+        Studio { room: MemoryRoom::new("studio").expect("room"), dir: tempfile::tempdir().expect("folder"), limits }
     }
 
     /// Somebody who sends `tracks`.
@@ -45,6 +49,7 @@ impl Studio {
             wake: Wake::default(),
             relay_only: false,
             impairment,
+            files: Some(self.limits.clone()),
         };
         within(5, "the recorder joins", Recording::start(room, config)).await.expect("records")
     }

@@ -1,4 +1,4 @@
-//! How many text messages a peer may send: a flood of them must not fill the recording. Counts only; never reads a text.
+//! How many texts a participant may say, and how long: a flood of them must not fill a recording. Counts only; never reads a text.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 const MOST: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(5);
 
+/// The longest text, in bytes; longer ones are no chat.
+pub const LONGEST_TEXT: usize = 64 << 10;
+
 /// What is left of a connection's allowance of texts.
 #[derive(Debug)]
-pub(super) struct TextAllowance(Mutex<Window>);
+pub struct TextAllowance(Mutex<Window>);
 
 #[derive(Debug)]
 struct Window {
@@ -19,7 +22,7 @@ struct Window {
 
 /// Whether a text is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Allowed {
+pub enum Allowed {
     Yes,
     /// No; the first that is refused in its window, so it is worth a word.
     FirstRefused,

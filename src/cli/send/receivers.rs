@@ -1,0 +1,64 @@
+//! Who is to get it: those who were named, or everybody who is there. It listens to what happens in the room, and sends nothing.
+
+use crate::record::happening::Happening;
+use crate::room::people::ParticipantId;
+use crate::rtc::{PeerEvent, PeerState};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+/// How long everybody else is waited for once the first is connected, where nobody is named.
+const OTHERS: Duration = Duration::from_secs(2);
+
+/// Those who can be sent to, and those who did not come.
+pub(super) struct Receivers {
+    pub found: Vec<(ParticipantId, String)>,
+    pub missing: Vec<String>,
+}
+
+impl Receivers {
+    /// Waits until everybody named in `to` is connected, or for so long; without names, until everybody is who is there.
+    pub async fn find(mut happenings: mpsc::Receiver<Happening>, to: &[String], wait: Duration) -> Self {
+        let mut there: HashMap<ParticipantId, (String, bool)> = HashMap::new();
+        let mut until = Instant::now() + wait;
+        loop {
+            let connected: Vec<(ParticipantId, String)> = there
+                .iter()
+                .filter(|(_, (name, up))| *up && (to.is_empty() || to.contains(name)))
+                .map(|(id, (name, _))| (id.clone(), name.clone()))
+                .collect();
+            let complete = match to.is_empty() {
+                true => !connected.is_empty() && connected.len() == there.len(),
+                false => to.iter().all(|name| connected.iter().any(|(_, there)| there == name)),
+            };
+            if to.is_empty() && !connected.is_empty() {
+                until = until.min(Instant::now() + OTHERS);
+            }
+            let next = if complete { Ok(None) } else { timeout_at(until, happenings.recv()).await };
+            match next {
+                Ok(Some(Happening::Joined(who))) => {
+                    there.insert(who.id, (who.name, false));
+                }
+                Ok(Some(Happening::Left { id, .. })) => {
+                    there.remove(&id);
+                }
+                Ok(Some(Happening::Peer { id, event: PeerEvent::State(state) })) => {
+                    if let Some((_, up)) = there.get_mut(&id) {
+                        *up = state == PeerState::Connected;
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => {
+                    // Nobody looks on; but the room must not wait for that.
+                    tokio::spawn(async move { while happenings.recv().await.is_some() {} });
+                    let is_missing = |name: &&String| !connected.iter().any(|(_, there)| there == *name);
+                    let missing = to.iter().filter(is_missing).cloned().collect();
+                    let mut found = connected;
+                    found.sort_by(|(_, one), (_, other)| one.cmp(other));
+                    return Self { found, missing };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `roombot stamp`: a media file whose every frame and half second can be recognised.
+
+use super::args::{PipelineArgs, duration};
+use crate::error::{Error, Result};
+use crate::media::Library;
+use crate::verify::stamp::number_of;
+use crate::verify::{Format, Job, make};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Make a media file whose every frame and half second of sound can be recognised, for `verify` to judge what became of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  roombot stamp --name alice --seconds 30 --size 1280x720 --fps 30 --out alice.webm
+  roombot stamp --name bob --codec h264 --kilobits 300 --out bob.mkv
+  roombot stamp --name carol --seconds 20 --out carol.y4m     # and carol.wav: a browser's fake camera and microphone
+
+The file's ending says what is made: .webm (VP8, or VP9), .mkv (H.264), .y4m (raw, its sound in a .wav beside it).
+docs/stamp.md says how the stamps are made.")]
+pub struct StampArgs {
+    /// Whose stamp it is.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// The number in the stamp, 0 to 255; that of the name's first letter in the alphabet unless given (alice is 1).
+    #[arg(long, value_name = "N")]
+    number: Option<u8>,
+    /// How long, in seconds or as 30s, 2m.
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "30")]
+    seconds: Duration,
+    /// Width and height in pixels.
+    #[arg(long, value_name = "WxH", value_parser = super::compose::size, default_value = "1280x720")]
+    size: (u32, u32),
+    /// Pictures a second.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    fps: u32,
+    /// Codec of the pictures; by the file's ending unless given.
+    #[arg(long, value_enum)]
+    codec: Option<Codec>,
+    /// Bit rate of the pictures in kbit/s.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(20..=50_000))]
+    kilobits: u32,
+    /// The file that is made. One that is there already is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    pipelines: PipelineArgs,
+}
+
+/// The codecs as words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Codec {
+    Vp8,
+    Vp9,
+    H264,
+}
+
+/// Makes the file.
+///
+/// # Errors
+/// The user's for flags and files; the machine's where the disk or an encoder fails.
+pub fn run(args: &StampArgs) -> Result<()> {
+    let library = Library::new(args.pipelines.pipelines.as_deref())?;
+    let job = Job {
+        participant: args.number.unwrap_or_else(|| number_of(&args.name)),
+        size: args.size,
+        fps: args.fps,
+        seconds: u32::try_from(args.seconds.as_secs()).unwrap_or(u32::MAX),
+        format: format(&args.out, args.codec)?,
+        kilobits: args.kilobits,
+        out: args.out.clone(),
+    };
+    // Drawn on a terminal only.
+    let bar = ProgressBar::with_draw_target(
+        Some(u64::from(job.seconds.saturating_mul(job.fps))),
+        ProgressDrawTarget::stderr(),
+    );
+    let made = make(&library, &job, |frames| bar.set_position(frames.into()));
+    bar.finish_and_clear();
+    for file in made? {
+        println!("{}", file.display());
+    }
+    Ok(())
+}
+
+/// What a file's ending and the codec make of it.
+fn format(out: &Path, codec: Option<Codec>) -> Result<Format> {
+    let ending = out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    match (ending.as_str(), codec) {
+        ("webm", None | Some(Codec::Vp8)) => Ok(Format::Vp8),
+        ("webm", Some(Codec::Vp9)) => Ok(Format::Vp9),
+        ("mkv", None | Some(Codec::H264)) => Ok(Format::H264),
+        ("y4m", None) => Ok(Format::Raw),
+        ("webm" | "mkv" | "y4m", Some(codec)) => {
+            let codec = format!("{codec:?}").to_uppercase();
+            Err(Error::user(format!(
+                "{codec} is not written into .{ending}: VP8 and VP9 go into .webm, H264 into .mkv"
+            )))
+        }
+        _ => Err(Error::user(format!("{}: name a file that ends in .webm, .mkv or .y4m", out.display()))),
+    }
+}
+
+/// A length as seconds or with a unit; whole seconds, one at least.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let length = text.parse().map(Duration::from_secs).or_else(|_| duration(text))?;
+    let possible = length.subsec_nanos() == 0 && (1..=4 * 3600).contains(&length.as_secs());
+    if possible { Ok(length) } else { Err(format!("`{text}`: a stamped file lasts whole seconds, four hours at most")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_and_codecs_go_together() {
+        let of = |name: &str, codec| format(Path::new(name), codec).ok();
+        assert_eq!(of("a.webm", None), Some(Format::Vp8));
+        assert_eq!(of("a.WEBM", Some(Codec::Vp9)), Some(Format::Vp9));
+        assert_eq!(of("a.b.mkv", Some(Codec::H264)), Some(Format::H264));
+        assert_eq!(of("a.y4m", None), Some(Format::Raw));
+        for (name, codec) in
+            [("a.mkv", Some(Codec::Vp8)), ("a.webm", Some(Codec::H264)), ("a.mp4", None), ("webm", None)]
+        {
+            assert_eq!(of(name, codec), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_whole_seconds() {
+        assert_eq!(seconds("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(seconds("2m"), Ok(Duration::from_secs(120)));
+        for text in ["0", "1.5s", "-3", "5h", "x"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `roombot verify`: judges media by the stamps in it. Reads; changes nothing.
+
+use super::args::PipelineArgs;
+use crate::error::{Blame, Error, Result};
+use crate::media::Library;
+use crate::verify::expect::Expectation;
+use crate::verify::quality::Quality;
+use crate::verify::target::{self, Names, Subject, Target};
+use crate::verify::verdict::{Judged, Report, Verdict, judge, usual};
+use comfy_table::{CellAlignment, Table, presets};
+use console::style;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Films that are judged beside the tracks of a recording.
+const FILM: &str = "film.mp4";
+
+/// Judge recordings, films and any media file by the stamps in picture and sound (`roombot stamp` makes them).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  roombot verify film.mp4 --expect 'participants == 4' --expect 'freezes == 0'
+  roombot verify recordings/standup-20261122T140500Z        # every track by the manifest's clock, and its film
+  roombot verify theirs.mkv --expect 'alice.lost_percent <= 1' --expect 'warn: av_p95_ms <= 20 during 5s..1m' --json
+
+An expectation is [warn: ][WHO.]FIGURE <=|>=|==|<|> VALUE[ during FROM..UNTIL]; docs/verify.md lists the figures. Without any, what
+can be expected of everything is: nothing lost, frozen, silent or out of sync. Exit code 0: all as expected. 5: something
+is not, or there is no evidence for it. 6: this machine could not find out (a missing decoder, no time).")]
+pub struct VerifyArgs {
+    /// Media files and recordings' folders.
+    #[arg(value_name = "TARGET", required = true)]
+    targets: Vec<PathBuf>,
+    /// What must be so; repeatable.
+    #[arg(long, value_name = "EXPECTATION")]
+    expect: Vec<Expectation>,
+    /// Whose stamp has which number, where it is not that of the name's first letter; repeatable.
+    #[arg(long = "name", value_name = "NAME=N", value_parser = named)]
+    names: Vec<(String, u8)>,
+    /// Compare pictures with their source too (as `psnr_db` and `ssim` in an expectation do).
+    #[arg(long)]
+    quality: bool,
+    /// Width and height of the source's pictures, for that.
+    #[arg(long, value_name = "WxH", value_parser = super::compose::size, default_value = "1280x720")]
+    source_size: (u32, u32),
+    /// Print one JSON object with every figure.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pipelines: PipelineArgs,
+}
+
+/// Judges.
+///
+/// # Errors
+/// The user's for targets that are not there. What is not as expected is the judged one's to mend.
+pub fn run(args: &VerifyArgs) -> Result<()> {
+    let library = Library::new(args.pipelines.pipelines.as_deref())?;
+    let names: Names = args.names.iter().cloned().collect();
+    let mut judged = Vec::new();
+    for path in &args.targets {
+        let target = target::read(&library, path, &names)?;
+        judged.push(judge_one(&library, args, &target, &names)?);
+        let film = path.join(FILM);
+        if film.is_file() {
+            let numbers = target.subjects.iter().map(|subject| (subject.who.clone(), subject.number));
+            let names: Names = numbers.chain(names.clone()).collect();
+            judged.push(judge_one(&library, args, &target::read(&library, &film, &names)?, &names)?);
+        }
+    }
+    let report = Report::of(judged);
+    if args.json {
+        let text = serde_json::to_string_pretty(&report);
+        println!("{}", text.map_err(|e| Error::us("cannot print the report").because(e))?);
+    } else {
+        report.targets.iter().for_each(print);
+    }
+    conclude(&report)
+}
+
+fn judge_one(library: &Library, args: &VerifyArgs, target: &Target, names: &Names) -> Result<Judged> {
+    let expected = if args.expect.is_empty() { usual(target) } else { args.expect.clone() };
+    let compares = args.quality || expected.iter().any(Expectation::is_of_quality);
+    let quality = if compares { target.quality(library, args.source_size)? } else { BTreeMap::new() };
+    let figures = |subject: &Subject| quality.get(&subject.number).map(Quality::figures).unwrap_or_default();
+    Ok(judge(target, &expected, names, figures))
+}
+
+/// The report as the end of a process.
+pub(super) fn conclude(report: &Report) -> Result<()> {
+    let of = |verdict| report.targets.iter().flat_map(|t| &t.outcomes).filter(move |o| o.verdict == verdict).count();
+    match report.verdict {
+        Verdict::Pass | Verdict::Warn => Ok(()),
+        Verdict::Fail => {
+            let all = report.targets.iter().map(|t| t.outcomes.len()).sum::<usize>();
+            let message = match of(Verdict::Fail) {
+                0 => "it cannot be read to its end".to_owned(),
+                failed => format!("{failed} of {all} expectations are not met"),
+            };
+            Err(Error::new(Blame::Judged, message))
+        }
+        Verdict::Inconclusive => {
+            let trouble = report.targets.iter().flat_map(|t| &t.trouble).next();
+            let why = trouble.map_or("nothing was judged", String::as_str);
+            Err(Error::new(Blame::Open, format!("no verdict: {why}")))
+        }
+    }
+}
+
+/// A target's figures and outcomes, for a person.
+pub(super) fn print(judged: &Judged) {
+    println!("{}  {}", style(&judged.target).bold(), word(judged.verdict));
+    for line in &judged.trouble {
+        println!("  {}", style(format!("this machine: {line}")).yellow());
+    }
+    for line in &judged.damage {
+        println!("  {}", style(format!("damage: {line}")).red());
+    }
+    let compared = judged.participants.iter().any(|person| person.measures.figures.contains_key("psnr_db"));
+    let quality = [("PSNR dB", "psnr_db", 1), ("SSIM", "ssim", 3), ("on time", "timeline_psnr_db", 1)];
+    let columns: Vec<(&str, &str, usize)> = [
+        ("frames", "frames", 0),
+        ("lost", "lost", 0),
+        ("doubled", "doubled", 0),
+        ("fps", "fps", 1),
+        ("freezes", "freezes", 0),
+        ("longest ms", "longest_freeze_ms", 0),
+        ("marks", "marks", 0),
+        ("lost", "marks_lost", 0),
+        ("gaps", "sound_gaps", 0),
+        ("gap ms", "sound_gap_ms", 0),
+        ("A/V p50 ms", "av_p50_ms", 1),
+        ("p95 ms", "av_p95_ms", 1),
+    ]
+    .into_iter()
+    .chain(quality.into_iter().filter(|_| compared))
+    .collect();
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(std::iter::once("").chain(columns.iter().map(|(title, ..)| *title)));
+    for person in &judged.participants {
+        let cells = columns.iter().map(|(_, figure, digits)| match person.measures.figures.get(figure) {
+            Some(value) => format!("{value:.digits$}"),
+            None => "-".to_owned(),
+        });
+        table.add_row(std::iter::once(clean(&person.who)).chain(cells));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}");
+    for outcome in &judged.outcomes {
+        let who = outcome.who.as_ref().map(|who| format!("{}: ", clean(who))).unwrap_or_default();
+        let measured = match outcome.measured {
+            Some(value) => format!("{}", (value * 100.0).round() / 100.0),
+            None => "no evidence".to_owned(),
+        };
+        println!("  {:12} {who}{} (is {measured})", word(outcome.verdict), outcome.expected);
+    }
+}
+
+fn word(verdict: Verdict) -> String {
+    let word = verdict.word();
+    match verdict {
+        Verdict::Pass => style(word).green().to_string(),
+        Verdict::Warn | Verdict::Inconclusive => style(word).yellow().to_string(),
+        Verdict::Fail => style(word).red().to_string(),
+    }
+}
+
+/// A name that cannot steer the terminal.
+fn clean(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// `alice=7`.
+fn named(text: &str) -> Result<(String, u8), String> {
+    let parts = text.split_once('=').and_then(|(name, number)| Some((name.to_owned(), number.parse().ok()?)));
+    parts.filter(|(name, _)| !name.is_empty()).ok_or_else(|| format!("`{text}`: write it as alice=7, 0 to 255"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_numbers() {
+        assert_eq!(named("alice=7"), Ok(("alice".to_owned(), 7)));
+        for text in ["alice", "=7", "alice=256", "alice="] {
+            assert!(named(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_verdict_is_the_exit_code() {
+        let judged = |verdict| Judged {
+            target: "x".into(),
+            verdict,
+            trouble: vec![],
+            damage: vec![],
+            figures: Default::default(),
+            participants: vec![],
+            outcomes: vec![],
+        };
+        let code = |verdicts: &[Verdict]| {
+            let report = Report::of(verdicts.iter().map(|v| judged(*v)).collect());
+            conclude(&report).map_or_else(|e| e.blame().exit_code(), |()| 0)
+        };
+        use Verdict::{Fail, Inconclusive, Pass, Warn};
+        assert_eq!(
+            (code(&[Pass, Warn]), code(&[Fail, Pass]), code(&[Pass, Inconclusive, Fail]), code(&[])),
+            (0, 5, 6, 6)
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! Plays a stamped file into published tracks in real time, as from a common beginning: whoever comes later goes on where the others are. One
+//! thread a file; it never drops a frame, and counts those that are late.
+
+use crate::error::{Error, Result};
+use crate::media::MediaSource;
+use crate::room::media::MediaKind;
+use crate::rtc::OutboundTrack;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Later than this, a frame counts as late.
+const LATE: Duration = Duration::from_millis(60);
+
+/// What was played.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Played {
+    pub frames: u64,
+    pub late: u64,
+}
+
+/// A file that is being played; dropping it stops the playing.
+pub struct Player {
+    stop: Sender<()>,
+    thread: JoinHandle<Result<Played>>,
+}
+
+impl Player {
+    /// Plays `source`, whose first frame was due at `start`, from `from` on (since `start`; pictures from the next key frame).
+    ///
+    /// # Errors
+    /// The machine has no thread left.
+    pub fn play(source: MediaSource, tracks: Vec<OutboundTrack>, start: Instant, from: Duration) -> Result<Player> {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new().name("player".into());
+        let thread = thread.spawn(move || play(source, &tracks, start, from, &stopped));
+        let thread = thread.map_err(|e| Error::machine("cannot start a thread to play a file").because(e))?;
+        Ok(Player { stop, thread })
+    }
+
+    /// Stops, and says what was played.
+    ///
+    /// # Errors
+    /// What the file said when it could not be read any further.
+    pub fn stop(self) -> Result<Played> {
+        drop(self.stop);
+        self.thread.join().unwrap_or_else(|_| Err(Error::us("the playing of a file broke off")))
+    }
+}
+
+fn play(
+    mut source: MediaSource,
+    tracks: &[OutboundTrack],
+    start: Instant,
+    from: Duration,
+    stopped: &Receiver<()>,
+) -> Result<Played> {
+    let mut played = Played::default();
+    let mut begun = false;
+    while let Some(next) = source.next_frame()? {
+        if next.at < from {
+            continue;
+        }
+        begun |= next.kind == MediaKind::Video && next.frame.key;
+        if next.kind == MediaKind::Video && !begun {
+            continue;
+        }
+        // Waiting for the stop is how this thread sleeps.
+        let wait = (start + next.at).saturating_duration_since(Instant::now());
+        if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+            break;
+        }
+        played.frames += 1;
+        played.late += u64::from(start.elapsed().saturating_sub(next.at) > LATE);
+        tracks.iter().filter(|track| track.label().kind == next.kind).for_each(|track| track.send(&next.frame));
+    }
+    Ok(played)
+}

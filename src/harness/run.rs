@@ -1,0 +1,237 @@
+//! Runs a scenario: makes the media, opens a room, lets people come and go, records, and has what was recorded judged. Everything happens in
+//! one folder and on 127.0.0.1.
+
+use super::player::{Played, Player};
+use super::scenario::{Person, Scenario};
+use crate::error::{Error, Result};
+use crate::film;
+use crate::media::{Encoding, Library, MediaSource, Origin};
+use crate::record::recorder::RecorderConfig;
+use crate::room::media::Source;
+use crate::room::people::{Role, TrackLabel};
+use crate::rtc::{Impairment, OutboundTrack, Wake};
+use crate::server::{RoomServer, RoomServerConfig};
+use crate::session::{RecordConfig, Recording, Session, SessionConfig};
+use crate::signal::{self, JoinAs};
+use crate::verify::expect::Expectation;
+use crate::verify::quality::{Pair, Quality};
+use crate::verify::target::{self, Names, SCREEN, Subject};
+use crate::verify::verdict::{Judged, Report, judge};
+use crate::verify::{Format, Job, make};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// What was sent last is given so long to arrive.
+const GRACE: Duration = Duration::from_millis(500);
+/// From the moment that everything is ready to the scenario's start.
+const LEAD: Duration = Duration::from_millis(200);
+/// More late frames than this part say more of the machine than of the recorder.
+const LATE: f64 = 0.02;
+/// Pictures a second of the film: as `compose` makes it unless told otherwise.
+const FILM_FPS: u32 = 30;
+const ROOM: &str = "check";
+
+/// A scenario that was run.
+pub struct Run {
+    pub scenario: Scenario,
+    pub seed: u64,
+    pub report: Report,
+    /// The recording, and all else that was made.
+    pub folder: PathBuf,
+    /// Of each participant whose pictures were compared, the worst one beside its source.
+    pub worst: Vec<(String, Pair)>,
+}
+
+/// Runs a scenario in `folder`; the same seed spoils the network in the same way.
+///
+/// # Errors
+/// The user's: a missing package, a folder that cannot be made. The machine's and ours where the run breaks off.
+pub async fn run(library: &Library, scenario: &Scenario, folder: &Path, seed: u64) -> Result<Run> {
+    let cannot = |e| Error::user(format!("cannot make the folder {}", folder.display())).because(e);
+    std::fs::create_dir_all(folder).map_err(cannot)?;
+    let media = blocking({
+        let (library, scenario, folder) = (library.clone(), scenario.clone(), folder.to_owned());
+        move || files(&library, &scenario, &folder)
+    })
+    .await?;
+    let (recording, late) = meet(library, scenario, folder, &media, seed).await?;
+    let (library, copy, path) = (library.clone(), scenario.clone(), recording.clone());
+    let (report, worst) = blocking(move || verdict(&library, &copy, &path, late)).await?;
+    Ok(Run { scenario: scenario.clone(), seed, report, folder: recording, worst })
+}
+
+/// One person's files.
+struct Media {
+    camera: PathBuf,
+    screen: Option<PathBuf>,
+}
+
+/// Makes what is not there yet: a repetition needs nothing new.
+fn files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<Vec<Media>> {
+    let seconds = u32::try_from(scenario.duration.as_secs() + 1).unwrap_or(u32::MAX);
+    let file = |name: &str, participant: u8| {
+        let out = folder.join(format!("{name}.webm"));
+        let Scenario { size, fps, kilobits, .. } = *scenario;
+        let job = Job { participant, size, fps, seconds, format: Format::Vp8, kilobits, out: out.clone() };
+        if !out.exists() {
+            make(library, &job, |_| {})?;
+        }
+        Ok(out)
+    };
+    let of = |(index, person): (usize, &Person)| {
+        let number = number(index);
+        let screen = person.screen.map(|_| file(&format!("{}.screen", person.name), number + SCREEN)).transpose()?;
+        Ok(Media { camera: file(&person.name, number)?, screen })
+    };
+    scenario.people.iter().enumerate().map(of).collect()
+}
+
+/// People are numbered as they are listed, from 1.
+fn number(index: usize) -> u8 {
+    u8::try_from(index + 1).unwrap_or(u8::MAX - SCREEN)
+}
+
+/// Lets them meet; gives the recording's folder, and the part of the frames that went out late.
+async fn meet(
+    library: &Library,
+    scenario: &Scenario,
+    folder: &Path,
+    media: &[Media],
+    seed: u64,
+) -> Result<(PathBuf, f64)> {
+    let server = RoomServer::bind(RoomServerConfig::new((Ipv4Addr::LOCALHOST, 0).into())).await?;
+    let url = format!("ws://{}/rooms/{ROOM}", server.local_addr());
+    let (close, closed) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server.run(async move {
+        let _ = closed.await;
+    }));
+    let network = &scenario.network;
+    let impairment = (!network.is_clean()).then(|| Impairment {
+        loss: network.loss,
+        reorder: network.reorder,
+        delay: Duration::from_millis(network.delay_ms.into()),
+        duplicate: network.duplicate,
+        grace: Duration::from_millis(network.grace_ms.into()),
+        ..Impairment::seeded(seed)
+    });
+    let config = RecordConfig {
+        recorder: RecorderConfig { parent: folder.to_owned(), room: ROOM.into(), url: url.clone() },
+        how: JoinAs { name: "recorder".into(), role: Role::Recorder, token: None },
+        wake: Wake::default(),
+        relay_only: false,
+        impairment,
+        files: None,
+    };
+    let recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
+    let start = Instant::now() + LEAD;
+    let people = scenario.people.iter().zip(media);
+    let present = people.map(|(person, media)| attend(library, &url, person, media, start, scenario.mesh));
+    let attended = futures_util::future::join_all(present).await;
+    tokio::time::sleep_until(start + scenario.duration).await;
+    tokio::time::sleep(GRACE).await;
+    let summary = recording.finish("the scenario is over").await?;
+    let _ = close.send(());
+    // The server has nothing left to say; its end is not the recorder's.
+    let _ = tokio::time::timeout(GRACE * 4, serving).await;
+    let mut all = Played::default();
+    for played in attended {
+        let played = played?;
+        all.frames += played.frames;
+        all.late += played.late;
+    }
+    Ok((summary.folder, all.late as f64 / all.frames.max(1) as f64))
+}
+
+/// One person's stay.
+async fn attend(
+    library: &Library,
+    url: &str,
+    person: &Person,
+    media: &Media,
+    start: Instant,
+    mesh: bool,
+) -> Result<Played> {
+    let open =
+        |path: &Path| MediaSource::open(library, &Origin::File(path.to_owned()), |_| true, false, &Encoding::default());
+    let camera = open(&media.camera)?;
+    let tracks: Vec<OutboundTrack> = camera
+        .tracks()
+        .iter()
+        .map(|t| {
+            let kind = t.codec.kind();
+            let label = TrackLabel { stream: "main".into(), kind, source: Source::default_for(kind), muted: false };
+            OutboundTrack::new(label, t.codec)
+        })
+        .collect();
+    tokio::time::sleep_until(start + person.join).await;
+    let how = JoinAs { name: person.name.clone(), role: Role::Participant, token: None };
+    let only = if mesh { vec![] } else { vec!["recorder".into()] };
+    let config = SessionConfig { publish: tracks.clone(), only, ..SessionConfig::default() };
+    let session = Session::join(signal::for_url(url)?.as_ref(), how, config).await?;
+    let playing = Player::play(camera, tracks, start.into_std(), person.join)?;
+    let mut all = Played::default();
+    if let Some(((from, until), path)) = person.screen.zip(media.screen.as_ref()) {
+        tokio::time::sleep_until(start + from).await;
+        let screen = open(path)?;
+        let picture = screen.tracks().iter().find(|t| t.codec.kind() == crate::room::media::MediaKind::Video);
+        let codec = picture.map(|t| t.codec).ok_or_else(|| Error::us("a screen without a picture"))?;
+        let label = TrackLabel { stream: "screen".into(), kind: codec.kind(), source: Source::Screen, muted: false };
+        let track = OutboundTrack::new(label, codec);
+        session.publish(track.clone()).await;
+        let sharing = Player::play(screen, vec![track], start.into_std(), from)?;
+        tokio::time::sleep_until(start + until).await;
+        all = blocking(move || sharing.stop()).await?;
+        session.unpublish("screen").await;
+    }
+    tokio::time::sleep_until(start + person.leave).await;
+    let played = blocking(move || playing.stop()).await?;
+    // What was sent last is still on its way.
+    tokio::time::sleep(GRACE / 2).await;
+    session.leave().await;
+    Ok(Played { frames: all.frames + played.frames, late: all.late + played.late })
+}
+
+/// Judges the recording, and its film where one is wanted.
+fn verdict(
+    library: &Library,
+    scenario: &Scenario,
+    recording: &Path,
+    late: f64,
+) -> Result<(Report, Vec<(String, Pair)>)> {
+    let names: Names = scenario
+        .people
+        .iter()
+        .enumerate()
+        .flat_map(|(i, p)| [(p.name.clone(), number(i)), (format!("{}.screen", p.name), number(i) + SCREEN)])
+        .collect();
+    let mut worst = Vec::new();
+    let mut look = |path: &Path, expected: &[Expectation]| -> Result<Judged> {
+        let mut target = target::read(library, path, &names)?;
+        if late > LATE {
+            let percent = late * 100.0;
+            target.trouble.push(format!("{percent:.0} % of the frames were sent late: the machine is too busy"));
+        }
+        let compares = expected.iter().any(Expectation::is_of_quality);
+        let quality = if compares { target.quality(library, scenario.size)? } else { Default::default() };
+        let figures = |subject: &Subject| quality.get(&subject.number).map(Quality::figures).unwrap_or_default();
+        let judged = judge(&target, expected, &names, figures);
+        let who = |number: u8| target.subjects.iter().find(|s| s.number == number).map(|s| s.who.clone());
+        worst.extend(quality.iter().filter_map(|(number, q)| Some((who(*number)?, q.worst.clone()?))));
+        Ok(judged)
+    };
+    let mut judged = vec![look(recording, &scenario.expect)?];
+    if !scenario.film.is_empty() {
+        let recording = recording.to_owned();
+        let job = film::Job::usual(recording, FILM_FPS);
+        let made = film::compose(library, &job, |_| {})?;
+        judged.push(look(&made.film, &scenario.film)?);
+    }
+    Ok((Report::of(judged), worst))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::us("a run broke off").because(e))?
+}

@@ -1,0 +1,278 @@
+//! A scenario as it is written down (TOML), read and checked: who is there when, over what network, and what is expected. Pure but for
+//! reading its file.
+
+use crate::error::{Error, Result};
+use crate::verify::expect::Expectation;
+use crate::verify::stamp::{RATES, SIDES};
+use serde::Deserialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// The largest file that is read.
+const LARGEST: u64 = 1 << 20;
+/// The longest scenario, and how many people may be in one.
+const LONGEST: Duration = Duration::from_secs(3600);
+const PEOPLE: usize = 32;
+
+/// A scenario that can be run.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub name: String,
+    pub duration: Duration,
+    /// Of the cameras, pixels.
+    pub size: (u32, u32),
+    pub fps: u32,
+    /// kbit/s of each camera.
+    pub kilobits: u32,
+    /// Everybody sends to everybody, not to the recorder only.
+    pub mesh: bool,
+    pub people: Vec<Person>,
+    pub network: Network,
+    pub expect: Vec<Expectation>,
+    /// What is expected of the film that is made of the recording; empty: none is made.
+    pub film: Vec<Expectation>,
+}
+
+/// Somebody in it. Times count from its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    pub name: String,
+    pub join: Duration,
+    pub leave: Duration,
+    pub screen: Option<(Duration, Duration)>,
+}
+
+/// What the network does to what the recorder receives. Probabilities are 0.0 to 1.0.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    pub loss: f64,
+    /// Held back by `delay_ms`, and so overtaken.
+    pub reorder: f64,
+    pub delay_ms: u32,
+    pub duplicate: f64,
+    /// The first part of a connection's life, in which all is well.
+    pub grace_ms: u32,
+}
+
+impl Default for Network {
+    fn default() -> Network {
+        Network { loss: 0.0, reorder: 0.0, delay_ms: 30, duplicate: 0.0, grace_ms: 1000 }
+    }
+}
+
+impl Network {
+    /// True where it does nothing.
+    pub fn is_clean(&self) -> bool {
+        self.loss <= 0.0 && self.reorder <= 0.0 && self.duplicate <= 0.0
+    }
+}
+
+/// As it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    duration: String,
+    #[serde(default = "size")]
+    size: String,
+    #[serde(default = "fps")]
+    fps: u32,
+    #[serde(default = "kilobits")]
+    kilobits: u32,
+    #[serde(default)]
+    mesh: bool,
+    #[serde(default)]
+    expect: Vec<String>,
+    #[serde(default)]
+    film: Vec<String>,
+    #[serde(default)]
+    network: Network,
+    #[serde(default)]
+    people: Vec<RawPerson>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPerson {
+    name: String,
+    #[serde(default)]
+    join: Option<String>,
+    #[serde(default)]
+    leave: Option<String>,
+    #[serde(default)]
+    screen: Option<String>,
+}
+
+fn size() -> String {
+    "640x360".into()
+}
+fn fps() -> u32 {
+    30
+}
+fn kilobits() -> u32 {
+    600
+}
+
+impl Scenario {
+    /// Reads a scenario's file.
+    ///
+    /// # Errors
+    /// The user's: it cannot be read, or says something that cannot be, with the line.
+    pub fn load(path: &Path) -> Result<Scenario> {
+        let shown = path.display();
+        let cannot = |e: std::io::Error| Error::user(format!("cannot read the scenario {shown}: {e}"));
+        if std::fs::metadata(path).map_err(cannot)?.len() > LARGEST {
+            return Err(Error::user(format!("{shown} is too large to be a scenario")));
+        }
+        let text = std::fs::read_to_string(path).map_err(cannot)?;
+        Scenario::parse(&text).map_err(|e| Error::user(format!("{shown}: {e}")))
+    }
+
+    /// Reads a scenario's text; says in one line what is wrong with it.
+    pub fn parse(text: &str) -> Result<Scenario, String> {
+        let raw: Raw = toml::from_str(text).map_err(|e| {
+            let line = e.span().map(|span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
+            let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            format!("{at}{}", e.message().replace('\n', " "))
+        })?;
+        let duration = time(&raw.duration)?;
+        if duration < Duration::from_secs(1) || duration > LONGEST {
+            return Err(format!("`{}`: a scenario lasts a second to an hour", raw.duration));
+        }
+        let sides = raw.size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+        let fits = |(w, h): &(u32, u32)| [*w, *h].iter().all(|side| SIDES.contains(side) && side % 2 == 0);
+        let size = sides.filter(fits).ok_or_else(|| format!("`{}` is no size; write it as 640x360", raw.size))?;
+        if !RATES.contains(&raw.fps) {
+            return Err(format!("{} pictures a second cannot be stamped", raw.fps));
+        }
+        if !(20..=50_000).contains(&raw.kilobits) {
+            return Err(format!("{} kbit/s: 20 to 50000 are possible", raw.kilobits));
+        }
+        let network = raw.network;
+        if [network.loss, network.reorder, network.duplicate].iter().any(|part| !(0.0..=1.0).contains(part)) {
+            return Err("network: probabilities are 0.0 to 1.0".into());
+        }
+        let read = |lines: Vec<String>| lines.iter().map(|line| line.parse()).collect::<Result<Vec<Expectation>, _>>();
+        let (expect, film) = (read(raw.expect)?, read(raw.film)?);
+        if expect.is_empty() {
+            return Err("nothing is expected: add `expect = [\"…\"]`".into());
+        }
+        let people = raw.people.into_iter().map(|p| Person::of(p, duration)).collect::<Result<Vec<_>, _>>()?;
+        let names: std::collections::BTreeSet<&str> = people.iter().map(|p| p.name.as_str()).collect();
+        if people.is_empty() || people.len() > PEOPLE || names.len() < people.len() {
+            return Err(format!("one to {PEOPLE} people, each with a name of their own"));
+        }
+        let Raw { name, fps, kilobits, mesh, .. } = raw;
+        Ok(Scenario { name, duration, size, fps, kilobits, mesh, people, network, expect, film })
+    }
+}
+
+impl Person {
+    fn of(raw: RawPerson, end: Duration) -> Result<Person, String> {
+        let RawPerson { name, join, leave, screen } = raw;
+        // They become keys of the manifest, and so file names, as they are.
+        let is_plain =
+            !name.is_empty() && name.len() <= 32 && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        if !is_plain || name == "recorder" {
+            return Err(format!("`{name}`: people's names are a to z and 0 to 9, and nobody is called recorder"));
+        }
+        let join = join.as_deref().map_or(Ok(Duration::ZERO), time)?;
+        let leave = leave.as_deref().map_or(Ok(end), time)?.min(end);
+        if join >= leave {
+            return Err(format!("{name} leaves before coming"));
+        }
+        let screen = screen.as_deref().map(|text| span(text, (join, leave))).transpose()?;
+        Ok(Person { name, join, leave, screen })
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let signed = text.parse::<jiff::SignedDuration>().ok();
+    signed
+        .and_then(|signed| Duration::try_from(signed).ok())
+        .ok_or_else(|| format!("`{text}` is no time; write it as 5s or 1500ms"))
+}
+
+/// A span within another one.
+fn span(text: &str, (least, most): (Duration, Duration)) -> Result<(Duration, Duration), String> {
+    let (from, until) = text.split_once("..").ok_or_else(|| format!("`{text}` is no span; write it as 2s..6s"))?;
+    let from = if from.is_empty() { least } else { time(from)? };
+    let until = if until.is_empty() { most } else { time(until)? };
+    let fits = from < until && from >= least && until <= most;
+    if fits { Ok((from, until)) } else { Err(format!("`{text}` is not within the time that they are there")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SMALL: &str = "name = 'n'\nduration = '5s'\nexpect = ['participants == 1']\n[[people]]\nname = 'alice'\n";
+
+    #[test]
+    fn a_scenario_is_read_with_its_defaults() {
+        let scenario = Scenario::parse(SMALL).unwrap();
+        assert_eq!((scenario.size, scenario.fps, scenario.network.is_clean()), ((640, 360), 30, true));
+        let five = Duration::from_secs(5);
+        let alice = Person { name: "alice".into(), join: Duration::ZERO, leave: five, screen: None };
+        assert_eq!(scenario.people, [alice]);
+        let more = format!("{SMALL}join = '1s'\nscreen = '2s..4s'\n[network]\nloss = 0.05\n");
+        let scenario = Scenario::parse(&more).unwrap();
+        assert_eq!(scenario.people[0].screen, Some((Duration::from_secs(2), Duration::from_secs(4))));
+        assert!(!scenario.network.is_clean());
+    }
+
+    #[test]
+    fn what_cannot_be_is_said_in_one_line() {
+        for (from, to, says) in [
+            ("'5s'", "'0s'", "lasts"),
+            ("'5s'", "'soon'", "soon"),
+            ("'alice'", "'Alice B.'", "names"),
+            ("'alice'", "'alice'\nleave = '0s'", "before"),
+            ("'alice'", "'alice'\nscreen = '3s..9s'", "within"),
+            ("'participants == 1'", "'people == 1'", "no figure"),
+            ("['participants == 1']", "[]", "expected"),
+            ("name = 'n'", "name = 'n'\nfps = 29", "stamped"),
+            ("name = 'n'", "name = 'n'\nsize = '1x1'", "size"),
+            ("name = 'n'", "name = 'n'\nfast = true", "line 2: "),
+        ] {
+            let error = Scenario::parse(&SMALL.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains(says) && !error.contains('\n'), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_scenario_of_the_library_can_be_run_and_the_schema_knows_every_word() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut count = 0;
+        let schema = std::fs::read_to_string(root.join("docs/scenario.schema.json")).unwrap();
+        let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+        for entry in std::fs::read_dir(root.join("tests/scenarios")).unwrap() {
+            let path = entry.unwrap().path();
+            Scenario::load(&path).unwrap_or_else(|e| panic!("{e}"));
+            let table: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            for (word, value) in &table {
+                let known = &schema["properties"][word];
+                assert!(known.is_object(), "{}: the schema has no `{word}`", path.display());
+                for word in value.as_table().into_iter().flat_map(|table| table.keys()) {
+                    assert!(known["properties"][word].is_object(), "the schema has no `{word}`");
+                }
+                let people = value.as_array().into_iter().flatten().filter_map(|person| person.as_table());
+                for word in people.flat_map(|person| person.keys()) {
+                    assert!(known["items"]["properties"][word].is_object(), "the schema has no `{word}`");
+                }
+            }
+            count += 1;
+        }
+        assert!(count >= 5, "{count}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(?s).{0,200}") {
+            let _ = Scenario::parse(&text);
+            let _ = Scenario::parse(&format!("{SMALL}{text}"));
+        }
+    }
+}

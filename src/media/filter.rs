@@ -1,0 +1,233 @@
+//! A filter: a validated choice of what happens to a track's pictures or sound, from a pipeline text or from Rust code.
+//! It holds nothing that runs; each stream that is filtered gets elements of its own.
+
+mod code;
+mod frames;
+mod hold;
+mod pictures;
+mod samples;
+mod stage;
+
+use super::pipeline::bin;
+use super::{Library, Template, Value};
+use crate::error::{Error, Result};
+use crate::room::media::MediaKind;
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use image::RgbaImage;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) use code::attach_codes;
+pub(super) use stage::picture;
+
+/// Changes pictures one after the other, in Rust. One is made for each stream, so it may keep what it has seen.
+///
+/// It runs on the thread that the pictures flow through: what it takes longer than a picture lasts is lost frames.
+pub trait FrameFilter: Send {
+    /// Changes `frame` (not premultiplied RGBA), which is due at `at` on the stream's time; that only grows. Assigning a picture of
+    /// another size is allowed: what follows adapts, but each change costs a key frame.
+    fn apply(&mut self, frame: &mut RgbaImage, at: Duration);
+}
+
+/// Changes sound piece by piece, in Rust. One is made for each stream, so it may keep what it has heard.
+pub trait SampleFilter: Send {
+    /// Changes `samples`, left and right in turn, 48,000 of each a second, 1.0 the loudest. A piece is some 10 to 60 ms long,
+    /// its first sample due at `at` on the stream's time.
+    fn apply(&mut self, samples: &mut [f32], at: Duration);
+}
+
+/// A filter that was found and whose parameters hold. Cheap to clone.
+#[derive(Clone)]
+pub struct Filter {
+    name: String,
+    kind: MediaKind,
+    how: How,
+}
+
+#[derive(Clone)]
+enum How {
+    Text { template: Arc<Template>, values: Arc<Vec<(String, Value)>> },
+    Frames(Arc<dyn Fn() -> Box<dyn FrameFilter> + Send + Sync>),
+    Samples(Arc<dyn Fn() -> Box<dyn SampleFilter> + Send + Sync>),
+}
+
+impl Filter {
+    /// The filter for `kind` that a person asked for: a name (`edges`: `filter/video/edges` or `filter/audio/edges`), or the path
+    /// of a template of their own, which ends in `.gst`. `values` are parameters as typed (`strength`, `0.8`).
+    ///
+    /// It is built once, to be sure that it can be; [`super::check_filter`] also lets media through.
+    ///
+    /// # Errors
+    /// The user's: no such filter, a parameter that is unknown, missing or out of range, a text that is no filter, an element
+    /// that is missing (the package is named).
+    pub fn resolve(
+        library: &Library,
+        kind: MediaKind,
+        name_or_path: &str,
+        values: &[(String, String)],
+    ) -> Result<Filter> {
+        let template = find(library, kind, name_or_path)?;
+        let read = |(name, text): &(String, String)| Ok((name.clone(), template.read(name, text)?));
+        let values = values.iter().map(read).collect::<Result<Vec<_>>>()?;
+        Filter::of_template(kind, template, values)
+    }
+
+    /// A filter from a parsed template.
+    ///
+    /// # Errors
+    /// As [`Filter::resolve`].
+    pub fn of_template(kind: MediaKind, template: Template, values: Vec<(String, Value)>) -> Result<Filter> {
+        let name = template.name.rsplit('/').next().unwrap_or_default().to_owned();
+        let filter = Filter { name, kind, how: How::Text { template: template.into(), values: values.into() } };
+        filter.bin().map(|_| filter)
+    }
+
+    /// Rust code as a filter of pictures; `make` is called for each stream.
+    pub fn of(name: &str, make: impl Fn() -> Box<dyn FrameFilter> + Send + Sync + 'static) -> Filter {
+        Filter { name: name.into(), kind: MediaKind::Video, how: How::Frames(Arc::new(make)) }
+    }
+
+    /// Rust code as a filter of sound; `make` is called for each stream.
+    pub fn of_samples(name: &str, make: impl Fn() -> Box<dyn SampleFilter> + Send + Sync + 'static) -> Filter {
+        Filter { name: name.into(), kind: MediaKind::Audio, how: How::Samples(Arc::new(make)) }
+    }
+
+    /// The filter that does nothing.
+    pub(super) fn untouched() -> Filter {
+        struct Untouched;
+        impl FrameFilter for Untouched {
+            fn apply(&mut self, _: &mut RgbaImage, _: Duration) {}
+        }
+        Filter::of("untouched", || Box::new(Untouched))
+    }
+
+    /// Its name, without folder and ending.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it filters.
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// Builds it, with ghost pads `sink` and `src`. Pictures: raw, of any format and size, in and out; both may change on the way.
+    /// Sound: F32LE, interleaved, two channels at 48 kHz, in and out.
+    ///
+    /// # Errors
+    /// As [`Filter::resolve`].
+    pub(super) fn bin(&self) -> Result<gst::Bin> {
+        super::init()?;
+        let bin = match &self.how {
+            How::Text { template, values } => {
+                let values: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+                bin(template, &values, false)?
+            }
+            How::Frames(make) => {
+                self.of_code("videoconvert name=in ! video/x-raw,format=RGBA ! identity name=out", |out| {
+                    stage::attach(out, Box::new(stage::Frames(make())))
+                })?
+            }
+            How::Samples(make) => {
+                self.of_code("audioconvert name=in ! audio/x-raw,format=F32LE,layout=interleaved,rate=48000,channels=2 ! identity name=out", |out| {
+                    stage::attach(out, Box::new(stage::Samples(make())))
+                })?
+            }
+        };
+        let (first, mut last) = (self.end(&bin, "in")?, self.end(&bin, "out")?);
+        if self.kind == MediaKind::Audio {
+            last = normal_sound(&bin, &last)?;
+        }
+        self.ghost(&bin, &first, "sink")?;
+        self.ghost(&bin, &last, "src")?;
+        Ok(bin)
+    }
+
+    fn of_code(&self, text: &str, attach: impl FnOnce(&gst::Element) -> Result<()>) -> Result<gst::Bin> {
+        let template = Template::parse(&self.name, &self.name, &format!("# Code.\n{text}"))?;
+        let bin = bin(&template, &[], false)?;
+        attach(&self.end(&bin, "out")?)?;
+        Ok(bin)
+    }
+
+    /// Where it was read, for error messages.
+    pub(super) fn file(&self) -> &str {
+        match &self.how {
+            How::Text { template, .. } => &template.file,
+            _ => &self.name,
+        }
+    }
+
+    fn end(&self, bin: &gst::Bin, name: &str) -> Result<gst::Element> {
+        let missing = "a filter's first element is called name=in and its last one name=out";
+        bin.by_name(name).ok_or_else(|| Error::user(format!("{}: no element has name={name}: {missing}", self.file())))
+    }
+
+    fn ghost(&self, bin: &gst::Bin, element: &gst::Element, pad: &str) -> Result<()> {
+        let (name, file) = (element.name(), self.file());
+        let free = element.static_pad(pad).filter(|pad| !pad.is_linked());
+        let free =
+            free.ok_or_else(|| Error::user(format!("{file}: `{name}` has no free {pad} pad: is it the end?")))?;
+        let cannot = || Error::us(format!("{file}: `{name}` cannot be led out"));
+        let ghost = gst::GhostPad::builder_with_target(&free).map_err(|e| cannot().because(e))?.name(pad).build();
+        bin.add_pad(&ghost).map_err(|e| cannot().because(e))
+    }
+}
+
+/// Adds elements behind `last` that make any sound what a filter hands on; answers with the new last one.
+fn normal_sound(bin: &gst::Bin, last: &gst::Element) -> Result<gst::Element> {
+    let caps = gst::Caps::builder("audio/x-raw")
+        .field("format", "F32LE")
+        .field("layout", "interleaved")
+        .field("rate", 48_000)
+        .field("channels", 2)
+        .build();
+    let make = |name: &str| {
+        let package = || Error::user(super::packages::missing(name));
+        gst::ElementFactory::make(name).build().map_err(|e| package().because(e))
+    };
+    let elements = [make("audioconvert")?, make("audioresample")?, make("capsfilter")?];
+    elements[2].set_property("caps", caps);
+    let cannot = |e| Error::user("the filter's sound cannot be turned into stereo at 48 kHz").because(e);
+    bin.add_many(&elements).map_err(cannot)?;
+    gst::Element::link_many(std::iter::once(last).chain(&elements)).map_err(cannot)?;
+    let [.., last] = elements;
+    Ok(last)
+}
+
+/// The template of a filter by its name or path.
+fn find(library: &Library, kind: MediaKind, name_or_path: &str) -> Result<Template> {
+    if name_or_path.ends_with(".gst") {
+        let path = Path::new(name_or_path);
+        let name = path.file_stem().map_or_else(String::new, |stem| stem.display().to_string());
+        return Library::read(path, &name);
+    }
+    let (folder, other) = match kind {
+        MediaKind::Video => ("video", "audio"),
+        MediaKind::Audio => ("audio", "video"),
+    };
+    let all = library.list()?;
+    if all.contains_key(&format!("filter/{folder}/{name_or_path}")) {
+        return library.get(&format!("filter/{folder}/{name_or_path}"));
+    }
+    if all.contains_key(&format!("filter/{other}/{name_or_path}")) {
+        let message = format!("`{name_or_path}` filters {other}, not {folder}: --{other} {name_or_path}");
+        return Err(Error::user(message));
+    }
+    let known: Vec<_> =
+        all.keys().filter_map(|n| n.strip_prefix("filter/")?.strip_prefix(folder)?.strip_prefix('/')).collect();
+    let known = known.join(", ");
+    Err(Error::user(format!(
+        "no {folder} filter `{}`; there are {known}, or a file that ends in .gst",
+        name_or_path.escape_debug()
+    )))
+}
+
+#[cfg(test)]
+mod audio_tests;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod video_tests;

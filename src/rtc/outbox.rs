@@ -1,0 +1,88 @@
+//! Texts of ours that wait for their channel: in order, a bounded number of them. It never reads from a channel.
+
+use super::channel;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use webrtc::data_channel::{DataChannel, RTCDataChannelState};
+
+/// Texts that wait at most (policy: the newest is refused).
+const WAITING: usize = 64;
+/// How often a channel is asked whether it has opened, while texts wait for that.
+const OPENING: Duration = Duration::from_millis(20);
+
+/// A text, and who is told that it has arrived.
+pub(super) struct Text {
+    pub text: String,
+    pub arrived: oneshot::Sender<()>,
+}
+
+/// The texts for one label. Dropping it ends its task once everything is sent.
+pub(super) struct Outbox {
+    texts: mpsc::Sender<Text>,
+    /// Until a channel takes them.
+    waiting: Option<mpsc::Receiver<Text>>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        let (texts, waiting) = mpsc::channel(WAITING);
+        Self { texts, waiting: Some(waiting) }
+    }
+}
+
+impl Outbox {
+    /// Takes a text; false where it is full.
+    pub fn push(&mut self, text: Text) -> bool {
+        if self.texts.is_closed() {
+            *self = Self::default();
+        }
+        self.texts.try_send(text).is_ok()
+    }
+
+    /// Texts wait, and no channel takes them.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| !waiting.is_empty())
+    }
+
+    /// Sends on this channel from now on, unless there is one already.
+    pub fn attach(&mut self, channel: Arc<dyn DataChannel>) {
+        if let Some(texts) = self.waiting.take() {
+            tokio::spawn(send(channel, texts));
+        }
+    }
+}
+
+async fn send(channel: Arc<dyn DataChannel>, mut texts: mpsc::Receiver<Text>) {
+    let mut sent = Vec::new();
+    while let Some(mut next) = texts.recv().await {
+        loop {
+            if !is_open(channel.as_ref()).await || channel.send_text(&next.text).await.is_err() {
+                return;
+            }
+            sent.push(next.arrived);
+            match texts.try_recv() {
+                Ok(text) => next = text,
+                Err(_) => break,
+            }
+        }
+        if !channel::arrived(channel.as_ref()).await {
+            return;
+        }
+        for arrived in sent.drain(..) {
+            let _ = arrived.send(());
+        }
+    }
+}
+
+/// Waits until the channel is open; false once it never will be.
+async fn is_open(channel: &dyn DataChannel) -> bool {
+    loop {
+        match channel.ready_state().await {
+            Ok(RTCDataChannelState::Open) => return true,
+            // Its events have another reader; this is asked a few times in a connection's life.
+            Ok(RTCDataChannelState::Connecting) => tokio::time::sleep(OPENING).await,
+            _ => return false,
+        }
+    }
+}

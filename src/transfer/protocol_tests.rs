@@ -1,0 +1,294 @@
+//! Both machines against each other on bad connections, and the receiver against whatever comes.
+
+use super::*;
+use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
+
+fn hash(data: &[u8]) -> Digest {
+    Digest(Sha256::digest(data).into())
+}
+fn offer(size: u64) -> Offer {
+    Offer { id: "12345678".into(), name: "x".into(), size, mime: None, sha256: None }
+}
+fn words(steps: &[Step]) -> Vec<String> {
+    let word = |step: &Step| match step {
+        Step::Send(message) => serde_json::to_value(message).unwrap()["type"].as_str().unwrap().to_owned(),
+        Step::Stop(Stop::Refused(refusal)) => refusal.reason.word().to_owned(),
+        step => format!("{step:?}").split(['(', ' ']).next().unwrap().to_lowercase(),
+    };
+    steps.iter().map(word).collect()
+}
+/// A receiver that has accepted a file of so many bytes.
+fn receiving(ordered: bool, size: u64, window: u64) -> Incoming {
+    let mut machine = Incoming::new(ordered);
+    assert_eq!(words(&machine.text(&Message::Offer(offer(size)).to_text())), ["decide"]);
+    assert_eq!(words(&machine.accepted(0, window)), ["send"].map(|_| "accept"));
+    machine
+}
+fn end(data: &[u8]) -> String {
+    Message::End { sha256: hash(data) }.to_text()
+}
+fn at(position: u64, data: &[u8]) -> Bytes {
+    [&position.to_be_bytes()[..], data].concat().into()
+}
+
+#[test]
+fn a_file_comes_through() {
+    let mut machine = receiving(true, 5, 3);
+    assert_eq!(machine.chunk(Bytes::from_static(b"abc")), [Step::Write(Bytes::from_static(b"abc"))]);
+    assert_eq!(machine.written(3, 3), [Step::Send(Message::More { until: 5 })]);
+    assert_eq!(words(&machine.chunk(Bytes::from_static(b"de"))), ["write"]);
+    assert_eq!(machine.text(&end(b"abcde")), [Step::Keep(hash(b"abcde"))]);
+    assert_eq!(words(&machine.kept()), ["ack", "stop"]);
+    assert_eq!(machine.chunk(Bytes::from_static(b"late")), []);
+}
+
+#[test]
+fn an_empty_file_has_no_chunk() {
+    for ordered in [true, false] {
+        let mut machine = receiving(ordered, 0, 3);
+        assert_eq!(words(&machine.text(&end(b""))), ["keep"]);
+    }
+}
+
+#[test]
+fn without_order_chunks_and_end_may_overtake_each_other() {
+    let mut machine = receiving(false, 6, 10);
+    assert_eq!(machine.chunk(at(4, b"ef")), []);
+    assert_eq!(machine.text(&end(b"abcdef")), []);
+    assert_eq!(machine.chunk(at(2, b"cd")), []);
+    assert_eq!(words(&machine.chunk(at(0, b"ab"))), ["write", "write", "write", "keep"]);
+}
+
+#[test]
+fn every_breach_has_its_name() {
+    let refused = |machine: &mut Incoming, steps: Vec<Step>, reason: &str| {
+        assert_eq!(words(&steps), ["refuse", reason]);
+        assert_eq!(machine.text(&end(b"")), [], "it is over");
+    };
+    let data = || Bytes::from_static(b"abcd");
+    let mut machine = Incoming::new(true);
+    let steps = machine.text("hello");
+    refused(&mut machine, steps, "bad-offer");
+    let mut machine = Incoming::new(true);
+    let steps = machine.chunk(data());
+    refused(&mut machine, steps, "bad-offer");
+    let mut machine = receiving(true, 5, 10);
+    let steps = machine.text(&Message::Offer(offer(5)).to_text());
+    refused(&mut machine, steps, "bad-message");
+    for (ordered, size, window, chunk, reason) in [
+        (true, 3, 10, data(), "flood"),
+        (true, 10, 3, data(), "flood"),
+        (true, 10, 10, Bytes::new(), "bad-message"),
+        (false, 10, 10, Bytes::from_static(b"short"), "bad-message"),
+        (false, 10, 10, at(0, b""), "bad-message"),
+        (false, 10, 10, at(7, b"abcd"), "flood"),
+        (false, 10, 10, at(u64::MAX, b"abcd"), "flood"),
+    ] {
+        let mut machine = receiving(ordered, size, window);
+        let steps = machine.chunk(chunk);
+        refused(&mut machine, steps, reason);
+    }
+    for (one, other) in [(at(4, b"ef"), at(4, b"ef")), (at(4, b"ef"), at(3, b"xy")), (at(4, b"ef"), at(5, b"xy"))] {
+        let mut machine = receiving(false, 10, 10);
+        assert_eq!(machine.chunk(one), []);
+        let steps = machine.chunk(other);
+        refused(&mut machine, steps, "bad-message");
+    }
+    let mut machine = receiving(false, 10, 10);
+    machine.chunk(at(0, b"ab"));
+    let steps = machine.chunk(at(1, b"b"));
+    refused(&mut machine, steps, "bad-message");
+    // The end before all bytes, on a channel that keeps their order: sent again, twice.
+    let mut machine = receiving(true, 5, 10);
+    for _ in 0..2 {
+        assert_eq!(words(&machine.text(&end(b""))), ["restart"]);
+        assert_eq!(words(&machine.accepted(0, 10)), ["again"]);
+    }
+    let steps = machine.text(&end(b""));
+    refused(&mut machine, steps, "mismatch");
+}
+
+#[test]
+fn small_pieces_out_of_order_are_bounded() {
+    let mut machine = receiving(false, 1 << 30, 1 << 30);
+    let mut steps = Vec::new();
+    for n in 1..=MOST_PIECES as u64 + 1 {
+        assert_eq!(steps, []);
+        steps = machine.chunk(at(2 * n, b"x"));
+    }
+    assert_eq!(words(&steps), ["refuse", "flood"]);
+}
+
+#[test]
+fn what_was_promised_in_the_offer_holds_at_the_end() {
+    let mut machine = Incoming::new(true);
+    machine.text(&Message::Offer(Offer { sha256: Some(hash(b"other")), ..offer(2) }).to_text());
+    machine.accepted(0, 9);
+    machine.chunk(Bytes::from_static(b"ab"));
+    assert_eq!(words(&machine.text(&end(b"ab"))), ["restart"]);
+}
+
+/// One side's disk: what it holds, as the vault would.
+#[derive(Default)]
+struct Disk(Vec<u8>);
+
+/// What is sent, and how.
+struct Way<'a> {
+    data: &'a [u8],
+    ordered: bool,
+    chunk: usize,
+    window: u64,
+}
+
+/// A connection from a sender's machine to a receiver's, on which `lie` may change what is sent. It breaks after `budget` messages:
+/// then there is no outcome.
+fn connection(
+    Way { data, ordered, chunk, window }: Way<'_>,
+    disk: &mut Disk,
+    mut budget: usize,
+    mut lie: impl FnMut(&mut Vec<u8>),
+    sent_bytes: &mut u64,
+    mut shuffle: impl FnMut(usize) -> usize,
+) -> Option<Sent> {
+    let (mut sender, first) = Outgoing::new(offer(data.len() as u64));
+    let mut receiver = Incoming::new(ordered);
+    let (mut up, mut down) = (vec![(true, first.to_text().into_bytes())], Vec::<String>::new());
+    loop {
+        if budget == 0 {
+            return None;
+        }
+        budget -= 1;
+        if !down.is_empty() {
+            match sender.text(&down.remove(0)) {
+                Some(Order::Stop(sent)) => return Some(sent),
+                Some(Order::Seek(_)) | None => {}
+            }
+        } else if let Some(length) = sender.next(chunk).filter(|_| up.len() < 8) {
+            let from = usize::try_from(sender.position()).unwrap();
+            let mut bytes = data[from..from + length].to_vec();
+            lie(&mut bytes);
+            *sent_bytes += length as u64;
+            let message = if ordered { bytes } else { [&sender.position().to_be_bytes()[..], &bytes].concat() };
+            up.push((false, message));
+            sender.sent(length);
+        } else if sender.is_at_end() && up.len() < 8 {
+            up.push((true, sender.end(hash(data)).to_text().into_bytes()));
+        } else if up.is_empty() {
+            panic!("a standstill at {} of {}", sender.position(), data.len());
+        } else {
+            let next = if ordered { 0 } else { shuffle(up.len()) };
+            let (text, message) = up.remove(next);
+            let mut steps = VecDeque::from(match text {
+                true => receiver.text(std::str::from_utf8(&message).unwrap()),
+                false => receiver.chunk(message.into()),
+            });
+            while let Some(step) = steps.pop_front() {
+                steps.extend(match step {
+                    Step::Decide(_) => receiver.accepted(disk.0.len() as u64, window),
+                    Step::Send(message) => {
+                        down.push(message.to_text());
+                        Vec::new()
+                    }
+                    Step::Write(bytes) => {
+                        disk.0.extend_from_slice(&bytes);
+                        receiver.written(disk.0.len() as u64, window)
+                    }
+                    Step::Keep(expected) if expected == hash(&disk.0) => receiver.kept(),
+                    Step::Keep(_) => receiver.mismatched(),
+                    Step::Restart => {
+                        disk.0.clear();
+                        receiver.accepted(0, window)
+                    }
+                    Step::Stop(_) => Vec::new(),
+                });
+            }
+        }
+    }
+}
+
+use std::collections::VecDeque;
+
+proptest! {
+    #[test]
+    fn a_file_survives_any_breaks(
+        data in prop::collection::vec(any::<u8>(), 0..4000),
+        ordered: bool,
+        breaks in prop::collection::vec(1usize..60, 0..6),
+        chunk in 1usize..700,
+        window in 500u64..3000,
+        order in prop::collection::vec(any::<u8>(), 64),
+    ) {
+        let (mut disk, mut sent_bytes, mut turn) = (Disk::default(), 0, 0usize);
+        let mut shuffle = |n: usize| { turn += 1; usize::from(order[turn % order.len()]) % n };
+        let mut outcome = None;
+        // Small chunks within a wide window come one by one; what is left needs no more than this.
+        for budget in breaks.iter().copied().chain([usize::MAX]) {
+            let way = Way { data: &data, ordered, chunk, window };
+            outcome = connection(way, &mut disk, budget, |_| {}, &mut sent_bytes, &mut shuffle);
+            if outcome.is_some() {
+                break;
+            }
+        }
+        prop_assert_eq!(outcome, Some(Sent::Received(hash(&data))));
+        prop_assert_eq!(&disk.0, &data);
+        // Nothing twice beyond what was in flight when a connection broke.
+        let out_of_order = if ordered { 0 } else { window };
+        let in_flight = (8 * chunk as u64 + out_of_order) * breaks.len() as u64;
+        prop_assert!(sent_bytes <= data.len() as u64 + in_flight, "{sent_bytes} of {}", data.len());
+    }
+
+    #[test]
+    fn damage_is_found_and_sent_again(data in prop::collection::vec(any::<u8>(), 1..2000), times in 1usize..5) {
+        let (mut disk, mut sent_bytes, mut left) = (Disk::default(), 0, times);
+        let size = data.len() as u64;
+        let mut so_far = 0;
+        let lie = |bytes: &mut Vec<u8>| {
+            so_far += bytes.len() as u64;
+            if so_far % size == 0 && left > 0 {
+                left -= 1;
+                bytes[0] ^= 1;
+            }
+        };
+        let way = Way { data: &data, ordered: true, chunk: 300, window: 900 };
+        let outcome = connection(way, &mut disk, usize::MAX, lie, &mut sent_bytes, |_| 0);
+        match times {
+            1 | 2 => prop_assert_eq!(outcome, Some(Sent::Received(hash(&data)))),
+            _ => {
+                let refused = matches!(&outcome, Some(Sent::Refused { reason, .. }) if reason == "mismatch");
+                prop_assert!(refused, "{:?}", outcome);
+            }
+        }
+    }
+
+    #[test]
+    fn a_receiver_takes_anything_and_writes_only_what_it_asked_for(
+        ordered: bool,
+        size in 0u64..100,
+        window in 0u64..50,
+        events in prop::collection::vec((0u8..7, prop::collection::vec(any::<u8>(), 0..30), 0u64..120), 0..40),
+    ) {
+        let mut machine = receiving(ordered, size, window);
+        let (mut written, mut stops) = (0, 0);
+        for (what, bytes, number) in events {
+            let steps = match what {
+                0 => machine.chunk(bytes.into()),
+                1 => machine.chunk(at(number, &bytes)),
+                2 => machine.text(&end(&bytes)),
+                3 => machine.text(&String::from_utf8_lossy(&bytes)),
+                4 => machine.written(number.min(written), window),
+                5 => machine.mismatched(),
+                _ => machine.accepted(0, window),
+            };
+            for step in steps {
+                match step {
+                    Step::Write(bytes) => written += bytes.len() as u64,
+                    Step::Restart => written = 0,
+                    Step::Stop(_) => stops += 1,
+                    _ => {}
+                }
+            }
+            prop_assert!(written <= size && stops <= 1);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The judge is judged: each fault that is put into stamped media turns exactly its own expectation red, and media without faults is
+//! green, whoever made the file.
+
+use super::support::bot;
+use roombot::media::{Encoding, Library, MediaSource, Origin};
+use roombot::record::folder::RecordingFolder;
+use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
+use roombot::record::matroska::TrackFormat;
+use roombot::record::track::TrackFile;
+use roombot::room::media::{Frame, MediaKind, Source};
+use roombot::room::people::Role;
+use roombot::verify::verdict::{Judged, Report, Verdict, judge};
+use roombot::verify::{Format, Job, expect::Expectation, make, target};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What is expected of everybody in these tests.
+const EXPECTED: [&str; 9] = [
+    "participants == 1",
+    "dropped_percent <= 0.5",
+    "out_of_order == 0",
+    "freezes == 0",
+    "blank_percent <= 0.5",
+    "unread_percent <= 0.5",
+    "marks_garbled == 0",
+    "sound_gaps == 0",
+    "av_p95_ms <= 45",
+];
+
+/// Eight seconds of `name`; made once for all tests.
+fn stamped(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, participant) in [("alice", 1), ("bob", 2)] {
+            let out = dir.path().join(format!("{name}.webm"));
+            let job =
+                Job { participant, size: (320, 180), fps: 30, seconds: 8, format: Format::Vp8, kilobits: 500, out };
+            make(&Library::default(), &job, |_| {}).unwrap();
+        }
+        dir
+    });
+    folder.path().join(format!("{name}.webm"))
+}
+
+/// What ffmpeg makes of it.
+fn ffmpeg(out: &Path, args: &[&str]) {
+    let output = Command::new("ffmpeg").args(["-v", "error", "-nostdin", "-y"]).args(args).arg(out).output();
+    let output = output.expect("ffmpeg runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn judged(path: &Path, expected: &[&str]) -> Judged {
+    let expectations: Vec<Expectation> = expected.iter().map(|text| text.parse().unwrap()).collect();
+    let names = target::Names::new();
+    judge(&target::read(&Library::default(), path, &names).unwrap(), &expectations, &names, |_| vec![])
+}
+
+/// The expectations that are not met.
+fn red(path: &Path) -> Vec<String> {
+    let judged = judged(path, &EXPECTED);
+    assert!(judged.trouble.is_empty() && judged.damage.is_empty(), "{judged:#?}");
+    let red = judged.outcomes.into_iter().filter(|outcome| outcome.verdict != Verdict::Pass);
+    red.map(|outcome| outcome.expected).collect()
+}
+
+/// Alice with a filter over her pictures, or over her sound.
+fn spoilt(dir: &Path, filter: &str) -> PathBuf {
+    let (alice, out) = (stamped("alice"), dir.join("spoilt.mkv"));
+    let mut args =
+        vec!["-i", alice.to_str().unwrap(), filter.split_once(' ').unwrap().0, filter.split_once(' ').unwrap().1];
+    args.extend(["-c:v", "libx264", "-preset", "ultrafast", "-crf", "30", "-vsync", "passthrough", "-c:a", "libopus"]);
+    ffmpeg(&out, &args);
+    out
+}
+
+#[test]
+fn what_is_clean_is_green_whoever_made_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let alice = stamped("alice");
+    assert_eq!(red(&alice), [""; 0], "ours");
+    let alice = alice.to_str().unwrap();
+    let makes: [(&str, &[&str]); 4] = [
+        ("film.mp4", &["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]),
+        (
+            "small.webm",
+            &[
+                "-vf",
+                "scale=160:90",
+                "-c:v",
+                "libvpx",
+                "-b:v",
+                "60k",
+                "-deadline",
+                "realtime",
+                "-c:a",
+                "libopus",
+                "-b:a",
+                "16k",
+            ],
+        ),
+        ("grey.avi", &["-vf", "format=gray", "-c:v", "mjpeg", "-q:v", "12", "-c:a", "pcm_s16le", "-ar", "44100"]),
+        ("film.ts", &["-c:v", "mpeg2video", "-b:v", "300k", "-c:a", "mp2", "-ac", "2"]),
+    ];
+    for (name, how) in makes {
+        let out = dir.path().join(name);
+        ffmpeg(&out, &[&["-i", alice], how].concat());
+        assert_eq!(red(&out), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn each_fault_turns_its_own_expectation_red() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = [
+        ("-vf select='not(between(t\\,2\\,3.99))'", "freezes == 0"),
+        ("-vf select='not(eq(mod(n\\,100)\\,50))'", "dropped_percent <= 0.5"),
+        // Every picture is there, and for a while a grey one after each.
+        ("-vf fps=60,drawbox=enable='between(n\\,201\\,210)*mod(n\\,2)':color=gray:t=fill", "blank_percent <= 0.5"),
+        (
+            "-vf fps=60,drawbox=enable='between(n\\,201\\,230)*mod(n\\,2)':color=black:x=128:y=56:w=64:h=64:t=fill",
+            "unread_percent <= 0.5",
+        ),
+        ("-af volume=enable='between(t\\,3\\,4)':volume=0", "sound_gaps == 0"),
+        // A little higher: as loud as before, and says nothing.
+        ("-af afreqshift=shift=70:enable='between(t\\,2.9\\,4.1)'", "marks_garbled == 0"),
+    ];
+    for (filter, expected) in faults {
+        assert_eq!(red(&spoilt(dir.path(), filter)), [expected], "{filter}");
+    }
+}
+
+#[test]
+fn eighty_milliseconds_between_sound_and_picture_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let alice = stamped("alice");
+    let alice = alice.to_str().unwrap();
+    for late in ["0.08", "-0.08"] {
+        let out = dir.path().join("skewed.mkv");
+        ffmpeg(
+            &out,
+            &["-i", alice, "-itsoffset", late, "-i", alice, "-map", "0:v", "-map", "1:a", "-c", "copy", "-copyts"],
+        );
+        assert_eq!(red(&out), ["av_p95_ms <= 45"], "{late}");
+        let is = judged(&out, &[]).participants[0].measures.figures["av_p50_ms"];
+        assert!((is - late.parse::<f64>().unwrap() * 1000.0).abs() < 8.0, "{late}: {is}");
+    }
+}
+
+#[test]
+fn a_freeze_costs_on_the_time_line_and_coarse_pictures_cost_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |path: &Path| {
+        let target = target::read(&Library::default(), path, &target::Names::new()).unwrap();
+        let quality = target.quality(&Library::default(), (320, 180)).unwrap().remove(&1).unwrap();
+        let worst = quality.worst.as_ref().unwrap();
+        assert_eq!((worst.width, worst.height, worst.came.len()), (320, 180, worst.sent.len()));
+        let figures = quality.figures();
+        std::array::from_fn(|i| figures[i].1)
+    };
+    let [psnr, ssim, on_time, on_time_ssim]: [f64; 4] = of(&stamped("alice"));
+    assert!(
+        psnr > 30.0 && ssim > 0.9 && (psnr - on_time).abs() < 3.0 && ssim - on_time_ssim < 0.1,
+        "{psnr} {ssim} {on_time}"
+    );
+    let [frozen, _, frozen_on_time, _] = of(&spoilt(dir.path(), "-vf select='not(between(t\\,2\\,3.99))'"));
+    assert!(frozen - frozen_on_time > 2.0, "{psnr} {frozen} {frozen_on_time}");
+    let [coarse, coarse_ssim, ..] = of(&spoilt(dir.path(), "-vf boxblur=4"));
+    assert!(psnr - coarse > 4.0 && ssim - coarse_ssim > 0.1, "{psnr} {coarse} {ssim} {coarse_ssim}");
+}
+
+#[test]
+fn pictures_out_of_order_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(red(&spoilt(dir.path(), "-vf shuffleframes=0|1|2|3|5|4|6|7")), ["out_of_order == 0"]);
+}
+
+#[test]
+fn somebody_who_should_not_be_there_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (alice, bob, out) = (stamped("alice"), stamped("bob"), dir.path().join("two.mkv"));
+    let filter = "[0:v]scale=640:360[a];[1:v]scale=224:126[b];[a][b]overlay=0:0[v]";
+    let how = [
+        "-filter_complex",
+        filter,
+        "-map",
+        "[v]",
+        "-map",
+        "0:a",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-c:a",
+        "copy",
+    ];
+    ffmpeg(&out, &[&["-i", alice.to_str().unwrap(), "-i", bob.to_str().unwrap()], &how[..]].concat());
+    let is = judged(&out, &EXPECTED);
+    let red: Vec<_> = is.outcomes.iter().filter(|o| o.verdict != Verdict::Pass).collect();
+    // Bob is not heard, so nothing is known of his sound either; Alice is as she was.
+    assert!(red.iter().any(|o| o.expected == "participants == 1"), "{red:#?}");
+    assert!(red.iter().all(|o| o.who.as_deref() != Some("1")), "{red:#?}");
+}
+
+/// A recording made of stamped files: whose track, of whom it is, and what.
+fn recording(parent: &Path, tracks: &[(&str, &str, Source)]) -> PathBuf {
+    let start = jiff::Timestamp::UNIX_EPOCH;
+    let folder = RecordingFolder::create(parent, "judged", start).unwrap();
+    let mut manifest = Manifest::new("judged", "ws://127.0.0.1/rooms/judged", start);
+    (manifest.status, manifest.duration_ms) = (Status::Complete, 9000);
+    for (index, (owner, whose, source)) in tracks.iter().enumerate() {
+        if !manifest.participants.iter().any(|p| p.key == *owner) {
+            let present = vec![Span { start_ms: 500, end_ms: Some(9000) }];
+            let (key, role) = ((*owner).to_owned(), Role::Participant);
+            manifest.participants.push(ParticipantEntry { name: key.clone(), key, ids: vec![], role, present });
+        }
+        let wants: fn(MediaKind) -> bool =
+            if *source == Source::Mic { |kind| kind == MediaKind::Audio } else { |kind| kind == MediaKind::Video };
+        let origin = Origin::File(stamped(whose));
+        let mut file = MediaSource::open(&Library::default(), &origin, wants, false, &Encoding::default()).unwrap();
+        let track = file.tracks()[0].clone();
+        let frames: Vec<Frame> = std::iter::from_fn(|| file.next_frame().unwrap()).map(|f| f.frame).collect();
+        let format = TrackFormat { codec: track.codec, config: None, size: track.size, channels: 1, name: "x".into() };
+        let name = format!("{owner}.{}.{index}.webm", source.word());
+        let mut written = TrackFile::create(&folder, &name, format, &frames[0]).unwrap();
+        frames.iter().for_each(|frame| written.push(frame).unwrap());
+        written.finish().unwrap();
+        manifest.tracks.push(TrackEntry::new(&name, owner, *source, track.codec, 800));
+    }
+    manifest.save(&folder).unwrap();
+    folder.path().to_owned()
+}
+
+#[test]
+fn swapped_tracks_of_a_recording_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = [&EXPECTED[1..], &["participants == 2", "wrong == 0", "spread_ms <= 20"]].concat();
+    let right = [
+        ("alice", "alice", Source::Camera),
+        ("alice", "alice", Source::Mic),
+        ("bob", "bob", Source::Camera),
+        ("bob", "bob", Source::Mic),
+    ];
+    let is = judged(&recording(dir.path(), &right), &expected);
+    assert_eq!(is.verdict, Verdict::Pass, "{is:#?}");
+    let figures = &is.participants[0].measures.figures;
+    assert!((figures["first_frame_ms"] - 300.0).abs() < 2.0, "{figures:?}");
+    let swapped = [right[0], right[1], ("bob", "alice", Source::Camera), right[3]];
+    let is = judged(&recording(dir.path(), &swapped), &expected);
+    let red: Vec<_> = is.outcomes.iter().filter(|o| o.verdict != Verdict::Pass).collect();
+    assert!(red.len() == 1 && red[0].expected == "wrong == 0" && red[0].who.as_deref() == Some("bob"), "{red:#?}");
+    // A track that is in the manifest only is damage.
+    let folder = recording(dir.path(), &right);
+    std::fs::remove_file(folder.join("tracks/bob.mic.3.webm")).unwrap();
+    let is = judged(&folder, &expected);
+    assert!(is.verdict == Verdict::Fail && is.damage[0].contains("bob.mic.3.webm"), "{:?}", is.damage);
+}
+
+#[test]
+fn missing_evidence_fails_and_trouble_leaves_it_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bob.webm");
+    let is = judged(&fixture, &EXPECTED[3..]);
+    assert!(
+        is.outcomes.iter().all(|o| (o.verdict == Verdict::Fail && o.measured.is_none()) || o.figure == "blank_percent"),
+        "{is:#?}"
+    );
+    let nobody = judged(&stamped("alice"), &["bob.frames >= 1"]);
+    assert_eq!(nobody.outcomes[0].verdict, Verdict::Fail);
+    let text = dir.path().join("letter.mkv");
+    std::fs::write(&text, "I am no film, but a letter.").unwrap();
+    assert_eq!(judged(&text, &["participants >= 0"]).verdict, Verdict::Fail);
+    let mut target = target::read(&Library::default(), &stamped("alice"), &target::Names::new()).unwrap();
+    target.trouble.push("no decoder".into());
+    let open = judge(&target, &["frames >= 1".parse().unwrap()], &target::Names::new(), |_| vec![]);
+    assert_eq!((open.verdict, Report::of(vec![open]).verdict), (Verdict::Inconclusive, Verdict::Inconclusive));
+    assert_eq!(Report::of(vec![]).verdict, Verdict::Inconclusive);
+}
+
+#[tokio::test]
+async fn the_verbs_make_and_judge() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let file = path("eve.mkv");
+    let made =
+        bot::run(&["stamp", "--name", "eve", "--seconds", "2", "--size", "320x180", "--fps", "15", "--out", &file])
+            .await;
+    assert_eq!((made.code, made.stdout.trim()), (Some(0), file.as_str()), "{made:?}");
+    let again = bot::run(&["stamp", "--name", "eve", "--seconds", "2", "--out", &file]).await;
+    assert_eq!(again.code, Some(2), "{again:?}");
+    let good = bot::run(&["verify", &file, "--json"]).await;
+    let report: serde_json::Value = serde_json::from_str(&good.stdout).unwrap();
+    assert_eq!((good.code, &report["verdict"], &report["schema"]), (Some(0), &"pass".into(), &1.into()), "{good:?}");
+    assert_eq!(report["targets"][0]["participants"][0]["number"], 5);
+    let bad = bot::run(&["verify", &file, "--expect", "eve.frames >= 31", "--expect", "warn: fps >= 60"]).await;
+    assert_eq!(bad.code, Some(5), "{bad:?}");
+    assert!(bad.stdout.contains("eve.frames >= 31 (is 30)") && bad.stdout.contains("warn"), "{bad:?}");
+    let none = bot::run(&["verify", &path("none.mkv")]).await;
+    assert_eq!(none.code, Some(2), "{none:?}");
+    let odd = bot::run(&["verify", &file, "--expect", "frames >= many"]).await;
+    assert_eq!(odd.code, Some(2), "{odd:?}");
+}

@@ -1,0 +1,213 @@
+//! A bot of ours in a room in memory, and people of ours who send it what files hold and look at what comes back.
+
+use super::within;
+use roombot::live::{Choices, LiveSetup};
+use roombot::media::{Filter, Library, MediaSource};
+use roombot::record::happening::Happening;
+use roombot::room::clock::unwrap_rtp;
+use roombot::room::media::{Codec, Frame, MediaKind, Source};
+use roombot::room::people::{ParticipantId, Role, TrackLabel};
+use roombot::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
+use roombot::rtc::{Impairment, Inbound, Inbox, OutboundTrack, PeerEvent, RemoteTrack};
+use roombot::session::{Asker, Bot, BotConfig, Session, SessionConfig};
+use roombot::signal::memory::MemoryRoom;
+use roombot::signal::{JoinAs, Signaller};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// A filter by its name.
+pub fn filter(kind: MediaKind, name: &str) -> Filter {
+    Filter::resolve(&Library::default(), kind, name, &[]).expect("a filter")
+}
+
+/// A bot that does nothing to what it gives back.
+pub fn plain() -> LiveSetup {
+    let choices = Choices::new(filter(MediaKind::Video, "none"), filter(MediaKind::Audio, "none"));
+    LiveSetup { library: Library::default(), codec: None, to_all: false, choices }
+}
+
+pub fn room() -> MemoryRoom {
+    super::log();
+    MemoryRoom::new("echoes").expect("a room")
+}
+
+pub async fn bot(room: &dyn Signaller, live: LiveSetup) -> Bot {
+    let how = JoinAs { name: "Echo".into(), role: Role::Bot, token: None };
+    let config = BotConfig { how, live, returns: false, relay_only: false, impairment: None };
+    within(10, "the bot joins", Bot::start(room, config)).await.expect("joins")
+}
+
+/// What a person sees of one track that comes to them.
+pub struct Seen {
+    pub remote: RemoteTrack,
+    from: ParticipantId,
+    /// Nothing can be decoded without a key frame; when one was asked for.
+    starved: Option<Instant>,
+    pub frames: Vec<Frame>,
+    /// Sender reports: NTP time, RTP time (unwrapped near the newest frame).
+    pub reports: Vec<(u64, i64)>,
+    assembler: FrameAssembler,
+}
+
+/// Everything that comes to a person.
+#[derive(Default)]
+pub struct Sight {
+    inboxes: Vec<Arc<Inbox>>,
+    pub tracks: Vec<Seen>,
+    pub labels: Vec<TrackLabel>,
+    pub texts: Vec<String>,
+}
+
+/// Somebody in the room.
+pub struct Person {
+    pub session: Session,
+    pub camera: OutboundTrack,
+    pub mic: OutboundTrack,
+    pub sight: Arc<Mutex<Sight>>,
+    playing: Vec<JoinHandle<()>>,
+}
+
+impl Person {
+    /// Joins with a camera and a microphone that send nothing yet.
+    pub async fn join(room: &dyn Signaller, name: &str, codec: Codec, impairment: Option<Impairment>) -> Person {
+        let label = |kind, source| TrackLabel { stream: "face".into(), kind, source, muted: false };
+        let camera = OutboundTrack::new(label(MediaKind::Video, Source::Camera), codec);
+        let mic = OutboundTrack::new(label(MediaKind::Audio, Source::Mic), Codec::Opus);
+        let (observer, happenings) = mpsc::channel(1024);
+        let config = SessionConfig {
+            publish: vec![camera.clone(), mic.clone()],
+            impairment,
+            observer: Some(observer),
+            ..SessionConfig::default()
+        };
+        let how = JoinAs { name: name.into(), role: Role::Participant, token: None };
+        let session = within(10, "a person joins", Session::join(room, how, config)).await.expect("joins");
+        let sight: Arc<Mutex<Sight>> = Arc::default();
+        let looking = tokio::spawn(look(happenings, sight.clone(), session.asker()));
+        Person { session, camera, mic, sight, playing: vec![looking] }
+    }
+
+    /// Plays a media file over and over into camera and microphone, its pictures in the codec of the camera.
+    pub fn play(&mut self, file: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let (camera, mic) = (self.camera.clone(), self.mic.clone());
+        self.playing.push(tokio::spawn(async move {
+            let open = move || MediaSource::file(&Library::default(), &path, |_| true, true).expect("a file");
+            let source = Arc::new(Mutex::new(tokio::task::spawn_blocking(open).await.expect("opened")));
+            let start = Instant::now();
+            loop {
+                let source = source.clone();
+                let read = move || source.lock().expect("lock").next_frame().expect("readable").expect("repeated");
+                let next = tokio::task::spawn_blocking(read).await.expect("read");
+                tokio::time::sleep_until((start + next.at).into()).await;
+                let track = if next.kind == MediaKind::Video { &camera } else { &mic };
+                track.send_taken(&next.frame, start + next.at);
+            }
+        }));
+    }
+
+    /// Waits until what is seen fulfils a condition.
+    pub async fn sees(&self, seconds: u64, what: &str, mut holds: impl FnMut(&Sight) -> bool) {
+        let seen = async {
+            while !holds(&self.sight.lock().expect("lock")) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        within(seconds, what, seen).await;
+    }
+
+    pub async fn leave(mut self) {
+        self.playing.drain(..).for_each(|task| task.abort());
+        self.session.leave().await;
+    }
+}
+
+impl Sight {
+    /// The track of this kind that comes last.
+    pub fn track(&self, kind: MediaKind) -> Option<&Seen> {
+        self.tracks.iter().rev().find(|seen| seen.remote.kind() == kind)
+    }
+    /// Frames of this kind, of all tracks.
+    pub fn count(&self, kind: MediaKind) -> usize {
+        self.tracks.iter().filter(|seen| seen.remote.kind() == kind).map(|seen| seen.frames.len()).sum()
+    }
+}
+
+async fn look(mut happenings: mpsc::Receiver<Happening>, sight: Arc<Mutex<Sight>>, asker: Asker) {
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let mut early = Vec::new();
+    loop {
+        tokio::select! {
+            happening = happenings.recv() => {
+                let sight = &mut *sight.lock().expect("lock");
+                match happening {
+                    Some(Happening::Attached { inbox, .. }) => sight.inboxes.push(inbox),
+                    Some(Happening::Tracks { tracks, .. }) => sight.labels = tracks,
+                    Some(Happening::Peer { id, event: PeerEvent::Track(remote) }) => {
+                        let assembler = FrameAssembler::new(remote.codec, AssemblerConfig::default());
+                        sight.tracks.retain(|seen| seen.remote.ssrc != remote.ssrc);
+                        let (frames, reports) = (Vec::new(), Vec::new());
+                        sight.tracks.push(Seen { remote, from: id, starved: None, frames, reports, assembler });
+                    }
+                    Some(Happening::Peer { event: PeerEvent::Text { text, .. }, .. }) => sight.texts.push(text),
+                    Some(Happening::Peer { event: PeerEvent::Warning(text), .. }) => println!("warning: {text}"),
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+            _ = tick.tick() => sight.lock().expect("lock").drain(&mut early, &asker),
+        }
+    }
+}
+
+impl Sight {
+    fn drain(&mut self, early: &mut Vec<Inbound>, asker: &Asker) {
+        let mut items = std::mem::take(early);
+        let mut batch = Vec::new();
+        for inbox in &self.inboxes {
+            inbox.drain(&mut batch);
+            items.append(&mut batch);
+        }
+        let mut out = Vec::new();
+        for item in items {
+            let ssrc = match &item {
+                Inbound::Rtp(packet) => packet.ssrc,
+                Inbound::SenderReport { ssrc, .. } => *ssrc,
+            };
+            let Some(seen) = self.tracks.iter_mut().find(|seen| seen.remote.ssrc == ssrc) else {
+                early.push(item);
+                continue;
+            };
+            match item {
+                Inbound::Rtp(packet) => seen.assembler.push(packet, &mut out),
+                Inbound::SenderReport { ntp, rtp, .. } => {
+                    if let Some(newest) = seen.frames.last() {
+                        seen.reports.push((ntp, unwrap_rtp(newest.rtp_time, rtp)));
+                    }
+                }
+            }
+            for received in out.drain(..) {
+                match received {
+                    Received::Frame(frame) => {
+                        seen.starved = None;
+                        seen.frames.push(frame);
+                    }
+                    Received::NeedKeyFrame => {
+                        asker.request_key_frame(&seen.from, seen.remote.ssrc);
+                        seen.starved = Some(Instant::now());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for seen in &mut self.tracks {
+            if seen.starved.is_some_and(|at| at.elapsed() > Duration::from_secs(1)) {
+                asker.request_key_frame(&seen.from, seen.remote.ssrc);
+                seen.starved = Some(Instant::now());
+            }
+        }
+    }
+}
