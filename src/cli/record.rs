@@ -13,7 +13,9 @@ use crate::signal::{self, JoinAs};
 use crate::transfer::vault::Limits;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
+use tokio::process::{Child, Command};
 
 /// Record a room: every track to its own file, with timeline and manifest.
 #[derive(Debug, clap::Args)]
@@ -64,6 +66,12 @@ pub struct RecordArgs {
     /// Threads for the network. More than one pays only for hundreds of participants: packets that change threads cost more.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
+    /// Make the film while the meeting runs, in a process of its own: film.live.mp4 grows in the recording, and becomes film.mp4.
+    #[arg(long)]
+    film: bool,
+    /// Write that film as HLS into this folder, too: film.m3u8 and its segments, for browsers.
+    #[arg(long, value_name = "DIR", requires = "film")]
+    live_hls: Option<PathBuf>,
     /// Print one JSON object with the summary instead of the folder.
     #[arg(long)]
     json: bool,
@@ -104,13 +112,18 @@ pub async fn run(args: RecordArgs) -> Result<()> {
         files,
     };
     let mut recording = Recording::start(room.as_ref(), config).await?;
+    let film = if args.film { Some(film(recording.folder(), args.live_hls.as_deref())?) } else { None };
     let display = live::show(recording.status(), args.quiet);
     let limits = Ends { duration: args.duration, until_empty: args.until_empty };
     let reason = recording.until(limits, stop).await;
     display.close().await;
     let ended_by_room = reason.starts_with("the room ended");
     let summary = recording.finish(&reason).await?;
-    report(&summary, &reason, args.json, None);
+    let film = match film {
+        Some(film) => finished(film).await,
+        None => None,
+    };
+    report(&summary, &reason, args.json, film.as_deref());
     if summary.manifest.status != Completion::Complete {
         return Err(Error::machine(
             "not every track file could be finished: make room, and the next `roombot record` into the same folder does it",
@@ -120,6 +133,26 @@ pub async fn run(args: RecordArgs) -> Result<()> {
         return Err(Error::room(format!("{reason}; what was recorded until then is complete")));
     }
     Ok(())
+}
+
+/// Starts to make the film, in a process of its own that nothing here waits for until the recording has ended. It ends with the
+/// recording, not with Ctrl-C.
+fn film(recording: &Path, hls: Option<&Path>) -> Result<Child> {
+    let failed = |e: std::io::Error| Error::machine("the film cannot be started").because(e);
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.arg("compose").arg(recording).args(["--follow", "--json"]).process_group(0);
+    if let Some(folder) = hls {
+        command.arg("--live-hls").arg(folder);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)
+}
+
+/// Where the film is, once it is whole. One that failed has said so, and the recording is none the worse.
+async fn finished(film: Child) -> Option<PathBuf> {
+    eprintln!("Finishing the film.");
+    let output = film.wait_with_output().await.ok()?;
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    summary["film"].as_str().map(PathBuf::from)
 }
 
 /// Finishes what a crash cut short, one line each.

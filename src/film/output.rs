@@ -56,6 +56,20 @@ impl Output {
         self.part.with_extension("part.media")
     }
 
+    /// The file that people watch while it grows: `film.live.mp4` beside `film.mp4.part`.
+    pub fn growing(&self) -> PathBuf {
+        self.part.with_extension("").with_extension("live.mp4")
+    }
+
+    /// Writes all of it at once, and gives it its name.
+    ///
+    /// # Errors
+    /// As [`Output::publish`].
+    pub fn write(self, bytes: &[u8]) -> Result<PathBuf> {
+        std::fs::write(&self.part, bytes).map_err(|e| fault(&self.part, e))?;
+        self.publish()
+    }
+
     /// Makes the file last and gives it its name; a number is added where that is taken.
     ///
     /// # Errors

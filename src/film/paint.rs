@@ -1,8 +1,9 @@
-//! What is drawn over and beside pictures: names, cards of people whose camera is off, round corners. Drawn once for each
-//! scene and laid over again as pictures change under it.
+//! What is drawn over and beside pictures: names, muted signs, frames, cards of people whose camera is off, round corners, titles,
+//! the clock. Drawn once and stamped again as pictures change under it.
 
+use super::text::{Line, Weight, Words, initials, shortened, written};
 use crate::error::Result;
-use crate::media::{Library, caption};
+use crate::media::{Library, Stamp};
 use crate::room::layout::{Rect, Size};
 use image::{Rgba, RgbaImage};
 
@@ -13,6 +14,14 @@ pub const TILE: [u8; 3] = [38, 42, 52];
 /// The names' background and how much of it covers the picture.
 const PILL: [u8; 3] = [10, 12, 16];
 const PILL_ALPHA: f32 = 0.85;
+/// Letters.
+const INK: [u8; 3] = [245, 245, 245];
+/// Letters of less weight.
+const GREY: [u8; 3] = [168, 174, 186];
+/// The frame of who speaks.
+const SPEAKS: [u8; 3] = [88, 196, 132];
+/// The sign of a muted microphone.
+const MUTED: [u8; 3] = [236, 104, 96];
 /// The most characters of a name that are shown.
 const MOST_CHARACTERS: usize = 24;
 /// The discs behind initials; a name always has the same.
@@ -29,29 +38,47 @@ const DISCS: [[u8; 3]; 8] = [
 
 /// How names are written in tiles of this height.
 fn text_height(tile_height: u32) -> u32 {
-    (tile_height / 14).clamp(11, 28)
+    (tile_height / 14).clamp(11, 30)
 }
 
-/// A name on a dark pill, for a tile of `tile` pixels; the name is cut to what fits.
+/// A name on a dark pill, for a tile of `tile` pixels, behind a crossed-out microphone where it is muted; the name is cut to what fits.
 ///
 /// # Errors
 /// The user's: text cannot be drawn here (a package is missing).
-pub fn label(library: &Library, name: &str, tile: Size) -> Result<RgbaImage> {
+pub fn label(library: &Library, name: &str, is_muted: bool, tile: Size) -> Result<RgbaImage> {
     let text = text_height(tile.1);
     let (pad, height) = (text * 2 / 3, (text * 7 / 4) & !1);
-    let widest = tile.0.saturating_sub(2 * pad).clamp(16, 2048) & !1;
-    let stencil = stencil(library, &shortened(name, MOST_CHARACTERS), text, (widest, height), Align::Left(pad))?;
-    // As wide as what was written; ink beyond is cut off by the pill's end.
-    let ink = (0..widest).rev().find(|x| (0..height).any(|y| stencil.at(*x, y) > 40)).unwrap_or(0);
-    let width = ((ink + 1 + pad).min(widest) + 1) & !1;
-    let radius = height as f32 / 2.0;
+    let sign = if is_muted { text * 5 / 4 } else { 0 };
+    let widest = tile.0.saturating_sub(2 * pad).clamp(height, 2048);
+    let line = Line { text: &shortened(name, MOST_CHARACTERS), height: text, weight: Weight::Bold };
+    let words = written(library, line, widest.saturating_sub(sign + 2 * pad).max(2))?;
+    let width = (words.width() + sign + 2 * pad).min(widest).next_multiple_of(2);
+    let top = height.saturating_sub(words.height()) / 2;
     Ok(RgbaImage::from_fn(width, height, |x, y| {
-        let inside = slab((x, y), (width, height), radius);
-        let ink = f32::from(stencil.at(x, y)) / 255.0;
-        let colour = PILL.map(|c| (f32::from(c) + (245.0 - f32::from(c)) * ink).round() as u8);
-        let alpha = inside * (PILL_ALPHA + (1.0 - PILL_ALPHA) * ink);
-        Rgba([colour[0], colour[1], colour[2], (alpha * 255.0).round() as u8])
+        let inside = slab((x, y), (width, height), height as f32 / 2.0);
+        let ink = x.checked_sub(pad + sign).zip(y.checked_sub(top)).map_or(0.0, |(x, y)| words.ink(x, y));
+        let sign = if is_muted { crossed_mic((x, y), (pad, height), text) } else { 0.0 };
+        let colour = mix(mix(PILL, MUTED, sign), INK, ink);
+        let alpha = inside * (PILL_ALPHA + (1.0 - PILL_ALPHA) * ink.max(sign));
+        opaque(colour, alpha)
     }))
+}
+
+/// How much of a pixel is covered by a crossed-out microphone of this text height, behind `pad` pixels in a pill of `height`.
+fn crossed_mic((x, y): (u32, u32), (pad, height): (u32, u32), text: u32) -> f32 {
+    // In units of the text's height, from the middle of the sign.
+    let unit = text as f32;
+    let (x, y) = ((x as f32 + 0.5 - pad as f32) / unit - 0.42, (y as f32 + 0.5 - height as f32 / 2.0) / unit);
+    let cover = |distance: f32| (0.5 - distance * unit).clamp(0.0, 1.0);
+    let line = 0.055;
+    let capsule = x.hypot(((y + 0.16).abs() - 0.17).max(0.0)) - 0.16;
+    let bow = if y > -0.1 { ((x.hypot(y + 0.04)) - 0.31).abs() - line } else { 1.0 };
+    let stand = (x.abs() - line).max((y - 0.38).abs() - 0.11);
+    // From the upper left to the lower right, with a gap along it.
+    let along = ((x + y) / std::f32::consts::SQRT_2).abs() - 0.56;
+    let across = ((x - y) / std::f32::consts::SQRT_2).abs();
+    let mic = cover(capsule.min(bow).min(stand)) * (1.0 - cover((across - 3.0 * line).max(along)));
+    mic.max(cover((across - line).max(along)))
 }
 
 /// A card for somebody who shows no picture: the initials on a disc.
@@ -60,102 +87,150 @@ pub fn label(library: &Library, name: &str, tile: Size) -> Result<RgbaImage> {
 /// As [`label`].
 pub fn card(library: &Library, name: &str, (width, height): Size) -> Result<RgbaImage> {
     let disc = DISCS[name.bytes().fold(0usize, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into())) % DISCS.len()];
-    let across = (width.min(height) * 2 / 5).max(16) & !1;
-    let letters = stencil(library, &initials(name), (across * 2 / 5).max(6), (across, across), Align::Middle)?;
-    let (left, top) = ((width - across.min(width)) / 2, (height - across.min(height)) / 2);
+    let across = (width.min(height) * 9 / 20).max(16) & !1;
+    let letters = initials(name);
+    let line = Line { text: &letters, height: (across * 2 / 5).max(6), weight: Weight::Bold };
+    let words = written(library, line, across)?;
+    let (left, top) = (width.saturating_sub(across) / 2, height.saturating_sub(across) / 2);
+    // In the middle by their ink, not by their line.
+    let (words_left, words_top) =
+        (width.saturating_sub(words.width()) / 2, (height / 2).saturating_sub(words.middle()));
     Ok(RgbaImage::from_fn(width, height, |x, y| {
-        let mut colour = TILE;
-        if (left..left + across).contains(&x) && (top..top + across).contains(&y) {
-            let within = (x - left, y - top);
-            let cover = slab(within, (across, across), across as f32 / 2.0);
-            let ink = f32::from(letters.at(within.0, within.1)) / 255.0;
-            for (have, disc) in colour.iter_mut().zip(disc) {
-                let disc = f32::from(disc) + (245.0 - f32::from(disc)) * ink;
-                *have = (f32::from(*have) + (disc - f32::from(*have)) * cover).round() as u8;
-            }
-        }
-        Rgba([colour[0], colour[1], colour[2], 255])
+        let within = x.checked_sub(left).zip(y.checked_sub(top)).filter(|(x, y)| *x < across && *y < across);
+        let Some(within) = within else { return opaque(TILE, 1.0) };
+        let cover = slab(within, (across, across), across as f32 / 2.0);
+        let ink = x.checked_sub(words_left).zip(y.checked_sub(words_top)).map_or(0.0, |(x, y)| words.ink(x, y));
+        opaque(mix(TILE, mix(disc, INK, ink), cover), 1.0)
     }))
 }
 
-/// What makes the corners of `area` round: the background in the four corners, clear elsewhere, each with its place.
-pub fn corners(area: Rect) -> Vec<(RgbaImage, (u32, u32))> {
-    let radius = (area.width.min(area.height) / 24).clamp(4, 16) & !1;
-    let [r, g, b] = BACKGROUND;
-    let corner = |dx: u32, dy: u32| {
-        let picture = RgbaImage::from_fn(radius, radius, |x, y| {
-            let whole = (area.width, area.height);
-            let outside = 1.0 - slab((dx + x, dy + y), whole, radius as f32);
-            Rgba([r, g, b, (outside * 255.0).round() as u8])
+/// What makes the corners of `area` round, and a frame around who speaks.
+pub fn frame(area: Rect, speaks: bool) -> Stamp {
+    let side = area.width.min(area.height);
+    let radius = (side / 24).clamp(4, 16) & !1;
+    let thick = if speaks { (side / 70).clamp(2, 6) } else { 0 };
+    let size = (area.width, area.height);
+    let part = |(dx, dy): (u32, u32), (width, height): Size| {
+        let drawn = RgbaImage::from_fn(width, height, |x, y| {
+            let at = (dx + x, dy + y);
+            let outside = 1.0 - slab(at, size, radius as f32);
+            let inset = |side: u32| side.saturating_sub(2 * thick);
+            let within = at.0.checked_sub(thick).zip(at.1.checked_sub(thick));
+            let inner =
+                within.map_or(0.0, |at| slab(at, (inset(size.0), inset(size.1)), (radius - thick.min(radius)) as f32));
+            let ring = if speaks { 1.0 - inner } else { 0.0 };
+            opaque(mix(SPEAKS, BACKGROUND, outside), outside.max(ring))
         });
-        (picture, (area.x + dx, area.y + dy))
+        (drawn, (area.x + dx, area.y + dy))
     };
     let (right, bottom) = (area.width.saturating_sub(radius), area.height.saturating_sub(radius));
-    vec![corner(0, 0), corner(right, 0), corner(0, bottom), corner(right, bottom)]
-}
-
-/// Written words: how much ink there is in each pixel.
-struct Stencil {
-    size: Size,
-    rgb: Vec<u8>,
-}
-
-impl Stencil {
-    fn at(&self, x: u32, y: u32) -> u8 {
-        if x >= self.size.0 {
-            return 0;
-        }
-        self.rgb.get((y as usize * self.size.0 as usize + x as usize) * 3).copied().unwrap_or(0)
+    let mut parts = vec![
+        part((0, 0), (radius, radius)),
+        part((right, 0), (radius, radius)),
+        part((0, bottom), (radius, radius)),
+        part((right, bottom), (radius, radius)),
+    ];
+    if speaks {
+        let (wide, high) = (area.width.saturating_sub(2 * radius), area.height.saturating_sub(2 * radius));
+        parts.push(part((radius, 0), (wide, radius)));
+        parts.push(part((radius, bottom), (wide, radius)));
+        parts.push(part((0, radius), (radius, high)));
+        parts.push(part((right, radius), (radius, high)));
     }
+    let mut stamp = Stamp::default();
+    parts.iter().for_each(|(drawn, at)| stamp.add(drawn, *at));
+    stamp
 }
 
-enum Align {
-    /// So many pixels from the left.
-    Left(u32),
-    Middle,
-}
-
-fn stencil(library: &Library, text: &str, height: u32, size: Size, align: Align) -> Result<Stencil> {
-    // The row stride of RGB is a multiple of four bytes.
-    let size = (size.0.div_ceil(4) * 4, size.1.max(16));
-    let black = vec![0; size.0 as usize * size.1 as usize * 3];
-    let markup = format!("<span font=\"DejaVu Sans Bold {height}px\">{}</span>", escaped(text));
-    let (align, x) = match align {
-        Align::Left(x) => ("left", x),
-        Align::Middle => ("center", 0),
+/// A whole picture with a title and a line below it.
+///
+/// # Errors
+/// As [`label`].
+pub fn title(library: &Library, title: &str, below: &str, (width, height): Size) -> Result<RgbaImage> {
+    let side = width.min(height);
+    let room = width * 9 / 10;
+    let mut large = (side / 11).max(12);
+    let mut words = written(library, Line { text: title, height: large, weight: Weight::Bold }, u32::MAX)?;
+    if words.width() > room {
+        large = (large * room / words.width()).max(10);
+        words = written(library, Line { text: title, height: large, weight: Weight::Bold }, room)?;
+    }
+    let small = written(library, Line { text: below, height: (side / 30).max(10), weight: Weight::Plain }, room)?;
+    let place = |ink: u32, y: u32| ((width.saturating_sub(ink)) / 2, y);
+    let (first, second) = (
+        place(words.width(), height / 2 - words.height().min(height / 2)),
+        place(small.width(), height / 2 + large / 3),
+    );
+    let ink = |words: &Words, (left, top): (u32, u32), x: u32, y: u32| {
+        x.checked_sub(left).zip(y.checked_sub(top)).map_or(0.0, |(x, y)| words.ink(x, y))
     };
-    // Letters lie about in the middle of a line that is a fifth higher than their font.
-    let y = size.1.saturating_sub(height * 6 / 5) / 2;
-    let rgb = caption(library, size, black, &markup, align, (x, y))?;
-    Ok(Stencil { size, rgb })
+    Ok(RgbaImage::from_fn(width, height, |x, y| {
+        opaque(mix(mix(BACKGROUND, INK, ink(&words, first, x, y)), GREY, ink(&small, second, x, y)), 1.0)
+    }))
 }
 
-/// Text as Pango markup, on one line.
-fn escaped(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '&' => "&amp;".into(),
-            '<' => "&lt;".into(),
-            '>' => "&gt;".into(),
-            c if c.is_control() => " ".into(),
-            c => c.to_string(),
-        })
-        .collect()
+/// The digits of a clock, drawn once.
+pub struct Clock {
+    glyphs: Vec<(char, RgbaImage)>,
 }
 
-fn shortened(name: &str, most: usize) -> String {
-    if name.chars().count() <= most {
-        return name.into();
+impl Clock {
+    /// For pictures of this size.
+    ///
+    /// # Errors
+    /// As [`label`].
+    pub fn new(library: &Library, size: Size) -> Result<Clock> {
+        let text = (size.0.min(size.1) / 36).max(12);
+        let height = (text * 7 / 4).next_multiple_of(2);
+        let draw = |glyph: char| {
+            let words =
+                written(library, Line { text: &glyph.to_string(), height: text, weight: Weight::Bold }, 10 * text)?;
+            // All digits are of one width; the colon is a narrow one.
+            let width = if glyph == ':' { text / 2 } else { text * 3 / 4 }.next_multiple_of(2);
+            let (left, top) = (width.saturating_sub(words.width()) / 2, height.saturating_sub(words.height()) / 2);
+            let drawn = RgbaImage::from_fn(width, height, |x, y| {
+                let ink = x.checked_sub(left).zip(y.checked_sub(top)).map_or(0.0, |(x, y)| words.ink(x, y));
+                opaque(mix(PILL, INK, ink), 1.0)
+            });
+            Ok((glyph, drawn))
+        };
+        Ok(Clock { glyphs: "0123456789:".chars().map(draw).collect::<Result<_>>()? })
     }
-    name.chars().take(most - 1).chain(['…']).collect()
+
+    /// The time since the meeting began, at the upper right of a picture of this size. Nothing in it is transparent, so it can be
+    /// stamped over itself.
+    pub fn stamp(&self, seconds: u64, size: Size) -> Stamp {
+        let text = format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let glyphs: Vec<_> = text.chars().filter_map(|c| self.glyphs.iter().find(|(g, _)| *g == c)).collect();
+        let wide: u32 = glyphs.iter().map(|(_, drawn)| drawn.width()).sum();
+        let pad = glyphs.first().map_or(0, |(_, drawn)| drawn.height() / 4).next_multiple_of(2);
+        let y = (size.0.min(size.1) / 30) & !1;
+        let mut x = size.0.saturating_sub(wide + 2 * pad + y) & !1;
+        let mut stamp = Stamp::default();
+        let height = glyphs.first().map_or(0, |(_, drawn)| drawn.height());
+        let end = RgbaImage::from_pixel(pad, height, opaque(PILL, 1.0));
+        stamp.add(&end, (x, y));
+        x += pad;
+        for (_, drawn) in glyphs {
+            stamp.add(drawn, (x, y));
+            x += drawn.width();
+        }
+        stamp.add(&end, (x, y));
+        stamp
+    }
 }
 
-/// The first letters of the first and the last word.
-fn initials(name: &str) -> String {
-    let mut firsts = name.split_whitespace().filter_map(|word| word.chars().find(|c| c.is_alphanumeric()));
-    let (first, last) = (firsts.next(), firsts.next_back());
-    let letters: String = first.into_iter().chain(last).flat_map(char::to_uppercase).collect();
-    if letters.is_empty() { "?".into() } else { letters }
+fn opaque([r, g, b]: [u8; 3], alpha: f32) -> Rgba<u8> {
+    Rgba([r, g, b, (alpha.clamp(0.0, 1.0) * 255.0).round() as u8])
+}
+
+/// From one colour (0) to another (1).
+fn mix(from: [u8; 3], to: [u8; 3], part: f32) -> [u8; 3] {
+    let mut colour = from;
+    for (have, to) in colour.iter_mut().zip(to) {
+        *have = (f32::from(*have) + (f32::from(to) - f32::from(*have)) * part).round() as u8;
+    }
+    colour
 }
 
 /// How much of a pixel is inside a rectangle at 0 with round corners: 0 to 1.
@@ -171,22 +246,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_become_initials_and_cannot_be_markup() {
-        let all = ["Ada Lovelace", "bob", "Jean-Luc  van Dyck", "…", "", "\u{e9}mile zola"];
-        assert_eq!(all.map(initials), ["AL", "B", "JD", "?", "?", "\u{c9}Z"]);
-        assert_eq!(escaped("<b>&\n"), "&lt;b&gt;&amp; ");
-        assert_eq!(shortened("abcdef", 4), "abc…");
-        assert_eq!(shortened("abcd", 4), "abcd");
-    }
-
-    #[test]
     fn labels_are_as_wide_as_their_names_and_fit_their_tile() {
         let library = Library::default();
-        let label = |name: &str| label(&library, name, (240, 135)).unwrap();
-        let (short, long) = (label("Al"), label("Somebody <with> a very long name"));
+        let label = |name: &str, is_muted| label(&library, name, is_muted, (240, 135)).unwrap();
+        let (short, long) = (label("Al", false), label("Somebody <with> a very long name", false));
         assert!(short.width() < 60 && long.width() > 120 && long.width() <= 240, "{} {}", short.width(), long.width());
         // Light letters are there, and the pill's corners are clear.
         assert!(short.pixels().any(|p| p.0[0] > 200 && p.0[3] > 200) && short.get_pixel(0, 0).0[3] < 40);
+        // Red is there where it is muted, and only there.
+        let is_red = |p: &Rgba<u8>| p.0[0] > 180 && p.0[1] < 140;
+        assert!(label("Al", true).pixels().any(is_red) && !short.pixels().any(is_red));
+        assert!(label("Al", true).width() > short.width());
     }
 
     #[test]
@@ -195,5 +265,15 @@ mod tests {
         assert_eq!(card.dimensions(), (320, 180));
         assert_eq!(card.get_pixel(5, 5).0[..3], TILE);
         assert_ne!(card.get_pixel(160, 60).0[..3], TILE);
+    }
+
+    #[test]
+    fn a_title_fits_its_picture() {
+        let library = Library::default();
+        for text in ["Stand-up", "A title that is far too long for any picture of this size and goes on and on"] {
+            let drawn = title(&library, text, "22 November 2026", (640, 360)).unwrap();
+            let light = |x: u32| (0..360).any(|y| drawn.get_pixel(x, y).0[0] > 150);
+            assert!(!(0..20).any(light) && !(620..640).any(light) && (0..640).any(light), "{text}");
+        }
     }
 }

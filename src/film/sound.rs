@@ -1,12 +1,11 @@
 //! All sound of a recording in one: each track at its place by its clock, drift taken out, gaps silent, never clipped.
 
+use super::feed::TrackFeed;
 use crate::error::{Error, Result};
 use crate::media::{Decoder, Library};
 use crate::record::manifest::TrackEntry;
-use crate::record::placement::Placement;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Samples of one channel a second.
 pub const RATE: i64 = 48_000;
@@ -26,22 +25,14 @@ pub struct Mixer {
     lanes: Vec<Lane>,
     /// The first sample that was not given out.
     at: i64,
+    gain: f32,
 }
 
 struct Lane {
-    path: PathBuf,
-    track: TrackEntry,
-    placement: Placement,
-    state: State,
+    feed: TrackFeed,
     blocks: VecDeque<Block>,
     /// Where the last block ends.
     end: Option<i64>,
-}
-
-enum State {
-    Waiting,
-    Open(Box<Decoder>),
-    Ended,
 }
 
 /// Sound in one piece: its first sample's place, and left and right in turn.
@@ -57,51 +48,63 @@ impl Block {
 }
 
 impl Mixer {
-    /// A mix of tracks and where their files lie, from sample `at` of the session on; nothing is opened yet.
-    pub fn new<'a>(tracks: impl Iterator<Item = (PathBuf, &'a TrackEntry)>, at: i64) -> Mixer {
-        let lane = |(path, track): (PathBuf, &TrackEntry)| Lane {
-            path,
-            placement: Placement::of(track),
-            track: track.clone(),
-            state: State::Waiting,
-            blocks: VecDeque::new(),
-            end: None,
-        };
-        Mixer { lanes: tracks.map(lane).collect(), at }
+    /// A mix from sample `at` of the session on; of no track yet.
+    pub fn new(at: i64) -> Mixer {
+        Mixer { lanes: Vec::new(), at, gain: 1.0 }
     }
 
-    /// The sound until sample `until` of the session, left and right in turn. Tracks that fail are left out from there on, and
-    /// told to `failed`.
-    pub fn mix(&mut self, library: &Library, until: i64, mut failed: impl FnMut(Error)) -> Vec<i16> {
+    /// Adds a track whose file lies at `path`; nothing is opened yet. The tracks are numbered as they are added.
+    pub fn add(&mut self, path: PathBuf, track: &TrackEntry, grows: bool) {
+        self.lanes.push(Lane { feed: TrackFeed::new(path, track, grows), blocks: VecDeque::new(), end: None });
+    }
+
+    /// Goes by what is known of track `number` now: false where there is none yet.
+    pub fn update(&mut self, number: usize, track: &TrackEntry, grows: bool) -> bool {
+        let lane = self.lanes.get_mut(number);
+        lane.map(|lane| lane.feed.update(track, grows)).is_some()
+    }
+
+    /// Makes everything louder or softer from now on.
+    pub fn amplify(&mut self, gain: f32) {
+        self.gain = gain;
+    }
+
+    /// The sound until sample `until` of the session, left and right in turn, as [`Mixer::sum`] but never clipped.
+    pub fn mix(&mut self, library: &Library, until: i64, failed: impl FnMut(Error)) -> Vec<i16> {
+        let gain = self.gain;
+        self.sum(library, until, failed).into_iter().map(|s| (bend(s * gain) * 32767.0).round() as i16).collect()
+    }
+
+    /// The sum of all sound until sample `until` of the session, left and right in turn; 1.0 is full scale, and sums may be louder.
+    /// Tracks that fail are left out from there on, and told to `failed`.
+    pub fn sum(&mut self, library: &Library, until: i64, mut failed: impl FnMut(Error)) -> Vec<f32> {
         let length = usize::try_from(until - self.at).unwrap_or(0);
         let mut sum = vec![0.0f32; length * 2];
         for lane in &mut self.lanes {
-            if let Err(error) = lane.fill(library, until) {
-                lane.state = State::Ended;
+            if let Err(error) = lane.fill(library, self.at, until) {
+                lane.feed.close();
                 failed(error);
             }
             lane.add(&mut sum, self.at);
         }
         self.at += length as i64;
-        sum.into_iter().map(|s| (bend(s) * 32767.0).round() as i16).collect()
+        sum
     }
 }
 
 impl Lane {
-    /// Decodes until there is sound for every sample before `until`, or none in the file.
-    fn fill(&mut self, library: &Library, until: i64) -> Result<()> {
-        if matches!(self.state, State::Waiting) {
-            if samples(self.placement.session_ns(Duration::ZERO)) > until.saturating_add(EARLY) {
-                return Ok(());
-            }
-            self.state = State::Open(Box::new(Decoder::open(library, &self.path, self.track.codec)?));
+    /// Decodes until there is sound for every sample before `until`, or none in the file (yet).
+    fn fill(&mut self, library: &Library, from: i64, until: i64) -> Result<()> {
+        if self.feed.is_closed() || samples(self.feed.start_ns()) > until.saturating_add(EARLY) {
+            return Ok(());
+        }
+        if self.end.is_none() {
+            // What was before the film is not decoded.
+            self.feed.skip(nanos(from.saturating_sub(EARLY)))?;
         }
         while self.end.is_none_or(|end| end < until) {
-            let State::Open(decoder) = &mut self.state else { return Ok(()) };
-            match decoder.sound()? {
-                Some((in_file, samples_)) => self.place(samples(self.placement.session_ns(in_file)), samples_),
-                None => self.state = State::Ended,
-            }
+            let Some((due, sound)) = self.feed.next(library, Decoder::sound)? else { return Ok(()) };
+            self.place(samples(due), sound.into_iter().map(|s| f32::from(s) / 32768.0).collect());
         }
         Ok(())
     }
@@ -151,6 +154,11 @@ impl Lane {
     }
 }
 
+/// Samples in session nanoseconds.
+fn nanos(samples: i64) -> i64 {
+    (i128::from(samples) * 1_000_000_000 / i128::from(RATE)) as i64
+}
+
 /// Session nanoseconds in samples.
 fn samples(nanos: i64) -> i64 {
     (i128::from(nanos) * i128::from(RATE) / 1_000_000_000) as i64
@@ -182,8 +190,9 @@ mod tests {
 
     fn mixer(lanes: usize) -> Mixer {
         let track = TrackEntry::new("x", "a", Source::Mic, Codec::Opus, 0);
-        let mut mixer = Mixer::new((0..lanes).map(|_| (PathBuf::new(), &track)), 0);
-        mixer.lanes.iter_mut().for_each(|lane| lane.state = State::Ended);
+        let mut mixer = Mixer::new(0);
+        (0..lanes).for_each(|_| mixer.add(PathBuf::new(), &track, false));
+        mixer.lanes.iter_mut().for_each(|lane| lane.feed.close());
         mixer
     }
 

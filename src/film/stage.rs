@@ -1,203 +1,248 @@
 //! The picture of a film at one moment after the other: what each scene shows, where the layout says. Only what has changed is
-//! painted again.
+//! painted again, and only what is seen is decoded.
 
+use super::glide::Glide;
 use super::lane::Lane;
-use super::paint::{BACKGROUND, TILE, card, corners, label};
-use super::scenes::{Scene, scenes};
+use super::paint::{BACKGROUND, Clock, title};
+use super::place::{Drawings, Place, Wanted};
+use super::script::{Scene, Script};
 use crate::error::{Error, Result};
-use crate::media::{Canvas, Library};
-use crate::record::manifest::Manifest;
-use crate::room::layout::{Policy, Rect, Shows, Size, fit, layout};
+use crate::media::{Canvas, Library, Picture, Stamp};
+use crate::room::layout::{Policy, Rect, Shows, Size, layout};
 use crate::room::media::MediaKind;
-use image::{Rgba, RgbaImage};
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A picture that is darker than this on average (16 is black) shows nobody.
 const DARK: u8 = 32;
+/// How long a title is seen.
+const TITLED: Duration = Duration::from_secs(3);
+
+/// How a film looks.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    pub policy: Policy,
+    pub size: Size,
+    /// A title that is seen at first.
+    pub title: Option<String>,
+    /// The time since the meeting began, in a corner.
+    pub clock: bool,
+    /// Tiles glide to their new places.
+    pub animate: bool,
+}
 
 /// Everything that it takes to paint.
-pub struct Stage<'a> {
-    library: &'a Library,
-    manifest: &'a Manifest,
-    size: Size,
-    policy: Policy,
+pub struct Stage {
+    library: Library,
+    tracks: PathBuf,
+    look: Look,
+    script: Script,
     canvas: Canvas,
-    scenes: std::iter::Peekable<std::vec::IntoIter<(u64, Scene)>>,
+    drawings: Drawings,
+    clock: Option<(Clock, u64)>,
+    /// What is shown now.
+    scene: Option<Scene>,
+    places: Vec<Place>,
+    glide: Option<Glide>,
+    /// A title and until when it is seen.
+    titled: Option<(Stamp, Duration)>,
     /// By the track's number in the manifest.
     lanes: BTreeMap<usize, Lane>,
-    places: Vec<Place>,
-    /// Names that were drawn, by participant, whether it is a screen's, and the tile's size.
-    labels: HashMap<(String, Size), RgbaImage>,
 }
 
-/// A tile of this scene.
-struct Place {
-    tile: Rect,
-    /// The track that is shown; none: a card.
-    track: Option<usize>,
-    is_screen: bool,
-    name: String,
-    /// Where the picture lies, once there is one.
-    picture: Option<Rect>,
-    /// Laid over the picture whenever it changes.
-    over: Vec<(RgbaImage, (u32, u32))>,
-}
-
-impl<'a> Stage<'a> {
+impl Stage {
     /// An empty stage for a recording whose track files are in `tracks`.
-    pub fn new(
-        library: &'a Library,
-        manifest: &'a Manifest,
-        tracks: &Path,
-        size: Size,
-        policy: Policy,
-    ) -> Result<Stage<'a>> {
-        let video = manifest.tracks.iter().enumerate().filter(|(_, t)| t.kind == MediaKind::Video);
-        Ok(Stage {
-            library,
-            manifest,
-            size,
-            policy,
-            canvas: Canvas::new(size)?,
-            scenes: scenes(manifest).into_iter().peekable(),
-            lanes: video.map(|(index, track)| (index, Lane::new(tracks.join(&track.file), track))).collect(),
+    ///
+    /// # Errors
+    /// No memory for a picture, or a package is missing.
+    pub fn new(library: &Library, script: Script, tracks: PathBuf, look: Look) -> Result<Stage> {
+        let clock = if look.clock { Some((Clock::new(library, look.size)?, u64::MAX)) } else { None };
+        let mut stage = Stage {
+            library: library.clone(),
+            tracks,
+            canvas: Canvas::new(look.size)?,
+            look,
+            drawings: Drawings::new(library),
+            clock,
+            scene: None,
             places: Vec::new(),
-            labels: HashMap::new(),
-        })
+            glide: None,
+            titled: None,
+            lanes: BTreeMap::new(),
+            script: script.clone(),
+        };
+        stage.update(script, false);
+        Ok(stage)
     }
 
-    /// Goes on to session time `at`. Tracks that fail show a card from there on, and are told to `failed`.
+    /// Goes by what is known of the recording now. `grows`: it is still being made.
+    pub fn update(&mut self, script: Script, grows: bool) {
+        for (number, track) in script.manifest.tracks.iter().enumerate() {
+            if track.kind != MediaKind::Video || !script.has(track) {
+                continue;
+            }
+            let path = self.tracks.join(&track.file);
+            let open = grows && !track.finished;
+            self.lanes.entry(number).or_insert_with(|| Lane::new(path, track, open)).update(track, open);
+        }
+        self.script = script;
+    }
+
+    /// Goes on to session time `at`. Tracks that fail show a card from there on, and are told to `failed`. True where the picture
+    /// has changed.
     ///
     /// # Errors
     /// Nothing can be painted at all: the machine's, or a package that is missing.
-    pub fn advance(&mut self, at: Duration, mut failed: impl FnMut(Error)) -> Result<()> {
+    pub fn advance(&mut self, at: Duration, mut failed: impl FnMut(Error)) -> Result<bool> {
         let (ms, nanos) = (at.as_millis() as u64, i64::try_from(at.as_nanos()).unwrap_or(i64::MAX));
-        let mut scene = None;
-        while let Some((_, next)) = self.scenes.next_if(|(from, _)| *from <= ms) {
-            scene = Some(next);
+        let mut painted = false;
+        if self.script.at(ms) != self.scene.as_ref() {
+            self.scene = self.script.at(ms).cloned();
+            painted |= self.arrange(at)?;
         }
         let mut changed = Vec::new();
         for (track, lane) in &mut self.lanes {
-            match lane.advance(self.library, nanos) {
+            let wanted = self.places.iter().any(|place| place.wanted.track == Some(*track));
+            match lane.advance(&self.library, nanos, wanted) {
                 Ok(false) => {}
                 Ok(true) => changed.push(*track),
                 Err(error) => failed(error),
             }
         }
-        if let Some(scene) = scene {
-            self.arrange(&scene)?;
+        if self.is_titled(at)? {
+            return Ok(true);
         }
-        let mut places = std::mem::take(&mut self.places);
-        for place in &mut places {
-            // A new scene paints everything, and everything has changed where it is new.
-            if place.track.is_some_and(|track| place.picture.is_none() || changed.contains(&track)) {
-                self.paint(place)?;
+        if self.glide(at)? {
+            painted = true;
+        } else {
+            for place in &mut self.places {
+                let picture = shown(&self.lanes, place, nanos);
+                let is_new = place.wanted.track.is_some_and(|track| changed.contains(&track));
+                painted |= place.paint(&mut self.canvas, &mut self.drawings, picture, is_new, false)?;
             }
         }
-        self.places = places;
-        Ok(())
+        if let Some((clock, shown)) = &mut self.clock {
+            let seconds = at.as_secs();
+            if painted || *shown != seconds {
+                *shown = seconds;
+                self.canvas.stamp(&clock.stamp(seconds, self.look.size))?;
+                painted = true;
+            }
+        }
+        Ok(painted)
     }
 
     /// The picture as it is now.
-    pub fn canvas(&self) -> &Canvas {
-        &self.canvas
+    pub fn canvas(&mut self) -> &mut Canvas {
+        &mut self.canvas
     }
 
-    /// How many pictures are to be seen in which there is something.
+    /// The screens that are seen now: the numbers of their tracks, and their pictures as they were sent.
+    pub fn screens(&self) -> impl Iterator<Item = (usize, &Picture)> {
+        let screens = self.places.iter().filter(|place| place.wanted.is_screen() && place.picture_area().is_some());
+        screens
+            .filter_map(|place| place.wanted.track)
+            .filter_map(|track| Some((track, self.lanes.get(&track)?.picture(0)?)))
+    }
+
+    /// How many pictures are to be seen in which there is something; none behind a title.
     pub fn visible(&self) -> Result<usize> {
         let mut count = 0;
-        for area in self.places.iter().filter_map(|place| place.picture) {
+        for area in self.places.iter().filter_map(Place::picture_area) {
             count += usize::from(self.canvas.brightness(area)? > DARK);
         }
         Ok(count)
     }
 
-    /// Begins a scene: clears the picture and puts a card or an empty tile wherever a face belongs.
-    fn arrange(&mut self, scene: &Scene) -> Result<()> {
+    /// Lays out the scene: true where everything is painted anew.
+    fn arrange(&mut self, at: Duration) -> Result<bool> {
+        let Some(scene) = &self.scene else { return Ok(false) };
+        let tiles = layout(&scene.view, self.look.size, self.look.policy);
+        let wanted: Vec<Wanted> = tiles.into_iter().map(|tile| self.wanted(scene, tile.shows, tile.area)).collect();
+        let stays = wanted.len() == self.places.len()
+            && wanted
+                .iter()
+                .zip(&self.places)
+                .all(|(new, old)| new.area == old.wanted.area && new.shows == old.wanted.shows);
+        if stays {
+            self.places.iter_mut().zip(wanted).for_each(|(place, wanted)| place.change(wanted));
+            return Ok(false);
+        }
+        let before: Vec<(Shows, Rect)> =
+            self.places.iter().map(|place| (place.wanted.shows, place.wanted.area)).collect();
+        if self.look.animate && !before.is_empty() {
+            let from = self.glide.take().map_or(before, |glide| glide.areas(at));
+            self.glide = Some(Glide::new(at, from, wanted.iter().map(|w| (w.shows, w.area)).collect()));
+        }
+        self.places = wanted.into_iter().map(Place::new).collect();
         self.canvas.fill(BACKGROUND)?;
-        let mut places = Vec::new();
-        for tile in layout(&scene.view, self.size, self.policy) {
-            let (owner, track, is_screen) = match tile.shows {
-                Shows::Screen(track) => (self.owner(track), Some(track), true),
-                Shows::Face(person) => {
-                    let index = scene.view.faces.iter().position(|f| *f == person);
-                    let camera = index.and_then(|i| scene.cameras.get(i).copied().flatten());
-                    (self.manifest.participants.get(person).map_or("", |p| &p.name), camera, false)
-                }
-            };
-            let name = if is_screen { format!("{owner} · screen") } else { owner.to_owned() };
-            let place = Place { tile: tile.area, track, is_screen, name, picture: None, over: Vec::new() };
-            if !is_screen {
-                self.canvas
-                    .overlay(&card(self.library, owner, (tile.area.width, tile.area.height))?, corner(tile.area))?;
-                let over = self.over(&place, tile.area)?;
-                self.lay(&over)?;
+        Ok(true)
+    }
+
+    fn wanted(&self, scene: &Scene, shows: Shows, area: Rect) -> Wanted {
+        let (owner, track, person) = match shows {
+            Shows::Screen(track) => (self.script.owner(track), Some(track), None),
+            Shows::Face(person) => {
+                let index = scene.view.faces.iter().position(|f| *f == person);
+                let camera = index.and_then(|i| scene.cameras.get(i).copied().flatten());
+                (self.script.name(person), camera, Some(person))
             }
-            places.push(place);
-        }
-        self.places = places;
-        Ok(())
-    }
-
-    /// Paints a place's picture, if there is one yet, and what lies over it.
-    fn paint(&mut self, place: &mut Place) -> Result<()> {
-        let picture = place.track.and_then(|track| self.lanes.get(&track)).and_then(|lane| lane.now.clone());
-        let Some(picture) = picture else { return Ok(()) };
-        let area = fit(picture.size(), place.tile);
-        if place.picture != Some(area) {
-            // The first one of this shape: nothing of a card or of another shape may show beside it.
-            let [r, g, b] = if place.is_screen { BACKGROUND } else { TILE };
-            let empty = RgbaImage::from_pixel(place.tile.width, place.tile.height, Rgba([r, g, b, 255]));
-            self.canvas.overlay(&empty, corner(place.tile))?;
-            place.over = self.over(place, area)?;
-            place.picture = Some(area);
-        }
-        self.canvas.draw(&picture, area)?;
-        self.lay(&place.over)
-    }
-
-    /// Name and round corners for a place whose picture lies in `picture`.
-    fn over(&mut self, place: &Place, picture: Rect) -> Result<Vec<(RgbaImage, (u32, u32))>> {
-        // A screen has no tile around it: its own corners are the round ones.
-        let (frame, like) = if place.is_screen { (picture, self.size) } else { (place.tile, size(place.tile)) };
-        let like = if place.is_screen { (like.0, like.1 / 2) } else { like };
-        let mut over = corners(frame);
-        let key = (place.name.clone(), like);
-        if !self.labels.contains_key(&key) {
-            let drawn = label(self.library, &place.name, like)?;
-            self.labels.insert(key.clone(), drawn);
-        }
-        let Some(name) = self.labels.get(&key).cloned() else { return Ok(over) };
-        let inset = (name.height() / 3).max(2) & !1;
-        let below = (place.tile.y + place.tile.height).saturating_sub(frame.y + frame.height);
-        // Beneath a screen where there is room, so that nothing of it is hidden.
-        let y = if place.is_screen && below >= name.height() + inset {
-            frame.y + frame.height + inset
-        } else {
-            (frame.y + frame.height).saturating_sub(name.height() + inset) & !1
         };
-        let x = if y > frame.y + frame.height { frame.x } else { frame.x + inset };
-        over.push((name, (x, y)));
-        Ok(over)
+        let is = |who: Option<usize>| who.is_some() && who == person;
+        Wanted {
+            shows,
+            area,
+            track,
+            owner: owner.to_owned(),
+            is_muted: person.is_some_and(|person| scene.muted.contains(&person)),
+            // Alone there is nobody to tell them from.
+            speaks: is(scene.speaking) && scene.view.faces.len() > 1,
+        }
     }
 
-    fn lay(&mut self, over: &[(RgbaImage, (u32, u32))]) -> Result<()> {
-        over.iter().try_for_each(|(drawn, at)| self.canvas.overlay(drawn, *at))
+    /// Paints tiles on their way, if they are: true while they are.
+    fn glide(&mut self, at: Duration) -> Result<bool> {
+        let Some(glide) = self.glide.take() else { return Ok(false) };
+        self.canvas.fill(BACKGROUND)?;
+        if glide.is_over(at) {
+            self.places.iter_mut().for_each(|place| *place = Place::new(place.wanted.clone()));
+            return Ok(false);
+        }
+        let nanos = i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
+        for (shows, area) in glide.areas(at) {
+            let Some(place) = self.places.iter().find(|place| place.wanted.shows == shows) else { continue };
+            let mut moving = Place::new(Wanted { area, ..place.wanted.clone() });
+            let picture = shown(&self.lanes, place, nanos);
+            let moves = area != place.wanted.area;
+            moving.paint(&mut self.canvas, &mut self.drawings, picture, true, moves)?;
+        }
+        self.glide = Some(glide);
+        Ok(true)
     }
 
-    /// The display name of whoever sent a track.
-    fn owner(&self, track: usize) -> &'a str {
-        let key = self.manifest.tracks.get(track).map_or("", |t| &t.participant);
-        self.manifest.participants.iter().find(|p| p.key == key).map_or(key, |p| &p.name)
+    /// Paints the title as long as it is to be seen: true while it is.
+    fn is_titled(&mut self, at: Duration) -> Result<bool> {
+        if let Some(text) = self.look.title.take() {
+            let day = self.script.manifest.started.strftime("%-d %B %Y").to_string();
+            let drawn = title(&self.library, &text, &day, self.look.size)?;
+            self.titled = Some((Stamp::new(&drawn, (0, 0)), at + TITLED));
+        }
+        match &self.titled {
+            None => Ok(false),
+            Some((drawn, until)) if at < *until => self.canvas.stamp(drawn).map(|()| true),
+            Some(_) => {
+                self.titled = None;
+                self.glide = None;
+                self.canvas.fill(BACKGROUND)?;
+                self.places.iter_mut().for_each(|place| *place = Place::new(place.wanted.clone()));
+                Ok(false)
+            }
+        }
     }
 }
 
-fn corner(area: Rect) -> (u32, u32) {
-    (area.x, area.y)
-}
-
-fn size(area: Rect) -> Size {
-    (area.width, area.height)
+/// The picture that belongs in a place, if there is one.
+fn shown<'a>(lanes: &'a BTreeMap<usize, Lane>, place: &Place, at: i64) -> Option<&'a Picture> {
+    lanes.get(&place.wanted.track?)?.picture(at)
 }

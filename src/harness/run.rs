@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::film;
 use crate::media::{Encoding, Library, MediaSource, Origin};
 use crate::record::recorder::RecorderConfig;
-use crate::room::layout::Policy;
 use crate::room::media::Source;
 use crate::room::people::{Role, TrackLabel};
 use crate::rtc::{Impairment, OutboundTrack, Wake};
@@ -226,7 +225,7 @@ fn verdict(
     let mut judged = vec![look(recording, &scenario.expect)?];
     if !scenario.film.is_empty() {
         let recording = recording.to_owned();
-        let job = film::Job { recording, policy: Policy::Auto, size: (1280, 720), fps: FILM_FPS, out: None };
+        let job = film::Job::usual(recording, FILM_FPS);
         let made = film::compose(library, &job, |_| {})?;
         judged.push(look(&made.film, &scenario.film)?);
     }

@@ -1,6 +1,7 @@
 //! A picture that is painted on: decoded pictures scaled into rectangles of it, drawn ones laid over. What is not painted again
 //! stays, so a scene costs only what changes in it. It knows nothing of scenes or time.
 
+use super::Stamp;
 use crate::error::{Error, Result};
 use crate::room::layout::{Rect, Size};
 use gst_video::{VideoColorimetry, VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameRef, VideoInfo};
@@ -19,11 +20,39 @@ pub struct Picture {
 
 impl Picture {
     pub(super) fn new(sample: &gst::Sample, is_bt601: bool) -> Option<Picture> {
-        let mut info = VideoInfo::from_caps(sample.caps()?).ok()?;
+        // Converters refuse to change a frame rate, which is none of theirs.
+        let mut caps = sample.caps_owned()?;
+        caps.make_mut().set("framerate", gst::Fraction::new(0, 1));
+        let mut info = VideoInfo::from_caps(&caps).ok()?;
         if is_bt601 {
             info = described(info.format(), (info.width(), info.height())).ok()?;
         }
         Some(Picture { buffer: sample.buffer_owned()?, info })
+    }
+
+    /// True where both show exactly the same: what a screen that stands still is sent as, over and over.
+    pub fn is_same(&self, other: &Picture) -> bool {
+        let (Ok(one), Ok(another)) = (self.buffer.map_readable(), other.buffer.map_readable()) else { return false };
+        self.info == other.info && one.as_slice() == another.as_slice()
+    }
+
+    /// How bright it is in each part of a grid of so many columns and rows, row by row: 16 is black, 235 is white.
+    pub fn luma(&self, (columns, rows): Size) -> Result<Vec<u8>> {
+        let frame =
+            VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
+        let luma = frame.plane_data(0).map_err(|e| strange().because(e))?;
+        let stride = self.info.stride().first().and_then(|s| usize::try_from(*s).ok()).unwrap_or(1);
+        let part =
+            |index: u32, count: u32, side: u32| (index * side / count) as usize..((index + 1) * side / count) as usize;
+        let mean = |(column, row): (u32, u32)| {
+            let (xs, ys) = (part(column, columns, self.info.width()), part(row, rows, self.info.height()));
+            // Every pixel of every second row: writing is thin.
+            let values =
+                ys.step_by(2).flat_map(|y| luma.get(y * stride + xs.start..y * stride + xs.end).unwrap_or_default());
+            let (sum, count) = values.fold((0u64, 0u64), |(sum, count), v| (sum + u64::from(*v), count + 1));
+            (sum / count.max(1)) as u8
+        };
+        Ok((0..rows).flat_map(|row| (0..columns).map(move |column| (column, row))).map(mean).collect())
     }
 
     /// As it is shown: with the width of its pixels in it.
@@ -38,19 +67,24 @@ impl Picture {
     pub fn to_rgba(&self) -> Result<RgbaImage> {
         let (width, height) = self.size();
         let mut canvas = Canvas::new((width, height))?;
-        canvas.draw(self, Rect { x: 0, y: 0, width, height })?;
+        canvas.draw(self, Rect { x: 0, y: 0, width, height }, false)?;
         Ok(DynamicImage::from(canvas.to_rgb()?).to_rgba8())
     }
 }
 
-/// What a converter was made for: picture and place.
-type Slot = (Size, String, Rect);
+/// What a converter was made for: picture, place and whether it is to be sharp.
+type Slot = (Size, VideoFormat, String, Rect, bool);
+/// So many converters are kept; a picture that changes its size or place leaves one behind.
+const MOST_CONVERTERS: usize = 128;
 
 /// A picture in the making, I420 in the colours of BT.601.
 pub struct Canvas {
     buffer: gst::Buffer,
     info: VideoInfo,
     converters: HashMap<Slot, VideoConverter>,
+    /// Something was painted since `copied`.
+    changed: bool,
+    copied: Option<gst::Buffer>,
 }
 
 impl Canvas {
@@ -59,28 +93,44 @@ impl Canvas {
         super::init()?;
         let info = described(VideoFormat::I420, size)?;
         let buffer = gst::Buffer::with_size(info.size()).map_err(|e| Error::machine("no memory").because(e))?;
-        let mut canvas = Canvas { buffer, info, converters: HashMap::new() };
+        let mut canvas = Canvas { buffer, info, converters: HashMap::new(), changed: true, copied: None };
         canvas.fill([0, 0, 0])?;
         Ok(canvas)
     }
 
-    /// Paints everything in one colour, and forgets where pictures lay.
+    /// Paints everything in one colour.
     pub fn fill(&mut self, colour: [u8; 3]) -> Result<()> {
-        self.converters.clear();
-        let values = yuv(colour);
+        let (width, height) = (self.info.width(), self.info.height());
+        self.fill_area(Rect { x: 0, y: 0, width, height }, colour)
+    }
+
+    /// Paints `area` in one colour; what sticks out is cut off.
+    pub fn fill_area(&mut self, area: Rect, colour: [u8; 3]) -> Result<()> {
+        self.changed = true;
+        let (values, strides) = (yuv(colour), self.strides());
         let mut frame = writable(&mut self.buffer, &self.info)?;
-        for (plane, value) in (0..).zip(values) {
-            frame.plane_data_mut(plane).map_err(|e| strange().because(e))?.fill(value);
+        for (plane, (value, stride)) in (0..).zip(values.into_iter().zip(strides)) {
+            let shift = u32::from(plane > 0);
+            let (from, width) = ((area.x >> shift) as usize, (area.width >> shift) as usize);
+            let data = frame.plane_data_mut(plane).map_err(|e| strange().because(e))?;
+            let rows = data.chunks_mut(stride.max(1)).skip((area.y >> shift) as usize);
+            for row in rows.take((area.height >> shift) as usize) {
+                let end = row.len().min(from + width);
+                row.get_mut(from..end).unwrap_or_default().fill(value);
+            }
         }
         Ok(())
     }
 
-    /// Scales `picture` into `area`, which must lie within the canvas.
-    pub fn draw(&mut self, picture: &Picture, area: Rect) -> Result<()> {
-        let slot = (picture.size(), picture.info.colorimetry().to_string(), area);
+    /// Scales `picture` into `area`, which must lie within the canvas. `sharp` is for writing: slower.
+    pub fn draw(&mut self, picture: &Picture, area: Rect, sharp: bool) -> Result<()> {
+        self.changed = true;
+        let slot = (picture.size(), picture.info.format(), picture.info.colorimetry().to_string(), area, sharp);
         if !self.converters.contains_key(&slot) {
-            // A picture that changed its size in place leaves a converter behind; the next scene starts anew.
-            let converter = VideoConverter::new(&picture.info, &self.info, Some(into(area)));
+            if self.converters.len() >= MOST_CONVERTERS {
+                self.converters.clear();
+            }
+            let converter = VideoConverter::new(&picture.info, &self.info, Some(into(area, sharp)));
             self.converters.insert(slot.clone(), converter.map_err(|e| strange().because(e))?);
         }
         let converter = self.converters.get(&slot).ok_or_else(strange)?;
@@ -91,34 +141,22 @@ impl Canvas {
         Ok(())
     }
 
-    /// Lays a drawn picture over the canvas, its upper left corner at even `x` and `y`; what sticks out is cut off.
-    pub fn overlay(&mut self, drawn: &RgbaImage, (x, y): (u32, u32)) -> Result<()> {
-        let (width, height) = (self.info.width(), self.info.height());
-        let strides: Vec<usize> = self.info.stride().iter().map(|s| usize::try_from(*s).unwrap_or(0)).collect();
+    /// Lays a drawing over the canvas; what sticks out is cut off.
+    pub fn stamp(&mut self, stamp: &Stamp) -> Result<()> {
+        self.changed = true;
+        let strides = self.strides();
         let mut frame = writable(&mut self.buffer, &self.info)?;
-        for plane in 0..3 {
-            let (shift, value_of) = if plane == 0 { (0, 0) } else { (1, plane) };
-            let data = frame.plane_data_mut(plane as u32).map_err(|e| strange().because(e))?;
-            for (dx, dy, pixel) in drawn.enumerate_pixels() {
-                let (at_x, at_y) = (x + dx, y + dy);
-                let [r, g, b, alpha] = pixel.0;
-                let between = shift == 1 && (dx % 2 == 1 || dy % 2 == 1);
-                if alpha == 0 || between || at_x >= width || at_y >= height {
-                    continue;
-                }
-                let index =
-                    (at_y >> shift) as usize * strides.get(plane).copied().unwrap_or(0) + (at_x >> shift) as usize;
-                let Some(have) = data.get_mut(index) else { continue };
-                let (new, alpha) = (i32::from(yuv([r, g, b])[value_of]), i32::from(alpha));
-                *have = ((i32::from(*have) * (255 - alpha) + new * alpha + 127) / 255) as u8;
-            }
+        for (plane, stride) in (0..).zip(strides) {
+            let (width, height) = (self.info.comp_width(plane as u8), self.info.comp_height(plane as u8));
+            let data = frame.plane_data_mut(plane).map_err(|e| strange().because(e))?;
+            stamp.onto(plane as usize, data, stride, (width, height));
         }
         Ok(())
     }
 
     /// The canvas as it is now, as a picture for people.
     pub fn to_rgb(&self) -> Result<RgbImage> {
-        let strides: Vec<usize> = self.info.stride().iter().map(|s| usize::try_from(*s).unwrap_or(0)).collect();
+        let strides = self.strides();
         let frame =
             VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
         let planes: Vec<&[u8]> = (0..3).filter_map(|p| frame.plane_data(p).ok()).collect();
@@ -146,13 +184,24 @@ impl Canvas {
         Ok((sum / count.max(1)) as u8)
     }
 
-    /// A copy, as the encoder takes it.
-    pub(super) fn copy(&self) -> Result<gst::Buffer> {
-        self.buffer.copy_deep().map_err(|e| Error::machine("no memory for a picture").because(e))
+    /// A copy, as the encoder takes it; the same one again while nothing was painted.
+    pub(super) fn copy(&mut self) -> Result<gst::Buffer> {
+        let no_memory = |e| Error::machine("no memory for a picture").because(e);
+        if self.changed || self.copied.is_none() {
+            self.copied = Some(self.buffer.copy_deep().map_err(no_memory)?);
+            self.changed = false;
+        }
+        let copied = self.copied.as_ref().ok_or_else(strange)?;
+        // The pixels are shared, times are not.
+        copied.copy_region(gst::BufferCopyFlags::MEMORY | gst::BufferCopyFlags::META, ..).map_err(no_memory)
+    }
+
+    fn strides(&self) -> Vec<usize> {
+        self.info.stride().iter().map(|s| usize::try_from(*s).unwrap_or(0)).collect()
     }
 }
 
-fn into(area: Rect) -> VideoConverterConfig {
+fn into(area: Rect, sharp: bool) -> VideoConverterConfig {
     let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
     let mut config = VideoConverterConfig::new();
     config.set_dest_x(side(area.x));
@@ -160,7 +209,11 @@ fn into(area: Rect) -> VideoConverterConfig {
     config.set_dest_width(Some(side(area.width)));
     config.set_dest_height(Some(side(area.height)));
     config.set_fill_border(false);
-    config.set_resampler_method(gst_video::VideoResamplerMethod::Linear);
+    config.set_resampler_method(if sharp {
+        gst_video::VideoResamplerMethod::Lanczos
+    } else {
+        gst_video::VideoResamplerMethod::Linear
+    });
     config
 }
 
@@ -176,7 +229,7 @@ fn writable<'a>(buffer: &'a mut gst::Buffer, info: &'a VideoInfo) -> Result<Vide
 }
 
 /// A colour in BT.601, limited range.
-fn yuv([r, g, b]: [u8; 3]) -> [u8; 3] {
+pub(super) fn yuv([r, g, b]: [u8; 3]) -> [u8; 3] {
     let (r, g, b) = (i32::from(r), i32::from(g), i32::from(b));
     let part =
         |r_: i32, g_: i32, b_: i32, base: i32| (base + ((r_ * r + g_ * g + b_ * b + 128) >> 8)).clamp(0, 255) as u8;

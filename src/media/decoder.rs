@@ -1,90 +1,144 @@
-//! One track file of a recording, decoded: pictures or sound in the order of the file, on the file's own time. It reads ahead
-//! by a few pictures and no more, and never waits without a deadline.
+//! Encoded frames of one track in, pictures or sound out, each with the time of the frame it came from. It reads no file,
+//! holds a few frames and no more, and never waits without a deadline.
 
 use super::canvas::Picture;
-use super::{Library, Pipeline, path_text};
+use super::{Library, Pipeline};
 use crate::error::{Error, Result};
 use crate::room::media::Codec;
+use bytes::Bytes;
 use gstreamer as gst;
-use gstreamer_app::AppSink;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use gstreamer_app::{AppSink, AppSrc};
+use std::time::Duration;
 
-/// How long a decoder may take to give its next picture, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Frames that wait in front of the decoder. So many pictures lie behind it, too (`pipelines/compose/`): at 30 a second, a
+/// quarter of a second in all.
+const WAITING: u64 = 4;
 
-/// An open track file.
+/// What a decoder has to know of a track before its first frame.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    pub codec: Codec,
+    /// H.264: `avcC`.
+    pub config: Option<Bytes>,
+    /// Sound: 1 or 2.
+    pub channels: u8,
+}
+
+/// What comes out of a decoder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded<T> {
+    /// What the frame that was due then holds.
+    Next(Duration, T),
+    /// Nothing yet; it may want more frames.
+    NotYet,
+    /// Everything has come out.
+    End,
+}
+
+/// A decoder at work.
 pub struct Decoder {
     pipeline: Pipeline,
+    into: AppSrc,
     out: AppSink,
-    path: PathBuf,
     codec: Codec,
 }
 
 impl Decoder {
-    /// Opens a track file of a recording, which holds one track of `codec`.
+    /// A decoder of a track.
     ///
     /// # Errors
-    /// The user's: the file is not there, or the package of a decoder.
-    pub fn open(library: &Library, path: &Path, codec: Codec) -> Result<Decoder> {
-        if !path.is_file() {
-            return Err(Error::user(format!("{} is not there", path.display())));
-        }
-        let template = library.get(&format!("compose/{}", codec.name().to_lowercase()))?;
+    /// The user's: the package of a decoder is missing.
+    pub fn new(library: &Library, track: &Encoded) -> Result<Decoder> {
+        let template = library.get(&format!("compose/{}", track.codec.name().to_lowercase()))?;
         let mut pipeline = Pipeline::build(&template, &[])?;
-        pipeline.set_text("file", "location", path_text(path)?)?;
-        let out = pipeline.app_sink("out")?;
+        let (into, out) = (pipeline.app_src("in")?, pipeline.app_sink("out")?);
+        into.set_caps(Some(&caps(track)));
+        into.set_format(gst::Format::Time);
         pipeline.start()?;
-        Ok(Decoder { pipeline, out, path: path.to_owned(), codec })
+        Ok(Decoder { pipeline, into, out, codec: track.codec })
     }
 
-    /// The next picture, and when it is due after the file's first frame; `None` at the end.
+    /// True while it takes more frames without holding too many.
+    pub fn is_hungry(&self) -> bool {
+        self.into.current_level_buffers() < WAITING
+    }
+
+    /// Gives it a frame, due `at` on the file's time.
     ///
     /// # Errors
-    /// The file cannot be read or decoded any further.
-    pub fn picture(&mut self) -> Result<Option<(Duration, Picture)>> {
-        let Some(sample) = self.sample()? else { return Ok(None) };
-        let at = time(&sample).ok_or_else(|| self.strange())?;
-        // VP8 has one colour space (RFC 6386, 9.2); GStreamer guesses another one for large pictures.
-        let picture = Picture::new(&sample, self.codec == Codec::Vp8).ok_or_else(|| self.strange())?;
-        Ok(Some((at, picture)))
-    }
-
-    /// The next sound, and when it is due after the file's first frame; `None` at the end. Left and right in turn, 48,000 of
-    /// each a second, 1.0 is the loudest.
-    ///
-    /// # Errors
-    /// The file cannot be read or decoded any further.
-    pub fn sound(&mut self) -> Result<Option<(Duration, Vec<f32>)>> {
-        let Some(sample) = self.sample()? else { return Ok(None) };
-        let at = time(&sample).ok_or_else(|| self.strange())?;
-        let data = sample.buffer().and_then(|b| b.map_readable().ok()).ok_or_else(|| self.strange())?;
-        let (samples, _) = data.as_chunks::<4>();
-        Ok(Some((at, samples.iter().map(|s| f32::from_le_bytes(*s)).collect())))
-    }
-
-    fn sample(&mut self) -> Result<Option<gst::Sample>> {
-        let started = Instant::now();
-        loop {
-            if let Some(sample) = self.out.try_pull_sample(gst::ClockTime::from_mseconds(200)) {
-                return Ok(Some(sample));
-            }
-            let broken =
-                |e| Error::machine(format!("{} cannot be decoded any further", self.path.display())).because(e);
-            self.pipeline.poll().map_err(broken)?;
-            if self.out.is_eos() {
-                return Ok(None);
-            }
-            if started.elapsed() > PATIENCE {
-                let waited = PATIENCE.as_secs();
-                let message = format!("{}: no picture or sound within {waited} s", self.path.display());
-                return Err(Error::machine(message));
+    /// The machine's: it has failed.
+    pub fn push(&self, frame: Bytes, at: Duration, key: bool) -> Result<()> {
+        let mut buffer = gst::Buffer::from_slice(frame);
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.set_pts(gst::ClockTime::try_from(at).ok());
+            if !key {
+                buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
         }
+        self.into.push_buffer(buffer).map(drop).map_err(|flow| self.broken().because(flow))
     }
 
-    fn strange(&self) -> Error {
-        Error::us(format!("{}: decoded into something strange", self.path.display()))
+    /// There are no more frames.
+    pub fn end(&self) {
+        // A source that is flushing has failed, and the next question says why.
+        let _ = self.into.end_of_stream();
+    }
+
+    /// The next picture; waits for it no longer than `wait`.
+    ///
+    /// # Errors
+    /// Nothing can be decoded any further.
+    pub fn picture(&self, wait: Duration) -> Result<Decoded<Picture>> {
+        self.next(wait, |sample| {
+            // VP8 has one colour space (RFC 6386, 9.2); GStreamer guesses another one for large pictures.
+            Picture::new(sample, self.codec == Codec::Vp8)
+        })
+    }
+
+    /// The next sound; waits for it no longer than `wait`. Left and right in turn, 48,000 of each a second.
+    ///
+    /// # Errors
+    /// As [`Decoder::picture`].
+    pub fn sound(&self, wait: Duration) -> Result<Decoded<Vec<i16>>> {
+        self.next(wait, |sample| {
+            let data = sample.buffer()?.map_readable().ok()?;
+            let (samples, _) = data.as_chunks::<2>();
+            Some(samples.iter().map(|s| i16::from_le_bytes(*s)).collect())
+        })
+    }
+
+    fn next<T>(&self, wait: Duration, read: impl Fn(&gst::Sample) -> Option<T>) -> Result<Decoded<T>> {
+        let Some(sample) = self.out.try_pull_sample(gst::ClockTime::try_from(wait).ok()) else {
+            self.pipeline.poll().map_err(|e| self.broken().because(e))?;
+            return Ok(if self.out.is_eos() { Decoded::End } else { Decoded::NotYet });
+        };
+        let strange = || Error::us(format!("a frame of {} was decoded into something strange", self.codec.name()));
+        let at = time(&sample).ok_or_else(strange)?;
+        read(&sample).map(|read| Decoded::Next(at, read)).ok_or_else(strange)
+    }
+
+    fn broken(&self) -> Error {
+        Error::machine(format!("{} cannot be decoded any further", self.codec.name()))
+    }
+}
+
+fn caps(track: &Encoded) -> gst::Caps {
+    let config = track.config.as_ref().map(|config| gst::Buffer::from_slice(config.clone()));
+    match track.codec {
+        Codec::Vp8 => gst::Caps::builder("video/x-vp8").build(),
+        Codec::Vp9 => gst::Caps::builder("video/x-vp9").build(),
+        Codec::Av1 => {
+            gst::Caps::builder("video/x-av1").field("stream-format", "obu-stream").field("alignment", "tu").build()
+        }
+        Codec::H264 => {
+            let caps = gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au");
+            caps.field_if_some("codec_data", config).build()
+        }
+        Codec::Opus => gst::Caps::builder("audio/x-opus")
+            .field("channel-mapping-family", 0i32)
+            .field("channels", i32::from(track.channels.clamp(1, 2)))
+            .field("rate", 48_000i32)
+            .build(),
     }
 }
 

@@ -15,9 +15,17 @@ macro_rules! built_in {
 /// Every file below `pipelines/`; a test holds that none is missing.
 const BUILT_IN: &[(&str, &str)] = built_in![
     "compose/av1",
-    "compose/film",
+    "compose/film-av1",
+    "compose/film-h264",
+    "compose/film-vp8",
+    "compose/film-vp9",
     "compose/h264",
+    "compose/live",
+    "compose/live-hls",
     "compose/opus",
+    "compose/sound-m4a",
+    "compose/sound-opus",
+    "compose/sound-wav",
     "compose/verify",
     "compose/vp8",
     "compose/vp9",

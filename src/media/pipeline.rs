@@ -170,6 +170,9 @@ impl Pipeline {
         };
         let element = message.src().map_or_else(|| "?".into(), |e| e.name());
         let detail = error.debug().map_or_else(String::new, |d| d.to_string());
+        if error.error().kind::<gst::ResourceError>() == Some(gst::ResourceError::NoSpaceLeft) {
+            return Error::machine("the disk is full").because(detail);
+        }
         Error::machine(format!("pipeline {}: {element}: {}", self.name, error.error().message())).because(detail)
     }
 }

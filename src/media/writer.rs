@@ -4,6 +4,7 @@
 use super::{Canvas, Library, Pipeline, Value, path_text};
 use crate::error::{Error, Result};
 use gstreamer as gst;
+use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,17 +14,25 @@ const CAPTION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long an encoder may take for what is under way, on a machine that is busy.
 const ENCODER_PATIENCE: Duration = Duration::from_secs(60);
-/// Pictures of a film that wait for the encoder, in bytes.
+/// Pictures of a film that wait for the encoder, in bytes; of sound alone, a minute and a half.
 const UNDER_WAY: u64 = 16 << 20;
 /// The same for pictures, when counting those of a finished film.
 const COUNT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A media file that is being made. The template has an `appsrc` called `picture`, perhaps one called `sound`, and a
-/// `filesink` called `file`.
+/// A media file that is being made. The template has an `appsrc` called `picture` or one called `sound` or both, and a
+/// `filesink` called `file`; where it has tags, its muxer is called `mux`.
 pub struct FileWriter {
     pipeline: Pipeline,
-    picture: AppSrc,
+    picture: Option<AppSrc>,
     sound: Option<AppSrc>,
+}
+
+/// A part of a film.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chapter {
+    pub from: Duration,
+    pub until: Duration,
+    pub title: String,
 }
 
 impl FileWriter {
@@ -51,30 +60,37 @@ impl FileWriter {
         for (element, property, text) in texts {
             pipeline.set_text(element, property, text)?;
         }
-        let (picture, sound) = (pipeline.app_src("picture")?, pipeline.app_src("sound").ok());
+        let (picture, sound) = (pipeline.app_src("picture").ok(), pipeline.app_src("sound").ok());
         pipeline.start()?;
         Ok(FileWriter { pipeline, picture, sound })
     }
 
-    /// Adds what is on a canvas. Waits while the encoder is behind.
-    pub fn canvas(&self, canvas: &Canvas, at: Duration, lasts: Duration) -> Result<()> {
-        self.wait()?;
-        self.push(&self.picture, timed(canvas.copy()?, at, lasts))
-    }
-
-    /// Waits while the encoder is behind, and notices when it has failed: a source that blocks by itself (`block=true`) would wait
-    /// for a failed encoder for ever.
-    fn wait(&self) -> Result<()> {
-        let started = Instant::now();
-        while self.picture.current_level_bytes() > UNDER_WAY {
-            self.pipeline.poll()?;
-            if started.elapsed() > ENCODER_PATIENCE {
-                let waited = ENCODER_PATIENCE.as_secs();
-                return Err(Error::machine(format!("the encoder has taken no picture for {waited} s")));
+    /// Says what the file is, before anything is added: title, when it was recorded, and its parts, where the container has
+    /// room for them.
+    pub fn describe(&self, title: &str, recorded: jiff::Timestamp, chapters: &[Chapter]) -> Result<()> {
+        let mux = self.pipeline.element("mux")?;
+        if let Some(tagged) = mux.dynamic_cast_ref::<gst::TagSetter>() {
+            tagged.add_tag::<gst::tags::Title>(&title, gst::TagMergeMode::Replace);
+            tagged.add_tag::<gst::tags::Encoder>(
+                &concat!("roombot ", env!("CARGO_PKG_VERSION")),
+                gst::TagMergeMode::Replace,
+            );
+            if let Ok(date) = gst::DateTime::from_iso8601_string(&recorded.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()) {
+                tagged.add_tag::<gst::tags::DateTime>(&date, gst::TagMergeMode::Replace);
             }
-            std::thread::sleep(Duration::from_millis(2));
+        }
+        if let Some(parted) = mux.dynamic_cast_ref::<gst::TocSetter>().filter(|_| !chapters.is_empty()) {
+            parted.set_toc(Some(&contents(chapters)));
         }
         Ok(())
+    }
+
+    /// Adds what is on a canvas. Waits while the encoder is behind, and notices when it has failed: a source that blocks
+    /// by itself (`block=true`) would wait for a failed encoder for ever.
+    pub fn canvas(&self, canvas: &mut Canvas, at: Duration, lasts: Duration) -> Result<()> {
+        let source = self.picture.as_ref().ok_or_else(pictureless)?;
+        self.wait(source)?;
+        self.push(source, timed(canvas.copy()?, at, lasts))
     }
 
     /// Adds sound: samples of two channels in turn at 48,000 Hz.
@@ -84,8 +100,9 @@ impl FileWriter {
 
     /// Adds a picture: bytes, row by row, in the size and format that the template says. Waits while the encoder is behind.
     pub fn picture(&self, bytes: Vec<u8>, at: Duration, lasts: Duration) -> Result<()> {
-        self.wait()?;
-        self.push(&self.picture, buffer(bytes, at, lasts))
+        let source = self.picture.as_ref().ok_or_else(pictureless)?;
+        self.wait(source)?;
+        self.push(source, buffer(bytes, at, lasts))
     }
 
     /// Adds sound: samples of one channel at 48,000 Hz.
@@ -95,6 +112,10 @@ impl FileWriter {
 
     fn samples(&self, samples: &[i16], channels: u64, at: Duration) -> Result<()> {
         let sound = self.sound.as_ref().ok_or_else(|| Error::us("this file has no sound"))?;
+        if self.picture.is_none() {
+            // Beside pictures, these are what is waited for: a muxer holds back whatever is ahead.
+            self.wait(sound)?;
+        }
         let lasts = Duration::from_nanos(samples.len() as u64 * 1_000_000_000 / (48_000 * channels));
         self.push(sound, buffer(samples.iter().flat_map(|s| s.to_le_bytes()).collect(), at, lasts))
     }
@@ -104,11 +125,25 @@ impl FileWriter {
     /// # Errors
     /// An element failed, or `deadline` passed.
     pub fn finish(mut self, deadline: Duration) -> Result<()> {
-        for source in [Some(&self.picture), self.sound.as_ref()].into_iter().flatten() {
+        for source in [&self.picture, &self.sound].into_iter().flatten() {
             // A source that is flushing has failed, and `finish` says why.
             let _ = source.end_of_stream();
         }
         self.pipeline.finish(deadline)
+    }
+
+    /// Waits while the encoder is behind.
+    fn wait(&self, source: &AppSrc) -> Result<()> {
+        let started = Instant::now();
+        while source.current_level_bytes() > UNDER_WAY {
+            self.pipeline.poll()?;
+            if started.elapsed() > ENCODER_PATIENCE {
+                let waited = ENCODER_PATIENCE.as_secs();
+                return Err(Error::machine(format!("the encoder has taken nothing for {waited} s")));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     fn push(&self, source: &AppSrc, buffer: gst::Buffer) -> Result<()> {
@@ -119,12 +154,42 @@ impl FileWriter {
     }
 }
 
-/// How many pictures a film has that a player finds in it; nothing is decoded.
+fn pictureless() -> Error {
+    Error::us("this file has no picture")
+}
+
+/// Chapters as Matroska has them: one edition, one entry each.
+fn contents(chapters: &[Chapter]) -> gst::Toc {
+    let time = |at: Duration| i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
+    let mut toc = gst::Toc::new(gst::TocScope::Global);
+    let mut edition = gst::TocEntry::new(gst::TocEntryType::Edition, "0");
+    for (number, chapter) in chapters.iter().enumerate() {
+        let mut entry = gst::TocEntry::new(gst::TocEntryType::Chapter, &format!("{}", number + 1));
+        if let Some(entry) = entry.get_mut() {
+            entry.set_start_stop_times(time(chapter.from), time(chapter.until));
+            let mut tags = gst::TagList::new();
+            if let Some(tags) = tags.get_mut() {
+                tags.add::<gst::tags::Title>(&chapter.title.as_str(), gst::TagMergeMode::Replace);
+            }
+            entry.set_tags(tags);
+        }
+        if let Some(edition) = edition.get_mut() {
+            edition.append_sub_entry(entry);
+        }
+    }
+    if let Some(toc) = toc.get_mut() {
+        toc.append_entry(edition);
+    }
+    toc
+}
+
+/// How many pictures a film has that a player finds in it, by `qtdemux` or `matroskademux`; nothing is decoded.
 ///
 /// # Errors
 /// It does not open as a player opens it.
-pub fn count_pictures(library: &Library, path: &Path) -> Result<u64> {
-    let mut pipeline = Pipeline::build(&library.get("compose/verify")?, &[])?;
+pub fn count_pictures(library: &Library, path: &Path, demuxer: &str) -> Result<u64> {
+    let values = [("demux", Value::Word(demuxer.into()))];
+    let mut pipeline = Pipeline::build(&library.get("compose/verify")?, &values)?;
     pipeline.set_text("file", "location", path_text(path)?)?;
     let out = pipeline.app_sink("out")?;
     pipeline.start()?;

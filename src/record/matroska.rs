@@ -142,15 +142,18 @@ pub(super) fn header(format: &TrackFormat, ending: Option<&Ending>) -> (Vec<u8>,
         None => put_void(&mut out, SEEK_HEAD_ROOM),
     }
     out.extend_from_slice(&info);
-    put_master(&mut out, id::TRACKS, |tracks| put_master(tracks, id::TRACK_ENTRY, |entry| track_entry(entry, format)));
+    put_master(&mut out, id::TRACKS, |tracks| {
+        put_master(tracks, id::TRACK_ENTRY, |entry| track_entry(entry, 1, format))
+    });
     (out, segment)
 }
 
 /// The TrackEntry's children (RFC 9559, 5.1.4).
-fn track_entry(entry: &mut Vec<u8>, format: &TrackFormat) {
+/// The children of the TrackEntry of track `number`.
+pub fn track_entry(entry: &mut Vec<u8>, number: u64, format: &TrackFormat) {
     let sound = format.codec.kind() == MediaKind::Audio;
-    put_uint(entry, 0xD7, 1); // TrackNumber
-    put_uint(entry, 0x73C5, 1); // TrackUID
+    put_uint(entry, 0xD7, number); // TrackNumber
+    put_uint(entry, 0x73C5, number); // TrackUID
     put_uint(entry, 0x83, if sound { 2 } else { 1 }); // TrackType
     put_uint(entry, 0x9C, 0); // FlagLacing
     put(entry, 0x22_B59C, b"und"); // Language

@@ -129,6 +129,15 @@ impl<R: Read + Seek> TrackReader<R> {
         self.duration_ms
     }
 
+    /// Looks whether the file has grown since, and can go on from where it ended. Of a file that is being written, every block
+    /// is whole or not there yet.
+    pub fn look_again(&mut self) -> Result<()> {
+        self.length = self.input.seek(SeekFrom::End(0)).map_err(unreadable)?;
+        self.at = self.length;
+        self.ended = None;
+        Ok(())
+    }
+
     /// The next block; `None` at the end, be it clean or torn. An error is the disk's.
     pub fn next_block(&mut self) -> Result<Option<Block>> {
         while self.ended.is_none() {

@@ -1,9 +1,21 @@
 //! Where everything lies in a film's picture. Geometry only: it is told who is to be seen and knows nothing of time or media.
 
+mod featured;
+#[cfg(test)]
+mod tests;
+
+pub use featured::featured;
+
 /// The most tiles that are laid out; whoever comes after them is heard, not seen.
 pub const MOST_TILES: usize = 49;
 /// The sides that a picture may have, in pixels.
 pub const SIDES: std::ops::RangeInclusive<u32> = 160..=7680;
+/// How much of the picture a strip of faces may take: the first that leaves the screen as large as any of them does.
+const STRIPS: [(u32, u32); 4] = [(1, 2), (1, 3), (1, 4), (1, 5)];
+/// A face in a strip is at least this part of the picture's shorter side wide; whoever does not fit is heard, not seen.
+const SMALLEST_FACE: u32 = 9;
+/// The shape of a face.
+const FACE: Size = (16, 9);
 
 /// Width and height in pixels.
 pub type Size = (u32, u32);
@@ -25,15 +37,30 @@ pub enum Policy {
     Auto,
     /// Everything in tiles of one size.
     Grid,
-    /// Shared screens as large as they go, faces in a strip beside or below. Without a screen: a grid.
+    /// Who speaks is large, the others in a strip. While a screen is shared it is large, and the strip has who speaks.
+    Speaker,
+    /// Shared screens as large as they go, faces in a strip, who speaks first. Without a screen: as `Speaker`.
     Presentation,
+    /// One at a time: the screen that was shared last, else who speaks.
+    Single,
+}
+
+/// A shared screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Screen {
+    /// The caller's number.
+    pub number: usize,
+    /// Its size in pixels, or anything of the same shape.
+    pub shape: Size,
 }
 
 /// What there is to be seen, first comes first. The numbers are the caller's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct View {
-    pub screens: Vec<usize>,
+    pub screens: Vec<Screen>,
     pub faces: Vec<usize>,
+    /// Whose face is the most important one; the first, if this one is not among them.
+    pub featured: Option<usize>,
 }
 
 /// What a tile shows: the caller's number.
@@ -50,6 +77,9 @@ pub struct Tile {
     pub area: Rect,
 }
 
+/// Something to be placed, and its shape.
+type Shown = (Shows, Size);
+
 /// Arranges `view` in a picture of `size` (within [`SIDES`]). Tiles do not overlap and lie within the picture.
 pub fn layout(view: &View, size: Size, policy: Policy) -> Vec<Tile> {
     let (margin, gap) = spaces(size);
@@ -59,16 +89,23 @@ pub fn layout(view: &View, size: Size, policy: Policy) -> Vec<Tile> {
         width: even(size.0.saturating_sub(2 * margin)),
         height: even(size.1.saturating_sub(2 * margin)),
     };
-    let screens = || view.screens.iter().map(|s| Shows::Screen(*s));
-    let faces = || view.faces.iter().map(|f| Shows::Face(*f));
-    if policy == Policy::Grid || view.screens.is_empty() {
-        return grid(inner, gap, screens().chain(faces()));
+    let screens: Vec<Shown> = view.screens.iter().map(|s| (Shows::Screen(s.number), s.shape)).collect();
+    let faces: Vec<Shown> = view.faces.iter().map(|f| (Shows::Face(*f), FACE)).collect();
+    let featured = view.featured.and_then(|f| view.faces.iter().position(|face| *face == f)).unwrap_or(0);
+    let featured = faces.get(featured).copied();
+    let others = || faces.iter().copied().filter(|face| Some(*face) != featured);
+    let smallest = size.0.min(size.1) / SMALLEST_FACE;
+    let beside = |large: Vec<Shown>, strip: Vec<Shown>| stage_and_strip(inner, gap, smallest, &large, &strip);
+    match policy {
+        Policy::Grid => grid(inner, gap, &tiled(screens.into_iter().chain(faces))),
+        Policy::Auto if screens.is_empty() => grid(inner, gap, &tiled(faces.into_iter())),
+        Policy::Speaker | Policy::Presentation if screens.is_empty() => {
+            beside(featured.into_iter().collect(), others().collect())
+        }
+        Policy::Speaker => beside(screens, featured.into_iter().collect()),
+        Policy::Auto | Policy::Presentation => beside(screens, featured.into_iter().chain(others()).collect()),
+        Policy::Single => stage(inner, gap, screens.last().copied().or(featured).as_slice()),
     }
-    if view.faces.is_empty() {
-        return stage(inner, gap, screens());
-    }
-    let (large, strip) = split(inner, gap);
-    stage(large, gap, screens()).into_iter().chain(grid(strip, gap, faces())).collect()
 }
 
 /// The largest rectangle of a picture's shape in the middle of `area`: nothing is stretched, nothing cut off. Where that is
@@ -88,56 +125,108 @@ pub fn fit(picture: Size, area: Rect) -> Rect {
     centred(area, (even(width as u32).max(2), even(height as u32).max(2)))
 }
 
-/// Screens take all the room there is: their own shape decides how they lie in it.
-fn stage(area: Rect, gap: u32, screens: impl Iterator<Item = Shows>) -> Vec<Tile> {
-    let screens: Vec<Shows> = screens.collect();
-    match screens[..] {
-        [shows] => vec![Tile { shows, area }],
-        _ => grid(area, gap, screens.into_iter()),
-    }
+/// As many as are laid out at all, all of one shape.
+fn tiled(shown: impl Iterator<Item = Shown>) -> Vec<Shown> {
+    shown.take(MOST_TILES).map(|(shows, _)| (shows, FACE)).collect()
 }
 
-/// A large part and a strip: on the right of a wide picture, at the bottom of a tall one.
-fn split(area: Rect, gap: u32) -> (Rect, Rect) {
-    let part = |side: u32| even(side / 5);
-    if area.width >= area.height {
-        let strip = part(area.width);
-        let width = even(area.width.saturating_sub(strip + gap));
-        (Rect { width, ..area }, Rect { x: area.x + width + gap, width: strip, ..area })
-    } else {
-        let strip = part(area.height);
-        let height = even(area.height.saturating_sub(strip + gap));
-        (Rect { height, ..area }, Rect { y: area.y + height + gap, height: strip, ..area })
+/// What is important as large as it goes, the others in a strip on its right or below it.
+fn stage_and_strip(area: Rect, gap: u32, smallest: u32, large: &[Shown], strip: &[Shown]) -> Vec<Tile> {
+    if strip.is_empty() {
+        return stage(area, gap, large);
     }
+    let mut best: Option<(u64, Vec<Tile>, Rect)> = None;
+    for (part, whole) in STRIPS {
+        for (first, second) in [beside(area, gap, part, whole), below(area, gap, part, whole)] {
+            let tiles = stage(first, gap, large);
+            let seen = pixels(&tiles, large);
+            // Another way must be worth it: strips are tried from wide to narrow, and a wide one shows faces well.
+            if best.as_ref().is_none_or(|(most, ..)| seen * 100 > most * 102) {
+                best = Some((seen, tiles, second));
+            }
+        }
+    }
+    let Some((_, mut tiles, rest)) = best else { return Vec::new() };
+    let most = (1..=strip.len().min(MOST_TILES)).rev().find(|count| tile(rest, gap, *count as u32).0 >= smallest);
+    tiles.extend(grid(rest, gap, strip.get(..most.unwrap_or(1)).unwrap_or_default()));
+    tiles
+}
+
+/// How much is seen of what lies in `tiles`, in pixels.
+fn pixels(tiles: &[Tile], shown: &[Shown]) -> u64 {
+    let fitted = tiles.iter().zip(shown).map(|(tile, (_, shape))| fit(*shape, tile.area));
+    fitted.map(|area| u64::from(area.width) * u64::from(area.height)).sum()
+}
+
+/// What is important takes all the room there is: several in as many columns as show most of them.
+fn stage(area: Rect, gap: u32, shown: &[Shown]) -> Vec<Tile> {
+    let shown = shown.get(..MOST_TILES).unwrap_or(shown);
+    let count = shown.len() as u32;
+    let columns = (1..=count).max_by_key(|columns| {
+        let cells = cells(area, gap, shown, *columns);
+        (pixels(&cells, shown), u32::MAX - columns)
+    });
+    let mut tiles = columns.map_or_else(Vec::new, |columns| cells(area, gap, shown, columns));
+    for tile in tiles.iter_mut().filter(|tile| matches!(tile.shows, Shows::Face(_))) {
+        // A face has a tile of its shape around it, a screen nothing.
+        tile.area = fit(FACE, tile.area);
+    }
+    tiles
+}
+
+/// The whole of `area` in cells of one size, row by row.
+fn cells(area: Rect, gap: u32, shown: &[Shown], columns: u32) -> Vec<Tile> {
+    let rows = (shown.len() as u32).div_ceil(columns.max(1));
+    let part = |side: u32, count: u32| even(side.saturating_sub((count - 1) * gap) / count).max(2);
+    rows_of(area, gap, shown, (part(area.width, columns), part(area.height, rows)), columns)
+}
+
+/// A large part, and a strip of `part` in `whole` on its right.
+fn beside(area: Rect, gap: u32, part: u32, whole: u32) -> (Rect, Rect) {
+    let strip = even(area.width * part / whole);
+    let width = even(area.width.saturating_sub(strip + gap)).max(2);
+    (Rect { width, ..area }, Rect { x: area.x + width + gap, width: strip, ..area })
+}
+
+/// The same with the strip below.
+fn below(area: Rect, gap: u32, part: u32, whole: u32) -> (Rect, Rect) {
+    let strip = even(area.height * part / whole);
+    let height = even(area.height.saturating_sub(strip + gap)).max(2);
+    (Rect { height, ..area }, Rect { y: area.y + height + gap, height: strip, ..area })
 }
 
 /// Tiles of 16:9 in as many columns as make them largest; rows centred, the last one too.
-fn grid(area: Rect, gap: u32, shown: impl Iterator<Item = Shows>) -> Vec<Tile> {
-    let shown: Vec<Shows> = shown.take(MOST_TILES).collect();
-    // At most 49, so the numbers fit.
-    let count = shown.len() as u32;
+fn grid(area: Rect, gap: u32, shown: &[Shown]) -> Vec<Tile> {
+    let (width, height, columns) = tile(area, gap, shown.len() as u32);
+    rows_of(area, gap, shown, (width, height), columns)
+}
+
+/// The largest tile of which `count` fit into `area`, and in how many columns.
+fn tile(area: Rect, gap: u32, count: u32) -> (u32, u32, u32) {
     let shape = |columns: u32| {
         let rows = count.div_ceil(columns);
         let width = area.width.saturating_sub((columns - 1) * gap) / columns;
         let height = area.height.saturating_sub((rows - 1) * gap) / rows;
-        let width = even(width.min(height * 16 / 9)).max(2);
-        (width, even(width * 9 / 16).max(2), columns)
+        let width = even(width.min(height * FACE.0 / FACE.1)).max(2);
+        (width, even(width * FACE.1 / FACE.0).max(2), columns)
     };
     // Of two that are equal, the one with fewer columns.
-    let Some((width, height, columns)) = (1..=count).map(shape).max_by_key(|(w, _, c)| (*w, u32::MAX - c)) else {
-        return Vec::new();
-    };
-    let rows = count.div_ceil(columns);
-    let whole = |count: u32, side: u32| count * side + (count - 1) * gap;
-    let top = centred(area, (0, whole(rows, height))).y;
-    let place = |(index, shows): (u32, &Shows)| {
+    (1..=count).map(shape).max_by_key(|(w, _, c)| (*w, u32::MAX - c)).unwrap_or((2, 2, 1))
+}
+
+/// Tiles of one size in rows from the top left, all of it in the middle of `area`, the last row too.
+fn rows_of(area: Rect, gap: u32, shown: &[Shown], (width, height): Size, columns: u32) -> Vec<Tile> {
+    let (count, columns) = (shown.len() as u32, columns.max(1));
+    let whole = |count: u32, side: u32| count * side + count.saturating_sub(1) * gap;
+    let top = centred(area, (0, whole(count.div_ceil(columns), height))).y;
+    let place = |(index, (shows, _)): (u32, &Shown)| {
         let (row, column) = (index / columns, index % columns);
         let in_row = columns.min(count - row * columns);
         let left = centred(area, (whole(in_row, width), 0)).x;
         let area = Rect { x: left + column * (width + gap), y: top + row * (height + gap), width, height };
         Tile { shows: *shows, area }
     };
-    (0..).zip(&shown).map(place).collect()
+    (0..).zip(shown).map(place).collect()
 }
 
 /// The outer margin and the space between tiles.
@@ -154,77 +243,4 @@ fn centred(area: Rect, (width, height): Size) -> Rect {
 
 fn even(value: u32) -> u32 {
     value & !1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const HD: Size = (1280, 720);
-
-    fn view(screens: usize, faces: usize) -> View {
-        View { screens: (0..screens).collect(), faces: (0..faces).collect() }
-    }
-
-    fn areas(view: &View, size: Size, policy: Policy) -> Vec<(u32, u32, u32, u32)> {
-        layout(view, size, policy).iter().map(|t| (t.area.x, t.area.y, t.area.width, t.area.height)).collect()
-    }
-
-    #[test]
-    fn grids_in_hd() {
-        let grid = |faces| areas(&view(0, faces), HD, Policy::Auto);
-        assert_eq!(grid(0), []);
-        assert_eq!(grid(1), [(28, 16, 1222, 686)]);
-        assert_eq!(grid(2), [(16, 186, 618, 346), (646, 186, 618, 346)]);
-        assert_eq!(grid(3), [(34, 18, 600, 336), (646, 18, 600, 336), (340, 366, 600, 336)]);
-        // Three above, two below in the middle.
-        assert_eq!(grid(5)[3..], [(226, 366, 408, 228), (646, 366, 408, 228)]);
-    }
-
-    #[test]
-    fn a_shared_screen_is_large_and_faces_are_beside_it() {
-        let shared = areas(&view(1, 3), HD, Policy::Auto);
-        assert_eq!(shared[0], (16, 16, 988, 688));
-        assert_eq!(shared[1..], [(1016, 140, 248, 138), (1016, 290, 248, 138), (1016, 440, 248, 138)]);
-        assert_eq!(areas(&view(1, 0), HD, Policy::Presentation), [(16, 16, 1248, 688)]);
-        assert_eq!(areas(&view(1, 3), HD, Policy::Grid).len(), 4);
-        assert_eq!(areas(&view(0, 3), HD, Policy::Presentation), areas(&view(0, 3), HD, Policy::Grid));
-        // A tall picture has its strip at the bottom.
-        let tall = areas(&view(1, 2), (720, 1280), Policy::Auto);
-        assert_eq!((tall[0], tall[1].1 > 1000), ((16, 16, 688, 988), true));
-    }
-
-    #[test]
-    fn pictures_keep_their_shape() {
-        let area = Rect { x: 10, y: 20, width: 600, height: 338 };
-        assert_eq!(fit((640, 360), area), area);
-        assert_eq!(fit((640, 480), area), Rect { x: 84, y: 20, width: 450, height: 338 });
-        assert_eq!(fit((360, 640), area), Rect { x: 214, y: 20, width: 190, height: 338 });
-        assert_eq!(fit((1920, 400), area), Rect { x: 10, y: 126, width: 600, height: 124 });
-        assert_eq!(fit((0, u32::MAX), area).width, 2);
-    }
-
-    proptest! {
-        #[test]
-        fn tiles_lie_within_the_picture_and_apart(
-            screens in 0usize..4,
-            faces in 0usize..60,
-            width in 80u32..1000,
-            height in 80u32..1000,
-            policy in prop::sample::select(vec![Policy::Auto, Policy::Grid, Policy::Presentation]),
-        ) {
-            let (width, height) = (width * 2, height * 2);
-            let tiles = layout(&view(screens, faces), (width, height), policy);
-            prop_assert!(tiles.len() >= (screens + faces).min(MOST_TILES));
-            for (index, Tile { area: a, .. }) in tiles.iter().enumerate() {
-                prop_assert!([a.x, a.y, a.width, a.height].iter().all(|v| v % 2 == 0) && a.width > 0 && a.height > 0);
-                prop_assert!(a.x + a.width <= width && a.y + a.height <= height, "{a:?} {width}x{height}");
-                for Tile { area: b, .. } in &tiles[index + 1..] {
-                    let apart = a.x + a.width <= b.x || b.x + b.width <= a.x || a.y + a.height <= b.y || b.y + b.height <= a.y;
-                    prop_assert!(apart, "{a:?} {b:?}");
-                }
-            }
-        }
-    }
 }

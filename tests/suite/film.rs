@@ -1,31 +1,33 @@
 //! From track files to a film: everybody at their place, at their time.
 
-use roombot::film::{Job, compose};
+use roombot::film::{Job, Look, PictureJob, Quality, compose};
 use roombot::media::{Library, MediaSource};
 use roombot::record::folder::RecordingFolder;
 use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
 use roombot::record::matroska::TrackFormat;
+use roombot::record::timeline::{Entry, Event};
 use roombot::record::track::TrackFile;
-use roombot::room::layout::{Policy, Rect, Shows, View, layout};
+use roombot::room::layout::{Policy, Rect, Screen, Shows, View, layout};
 use roombot::room::media::{Frame, MediaKind, Source};
 use roombot::room::people::Role;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-const SIZE: (u32, u32) = (640, 360);
-const FPS: u32 = 15;
+pub const SIZE: (u32, u32) = (640, 360);
+pub const FPS: u32 = 15;
 const DURATION_MS: u64 = 4000;
 const BACKGROUND: [f64; 3] = [18.0, 20.0, 26.0];
 
 /// A recording that is made of fixtures.
-struct Made {
+pub struct Made {
     folder: RecordingFolder,
-    manifest: Manifest,
+    pub manifest: Manifest,
 }
 
 impl Made {
-    fn new(parent: &Path) -> Made {
+    pub fn new(parent: &Path) -> Made {
         let start = jiff::Timestamp::UNIX_EPOCH;
         let folder = RecordingFolder::create(parent, "film", start).unwrap();
         let mut manifest = Manifest::new("film", "ws://127.0.0.1/rooms/film", start);
@@ -33,14 +35,14 @@ impl Made {
         Made { folder, manifest }
     }
 
-    fn person(&mut self, key: &str, start_ms: u64, end_ms: u64) {
+    pub fn person(&mut self, key: &str, start_ms: u64, end_ms: u64) {
         let present = vec![Span { start_ms, end_ms: Some(end_ms) }];
         let (key, role) = (key.to_owned(), Role::Participant);
         self.manifest.participants.push(ParticipantEntry { name: key.clone(), key, ids: vec![], role, present });
     }
 
     /// `from` to `to` of the session is the start of a fixture.
-    fn track(&mut self, fixture: &str, owner: &str, source: Source, (from, to): (u64, u64)) {
+    pub fn track(&mut self, fixture: &str, owner: &str, source: Source, (from, to): (u64, u64)) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
         let is_sound = source == Source::Mic;
         let wants: fn(MediaKind) -> bool = if is_sound { |k| k == MediaKind::Audio } else { |k| k == MediaKind::Video };
@@ -62,18 +64,33 @@ impl Made {
         self.manifest.tracks.push(entry);
     }
 
-    fn save(self) -> PathBuf {
+    /// Something that happened.
+    pub fn event(&mut self, t_ms: u64, event: Event) {
+        let at = jiff::Timestamp::from_millisecond(t_ms.try_into().unwrap()).unwrap();
+        self.folder.timeline().unwrap().append(&Entry { t_ms, at, event }).unwrap();
+    }
+
+    pub fn save(self) -> PathBuf {
         self.manifest.save(&self.folder).unwrap();
         self.folder.path().to_owned()
     }
 }
 
-fn job(recording: &Path, policy: Policy) -> Job {
-    Job { recording: recording.to_owned(), policy, size: SIZE, fps: FPS, out: None }
+pub fn job(recording: &Path, policy: Policy) -> Job {
+    let look = Look { policy, size: SIZE, ..Look::default() };
+    Job {
+        recording: recording.to_owned(),
+        out: None,
+        picture: Some(PictureJob { look, fps: FPS, codec: None, quality: Quality::Fast, stills: true }),
+        from: Duration::ZERO,
+        until: None,
+        without: vec![],
+        loudness: None,
+    }
 }
 
 /// The mean colour of a rectangle, a little within its edges.
-fn mean(frame: &[u8], area: Rect) -> [f64; 3] {
+pub fn mean(frame: &[u8], area: Rect) -> [f64; 3] {
     let mut sum = [0.0; 3];
     let (inset_x, inset_y) = (area.width / 10, area.height / 10);
     let mut count = 0.0;
@@ -88,7 +105,7 @@ fn mean(frame: &[u8], area: Rect) -> [f64; 3] {
 }
 
 /// The pictures of a film at these numbers, as RGB.
-fn pictures(film: &Path, numbers: &[u64]) -> Vec<Vec<u8>> {
+pub fn pictures(film: &Path, numbers: &[u64]) -> Vec<Vec<u8>> {
     let select = numbers.iter().map(|n| format!("eq(n,{n})")).collect::<Vec<_>>().join("+");
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
@@ -101,9 +118,9 @@ fn pictures(film: &Path, numbers: &[u64]) -> Vec<Vec<u8>> {
     frames
 }
 
-fn streams(film: &Path) -> Value {
+pub fn streams(film: &Path) -> Value {
     let output = Command::new("ffprobe")
-        .args(["-v", "error", "-count_frames", "-show_streams", "-show_format", "-of", "json"])
+        .args(["-v", "error", "-count_frames", "-show_streams", "-show_chapters", "-show_format", "-of", "json"])
         .arg(film)
         .output()
         .expect("ffprobe runs");
@@ -166,7 +183,8 @@ fn everybody_is_where_the_layout_says_when_they_are_there() {
     ];
     let numbers: Vec<u64> = moments.iter().map(|(ms, ..)| ms * u64::from(FPS) / 1000).collect();
     for ((ms, screens, faces), frame) in moments.iter().zip(pictures(&summary.film, &numbers)) {
-        let view = View { screens: screens.to_vec(), faces: faces.to_vec() };
+        let screens = screens.iter().map(|number| Screen { number: *number, shape: (1280, 720) }).collect();
+        let view = View { screens, faces: faces.to_vec(), featured: None };
         for tile in layout(&view, SIZE, Policy::Auto) {
             let mut area = tile.area;
             if let Shows::Screen(_) = tile.shows {
@@ -192,7 +210,7 @@ fn everybody_is_where_the_layout_says_when_they_are_there() {
     let voice = first_loud(&recording.join("tracks").join(mic));
     assert!((loud - 1.5 - voice).abs() < 0.005, "heard at {loud:.4} s, not {:.4} s", 1.5 + voice);
 
-    let poster = image::open(summary.poster.unwrap()).unwrap().to_rgb8();
+    let poster = image::open(summary.stills.poster.unwrap()).unwrap().to_rgb8();
     assert_eq!(poster.dimensions(), SIZE);
     assert!(mean(poster.as_raw(), Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 }).iter().sum::<f64>() > 150.0);
 }
@@ -217,7 +235,7 @@ fn films_lie_beside_each_other_and_what_is_broken_is_told() {
 
     std::fs::remove_file(tracks.join(&torn)).unwrap();
     let second = compose(&Library::default(), &job(&recording, Policy::Grid), |_| {}).unwrap();
-    assert!(second.film.ends_with("film-2.mp4") && second.poster.unwrap().ends_with("poster-2.jpg"));
+    assert!(second.film.ends_with("film-2.mp4") && second.stills.poster.unwrap().ends_with("poster-2.jpg"));
     assert!(second.warnings.len() == 1 && second.warnings[0].contains(&torn), "{:?}", second.warnings);
     assert_eq!(std::fs::read(&first.film).unwrap(), before);
     let left: Vec<String> =

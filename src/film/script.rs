@@ -1,0 +1,236 @@
+//! Who and what is to be seen from when, by a manifest and a timeline alone. Pure; it lays nothing out and opens no file.
+
+use crate::record::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
+use crate::record::timeline::{Entry, Event};
+use crate::room::layout::{Screen, Size, View, featured};
+use crate::room::media::{MediaKind, Source};
+use crate::room::people::Role;
+
+/// The shape of a screen whose size nobody knows.
+const USUAL: Size = (16, 9);
+
+/// What is seen from a moment on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scene {
+    /// Screens are numbers of tracks, faces numbers of participants, both in the manifest.
+    pub view: View,
+    /// The camera of each face, a number of a track; none while it is off.
+    pub cameras: Vec<Option<usize>>,
+    /// The faces whose voice cannot be heard: no microphone, or a muted one. Numbers of participants.
+    pub muted: Vec<usize>,
+    /// Who speaks, a number of a participant.
+    pub speaking: Option<usize>,
+}
+
+/// A recording as far as it is seen and heard, without those who are left out.
+#[derive(Debug, Clone)]
+pub struct Script {
+    pub manifest: Manifest,
+    /// In order, each with the session milliseconds of its start; the first begins at 0, and no two that follow each other are the same.
+    pub scenes: Vec<(u64, Scene)>,
+    /// Who is left out, by key.
+    without: Vec<String>,
+}
+
+impl Script {
+    /// The script of a recording; `without` has keys of participants.
+    pub fn new(manifest: Manifest, events: &[Entry], without: Vec<String>) -> Script {
+        let mut script = Script { manifest, scenes: Vec::new(), without };
+        script.scenes = script.scenes(events);
+        script
+    }
+
+    /// What is seen at a moment.
+    pub fn at(&self, ms: u64) -> Option<&Scene> {
+        let next = self.scenes.partition_point(|(from, _)| *from <= ms);
+        self.scenes.get(next.checked_sub(1)?).map(|(_, scene)| scene)
+    }
+
+    /// True where a track is seen or heard at all.
+    pub fn has(&self, track: &TrackEntry) -> bool {
+        !self.without.contains(&track.participant)
+    }
+
+    /// True where a track is sound of somebody who is not left out.
+    pub fn is_heard(&self, track: &TrackEntry) -> bool {
+        track.kind == MediaKind::Audio && self.has(track)
+    }
+
+    /// The display name of participant `number`.
+    pub fn name(&self, number: usize) -> &str {
+        self.manifest.participants.get(number).map_or("", |p| &p.name)
+    }
+
+    /// The display name of whoever sent track `number`.
+    pub fn owner(&self, number: usize) -> &str {
+        let key = self.manifest.tracks.get(number).map_or("", |t| &t.participant);
+        self.manifest.participants.iter().find(|p| p.key == key).map_or(key, |p| &p.name)
+    }
+
+    /// Those who can be seen, by number.
+    pub fn people(&self) -> impl Iterator<Item = (usize, &ParticipantEntry)> {
+        let people = self.manifest.participants.iter().enumerate();
+        people.filter(|(_, p)| p.role != Role::Recorder && !self.without.contains(&p.key))
+    }
+
+    fn scenes(&self, events: &[Entry]) -> Vec<(u64, Scene)> {
+        let speakers = self.speakers(events);
+        let featured = featured(&speakers);
+        let manifest = &self.manifest;
+        let spans = manifest.participants.iter().flat_map(|p| &p.present);
+        let spans = spans.chain(manifest.tracks.iter().flat_map(|t| &t.mutes));
+        let mut cuts: Vec<u64> = spans.flat_map(|s| [Some(s.start_ms), s.end_ms]).flatten().collect();
+        cuts.extend(manifest.tracks.iter().flat_map(|t| [t.start_ms, t.end_ms]));
+        let screens = manifest.tracks.iter().filter(|t| t.source == Source::Screen);
+        cuts.extend(screens.flat_map(|t| &t.resolutions).map(|r| r.at_ms));
+        cuts.extend(speakers.iter().map(|(at, _)| *at).chain(featured.iter().map(|(at, _)| *at)));
+        cuts.push(0);
+        cuts.retain(|at| *at == 0 || *at < manifest.duration_ms);
+        cuts.sort_unstable();
+        cuts.dedup();
+        let last =
+            |at: u64| featured.partition_point(|(from, _)| *from <= at).checked_sub(1).and_then(|i| featured.get(i));
+        let speaks =
+            |at: u64| speakers.partition_point(|(from, _)| *from <= at).checked_sub(1).and_then(|i| speakers.get(i));
+        let scene = |at: u64| {
+            let mut scene = self.scene(at);
+            scene.view.featured = last(at).map(|(_, who)| *who);
+            scene.speaking = speaks(at).and_then(|(_, who)| *who);
+            (at, scene)
+        };
+        let mut scenes: Vec<(u64, Scene)> = cuts.into_iter().map(scene).collect();
+        scenes.dedup_by(|later, earlier| later.1 == earlier.1);
+        scenes
+    }
+
+    /// Who speaks from when.
+    fn speakers(&self, events: &[Entry]) -> Vec<(u64, Option<usize>)> {
+        let number = |key: &str| self.people().find(|(_, p)| p.key == key).map(|(number, _)| number);
+        let change = |entry: &Entry| match &entry.event {
+            Event::Speaker { participant } => Some((entry.t_ms, participant.as_deref().and_then(number))),
+            _ => None,
+        };
+        let mut changes: Vec<_> = events.iter().filter_map(change).collect();
+        changes.sort_by_key(|(at, _)| *at);
+        changes
+    }
+
+    fn scene(&self, at: u64) -> Scene {
+        let tracks = self.manifest.tracks.iter().enumerate().filter(|(_, t)| self.has(t) && is_live(t, at));
+        let live: Vec<(usize, &TrackEntry)> = tracks.collect();
+        let mut scene = Scene::default();
+        let screens = live.iter().filter(|(_, t)| t.source == Source::Screen);
+        scene.view.screens = screens.map(|(number, t)| Screen { number: *number, shape: shape(t, at) }).collect();
+        for (index, person) in self.people() {
+            // Of two at once, the later one: the earlier is about to end.
+            let own = |source: Source| live.iter().rfind(|(_, t)| t.source == source && t.participant == person.key);
+            let camera = own(Source::Camera).map(|(number, _)| *number);
+            if camera.is_some() || person.present.iter().any(|span| holds(span, at)) {
+                scene.view.faces.push(index);
+                scene.cameras.push(camera);
+                scene.muted.extend(own(Source::Mic).is_none().then_some(index));
+            }
+        }
+        scene
+    }
+}
+
+/// The size of a picture at a moment.
+fn shape(track: &TrackEntry, at: u64) -> Size {
+    let known = track.resolutions.iter().rfind(|r| r.at_ms <= at).or(track.resolutions.first());
+    known.map_or(USUAL, |r| (r.width.max(1), r.height.max(1)))
+}
+
+fn is_live(track: &TrackEntry, at: u64) -> bool {
+    (track.start_ms..track.end_ms).contains(&at) && !track.mutes.iter().any(|mute| holds(mute, at))
+}
+
+fn holds(span: &Span, at: u64) -> bool {
+    span.start_ms <= at && at < span.end_ms.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::manifest::Resolution;
+    use crate::room::media::Codec;
+    use jiff::Timestamp;
+
+    fn person(key: &str, role: Role, present: &[(u64, Option<u64>)]) -> ParticipantEntry {
+        let present = present.iter().map(|(start_ms, end_ms)| Span { start_ms: *start_ms, end_ms: *end_ms }).collect();
+        ParticipantEntry { key: key.into(), ids: vec![], name: key.into(), role, present }
+    }
+
+    fn track(key: &str, source: Source, start_ms: u64, end_ms: u64) -> TrackEntry {
+        let codec = if source == Source::Mic { Codec::Opus } else { Codec::Vp8 };
+        TrackEntry { end_ms, ..TrackEntry::new("x", key, source, codec, start_ms) }
+    }
+
+    fn speaker(t_ms: u64, who: Option<&str>) -> Entry {
+        Entry { t_ms, at: Timestamp::UNIX_EPOCH, event: Event::Speaker { participant: who.map(str::to_owned) } }
+    }
+
+    fn meeting() -> Manifest {
+        let mut manifest = Manifest::new("r", "u", Timestamp::UNIX_EPOCH);
+        manifest.duration_ms = 9000;
+        manifest.participants = vec![
+            person("alice", Role::Participant, &[(0, None)]),
+            person("bot", Role::Recorder, &[(0, None)]),
+            person("bob", Role::Participant, &[(3000, Some(6000))]),
+        ];
+        let mut camera = track("alice", Source::Camera, 500, 9000);
+        camera.mutes = vec![Span { start_ms: 7000, end_ms: Some(8000) }];
+        let mut screen = track("bob", Source::Screen, 4000, 5000);
+        let resolution = |at_ms, width, height| Resolution { at_ms, width, height };
+        screen.resolutions = vec![resolution(4010, 1920, 1080), resolution(4500, 1080, 1920)];
+        manifest.tracks =
+            vec![camera, screen, track("alice", Source::Mic, 100, 9000), track("ghost", Source::Camera, 0, 9000)];
+        manifest
+    }
+
+    #[test]
+    fn people_come_and_go_and_screens_are_shared() {
+        let script = Script::new(meeting(), &[], vec![]);
+        let seen: Vec<_> =
+            script.scenes.into_iter().map(|(at, s)| (at, s.view.screens, s.view.faces, s.cameras, s.muted)).collect();
+        let on = Some(0);
+        let screen = |shape| vec![Screen { number: 1, shape }];
+        let expected = [
+            (0, vec![], vec![0], vec![None], vec![0]),
+            (100, vec![], vec![0], vec![None], vec![]),
+            (500, vec![], vec![0], vec![on], vec![]),
+            (3000, vec![], vec![0, 2], vec![on, None], vec![2]),
+            (4000, screen((1920, 1080)), vec![0, 2], vec![on, None], vec![2]),
+            (4500, screen((1080, 1920)), vec![0, 2], vec![on, None], vec![2]),
+            (5000, vec![], vec![0, 2], vec![on, None], vec![2]),
+            (6000, vec![], vec![0], vec![on], vec![]),
+            (7000, vec![], vec![0], vec![None], vec![]),
+            (8000, vec![], vec![0], vec![on], vec![]),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn who_speaks_is_marked_and_featured() {
+        let events =
+            [speaker(1000, Some("alice")), speaker(2000, None), speaker(3500, Some("bob")), speaker(5500, Some("bot"))];
+        let script = Script::new(meeting(), &events, vec![]);
+        let at = |ms: u64| script.at(ms).map(|scene| (scene.speaking, scene.view.featured)).unwrap();
+        assert_eq!((at(900), at(1500), at(2500)), ((None, None), (Some(0), Some(0)), (None, Some(0))));
+        // Bob has to go on for a while; the recorder is nobody.
+        assert_eq!((at(3600), at(4300), at(5600)), ((Some(2), Some(0)), (Some(2), Some(2)), (None, Some(2))));
+    }
+
+    #[test]
+    fn who_is_left_out_is_not_there() {
+        let script = Script::new(meeting(), &[speaker(3500, Some("bob"))], vec!["bob".into()]);
+        let scene = script.at(4600).unwrap();
+        assert_eq!((&scene.view.screens[..], &scene.view.faces[..], scene.speaking), (&[][..], &[0][..], None));
+    }
+
+    #[test]
+    fn an_empty_recording_has_one_empty_scene() {
+        let script = Script::new(Manifest::new("r", "u", Timestamp::UNIX_EPOCH), &[], vec![]);
+        assert_eq!(script.scenes, [(0, Scene::default())]);
+    }
+}

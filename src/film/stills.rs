@@ -1,0 +1,234 @@
+//! Stills of a film: a poster, a sheet of small pictures with times, and one picture for each change of a shared screen. It keeps
+//! small pictures only, and writes large ones as they come.
+
+use super::output::{Output, fault};
+use super::script::Script;
+use super::stage::Stage;
+use super::text::{Line, Weight, written};
+use crate::error::{Error, Result};
+use crate::media::{Canvas, Library, Picture};
+use crate::record::folder::Sub;
+use crate::room::layout::Rect;
+use image::imageops::{overlay, thumbnail};
+use image::{Rgb, RgbImage};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a picture is considered.
+const EVERY: Duration = Duration::from_millis(500);
+/// Pictures on the sheet: columns and rows.
+const SHEET: (u32, u32) = (4, 3);
+/// The width of one of them.
+const SMALL: u32 = 320;
+/// The most slides of a film; a screen that moves all the time is no slide show.
+const MOST_SLIDES: usize = 500;
+/// Screens are compared in so many columns and rows.
+const GRID: (u32, u32) = (64, 36);
+/// Where a value of the grid differs by more than this (of 255), something else is to be seen.
+const DIFFERENT: u8 = 10;
+/// A new slide differs in at least this part of the grid, in 1/1000.
+const CHANGED: usize = 6;
+
+/// The stills of a film.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Stills {
+    /// A picture in which somebody is to be seen, if anybody is.
+    pub poster: Option<PathBuf>,
+    pub contact_sheet: Option<PathBuf>,
+    /// Each screen that was shown, from when.
+    pub slides: Vec<Slide>,
+    /// The list of slides as a file.
+    pub index: Option<PathBuf>,
+}
+
+/// A shared screen that was something else than before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Slide {
+    /// Session milliseconds.
+    pub at_ms: u64,
+    /// A participant's name.
+    pub of: String,
+    /// The track's file.
+    pub track: String,
+    /// The name in `stills/`.
+    pub file: String,
+}
+
+/// Looks at a film as it is made.
+pub struct Album {
+    folder: PathBuf,
+    next: Duration,
+    best: Option<(usize, RgbImage)>,
+    sheet: Vec<(Duration, RgbImage)>,
+    sheet_next: Duration,
+    sheet_every: Duration,
+    /// By track: what it showed when last looked at, and on its last slide.
+    screens: BTreeMap<usize, (Vec<u8>, Vec<u8>)>,
+    slides: Vec<Slide>,
+}
+
+impl Album {
+    /// An empty album of a film that begins at `from` and lasts so long.
+    pub fn new(recording: &Path, from: Duration, lasts: Duration) -> Album {
+        let every = lasts / (SHEET.0 * SHEET.1);
+        Album {
+            folder: recording.join(Sub::Stills.word()),
+            next: from,
+            best: None,
+            sheet: Vec::new(),
+            // In the middle of each part.
+            sheet_next: from + every / 2,
+            sheet_every: every,
+            screens: BTreeMap::new(),
+            slides: Vec::new(),
+        }
+    }
+
+    /// Looks at what is on stage.
+    ///
+    /// # Errors
+    /// A still cannot be written: the machine's, or the user's where the folder is not theirs.
+    pub fn look(&mut self, stage: &mut Stage, script: &Script, at: Duration) -> Result<()> {
+        if at >= self.sheet_next && self.sheet.len() < (SHEET.0 * SHEET.1) as usize {
+            self.sheet_next += self.sheet_every;
+            let picture = stage.canvas().to_rgb()?;
+            let height = (SMALL * picture.height() / picture.width().max(1)).max(1);
+            self.sheet.push((at, thumbnail(&picture, SMALL, height)));
+        }
+        if at < self.next {
+            return Ok(());
+        }
+        self.next = at + EVERY;
+        let seen = stage.visible()?;
+        if seen > self.best.as_ref().map_or(0, |(best, _)| *best) {
+            self.best = Some((seen, stage.canvas().to_rgb()?));
+        }
+        let screens: Vec<(usize, Picture)> = stage.screens().map(|(track, picture)| (track, picture.clone())).collect();
+        for (track, picture) in screens {
+            self.look_at_screen(track, &picture, script, at)?;
+        }
+        Ok(())
+    }
+
+    /// A slide is what has stayed for a moment, and differs from the slide before.
+    fn look_at_screen(&mut self, track: usize, picture: &Picture, script: &Script, at: Duration) -> Result<()> {
+        let now = picture.luma(GRID)?;
+        let (last, slide) = self.screens.entry(track).or_default();
+        let stays = !differs(last, &now);
+        *last = now;
+        if !stays || !differs(slide, last) || self.slides.len() >= MOST_SLIDES {
+            return Ok(());
+        }
+        *slide = last.clone();
+        let file = script.manifest.tracks.get(track).map(|t| t.file.clone()).unwrap_or_default();
+        let at_ms = at.as_millis() as u64;
+        let stem = file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem);
+        let name = self.save(&format!("{stem}.{at_ms:08}.jpg"), &whole(picture)?)?;
+        let file_name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.slides.push(Slide { at_ms, of: script.owner(track).to_owned(), track: file, file: file_name });
+        Ok(())
+    }
+
+    /// Writes what was collected.
+    ///
+    /// # Errors
+    /// As [`Album::look`].
+    pub fn finish(mut self, library: &Library, from: Duration) -> Result<Stills> {
+        let mut stills = Stills { slides: std::mem::take(&mut self.slides), ..Stills::default() };
+        if let Some((_, picture)) = self.best.take() {
+            stills.poster = Some(self.save("poster.jpg", &picture)?);
+        }
+        if let Some(sheet) = self.sheet(library, from)? {
+            stills.contact_sheet = Some(self.save("contact-sheet.jpg", &sheet)?);
+        }
+        if !stills.slides.is_empty() {
+            let text = serde_json::to_vec_pretty(&stills.slides)
+                .map_err(|e| Error::us("the slides cannot be listed").because(e))?;
+            stills.index = Some(self.write("slides.json", &text)?);
+        }
+        Ok(stills)
+    }
+
+    fn sheet(&self, library: &Library, from: Duration) -> Result<Option<RgbImage>> {
+        let Some((width, height)) = self.sheet.first().map(|(_, picture)| picture.dimensions()) else {
+            return Ok(None);
+        };
+        let (gap, line) = (8, 24);
+        let columns = SHEET.0.min(self.sheet.len() as u32);
+        let rows = (self.sheet.len() as u32).div_ceil(columns);
+        let mut sheet =
+            RgbImage::from_pixel(gap + columns * (width + gap), gap + rows * (height + line + gap), Rgb([18, 20, 26]));
+        for ((at, picture), number) in self.sheet.iter().zip(0u32..) {
+            let (x, y) = (gap + number % columns * (width + gap), gap + number / columns * (height + line + gap));
+            overlay(&mut sheet, picture, x.into(), y.into());
+            let seconds = (*at - from).as_secs();
+            let text = format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+            let words = written(library, Line { text: &text, height: 14, weight: Weight::Plain }, width)?;
+            for (dx, dy) in (0..words.height()).flat_map(|dy| (0..words.width()).map(move |dx| (dx, dy))) {
+                if let Some(pixel) = sheet.get_pixel_mut_checked(x + dx, y + height + 2 + dy) {
+                    pixel.0 =
+                        pixel.0.map(|have| (f32::from(have) + (210.0 - f32::from(have)) * words.ink(dx, dy)) as u8);
+                }
+            }
+        }
+        Ok(Some(sheet))
+    }
+
+    fn save(&self, name: &str, picture: &RgbImage) -> Result<PathBuf> {
+        let mut bytes = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 88);
+        picture.write_with_encoder(encoder).map_err(|e| Error::us("a still cannot be encoded").because(e))?;
+        self.write(name, &bytes)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        match std::fs::create_dir(&self.folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(fault(&self.folder, e)),
+            _ => {}
+        }
+        Output::create(&self.folder.join(name))?.write(bytes)
+    }
+}
+
+/// A picture as it was sent.
+fn whole(picture: &Picture) -> Result<RgbImage> {
+    let (width, height) = picture.size();
+    let size = ((width & !1).max(2), (height & !1).max(2));
+    let mut canvas = Canvas::new(size)?;
+    canvas.draw(picture, Rect { x: 0, y: 0, width: size.0, height: size.1 }, true)?;
+    canvas.to_rgb()
+}
+
+/// Something else is to be seen: more than a cursor, a clock or a bar that moves, which are lower than two rows.
+fn differs(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return true;
+    }
+    let row = GRID.0 as usize;
+    let changed = one
+        .chunks(row)
+        .zip(other.chunks(row))
+        .map(|(one, other)| one.iter().zip(other).filter(|(a, b)| a.abs_diff(**b) > DIFFERENT).count());
+    let rows: Vec<usize> = changed.filter(|count| *count > 0).collect();
+    rows.len() > 1 && rows.iter().sum::<usize>() * 1000 >= one.len() * CHANGED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_is_no_new_slide_but_a_new_line_is() {
+        let slide = vec![200u8; (GRID.0 * GRID.1) as usize];
+        let noisy: Vec<u8> = slide.iter().enumerate().map(|(n, v)| v - (n % 6) as u8).collect();
+        assert!(!differs(&slide, &noisy));
+        let mut written = slide.clone();
+        written[640..740].fill(90);
+        assert!(differs(&slide, &written) && differs(&[], &slide));
+        let mut bar = slide.clone();
+        bar[640..704].fill(90);
+        assert!(!differs(&slide, &bar));
+    }
+}
