@@ -98,7 +98,8 @@ impl Cli {
         };
         console::set_colors_enabled(colours);
         let default = match self.verbose {
-            0 => "error,roombot=warn",
+            // What the libraries call an error is often only what a peer did: nobody at a terminal can act on it.
+            0 => "off,roombot=warn",
             1 => "warn,roombot=info",
             _ => "info,roombot=debug",
         };
