@@ -51,7 +51,7 @@ impl Decoder {
     pub fn new(library: &Library, track: &Encoded) -> Result<Decoder> {
         let template = library.get(&format!("compose/{}", track.codec.name().to_lowercase()))?;
         let mut pipeline = Pipeline::build(&template, &[])?;
-        let (into, out) = (pipeline.app_src("in")?, pipeline.app_sink("out")?);
+        let (into, out) = (pipeline.app_src("frames")?, pipeline.app_sink("out")?);
         into.set_caps(Some(&caps(track)));
         into.set_format(gst::Format::Time);
         pipeline.start()?;
