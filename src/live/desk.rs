@@ -188,6 +188,7 @@ impl Live {
         if let Some(person) = self.people.get_mut(id) {
             person.connection = None;
         }
+        super::memory::give_back_soon();
     }
 
     /// Something from a connection. Texts are not looked at.

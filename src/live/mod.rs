@@ -12,6 +12,7 @@ pub mod command;
 mod connection;
 mod delays;
 mod desk;
+mod memory;
 pub mod quality;
 mod stream;
 

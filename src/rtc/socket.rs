@@ -75,6 +75,7 @@ impl Runtime for MediaRuntime {
                 poller,
                 control: nix::cmsg_space!(nix::sys::time::TimeSpec),
                 spoiler: self.impairment.as_ref().map(Spoiler::new),
+                last: None,
                 delayed: VecDeque::new(),
             }),
         }))
@@ -150,6 +151,8 @@ struct State {
     poller: Option<Poller>,
     control: Vec<u8>,
     spoiler: Option<Spoiler>,
+    /// When the last datagram arrived.
+    last: Option<Instant>,
     /// Datagrams that the impairment holds back, with the time at which they are due.
     delayed: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
 }
@@ -299,7 +302,11 @@ impl AsyncUdpSocket for MediaSocket {
         meta.addr = datagram.from;
         meta.len = datagram.len;
         meta.stride = datagram.len.max(1);
-        ARRIVAL.set(Some(datagram.arrival));
+        // The kernel gives datagrams in their order. A thread that was interrupted between its two looks at a clock computes an age
+        // that is too large; without this, media time would jump back by as much.
+        let arrival = state.last.map_or(datagram.arrival, |last| last.max(datagram.arrival));
+        state.last = Some(arrival);
+        ARRIVAL.set(Some(arrival));
         Poll::Ready(Ok(1))
     }
 }

@@ -208,18 +208,29 @@ async fn perform(line: &Line, acts: &[Act]) -> Option<String> {
         match act {
             Say(text) => line.say(text).await,
             Send(bytes) => line.send(bytes).await,
-            Await(kind) => drop(line.hear_of(kind).await),
+            Await(kind) => drop(line.hear_of(kind).await?),
         }
     }
-    Some(line.verdict().await)
+    Some(line.verdict().await).filter(|verdict| verdict != "closed")
+}
+
+/// The same on a new channel; on the next one where it was closed without a word. The library uses the number of a closed channel
+/// again before the other side has reset it, which ends the new one: `rtc/channel.rs` tries again as well.
+async fn perform_surely(chatter: &Chatter, ordered: bool, acts: &[Act]) -> Option<String> {
+    for _ in 0..3 {
+        let verdict = perform(&chatter.line(PROTOCOL, ordered).await, acts).await;
+        if verdict.is_some() {
+            return verdict;
+        }
+    }
+    None
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_hostile_offer_ends_in_its_named_refusal() {
     let rows = refused();
     assert!(rows.len() >= 40, "{}", rows.len());
-    let limits =
-        Limits { file: LARGEST, at_once: 4, idle: Duration::from_millis(400), reserve: 0, ..Limits::default() };
+    let limits = Limits { file: LARGEST, at_once: 4, idle: Duration::from_secs(2), reserve: 0, ..Limits::default() };
     let meeting = Meeting::start_taking(limits).await;
     let room = meeting.room.clone();
     let out = tempfile::tempdir().expect("a folder");
@@ -229,12 +240,10 @@ async fn every_hostile_offer_ends_in_its_named_refusal() {
     let trouble = async {
         let chatter = Chatter::join(&room, "Mallory").await;
         for Row(what, ordered, acts, word) in &rows {
-            let line = chatter.line(PROTOCOL, *ordered).await;
-            let verdict = within(20, what, perform(&line, acts)).await;
+            let verdict = within(30, what, perform_surely(&chatter, *ordered, acts)).await;
             assert_eq!(verdict.as_deref(), Some(*word), "{what}");
         }
         for (name, _) in NAMES {
-            let line = chatter.line(PROTOCOL, true).await;
             // PK: an archive is bytes like any other; nobody unpacks it.
             let zip = b"PK\x03\x04 ../../../../evil.txt";
             let acts = [
@@ -246,7 +255,7 @@ async fn every_hostile_offer_ends_in_its_named_refusal() {
                 Send(zip.to_vec()),
                 end(zip),
             ];
-            assert_eq!(perform(&line, &acts).await.as_deref(), Some("ack"), "{name:?}");
+            assert_eq!(perform_surely(&chatter, true, &acts).await.as_deref(), Some("ack"), "{name:?}");
         }
         // As many as may come at once, and one more; and one of them twice.
         let mut open = Vec::new();
@@ -256,7 +265,7 @@ async fn every_hostile_offer_ends_in_its_named_refusal() {
                 &json!({"type":"offer","id":format!("slot-{:08}", open.len()),"name":"slot","size":9}).to_string(),
             )
             .await;
-            line.hear_of("accept").await;
+            line.hear_of("accept").await.expect("accepted");
             open.push(line);
         }
         for (id, word) in [("one-more-1", "too-many"), ("slot-00000003", "busy")] {
@@ -297,10 +306,7 @@ async fn a_thousand_offers_are_a_thousand_refusals() {
     let trouble = async {
         let chatter = Chatter::join(&room, "Mallory").await;
         for _ in 0..10 {
-            let one = async || {
-                let line = chatter.line(PROTOCOL, true).await;
-                perform(&line, &[offer(11)]).await
-            };
+            let one = async || perform_surely(&chatter, true, &[offer(11)]).await;
             let verdicts = join_all((0..100).map(|_| one())).await;
             assert!(verdicts.iter().all(|verdict| verdict.as_deref() == Some("too-large")), "{verdicts:?}");
         }

@@ -49,12 +49,12 @@ impl Line {
         Some(serde_json::from_slice(&data).expect("JSON"))
     }
 
-    /// The next text of this type; others are passed over.
-    pub async fn hear_of(&self, kind: &str) -> serde_json::Value {
+    /// The next text of this type; others are passed over. `None` when the channel is closed.
+    pub async fn hear_of(&self, kind: &str) -> Option<serde_json::Value> {
         loop {
-            let message = self.hear().await.unwrap_or_else(|| panic!("closed before {kind}"));
+            let message = self.hear().await?;
             if message["type"] == kind {
-                return message;
+                return Some(message);
             }
             assert!(message["type"] != "refuse" && message["type"] != "ack", "{message} instead of {kind}");
         }
