@@ -16,7 +16,8 @@ pub(super) fn give_back_soon() {
     tokio::spawn(async {
         tokio::time::sleep(AFTER).await;
         DUE.store(false, Ordering::Release);
-        tokio::task::spawn_blocking(give_back)
+        // Nobody has to know when it is done.
+        drop(tokio::task::spawn_blocking(give_back));
     });
 }
 
