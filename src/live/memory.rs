@@ -16,8 +16,9 @@ pub(super) fn give_back_soon() {
     tokio::spawn(async {
         tokio::time::sleep(AFTER).await;
         DUE.store(false, Ordering::Release);
-        // Nobody has to know when it is done.
-        drop(tokio::task::spawn_blocking(give_back));
+        // A thread of its own, that ends at once: it may take some milliseconds, and those of the runtime stay for ten seconds. Where
+        // there is none, the memory stays a while longer.
+        let _ = std::thread::Builder::new().name("memory".into()).spawn(give_back);
     });
 }
 
