@@ -117,7 +117,7 @@ impl Meeting {
         let (mut pictures, mut sounds) = (0, 0);
         let least = tokio::time::sleep(std::time::Duration::from_secs(2));
         let trouble = async {
-            tokio::join!(least, within(25, "the trouble ends", trouble));
+            tokio::join!(least, within(60, "the trouble ends", trouble));
         };
         tokio::select! {
             () = vp8.play_by(0..usize::MAX, 0, |frame, _| { camera.send(&frame); pictures += 1 }) => {}
