@@ -20,6 +20,8 @@ mod slides;
 mod source;
 mod stamp;
 mod template;
+#[cfg(test)]
+mod testing;
 mod transcode;
 mod writer;
 

@@ -1,6 +1,7 @@
 //! A file as a source: every frame, in order, on one clock, however often it is repeated.
 
 use super::*;
+use crate::media::testing::made;
 use std::process::Command;
 
 fn fixture(name: &str) -> PathBuf {
@@ -21,16 +22,6 @@ fn all(source: &mut MediaSource) -> Vec<SourceFrame> {
 
 fn of(frames: &[SourceFrame], kind: MediaKind) -> Vec<&SourceFrame> {
     frames.iter().filter(|f| f.kind == kind).collect()
-}
-
-/// A file made by ffmpeg in a folder of the test's own.
-fn made(arguments: &str, name: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(name);
-    let words = format!("-v error -y {arguments}");
-    let done = Command::new("ffmpeg").args(words.split_whitespace()).arg(&path).status().expect("ffmpeg is installed");
-    assert!(done.success(), "ffmpeg {words}");
-    (folder, path)
 }
 
 /// Packets of a stream as ffprobe counts them.

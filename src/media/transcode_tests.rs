@@ -2,18 +2,9 @@
 
 use super::super::{MediaSource, Origin, SourceFrame};
 use super::*;
+use crate::media::testing::made;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
-
-fn made(arguments: &str, name: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(name);
-    let words = format!("-v error -y {arguments}");
-    let done = Command::new("ffmpeg").args(words.split_whitespace()).arg(&path).status().expect("ffmpeg is installed");
-    assert!(done.success(), "ffmpeg {words}");
-    (folder, path)
-}
 
 fn open(origin: Origin, repeat: bool, encoding: &Encoding) -> MediaSource {
     MediaSource::open(&Library::default(), &origin, |_| true, repeat, encoding).unwrap()

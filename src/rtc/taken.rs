@@ -1,11 +1,12 @@
 //! When what we send was taken: sender reports say that instead of when it left. The library's reports take the moment of sending,
 //! which is later by all that decoding, filtering and encoding cost, and differently for sound and picture.
 
+use super::tap::Belt;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -35,13 +36,12 @@ impl Taken {
 /// Corrects outgoing sender reports.
 pub(super) struct Corrector {
     taken: Arc<Taken>,
-    read: VecDeque<TaggedPacket>,
-    write: VecDeque<TaggedPacket>,
+    belt: Belt,
 }
 
 impl Corrector {
     pub(super) fn new(taken: Arc<Taken>) -> Corrector {
-        Corrector { taken, read: VecDeque::new(), write: VecDeque::new() }
+        Corrector { taken, belt: Belt::default() }
     }
 }
 
@@ -53,11 +53,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Corrector {
     type Time = Instant;
 
     fn handle_read(&mut self, tagged: TaggedPacket) -> Result<(), Error> {
-        self.read.push_back(tagged);
+        self.belt.read.push_back(tagged);
         Ok(())
     }
     fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.read.pop_front()
+        self.belt.read.pop_front()
     }
     fn handle_write(&mut self, mut tagged: TaggedPacket) -> Result<(), Error> {
         let now = tagged.now;
@@ -69,11 +69,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Corrector {
                 }
             }
         }
-        self.write.push_back(tagged);
+        self.belt.write.push_back(tagged);
         Ok(())
     }
     fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.write.pop_front()
+        self.belt.write.pop_front()
     }
 }
 

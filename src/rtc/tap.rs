@@ -28,9 +28,9 @@ pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-
 
 /// Two queues, as the contract of an interceptor wants them.
 #[derive(Default)]
-struct Belt {
-    read: VecDeque<TaggedPacket>,
-    write: VecDeque<TaggedPacket>,
+pub(super) struct Belt {
+    pub read: VecDeque<TaggedPacket>,
+    pub write: VecDeque<TaggedPacket>,
 }
 
 /// Unwraps retransmissions (RFC 4588) before the NACK generator sees them.
