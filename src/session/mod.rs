@@ -25,6 +25,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use transfers::{OpenChannel, Transfers};
 
+/// How long the room may take to hear that we leave.
+const GOODBYE: Duration = Duration::from_millis(1500);
+
 /// What a session does in its room.
 #[derive(Default)]
 pub struct SessionConfig {
@@ -126,7 +129,7 @@ impl Session {
     /// Leaves politely: says goodbye, closes every connection.
     pub async fn leave(mut self) {
         let _ = self.commands.send(Command::Leave).await;
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.ended()).await;
+        let _ = tokio::time::timeout(2 * GOODBYE, self.ended()).await;
     }
 }
 
@@ -213,6 +216,10 @@ impl Actor {
         for id in ids {
             self.disconnect(&id).await;
         }
+        // The adapter ends once it has said goodbye. Who is gone before that stays in the room for as long as a lost socket
+        // may come back, and their next visit is somebody else's.
+        let goodbye = async { while link.events.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
         cause
     }
 

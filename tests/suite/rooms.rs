@@ -9,6 +9,7 @@ use roombot::error::Blame;
 use roombot::room::media::{MediaKind, Source};
 use roombot::room::people::{Role, TrackLabel};
 use roombot::server::{RoomServer, RoomServerConfig, parse_ice_server};
+use roombot::session::{Session, SessionConfig};
 use roombot::signal::protocol::{ErrorCode, ServerMessage};
 use roombot::signal::{Candidate, Description, JoinAs, Link, Signal, SignalCommand, SignalEvent, for_url};
 use std::time::{Duration, Instant};
@@ -37,6 +38,31 @@ async fn until(link: &mut Link, wanted: impl Fn(&SignalEvent) -> bool) -> Signal
         let event = next(link).await;
         if wanted(&event) {
             return event;
+        }
+    }
+}
+
+/// A program may end as soon as it has left, and then nobody is left to say goodbye for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_left_is_gone() {
+    let server = TestServer::start().await;
+    for _ in 0..50 {
+        let url = server.room("a");
+        let program = tokio::task::spawn_blocking(move || {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let room = for_url(&url).expect("a room");
+                let session = Session::join(room.as_ref(), named("Alice"), SessionConfig::default()).await;
+                session.expect("joined").leave().await;
+            });
+        });
+        within(20, "it ends", program).await.expect("it ran");
+        let link = join(&server.room("a"), "Bob").await;
+        assert_eq!(link.peers, []);
+        link.commands.send(SignalCommand::Leave).await.expect("the link lives");
+        while !link.commands.is_closed() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 }
