@@ -80,7 +80,7 @@ impl Stream {
         Stream {
             assembler: FrameAssembler::new(remote.codec, patience(None)),
             clock: TrackClock::new(remote.codec.clock_rate()),
-            out: OutboundTrack::new(label, codec),
+            out: OutboundTrack::new(label, codec).shown_at_once(),
             remote,
             source,
             newest_rtp: None,

@@ -3,7 +3,7 @@
 use super::inbox::Inbox;
 use super::path::{Estimator, Path};
 use super::taken::{Corrector, Taken};
-use super::tap::{AUDIO_LEVEL_URI, RtxRepair, Streams, Tap};
+use super::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI, RtxRepair, Streams, Tap};
 use crate::room::media::{Codec, MediaKind};
 use rtc::interceptor::{CongestionControlBuilder, Slot, TwccSenderBuilder};
 use rtc::peer_connection::configuration::interceptor_registry::{
@@ -108,11 +108,9 @@ pub(super) fn media_engine() -> Result<MediaEngine> {
             engine.register_codec(RTCRtpCodecParameters { rtp_codec: codec, payload_type: rtx }, kind)?;
         }
     }
-    engine.register_header_extension(
-        RTCRtpHeaderExtensionCapability { uri: AUDIO_LEVEL_URI.to_owned() },
-        RtpCodecKind::Audio,
-        None,
-    )?;
+    for (uri, kind) in [(AUDIO_LEVEL_URI, RtpCodecKind::Audio), (PLAYOUT_DELAY_URI, RtpCodecKind::Video)] {
+        engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None)?;
+    }
     Ok(engine)
 }
 

@@ -3,7 +3,7 @@
 use super::engine::{library_codec, library_kind};
 use super::packetize::Packetizer;
 use super::taken::Taken;
-use super::tap::AUDIO_LEVEL_URI;
+use super::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI};
 use crate::room::media::{Codec, Frame, RtpPacket};
 use crate::room::people::TrackLabel;
 use bytes::Bytes;
@@ -17,6 +17,9 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::rtp_transceiver::RtpSender;
 
+/// Least and most delay, 12 bits each, in units of 10 ms.
+const NO_DELAY: [u8; 3] = [0; 3];
+
 /// A published track. Frames go in once; each connection takes the packets and gives them its own SSRC and payload type.
 ///
 /// The queue to each connection holds 512 frames (10 s of sound, 17 s of picture; policy DropOldest: a connection that is so
@@ -28,6 +31,8 @@ pub struct OutboundTrack {
     packets: broadcast::Sender<Arc<Vec<RtpPacket>>>,
     key_frame: watch::Sender<u64>,
     packetizer: Arc<Mutex<Packetizer>>,
+    /// Receivers are asked to show pictures as they come.
+    at_once: bool,
 }
 
 /// One connection's view of an [`OutboundTrack`].
@@ -43,7 +48,13 @@ impl OutboundTrack {
             packets: broadcast::channel(512).0,
             key_frame: watch::channel(0).0,
             packetizer: Arc::new(Mutex::new(Packetizer::new(codec, 0))),
+            at_once: false,
         }
+    }
+    /// Asks receivers to show its pictures as soon as they come instead of evening out their pace first (the header extension
+    /// `playout-delay` of libwebrtc, both limits 0). For what was delayed on its way here and must not be delayed again.
+    pub fn shown_at_once(self) -> Self {
+        Self { at_once: true, ..self }
     }
     pub fn label(&self) -> &TrackLabel {
         &self.label
@@ -113,8 +124,16 @@ pub(super) struct Sending {
 struct Route {
     connected: bool,
     payload_type: Option<u8>,
-    /// The header extension of the sound's loudness, where it was negotiated.
+    extensions: Extensions,
+}
+
+/// Header extensions by their negotiated ids (RFC 8285).
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Extensions {
+    /// The sound's loudness.
     audio_level: Option<u8>,
+    /// How long a picture may wait to be shown; only where we ask for that.
+    playout_delay: Option<u8>,
 }
 
 impl Sending {
@@ -137,10 +156,15 @@ impl Sending {
         let found = parameters.rtp_parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(mime));
         match found {
             Some(codec) => {
-                let extensions = &parameters.rtp_parameters.header_extensions;
-                let level = extensions.iter().find(|e| e.uri == AUDIO_LEVEL_URI);
-                let audio_level = level.and_then(|e| u8::try_from(e.id).ok());
-                self.change(|route| Route { payload_type: Some(codec.payload_type), audio_level, ..route });
+                let id = |uri: &str| {
+                    let found = parameters.rtp_parameters.header_extensions.iter().find(|e| e.uri == uri);
+                    found.and_then(|e| u8::try_from(e.id).ok())
+                };
+                let extensions = Extensions {
+                    audio_level: id(AUDIO_LEVEL_URI),
+                    playout_delay: id(PLAYOUT_DELAY_URI).filter(|_| self.track.at_once),
+                };
+                self.change(|route| Route { payload_type: Some(codec.payload_type), extensions, ..route });
                 None
             }
             None if self.refused || parameters.rtp_parameters.codecs.is_empty() => None,
@@ -193,7 +217,7 @@ async fn forward(
                             taken.note(ssrc, first.timestamp, first.arrival, track.codec.clock_rate());
                         }
                         for packet in batch.iter() {
-                            if let Err(e) = local.write_rtp(library_packet(packet, ssrc, payload_type, ready.audio_level)).await {
+                            if let Err(e) = local.write_rtp(library_packet(packet, ssrc, payload_type, ready.extensions)).await {
                                 tracing::debug!("sending: {e}");
                             }
                         }
@@ -209,7 +233,7 @@ async fn forward(
     }
 }
 
-fn library_packet(packet: &RtpPacket, ssrc: u32, payload_type: u8, level_id: Option<u8>) -> rtc::rtp::Packet {
+fn library_packet(packet: &RtpPacket, ssrc: u32, payload_type: u8, extensions: Extensions) -> rtc::rtp::Packet {
     let mut header = rtc::rtp::header::Header {
         version: 2,
         marker: packet.marker,
@@ -219,11 +243,42 @@ fn library_packet(packet: &RtpPacket, ssrc: u32, payload_type: u8, level_id: Opt
         ssrc,
         ..Default::default()
     };
-    if let (Some(id), Some(level)) = (level_id, packet.audio_level) {
-        let byte = level.below_overload & 0x7f | u8::from(level.voice) << 7;
-        if let Err(e) = header.set_extension(id, Bytes::copy_from_slice(&[byte])) {
-            tracing::debug!("the audio level cannot be sent: {e}");
+    let mut extend = |id: Option<u8>, value: Bytes| {
+        if let Some(id) = id
+            && let Err(e) = header.set_extension(id, value)
+        {
+            tracing::debug!("a header extension cannot be sent: {e}");
         }
+    };
+    if let Some(level) = packet.audio_level {
+        let byte = level.below_overload & 0x7f | u8::from(level.voice) << 7;
+        extend(extensions.audio_level, Bytes::copy_from_slice(&[byte]));
     }
+    extend(extensions.playout_delay, Bytes::from_static(&NO_DELAY));
     rtc::rtp::Packet { header, payload: packet.payload.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::media::AudioLevel;
+
+    #[test]
+    fn only_what_was_negotiated_is_in_the_header() {
+        let packet = RtpPacket {
+            ssrc: 1,
+            payload_type: 0,
+            sequence: 7,
+            timestamp: 3000,
+            marker: false,
+            audio_level: Some(AudioLevel { below_overload: 30, voice: true }),
+            arrival: Instant::now(),
+            payload: Bytes::from_static(&[1, 2, 3]),
+        };
+        let none = library_packet(&packet, 1, 96, Extensions::default());
+        assert!(!none.header.extension);
+        let both = library_packet(&packet, 1, 96, Extensions { audio_level: Some(1), playout_delay: Some(12) });
+        assert_eq!(both.header.get_extension(1).as_deref(), Some(&[30 | 0x80][..]));
+        assert_eq!(both.header.get_extension(12).as_deref(), Some(&[0, 0, 0][..]));
+    }
 }

@@ -25,6 +25,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Header extension of the sound's loudness (RFC 6464).
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+/// How long receivers may keep a picture before they show it (libwebrtc, `playout-delay`).
+pub(super) const PLAYOUT_DELAY_URI: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
 /// Two queues, as the contract of an interceptor wants them.
 #[derive(Default)]
