@@ -6,6 +6,7 @@ mod receivers;
 use super::args::duration;
 use crate::error::{Error, Result};
 use crate::room::people::{ParticipantId, Role};
+use crate::rtc::Wake;
 use crate::session::{FileSend, Outcome, Session, SessionConfig};
 use crate::signal::{self, JoinAs};
 use bars::Bars;
@@ -87,7 +88,12 @@ pub async fn run(args: SendArgs) -> Result<()> {
     let room = signal::for_url(&args.room)?;
     let (observer, happenings) = tokio::sync::mpsc::channel(256);
     let how = JoinAs { name: args.name.clone(), role: Role::Participant, token: args.token.clone() };
-    let config = SessionConfig { observer: Some(observer), only: args.to.clone(), ..SessionConfig::default() };
+    let config = SessionConfig {
+        observer: Some(observer),
+        only: args.to.clone(),
+        wake: Wake::OnArrival,
+        ..SessionConfig::default()
+    };
     let mut session = Session::join(room.as_ref(), how, config).await?;
     let (cancel, cancelled) = watch::channel(false);
     let stopping = tokio::spawn(async move {
