@@ -158,7 +158,8 @@ fn cuts() -> Vec<u64> {
 
 /// Looks at a picture that is seen at `ms`; gives how many stamps were checked.
 fn look(policy: Policy, ms: f64, seen: &[Sighting]) -> usize {
-    let mut left: Vec<&Sighting> = seen.iter().collect();
+    // A name on its pill has something of a frame, too, but it says nothing.
+    let mut left: Vec<&Sighting> = seen.iter().filter(|sighting| sighting.stamp.is_some()).collect();
     let mut checked = 0;
     for tile in layout(&view(ms), SIZE, policy) {
         let Some(part) = shown(tile.shows, ms) else { continue };
