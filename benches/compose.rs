@@ -14,67 +14,148 @@ use roombot::room::people::Role;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What `pipelines/compose/film-h264.gst` says.
+/// What ffmpeg is told: the preset and quality that `pipelines/compose/film-h264.gst` has by default.
 const X264: [&str; 8] = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-g", "150"];
 /// Who is there: a fixture each.
 const PEOPLE: [&str; 4] = ["alice.webm", "bob.webm", "carol.mkv", "alice.webm"];
+
+/// The same without loss, for all that an eye could tell: what SSIM is measured against.
+const FINE: [&str; 8] = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "1", "-g", "150"];
+
+/// A case: what ffmpeg is to do with the cameras, then the screen if there is one.
+struct Case<'a> {
+    name: &'a str,
+    recording: PathBuf,
+    filter: String,
+    screen: bool,
+}
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     if args.iter().any(|a| a == "--test") {
         return;
     }
-    let at = args.iter().position(|a| a == "--seconds");
-    let seconds: u64 = at.and_then(|at| args.get(at + 1)).and_then(|n| n.parse().ok()).unwrap_or(60);
+    let number = |flag: &str, usual: u64| {
+        let at = args.iter().position(|a| a == flag);
+        at.and_then(|at| args.get(at + 1)).and_then(|n| n.parse().ok()).unwrap_or(usual)
+    };
+    let (seconds, runs) = (number("--seconds", 60), number("--runs", 2).max(1));
     let dir = std::env::temp_dir().join(format!("roombot-compose-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a folder");
-    let faces = recording(&dir.join("faces"), seconds, None);
-    let slides = recording(&dir.join("slides"), seconds, Some(&slides(&dir, seconds)));
+    // Every input at the film's rate before they are put together: `xstack` and `overlay` make a picture for each that comes.
+    let mut grid: String = (0..4).map(|face| format!("[{face}:v]fps=30[f{face}];")).collect();
+    grid += "[f0][f1][f2][f3]xstack=inputs=4:layout=0_0|w0_0|0_h0|w0_h0[v]";
+    let mut beside: String = (0..4).map(|face| format!("[{face}:v]scale=248:138,fps=30[f{face}];")).collect();
+    beside += "[4:v]scale=988:556,fps=30,pad=1280:720:16:82[s];[s][f0]overlay=1016:66[a];[a][f1]overlay=1016:216[b];\
+               [b][f2]overlay=1016:366[c];[c][f3]overlay=1016:516[v]";
+    let slides = slides(&dir, seconds);
+    let cases = [
+        Case {
+            name: "4 faces, grid",
+            recording: recording(&dir.join("faces"), seconds, None),
+            filter: grid,
+            screen: false,
+        },
+        Case {
+            name: "slides and 4 faces",
+            recording: recording(&dir.join("slides"), seconds, Some(&slides)),
+            filter: beside,
+            screen: true,
+        },
+    ];
     println!(
-        "{seconds} s of meeting at 1280x720, 30 pictures a second, x264 veryfast, CRF 23; CPU-seconds a meeting minute\n"
+        "{seconds} s of meeting at 1280x720, 30 pictures a second, x264, {runs} runs in turn, the cheapest of each; \
+         CPU-seconds a meeting minute.\nffmpeg: veryfast, CRF 23. roombot: pipelines/compose/film-h264.gst as it is.\n"
     );
-    println!("                                   roombot    ffmpeg     ratio     bytes: roombot    ffmpeg");
-    let grid = "[0:v][1:v][2:v][3:v]xstack=inputs=4:layout=0_0|w0_0|0_h0|w0_h0,fps=30[v]";
-    line("4 faces, grid", &dir, &faces, seconds, grid, &[]);
-    let mut beside = String::new();
-    for face in 0..4 {
-        beside += &format!("[{face}:v]scale=248:138[f{face}];");
-    }
-    beside += "[4:v]scale=988:556,pad=1280:720:16:82[s];[s][f0]overlay=1016:66[a];[a][f1]overlay=1016:216[b];\
-               [b][f2]overlay=1016:366[c];[c][f3]overlay=1016:516,fps=30[v]";
-    line("slides and 4 faces", &dir, &slides, seconds, &beside, &["screen"]);
+    println!(
+        "{:<22} {:>9} {:>9} {:>6}   {:>9} {:>9}   {:>8} {:>8}",
+        "", "roombot", "ffmpeg", "ratio", "kB", "kB", "SSIM", "SSIM"
+    );
+    cases.iter().for_each(|case| compare(case, &dir, seconds, runs));
     let _ = std::fs::remove_dir_all(&dir);
 }
 
-fn line(name: &str, dir: &Path, recording: &Path, seconds: u64, filter: &str, more: &[&str]) {
+fn compare(case: &Case, dir: &Path, seconds: u64, runs: u64) {
     let (ours, theirs) = (dir.join("ours.mp4"), dir.join("theirs.mp4"));
+    let (mut us, mut them) = (f64::MAX, f64::MAX);
+    for _ in 0..runs {
+        us = us.min(cpu_of(&mut roombot(case, &ours, None)));
+        them = them.min(cpu_of(&mut ffmpeg(case, &theirs, seconds, &X264)));
+    }
+    // The same pictures without loss, to say what the encoder made of them.
+    let (our_source, their_source) = (dir.join("ours-fine.mp4"), dir.join("theirs-fine.mp4"));
+    cpu_of(&mut roombot(case, &our_source, Some(&fine(dir))));
+    cpu_of(&mut ffmpeg(case, &their_source, seconds, &FINE));
+    let kilobytes = |path: &Path| std::fs::metadata(path).map_or(0, |about| about.len() / 1000);
+    let minute = |cpu: f64| cpu * 60.0 / seconds as f64;
+    println!(
+        "{:<22} {:>9.1} {:>9.1} {:>6.2}   {:>9} {:>9}   {:>8.5} {:>8.5}",
+        case.name,
+        minute(us),
+        minute(them),
+        us / them,
+        kilobytes(&ours),
+        kilobytes(&theirs),
+        ssim(&ours, &our_source),
+        ssim(&theirs, &their_source)
+    );
+    for path in [ours, theirs, our_source, their_source] {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn roombot(case: &Case, out: &Path, pipelines: Option<&Path>) -> Command {
+    let _ = std::fs::remove_file(out);
     let mut roombot = Command::new(env!("CARGO_BIN_EXE_roombot"));
-    roombot.arg("compose").arg(recording).arg("--out").arg(&ours).args(["--no-stills", "--json"]);
+    roombot.arg("compose").arg(&case.recording).arg("--out").arg(out).args(["--no-stills", "--json"]);
+    if let Some(pipelines) = pipelines {
+        roombot.arg("--pipelines").arg(pipelines);
+    }
+    roombot
+}
+
+fn ffmpeg(case: &Case, out: &Path, seconds: u64, encoder: &[&str]) -> Command {
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-v", "error", "-y"]);
-    let manifest = Manifest::load(recording).expect("a manifest");
-    let words = ["camera"].iter().chain(more).chain(&["mic"]);
+    let manifest = Manifest::load(&case.recording).expect("a manifest");
+    let words = ["camera"].iter().chain(if case.screen { &["screen"][..] } else { &[] }).chain(&["mic"]);
     let tracks: Vec<&TrackEntry> =
         words.flat_map(|word| manifest.tracks.iter().filter(move |t| t.source.word() == *word)).collect();
     for track in &tracks {
-        ffmpeg.arg("-i").arg(recording.join("tracks").join(&track.file));
+        ffmpeg.arg("-i").arg(case.recording.join("tracks").join(&track.file));
     }
     let mics: String = (tracks.len() - 4..tracks.len()).map(|n| format!("[{n}:a]")).collect();
-    ffmpeg.args([
-        "-filter_complex",
-        &format!("{filter};{mics}amix=inputs=4:normalize=0[a]"),
-        "-map",
-        "[v]",
-        "-map",
-        "[a]",
-    ]);
-    ffmpeg.args(X264).args(["-c:a", "aac", "-b:a", "128k", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]);
-    ffmpeg.args(["-t", &seconds.to_string()]).arg(&theirs);
-    let minute = |cpu: f64| cpu * 60.0 / seconds as f64;
-    let (us, them) = (minute(cpu_of(&mut roombot)), minute(cpu_of(&mut ffmpeg)));
-    let size = |path: &Path| std::fs::metadata(path).map_or(0, |about| about.len());
-    println!("{name:<32} {us:>9.1} {them:>9.1} {:>9.2} {:>19} {:>9}", us / them, size(&ours), size(&theirs));
-    let _ = (std::fs::remove_file(ours), std::fs::remove_file(theirs));
+    let filter = format!("{};{mics}amix=inputs=4:normalize=0[a]", case.filter);
+    ffmpeg.args(["-filter_complex", &filter, "-map", "[v]", "-map", "[a]"]);
+    ffmpeg.args(encoder).args(["-c:a", "aac", "-b:a", "128k", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]);
+    ffmpeg.args(["-t", &seconds.to_string()]).arg(out);
+    ffmpeg
+}
+
+/// A folder with our pipeline for films, but without loss: its encoder alone is another one.
+fn fine(dir: &Path) -> PathBuf {
+    let text = include_str!("../pipelines/compose/film-h264.gst");
+    let encoder = text.lines().find(|line| line.starts_with("! x264enc")).expect("an encoder");
+    let fine =
+        "! x264enc pass=quant qp-min=0 qp-max=1 quantizer=1 speed-preset=ultrafast key-int-max={key-every} ! h264parse";
+    // What it has no place for is no parameter of its.
+    let is_of_use = |line: &&str| !line.starts_with("# @param quality") && !line.starts_with("# @param preset");
+    let text: String =
+        text.lines().filter(is_of_use).map(|line| format!("{}\n", line.replace(encoder, fine))).collect();
+    let folder = dir.join("fine");
+    std::fs::create_dir_all(folder.join("compose")).expect("a folder");
+    std::fs::write(folder.join("compose/film-h264.gst"), text).expect("a file");
+    folder
+}
+
+/// How much of a film's pictures is as in another one, which was made without loss.
+fn ssim(film: &Path, source: &Path) -> f64 {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "info", "-nostats", "-i"]).arg(film).arg("-i").arg(source);
+    let said = command.args(["-lavfi", "[0:v][1:v]ssim", "-f", "null", "-"]).output().expect("ffmpeg runs");
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let all = said.rsplit_once("All:").and_then(|(_, rest)| rest.split([' ', '(']).next());
+    all.and_then(|all| all.parse().ok()).unwrap_or_else(|| panic!("no SSIM: {said}"))
 }
 
 /// CPU-seconds of a process, in user and kernel.

@@ -9,10 +9,11 @@ use super::script::Script;
 use super::sound::Mixer;
 use super::source::{self, Source};
 use super::stage::Stage;
-use super::{Job, Meter, Progress, Summary, samples, warning};
+use super::{Job, Meter, Progress, Summary, middle, samples, warning};
 use crate::error::{Error, Result};
 use crate::media::Library;
-use crate::record::folder::Sub;
+use crate::record::folder::{Sub, TIMELINE};
+use crate::record::timeline::{Entry, Event, TimelineWriter};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,7 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
     stage.update(script.clone(), is_live);
     let mut looked = Instant::now();
     let (mut warnings, mut rate) = (Vec::new(), Rate::default());
+    let timeline = job.recording.join(TIMELINE);
     let mut number = 0;
     loop {
         if is_live && looked.elapsed() >= LOOK {
@@ -69,15 +71,23 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
             continue;
         }
         number += 1;
+        if let Some(short) = rate.over(at) {
+            tell(&timeline, source.manifest.started, short);
+        }
         reel.sound(&mixer.mix(library, samples(next) + format.priming(), |e| warnings.push(warning(at, &e))))?;
         let late = if is_live { until.saturating_sub(next) } else { Duration::ZERO };
-        if rate.leaves_out(number, at, late) {
+        if rate.leaves_out(number, at, next, late) {
             reel.leave_out();
         } else {
-            stage.advance(at, |e| warnings.push(warning(at, &e)))?;
+            let seen = middle(at, next);
+            let seen = if is_live { seen } else { seen.min(lasts.saturating_sub(Duration::from_millis(1))) };
+            stage.advance(seen, |e| warnings.push(warning(at, &e)))?;
             reel.picture(stage.canvas())?;
         }
         progress(Progress { done: next, of: until.max(next) });
+    }
+    if let Some(short) = rate.over(Duration::MAX) {
+        tell(&timeline, source.manifest.started, short);
     }
     warnings.extend(rate.told());
     let part = Part { from_ms: 0, until_ms: source.manifest.duration_ms };
@@ -122,47 +132,92 @@ fn hear(mixer: &mut Mixer, script: &Script, tracks: &Path, is_live: bool) {
     }
 }
 
+/// Says in the timeline that pictures were left out. The recording is more important than to hear of it: what cannot be written is
+/// told in the summary only.
+fn tell(timeline: &Path, started: jiff::Timestamp, short: Short) {
+    let ms = |at: Duration| u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+    let event = Event::FilmShort { start_ms: ms(short.from), end_ms: ms(short.until), pictures: short.pictures };
+    let at = jiff::SignedDuration::try_from(short.until).ok().and_then(|passed| started.checked_add(passed).ok());
+    let entry = Entry { t_ms: ms(short.until), at: at.unwrap_or(started), event };
+    if let Err(error) = TimelineWriter::beside(timeline).and_then(|mut timeline| timeline.append(&entry)) {
+        tracing::warn!("{error}");
+    }
+}
+
+/// A stretch of the film in which pictures are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Short {
+    from: Duration,
+    /// Where the last one ends that is missing.
+    until: Duration,
+    pictures: u64,
+}
+
 /// How many pictures are made, by how late the film is; and when there were fewer.
 #[derive(Default)]
 struct Rate {
-    left_out: Vec<(Duration, Duration, u64)>,
+    short: Vec<Short>,
+    /// How many of these are over.
+    told: usize,
 }
 
 impl Rate {
-    fn leaves_out(&mut self, number: u64, at: Duration, late: Duration) -> bool {
+    /// Whether picture `number`, seen from `at` until `next`, is left out.
+    fn leaves_out(&mut self, number: u64, at: Duration, next: Duration, late: Duration) -> bool {
         let keeps = if late > 2 * LATE { 4 } else { 2 };
         if late <= LATE || number.is_multiple_of(keeps) {
             return false;
         }
-        match self.left_out.last_mut() {
-            Some((_, until, count)) if at <= *until + LATE => (*until, *count) = (at, *count + 1),
-            _ => self.left_out.push((at, at, 1)),
+        match self.short.last_mut() {
+            Some(short) if at <= short.until + LATE => (short.until, short.pictures) = (next, short.pictures + 1),
+            _ => self.short.push(Short { from: at, until: next, pictures: 1 }),
         }
         true
     }
 
+    /// A stretch that is over at `at` and was not asked for before.
+    fn over(&mut self, at: Duration) -> Option<Short> {
+        let short = self.short.get(self.told).filter(|short| at > short.until + LATE)?;
+        self.told += 1;
+        Some(*short)
+    }
+
     fn told(&self) -> impl Iterator<Item = String> {
-        let tell = |(from, until, count): &(Duration, Duration, u64)| {
+        let tell = |Short { from, until, pictures }: &Short| {
             let (from, until) = (from.as_secs_f64(), until.as_secs_f64());
-            format!("from {from:.1} s to {until:.1} s the machine was short: {count} pictures were left out")
+            format!("from {from:.1} s to {until:.1} s the machine was short: {pictures} pictures were left out")
         };
-        self.left_out.iter().map(tell)
+        self.short.iter().map(tell)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::timeline::TimelineReader;
 
     #[test]
     fn who_is_late_leaves_pictures_out_and_says_so() {
         let mut rate = Rate::default();
-        let second = Duration::from_secs(1);
-        let made = |rate: &mut Rate, late| (0..8).filter(|n| !rate.leaves_out(*n, second, late)).count();
+        let (second, next) = (Duration::from_secs(1), Duration::from_millis(1033));
+        let made = |rate: &mut Rate, late| (0..8).filter(|n| !rate.leaves_out(*n, second, next, late)).count();
         assert_eq!([made(&mut rate, second), made(&mut rate, 3 * second), made(&mut rate, 9 * second)], [8, 4, 2]);
         assert_eq!(
             rate.told().collect::<Vec<_>>(),
             ["from 1.0 s to 1.0 s the machine was short: 10 pictures were left out"]
         );
+        assert_eq!(rate.over(3 * second), None, "it may go on");
+        let short = rate.over(4 * second).unwrap();
+        assert_eq!(short, Short { from: second, until: next, pictures: 10 });
+        assert_eq!(rate.over(Duration::MAX), None, "once is enough");
+
+        let dir = tempfile::tempdir().unwrap();
+        let timeline = dir.path().join(TIMELINE);
+        tell(&timeline, jiff::Timestamp::UNIX_EPOCH, short);
+        assert!(!timeline.exists(), "a timeline that is not there is not begun");
+        std::fs::write(&timeline, "").unwrap();
+        tell(&timeline, jiff::Timestamp::UNIX_EPOCH, short);
+        let read: Vec<Event> = TimelineReader::open(&timeline).unwrap().map(|entry| entry.event).collect();
+        assert_eq!(read, [Event::FilmShort { start_ms: 1000, end_ms: 1033, pictures: 10 }]);
     }
 }

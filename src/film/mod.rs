@@ -305,11 +305,12 @@ impl Making<'_> {
         for number in 0..frames {
             let (in_film, next) = (reel.time_of(number), reel.time_of(number + 1));
             let at = from + in_film;
+            let seen = from + middle(in_film, next).min(lasts.saturating_sub(Duration::from_millis(1)));
             let warnings = &mut self.warnings;
             // Sound goes first: the muxer holds pictures back until it has heard what belongs to them.
             let until = samples(from) + samples(next) + format.priming();
             reel.sound(&mixer.mix(self.library, until, |e| warnings.push(warning(at, &e))))?;
-            stage.advance(at, |e| warnings.push(warning(at, &e)))?;
+            stage.advance(seen, |e| warnings.push(warning(at, &e)))?;
             reel.picture(stage.canvas())?;
             if picture.stills {
                 album.look(&mut stage, &self.script, at)?;
@@ -345,6 +346,12 @@ impl Making<'_> {
 
 fn warning(at: Duration, error: &Error) -> String {
     format!("from {:.1} s on: {error}", at.as_secs_f64())
+}
+
+/// A picture of the film shows what is to be seen in the middle of its time: so nothing is seen more than half a picture too late or
+/// too early, and sources that begin with the film's pictures lie far from where they would be missed or seen twice.
+fn middle(begins: Duration, ends: Duration) -> Duration {
+    begins + ends.saturating_sub(begins) / 2
 }
 
 /// The first sample of a time.

@@ -17,6 +17,9 @@ const JUMP: i64 = RATE * 60 / 1000;
 const RISE: usize = 240;
 /// A track's file is opened so many samples before it is heard.
 const EARLY: i64 = RATE / 5;
+/// Opus gives each sound so many samples late: its encoder (libopus, which is in every browser) looks that far ahead, and RTP tells
+/// nobody to skip it.
+const OPUS_LEAD: i64 = 312;
 /// Louder than this is bent, so that no sum of voices reaches 1.
 const BEND: f32 = 0.8;
 
@@ -104,7 +107,7 @@ impl Lane {
         }
         while self.end.is_none_or(|end| end < until) {
             let Some((due, sound)) = self.feed.next(library, Decoder::sound)? else { return Ok(()) };
-            self.place(samples(due), sound.into_iter().map(|s| f32::from(s) / 32768.0).collect());
+            self.place(samples(due) - OPUS_LEAD, sound.into_iter().map(|s| f32::from(s) / 32768.0).collect());
         }
         Ok(())
     }

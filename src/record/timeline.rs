@@ -124,6 +124,12 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// The film that is made meanwhile has fewer pictures between these times: so many were left out, for the machine was short.
+    FilmShort {
+        start_ms: u64,
+        end_ms: u64,
+        pictures: u64,
+    },
     /// A track file that was cut short was finished: written by the recovery, before it puts the successor in place.
     Recovered {
         file: String,
@@ -165,6 +171,15 @@ impl TimelineWriter {
         };
         look(&mut file).map_err(|e| fault("read the timeline", e))?;
         Ok(Self { file, torn: last != [b'\n'] })
+    }
+
+    /// A further writer, beside the one whose recording it is: events go to the end as they come, each by one write.
+    ///
+    /// # Errors
+    /// There is no timeline, or it cannot be written to.
+    pub fn beside(path: &Path) -> Result<Self> {
+        let opened = File::options().read(true).append(true).open(path);
+        Self::new(opened.map_err(|e| fault(&format!("open {}", path.display()), e))?)
     }
 
     /// Appends one event.
@@ -295,6 +310,21 @@ mod tests {
         let mut reader = TimelineReader::open(&path).unwrap();
         assert_eq!(reader.by_ref().collect::<Vec<_>>(), [joined(1), joined(3)]);
         assert_eq!(reader.skipped(), 1);
+    }
+
+    #[test]
+    fn two_may_write_beside_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("timeline.jsonl");
+        assert!(TimelineWriter::beside(&path).is_err(), "there is none yet");
+        let mut owner = writer(&path);
+        let mut other = TimelineWriter::beside(&path).unwrap();
+        let short = entry(2, Event::FilmShort { start_ms: 1, end_ms: 2, pictures: 3 });
+        owner.append(&joined(1)).unwrap();
+        other.append(&short).unwrap();
+        owner.append(&joined(3)).unwrap();
+        let read: Vec<Entry> = TimelineReader::open(&path).unwrap().collect();
+        assert_eq!(read, [joined(1), short, joined(3)]);
     }
 
     #[test]

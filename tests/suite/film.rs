@@ -42,25 +42,50 @@ impl Made {
     }
 
     /// `from` to `to` of the session is the start of a fixture.
-    pub fn track(&mut self, fixture: &str, owner: &str, source: Source, (from, to): (u64, u64)) {
+    pub fn track(&mut self, fixture: &str, owner: &str, source: Source, span: (u64, u64)) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
+        self.part_of(&path, owner, source, span, 0, None);
+    }
+
+    /// `from` to `to` of the session is a media file from `skips` milliseconds on; nothing is sent while it is muted, which is a
+    /// span of the file.
+    pub fn part_of(
+        &mut self,
+        path: &Path,
+        owner: &str,
+        source: Source,
+        (from, to): (u64, u64),
+        skips: u64,
+        mute: Option<(u64, u64)>,
+    ) {
         let is_sound = source == Source::Mic;
         let wants: fn(MediaKind) -> bool = if is_sound { |k| k == MediaKind::Audio } else { |k| k == MediaKind::Video };
-        let mut file = MediaSource::file(&Library::default(), &path, wants, true).unwrap();
+        let mut file = MediaSource::file(&Library::default(), path, wants, true).unwrap();
         let track = file.tracks()[0].clone();
-        let frames: Vec<Frame> = std::iter::from_fn(|| file.next_frame().unwrap())
-            .take_while(|f| f.at.as_millis() < u128::from(to - from))
-            .map(|f| f.frame)
-            .collect();
+        let sent = |at: u64| at >= skips && !mute.is_some_and(|(from, to)| (from..to).contains(&at));
+        let (mut frames, mut first_at) = (Vec::<Frame>::new(), None);
+        while let Some(frame) = file.next_frame().unwrap().filter(|f| f.at.as_millis() < u128::from(to - from + skips))
+        {
+            if sent(frame.at.as_millis() as u64) {
+                first_at.get_or_insert(frame.at);
+                frames.push(frame.frame);
+            }
+        }
+        let late = (first_at.unwrap() - Duration::from_millis(skips)).as_secs_f64() * 1000.0;
         let config = frames[0].config.clone();
-        let format = TrackFormat { codec: track.codec, config, size: track.size, channels: 2, name: fixture.into() };
+        let format = TrackFormat { codec: track.codec, config, size: track.size, channels: 2, name: owner.into() };
         let number = self.manifest.tracks.len();
         let name = format!("{owner}.{}.{number}.{}", source.word(), TrackFormat::extension(track.codec));
         let mut written = TrackFile::create(&self.folder, &name, format, &frames[0]).unwrap();
         frames.iter().for_each(|frame| written.push(frame).unwrap());
         written.finish().unwrap();
-        let mut entry = TrackEntry::new(&name, owner, source, track.codec, from);
+        let mut entry = TrackEntry::new(&name, owner, source, track.codec, from + late.round() as u64);
         entry.end_ms = to;
+        let in_session = |at: u64| at - skips + from;
+        entry.mutes = mute
+            .map(|(from, to)| Span { start_ms: in_session(from), end_ms: Some(in_session(to)) })
+            .into_iter()
+            .collect();
         self.manifest.tracks.push(entry);
     }
 
@@ -128,15 +153,18 @@ pub fn streams(film: &Path) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
+/// A stream of a film as ffmpeg decodes it, in the form that it is told.
+pub fn stream_of(film: &Path, form: &[&str]) -> Vec<u8> {
+    let mut command = Command::new("ffmpeg");
+    let output = command.args(["-v", "error", "-i"]).arg(film).args(form).arg("-").output().expect("ffmpeg runs");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
 /// When the film's sound is first loud, in seconds.
 fn first_loud(film: &Path) -> f64 {
-    let output = Command::new("ffmpeg")
-        .args(["-v", "error", "-i"])
-        .arg(film)
-        .args(["-f", "s16le", "-ac", "1", "-ar", "48000", "-"])
-        .output()
-        .expect("ffmpeg runs");
-    let (samples, _) = output.stdout.as_chunks::<2>();
+    let sound = stream_of(film, &["-f", "s16le", "-ac", "1", "-ar", "48000"]);
+    let (samples, _) = sound.as_chunks::<2>();
     let loud = samples.iter().position(|s| i16::from_le_bytes(*s).unsigned_abs() > 1500);
     loud.expect("there is sound") as f64 / 48_000.0
 }
@@ -206,8 +234,9 @@ fn everybody_is_where_the_layout_says_when_they_are_there() {
         assert!(corner.iter().zip(BACKGROUND).all(|(have, want)| (have - want).abs() < 6.0), "at {ms} ms: {corner:?}");
     }
 
+    // Opus's lead (312 samples) is in the track, and not in the film.
     let loud = first_loud(&summary.film);
-    let voice = first_loud(&recording.join("tracks").join(mic));
+    let voice = first_loud(&recording.join("tracks").join(mic)) - 0.0065;
     assert!((loud - 1.5 - voice).abs() < 0.005, "heard at {loud:.4} s, not {:.4} s", 1.5 + voice);
 
     let poster = image::open(summary.stills.poster.unwrap()).unwrap().to_rgb8();

@@ -85,6 +85,27 @@ fn a_part_of_a_meeting_without_somebody_in_webm() {
 }
 
 #[test]
+fn every_codec_goes_where_players_know_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let recording = recording(dir.path());
+    for (codec, name, sound) in
+        [("vp9", "a.webm", "opus"), ("av1", "b.webm", "opus"), ("av1", "c.mp4", "opus"), ("h264", "d.mkv", "aac")]
+    {
+        let out = dir.path().join(name);
+        let args =
+            ["--to", "2s", "--size", "320x180", "--fps", "5", "--codec", codec, "--json", "--no-stills", "--out"];
+        let made = summary(&compose(&recording, &[&args[..], &[out.to_str().unwrap()]].concat()));
+        assert_eq!(made["frames"], 10, "{name}");
+        let seen = streams(&out);
+        let (picture, heard) = (stream(&seen, "video"), stream(&seen, "audio"));
+        assert_eq!((&picture["codec_name"], &picture["nb_read_frames"]), (&codec.into(), &"10".into()), "{name}");
+        assert_eq!(heard["codec_name"], sound, "{name}");
+        let lasts = number(&seen["format"]["duration"]);
+        assert!((lasts - 2.0).abs() < 0.1, "{name}: {lasts}");
+    }
+}
+
+#[test]
 fn a_film_has_chapters_subtitles_and_stills() {
     let dir = tempfile::tempdir().unwrap();
     let recording = recording(dir.path());
@@ -178,15 +199,16 @@ fn a_full_disk_harms_nothing() {
     let recording = recording(dir.path());
     let before = contents(&recording);
     // A limit to the size of files stands for a disk that is full: writing fails in the middle, for every file.
-    let limited = format!(
-        "trap '' XFSZ; ulimit -f 24; exec '{}' compose \"$0\" --size 640x360 --fps 15 --no-stills",
-        env!("CARGO_BIN_EXE_roombot")
-    );
-    let output = Command::new("sh").args(["-c", &limited]).arg(&recording).output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(4), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert_eq!(contents(&recording), before, "nothing is left, and nothing was changed");
+    for how in ["--size 640x360 --fps 15 --no-stills", "--size 640x360 --fps 15 --codec vp8", "--audio-only", "--each"]
+    {
+        let limited =
+            format!("trap '' XFSZ; ulimit -f 24; exec '{}' compose \"$0\" {how}", env!("CARGO_BIN_EXE_roombot"));
+        let output = Command::new("sh").args(["-c", &limited]).arg(&recording).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(4), "{how}: {said}");
+        assert_eq!(said.lines().count(), 1, "{how}: {said}");
+        assert_eq!(contents(&recording), before, "{how}: nothing is left, and nothing was changed");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod film;
 mod film_command;
 mod film_live;
 mod film_looks;
+mod film_stamped;
 mod hostile;
 mod hostile_files;
 mod house;
