@@ -3,7 +3,7 @@
 use super::args::PipelineArgs;
 use super::verify;
 use crate::error::{Error, Result};
-use crate::harness::{Run, Scenario, html, junit, run as run_scenario};
+use crate::harness::{Run, Scenario, html, junit, markdown, run as run_scenario};
 use crate::media::Library;
 use crate::verify::verdict::{Report, Verdict};
 use console::style;
@@ -42,6 +42,9 @@ pub struct CheckArgs {
     /// Write a page with plots.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Write a table of every figure, a scenario a column, as Markdown.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     #[command(flatten)]
     pipelines: PipelineArgs,
 }
@@ -85,6 +88,7 @@ pub async fn run(args: CheckArgs) -> Result<()> {
     }
     write(args.junit.as_deref(), || Ok(junit(&runs)))?;
     write(args.html.as_deref(), || Ok(html(&runs)))?;
+    write(args.markdown.as_deref(), || Ok(markdown(&runs)))?;
     write(args.json.as_deref(), || json(&runs))?;
     let verdict = |verdict| runs.iter().filter(|run| run.report.verdict == verdict).count();
     let words = [Verdict::Pass, Verdict::Warn, Verdict::Fail, Verdict::Inconclusive].map(|v| (v, verdict(v)));

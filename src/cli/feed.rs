@@ -31,6 +31,7 @@ const GRACE: Duration = Duration::from_millis(150);
   roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/alice.webm --as Alice --loop
   roombot feed ws://127.0.0.1:8080/rooms/standup talk.mp4 --as Bob --screen slides.webm --screen-during 5s..12s
   roombot feed ws://127.0.0.1:8080/rooms/standup --as Bot --video pattern:ball,1280x720@30 --audio tone:440
+  roombot feed ws://127.0.0.1:8080/rooms/standup --as Alice --stamp alice,1280x720@30
   roombot feed ws://127.0.0.1:8080/rooms/standup --as Deck --screen slides/ --slide-seconds 20s
   roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/bob.webm --as Load --copies 16 --only Recorder --loop --for 60s
 
@@ -43,7 +44,7 @@ pub struct FeedArgs {
     #[arg(value_name = "ROOM_URL")]
     room: String,
     /// File whose first video and audio tracks are camera and microphone.
-    #[arg(value_name = "MEDIA", required_unless_present_any = ["screen", "video", "audio"])]
+    #[arg(value_name = "MEDIA", required_unless_present_any = ["screen", "video", "audio", "stamp"])]
     media: Option<PathBuf>,
     /// The camera instead: a file, an image, or pattern:NAME[,WIDTHxHEIGHT[@FPS]].
     #[arg(long, value_name = "SOURCE", conflicts_with = "no_video")]
@@ -51,6 +52,10 @@ pub struct FeedArgs {
     /// The microphone instead: a file, tone[:HZ], silence, noise, or ticks (one a second).
     #[arg(long, value_name = "SOURCE", conflicts_with = "no_audio")]
     audio: Option<String>,
+    /// Camera and microphone with the stamps of this participant (a name, or its number), which `roombot verify` and `roombot check` read;
+    /// made on the fly: NAME[,WIDTHxHEIGHT[@FPS]].
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["media", "video", "audio", "no_video", "no_audio"])]
+    stamp: Option<String>,
     /// The name under which the room sees us; copies are numbered.
     #[arg(long = "as", value_name = "NAME", default_value = "Feed")]
     name: String,
@@ -228,6 +233,11 @@ fn open_main(args: &FeedArgs, library: &Library) -> Result<Vec<Main>> {
         let tracks = source.tracks().iter().map(|t| outbound("main", t, false)).collect();
         Ok(Main { source, tracks, has_an_end: what::has_an_end(&origin) })
     };
+    if let Some(text) = &args.stamp {
+        let [picture, sound] = what::stamped(text)?;
+        let picture = open(picture, |kind| kind == MediaKind::Video)?;
+        return Ok(vec![picture, open(sound, |kind| kind == MediaKind::Audio)?]);
+    }
     let media = |no: bool| args.media.clone().filter(|_| !no).map(Origin::File);
     let picture = args.video.as_ref().map(|v| what::picture(library, std::slice::from_ref(v), args.slide_seconds));
     let sound = args.audio.as_ref().map(|text| what::sound(library, text));

@@ -12,6 +12,14 @@ use std::time::{Duration, Instant};
 /// Later than this, a frame counts as late.
 const LATE: Duration = Duration::from_millis(60);
 
+/// When nothing of one kind is sent: a microphone or camera that is off. The source goes on meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    pub kind: MediaKind,
+    pub from: Duration,
+    pub until: Duration,
+}
+
 /// What was played.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Played {
@@ -30,10 +38,16 @@ impl Player {
     ///
     /// # Errors
     /// The machine has no thread left.
-    pub fn play(source: MediaSource, tracks: Vec<OutboundTrack>, start: Instant, from: Duration) -> Result<Player> {
+    pub fn play(
+        source: MediaSource,
+        tracks: Vec<OutboundTrack>,
+        start: Instant,
+        from: Duration,
+        pauses: Vec<Pause>,
+    ) -> Result<Player> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("player".into());
-        let thread = thread.spawn(move || play(source, &tracks, start, from, &stopped));
+        let thread = thread.spawn(move || play(source, &tracks, start, from, &pauses, &stopped));
         let thread = thread.map_err(|e| Error::machine("cannot start a thread to play a file").because(e))?;
         Ok(Player { stop, thread })
     }
@@ -53,12 +67,18 @@ fn play(
     tracks: &[OutboundTrack],
     start: Instant,
     from: Duration,
+    pauses: &[Pause],
     stopped: &Receiver<()>,
 ) -> Result<Played> {
     let mut played = Played::default();
     let mut begun = false;
     while let Some(next) = source.next_frame()? {
         if next.at < from {
+            continue;
+        }
+        if pauses.iter().any(|p| p.kind == next.kind && (p.from..p.until).contains(&next.at)) {
+            // Pictures begin again with a key frame.
+            begun &= next.kind != MediaKind::Video;
             continue;
         }
         begun |= next.kind == MediaKind::Video && next.frame.key;

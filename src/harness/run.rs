@@ -1,17 +1,17 @@
 //! Runs a scenario: makes the media, opens a room, lets people come and go, records, and has what was recorded judged. Everything happens in
 //! one folder and on 127.0.0.1.
 
-use super::player::{Played, Player};
+use super::attend::{Media, attend};
+use super::player::Played;
 use super::scenario::{Person, Scenario};
 use crate::error::{Error, Result};
 use crate::film;
-use crate::media::{Encoding, Library, MediaSource, Origin};
+use crate::media::Library;
 use crate::record::recorder::RecorderConfig;
-use crate::room::media::Source;
-use crate::room::people::{Role, TrackLabel};
-use crate::rtc::{Impairment, OutboundTrack, Wake};
+use crate::room::people::Role;
+use crate::rtc::{Impairment, Wake};
 use crate::server::{RoomServer, RoomServerConfig};
-use crate::session::{RecordConfig, Recording, Session, SessionConfig};
+use crate::session::{RecordConfig, Recording};
 use crate::signal::{self, JoinAs};
 use crate::verify::expect::Expectation;
 use crate::verify::quality::{Pair, Quality};
@@ -20,12 +20,13 @@ use crate::verify::verdict::{Judged, Report, judge};
 use crate::verify::{Format, Job, make};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// What was sent last is given so long to arrive.
-const GRACE: Duration = Duration::from_millis(500);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// From the moment that everything is ready to the scenario's start.
 const LEAD: Duration = Duration::from_millis(200);
 /// More late frames than this part say more of the machine than of the recorder.
@@ -61,12 +62,6 @@ pub async fn run(library: &Library, scenario: &Scenario, folder: &Path, seed: u6
     let (library, copy, path) = (library.clone(), scenario.clone(), recording.clone());
     let (report, worst) = blocking(move || verdict(&library, &copy, &path, late)).await?;
     Ok(Run { scenario: scenario.clone(), seed, report, folder: recording, worst })
-}
-
-/// One person's files.
-struct Media {
-    camera: PathBuf,
-    screen: Option<PathBuf>,
 }
 
 /// Makes what is not there yet: a repetition needs nothing new.
@@ -109,7 +104,11 @@ async fn meet(
         let _ = closed.await;
     }));
     let network = &scenario.network;
-    let impairment = (!network.is_clean()).then(|| Impairment {
+    let spoils = !network.is_clean() || !scenario.troubles.is_empty();
+    let begin = Arc::new(OnceLock::new());
+    let impairment = spoils.then(|| Impairment {
+        troubles: scenario.troubles.clone(),
+        start: begin.clone(),
         loss: network.loss,
         reorder: network.reorder,
         delay: Duration::from_millis(network.delay_ms.into()),
@@ -127,6 +126,7 @@ async fn meet(
     };
     let recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
     let start = Instant::now() + LEAD;
+    let _ = begin.set(start.into_std());
     let people = scenario.people.iter().zip(media);
     let present = people.map(|(person, media)| attend(library, &url, person, media, start, scenario.mesh));
     let attended = futures_util::future::join_all(present).await;
@@ -143,55 +143,6 @@ async fn meet(
         all.late += played.late;
     }
     Ok((summary.folder, all.late as f64 / all.frames.max(1) as f64))
-}
-
-/// One person's stay.
-async fn attend(
-    library: &Library,
-    url: &str,
-    person: &Person,
-    media: &Media,
-    start: Instant,
-    mesh: bool,
-) -> Result<Played> {
-    let open =
-        |path: &Path| MediaSource::open(library, &Origin::File(path.to_owned()), |_| true, false, &Encoding::default());
-    let camera = open(&media.camera)?;
-    let tracks: Vec<OutboundTrack> = camera
-        .tracks()
-        .iter()
-        .map(|t| {
-            let kind = t.codec.kind();
-            let label = TrackLabel { stream: "main".into(), kind, source: Source::default_for(kind), muted: false };
-            OutboundTrack::new(label, t.codec)
-        })
-        .collect();
-    tokio::time::sleep_until(start + person.join).await;
-    let how = JoinAs { name: person.name.clone(), role: Role::Participant, token: None };
-    let only = if mesh { vec![] } else { vec!["recorder".into()] };
-    let config = SessionConfig { publish: tracks.clone(), only, ..SessionConfig::default() };
-    let session = Session::join(signal::for_url(url)?.as_ref(), how, config).await?;
-    let playing = Player::play(camera, tracks, start.into_std(), person.join)?;
-    let mut all = Played::default();
-    if let Some(((from, until), path)) = person.screen.zip(media.screen.as_ref()) {
-        tokio::time::sleep_until(start + from).await;
-        let screen = open(path)?;
-        let picture = screen.tracks().iter().find(|t| t.codec.kind() == crate::room::media::MediaKind::Video);
-        let codec = picture.map(|t| t.codec).ok_or_else(|| Error::us("a screen without a picture"))?;
-        let label = TrackLabel { stream: "screen".into(), kind: codec.kind(), source: Source::Screen, muted: false };
-        let track = OutboundTrack::new(label, codec);
-        session.publish(track.clone()).await;
-        let sharing = Player::play(screen, vec![track], start.into_std(), from)?;
-        tokio::time::sleep_until(start + until).await;
-        all = blocking(move || sharing.stop()).await?;
-        session.unpublish("screen").await;
-    }
-    tokio::time::sleep_until(start + person.leave).await;
-    let played = blocking(move || playing.stop()).await?;
-    // What was sent last is still on its way.
-    tokio::time::sleep(GRACE / 2).await;
-    session.leave().await;
-    Ok(Played { frames: all.frames + played.frames, late: all.late + played.late })
 }
 
 /// Judges the recording, and its film where one is wanted.
@@ -232,6 +183,6 @@ fn verdict(
     Ok((Report::of(judged), worst))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::us("a run broke off").because(e))?
 }

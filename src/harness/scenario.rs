@@ -2,6 +2,7 @@
 //! reading its file.
 
 use crate::error::{Error, Result};
+use crate::rtc::Trouble;
 use crate::verify::expect::Expectation;
 use crate::verify::stamp::{RATES, SIDES};
 use serde::Deserialize;
@@ -28,6 +29,8 @@ pub struct Scenario {
     pub mesh: bool,
     pub people: Vec<Person>,
     pub network: Network,
+    /// What the network does for a while only, on top of it.
+    pub troubles: Vec<Trouble>,
     pub expect: Vec<Expectation>,
     /// What is expected of the film that is made of the recording; empty: none is made.
     pub film: Vec<Expectation>,
@@ -39,8 +42,17 @@ pub struct Person {
     pub name: String,
     pub join: Duration,
     pub leave: Duration,
-    pub screen: Option<(Duration, Duration)>,
+    pub screen: Option<Span>,
+    /// When the microphone is off.
+    pub mute: Option<Span>,
+    /// When the camera is off.
+    pub hide: Option<Span>,
+    /// When new network paths are looked for (ICE restart).
+    pub restart_ice: Option<Duration>,
 }
+
+/// From when until when.
+pub type Span = (Duration, Duration);
 
 /// What the network does to what the recorder receives. Probabilities are 0.0 to 1.0.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -89,7 +101,22 @@ struct Raw {
     #[serde(default)]
     network: Network,
     #[serde(default)]
+    trouble: Vec<RawTrouble>,
+    #[serde(default)]
     people: Vec<RawPerson>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTrouble {
+    at: Option<String>,
+    loss: f64,
+    burst: f64,
+    delay_ms: u32,
+    jitter_ms: u32,
+    duplicate: f64,
+    kbps: u32,
+    cut: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +129,12 @@ struct RawPerson {
     leave: Option<String>,
     #[serde(default)]
     screen: Option<String>,
+    #[serde(default)]
+    mute: Option<String>,
+    #[serde(default)]
+    hide: Option<String>,
+    #[serde(default)]
+    restart_ice: Option<String>,
 }
 
 fn size() -> String {
@@ -163,14 +196,30 @@ impl Scenario {
         if people.is_empty() || people.len() > PEOPLE || names.len() < people.len() {
             return Err(format!("one to {PEOPLE} people, each with a name of their own"));
         }
+        let troubles = raw.trouble.into_iter().map(|t| trouble(t, duration)).collect::<Result<Vec<_>, _>>()?;
         let Raw { name, fps, kilobits, mesh, .. } = raw;
-        Ok(Scenario { name, duration, size, fps, kilobits, mesh, people, network, expect, film })
+        Ok(Scenario { name, duration, size, fps, kilobits, mesh, people, network, troubles, expect, film })
     }
+}
+
+/// What the network does for a while: what cannot be is said in one line.
+fn trouble(raw: RawTrouble, end: Duration) -> Result<Trouble, String> {
+    let (from, until) = raw.at.as_deref().map_or(Ok((Duration::ZERO, end)), |at| span(at, (Duration::ZERO, end)))?;
+    if [raw.loss, raw.duplicate].iter().any(|part| !(0.0..=1.0).contains(part)) {
+        return Err("trouble: probabilities are 0.0 to 1.0".into());
+    }
+    if !(0.0..=1000.0).contains(&raw.burst) || raw.delay_ms > 10_000 || raw.jitter_ms > raw.delay_ms {
+        return Err("trouble: bursts of up to 1000, a delay of up to 10000 ms, and a jitter no larger than it".into());
+    }
+    let ms = |ms: u32| Duration::from_millis(ms.into());
+    let RawTrouble { loss, burst, duplicate, cut, .. } = raw;
+    let (delay, jitter, rate) = (ms(raw.delay_ms), ms(raw.jitter_ms), u64::from(raw.kbps) * 1000);
+    Ok(Trouble { from, until, loss, burst, delay, jitter, duplicate, rate, cut })
 }
 
 impl Person {
     fn of(raw: RawPerson, end: Duration) -> Result<Person, String> {
-        let RawPerson { name, join, leave, screen } = raw;
+        let RawPerson { name, join, leave, screen, mute, hide, restart_ice } = raw;
         // They become keys of the manifest, and so file names, as they are.
         let is_plain =
             !name.is_empty() && name.len() <= 32 && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
@@ -182,8 +231,13 @@ impl Person {
         if join >= leave {
             return Err(format!("{name} leaves before coming"));
         }
-        let screen = screen.as_deref().map(|text| span(text, (join, leave))).transpose()?;
-        Ok(Person { name, join, leave, screen })
+        let within = |text: Option<String>| text.map(|text| span(&text, (join, leave))).transpose();
+        let (screen, mute, hide) = (within(screen)?, within(mute)?, within(hide)?);
+        let restart_ice = restart_ice.as_deref().map(time).transpose()?;
+        if restart_ice.is_some_and(|at| !(join..leave).contains(&at)) {
+            return Err(format!("{name} is not there to restart ICE"));
+        }
+        Ok(Person { name, join, leave, screen, mute, hide, restart_ice })
     }
 }
 
@@ -195,7 +249,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// A span within another one.
-fn span(text: &str, (least, most): (Duration, Duration)) -> Result<(Duration, Duration), String> {
+fn span(text: &str, (least, most): Span) -> Result<Span, String> {
     let (from, until) = text.split_once("..").ok_or_else(|| format!("`{text}` is no span; write it as 2s..6s"))?;
     let from = if from.is_empty() { least } else { time(from)? };
     let until = if until.is_empty() { most } else { time(until)? };
@@ -215,7 +269,15 @@ mod tests {
         let scenario = Scenario::parse(SMALL).unwrap();
         assert_eq!((scenario.size, scenario.fps, scenario.network.is_clean()), ((640, 360), 30, true));
         let five = Duration::from_secs(5);
-        let alice = Person { name: "alice".into(), join: Duration::ZERO, leave: five, screen: None };
+        let alice = Person {
+            name: "alice".into(),
+            join: Duration::ZERO,
+            leave: five,
+            screen: None,
+            mute: None,
+            hide: None,
+            restart_ice: None,
+        };
         assert_eq!(scenario.people, [alice]);
         let more = format!("{SMALL}join = '1s'\nscreen = '2s..4s'\n[network]\nloss = 0.05\n");
         let scenario = Scenario::parse(&more).unwrap();
@@ -233,6 +295,11 @@ mod tests {
             ("'alice'", "'alice'\nscreen = '3s..9s'", "within"),
             ("'participants == 1'", "'people == 1'", "no figure"),
             ("['participants == 1']", "[]", "expected"),
+            ("'alice'", "'alice'\nmute = '3s..9s'", "within"),
+            ("'alice'", "'alice'\nrestart_ice = '9s'", "not there"),
+            ("'alice'", "'alice'\n[[trouble]]\nat = '3s..9s'", "within"),
+            ("'alice'", "'alice'\n[[trouble]]\nloss = 1.5", "0.0 to 1.0"),
+            ("'alice'", "'alice'\n[[trouble]]\njitter_ms = 5", "jitter"),
             ("name = 'n'", "name = 'n'\nfps = 29", "stamped"),
             ("name = 'n'", "name = 'n'\nsize = '1x1'", "size"),
             ("name = 'n'", "name = 'n'\nfast = true", "line 2: "),
@@ -266,6 +333,30 @@ mod tests {
             count += 1;
         }
         assert!(count >= 5, "{count}");
+    }
+
+    /// The words that the reader knows where `at` makes a table begin, by its own account.
+    fn words(at: &str) -> std::collections::BTreeSet<String> {
+        let error = Scenario::parse(&at.replace("HERE", "nonsense = 1")).unwrap_err();
+        let (_, known) = error.split_once("expected ").unwrap_or_else(|| panic!("{error}"));
+        known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_schema_has_the_words_that_are_read_and_no_others() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let schema = std::fs::read_to_string(root.join("docs/scenario.schema.json")).unwrap();
+        let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+        let all = &schema["properties"];
+        for (at, properties) in [
+            ("HERE\n".to_owned() + SMALL, all),
+            (format!("{SMALL}HERE"), &all["people"]["items"]["properties"]),
+            (format!("{SMALL}[network]\nHERE"), &all["network"]["properties"]),
+            (format!("{SMALL}[[trouble]]\nHERE"), &all["trouble"]["items"]["properties"]),
+        ] {
+            let known: std::collections::BTreeSet<String> = properties.as_object().unwrap().keys().cloned().collect();
+            assert_eq!(known, words(&at), "{at}");
+        }
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! repeating them from memory is cheaper than reading them again.
 
 use super::demux::{Item, Pass, Raw};
+use super::drawn::{self, Drawing};
 use super::{Library, Template, Value, slides};
 use crate::error::{Error, Result};
 use crate::room::media::{Codec, Frame, MediaKind};
@@ -37,6 +38,8 @@ pub enum Origin {
     Slides { images: Vec<PathBuf>, each: Duration },
     /// What a template (`source/pattern`, `source/tone`) makes, without an end.
     Generated { template: Template, values: Vec<(String, Value)>, kind: MediaKind },
+    /// What the program makes itself, without an end.
+    Drawn(Drawing),
 }
 
 /// One frame of a source, and when it is due.
@@ -309,6 +312,7 @@ impl How {
         match &self.origin {
             Origin::File(path) => Pass::open(&self.library, path, self.wants, &self.encoding, &self.anew),
             Origin::Slides { images, each } => slides::pass(&self.library, images, *each, self.repeat, &self.encoding),
+            Origin::Drawn(drawing) => drawn::pass(&self.library, drawing, &self.encoding),
             Origin::Generated { template, values, kind } => {
                 let values: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
                 Pass::generated(&self.library, template, &values, *kind, &self.encoding, |_| Ok(()))
@@ -321,6 +325,7 @@ impl How {
         match &self.origin {
             Origin::File(path) => path.display().to_string(),
             Origin::Slides { .. } => "the slides".into(),
+            Origin::Drawn(_) => "what is drawn".into(),
             Origin::Generated { template, .. } => template.file.clone(),
         }
     }

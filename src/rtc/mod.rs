@@ -20,7 +20,7 @@ mod tap;
 mod wakeup;
 
 pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
-pub use impair::Impairment;
+pub use impair::{Impairment, Trouble};
 pub use inbox::{Inbound, Inbox};
 pub use path::Path;
 pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack};

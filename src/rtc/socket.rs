@@ -10,7 +10,7 @@ use super::impair::{Fate, Impairment, Spoiler};
 use super::wakeup::Poller;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -71,12 +71,15 @@ impl Runtime for MediaRuntime {
         Ok(Arc::new(MediaSocket {
             io,
             local,
+            spoils: self.impairment.is_some(),
             state: Mutex::new(State {
                 poller,
                 control: nix::cmsg_space!(nix::sys::time::TimeSpec),
                 spoiler: self.impairment.as_ref().map(Spoiler::new),
                 last: None,
-                delayed: VecDeque::new(),
+                delayed: BTreeMap::new(),
+                count: 0,
+                alarm: None,
             }),
         }))
     }
@@ -143,6 +146,8 @@ enum Io {
 struct MediaSocket {
     io: Io,
     local: SocketAddr,
+    /// Whether a bad network was asked for.
+    spoils: bool,
     /// Short critical sections, never held across an await; contended by nobody (one driver polls the socket).
     state: Mutex<State>,
 }
@@ -153,10 +158,25 @@ struct State {
     spoiler: Option<Spoiler>,
     /// When the last datagram arrived.
     last: Option<Instant>,
-    /// Datagrams that the impairment holds back, with the time at which they are due.
-    delayed: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
+    /// Datagrams that the impairment holds back, by the time at which they are due and the order in which they came.
+    delayed: BTreeMap<(Instant, u64), (SocketAddr, Vec<u8>)>,
+    /// How many were ever held back.
+    count: u64,
+    /// Wakes the driver for the first of them.
+    alarm: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
+impl State {
+    fn is_cut(&self) -> bool {
+        self.spoiler.as_ref().is_some_and(|spoiler| spoiler.is_cut(Instant::now()))
+    }
+    fn hold_back(&mut self, due: Instant, from: SocketAddr, data: &[u8]) {
+        self.count += 1;
+        self.delayed.insert((due, self.count), (from, data.to_vec()));
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Datagram {
     len: usize,
     from: SocketAddr,
@@ -238,24 +258,32 @@ impl MediaSocket {
     fn poll_impaired(&self, cx: &mut Context<'_>, buf: &mut [u8], state: &mut State) -> Poll<io::Result<Datagram>> {
         loop {
             let now = Instant::now();
-            if let Some(index) = state.delayed.iter().position(|(due, ..)| *due <= now)
-                && let Some((due, from, data)) = state.delayed.remove(index)
-            {
+            if let Some(first) = state.delayed.first_entry().filter(|first| first.key().0 <= now) {
+                let ((due, _), (from, data)) = first.remove_entry();
                 let len = data.len().min(buf.len());
                 buf[..len].copy_from_slice(&data[..len]);
                 return Poll::Ready(Ok(Datagram { len, from, arrival: due }));
             }
-            let datagram = ready!(self.poll_kernel(cx, buf, state))?;
+            let datagram = match self.poll_kernel(cx, buf, state) {
+                Poll::Ready(datagram) => datagram?,
+                Poll::Pending => {
+                    let Some(((due, _), _)) = state.delayed.first_key_value() else { return Poll::Pending };
+                    let due = tokio::time::Instant::from_std(*due);
+                    let alarm = state.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+                    alarm.as_mut().reset(due);
+                    ready!(alarm.as_mut().poll(cx));
+                    continue;
+                }
+            };
             let Some(spoiler) = &mut state.spoiler else { return Poll::Ready(Ok(datagram)) };
-            match spoiler.fate(datagram.arrival, datagram.len) {
+            let (Datagram { len, from, arrival }, fate) = (datagram, spoiler.fate(datagram.arrival, datagram.len));
+            match fate {
                 Fate::Deliver => return Poll::Ready(Ok(datagram)),
                 Fate::Drop => {}
-                Fate::Delay(by) => {
-                    state.delayed.push_back((datagram.arrival + by, datagram.from, buf[..datagram.len].to_vec()));
-                }
-                Fate::Duplicate => {
-                    state.delayed.push_back((datagram.arrival, datagram.from, buf[..datagram.len].to_vec()));
-                    return Poll::Ready(Ok(datagram));
+                Fate::Delay(by) => state.hold_back(arrival + by, from, &buf[..len]),
+                Fate::Twice(by) => {
+                    state.hold_back(arrival + by, from, &buf[..len]);
+                    state.hold_back(arrival + by, from, &buf[..len]);
                 }
             }
         }
@@ -275,6 +303,9 @@ impl AsyncUdpSocket for MediaSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        if self.spoils && self.state.lock().unwrap_or_else(PoisonError::into_inner).is_cut() {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
         match &self.io {
             Io::Reactor(socket) => socket.poll_send_to(cx, transmit.contents, transmit.destination),
             Io::Polled(socket) => match socket.send_to(transmit.contents, transmit.destination) {

@@ -55,7 +55,7 @@ enum Command {
     Mute(String, MediaKind, bool),
     Unpublish(String, Option<MediaKind>),
     KeyFrame(ParticipantId, u32),
-    RestartIce(ParticipantId),
+    RestartIce(Option<ParticipantId>),
     Say(Option<ParticipantId>, String, oneshot::Sender<Said>),
     OpenChannel(OpenChannel),
     Leave,
@@ -108,9 +108,9 @@ impl Session {
     pub fn asker(&self) -> Asker {
         Asker::of(&self.commands)
     }
-    /// Looks for new network paths to a participant.
-    pub async fn restart_ice(&self, id: &ParticipantId) {
-        let _ = self.commands.send(Command::RestartIce(id.clone())).await;
+    /// Looks for new network paths to a participant, or to everybody.
+    pub async fn restart_ice(&self, id: Option<&ParticipantId>) {
+        let _ = self.commands.send(Command::RestartIce(id.cloned())).await;
     }
     /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
     /// Nobody has to wait for what is returned.
@@ -275,8 +275,10 @@ impl Actor {
                 }
             }
             Command::RestartIce(id) => {
-                if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
-                    peer.restart_ice().await;
+                for (_, member) in self.members.iter().filter(|(at, _)| id.as_ref().is_none_or(|id| id == *at)) {
+                    if let Some(peer) = &member.peer {
+                        peer.restart_ice().await;
+                    }
                 }
             }
             Command::Say(to, text, reply) => {

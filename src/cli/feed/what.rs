@@ -2,9 +2,12 @@
 //! no media.
 
 use crate::error::{Error, Result};
-use crate::media::{Library, Origin, Template, Value};
+use crate::media::{Drawing, Library, Origin, Template, Value};
 use crate::room::media::MediaKind;
+use crate::verify::stamp::code::FRAMES;
+use crate::verify::stamp::{Pictures, Sound, number_of};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Endings of files that are shown as slides.
@@ -44,9 +47,31 @@ pub fn sound(library: &Library, text: &str) -> Result<Origin> {
     Ok(generated(library, text, MediaKind::Audio)?.unwrap_or_else(|| Origin::File(text.into())))
 }
 
+/// A stamped participant, made on the fly: `NAME` or `NAME,WIDTHxHEIGHT` or `NAME,WIDTHxHEIGHT@FPS`, or a number for the name.
+///
+/// # Errors
+/// The user's: a size or rate that cannot be stamped.
+pub fn stamped(text: &str) -> Result<[Origin; 2]> {
+    let form = || Error::user(format!("`{text}` is no stamp: write it as alice, 7 or alice,1280x720@30"));
+    let (name, shape) = text.split_once(',').unwrap_or((text, "640x360"));
+    let (size, fps) = shape.split_once('@').unwrap_or((shape, "30"));
+    let (width, height) = size.split_once('x').ok_or_else(form)?;
+    let number = |text: &str| text.parse::<u32>().map_err(|_| form());
+    let (size, fps) = ((number(width)?, number(height)?), number(fps)?);
+    if name.is_empty() {
+        return Err(form());
+    }
+    let participant = name.parse().unwrap_or_else(|_| number_of(name));
+    let pictures = Pictures::new(participant, size, fps)?;
+    let sound = Mutex::new(Sound::new(participant));
+    let draw = Arc::new(move |number: u32| pictures.i420(number % FRAMES));
+    let play = move |from: u64, count: usize| sound.lock().unwrap_or_else(PoisonError::into_inner).samples(from, count);
+    Ok([Origin::Drawn(Drawing::Pictures { size, fps, draw }), Origin::Drawn(Drawing::Sound(Arc::new(play)))])
+}
+
 /// Whether it is over some day, unless it is repeated.
 pub fn has_an_end(origin: &Origin) -> bool {
-    !matches!(origin, Origin::Generated { .. })
+    !matches!(origin, Origin::Generated { .. } | Origin::Drawn(_))
 }
 
 /// `NAME` or `NAME:VALUES` where there is a template `source/NAME`.
@@ -136,6 +161,17 @@ mod tests {
         assert!(matches!(heard("silence"), Ok(Origin::Generated { .. })));
         assert!(matches!(heard("talk.mp3"), Ok(Origin::File(_))));
         assert!(heard("tone:5").is_err() && heard("silence:5").is_err());
+    }
+
+    #[test]
+    fn a_stamp_has_a_name_or_a_number_and_a_size_that_fits() {
+        for text in ["alice", "7", "alice,1280x720", "bob,320x180@15"] {
+            let made = stamped(text).unwrap();
+            assert!(made.iter().all(|origin| matches!(origin, Origin::Drawn(_)) && !has_an_end(origin)), "{text}");
+        }
+        for text in ["", "alice,1x1", "alice,320x180@29", "alice,320", "alice,axb"] {
+            assert!(stamped(text).is_err(), "{text}");
+        }
     }
 
     #[test]
