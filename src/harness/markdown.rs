@@ -51,7 +51,7 @@ pub fn markdown(runs: &[Run]) -> String {
         });
         rows.push((format!("`{}`", expected.replace('|', "\\|")), cells.collect()));
     }
-    let mut text = format!("| |{}\n|---|{}\n", names.join(" | ") + " |", "---|".repeat(names.len()));
+    let mut text = format!("| | {}\n|---|{}\n", names.join(" | ") + " |", "---|".repeat(names.len()));
     for (name, cells) in rows.iter().filter(|(_, cells)| cells.iter().any(|cell| !cell.is_empty())) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));

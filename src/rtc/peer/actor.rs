@@ -210,8 +210,15 @@ impl Actor {
                     _ => PeerState::New,
                 };
                 self.connected = state == PeerState::Connected;
-                for sending in &self.sending {
-                    sending.set_connected(self.connected);
+                // A path that is doubted or sought anew (ICE restart) may still carry: stopping would lose what is sent meanwhile, beyond
+                // repair, and what follows up to the next key frame.
+                let carries = match state {
+                    PeerState::Connected => Some(true),
+                    PeerState::Connecting | PeerState::Disconnected => None,
+                    PeerState::New | PeerState::Failed | PeerState::Closed => Some(false),
+                };
+                if let Some(carries) = carries {
+                    self.sending.iter().for_each(|sending| sending.set_connected(carries));
                 }
                 self.tell(PeerEvent::State(state)).await;
                 if self.connected && !self.associated {
