@@ -78,6 +78,8 @@ fn plot(page: &mut String, title: &str, points: &[(f64, f64)], bars: &[Stretch],
         return;
     }
     let (low, high) = points.iter().fold((-5.0f64, 5.0f64), |(low, high), (_, y)| (low.min(*y), high.max(*y)));
+    // What lies at the edge must be seen.
+    let (low, high) = (low - (high - low) * 0.08, high + (high - low) * 0.08);
     let (x, y) = (|at: f64| at / length * WIDE, |value: f64| HIGH - (value - low) / (high - low) * HIGH);
     let _ = write!(
         page,
