@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// What each sends, over and over: its numbers begin anew then.
 const SOURCE_SECONDS: u32 = 600;
+/// The encoder adds a packet to the sound, which is repeated as well.
+const SOUND_LONGER: f64 = 0.02;
 /// Pictures a second, of the sources and the film.
 const FPS: u32 = 5;
 /// Figures are taken of so much at the beginning and at the end, in seconds.
@@ -136,10 +138,11 @@ impl Person {
 
     /// By how many milliseconds each mark in a window is late.
     fn marks(&self, trace: &Trace, from: f64, until: f64) -> Vec<f64> {
-        let wraps = f64::from(SOURCE_SECONDS);
+        let wraps = f64::from(SOURCE_SECONDS) + SOUND_LONGER;
         let heard = trace.marks.iter().filter(|mark| (from..until).contains(&mark.at));
         let off = |at: f64, number: u32| {
             let source = self.source(at);
+            // In the source, of which this may be the tenth time.
             let off = (source - f64::from(number) / 2.0).rem_euclid(wraps);
             (if off > wraps / 2.0 { off - wraps } else { off }) * 1000.0
         };
@@ -211,7 +214,7 @@ fn recording(dir: &Path, lasts_ms: u64) -> PathBuf {
     folder.path().to_owned()
 }
 
-/// A track as a recorder would have it: file, entry, and its clock from arrivals and sender reports on a network that delays by 5 to 25 ms.
+/// A track as a recorder would have it: file, entry, and its clock from arrivals and sender reports on a network that delays by 0 to 20 ms.
 fn track(
     folder: &RecordingFolder,
     path: &Path,
@@ -240,7 +243,7 @@ fn track(
         if session * 1000.0 >= lasts_ms as f64 {
             break;
         }
-        let delay = (5 + random(20)) as f64 / 1000.0;
+        let delay = random(20) as f64 / 1000.0;
         let arrival = |at: f64| SessionTime(((at + delay) * 1e9) as i64);
         let first = *first_rtp.get_or_insert(frame.rtp_time);
         if s >= reported {
