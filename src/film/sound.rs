@@ -13,6 +13,9 @@ pub const RATE: i64 = 48_000;
 const TOLERANCE: i64 = RATE / 500;
 /// A place that is off by more is a gap, or a jump of the sender's clock.
 const JUMP: i64 = RATE * 60 / 1000;
+/// A packet that begins so much later than the one before it ended, by the sender's own time, comes after one that was lost: that is
+/// a gap as well, however short, and no drift. Times in files are rounded to a millisecond, and packets are no shorter.
+const LOST: i64 = RATE * 4 / 1000;
 /// Sound that begins after a gap rises over so many samples, lest it click.
 const RISE: usize = 240;
 /// A track's file is opened so many samples before it is heard.
@@ -36,6 +39,8 @@ struct Lane {
     blocks: VecDeque<Block>,
     /// Where the last block ends.
     end: Option<i64>,
+    /// When the next packet is due if none is lost.
+    next_due: Option<i64>,
 }
 
 /// Sound in one piece: its first sample's place, and left and right in turn.
@@ -58,7 +63,12 @@ impl Mixer {
 
     /// Adds a track whose file lies at `path`; nothing is opened yet. The tracks are numbered as they are added.
     pub fn add(&mut self, path: PathBuf, track: &TrackEntry, grows: bool) {
-        self.lanes.push(Lane { feed: TrackFeed::new(path, track, grows), blocks: VecDeque::new(), end: None });
+        self.lanes.push(Lane {
+            feed: TrackFeed::new(path, track, grows),
+            blocks: VecDeque::new(),
+            end: None,
+            next_due: None,
+        });
     }
 
     /// Goes by what is known of track `number` now: false where there is none yet.
@@ -116,8 +126,10 @@ impl Lane {
     /// clocks drift apart, after a gap where there is one.
     fn place(&mut self, due: i64, mut samples: Vec<f32>) {
         let off = self.end.map(|end| due - end);
+        let follows = self.next_due.is_none_or(|next| due - next < LOST);
+        self.next_due = Some(due + (samples.len() / 2) as i64);
         let at = match (off, self.end) {
-            (Some(off), Some(end)) if off.abs() <= JUMP => {
+            (Some(off), Some(end)) if off.abs() <= JUMP && (follows || off <= TOLERANCE) => {
                 let length = samples.len() / 2;
                 if off > TOLERANCE {
                     samples = stretched(&samples, length + 1);
@@ -238,6 +250,16 @@ mod tests {
         }
         lane.place(0, vec![0.1; 2 * 960]);
         assert!(lane.blocks.is_empty(), "a clock that steps back is waited for");
+    }
+
+    #[test]
+    fn what_comes_after_a_lost_packet_is_not_early() {
+        let mut mixer = mixer(1);
+        let lane = &mut mixer.lanes[0];
+        for packet in (0..3000i64).filter(|packet| packet % 10 != 7) {
+            lane.place(packet * 960, vec![0.1; 2 * 960]);
+            assert_eq!(lane.blocks.pop_back().map(|block| block.at), Some(packet * 960));
+        }
     }
 
     #[test]
