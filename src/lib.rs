@@ -3,7 +3,7 @@
 //! The crate is a house with rooms; imports run one way (held by `tests/suite/house.rs`):
 //!
 //! ```text
-//! room  <-  signal | rtc | media | transfer  <-  record | live  <-  verify  <-  film  <-  session  <-  server  <-  harness  <-  cli  <-  main
+//! room  <-  signal | rtc | media | transfer  <-  record | live  <-  verify  <-  film  <-  session  <-  relay  <-  server  <-  harness  <-  cli  <-  main
 //! ```
 //!
 //! | room | what it holds | what it never does |
@@ -18,6 +18,7 @@
 //! | [`verify`] | stamps in picture and sound, their readers, measures, the verdict | join a room; change what it judges |
 //! | [`film`] | a recording as one film: scenes over time, painting, mixing | touch the recording's tracks or manifest |
 //! | [`session`] | one actor a room: where the parts meet | parse a flag |
+//! | [`relay`] | those outside who send into a room or watch it by HTTP (WHIP, WHEP) | transcode; know HTTP |
 //! | [`server`] | the room server and its page | know of media |
 //! | [`harness`] | scenarios: a room, stamped people and a recorder in one process, and a verdict | leave this machine |
 //! | [`cli`] | one file a verb: flags to a validated configuration to a run | hold state |
@@ -32,6 +33,7 @@ pub mod harness;
 pub mod live;
 pub mod media;
 pub mod record;
+pub mod relay;
 pub mod room;
 pub mod rtc;
 pub mod server;

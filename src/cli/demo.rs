@@ -59,7 +59,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     let mut stop = std::pin::pin!(super::interrupted()?);
     let fixtures = fixtures(args.fixtures.as_deref())?;
     let server = bind(args.listen).await?;
-    let address = super::room::reachable(server.local_addr());
+    let address = crate::server::reachable(server.local_addr());
     let (page, url) = (format!("http://{address}/rooms/{ROOM}"), format!("ws://{address}/rooms/{ROOM}"));
     let (close, closed) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move {

@@ -1,7 +1,7 @@
 //! `roombot room`: runs a room server until Ctrl-C.
 
 use crate::error::Result;
-use crate::server::{RoomServer, RoomServerConfig, parse_ice_server};
+use crate::server::{RoomServer, RoomServerConfig, parse_ice_server, reachable};
 use crate::signal::IceServer;
 use crate::signal::protocol::limits;
 use std::net::SocketAddr;
@@ -22,6 +22,12 @@ pub struct RoomArgs {
     /// How many members a room takes.
     #[arg(long, value_name = "N", default_value_t = limits::ROOM_MEMBERS.try_into().unwrap_or(NonZeroUsize::MIN))]
     max_members: NonZeroUsize,
+    /// Let people send into rooms by WHIP (OBS, FFmpeg, GStreamer): POST /whip/ROOM?name=NAME.
+    #[arg(long)]
+    whip: bool,
+    /// Let people watch by WHEP: POST /whep/ROOM/PARTICIPANT, or /whep/ROOM for the first who shows something.
+    #[arg(long)]
+    whep: bool,
     /// Print one JSON line with the URLs instead of text.
     #[arg(long)]
     json: bool,
@@ -40,27 +46,24 @@ pub async fn run(args: RoomArgs) -> Result<()> {
     config.token = args.token;
     config.ice_servers = args.ice_servers;
     config.limits.room_members = args.max_members.get();
+    (config.whip, config.whep) = (args.whip, args.whep);
     let server = RoomServer::bind(config).await?;
     let address = reachable(server.local_addr());
     let (page, rooms) = (format!("http://{address}/"), format!("ws://{address}/rooms/"));
     if args.json {
-        println!("{}", serde_json::json!({ "url": page, "rooms": rooms }));
+        let at = |on: bool, what: &str| on.then(|| format!("{page}{what}/"));
+        let (whip, whep) = (at(args.whip, "whip"), at(args.whep, "whep"));
+        println!("{}", serde_json::json!({ "url": page, "rooms": rooms, "whip": whip, "whep": whep }));
     } else {
         println!("Open {page}rooms/standup in a browser (any room name will do). Ctrl-C ends it.");
+        if args.whip {
+            println!("WHIP: send to {page}whip/standup?name=Camera");
+        }
+        if args.whep {
+            println!("WHEP: watch {page}whep/standup or {page}whep/standup/NAME");
+        }
     }
     server.run(super::interrupted()?).await
-}
-
-/// The address to open: a wildcard is reached from this machine at its loopback address.
-pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() {
-            std::net::Ipv4Addr::LOCALHOST.into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
-    }
-    address
 }
 
 #[cfg(test)]

@@ -17,12 +17,16 @@ pub struct RoomServerConfig {
     /// Handed to every member.
     pub ice_servers: Vec<IceServer>,
     pub limits: Limits,
+    /// Whether people may send by WHIP.
+    pub whip: bool,
+    /// Whether people may watch by WHEP.
+    pub whep: bool,
 }
 
 impl RoomServerConfig {
     /// Open to everybody who reaches `listen`, without ICE servers, with the default limits.
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, token: None, ice_servers: Vec::new(), limits: Limits::default() }
+        Self { listen, token: None, ice_servers: Vec::new(), limits: Limits::default(), whip: false, whep: false }
     }
 }
 

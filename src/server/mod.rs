@@ -1,4 +1,5 @@
-//! The room server: rooms over WebSocket, the page that joins them, a health check. Knows nothing of media.
+//! The room server: rooms over WebSocket, the page that joins them, a health check; people outside who come by HTTP. Knows nothing of
+//! media: what somebody outside sends or sees is passed on by the relay, which is a member of the room like any other.
 //!
 //! [`RoomServer::bind`] takes the port, [`RoomServer::run`] serves until it is told to stop. Each room is one task that
 //! owns its state (`rooms`, `room`), each member's socket another (`socket`) with a bounded queue between them (`outbox`).
@@ -10,10 +11,13 @@ mod room;
 mod rooms;
 mod site;
 mod socket;
+mod wish;
 
 pub use config::{Limits, RoomServerConfig, parse_ice_server};
 
 use crate::error::{Error, Result};
+use crate::relay::{Door, Relay};
+use crate::signal;
 use crate::signal::names::is_room_name;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -21,7 +25,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use rooms::Rooms;
 use serde::Deserialize;
@@ -67,7 +70,12 @@ impl RoomServer {
     /// The machine, when it takes the listening socket away.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let (stop, stopping) = watch::channel(false);
+        let (whip, whep) = (self.config.whip, self.config.whep);
         let rooms = Arc::new(Rooms::new(self.config, stopping.clone()));
+        let address = reachable(self.address);
+        let door: Door = Arc::new(move |room| signal::for_url(&format!("ws://{address}/rooms/{room}")));
+        let relay = Relay::new(door, rooms.config.ice_servers.clone(), crate::relay::Limits::default());
+        let outside = wish::routes(wish::Outside { rooms: rooms.clone(), relay }, whip, whep);
         let app = Router::new()
             .route("/", get(async || site::start()))
             .route("/healthz", get(async |State(rooms): State<Arc<Rooms>>| Json(rooms.health())))
@@ -75,11 +83,10 @@ impl RoomServer {
             .route("/rooms/{name}", get(enter_room))
             .route("/app/{file}", get(async |Path(file): Path<String>| site::file(&file)))
             .fallback(async || site::missing())
-            .with_state(rooms);
-        let listener = self.listener.tap_io(|socket| {
-            // Signalling is many small messages; a failure costs some milliseconds, no more.
-            let _ = socket.set_nodelay(true);
-        });
+            .with_state(rooms)
+            .merge(outside)
+            .into_make_service_with_connect_info::<wish::Near>();
+        let listener = wish::Quick(self.listener);
         let mut drained = stopping.clone();
         drop(stopping);
         let serving = async move {
@@ -107,6 +114,18 @@ impl RoomServer {
             }
         }
     }
+}
+
+/// The address at which this machine reaches what listens: a wildcard is reached at the loopback address.
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    address
 }
 
 /// What became of the task that serves.

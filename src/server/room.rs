@@ -90,6 +90,10 @@ impl Room {
         self.members.is_empty()
     }
 
+    pub(super) fn people(&self) -> Vec<Participant> {
+        self.members.iter().map(|member| member.who.clone()).collect()
+    }
+
     /// Lets somebody in, or back in. The welcome is the first message in `outbox`.
     pub(super) fn join(&mut self, arrival: Arrival, outbox: Outbox) -> Result<Seat, Farewell> {
         self.visits += 1;

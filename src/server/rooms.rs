@@ -3,6 +3,7 @@
 use super::config::RoomServerConfig;
 use super::outbox::{Farewell, Outbox};
 use super::room::{Arrival, Departure, Room, Seat};
+use crate::room::people::Participant;
 use crate::signal::protocol::{ClientMessage, ErrorCode};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ pub(super) enum Input {
     Message { seat: Seat, message: ClientMessage },
     Nonsense { seat: Seat, why: String },
     Departed { seat: Seat, how: Departure },
+    Who { reply: oneshot::Sender<Vec<Participant>> },
 }
 
 /// What has happened since the server started; shown at `/healthz`.
@@ -69,6 +71,15 @@ impl Rooms {
             Ok(seat) => Ok((seat?, inbox)),
             Err(_) => Err(closing()),
         }
+    }
+
+    /// Who is in a room, in the order of arrival; nobody where there is no such room.
+    pub(super) async fn people(&self, name: &str) -> Vec<Participant> {
+        let Some(inbox) = self.lock().get(name).cloned() else { return Vec::new() };
+        let (reply, answer) = oneshot::channel();
+        // A room that closes meanwhile has nobody in it.
+        let _ = inbox.send(Input::Who { reply }).await;
+        answer.await.unwrap_or_default()
     }
 
     pub(super) fn health(&self) -> Health {
@@ -158,5 +169,7 @@ fn take(room: &mut Room, input: Input) {
         Input::Message { seat, message } => room.hear(&seat, message, now),
         Input::Nonsense { seat, why } => room.hear_nonsense(&seat, &why),
         Input::Departed { seat, how } => room.depart(&seat, how, now),
+        // Who asked may have gone.
+        Input::Who { reply } => drop(reply.send(room.people())),
     }
 }

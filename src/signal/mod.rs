@@ -6,6 +6,7 @@
 pub mod memory;
 pub mod names;
 pub mod protocol;
+pub mod wish;
 pub mod ws;
 
 use crate::error::{Error, Result};

@@ -21,11 +21,12 @@ const FLOORS: &[(&str, u32)] = &[
     ("verify", 4),
     ("film", 5),
     ("session", 6),
-    ("server", 7),
-    ("harness", 8),
-    ("cli", 9),
-    ("lib", 10),
-    ("main", 10),
+    ("relay", 7),
+    ("server", 8),
+    ("harness", 9),
+    ("cli", 10),
+    ("lib", 11),
+    ("main", 11),
 ];
 
 /// Crates that one room only may name.

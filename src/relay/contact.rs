@@ -1,0 +1,268 @@
+//! The connection to somebody outside who came by HTTP: one description to and fro, whole, and what a PATCH brings later. Knows neither
+//! rooms nor HTTP.
+
+use super::{Patched, Refused};
+use crate::error::Result;
+use crate::room::exchange::{Candidate, Description, IceServer, Signal};
+use crate::room::media::MediaKind;
+use crate::room::people::ParticipantId;
+use crate::rtc::{Inbox, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
+use crate::signal::wish::fragment::{Fragment, credentials, with_candidates, with_credentials};
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// How long our answer waits for our addresses, and for being made at all.
+const GATHERING: Duration = Duration::from_secs(2);
+/// The same after an ICE restart: media waits meanwhile.
+const GATHERING_AGAIN: Duration = Duration::from_millis(500);
+/// At least this long between two ICE restarts.
+const RESTART_PAUSE: Duration = Duration::from_secs(2);
+/// Events that wait (policy Block: the connection's actor waits).
+const EVENTS: usize = 256;
+
+/// What is needed to answer somebody.
+pub(super) struct Caller {
+    /// Their description.
+    pub offer: String,
+    /// Our address, as they reached us: the one that is most likely to work comes first in our answer.
+    pub near: Option<IpAddr>,
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// A connection to somebody outside.
+pub(super) struct Contact {
+    peer: Peer,
+    events: mpsc::Receiver<(ParticipantId, PeerEvent)>,
+    /// What came while we waited for something else.
+    held: VecDeque<PeerEvent>,
+    /// Their description that is in force.
+    offer: String,
+    /// Names the ICE session that is in force (RFC 9725, 4.4).
+    etag: String,
+    near: Option<IpAddr>,
+    restarted: Option<Instant>,
+    /// An offer of ours waits for its answer.
+    offered: bool,
+}
+
+impl Contact {
+    /// Answers an offer, with `publish` to be sent to them. The answer has all our addresses.
+    pub async fn answer(caller: Caller, publish: Vec<OutboundTrack>) -> Result<(Contact, String), Refused> {
+        let offer = without_layers(&caller.offer);
+        let mut contact = Contact::open(caller, publish, false).await?;
+        contact.offer = offer.clone();
+        let (answer, candidates) = contact.describe(offer, GATHERING).await?;
+        Ok((contact, with_candidates(&answer, &candidates)))
+    }
+
+    /// Offers `publish` to somebody whose own offer does not take it.
+    pub async fn offer(caller: Caller, publish: Vec<OutboundTrack>) -> Result<(Contact, String), Refused> {
+        let mut contact = Contact::open(caller, publish, true).await?;
+        contact.offered = true;
+        let (offer, candidates) = contact.gather("offer", GATHERING).await?;
+        // They send nothing, whatever else the connection could carry.
+        Ok((contact, with_candidates(&offer.replace("a=sendrecv", "a=sendonly"), &candidates)))
+    }
+
+    async fn open(caller: Caller, publish: Vec<OutboundTrack>, first_offer: bool) -> Result<Contact, Refused> {
+        let (sender, events) = mpsc::channel(EVENTS);
+        let config = PeerConfig {
+            peer: ParticipantId("outside".into()),
+            // They cannot be offered anything later, so theirs always stands.
+            polite: true,
+            first_offer,
+            ice_servers: caller.ice_servers,
+            relay_only: false,
+            wake: Wake::OnArrival,
+            measure: false,
+            impairment: None,
+            channels: None,
+        };
+        let peer = Peer::connect(config, publish, sender).await.map_err(|e| Refused::Busy(e.to_string()))?;
+        Ok(Contact {
+            peer,
+            events,
+            held: VecDeque::new(),
+            offer: String::new(),
+            etag: String::new(),
+            near: caller.near,
+            restarted: None,
+            offered: false,
+        })
+    }
+
+    /// Their answer to our offer.
+    pub async fn answered(&mut self, sdp: String) -> Result<(), Refused> {
+        if !std::mem::take(&mut self.offered) {
+            return Err(Refused::Stale);
+        }
+        // What restarts are made of: theirs, whoever made the offer.
+        self.offer = sdp.clone();
+        self.peer.signal(Signal::Description(Description { kind: "answer".into(), sdp })).await;
+        let heard = async {
+            while let Some((_, event)) = self.events.recv().await {
+                match event {
+                    PeerEvent::Warning(why) => return Err(Refused::Offer(why)),
+                    PeerEvent::State(state) => {
+                        self.held.push_back(PeerEvent::State(state));
+                        return Ok(());
+                    }
+                    event => self.held.push_back(event),
+                }
+            }
+            Err(Refused::Gone)
+        };
+        timeout(GATHERING, heard).await.unwrap_or(Ok(()))
+    }
+
+    /// The entity tag of the ICE session, with its quotes.
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+    pub fn inbox(&self) -> Arc<Inbox> {
+        self.peer.inbox()
+    }
+    pub fn request_key_frame(&self, ssrc: u32) {
+        self.peer.request_key_frame(ssrc);
+    }
+    pub async fn close(self) {
+        self.peer.close().await;
+    }
+
+    /// What happens next; none once the connection is gone.
+    pub async fn next(&mut self) -> Option<PeerEvent> {
+        match self.held.pop_front() {
+            Some(event) => Some(event),
+            None => self.events.recv().await.map(|(_, event)| event),
+        }
+    }
+
+    /// More of their candidates, or an ICE restart. `wanted` is the entity tag that they believe in; `*` for a restart.
+    pub async fn patch(&mut self, wanted: &str, fragment: Fragment, now: Instant) -> Result<Patched, Refused> {
+        let current = credentials(&self.offer);
+        let restart = fragment.credentials.clone().filter(|new| Some(new) != current.as_ref());
+        // A restart says that any session will do; what belongs to one session must name it.
+        if wanted != self.etag && (wanted != "*" || restart.is_none()) {
+            return Err(Refused::Stale);
+        }
+        let Some(new) = restart else {
+            for candidate in fragment.candidates {
+                self.peer.signal(Signal::Candidate(Some(candidate))).await;
+            }
+            return Ok(Patched::Taken);
+        };
+        if self.restarted.is_some_and(|last| now.saturating_duration_since(last) < RESTART_PAUSE) {
+            return Err(Refused::TooFast);
+        }
+        self.restarted = Some(now);
+        let offer = with_credentials(&self.offer, &new);
+        let (answer, candidates) = self.describe(offer.clone(), GATHERING_AGAIN).await?;
+        self.offer = offer;
+        for candidate in fragment.candidates {
+            self.peer.signal(Signal::Candidate(Some(candidate))).await;
+        }
+        let ours = Fragment { credentials: credentials(&answer), candidates, ended: true };
+        Ok(Patched::Restarted { fragment: ours.write(&answer), etag: self.etag.clone() })
+    }
+
+    /// Hands an offer over and waits for the answer and our addresses.
+    async fn describe(&mut self, offer: String, patience: Duration) -> Result<(String, Vec<Candidate>), Refused> {
+        self.peer.signal(Signal::Description(Description { kind: "offer".into(), sdp: offer })).await;
+        self.gather("answer", patience).await
+    }
+
+    /// Waits for our description and our addresses, those that they can reach best first.
+    async fn gather(&mut self, kind: &str, patience: Duration) -> Result<(String, Vec<Candidate>), Refused> {
+        let (mut ours, mut candidates) = (None, Vec::new());
+        let gathering = async {
+            loop {
+                match self.events.recv().await {
+                    Some((_, PeerEvent::Signal(Signal::Description(description)))) => {
+                        if description.kind == kind {
+                            ours = Some(description.sdp);
+                        }
+                    }
+                    Some((_, PeerEvent::Signal(Signal::Candidate(Some(candidate))))) => candidates.push(candidate),
+                    Some((_, PeerEvent::Signal(Signal::Candidate(None)))) if ours.is_some() => return Ok(()),
+                    Some((_, PeerEvent::Warning(why))) if ours.is_none() => return Err(Refused::Offer(why)),
+                    Some((_, event)) => self.held.push_back(event),
+                    None => return Err(Refused::Gone),
+                }
+            }
+        };
+        // Without an answer of a STUN server, what there is must do.
+        timeout(patience, gathering).await.unwrap_or(Ok(()))?;
+        let ours = ours.ok_or_else(|| Refused::Busy("the machine is too busy to answer".to_owned()))?;
+        // Some (FFmpeg) try the first one only.
+        let text = |ip: IpAddr| format!(" {ip} ");
+        let is = |candidate: &Candidate, ip: IpAddr| candidate.candidate.contains(&text(ip));
+        candidates.sort_by_key(|candidate| {
+            let near = self.near.is_some_and(|near| is(candidate, near));
+            (!near, is(candidate, Ipv4Addr::LOCALHOST.into()), candidate.candidate.contains(" tcp "))
+        });
+        let ufrag = credentials(&ours).map(|(ufrag, _)| ufrag).unwrap_or_default();
+        self.etag = format!("\"{}\"", ufrag.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+        Ok((ours, candidates))
+    }
+}
+
+/// Whether an offer has a place for what we would send: a section that receives, with the codec, for each kind that it has.
+pub(super) fn takes(offer: &str, show: &[OutboundTrack]) -> bool {
+    let sections: Vec<&str> = offer.split("\nm=").skip(1).collect();
+    let fits = |track: &OutboundTrack| {
+        let (kind, codec) = match track.label().kind {
+            MediaKind::Audio => ("audio ", track.codec().name()),
+            MediaKind::Video => ("video ", track.codec().name()),
+        };
+        let mut of_kind = sections.iter().filter(|section| section.starts_with(kind)).peekable();
+        of_kind.peek()?;
+        let map = format!(" {}/", codec.to_ascii_lowercase());
+        let takes = |section: &str| {
+            let shut = ["a=sendonly", "a=inactive"].iter().any(|line| section.lines().any(|l| l.trim_end() == *line));
+            !shut && section.lines().any(|l| l.starts_with("a=rtpmap:") && l.to_ascii_lowercase().contains(&map))
+        };
+        Some(of_kind.any(|section| takes(section)))
+    };
+    let mut fit = show.iter().filter_map(fits).peekable();
+    fit.peek().is_some() && fit.all(|fits| fits)
+}
+
+/// The offer without simulcast: an answer that takes none leaves a sender with the first of its layers, whole.
+fn without_layers(offer: &str) -> String {
+    let kept = |line: &&str| !["a=simulcast:", "a=rid:"].iter().any(|key| line.starts_with(key));
+    offer.lines().filter(kept).map(|line| format!("{}\r\n", line.trim_end())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::media::{Codec, Source};
+    use crate::room::people::TrackLabel;
+
+    #[test]
+    fn an_offer_takes_what_it_has_a_place_for() {
+        let track = |codec: Codec| {
+            let (kind, source) = (codec.kind(), Source::default_for(codec.kind()));
+            OutboundTrack::new(TrackLabel { stream: "s".into(), kind, source, muted: false }, codec)
+        };
+        let show = [track(Codec::Opus), track(Codec::H264)];
+        let offer = |video: &str| {
+            format!("v=0\r\nm=audio 9 X 111\r\na=recvonly\r\na=rtpmap:111 opus/48000/2\r\nm=video 9 X 96\r\n{video}")
+        };
+        assert!(takes(&offer("a=recvonly\r\na=rtpmap:96 H264/90000\r\n"), &show));
+        assert!(!takes(&offer("a=recvonly\r\na=rtpmap:96 VP8/90000\r\n"), &show), "another codec");
+        assert!(!takes(&offer("a=sendonly\r\na=rtpmap:96 H264/90000\r\n"), &show), "it sends");
+        assert!(takes("v=0\r\nm=audio 9 X 111\r\na=rtpmap:111 opus/48000/2\r\n", &show), "sound only");
+        assert!(!takes("v=0\r\nm=application 9 X y\r\n", &show) && !takes("", &show), "nothing of the kind");
+    }
+
+    #[test]
+    fn an_offer_of_layers_becomes_one_of_a_stream() {
+        let offer = "v=0\nm=video 9 X 96\r\na=mid:0\r\na=rid:h send\r\na=rid:l send\r\na=simulcast:send h;l\r\n";
+        assert_eq!(without_layers(offer), "v=0\r\nm=video 9 X 96\r\na=mid:0\r\n");
+    }
+}

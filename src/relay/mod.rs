@@ -1,0 +1,290 @@
+//! People outside who come by HTTP with one description (WHIP, WHEP), and the rooms: who sends from outside is an ordinary participant
+//! there, and whom a room has can be watched from outside. Encoded frames are passed on, never transcoded. It knows rooms by
+//! `trait Signaller` only, and no HTTP: the server has the door, and the words for each [`Refused`].
+
+mod audience;
+mod contact;
+mod publisher;
+mod stream;
+
+pub use audience::Watched;
+pub use publisher::Publication;
+
+use crate::error::Result;
+use crate::room::exchange::IceServer;
+use crate::signal::Signaller;
+use crate::signal::wish::fragment::Fragment;
+use audience::{Ask, Audience};
+use contact::{Caller, Contact};
+use publisher::Publisher;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+/// Requests that wait for a session (policy Block: HTTP clients wait).
+const REQUESTS: usize = 16;
+
+/// How a room of that name is joined.
+pub type Door = Arc<dyn Fn(&str) -> Result<Box<dyn Signaller>> + Send + Sync>;
+
+/// How many may come.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub publishers: usize,
+    pub viewers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { publishers: 64, viewers: 256 }
+    }
+}
+
+/// Why somebody from outside is not served.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refused {
+    /// Their description cannot be used.
+    Offer(String),
+    /// The room does not let us in.
+    Room(String),
+    /// Nobody by that name sends anything.
+    NothingSent,
+    /// As many as may are there.
+    Full(String),
+    /// The machine cannot.
+    Busy(String),
+    /// There is no such session any more.
+    Gone,
+    /// What they say is about another ICE session than the one in force.
+    Stale,
+    /// They ask too often.
+    TooFast,
+}
+
+/// A session that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// Not to be guessed: who knows it may change and end the session.
+    pub id: String,
+    pub etag: String,
+    pub sdp: String,
+    /// `sdp` is an offer of ours, which wants an answer; theirs could not be answered.
+    pub counter_offer: bool,
+}
+
+/// What became of a PATCH.
+#[derive(Debug)]
+pub enum Patched {
+    /// Taken; nothing to say.
+    Taken,
+    /// ICE was restarted.
+    Restarted { fragment: String, etag: String },
+}
+
+/// What a session is asked.
+enum Request {
+    Patch { wanted: String, fragment: Fragment, reply: oneshot::Sender<Result<Patched, Refused>> },
+    Answer { sdp: String, reply: oneshot::Sender<Result<(), Refused>> },
+    End,
+}
+
+type Requests = mpsc::Receiver<Request>;
+
+/// What somebody from outside brings.
+#[derive(Debug)]
+pub struct Call {
+    /// Their description.
+    pub offer: String,
+    /// Our address, as they reached us.
+    pub near: Option<IpAddr>,
+}
+
+/// Everybody from outside. Dropping it ends all of them.
+pub struct Relay {
+    door: Door,
+    ice_servers: Vec<IceServer>,
+    limits: Limits,
+    publishers: Arc<Semaphore>,
+    viewers: Arc<Semaphore>,
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Default)]
+struct Open {
+    sessions: HashMap<String, mpsc::Sender<Request>>,
+    audiences: HashMap<(String, String), mpsc::Sender<Ask>>,
+}
+
+impl Relay {
+    /// Lets people into the rooms behind `door`.
+    pub fn new(door: Door, ice_servers: Vec<IceServer>, limits: Limits) -> Relay {
+        Relay {
+            door,
+            ice_servers,
+            limits,
+            publishers: Arc::new(Semaphore::new(limits.publishers)),
+            viewers: Arc::new(Semaphore::new(limits.viewers)),
+            open: Arc::default(),
+        }
+    }
+
+    /// Somebody sends into a room.
+    ///
+    /// # Errors
+    /// Why not; then nobody in the room has seen them for long.
+    pub async fn publish(&self, what: Publication, call: Call) -> Result<Begun, Refused> {
+        let place = place(&self.publishers, self.limits.publishers, "publishers")?;
+        let who = format!("{:?} in {}", what.name, what.room);
+        let (publisher, sdp) = Publisher::start(&self.door, what, self.caller(call)).await?;
+        let etag = publisher.etag().to_owned();
+        let (id, requests) = self.register();
+        tracing::info!("{who} sends from outside");
+        self.work(&id, place, async move {
+            let why = publisher.run(requests).await;
+            tracing::info!("{who} sends no more: {why}");
+        });
+        Ok(Begun { id, etag, sdp, counter_offer: false })
+    }
+
+    /// Somebody watches a participant.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn watch(&self, whom: Watched, call: Call) -> Result<Begun, Refused> {
+        let place = place(&self.viewers, self.limits.viewers, "viewers")?;
+        let who = format!("{:?} in {}", whom.name, whom.room);
+        let (reply, answer) = oneshot::channel();
+        self.audience(whom).send(reply).await.map_err(|_| Refused::Gone)?;
+        let (show, seat) = answer.await.map_err(|_| Refused::Gone)??;
+        let fits = contact::takes(&call.offer, &show);
+        let (contact, sdp) = match fits {
+            true => Contact::answer(self.caller(call), show).await?,
+            false => Contact::offer(self.caller(call), show).await?,
+        };
+        let etag = contact.etag().to_owned();
+        let (id, requests) = self.register();
+        tracing::info!("{who} is watched from outside");
+        self.work(&id, place, async move {
+            let why = audience::serve(contact, seat, requests).await;
+            tracing::info!("a viewer of {who} has gone: {why}");
+        });
+        Ok(Begun { id, etag, sdp, counter_offer: !fits })
+    }
+
+    /// Candidates or an ICE restart for a session. `wanted` is the entity tag that they believe in, or `*`.
+    ///
+    /// # Errors
+    /// There is none such, or what they say does not fit it.
+    pub async fn patch(&self, id: &str, wanted: String, fragment: Fragment) -> Result<Patched, Refused> {
+        self.ask(id, |reply| Request::Patch { wanted, fragment, reply }).await
+    }
+
+    /// The answer to a counter-offer.
+    ///
+    /// # Errors
+    /// There is no such session, it has made no offer, or the answer is none.
+    pub async fn answer(&self, id: &str, sdp: String) -> Result<(), Refused> {
+        self.ask(id, |reply| Request::Answer { sdp, reply }).await
+    }
+
+    /// Ends a session; waits until it is out of its room.
+    ///
+    /// # Errors
+    /// There is none such.
+    pub async fn end(&self, id: &str) -> Result<(), Refused> {
+        let session = self.lock().sessions.remove(id).ok_or(Refused::Gone)?;
+        session.send(Request::End).await.map_err(|_| Refused::Gone)?;
+        session.closed().await;
+        Ok(())
+    }
+
+    /// Whether there is such a session.
+    pub fn knows(&self, id: &str) -> bool {
+        self.lock().sessions.contains_key(id)
+    }
+
+    async fn ask<T>(
+        &self,
+        id: &str,
+        request: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Request,
+    ) -> Result<T, Refused> {
+        let session = self.lock().sessions.get(id).cloned().ok_or(Refused::Gone)?;
+        let (reply, answer) = oneshot::channel();
+        session.send(request(reply)).await.map_err(|_| Refused::Gone)?;
+        answer.await.map_err(|_| Refused::Gone)?
+    }
+
+    fn caller(&self, call: Call) -> Caller {
+        Caller { offer: call.offer, near: call.near, ice_servers: self.ice_servers.clone() }
+    }
+
+    fn register(&self) -> (String, Requests) {
+        let id: String = rand::rng().sample_iter(Alphanumeric).take(24).map(char::from).collect();
+        let (sender, requests) = mpsc::channel(REQUESTS);
+        self.lock().sessions.insert(id.clone(), sender);
+        (id, requests)
+    }
+
+    /// Runs a session's task; its place and its name are free again after it.
+    fn work(&self, id: &str, place: OwnedSemaphorePermit, task: impl Future<Output = ()> + Send + 'static) {
+        let (open, id) = (self.open.clone(), id.to_owned());
+        tokio::spawn(async move {
+            task.await;
+            lock(&open).sessions.remove(&id);
+            drop(place);
+        });
+    }
+
+    /// The door of an audience, which meets with its first viewer.
+    fn audience(&self, whom: Watched) -> mpsc::Sender<Ask> {
+        let key = (whom.room.clone(), whom.name.clone());
+        let mut open = self.lock();
+        if let Some(audience) = open.audiences.get(&key).filter(|audience| !audience.is_closed()) {
+            return audience.clone();
+        }
+        let (asks, mut asked) = mpsc::channel(REQUESTS);
+        open.audiences.insert(key.clone(), asks.clone());
+        let (door, list) = (self.door.clone(), self.open.clone());
+        tokio::spawn(async move {
+            match Audience::start(&door, whom).await {
+                Ok(audience) => audience.run(asked).await,
+                Err(refused) => {
+                    asked.close();
+                    while let Ok(ask) = asked.try_recv() {
+                        let _ = ask.send(Err(refused.clone()));
+                    }
+                }
+            }
+            let mut list = lock(&list);
+            if list.audiences.get(&key).is_some_and(mpsc::Sender::is_closed) {
+                list.audiences.remove(&key);
+            }
+        });
+        asks
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        lock(&self.open)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // Sessions end when nobody can ask them anything any more.
+        let mut open = self.lock();
+        open.sessions.clear();
+        open.audiences.clear();
+    }
+}
+
+fn place(places: &Arc<Semaphore>, most: usize, what: &str) -> Result<OwnedSemaphorePermit, Refused> {
+    places.clone().try_acquire_owned().map_err(|_| Refused::Full(format!("there are {most} {what} already")))
+}
+
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    // Nothing that can panic runs under the lock.
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}

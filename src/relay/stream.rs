@@ -1,0 +1,200 @@
+//! One kind of a sender's media on its way through: packets to frames, frames to a published track, with the sender's time kept. The
+//! track outlives the packets' stream: where a sender begins anew, its time goes on. Never transcodes; is told the time.
+
+use crate::room::clock::{Mapping, SenderClock, SessionTime, TrackClock, unwrap_rtp};
+use crate::room::media::{Frame, MediaKind, RtpPacket};
+use crate::room::people::TrackLabel;
+use crate::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
+use crate::rtc::{OutboundTrack, RemoteTrack};
+use std::time::{Duration, Instant};
+
+/// How often a key frame that is needed is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How long a hole waits for its repair: what comes too late for a call is lost.
+const HOLD: Duration = Duration::from_millis(100);
+
+/// A stream that is passed on.
+pub(super) struct Stream {
+    remote: RemoteTrack,
+    out: OutboundTrack,
+    assembler: FrameAssembler,
+    clock: TrackClock,
+    mapping: Option<Mapping>,
+    /// RTP time of the newest frame, as it came.
+    newest_rtp: Option<i64>,
+    /// The newest frame as it went out, and when.
+    last: Option<(i64, Instant)>,
+    /// What is added to RTP times; none until the first frame of a new beginning says.
+    offset: Option<i64>,
+    needs_key: bool,
+    asked: Option<Instant>,
+    start: Instant,
+    heard: Instant,
+    scratch: Vec<Received>,
+}
+
+impl Stream {
+    /// A stream that goes out as `label` says, in the codec that it comes in.
+    pub fn new(remote: RemoteTrack, label: TrackLabel, now: Instant) -> Stream {
+        Stream {
+            out: OutboundTrack::new(label, remote.codec),
+            assembler: FrameAssembler::new(remote.codec, patience()),
+            clock: TrackClock::new(remote.codec.clock_rate()),
+            mapping: None,
+            newest_rtp: None,
+            last: None,
+            offset: Some(0),
+            needs_key: remote.kind() == MediaKind::Video,
+            asked: None,
+            start: now,
+            heard: now,
+            scratch: Vec::new(),
+            remote,
+        }
+    }
+
+    pub fn out(&self) -> &OutboundTrack {
+        &self.out
+    }
+    pub fn ssrc(&self) -> u32 {
+        self.remote.ssrc
+    }
+    pub fn kind(&self) -> MediaKind {
+        self.remote.kind()
+    }
+    /// When the newest packet came.
+    pub fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Goes on with another stream of the sender; false where its codec differs, which the track cannot carry.
+    pub fn go_on(&mut self, remote: RemoteTrack) -> bool {
+        if remote.codec != self.remote.codec {
+            return false;
+        }
+        self.assembler = FrameAssembler::new(remote.codec, patience());
+        self.remote = remote;
+        self.begin_anew();
+        true
+    }
+
+    pub fn packet(&mut self, packet: RtpPacket) {
+        self.heard = packet.arrival;
+        let mut out = std::mem::take(&mut self.scratch);
+        self.assembler.push(packet, &mut out);
+        self.take(&mut out);
+        self.scratch = out;
+    }
+
+    /// A sender report for this stream; `sender` is the clock that all streams of that sender share.
+    pub fn report(&mut self, sender: &mut SenderClock, ntp: u64, rtp: u32, arrival: Instant) {
+        if let Some(newest) = self.newest_rtp {
+            let at = SessionTime::since(self.start, arrival);
+            self.clock.on_sender_report(sender, unwrap_rtp(newest, rtp), ntp, at);
+            self.mapping = self.clock.mapping(sender);
+        }
+    }
+
+    /// Gives up holes that are too old. Whether the sender is to be asked for a key frame.
+    pub fn tick(&mut self, now: Instant) -> bool {
+        let mut out = std::mem::take(&mut self.scratch);
+        self.assembler.tick(now, &mut out);
+        self.take(&mut out);
+        self.scratch = out;
+        let due = self.needs_key && self.asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN);
+        if due {
+            self.asked = Some(now);
+        }
+        due
+    }
+
+    /// When `tick` has a hole to give up.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.assembler.deadline()
+    }
+
+    fn take(&mut self, received: &mut Vec<Received>) {
+        for item in received.drain(..) {
+            match item {
+                Received::Frame(frame) => self.frame(frame),
+                Received::NeedKeyFrame => self.needs_key = true,
+                Received::Gap { .. } => {}
+                Received::Discontinuity => self.begin_anew(),
+            }
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.clock = TrackClock::new(self.remote.codec.clock_rate());
+        (self.mapping, self.newest_rtp, self.offset) = (None, None, None);
+        self.needs_key = self.remote.kind() == MediaKind::Video;
+    }
+
+    fn frame(&mut self, mut frame: Frame) {
+        self.clock.on_arrival(frame.rtp_time, SessionTime::since(self.start, frame.arrival));
+        self.newest_rtp = Some(frame.rtp_time);
+        self.needs_key &= !frame.key;
+        let offset = match self.offset {
+            Some(offset) => offset,
+            None => {
+                let (last, at) = self.last.unwrap_or((frame.rtp_time, frame.arrival));
+                let passed = frame.arrival.saturating_duration_since(at).as_secs_f64();
+                let ticks = (passed * f64::from(self.remote.codec.clock_rate())) as i64;
+                *self.offset.insert(last.saturating_add(ticks + 1).saturating_sub(frame.rtp_time))
+            }
+        };
+        let taken = self.mapping.as_ref().and_then(|mapping| {
+            let at = mapping.to_session(frame.rtp_time);
+            self.start.checked_add(Duration::from_nanos(u64::try_from(at.0).ok()?))
+        });
+        // Once reports say when it was taken, that is what ours say.
+        let taken = taken.unwrap_or(frame.arrival);
+        frame.rtp_time = frame.rtp_time.saturating_add(offset);
+        self.last = Some((frame.rtp_time, frame.arrival));
+        self.out.send_taken(&frame, taken);
+    }
+}
+
+fn patience() -> AssemblerConfig {
+    AssemblerConfig { hold: HOLD, ..AssemblerConfig::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::media::{Codec, Source};
+
+    fn remote(ssrc: u32, codec: Codec) -> RemoteTrack {
+        RemoteTrack { ssrc, codec, stream: "s".into(), track: "t".into(), channels: 2 }
+    }
+
+    fn packet(sequence: u16, timestamp: u32, arrival: Instant) -> RtpPacket {
+        RtpPacket {
+            ssrc: 1,
+            payload_type: 111,
+            sequence,
+            timestamp,
+            marker: false,
+            audio_level: None,
+            arrival,
+            payload: vec![0xf8, 0xff, 0xfe].into(),
+        }
+    }
+
+    #[test]
+    fn times_are_the_senders_and_go_on_when_it_begins_anew() {
+        let now = Instant::now();
+        let label = TrackLabel { stream: "a".into(), kind: MediaKind::Audio, source: Source::Mic, muted: false };
+        let mut stream = Stream::new(remote(1, Codec::Opus), label, now);
+        stream.packet(packet(7, 960_000, now));
+        assert_eq!(stream.last, Some((960_000, now)));
+        assert!(!stream.go_on(remote(2, Codec::Vp8)), "another codec");
+        assert!(stream.go_on(remote(2, Codec::Opus)));
+        let later = now + Duration::from_secs(1);
+        stream.packet(packet(900, 5, later));
+        assert_eq!(stream.last, Some((960_000 + 48_001, later)));
+        stream.packet(packet(901, 965, later));
+        assert_eq!(stream.last, Some((960_000 + 48_961, later)));
+        assert!(!stream.tick(later), "sound needs no key frame");
+    }
+}
