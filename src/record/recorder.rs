@@ -249,7 +249,7 @@ impl Capture {
                 self.desk.log.event(at, Event::IceState { participant, state: state.word().to_owned() });
             }
             PeerEvent::Warning(message) => self.desk.log.warn(at, format!("{participant}: {message}")),
-            PeerEvent::Signal(_) | PeerEvent::Text { .. } => {}
+            PeerEvent::Signal(_) | PeerEvent::Ask(_) | PeerEvent::Text { .. } => {}
         }
     }
 

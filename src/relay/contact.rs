@@ -4,6 +4,7 @@
 use super::{Patched, Refused};
 use crate::error::Result;
 use crate::room::exchange::{Candidate, Description, IceServer, Signal};
+use crate::room::manner::{Changes, Channels, Manner, Section, Way};
 use crate::room::media::MediaKind;
 use crate::room::people::ParticipantId;
 use crate::rtc::{Inbox, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
@@ -64,12 +65,13 @@ impl Contact {
         let mut contact = Contact::open(caller, publish, true).await?;
         contact.offered = true;
         let (offer, candidates) = contact.gather("offer", GATHERING).await?;
-        // They send nothing, whatever else the connection could carry.
-        Ok((contact, with_candidates(&offer.replace("a=sendrecv", "a=sendonly"), &candidates)))
+        Ok((contact, with_candidates(&offer, &candidates)))
     }
 
     async fn open(caller: Caller, publish: Vec<OutboundTrack>, first_offer: bool) -> Result<Contact, Refused> {
         let (sender, events) = mpsc::channel(EVENTS);
+        // Who is made an offer sends nothing, whatever else the connection could carry.
+        let sends = Section::Published(if first_offer { Way::Send } else { Way::Both });
         let config = PeerConfig {
             peer: ParticipantId("outside".into()),
             // They cannot be offered anything later, so theirs always stands.
@@ -81,6 +83,14 @@ impl Contact {
             measure: false,
             impairment: None,
             channels: None,
+            // HTTP carries one exchange, and media is all that it is for.
+            manner: Manner {
+                changes: Changes::Never,
+                channels: Channels::Never,
+                audio: sends,
+                video: sends,
+                ..Manner::default()
+            },
         };
         let peer = Peer::connect(config, publish, sender).await.map_err(|e| Refused::Busy(e.to_string()))?;
         Ok(Contact {

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod exchange;
 pub mod layout;
+pub mod manner;
 pub mod media;
 pub mod names;
 pub mod people;

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use webrtc::data_channel::{DataChannel as Library, DataChannelEvent};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use webrtc::data_channel::{DataChannel as Library, DataChannelEvent, RTCDataChannelState};
 use webrtc::peer_connection::PeerConnection;
 
 /// After so long without a message a channel that nobody reads is closed.
@@ -66,6 +66,8 @@ pub struct DataChannel {
     ended: AtomicBool,
     runtime: Handle,
     alive: Arc<()>,
+    /// It is another's, and only our turn to send on it: then it is neither read nor closed here.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl DataChannel {
@@ -85,7 +87,26 @@ impl DataChannel {
             None => 0,
         };
         let max_message = usize::try_from(negotiated).unwrap_or(0).max(SMALLEST_MAXIMUM);
-        Some(Self { spec, max_message, library, ended: AtomicBool::new(false), runtime: Handle::current(), alive })
+        let (ended, runtime) = (AtomicBool::new(false), Handle::current());
+        Some(Self { spec, max_message, library, ended, runtime, alive, _turn: None })
+    }
+
+    /// Waits until a channel is open on which others send too, and until it is our turn. It cannot be read.
+    pub(super) async fn shared(
+        library: Arc<dyn Library>,
+        connection: Arc<dyn PeerConnection>,
+        alive: Arc<()>,
+        turn: Arc<Semaphore>,
+    ) -> Result<Self> {
+        let closed = || Error::room("the data channel is closed");
+        let turn = turn.acquire_owned().await.map_err(|e| closed().because(e))?;
+        if !is_open(library.as_ref()).await {
+            return Err(closed());
+        }
+        let mut channel = Self::new(library, connection.as_ref(), alive).await.ok_or_else(closed)?;
+        channel.ended.store(true, Ordering::Relaxed);
+        channel._turn = Some(turn);
+        Ok(channel)
     }
 
     pub fn label(&self) -> &str {
@@ -248,6 +269,18 @@ async fn close(library: Arc<dyn Library>) {
     if library.close().await.is_ok() {
         let closed = async { while !matches!(library.poll().await, None | Some(DataChannelEvent::OnClose)) {} };
         let _ = tokio::time::timeout(LINGER, closed).await;
+    }
+}
+
+/// Waits until the channel is open; false once it never will be.
+pub(super) async fn is_open(channel: &dyn Library) -> bool {
+    loop {
+        match channel.ready_state().await {
+            Ok(RTCDataChannelState::Open) => return true,
+            // Its events have another reader; this is asked a few times in a connection's life.
+            Ok(RTCDataChannelState::Connecting) => tokio::time::sleep(OPENING).await,
+            _ => return false,
+        }
     }
 }
 

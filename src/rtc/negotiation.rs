@@ -53,6 +53,10 @@ impl Negotiation {
         }
         now
     }
+    /// What has changed is not offered by us; true when there was something.
+    pub(super) fn give_up_change(&mut self) -> bool {
+        std::mem::take(&mut self.needed)
+    }
     /// The offer could not be made after all.
     pub(super) fn offer_failed(&mut self) {
         self.offering = false;

@@ -2,14 +2,11 @@
 
 use super::channel;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use webrtc::data_channel::{DataChannel, RTCDataChannelState};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use webrtc::data_channel::DataChannel;
 
 /// Texts that wait at most (policy: the newest is refused).
 const WAITING: usize = 64;
-/// How often a channel is asked whether it has opened, while texts wait for that.
-const OPENING: Duration = Duration::from_millis(20);
 
 /// A text, and who is told that it has arrived.
 pub(super) struct Text {
@@ -46,18 +43,20 @@ impl Outbox {
     }
 
     /// Sends on this channel from now on, unless there is one already.
-    pub fn attach(&mut self, channel: Arc<dyn DataChannel>) {
+    /// Each text waits for its turn.
+    pub fn attach(&mut self, channel: Arc<dyn DataChannel>, turn: Arc<Semaphore>) {
         if let Some(texts) = self.waiting.take() {
-            tokio::spawn(send(channel, texts));
+            tokio::spawn(send(channel, texts, turn));
         }
     }
 }
 
-async fn send(channel: Arc<dyn DataChannel>, mut texts: mpsc::Receiver<Text>) {
+async fn send(channel: Arc<dyn DataChannel>, mut texts: mpsc::Receiver<Text>, turn: Arc<Semaphore>) {
     let mut sent = Vec::new();
     while let Some(mut next) = texts.recv().await {
         loop {
-            if !is_open(channel.as_ref()).await || channel.send_text(&next.text).await.is_err() {
+            let Ok(_turn) = turn.acquire().await else { return };
+            if !channel::is_open(channel.as_ref()).await || channel.send_text(&next.text).await.is_err() {
                 return;
             }
             sent.push(next.arrived);
@@ -71,18 +70,6 @@ async fn send(channel: Arc<dyn DataChannel>, mut texts: mpsc::Receiver<Text>) {
         }
         for arrived in sent.drain(..) {
             let _ = arrived.send(());
-        }
-    }
-}
-
-/// Waits until the channel is open; false once it never will be.
-async fn is_open(channel: &dyn DataChannel) -> bool {
-    loop {
-        match channel.ready_state().await {
-            Ok(RTCDataChannelState::Open) => return true,
-            // Its events have another reader; this is asked a few times in a connection's life.
-            Ok(RTCDataChannelState::Connecting) => tokio::time::sleep(OPENING).await,
-            _ => return false,
         }
     }
 }

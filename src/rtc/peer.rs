@@ -5,6 +5,7 @@ mod actor;
 mod callbacks;
 mod channels;
 mod describe;
+mod places;
 
 use super::channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE};
 use super::engine;
@@ -18,6 +19,8 @@ use super::taken::Taken;
 use super::tap::Streams;
 use crate::error::{Error, Result};
 use crate::room::exchange::{IceServer, Signal};
+pub use crate::room::manner::PeerState;
+use crate::room::manner::{Ask, Manner};
 use crate::room::media::{Codec, MediaKind};
 use crate::room::people::ParticipantId;
 use actor::{Actor, Command};
@@ -42,6 +45,8 @@ pub struct PeerConfig {
     pub polite: bool,
     /// Whether we make the first offer.
     pub first_offer: bool,
+    /// How connections are made in this room; who offers and who is polite is said above.
+    pub manner: Manner,
     pub ice_servers: Vec<IceServer>,
     /// Use no path but those over TURN servers (W3C WebRTC `iceTransportPolicy: "relay"`).
     pub relay_only: bool,
@@ -52,31 +57,6 @@ pub struct PeerConfig {
     pub impairment: Option<Impairment>,
     /// Who takes the participant's data channels. None: they are closed.
     pub channels: Option<ChannelTaker>,
-}
-
-/// Where the connection stands (W3C `RTCPeerConnectionState`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PeerState {
-    New,
-    Connecting,
-    Connected,
-    Disconnected,
-    Failed,
-    Closed,
-}
-
-impl PeerState {
-    /// The state's word in W3C WebRTC.
-    pub fn word(self) -> &'static str {
-        match self {
-            PeerState::New => "new",
-            PeerState::Connecting => "connecting",
-            PeerState::Connected => "connected",
-            PeerState::Disconnected => "disconnected",
-            PeerState::Failed => "failed",
-            PeerState::Closed => "closed",
-        }
-    }
 }
 
 /// A stream of packets that the participant sends: known from its first packet.
@@ -102,6 +82,8 @@ impl RemoteTrack {
 pub enum PeerEvent {
     /// To be carried to the participant.
     Signal(Signal),
+    /// To be asked of the participant, who makes the offers.
+    Ask(Ask),
     State(PeerState),
     /// Packets of this stream arrive in the inbox from now on (some may be there already).
     Track(RemoteTrack),
@@ -184,7 +166,8 @@ impl Peer {
             .await
             .map_err(failed)?;
 
-        let actor = Actor::new(Arc::new(connection), config.polite, config.peer, events, callbacks, streams, taken);
+        let (manner, peer) = (config.manner, config.peer);
+        let actor = Actor::new(Arc::new(connection), config.polite, manner, peer, events, callbacks, streams, taken);
         tokio::spawn(actor.run(config.first_offer, config.channels, publish, command_rx, callback_rx, key_frame_rx));
         Ok(Peer { commands, inbox, path })
     }
@@ -200,6 +183,10 @@ impl Peer {
     /// Hands over a description or candidate from the participant.
     pub async fn signal(&self, signal: Signal) {
         let _ = self.commands.send(Command::Signal(signal)).await;
+    }
+    /// Does what the participant asks of the side that makes the offers.
+    pub async fn asked(&self, ask: Ask) {
+        let _ = self.commands.send(Command::Asked(ask)).await;
     }
     /// Sends one more track (renegotiates).
     pub async fn publish(&self, track: OutboundTrack) {

@@ -5,6 +5,7 @@
 mod bot;
 mod handle;
 mod labels;
+mod members;
 mod recording;
 mod returns;
 mod transfers;
@@ -16,10 +17,12 @@ pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
 
 use crate::error::Result;
 use crate::record::happening::Happening;
+use crate::room::manner::{Channels, Manner};
 use crate::room::media::MediaKind;
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
-use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller, is_polite, makes_first_offer};
+use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, OutboundTrack, Peer, PeerEvent, Wake};
+use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller};
+use crate::transfer::texts::TextAllowance;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -136,6 +139,7 @@ impl Session {
 struct Member {
     participant: Participant,
     peer: Option<Peer>,
+    manner: Manner,
     /// What only they get.
     own: Vec<OutboundTrack>,
 }
@@ -149,6 +153,10 @@ struct Actor {
     measure: bool,
     impairment: Option<Impairment>,
     ice_servers: Vec<IceServer>,
+    /// How connections are made, where the room says nothing else of somebody.
+    manner: Manner,
+    /// What may still be said through the room itself, by all together.
+    room_texts: TextAllowance,
     publish: Vec<OutboundTrack>,
     /// Stream and kind of what is labelled as muted.
     muted: HashSet<(String, MediaKind)>,
@@ -172,6 +180,8 @@ impl Actor {
             measure: config.measure,
             impairment: config.impairment,
             ice_servers: link.ice_servers.clone(),
+            manner: link.manner.clone(),
+            room_texts: TextAllowance::default(),
             publish: config.publish,
             muted: HashSet::new(),
             channels: Transfers::start(config.files, config.observer.clone()),
@@ -189,7 +199,7 @@ impl Actor {
             let _ = link.commands.send(SignalCommand::Tracks(self.labels())).await;
         }
         for participant in std::mem::take(&mut link.peers) {
-            self.joined(participant, false).await;
+            self.joined(participant, false, self.manner.clone()).await;
         }
         let cause = loop {
             tokio::select! {
@@ -207,7 +217,15 @@ impl Actor {
                     PeerEvent::Signal(signal) => {
                         let _ = link.commands.send(SignalCommand::Signal { to: id, signal }).await;
                     }
-                    event => self.tell(Happening::Peer { id, event }).await,
+                    PeerEvent::Ask(ask) => {
+                        let _ = link.commands.send(SignalCommand::Ask { to: id, ask }).await;
+                    }
+                    event => {
+                        if let PeerEvent::State(state) = event {
+                            let _ = link.commands.send(SignalCommand::Peer { id: id.clone(), state }).await;
+                        }
+                        self.tell(Happening::Peer { id, event }).await;
+                    }
                 },
             }
         };
@@ -283,8 +301,26 @@ impl Actor {
             }
             Command::Say(to, text, reply) => {
                 let mut said = Said::default();
-                for (id, member) in self.members.iter().filter(|(id, _)| to.as_ref().is_none_or(|to| to == *id)) {
-                    if let Some(peer) = &member.peer {
+                let meant = |id: &ParticipantId| to.as_ref().is_none_or(|to| to == id);
+                let through_room: Vec<_> = self
+                    .members
+                    .iter()
+                    .filter(|(id, m)| meant(id) && m.manner.chat_by_room)
+                    .map(|(id, _)| id)
+                    .collect();
+                if !through_room.is_empty() {
+                    let _ = room.send(SignalCommand::Say { to: to.clone(), text: text.clone() }).await;
+                    for id in through_room {
+                        let (arrived, answer) = oneshot::channel();
+                        let _ = arrived.send(());
+                        said.0.push((id.clone(), answer));
+                    }
+                }
+                for (id, member) in self.members.iter().filter(|(id, _)| meant(id)) {
+                    if let Some(peer) = &member.peer
+                        && matches!(member.manner.channels, Channels::Named | Channels::One { chat: true, .. })
+                        && !member.manner.chat_by_room
+                    {
                         said.0.push((id.clone(), peer.send_text(CHAT_CHANNEL, &text).await));
                     }
                 }
@@ -298,112 +334,12 @@ impl Actor {
     async fn open_channel(&self, OpenChannel { to, name, spec, reply }: OpenChannel) {
         let by_name = || self.members.values().find(|m| Some(&m.participant.name) == name.as_ref());
         let member = self.members.get(&to).or_else(by_name);
-        let opened = match member.and_then(|m| m.peer.as_ref().map(|peer| (peer, &m.participant.name))) {
-            Some((peer, name)) => Some((peer.open_channel(spec).await, name.clone())),
-            None => None,
-        };
+        let opened =
+            match member.and_then(|m| m.peer.as_ref().map(|peer| (peer, &m.participant.name, m.manner.has_files()))) {
+                Some((peer, name, true)) => Some((Some(peer.open_channel(spec).await), name.clone())),
+                Some((_, name, false)) => Some((None, name.clone())),
+                None => None,
+            };
         let _ = reply.send(opened);
-    }
-
-    async fn signal(&mut self, event: SignalEvent) {
-        match event {
-            SignalEvent::Joined(participant) => self.joined(participant, true).await,
-            SignalEvent::Left { id, reason } => self.left(&id, reason).await,
-            SignalEvent::Tracks { id, tracks } => {
-                if let Some(member) = self.members.get_mut(&id) {
-                    member.participant.tracks = tracks.clone();
-                    self.tell(Happening::Tracks { id, tracks }).await;
-                }
-            }
-            SignalEvent::Signal { from, signal } => match self.members.get(&from).and_then(|m| m.peer.as_ref()) {
-                Some(peer) => peer.signal(signal).await,
-                None => tracing::debug!("a signal from {from}, who is not connected to us"),
-            },
-            SignalEvent::Reconnecting { cause, .. } => {
-                self.tell(Happening::Reconnecting { cause }).await;
-            }
-            SignalEvent::Resumed { me, peers } => self.resumed(me, peers).await,
-            SignalEvent::Closed { .. } => {}
-        }
-    }
-
-    /// Back in the room. With our old id, those who stayed never noticed; with a new one, everybody must be met again.
-    async fn resumed(&mut self, me: ParticipantId, peers: Vec<Participant>) {
-        let renamed = me != self.me;
-        let gone: Vec<ParticipantId> =
-            self.members.keys().filter(|id| renamed || !peers.iter().any(|p| p.id == **id)).cloned().collect();
-        for id in gone {
-            self.left(&id, "left".to_owned()).await;
-        }
-        self.me = me;
-        for participant in peers {
-            match self.members.get_mut(&participant.id) {
-                Some(member) => {
-                    let (id, tracks) = (participant.id.clone(), participant.tracks.clone());
-                    member.participant = participant;
-                    if let Some(peer) = &member.peer {
-                        peer.resend().await;
-                    }
-                    self.tell(Happening::Tracks { id, tracks }).await;
-                }
-                None => self.joined(participant, !renamed).await,
-            }
-        }
-        self.tell(Happening::Resumed).await;
-    }
-
-    async fn joined(&mut self, participant: Participant, after_us: bool) {
-        let id = participant.id.clone();
-        let wanted = (self.only.is_empty() || self.only.contains(&participant.name))
-            && !(self.role == Role::Recorder && participant.role == Role::Recorder);
-        self.tell(Happening::Joined(participant.clone())).await;
-        let peer = if wanted { self.connect(&participant, after_us).await } else { None };
-        if let Some(old) = self.members.insert(id, Member { participant, peer, own: Vec::new() })
-            && let Some(peer) = old.peer
-        {
-            peer.close().await;
-        }
-    }
-
-    async fn connect(&self, participant: &Participant, after_us: bool) -> Option<Peer> {
-        let config = PeerConfig {
-            peer: participant.id.clone(),
-            polite: is_polite(&self.me, &participant.id),
-            first_offer: makes_first_offer(self.role, participant.role, after_us),
-            ice_servers: self.ice_servers.clone(),
-            relay_only: self.relay_only,
-            wake: self.wake,
-            measure: self.measure,
-            impairment: self.impairment.clone(),
-            channels: Some(self.channels.clone()),
-        };
-        match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
-            Ok(peer) => {
-                self.tell(Happening::Attached { id: participant.id.clone(), inbox: peer.inbox(), path: peer.path() })
-                    .await;
-                Some(peer)
-            }
-            Err(e) => {
-                let event = PeerEvent::Warning(e.to_string());
-                self.tell(Happening::Peer { id: participant.id.clone(), event }).await;
-                None
-            }
-        }
-    }
-
-    async fn left(&mut self, id: &ParticipantId, reason: String) {
-        if self.members.contains_key(id) {
-            self.disconnect(id).await;
-            self.tell(Happening::Left { id: id.clone(), reason }).await;
-        }
-    }
-
-    async fn disconnect(&mut self, id: &ParticipantId) {
-        if let Some(member) = self.members.remove(id)
-            && let Some(peer) = member.peer
-        {
-            peer.close().await;
-            self.tell(Happening::Detached { id: id.clone() }).await;
-        }
     }
 }

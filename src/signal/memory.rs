@@ -2,7 +2,7 @@
 
 use super::names::{display_name, is_room_name, numbered};
 use super::protocol::limits;
-use super::{JoinAs, Link, SignalCommand, SignalEvent, Signaller};
+use super::{JoinAs, Link, Manner, SignalCommand, SignalEvent, Signaller};
 use crate::error::{Error, Result};
 use crate::room::people::{Participant, ParticipantId};
 use async_trait::async_trait;
@@ -97,7 +97,15 @@ impl Signaller for MemoryRoom {
             room.lock().remove(&id, "left");
         });
         let room = self.name.clone();
-        Ok(Link { me, room, peers, ice_servers: Vec::new(), events: link_events, commands: link_commands })
+        Ok(Link {
+            me,
+            room,
+            peers,
+            ice_servers: Vec::new(),
+            manner: Manner::default(),
+            events: link_events,
+            commands: link_commands,
+        })
     }
 }
 
@@ -118,6 +126,7 @@ impl State {
                     self.tell(Some(from), &SignalEvent::Tracks { id: from.clone(), tracks });
                 }
             }
+            SignalCommand::Ask { .. } | SignalCommand::Say { .. } | SignalCommand::Peer { .. } => {}
             SignalCommand::Leave => return false,
         }
         true

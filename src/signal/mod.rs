@@ -3,14 +3,20 @@
 //! Each kind of room is one file with one type that implements [`Signaller`]. An adapter runs its own task (socket,
 //! heartbeat, reconnect with backoff) and talks to the session over the two channels of a [`Link`].
 
+pub mod deepstream;
 pub mod memory;
 pub mod names;
 pub mod protocol;
+mod simple_peer;
+pub mod socketio;
+mod talk;
 pub mod wish;
 pub mod ws;
 
 use crate::error::{Error, Result};
 pub use crate::room::exchange::{Candidate, Description, IceServer, Signal};
+use crate::room::manner::PeerState;
+pub use crate::room::manner::{Ask, Manner};
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -29,12 +35,20 @@ pub struct JoinAs {
 pub enum SignalEvent {
     /// Somebody came, after us.
     Joined(Participant),
+    /// Somebody is to be connected to, in another manner than the room's own ([`Link::manner`]).
+    Met { who: Participant, manner: Manner },
     /// Somebody went. `reason` is a word for the timeline: `left`, `timeout`, `kicked`.
     Left { id: ParticipantId, reason: String },
     /// Somebody's track labels or mute states changed; the whole new list.
     Tracks { id: ParticipantId, tracks: Vec<TrackLabel> },
     /// A description or candidate for us.
     Signal { from: ParticipantId, signal: Signal },
+    /// They ask us, who make the offers, for another one.
+    Asked { from: ParticipantId, ask: Ask },
+    /// They say something, through the room itself.
+    Said { from: ParticipantId, text: String },
+    /// Something is not as it should be with somebody; it goes on.
+    Warning { id: ParticipantId, text: String },
     /// The socket was lost; the adapter is reconnecting. Media goes on.
     Reconnecting { attempt: u32, cause: String },
     /// The socket is back. The list says who is there now; connections to those who stayed are still good.
@@ -49,6 +63,21 @@ pub enum SignalCommand {
     Signal {
         to: ParticipantId,
         signal: Signal,
+    },
+    /// To be asked of who makes the offers; only where the manner says so.
+    Ask {
+        to: ParticipantId,
+        ask: Ask,
+    },
+    /// To be said, to one or to all, where chat goes through the room.
+    Say {
+        to: Option<ParticipantId>,
+        text: String,
+    },
+    /// Where the connection to somebody stands: for rooms that do not tell who has left.
+    Peer {
+        id: ParticipantId,
+        state: PeerState,
     },
     /// Our own track labels; the whole list.
     Tracks(Vec<TrackLabel>),
@@ -65,6 +94,8 @@ pub struct Link {
     pub room: String,
     pub peers: Vec<Participant>,
     pub ice_servers: Vec<IceServer>,
+    /// How connections are made here.
+    pub manner: Manner,
     pub events: mpsc::Receiver<SignalEvent>,
     pub commands: mpsc::Sender<SignalCommand>,
 }
@@ -92,8 +123,14 @@ pub fn makes_first_offer(me: Role, other: Role, they_are_new: bool) -> bool {
 type Adapter = fn(&str) -> Result<Box<dyn Signaller>>;
 
 /// Which adapter speaks to which kind of room, by the URL's scheme.
-const ADAPTERS: &[(&str, Adapter)] =
-    &[("ws", |url| Ok(Box::new(ws::WsRoom::new(url)?))), ("wss", |url| Ok(Box::new(ws::WsRoom::new(url)?)))];
+const ADAPTERS: &[(&str, Adapter)] = &[
+    ("ws", |url| Ok(Box::new(ws::WsRoom::new(url)?))),
+    ("wss", |url| Ok(Box::new(ws::WsRoom::new(url)?))),
+    ("deepstream+ws", |url| Ok(Box::new(deepstream::GuideRoom::new(url)?))),
+    ("deepstream+wss", |url| Ok(Box::new(deepstream::GuideRoom::new(url)?))),
+    ("socketio+http", |url| Ok(Box::new(socketio::CallRoom::new(url)?))),
+    ("socketio+https", |url| Ok(Box::new(socketio::CallRoom::new(url)?))),
+];
 
 /// The adapter for a room's URL. Nothing is connected yet.
 ///

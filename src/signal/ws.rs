@@ -4,7 +4,7 @@ mod driver;
 
 use super::names::is_room_name;
 use super::protocol::{ClientMessage, ErrorCode, Resume, ServerMessage, VERSION};
-use super::{IceServer, JoinAs, Link, Signaller};
+use super::{IceServer, JoinAs, Link, Manner, Signaller};
 use crate::error::{Error, Result};
 use crate::room::people::{Participant, ParticipantId};
 use async_trait::async_trait;
@@ -162,6 +162,7 @@ impl Signaller for WsRoom {
             room: entry.room.clone(),
             peers: entry.peers.clone(),
             ice_servers: entry.ice_servers.clone(),
+            manner: Manner::default(),
             events: link_events,
             commands: link_commands,
         };

@@ -1,23 +1,26 @@
 //! The connection's actor: commands and callbacks in, events out; tracks that come and go.
 
 use super::callbacks::Callback;
+use super::places::Place;
 use super::{CHAT_CHANNEL, PeerEvent, PeerState, RemoteTrack};
 use crate::error::Result;
-use crate::room::exchange::Signal;
+use crate::room::exchange::{Description, Signal};
+use crate::room::manner::{Ask, Channels, Manner};
 use crate::room::media::{Codec, MediaKind};
-use crate::room::people::{ParticipantId, TrackLabel};
+use crate::room::people::ParticipantId;
 use crate::rtc::channel::{self, ChannelSpec, ChannelTaker, DataChannel};
 use crate::rtc::negotiation::Negotiation;
 use crate::rtc::outbox::{Outbox, Text};
-use crate::rtc::send::{self, OutboundTrack, Sending};
+use crate::rtc::send::{OutboundTrack, Sending};
 use crate::rtc::taken::Taken;
 use crate::rtc::tap::Streams;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
-use webrtc::media_stream::track_local::TrackLocal;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::sleep_until;
+use webrtc::data_channel::DataChannel as LibraryChannel;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState};
 
@@ -27,6 +30,7 @@ const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
 /// What the session asks of the connection.
 pub(super) enum Command {
     Signal(Signal),
+    Asked(Ask),
     Publish(OutboundTrack),
     Unpublish(String, Option<MediaKind>),
     KeyFrame(u32),
@@ -41,13 +45,28 @@ pub(super) enum Command {
 pub(super) struct Actor {
     pub(super) connection: Arc<dyn PeerConnection>,
     pub(super) negotiation: Negotiation,
+    pub(super) manner: Manner,
+    /// The first offer was made, by them or by us.
+    pub(super) begun: bool,
+    /// Our candidates, where they do not trickle, and whether these are all.
+    pub(super) own_candidates: Vec<String>,
+    pub(super) gathered: bool,
+    /// Descriptions of ours that wait for candidates, and until when.
+    pub(super) held: VecDeque<Description>,
+    pub(super) held_until: Option<tokio::time::Instant>,
+    /// Sections that are kept for tracks of ours.
+    pub(super) places: Vec<Place>,
+    /// The single channel of a room that has only one; who waits for it; and whose turn it is to send.
+    pub(super) single: Option<Arc<dyn LibraryChannel>>,
+    pub(super) waiting: Vec<oneshot::Sender<Result<DataChannel>>>,
+    pub(super) turn: Arc<Semaphore>,
     /// Our offer that is out.
     pub(super) unanswered: Option<String>,
     pub(super) peer: ParticipantId,
     pub(super) events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     pub(super) callbacks: mpsc::UnboundedSender<Callback>,
     streams: Arc<Streams>,
-    taken: Arc<Taken>,
+    pub(super) taken: Arc<Taken>,
     /// Our DTLS role, where the other side's answer settled it.
     pub(super) role: Option<&'static str>,
     pub(super) remote_described: bool,
@@ -70,9 +89,11 @@ pub(super) struct Actor {
 }
 
 impl Actor {
+    #[expect(clippy::too_many_arguments, reason = "called once")]
     pub(super) fn new(
         connection: Arc<dyn PeerConnection>,
         polite: bool,
+        manner: Manner,
         peer: ParticipantId,
         events: mpsc::Sender<(ParticipantId, PeerEvent)>,
         callbacks: mpsc::UnboundedSender<Callback>,
@@ -82,6 +103,16 @@ impl Actor {
         Self {
             connection,
             negotiation: Negotiation::new(polite),
+            manner,
+            begun: false,
+            own_candidates: Vec::new(),
+            gathered: false,
+            held: VecDeque::new(),
+            held_until: None,
+            places: Vec::new(),
+            single: None,
+            waiting: Vec::new(),
+            turn: Arc::new(Semaphore::new(1)),
             unanswered: None,
             peer,
             events,
@@ -117,15 +148,25 @@ impl Actor {
         for track in publish {
             self.publish(track).await;
         }
+        self.keep_places(first_offer).await;
         if first_offer {
-            match self.connection.create_data_channel(CHAT_CHANNEL, None).await {
-                Ok(channel) => self.channel(channel).await,
-                Err(e) => self.warn(format!("no data channel: {e}")).await,
+            if self.manner.channels != Channels::Never {
+                match self.connection.create_data_channel(CHAT_CHANNEL, None).await {
+                    Ok(channel) => self.channel(channel).await,
+                    Err(e) => self.warn(format!("no data channel: {e}")).await,
+                }
             }
             self.negotiation.changed();
             self.negotiate().await;
         }
         loop {
+            let held_until = self.held_until;
+            let held = async {
+                match held_until {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
@@ -133,6 +174,7 @@ impl Actor {
                     Some(command) => self.command(command, first_offer).await,
                 },
                 Some(callback) = callbacks.recv() => self.callback(callback).await,
+                () = held => self.let_go().await,
                 Some(ssrc) = key_frames.recv() => {
                     if let Some(sending) = self.sending.iter().find(|s| s.ssrc == ssrc) {
                         sending.track.ask_key_frame();
@@ -164,6 +206,7 @@ impl Actor {
                 self.negotiate().await;
             }
             Command::Signal(Signal::Candidate(candidate)) => self.candidate(candidate).await,
+            Command::Asked(ask) => self.asked(ask).await,
             Command::Publish(track) => {
                 self.publish(track).await;
                 self.negotiate_unless_waiting(first_offer).await;
@@ -177,7 +220,8 @@ impl Actor {
             Command::OpenChannel(spec, reply) => self.open_channel(spec, reply),
             Command::RestartIce => self.restart_ice().await,
             Command::Resend => {
-                if let Some(sdp) = self.unanswered.clone() {
+                // Where nothing trickles, the adapter knows what has arrived.
+                if let Some(sdp) = self.unanswered.clone().filter(|_| self.manner.trickle) {
                     self.offer(sdp).await;
                 }
             }
@@ -196,10 +240,20 @@ impl Actor {
         match callback {
             Callback::Candidate(event) => {
                 if let Some(candidate) = self.local_candidate(&event).await {
-                    self.tell(PeerEvent::Signal(Signal::Candidate(Some(candidate)))).await;
+                    if self.manner.trickle {
+                        self.tell(PeerEvent::Signal(Signal::Candidate(Some(candidate)))).await;
+                    } else {
+                        self.own_candidates.push(candidate.candidate);
+                    }
                 }
             }
-            Callback::Gathered => self.tell(PeerEvent::Signal(Signal::Candidate(None))).await,
+            Callback::Gathered if self.manner.trickle => {
+                self.tell(PeerEvent::Signal(Signal::Candidate(None))).await;
+            }
+            Callback::Gathered => {
+                self.gathered = true;
+                self.let_go().await;
+            }
             Callback::State(state) => {
                 let state = match state {
                     RTCPeerConnectionState::Connecting => PeerState::Connecting,
@@ -280,34 +334,6 @@ impl Actor {
         // The library opens a stream anew after each negotiation; that is no news.
         if self.tracks.insert(ssrc, (id.clone(), track)).is_none_or(|(known, _)| known != id) {
             self.tell(PeerEvent::Track(remote)).await;
-        }
-    }
-
-    async fn publish(&mut self, track: OutboundTrack) {
-        let local = send::local_track(&track);
-        let ssrc = local.1;
-        match self.connection.add_track(local.0.clone() as Arc<dyn TrackLocal>).await {
-            Ok(sender) => {
-                let sending = Sending::start(track, local.0, sender, ssrc, self.taken.clone());
-                sending.set_connected(self.connected);
-                self.sending.push(sending);
-                self.negotiation.changed();
-            }
-            Err(e) => self.warn(format!("a track of ours cannot be sent: {e}")).await,
-        }
-    }
-
-    async fn unpublish(&mut self, stream: &str, kind: Option<MediaKind>) {
-        let meant = |label: &TrackLabel| label.stream == stream && kind.is_none_or(|kind| kind == label.kind);
-        let (gone, kept) = std::mem::take(&mut self.sending).into_iter().partition(|s| meant(s.track.label()));
-        self.sending = kept;
-        let gone: Vec<Sending> = gone;
-        for sending in gone {
-            if let Err(e) = self.connection.remove_track(&sending.sender).await {
-                self.warn(format!("a track of ours cannot be taken away: {e}")).await;
-            }
-            sending.stop();
-            self.negotiation.changed();
         }
     }
 

@@ -2,11 +2,12 @@
 
 use super::CHAT_CHANNEL;
 use super::actor::Actor;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::room::manner::Channels;
 use crate::rtc::channel::{self, ChannelSpec, DataChannel};
 use crate::rtc::outbox::Text;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use webrtc::data_channel::DataChannel as Library;
 
 /// Channels that may be open at once; later ones are closed as they come. Chromium opens no more either.
@@ -26,6 +27,9 @@ impl Actor {
 
     /// Opens a channel for texts that have none.
     pub(super) async fn open_outboxes(&mut self) {
+        if self.manner.channels != Channels::Named {
+            return;
+        }
         let waiting = self.outboxes.iter().filter(|(_, outbox)| outbox.is_waiting());
         let labels: Vec<String> = waiting.map(|(label, _)| label.clone()).collect();
         for label in labels {
@@ -38,10 +42,27 @@ impl Actor {
     }
 
     /// Opens a channel as soon as that can be, and gives it to who asked.
-    pub(super) fn open_channel(&self, spec: ChannelSpec, reply: oneshot::Sender<Result<DataChannel>>) {
+    pub(super) fn open_channel(&mut self, spec: ChannelSpec, reply: oneshot::Sender<Result<DataChannel>>) {
+        match (self.manner.channels, self.single.clone()) {
+            (Channels::Named, _) => {}
+            (Channels::One { .. }, Some(single)) => return self.share(single, reply),
+            (Channels::One { .. }, None) => return self.waiting.push(reply),
+            (Channels::Never, _) => {
+                let _ = reply.send(Err(Error::room("there are no data channels in this kind of room")));
+                return;
+            }
+        }
         let (connection, alive) = (self.connection.clone(), self.open_channels.clone());
         tokio::spawn(async move {
             let _ = reply.send(channel::open_surely(connection.as_ref(), &spec, alive).await);
+        });
+    }
+
+    /// Gives the single channel to who asked, when it is their turn.
+    fn share(&self, single: Arc<dyn Library>, reply: oneshot::Sender<Result<DataChannel>>) {
+        let (connection, alive, turn) = (self.connection.clone(), self.open_channels.clone(), self.turn.clone());
+        tokio::spawn(async move {
+            let _ = reply.send(DataChannel::shared(single, connection, alive, turn).await);
         });
     }
 
@@ -57,8 +78,16 @@ impl Actor {
             tokio::spawn(channel::end(library));
             return;
         };
-        if channel.label() == CHAT_CHANNEL || self.outboxes.contains_key(channel.label()) {
-            self.outboxes.entry(channel.label().to_owned()).or_default().attach(library);
+        if matches!(self.manner.channels, Channels::One { .. }) && self.single.is_none() {
+            self.single = Some(library.clone());
+            for reply in std::mem::take(&mut self.waiting) {
+                self.share(library.clone(), reply);
+            }
+            let outbox = self.outboxes.entry(CHAT_CHANNEL.to_owned()).or_default();
+            outbox.attach(library, self.turn.clone());
+        } else if channel.label() == CHAT_CHANNEL || self.outboxes.contains_key(channel.label()) {
+            let outbox = self.outboxes.entry(channel.label().to_owned()).or_default();
+            outbox.attach(library, Arc::new(Semaphore::new(1)));
         }
         // Nobody to take it: it is closed when it goes out of scope here.
         if let Some(taker) = &self.taker {

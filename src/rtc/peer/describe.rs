@@ -3,6 +3,7 @@
 use super::PeerEvent;
 use super::actor::Actor;
 use crate::room::exchange::{Candidate, Description, Signal};
+use crate::room::manner::{Ask, Changes};
 use crate::rtc::negotiation::{Kind, Verdict};
 use crate::rtc::sdp;
 use std::time::{Duration, Instant};
@@ -12,6 +13,9 @@ use webrtc::peer_connection::{RTCIceCandidateInit, RTCPeerConnectionIceEvent, RT
 const MAX_CANDIDATES: usize = 256;
 /// At least this long between two ICE restarts.
 const RESTART_PAUSE: Duration = Duration::from_secs(4);
+/// How long a description waits for our candidates, where they must be in it: a STUN server that does not answer holds up nobody
+/// for longer.
+const GATHERING: Duration = Duration::from_secs(2);
 
 impl Actor {
     /// The library leaves the section empty; everything is bundled, so it is the first one.
@@ -31,9 +35,20 @@ impl Actor {
     }
 
     pub(super) async fn negotiate(&mut self) {
+        if self.begun && self.manner.changes != Changes::Offer {
+            if self.negotiation.give_up_change() && self.manner.changes == Changes::Ask {
+                self.tell(PeerEvent::Ask(Ask::Offer)).await;
+            }
+            return;
+        }
+        self.make_offer().await;
+    }
+
+    async fn make_offer(&mut self) {
         if !self.negotiation.begin_offer() {
             return;
         }
+        self.begun = true;
         let offered = async {
             let offer = self.connection.create_offer(None).await?;
             self.connection.set_local_description(offer.clone()).await?;
@@ -52,8 +67,39 @@ impl Actor {
         }
     }
 
-    pub(super) async fn offer(&self, sdp: String) {
-        self.tell(PeerEvent::Signal(Signal::Description(Description { kind: "offer".into(), sdp }))).await;
+    pub(super) async fn offer(&mut self, sdp: String) {
+        self.send_description(Description { kind: "offer".into(), sdp }).await;
+    }
+
+    /// Sends a description, with our candidates in it where they do not trickle: then it waits until they are known.
+    async fn send_description(&mut self, description: Description) {
+        if self.manner.trickle {
+            return self.tell(PeerEvent::Signal(Signal::Description(description))).await;
+        }
+        self.held.push_back(description);
+        if self.gathered {
+            return self.let_go().await;
+        }
+        self.held_until.get_or_insert_with(|| tokio::time::Instant::now() + GATHERING);
+    }
+
+    /// Sends what waited for candidates, with those that there are.
+    pub(super) async fn let_go(&mut self) {
+        self.held_until = None;
+        while let Some(Description { kind, sdp }) = self.held.pop_front() {
+            let sdp = sdp::with_candidates(&sdp, &self.own_candidates);
+            self.tell(PeerEvent::Signal(Signal::Description(Description { kind, sdp }))).await;
+        }
+    }
+
+    /// They ask us, who make the offers, for another one.
+    pub(super) async fn asked(&mut self, ask: Ask) {
+        if let Ask::Section(kind) = ask {
+            self.take_one_more(kind).await;
+        }
+        self.negotiation.changed();
+        // Whoever asks takes the answer, whatever others in such a room would.
+        self.make_offer().await;
     }
 
     pub(super) async fn describe(&mut self, description: Description) -> rtc::shared::error::Result<()> {
@@ -97,6 +143,7 @@ impl Actor {
 
     async fn answer(&mut self, offer: RTCSessionDescription) -> rtc::shared::error::Result<()> {
         self.connection.set_remote_description(offer).await?;
+        self.begun = true;
         let answer = self.connection.create_answer(None).await?;
         self.connection.set_local_description(answer.clone()).await?;
         self.described().await;
@@ -105,7 +152,7 @@ impl Actor {
             None => answer.sdp,
         };
         let description = Description { kind: "answer".into(), sdp };
-        self.tell(PeerEvent::Signal(Signal::Description(description))).await;
+        self.send_description(description).await;
         Ok(())
     }
 

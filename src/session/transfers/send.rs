@@ -109,7 +109,8 @@ pub(crate) struct OpenChannel {
     pub to: ParticipantId,
     pub name: Option<String>,
     pub spec: ChannelSpec,
-    pub reply: oneshot::Sender<Option<(ChannelRequest, String)>>,
+    /// None: they are not there. No request: there are no files in their kind of room.
+    pub reply: oneshot::Sender<Option<(Option<ChannelRequest>, String)>>,
 }
 
 /// Begins to send.
@@ -118,7 +119,7 @@ pub(in crate::session) fn start(session: mpsc::WeakSender<Command>, to: Particip
     let (cancel, cancelled) = oneshot::channel();
     let (done, outcome) = oneshot::channel();
     let run = async move {
-        let job = Job { session, to, file, progress: progress_tx, cancelled, name: None };
+        let job = Job { session, to, file, progress: progress_tx, cancelled, name: None, unwanted: false };
         let _ = done.send(job.run().await);
     };
     tokio::spawn(run);
@@ -131,6 +132,8 @@ struct Job {
     /// The participant's display name, once known.
     name: Option<String>,
     file: FileSend,
+    /// There are no files in this kind of room.
+    unwanted: bool,
     progress: watch::Sender<Progress>,
     /// Completes when nobody wants it any more.
     cancelled: oneshot::Receiver<()>,
@@ -155,7 +158,8 @@ impl Job {
             if let Some(channel) = self.channel(lost + self.file.patience).await {
                 self.progress.send_modify(|progress| progress.attempts += 1);
                 let before = self.progress.borrow().sent;
-                let attempt = match self.file.classic {
+                // A room may have a channel for the guide's framing only.
+                let attempt = match self.file.classic || channel.protocol() != PROTOCOL {
                     true => self.classic(&channel, &offer).await,
                     false => self.send(&channel, &offer).await,
                 };
@@ -168,6 +172,10 @@ impl Job {
                     Attempt::Lost if self.progress.borrow().sent > before => lost = Instant::now(),
                     Attempt::Lost => {}
                 }
+            }
+            if self.unwanted {
+                let text = "there are no files in this kind of room".to_owned();
+                return Outcome::Refused { reason: "unwanted".to_owned(), text };
             }
             if self.is_cancelled() {
                 return Outcome::Cancelled { reason: "cancelled".to_owned() };
@@ -212,14 +220,18 @@ impl Job {
         let wait = async {
             self.session.upgrade()?.send(Command::OpenChannel(open)).await.ok()?;
             let (request, name) = opened.await.ok()??;
-            Some((request.opened().await.ok()?, name))
+            match request {
+                Some(request) => Some((Some(request.opened().await.ok()?), name)),
+                None => Some((None, name)),
+            }
         };
         let (channel, name) = tokio::select! {
             opened = tokio::time::timeout_at(until, wait) => opened.ok()??,
             _ = &mut self.cancelled => return None,
         };
         self.name = Some(name);
-        Some(channel)
+        self.unwanted = channel.is_none();
+        channel
     }
 
     /// Sends in `roombot-file/1`.

@@ -22,7 +22,7 @@ impl Fragment {
         let mut fragment = Fragment::default();
         let (mut ufrag, mut password, mut mid, mut sections) = (None, None, None, 0u16);
         for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
-            let Some((kind, value)) = line.split_once('=').filter(|(kind, _)| kind.len() == 1) else { return None };
+            let (kind, value) = line.split_once('=').filter(|(kind, _)| kind.len() == 1)?;
             match (kind, value.split_once(':').unwrap_or((value, ""))) {
                 ("m", _) => {
                     sections = sections.saturating_add(1);

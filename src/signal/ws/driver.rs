@@ -146,6 +146,8 @@ impl Driver {
                 self.labels.clone_from(&tracks);
                 ClientMessage::Tracks { tracks }
             }
+            // Nothing of this is said in our own rooms.
+            SignalCommand::Ask { .. } | SignalCommand::Say { .. } | SignalCommand::Peer { .. } => return Ok(()),
             SignalCommand::Leave => return Err(Ending::Left),
         };
         self.send(&message).await
@@ -237,6 +239,7 @@ impl Driver {
                 outcome = &mut again => return Ok(outcome),
                 command = self.commands.recv(), if self.unsent.len() < UNSENT => match command {
                     None | Some(SignalCommand::Leave) => return Err(Ending::Left),
+                    Some(SignalCommand::Peer { .. }) => {}
                     Some(command) => self.unsent.push_back(command),
                 }
             }

@@ -63,6 +63,14 @@ impl Signaller for Glass {
                 }
             }
         });
-        Ok(Link { me: link.me, room: link.room, peers, ice_servers: link.ice_servers, events, commands })
+        Ok(Link {
+            me: link.me,
+            room: link.room,
+            peers,
+            ice_servers: link.ice_servers,
+            manner: link.manner,
+            events,
+            commands,
+        })
     }
 }

@@ -58,6 +58,7 @@ pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option
         peer: id(peer),
         polite,
         first_offer,
+        manner: Default::default(),
         ice_servers: vec![],
         relay_only: false,
         wake,
@@ -90,7 +91,7 @@ fn carry(mut events: mpsc::Receiver<(ParticipantId, PeerEvent)>, other: Arc<Peer
                     println!("warning: {text}");
                     continue;
                 }
-                PeerEvent::Text { .. } | PeerEvent::TrackEnded { .. } => continue,
+                PeerEvent::Ask(_) | PeerEvent::Text { .. } | PeerEvent::TrackEnded { .. } => continue,
             };
             let _ = tx.send(told);
         }

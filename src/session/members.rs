@@ -1,0 +1,141 @@
+//! Who is in the room, and the connection to each: what the room's events do to them.
+
+use super::{Actor, Member};
+use crate::record::happening::Happening;
+use crate::room::manner::{FirstOffer, Manner};
+use crate::room::people::{Participant, ParticipantId, Role};
+use crate::rtc::{CHAT_CHANNEL, Peer, PeerConfig, PeerEvent};
+use crate::signal::{SignalEvent, is_polite, makes_first_offer};
+use crate::transfer::texts::{Allowed, LONGEST_TEXT};
+
+impl Actor {
+    pub(super) async fn signal(&mut self, event: SignalEvent) {
+        match event {
+            SignalEvent::Joined(participant) => self.joined(participant, true, self.manner.clone()).await,
+            SignalEvent::Met { who, manner } => self.joined(who, true, manner).await,
+            SignalEvent::Left { id, reason } => self.left(&id, reason).await,
+            SignalEvent::Tracks { id, tracks } => {
+                if let Some(member) = self.members.get_mut(&id) {
+                    member.participant.tracks = tracks.clone();
+                    self.tell(Happening::Tracks { id, tracks }).await;
+                }
+            }
+            SignalEvent::Signal { from, signal } => match self.members.get(&from).and_then(|m| m.peer.as_ref()) {
+                Some(peer) => peer.signal(signal).await,
+                None => tracing::debug!("a signal from {from}, who is not connected to us"),
+            },
+            SignalEvent::Asked { from, ask } => {
+                if let Some(peer) = self.members.get(&from).and_then(|m| m.peer.as_ref()) {
+                    peer.asked(ask).await;
+                }
+            }
+            SignalEvent::Said { from: id, text } => {
+                let allowance = &mut self.room_texts;
+                match allowance.take(std::time::Instant::now()) {
+                    Allowed::Yes if text.len() <= LONGEST_TEXT => {
+                        let event = PeerEvent::Text { channel: CHAT_CHANNEL.to_owned(), text };
+                        self.tell(Happening::Peer { id, event }).await;
+                    }
+                    Allowed::FirstRefused => {
+                        let text = "texts come too fast; some are left out".to_owned();
+                        self.tell(Happening::Peer { id, event: PeerEvent::Warning(text) }).await;
+                    }
+                    _ => {}
+                }
+            }
+            SignalEvent::Warning { id, text } => {
+                self.tell(Happening::Peer { id, event: PeerEvent::Warning(text) }).await;
+            }
+            SignalEvent::Reconnecting { cause, .. } => {
+                self.tell(Happening::Reconnecting { cause }).await;
+            }
+            SignalEvent::Resumed { me, peers } => self.resumed(me, peers).await,
+            SignalEvent::Closed { .. } => {}
+        }
+    }
+
+    /// Back in the room. With our old id, those who stayed never noticed; with a new one, everybody must be met again.
+    async fn resumed(&mut self, me: ParticipantId, peers: Vec<Participant>) {
+        let renamed = me != self.me;
+        let gone: Vec<ParticipantId> =
+            self.members.keys().filter(|id| renamed || !peers.iter().any(|p| p.id == **id)).cloned().collect();
+        for id in gone {
+            self.left(&id, "left".to_owned()).await;
+        }
+        self.me = me;
+        for participant in peers {
+            match self.members.get_mut(&participant.id) {
+                Some(member) => {
+                    let (id, tracks) = (participant.id.clone(), participant.tracks.clone());
+                    member.participant = participant;
+                    if let Some(peer) = &member.peer {
+                        peer.resend().await;
+                    }
+                    self.tell(Happening::Tracks { id, tracks }).await;
+                }
+                None => self.joined(participant, !renamed, self.manner.clone()).await,
+            }
+        }
+        self.tell(Happening::Resumed).await;
+    }
+
+    pub(super) async fn joined(&mut self, participant: Participant, after_us: bool, manner: Manner) {
+        let id = participant.id.clone();
+        let wanted = (self.only.is_empty() || self.only.contains(&participant.name))
+            && !(self.role == Role::Recorder && participant.role == Role::Recorder);
+        self.tell(Happening::Joined(participant.clone())).await;
+        let peer = if wanted { self.connect(&participant, after_us, manner.clone()).await } else { None };
+        if let Some(old) = self.members.insert(id, Member { participant, peer, manner, own: Vec::new() })
+            && let Some(peer) = old.peer
+        {
+            peer.close().await;
+        }
+    }
+
+    async fn connect(&self, participant: &Participant, after_us: bool, manner: Manner) -> Option<Peer> {
+        let config = PeerConfig {
+            peer: participant.id.clone(),
+            polite: manner.polite.unwrap_or_else(|| is_polite(&self.me, &participant.id)),
+            first_offer: match manner.first_offer {
+                FirstOffer::ByRole => makes_first_offer(self.role, participant.role, after_us),
+                FirstOffer::Us => true,
+                FirstOffer::Them => false,
+            },
+            manner,
+            ice_servers: self.ice_servers.clone(),
+            relay_only: self.relay_only,
+            wake: self.wake,
+            measure: self.measure,
+            impairment: self.impairment.clone(),
+            channels: Some(self.channels.clone()),
+        };
+        match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
+            Ok(peer) => {
+                self.tell(Happening::Attached { id: participant.id.clone(), inbox: peer.inbox(), path: peer.path() })
+                    .await;
+                Some(peer)
+            }
+            Err(e) => {
+                let event = PeerEvent::Warning(e.to_string());
+                self.tell(Happening::Peer { id: participant.id.clone(), event }).await;
+                None
+            }
+        }
+    }
+
+    async fn left(&mut self, id: &ParticipantId, reason: String) {
+        if self.members.contains_key(id) {
+            self.disconnect(id).await;
+            self.tell(Happening::Left { id: id.clone(), reason }).await;
+        }
+    }
+
+    pub(super) async fn disconnect(&mut self, id: &ParticipantId) {
+        if let Some(member) = self.members.remove(id)
+            && let Some(peer) = member.peer
+        {
+            peer.close().await;
+            self.tell(Happening::Detached { id: id.clone() }).await;
+        }
+    }
+}
