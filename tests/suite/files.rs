@@ -2,7 +2,7 @@
 
 use crate::support::bot::{self, Bot};
 use crate::support::breaker::Breaker;
-use crate::support::cargo::{below, file, received, sha256};
+use crate::support::cargo::{below, file, only, received, sha256};
 use crate::support::dump::Dump;
 use crate::support::probe::probe;
 use crate::support::server::TestServer;
@@ -382,14 +382,6 @@ async fn the_program_sends_to_the_program() {
     let shown = bot::run(&["show", &text(&folder)]).await;
     assert!(shown.stdout.contains("- files/courier/one.bin  4.77 MiB, received at"), "{}", shown.stdout);
     assert!(shown.stdout.contains("1 message in chat.vtt"), "{}", shown.stdout);
-}
-
-/// The only recording in a folder.
-fn only(out: &Path) -> PathBuf {
-    let mut entries = std::fs::read_dir(out).expect("the folder").map(|entry| entry.expect("an entry").path());
-    let found = entries.next().expect("a recording");
-    assert_eq!(entries.next(), None);
-    found
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ mod badinput;
 mod capture;
 mod chat;
 mod connection;
+mod doors;
 mod echo;
 mod feed;
 mod files;

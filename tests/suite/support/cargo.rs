@@ -64,3 +64,11 @@ pub fn below(folder: &Path) -> Vec<String> {
     found.sort();
     found
 }
+
+/// The only recording in a folder.
+pub fn only(out: &Path) -> PathBuf {
+    let mut entries = std::fs::read_dir(out).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let found = entries.next().expect("a recording");
+    assert_eq!(entries.next(), None);
+    found
+}
