@@ -3,12 +3,12 @@
 
 use super::{Patched, Refused};
 use crate::error::Result;
-use crate::room::exchange::{Candidate, Description, IceServer, Signal};
+use crate::room::exchange::{Candidate, Description, IceServer, Signal, with_candidates};
 use crate::room::manner::{Changes, Channels, Manner, Section, Way};
 use crate::room::media::MediaKind;
 use crate::room::people::ParticipantId;
 use crate::rtc::{Inbox, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
-use crate::signal::wish::fragment::{Fragment, credentials, with_candidates, with_credentials};
+use crate::signal::wish::fragment::{Fragment, credentials, with_credentials};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl Contact {
         let mut contact = Contact::open(caller, publish, false).await?;
         contact.offer = offer.clone();
         let (answer, candidates) = contact.describe(offer, GATHERING).await?;
-        Ok((contact, with_candidates(&answer, &candidates)))
+        Ok((contact, whole(&answer, &candidates)))
     }
 
     /// Offers `publish` to somebody whose own offer does not take it.
@@ -65,7 +65,7 @@ impl Contact {
         let mut contact = Contact::open(caller, publish, true).await?;
         contact.offered = true;
         let (offer, candidates) = contact.gather("offer", GATHERING).await?;
-        Ok((contact, with_candidates(&offer, &candidates)))
+        Ok((contact, whole(&offer, &candidates)))
     }
 
     async fn open(caller: Caller, publish: Vec<OutboundTrack>, first_offer: bool) -> Result<Contact, Refused> {
@@ -218,6 +218,11 @@ impl Contact {
         self.etag = format!("\"{}\"", ufrag.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
         Ok((ours, candidates))
     }
+}
+
+/// The description with its candidates in it, in their order.
+fn whole(description: &str, candidates: &[Candidate]) -> String {
+    with_candidates(description, &candidates.iter().map(|one| one.candidate.as_str()).collect::<Vec<_>>())
 }
 
 /// Whether an offer has a place for what we would send: a section that receives, with the codec, for each kind that it has.

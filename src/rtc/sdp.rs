@@ -50,33 +50,6 @@ pub(super) fn with_every_codec(offer: &str) -> String {
     out
 }
 
-/// The description with these candidates in its first section: everything is bundled into that one. Those it has are kept.
-pub(super) fn with_candidates(description: &str, candidates: &[String]) -> String {
-    let (mut sections, mut out) = (0, String::with_capacity(description.len() + 1024));
-    let add = |out: &mut String| {
-        for candidate in candidates.iter().filter(|candidate| !description.contains(candidate.as_str())) {
-            let _ = write!(out, "a={candidate}\r\n");
-        }
-        if !description.contains("a=end-of-candidates") {
-            out.push_str("a=end-of-candidates\r\n");
-        }
-    };
-    for line in description.lines() {
-        if line.starts_with("m=") {
-            sections += 1;
-            if sections == 2 {
-                add(&mut out);
-            }
-        }
-        out.push_str(line);
-        out.push_str("\r\n");
-    }
-    if sections == 1 {
-        add(&mut out);
-    }
-    out
-}
-
 /// Our DTLS role (`active` or `passive`), as the other side's answer settled it.
 pub(super) fn role_left_by(their_answer: &str) -> Option<&'static str> {
     match their_answer.lines().find_map(|line| line.strip_prefix("a=setup:"))?.trim() {
@@ -112,16 +85,6 @@ mod tests {
         let audio = full.find("m=audio").expect("audio");
         assert!(!full[audio..].contains("VP8"), "the sound's section is left alone");
         assert_eq!(with_every_codec(&full), full, "nothing is missing any more");
-    }
-
-    #[test]
-    fn candidates_are_in_the_first_section() {
-        let sdp = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\nm=video 9 X 96\r\na=mid:1\r\n";
-        let whole = with_candidates(sdp, &["candidate:1 1 udp 1 127.0.0.1 9 typ host".to_owned()]);
-        let mended = "a=mid:0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=end-of-candidates\r\nm=video";
-        assert!(whole.contains(mended), "{whole}");
-        assert_eq!(with_candidates(&whole, &["candidate:1 1 udp 1 127.0.0.1 9 typ host".to_owned()]), whole);
-        assert!(with_candidates("v=0\r\nm=application 9 X Y\r\n", &[]).ends_with("Y\r\na=end-of-candidates\r\n"));
     }
 
     #[test]

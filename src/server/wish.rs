@@ -104,9 +104,8 @@ async fn publish(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    match endpoint(&outside, &method, &headers, &wanted, &room) {
-        Ok(()) => {}
-        Err(response) => return *response,
+    if let Err(response) = endpoint(&outside, &method, &headers, &wanted, &room) {
+        return *response;
     }
     let chars = outside.rooms.config.limits.name_chars;
     let Some(name) = display_name(wanted.name.as_deref().unwrap_or("Guest"), chars) else {
@@ -141,9 +140,8 @@ async fn watch(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    match endpoint(&outside, &method, &headers, &wanted, &room) {
-        Ok(()) => {}
-        Err(response) => return *response,
+    if let Err(response) = endpoint(&outside, &method, &headers, &wanted, &room) {
+        return *response;
     }
     let people = outside.rooms.people(&room).await;
     let Some(whom) = find(&people, who.as_deref()) else {

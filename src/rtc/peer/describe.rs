@@ -2,7 +2,7 @@
 
 use super::PeerEvent;
 use super::actor::Actor;
-use crate::room::exchange::{Candidate, Description, Signal};
+use crate::room::exchange::{Candidate, Description, Signal, with_candidates};
 use crate::room::manner::{Ask, Changes};
 use crate::rtc::negotiation::{Kind, Verdict};
 use crate::rtc::sdp;
@@ -87,7 +87,7 @@ impl Actor {
     pub(super) async fn let_go(&mut self) {
         self.held_until = None;
         while let Some(Description { kind, sdp }) = self.held.pop_front() {
-            let sdp = sdp::with_candidates(&sdp, &self.own_candidates);
+            let sdp = with_candidates(&sdp, &self.own_candidates);
             self.tell(PeerEvent::Signal(Signal::Description(Description { kind, sdp }))).await;
         }
     }

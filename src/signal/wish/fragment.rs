@@ -87,35 +87,10 @@ pub fn with_credentials(sdp: &str, (ufrag, password): &(String, String)) -> Stri
     sdp.lines().filter_map(mend).collect()
 }
 
-/// The description with these candidates in its first section, the last there are.
-pub fn with_candidates(sdp: &str, candidates: &[Candidate]) -> String {
-    let mut out = String::with_capacity(sdp.len() + candidates.len() * 100);
-    let mut sections = 0;
-    let add = |out: &mut String| {
-        for candidate in candidates {
-            out.push_str(&format!("a={}\r\n", candidate.candidate));
-        }
-        out.push_str("a=end-of-candidates\r\n");
-    };
-    for line in sdp.lines() {
-        if line.starts_with("m=") {
-            sections += 1;
-            if sections == 2 {
-                add(&mut out);
-            }
-        }
-        out.push_str(line.trim_end());
-        out.push_str("\r\n");
-    }
-    if sections == 1 {
-        add(&mut out);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::exchange::with_candidates;
 
     fn candidate(text: &str) -> Candidate {
         Candidate {
@@ -152,7 +127,7 @@ mod tests {
     #[test]
     fn a_description_gets_candidates_once_and_credentials_everywhere() {
         let sdp = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\na=ice-ufrag:a\r\na=ice-pwd:b\r\nm=video 9 X 96\r\na=mid:1\r\na=ice-ufrag:a\r\na=ice-pwd:b\r\n";
-        let whole = with_candidates(sdp, &[candidate("candidate:1 1 udp 1 192.0.2.1 9 typ host")]);
+        let whole = with_candidates(sdp, &["candidate:1 1 udp 1 192.0.2.1 9 typ host"]);
         let (first, second) = whole.split_once("m=video").expect("two sections");
         assert!(first.ends_with("typ host\r\na=end-of-candidates\r\n") && !second.contains("candidate"), "{whole}");
         let renewed = with_credentials(&whole, &("c".into(), "d".into()));
