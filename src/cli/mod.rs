@@ -21,6 +21,7 @@ mod verify;
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
+use std::time::Duration;
 
 /// A headless participant of WebRTC rooms: records what is said and shown in them, and puts media into them.
 #[derive(Debug, Parser)]
@@ -122,8 +123,10 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 /// The same with so many threads.
 fn runtime_of(threads: usize) -> Result<tokio::runtime::Runtime> {
-    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build();
-    built.map_err(|e| Error::machine("cannot start threads").because(e))
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // A thread that took a pipeline down is gone a second later, not ten: a bot among many comers and goers stays small.
+    builder.worker_threads(threads.max(1)).thread_keep_alive(Duration::from_secs(1)).enable_all();
+    builder.build().map_err(|e| Error::machine("cannot start threads").because(e))
 }
 
 /// What a person reads of an error: one line, and its causes below where they are asked for.
