@@ -5,6 +5,7 @@
 //! nothing is lost, but the other channels of this participant wait too. Whoever has a channel therefore reads it promptly,
 //! or lets it go: then it is read on, and what still comes is thrown away.
 
+use super::pace::Pace;
 use crate::error::{Error, Result};
 use crate::room::people::ParticipantId;
 use bytes::{Bytes, BytesMut};
@@ -57,6 +58,11 @@ pub struct Message {
     pub data: Bytes,
 }
 
+/// What the channels of one connection have in common. It lives as long as they do, so its holders are their number.
+pub(super) struct Common {
+    pub pace: Arc<Pace>,
+}
+
 /// An open data channel to one participant. Dropping it ends it carefully: see [`DataChannel::close`] for at once.
 pub struct DataChannel {
     spec: ChannelSpec,
@@ -65,17 +71,17 @@ pub struct DataChannel {
     /// Its end was seen.
     ended: AtomicBool,
     runtime: Handle,
-    alive: Arc<()>,
+    common: Arc<Common>,
     /// It is another's, and only our turn to send on it: then it is neither read nor closed here.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl DataChannel {
-    /// Takes over a channel of the library's; `alive` is let go of at its end. `None` where it is closed already.
+    /// Takes over a channel of the library's; `common` is let go of at its end. `None` where it is closed already.
     pub(super) async fn new(
         library: Arc<dyn Library>,
         connection: &dyn PeerConnection,
-        alive: Arc<()>,
+        common: Arc<Common>,
     ) -> Option<Self> {
         let spec = ChannelSpec {
             label: library.label().await.ok()?,
@@ -88,14 +94,14 @@ impl DataChannel {
         };
         let max_message = usize::try_from(negotiated).unwrap_or(0).max(SMALLEST_MAXIMUM);
         let (ended, runtime) = (AtomicBool::new(false), Handle::current());
-        Some(Self { spec, max_message, library, ended, runtime, alive, _turn: None })
+        Some(Self { spec, max_message, library, ended, runtime, common, _turn: None })
     }
 
     /// Waits until a channel is open on which others send too, and until it is our turn. It cannot be read.
     pub(super) async fn shared(
         library: Arc<dyn Library>,
         connection: Arc<dyn PeerConnection>,
-        alive: Arc<()>,
+        common: Arc<Common>,
         turn: Arc<Semaphore>,
     ) -> Result<Self> {
         let closed = || Error::room("the data channel is closed");
@@ -103,7 +109,7 @@ impl DataChannel {
         if !is_open(library.as_ref()).await {
             return Err(closed());
         }
-        let mut channel = Self::new(library, connection.as_ref(), alive).await.ok_or_else(closed)?;
+        let mut channel = Self::new(library, connection.as_ref(), common).await.ok_or_else(closed)?;
         channel.ended.store(true, Ordering::Relaxed);
         channel._turn = Some(turn);
         Ok(channel)
@@ -142,6 +148,10 @@ impl DataChannel {
     pub async fn writable(&self) -> bool {
         self.library.writable().await.is_ok()
     }
+    /// What goes to this participant need not be spread in time: their sockets take bursts.
+    pub fn unpaced(&self) {
+        self.common.pace.lift();
+    }
     /// Sends bytes, after waiting for room; false once the channel is closed. Must be awaited to its end.
     pub async fn send(&self, data: BytesMut) -> bool {
         self.library.send(data).await.is_ok()
@@ -154,10 +164,10 @@ impl DataChannel {
         }
     }
     fn finish(&self, ending: impl Future<Output = ()> + Send + 'static) {
-        let alive = self.alive.clone();
+        let common = self.common.clone();
         self.runtime.spawn(async move {
             ending.await;
-            drop(alive);
+            drop(common);
         });
     }
 
@@ -222,7 +232,7 @@ async fn opened(library: &dyn Library) -> bool {
 pub(super) async fn open_surely(
     connection: &dyn PeerConnection,
     spec: &ChannelSpec,
-    alive: Arc<()>,
+    common: Arc<Common>,
 ) -> Result<DataChannel> {
     let closed = || Error::room("the data channel was closed at once");
     let mut pause = OPENING;
@@ -237,7 +247,7 @@ pub(super) async fn open_surely(
                 for library in silent {
                     tokio::spawn(async move { end(library).await });
                 }
-                return DataChannel::new(library, connection, alive).await.ok_or_else(closed);
+                return DataChannel::new(library, connection, common).await.ok_or_else(closed);
             }
             // Kept until there is an answer on another: its stream's number is not to be used again.
             Err(_) => silent.push(library),

@@ -12,6 +12,7 @@ use super::engine;
 use super::impair::Impairment;
 use super::inbox::Inbox;
 use super::outbox::Text;
+use super::pace::Pace;
 use super::path::Path;
 use super::send::OutboundTrack;
 use super::socket::{MediaRuntime, Wake};
@@ -124,6 +125,7 @@ impl Peer {
         let failed = |e: rtc::shared::error::Error| Error::machine("cannot open a WebRTC connection").because(e);
         let mut media = engine::media_engine().map_err(failed)?;
         let taken = Arc::new(Taken::default());
+        let pace = Arc::new(Pace::default());
         let (path_tx, path) = watch::channel(Path::UNKNOWN);
         let links = engine::Links {
             inbox: inbox.clone(),
@@ -160,14 +162,19 @@ impl Peer {
             .with_setting_engine(settings)
             .with_data_channel_send_buffer_limit(4 << 20)
             .with_handler(Arc::new(Handler(callbacks.clone())))
-            .with_runtime(Arc::new(MediaRuntime { wake: config.wake, impairment: config.impairment.clone() }))
+            .with_runtime(Arc::new(MediaRuntime {
+                wake: config.wake,
+                impairment: config.impairment.clone(),
+                pace: pace.clone(),
+            }))
             .with_udp_addrs(local_addresses())
             .build()
             .await
             .map_err(failed)?;
 
         let (manner, peer) = (config.manner, config.peer);
-        let actor = Actor::new(Arc::new(connection), config.polite, manner, peer, events, callbacks, streams, taken);
+        let actor =
+            Actor::new(Arc::new(connection), config.polite, manner, peer, events, callbacks, streams, taken, pace);
         tokio::spawn(actor.run(config.first_offer, config.channels, publish, command_rx, callback_rx, key_frame_rx));
         Ok(Peer { commands, inbox, path })
     }

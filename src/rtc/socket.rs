@@ -7,6 +7,7 @@
 //! "now", hence what transport-wide feedback reports to the sender.
 
 use super::impair::{Fate, Impairment, Spoiler};
+use super::pace::Pace;
 use super::wakeup::Poller;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::cell::Cell;
@@ -53,6 +54,8 @@ thread_local! {
 pub(super) struct MediaRuntime {
     pub wake: Wake,
     pub impairment: Option<Impairment>,
+    /// Of what goes out over data channels.
+    pub pace: Arc<Pace>,
 }
 
 impl Runtime for MediaRuntime {
@@ -72,6 +75,7 @@ impl Runtime for MediaRuntime {
             io,
             local,
             spoils: self.impairment.is_some(),
+            pace: self.pace.clone(),
             state: Mutex::new(State {
                 poller,
                 control: nix::cmsg_space!(nix::sys::time::TimeSpec),
@@ -124,18 +128,25 @@ fn enlarge_buffers(socket: &std::net::UdpSocket) {
         let _ = setsockopt(socket, sockopt::RcvBuf, &KERNEL_BUFFER);
     }
     let _ = setsockopt(socket, sockopt::SndBuf, &KERNEL_BUFFER);
-    static WARNED: OnceLock<()> = OnceLock::new();
-    if let Ok(got) = nix::sys::socket::getsockopt(socket, sockopt::RcvBuf)
-        && got < KERNEL_BUFFER
-    {
-        WARNED.get_or_init(|| {
+    let Ok(got) = nix::sys::socket::getsockopt(socket, sockopt::RcvBuf) else { return };
+    RECEIVE_BUFFER.get_or_init(|| {
+        if got < KERNEL_BUFFER {
             tracing::warn!(
                 "UDP receive buffers are {} KiB instead of {} KiB: packets may be lost under load; raise net.core.rmem_max",
                 got / 1024,
                 KERNEL_BUFFER / 1024
             );
-        });
-    }
+        }
+        got
+    });
+}
+
+/// What the kernel gave the first socket.
+static RECEIVE_BUFFER: OnceLock<usize> = OnceLock::new();
+
+/// Bytes that our sockets hold until we read them, as the kernel counts; nothing before there is a socket.
+pub fn receive_buffer() -> Option<usize> {
+    RECEIVE_BUFFER.get().copied()
 }
 
 enum Io {
@@ -146,6 +157,7 @@ enum Io {
 struct MediaSocket {
     io: Io,
     local: SocketAddr,
+    pace: Arc<Pace>,
     /// Whether a bad network was asked for.
     spoils: bool,
     /// Short critical sections, never held across an await; contended by nobody (one driver polls the socket).
@@ -306,6 +318,7 @@ impl AsyncUdpSocket for MediaSocket {
         if self.spoils && self.state.lock().unwrap_or_else(PoisonError::into_inner).is_cut() {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
+        ready!(self.pace.poll(cx, transmit.contents));
         match &self.io {
             Io::Reactor(socket) => socket.poll_send_to(cx, transmit.contents, transmit.destination),
             Io::Polled(socket) => match socket.send_to(transmit.contents, transmit.destination) {

@@ -42,6 +42,9 @@ pub enum Message {
     Accept {
         offset: u64,
         until: u64,
+        /// Bytes that the receiver's socket holds until they are read; who does not say has little.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        buffer: Option<u64>,
     },
     More {
         until: u64,
@@ -114,7 +117,7 @@ impl Message {
         let mut message: Message = serde_json::from_str(text).ok()?;
         let valid = match &mut message {
             Message::Offer(offer) => offer.is_valid(),
-            Message::Accept { offset, until } | Message::Again { offset, until } => {
+            Message::Accept { offset, until, .. } | Message::Again { offset, until } => {
                 *offset <= *until && *until <= LARGEST
             }
             Message::More { until } => *until <= LARGEST,
@@ -222,7 +225,10 @@ mod tests {
                 ),
                 Message::Offer(offer(Some("a/b".into()), Some(sha256))),
             ),
-            (r#"{"type":"accept","offset":0,"until":1048576}"#.into(), Message::Accept { offset: 0, until: 1 << 20 }),
+            (
+                r#"{"type":"accept","offset":0,"until":1048576}"#.into(),
+                Message::Accept { offset: 0, until: 1 << 20, buffer: None },
+            ),
             (r#"{"type":"more","until":2097152}"#.into(), Message::More { until: 2 << 20 }),
             (format!(r#"{{"type":"end","sha256":"{HASH}"}}"#), Message::End { sha256 }),
             (format!(r#"{{"type":"ack","sha256":"{HASH}"}}"#), Message::Ack { sha256 }),

@@ -11,6 +11,8 @@ pub const WIDEST_WINDOW: u64 = 4 << 20;
 const ATTEMPTS: u32 = 3;
 /// Pieces of an unordered channel that may wait for those before them: as many as a window of small ones.
 const MOST_PIECES: usize = 4096;
+/// A receiver whose socket holds so many bytes needs no even pace. Browsers have 64 KiB and do not say.
+const ROOMY: u64 = 256 << 10;
 /// What stands before each chunk of an unordered channel: its position, big endian.
 pub const POSITION: usize = 8;
 
@@ -44,6 +46,8 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Incoming {
     ordered: bool,
+    /// Bytes that our socket holds until we read them, for the sender to know.
+    buffer: Option<u64>,
     offer: Option<Offer>,
     state: Taking,
     /// All bytes before this position have come.
@@ -65,9 +69,10 @@ enum Taking {
 }
 
 impl Incoming {
-    pub fn new(ordered: bool) -> Self {
+    pub fn new(ordered: bool, buffer: Option<u64>) -> Self {
         Self {
             ordered,
+            buffer,
             offer: None,
             state: Taking::Nothing,
             frontier: 0,
@@ -199,8 +204,10 @@ impl Incoming {
         self.until = size.min(offset.saturating_add(window));
         let (offset, until) = (self.frontier, self.until);
         self.attempts += 1;
-        let message =
-            if self.attempts == 1 { Message::Accept { offset, until } } else { Message::Again { offset, until } };
+        let message = match self.attempts {
+            1 => Message::Accept { offset, until, buffer: self.buffer },
+            _ => Message::Again { offset, until },
+        };
         vec![Step::Send(message)]
     }
 
@@ -281,6 +288,8 @@ pub struct Outgoing {
     state: Giving,
     at: u64,
     until: u64,
+    /// Bytes that the receiver's socket holds, as far as it says.
+    buffer: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,7 +304,7 @@ impl Outgoing {
     /// The machine, and the message that opens the channel.
     pub fn new(offer: Offer) -> (Self, Message) {
         let message = Message::Offer(offer.clone());
-        (Self { offer, state: Giving::Offered, at: 0, until: 0 }, message)
+        (Self { offer, state: Giving::Offered, at: 0, until: 0, buffer: 0 }, message)
     }
 
     /// How far it has sent.
@@ -303,12 +312,18 @@ impl Outgoing {
         self.at
     }
 
+    /// Whether the receiver takes a congestion window at once.
+    pub fn is_roomy(&self) -> bool {
+        self.buffer >= ROOMY
+    }
+
     /// A text message came.
     pub fn text(&mut self, text: &str) -> Option<Order> {
         let size = self.offer.size;
         match (self.state, Message::parse(text)) {
             (Giving::Over, _) => None,
-            (Giving::Offered, Some(Message::Accept { offset, until })) if offset <= size => {
+            (Giving::Offered, Some(Message::Accept { offset, until, buffer })) if offset <= size => {
+                self.buffer = buffer.unwrap_or(0);
                 Some(self.seek(offset, until))
             }
             (Giving::Ended(_) | Giving::Bytes, Some(Message::Again { offset, until })) if offset <= size => {

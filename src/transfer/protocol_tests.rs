@@ -20,7 +20,7 @@ fn words(steps: &[Step]) -> Vec<String> {
 }
 /// A receiver that has accepted a file of so many bytes.
 fn receiving(ordered: bool, size: u64, window: u64) -> Incoming {
-    let mut machine = Incoming::new(ordered);
+    let mut machine = Incoming::new(ordered, None);
     assert_eq!(words(&machine.text(&Message::Offer(offer(size)).to_text())), ["decide"]);
     assert_eq!(words(&machine.accepted(0, window)), ["send"].map(|_| "accept"));
     machine
@@ -67,10 +67,10 @@ fn every_breach_has_its_name() {
         assert_eq!(machine.text(&end(b"")), [], "it is over");
     };
     let data = || Bytes::from_static(b"abcd");
-    let mut machine = Incoming::new(true);
+    let mut machine = Incoming::new(true, None);
     let steps = machine.text("hello");
     refused(&mut machine, steps, "bad-offer");
-    let mut machine = Incoming::new(true);
+    let mut machine = Incoming::new(true, None);
     let steps = machine.chunk(data());
     refused(&mut machine, steps, "bad-offer");
     let mut machine = receiving(true, 5, 10);
@@ -122,7 +122,7 @@ fn small_pieces_out_of_order_are_bounded() {
 
 #[test]
 fn what_was_promised_in_the_offer_holds_at_the_end() {
-    let mut machine = Incoming::new(true);
+    let mut machine = Incoming::new(true, None);
     machine.text(&Message::Offer(Offer { sha256: Some(hash(b"other")), ..offer(2) }).to_text());
     machine.accepted(0, 9);
     machine.chunk(Bytes::from_static(b"ab"));
@@ -152,7 +152,7 @@ fn connection(
     mut shuffle: impl FnMut(usize) -> usize,
 ) -> Option<Sent> {
     let (mut sender, first) = Outgoing::new(offer(data.len() as u64));
-    let mut receiver = Incoming::new(ordered);
+    let mut receiver = Incoming::new(ordered, None);
     let (mut up, mut down) = (vec![(true, first.to_text().into_bytes())], Vec::<String>::new());
     loop {
         if budget == 0 {
@@ -290,5 +290,18 @@ proptest! {
             }
             prop_assert!(written <= size && stops <= 1);
         }
+    }
+}
+
+#[test]
+fn a_receiver_says_what_its_socket_holds() {
+    for (buffer, roomy) in [(None, false), (Some(212_992), false), (Some(4 << 20), true)] {
+        let mut receiver = Incoming::new(true, buffer);
+        let (mut sender, first) = Outgoing::new(offer(5));
+        receiver.text(&first.to_text());
+        let steps = receiver.accepted(0, 100);
+        let [Step::Send(accept)] = steps.as_slice() else { panic!("{steps:?}") };
+        assert_eq!(sender.text(&accept.to_text()), Some(Order::Seek(0)));
+        assert_eq!(sender.is_roomy(), roomy, "{buffer:?}");
     }
 }

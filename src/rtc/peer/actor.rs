@@ -8,9 +8,10 @@ use crate::room::exchange::{Description, Signal};
 use crate::room::manner::{Ask, Channels, Manner};
 use crate::room::media::{Codec, MediaKind};
 use crate::room::people::ParticipantId;
-use crate::rtc::channel::{self, ChannelSpec, ChannelTaker, DataChannel};
+use crate::rtc::channel::{self, ChannelSpec, ChannelTaker, Common, DataChannel};
 use crate::rtc::negotiation::Negotiation;
 use crate::rtc::outbox::{Outbox, Text};
+use crate::rtc::pace::Pace;
 use crate::rtc::send::{OutboundTrack, Sending};
 use crate::rtc::taken::Taken;
 use crate::rtc::tap::Streams;
@@ -75,7 +76,7 @@ pub(super) struct Actor {
     pub(super) candidates: usize,
     /// Who takes data channels, and how many of them are open: one less than its holders.
     pub(super) taker: Option<ChannelTaker>,
-    pub(super) open_channels: Arc<()>,
+    pub(super) open_channels: Arc<Common>,
     /// Texts of ours on their way, by the label of their channel.
     pub(super) outboxes: HashMap<String, Outbox>,
     /// Streams that arrive, and the library's track of each.
@@ -99,6 +100,7 @@ impl Actor {
         callbacks: mpsc::UnboundedSender<Callback>,
         streams: Arc<Streams>,
         taken: Arc<Taken>,
+        pace: Arc<Pace>,
     ) -> Self {
         Self {
             connection,
@@ -124,7 +126,7 @@ impl Actor {
             pending_candidates: Vec::new(),
             candidates: 0,
             taker: None,
-            open_channels: Arc::default(),
+            open_channels: Arc::new(Common { pace }),
             outboxes: HashMap::new(),
             tracks: HashMap::new(),
             sending: Vec::new(),

@@ -52,17 +52,17 @@ impl Actor {
                 return;
             }
         }
-        let (connection, alive) = (self.connection.clone(), self.open_channels.clone());
+        let (connection, common) = (self.connection.clone(), self.open_channels.clone());
         tokio::spawn(async move {
-            let _ = reply.send(channel::open_surely(connection.as_ref(), &spec, alive).await);
+            let _ = reply.send(channel::open_surely(connection.as_ref(), &spec, common).await);
         });
     }
 
     /// Gives the single channel to who asked, when it is their turn.
     fn share(&self, single: Arc<dyn Library>, reply: oneshot::Sender<Result<DataChannel>>) {
-        let (connection, alive, turn) = (self.connection.clone(), self.open_channels.clone(), self.turn.clone());
+        let (connection, common, turn) = (self.connection.clone(), self.open_channels.clone(), self.turn.clone());
         tokio::spawn(async move {
-            let _ = reply.send(DataChannel::shared(single, connection, alive, turn).await);
+            let _ = reply.send(DataChannel::shared(single, connection, common, turn).await);
         });
     }
 

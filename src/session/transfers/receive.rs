@@ -2,7 +2,7 @@
 
 use super::Reader;
 use super::pen::{Done, Pen};
-use crate::rtc::Message as Raw;
+use crate::rtc::{Message as Raw, receive_buffer};
 use crate::transfer::classic::{Classic, Heard};
 use crate::transfer::message::{Offer, Reason};
 use crate::transfer::protocol::{Incoming, Step, Stop};
@@ -133,7 +133,7 @@ impl<'a> Intake<'a> {
 /// One file in `roombot-file/1`, to its end or the channel's.
 pub(super) async fn file(reader: &Reader) {
     let mut intake = Intake::new(reader).await;
-    let mut machine = Incoming::new(reader.channel.ordered());
+    let mut machine = Incoming::new(reader.channel.ordered(), receive_buffer().map(|bytes| bytes as u64));
     let mut pulse = Pulse::default();
     loop {
         // Who has sent everything may have to read it all again for the hash.

@@ -278,6 +278,9 @@ impl Job {
             match machine.text(text) {
                 None => {}
                 Some(Order::Seek(offset)) => {
+                    if machine.is_roomy() {
+                        channel.unpaced();
+                    }
                     reader = Some(Reading::start(self.file.path.clone(), offer.size, offset, chunk));
                     self.progress.send_modify(|progress| (progress.sent, progress.verifying) = (offset, false));
                 }
