@@ -30,3 +30,4 @@ mod senders;
 mod support;
 mod talk;
 mod turn;
+mod twins;

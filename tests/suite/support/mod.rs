@@ -23,6 +23,7 @@ pub mod server;
 pub mod studio;
 pub mod synthetic;
 pub mod tape;
+pub mod twin;
 pub mod venue;
 
 use std::future::Future;
