@@ -8,7 +8,7 @@ use crate::support::within;
 use roombot::room::manner::{FirstOffer, PeerState};
 use roombot::room::media::{MediaKind, Source};
 use roombot::room::people::{ParticipantId, Role};
-use roombot::signal::{Ask, Description, JoinAs, Link, Signal, SignalCommand, SignalEvent, for_url};
+use roombot::signal::{Ask, Description, JoinAs, Link, Signal, SignalCommand, SignalEvent, for_url, parse_ice_server};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -138,7 +138,8 @@ impl Member {
 }
 
 async fn two_in_a_room(url: &str, mut page: Partner) {
-    let mut bot = Member::join(&url.replace("APP", "audio-video")).await;
+    let mut bot = Member::join(&url.replace("APP", "audio-video&ice=turn:u:p@127.0.0.1:9")).await;
+    assert_eq!(bot.0.ice_servers, [parse_ice_server("turn:u:p@127.0.0.1:9").expect("a server")]);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let say = |sender: &str, signal: Value| ("rtc-signal-03", json!({"sender": sender, "signal": signal}));
     let (event, body) = say("user/page", offered("offer", 1));
@@ -239,7 +240,8 @@ async fn the_mesh_of_the_guide() {
 }
 
 async fn group_call(url: &str, mut first: Partner, others: Option<&Others>) {
-    let mut bot = Member::join(url).await;
+    let mut bot = Member::join(&format!("{url}?ice=stun:127.0.0.1:9")).await;
+    assert_eq!(bot.0.ice_servers, [parse_ice_server("stun:127.0.0.1:9").expect("a server")]);
     let me = bot.0.me.to_string();
     // The newcomer calls who is there.
     let (id, _, first_offer, there) = bot.meets().await;

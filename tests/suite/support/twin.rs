@@ -109,6 +109,8 @@ async fn replay(lines: Vec<Line>, socket: TcpStream, address: SocketAddr) {
             assert!(heard.contains(&said), "the member said:\n{said}\ninstead of:\n{text}");
         }
     }
+    // It is the member who goes.
+    while let Some(Ok(_)) = socket.next().await {}
 }
 
 /// A way to a real server that writes down what is said.
