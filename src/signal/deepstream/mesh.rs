@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 const USERS: &str = "users";
 /// Who is not connected by then never will be.
 const CONNECT: Duration = Duration::from_secs(7);
-/// How long a connection may be disturbed before its end is believed.
-const DISTURBED: Duration = Duration::from_secs(5);
+/// How long a connection may be disturbed before its end is believed. That is known after five seconds of silence, and pages give up at
+/// once then.
+const DISTURBED: Duration = Duration::from_secs(2);
 /// How long after we have written the list others have surely read it: before that, an offer of ours is from nobody they know.
 const READ: Duration = Duration::from_millis(400);
 /// At least this long between two writes of ours: others that write at the same time come to an end between them.

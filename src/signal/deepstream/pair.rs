@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 
 /// Between two offers that nobody has answered. Who hears one answers within a fraction of it, even on a busy machine.
 const REPEAT: Duration = Duration::from_secs(1);
-/// How long a connection may be disturbed before its end is believed: simple-peer 8 gives up at once.
-const DISTURBED: Duration = Duration::from_secs(5);
+/// How long a connection may be disturbed before its end is believed. That is known after five seconds of silence, and pages give up at
+/// once then.
+const DISTURBED: Duration = Duration::from_secs(2);
 
 /// The other one.
 struct Partner {
