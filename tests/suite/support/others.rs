@@ -36,7 +36,8 @@ impl Others {
         let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success());
         if let Some(missing) = ["node", "npm"].into_iter().find(|tool| !there(tool)) {
             // Past the harness, which would keep it to itself.
-            let _ = writeln!(std::io::stderr(), "skipped: {test}: {missing} is not there");
+            let line = format!("skipped: {test}: {missing} is not there\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
             return None;
         }
         let folder = tokio::task::spawn_blocking(install).await.expect("it ran");
