@@ -13,7 +13,8 @@ mod site;
 mod socket;
 mod wish;
 
-pub use config::{Limits, RoomServerConfig, parse_ice_server};
+pub use crate::signal::parse_ice_server;
+pub use config::{Limits, RoomServerConfig};
 
 use crate::error::{Error, Result};
 use crate::relay::{Door, Relay};

@@ -13,10 +13,12 @@ impl Actor {
         match event {
             SignalEvent::Joined(participant) => self.joined(participant, true, self.manner.clone()).await,
             SignalEvent::Met { who, manner } => self.joined(who, true, manner).await,
+            SignalEvent::Called { who, manner } => self.called(who, manner).await,
+            SignalEvent::Answered { id, name } => self.answered(&id, name).await,
             SignalEvent::Left { id, reason } => self.left(&id, reason).await,
             SignalEvent::Tracks { id, tracks } => {
                 if let Some(member) = self.members.get_mut(&id) {
-                    member.participant.tracks = tracks.clone();
+                    member.participant.tracks.clone_from(&tracks);
                     self.tell(Happening::Tracks { id, tracks }).await;
                 }
             }
@@ -71,7 +73,9 @@ impl Actor {
                     if let Some(peer) = &member.peer {
                         peer.resend().await;
                     }
-                    self.tell(Happening::Tracks { id, tracks }).await;
+                    if !member.silent {
+                        self.tell(Happening::Tracks { id, tracks }).await;
+                    }
                 }
                 None => self.joined(participant, !renamed, self.manner.clone()).await,
             }
@@ -81,14 +85,55 @@ impl Actor {
 
     pub(super) async fn joined(&mut self, participant: Participant, after_us: bool, manner: Manner) {
         let id = participant.id.clone();
-        let wanted = (self.only.is_empty() || self.only.contains(&participant.name))
-            && !(self.role == Role::Recorder && participant.role == Role::Recorder);
+        let wanted = self.wanted(&participant);
         self.tell(Happening::Joined(participant.clone())).await;
         let peer = if wanted { self.connect(&participant, after_us, manner.clone()).await } else { None };
-        if let Some(old) = self.members.insert(id, Member { participant, peer, manner, own: Vec::new() })
-            && let Some(peer) = old.peer
-        {
+        if let Some(peer) = &peer {
+            self.attached(&id, peer).await;
+        }
+        self.keep(Member { participant, peer, manner, own: Vec::new(), silent: false }).await;
+    }
+
+    /// Whether we connect to them.
+    fn wanted(&self, participant: &Participant) -> bool {
+        (self.only.is_empty() || self.only.contains(&participant.name))
+            && !(self.role == Role::Recorder && participant.role == Role::Recorder)
+    }
+
+    async fn keep(&mut self, member: Member) {
+        let old = self.members.insert(member.participant.id.clone(), member);
+        if let Some(peer) = old.and_then(|old| old.peer) {
             peer.close().await;
+        }
+    }
+
+    async fn attached(&self, id: &ParticipantId, peer: &Peer) {
+        self.tell(Happening::Attached { id: id.clone(), inbox: peer.inbox(), path: peer.path() }).await;
+    }
+
+    /// Somebody is called, who may not be there.
+    async fn called(&mut self, participant: Participant, manner: Manner) {
+        let peer = self.connect(&participant, true, manner.clone()).await;
+        self.keep(Member { participant, peer, manner, own: Vec::new(), silent: true }).await;
+    }
+
+    /// They are there.
+    async fn answered(&mut self, id: &ParticipantId, name: String) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        (member.silent, member.participant.name) = (false, name);
+        let participant = member.participant.clone();
+        let wanted = self.wanted(&participant);
+        self.tell(Happening::Joined(participant)).await;
+        let Some(member) = self.members.get_mut(id) else { return };
+        match member.peer.take() {
+            Some(peer) if wanted => {
+                self.attached(id, &peer).await;
+                if let Some(member) = self.members.get_mut(id) {
+                    member.peer = Some(peer);
+                }
+            }
+            Some(peer) => peer.close().await,
+            None => {}
         }
     }
 
@@ -110,11 +155,7 @@ impl Actor {
             channels: Some(self.channels.clone()),
         };
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
-            Ok(peer) => {
-                self.tell(Happening::Attached { id: participant.id.clone(), inbox: peer.inbox(), path: peer.path() })
-                    .await;
-                Some(peer)
-            }
+            Ok(peer) => Some(peer),
             Err(e) => {
                 let event = PeerEvent::Warning(e.to_string());
                 self.tell(Happening::Peer { id: participant.id.clone(), event }).await;
@@ -124,9 +165,12 @@ impl Actor {
     }
 
     async fn left(&mut self, id: &ParticipantId, reason: String) {
-        if self.members.contains_key(id) {
+        if let Some(member) = self.members.get(id) {
+            let silent = member.silent;
             self.disconnect(id).await;
-            self.tell(Happening::Left { id: id.clone(), reason }).await;
+            if !silent {
+                self.tell(Happening::Left { id: id.clone(), reason }).await;
+            }
         }
     }
 
@@ -135,7 +179,9 @@ impl Actor {
             && let Some(peer) = member.peer
         {
             peer.close().await;
-            self.tell(Happening::Detached { id: id.clone() }).await;
+            if !member.silent {
+                self.tell(Happening::Detached { id: id.clone() }).await;
+            }
         }
     }
 }

@@ -142,6 +142,8 @@ struct Member {
     manner: Manner,
     /// What only they get.
     own: Vec<OutboundTrack>,
+    /// They were called and have not answered: nobody is told of them.
+    silent: bool,
 }
 
 struct Actor {
@@ -224,7 +226,9 @@ impl Actor {
                         if let PeerEvent::State(state) = event {
                             let _ = link.commands.send(SignalCommand::Peer { id: id.clone(), state }).await;
                         }
-                        self.tell(Happening::Peer { id, event }).await;
+                        if self.members.get(&id).is_none_or(|member| !member.silent) {
+                            self.tell(Happening::Peer { id, event }).await;
+                        }
                     }
                 },
             }
@@ -318,6 +322,7 @@ impl Actor {
                 }
                 for (id, member) in self.members.iter().filter(|(id, _)| meant(id)) {
                     if let Some(peer) = &member.peer
+                        && !member.silent
                         && matches!(member.manner.channels, Channels::Named | Channels::One { chat: true, .. })
                         && !member.manner.chat_by_room
                     {

@@ -4,6 +4,7 @@
 //! heartbeat, reconnect with backoff) and talks to the session over the two channels of a [`Link`].
 
 pub mod deepstream;
+mod ice;
 pub mod memory;
 pub mod names;
 pub mod protocol;
@@ -19,6 +20,7 @@ use crate::room::manner::PeerState;
 pub use crate::room::manner::{Ask, Manner};
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
 use async_trait::async_trait;
+pub use ice::parse_ice_server;
 use tokio::sync::mpsc;
 
 /// How to appear in the room.
@@ -37,6 +39,10 @@ pub enum SignalEvent {
     Joined(Participant),
     /// Somebody is to be connected to, in another manner than the room's own ([`Link::manner`]).
     Met { who: Participant, manner: Manner },
+    /// The same for somebody of whom it is not known whether they are there: nobody is told of them before they answer.
+    Called { who: Participant, manner: Manner },
+    /// Who was called is there, and has this name.
+    Answered { id: ParticipantId, name: String },
     /// Somebody went. `reason` is a word for the timeline: `left`, `timeout`, `kicked`.
     Left { id: ParticipantId, reason: String },
     /// Somebody's track labels or mute states changed; the whole new list.
@@ -147,20 +153,30 @@ pub fn for_url(url: &str) -> Result<Box<dyn Signaller>> {
     }
 }
 
-/// What a recording of the room at `url` is called: the last part of its path.
+/// The parameters of a room's URL that say which room it is; all others may be secret.
+const TELLING: &str = "app";
+
+/// What a recording of the room at `url` is called: the application of the guide's rooms, the last part of the path elsewhere.
 pub fn room_name(url: &str) -> String {
-    let parsed = url::Url::parse(url).ok();
-    let last =
-        parsed.as_ref().and_then(|u| u.path_segments()).and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
+    let Ok(parsed) = url::Url::parse(url) else { return "room".to_owned() };
+    let app = parsed.query_pairs().find(|(key, app)| key == TELLING && !app.is_empty());
+    if let Some((_, app)) = app.filter(|_| parsed.scheme().starts_with("deepstream+")) {
+        return format!("guide-{app}");
+    }
+    let last = parsed.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
     last.unwrap_or("room").to_owned()
 }
 
-/// The URL without what is secret in it (user, password, query), for manifests and logs.
+/// The URL without what may be secret in it (user, password, parameters but those that name the room), for manifests and logs.
 pub fn public_url(url: &str) -> String {
     let Ok(mut parsed) = url::Url::parse(url) else { return String::new() };
     let _ = parsed.set_username("");
     let _ = parsed.set_password(None);
+    let app = parsed.query_pairs().find(|(key, _)| key == TELLING).map(|(_, app)| app.into_owned());
     parsed.set_query(None);
+    if let Some(app) = app {
+        parsed.query_pairs_mut().append_pair(TELLING, &app);
+    }
     parsed.set_fragment(None);
     parsed.to_string()
 }
@@ -207,5 +223,9 @@ mod tests {
         assert_eq!(public_url("ws://u:p@h:1/rooms/a?token=s#x"), "ws://h:1/rooms/a");
         assert_eq!(room_name("wss://h/rooms/stand-up?token=s"), "stand-up");
         assert_eq!(room_name("nonsense"), "room");
+        let guide = "deepstream+ws://u:p@h:1/deepstream?token=s&app=full-mesh&ice=turn:u:p@h#initiator";
+        assert_eq!(public_url(guide), "deepstream+ws://h:1/deepstream?app=full-mesh");
+        assert_eq!(room_name(guide), "guide-full-mesh");
+        assert_eq!(room_name("socketio+http://h:1/calls/r1?token=s"), "r1");
     }
 }

@@ -1,8 +1,10 @@
 //! What simple-peer, 8 and 9, emits as its signals and takes as such. Pure. Nothing is written here that destroys a peer of 8.1: it
 //! takes an offer, an answer and candidates with their section, and nothing else.
 
+use super::protocol::limits;
 use super::{Ask, Candidate, Description, Signal};
-use crate::room::media::MediaKind;
+use crate::room::media::{MediaKind, Source};
+use crate::room::people::TrackLabel;
 use serde_json::{Value, json};
 
 /// The longest description that is looked at, in bytes.
@@ -83,6 +85,64 @@ pub(super) fn session(sdp: &str) -> String {
     origin.split_ascii_whitespace().nth(1).unwrap_or_default().to_owned()
 }
 
+/// What somebody's tracks are, where nobody says so: a stream with pictures beside the one of the camera is a screen, and its sound the
+/// screen's.
+#[derive(Debug, Default)]
+pub(super) struct Labels(Vec<TrackLabel>);
+
+impl Labels {
+    /// A description of theirs came: all labels, if that changes them.
+    pub fn described(&mut self, sdp: &str) -> Option<Vec<TrackLabel>> {
+        let sent = sent(sdp);
+        // Those who stay first: what is new is judged by them.
+        let stays =
+            |label: &&TrackLabel| sent.iter().any(|(stream, kind)| label.stream == *stream && label.kind == *kind);
+        let mut labels: Vec<TrackLabel> = self.0.iter().filter(stays).cloned().collect();
+        let videos_first = [MediaKind::Video, MediaKind::Audio];
+        for (stream, kind) in videos_first.into_iter().flat_map(|kind| sent.iter().filter(move |sent| sent.1 == kind)) {
+            if labels.len() >= limits::TRACKS || labels.iter().any(|l| l.stream == *stream && l.kind == *kind) {
+                continue;
+            }
+            let is = |source| labels.iter().any(|label| label.source == source && label.kind == MediaKind::Video);
+            let of_screen = labels.iter().any(|label| label.stream == *stream && label.source == Source::Screen);
+            let source = match kind {
+                MediaKind::Video if is(Source::Camera) => Source::Screen,
+                MediaKind::Audio if of_screen => Source::ScreenAudio,
+                kind => Source::default_for(*kind),
+            };
+            labels.push(TrackLabel { stream: stream.clone(), kind: *kind, source, muted: false });
+        }
+        if labels == self.0 {
+            return None;
+        }
+        self.0.clone_from(&labels);
+        Some(labels)
+    }
+}
+
+/// Stream and kind of what the other side sends by its description, each once.
+fn sent(sdp: &str) -> Vec<(String, MediaKind)> {
+    let mut sent = Vec::new();
+    for section in sdp.split("\nm=").skip(1) {
+        let kind = match section.split(' ').next() {
+            Some("audio") => MediaKind::Audio,
+            Some("video") => MediaKind::Video,
+            _ => continue,
+        };
+        let has = |line: &str| section.lines().any(|other| other == line);
+        if has("a=recvonly") || has("a=inactive") || section.split(' ').nth(1) == Some("0") {
+            continue;
+        }
+        let msid = section.lines().find_map(|line| line.strip_prefix("a=msid:"));
+        let stream = msid.and_then(|msid| msid.split(' ').next()).unwrap_or_default();
+        let usable = !matches!(stream, "" | "-") && stream.len() <= limits::STREAM_BYTES;
+        if usable && !sent.contains(&(stream.to_owned(), kind)) {
+            sent.push((stream.to_owned(), kind));
+        }
+    }
+    sent
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +175,29 @@ mod tests {
         };
         let written = write(&Signal::Candidate(Some(bare))).expect("written");
         assert_eq!((&written["candidate"]["sdpMid"], &written["candidate"]["sdpMLineIndex"]), (&json!("0"), &json!(0)));
+    }
+
+    #[test]
+    fn the_second_stream_with_pictures_is_a_screen() {
+        let section = |kind: &str, way: &str, stream: &str| {
+            format!("m={kind} 9 UDP/TLS/RTP/SAVPF 96\r\na={way}\r\na=msid:{stream} t\r\n")
+        };
+        let sdp = |sections: &[String]| format!("v=0\r\ns=-\r\n{}", sections.concat());
+        let said = |labels: Option<Vec<TrackLabel>>| -> Vec<String> {
+            let word = |label: TrackLabel| format!("{}:{}", label.stream, label.source.word());
+            labels.unwrap_or_default().into_iter().map(word).collect()
+        };
+        let face = [section("audio", "sendrecv", "face"), section("video", "sendrecv", "face")];
+        let mut labels = Labels::default();
+        assert_eq!(said(labels.described(&sdp(&face))), ["face:camera", "face:mic"]);
+        assert_eq!(labels.described(&sdp(&face)), None);
+        let screen = [section("video", "sendonly", "s"), section("audio", "sendonly", "s")];
+        let all = said(labels.described(&sdp(&[face.as_slice(), screen.as_slice()].concat())));
+        assert_eq!(all, ["face:camera", "face:mic", "s:screen", "s:screen-audio"]);
+        let gone = [section("video", "inactive", "s"), section("audio", "recvonly", "s")];
+        let all = said(labels.described(&sdp(&[face.as_slice(), gone.as_slice()].concat())));
+        assert_eq!(all, ["face:camera", "face:mic"]);
+        assert_eq!(said(Labels::default().described(&sdp(&[section("video", "sendrecv", "-")]))), [""; 0]);
     }
 
     #[test]

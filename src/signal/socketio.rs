@@ -1,9 +1,10 @@
 //! Group calls of socket.io and simple-peer, as many tutorials have them: a server that tells the newcomer who is there and relays two
 //! events. The newcomer calls everybody. Knows nothing of media.
 
-use super::simple_peer::{self, Heard};
-use super::talk::{Dial, NoEntry, Socket, Step, Talk, start};
-use super::{Description, JoinAs, Link, Manner, Signal, SignalCommand, SignalEvent, Signaller};
+use super::ice::{self, percent_decoded};
+use super::simple_peer::{self, Heard, Labels};
+use super::talk::{Dial, NoEntry, Place, Socket, Step, Talk, start};
+use super::{Description, IceServer, JoinAs, Link, Manner, Signal, SignalCommand, SignalEvent, Signaller};
 use crate::error::{Error, Result};
 use crate::room::manner::{Changes, Channels, FirstOffer, PeerState, Section, Way};
 use crate::room::people::{Participant, ParticipantId, Role};
@@ -28,10 +29,12 @@ pub struct CallRoom {
     url: Url,
     room: String,
     token: Option<String>,
+    ice_servers: Vec<IceServer>,
 }
 
 impl CallRoom {
-    /// Reads the URL; nothing is connected yet. `?token=…` is the join token, given to the server as `auth.token`.
+    /// Reads the URL; nothing is connected yet. `?token=…` is the join token, given to the server as `auth.token`; `?ice=…` is
+    /// an ICE server, as `roombot room --ice-server` takes it.
     ///
     /// # Errors
     /// The user must act: not a URL, or no room's name in it.
@@ -41,8 +44,9 @@ impl CallRoom {
         let mut parsed = Url::parse(plain).map_err(|e| bad(e.to_string()))?;
         let room = parsed.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
         let room = room.map(str::to_owned).ok_or_else(|| bad("it must end with /ROOM".to_owned()))?;
-        let room = percent_decoded(&room);
+        let room = percent_decoded(&room).ok_or_else(|| bad("the room's name is not UTF-8".to_owned()))?;
         let token = parsed.query_pairs().find(|(key, _)| key == "token").map(|(_, token)| token.into_owned());
+        let ice_servers = ice::in_query(&parsed)?;
         let scheme = match parsed.scheme() {
             "http" | "ws" => "ws",
             "https" | "wss" => "wss",
@@ -54,7 +58,7 @@ impl CallRoom {
         parsed.set_path(&format!("{below}/socket.io/"));
         parsed.set_query(Some("EIO=4&transport=websocket"));
         parsed.set_fragment(None);
-        Ok(CallRoom { url: parsed, room, token })
+        Ok(CallRoom { url: parsed, room, token, ice_servers })
     }
 
     fn manner(role: Role) -> Manner {
@@ -69,13 +73,6 @@ impl CallRoom {
             ..Manner::default()
         }
     }
-}
-
-/// `%20` and its like as what they stand for.
-fn percent_decoded(text: &str) -> String {
-    // A query is decoded in the same way, but for the plus sign.
-    let query = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 #[async_trait]
@@ -94,7 +91,8 @@ impl Signaller for CallRoom {
             members: HashMap::new(),
             given: 0,
         };
-        Ok(start(socket, dial, talk, self.room.clone(), manner))
+        let place = Place { room: self.room.clone(), ice_servers: self.ice_servers.clone(), manner };
+        Ok(start(socket, dial, talk, place))
     }
 }
 
@@ -150,6 +148,7 @@ struct Member {
     /// Their last offer.
     offer: Option<String>,
     unanswered: bool,
+    labels: Labels,
 }
 
 /// Our side of the talk.
@@ -203,8 +202,16 @@ impl Caller {
         let (first_offer, changes) =
             if ours { (FirstOffer::Us, Changes::Never) } else { (FirstOffer::Them, Changes::Ask) };
         let manner = Manner { first_offer, changes, polite: Some(!ours), ..self.manner.clone() };
-        let (connected, disturbed, offer) = (false, None, None);
-        let member = Member { who: who.clone(), ours, since: now, connected, disturbed, offer, unanswered: false };
+        let member = Member {
+            who: who.clone(),
+            ours,
+            since: now,
+            connected: false,
+            disturbed: None,
+            offer: None,
+            unanswered: false,
+            labels: Labels::default(),
+        };
         self.members.insert(id.to_owned(), member);
         Step::Tell(SignalEvent::Met { who, manner })
     }
@@ -228,6 +235,11 @@ impl Caller {
         let Some(member) = self.members.get_mut(id) else { return steps };
         let from = member.who.id.clone();
         let description = |kind: &str, sdp| Signal::Description(Description { kind: kind.into(), sdp });
+        if let Heard::Offer(sdp) | Heard::Answer(sdp) = &heard
+            && let Some(tracks) = member.labels.described(sdp)
+        {
+            steps.push(Step::Tell(SignalEvent::Tracks { id: from.clone(), tracks }));
+        }
         let event = match heard {
             Heard::Offer(sdp) if member.offer.as_ref() == Some(&sdp) => return steps,
             Heard::Offer(sdp) => {

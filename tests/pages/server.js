@@ -44,8 +44,6 @@ const config = {
     ? { type: 'file', options: { path: path.join(__dirname, 'users.json'), hash: false } }
     : { type: 'none' }
 }
-fs.writeFileSync(path.join(__dirname, 'users.json'), JSON.stringify({ bot: { password: 'open sesame', clientData: {}, serverData: {} } }))
-
 const modules = (name) => path.join(__dirname, 'node_modules', name)
 const FILES = {
   '/simple-peer-8.js': modules('simple-peer/simplepeer.min.js'),
@@ -66,6 +64,9 @@ const pages = http.createServer((request, response) => {
 // The classic group call of socket.io and simple-peer: who is there, and two relays.
 const rooms = {}
 const calls = new (require('socket.io').Server)(pages)
+if (process.argv.includes('--locked')) {
+  calls.use((socket, next) => next(socket.handshake.auth.token === 'open sesame' ? undefined : new Error('the token is wrong')))
+}
 calls.on('connection', (socket) => {
   let room
   socket.on('join room', (name) => {

@@ -1,5 +1,6 @@
 //! All integration tests, one module per behaviour over `support`.
 
+mod adapters;
 mod badinput;
 mod capture;
 mod chat;
@@ -13,6 +14,7 @@ mod film_command;
 mod film_live;
 mod film_looks;
 mod film_stamped;
+mod guide;
 mod hostile;
 mod hostile_files;
 mod house;
@@ -28,3 +30,4 @@ mod senders;
 mod support;
 mod talk;
 mod turn;
+mod twins;

@@ -1,7 +1,8 @@
 //! The full mesh of lesson 2: a list of users that everybody writes themselves, an event for each of them. Pure.
 //!
 //! The larger name offers, with all candidates in it. Who is not connected to within seven seconds is taken out of the list by the
-//! other, perhaps wrongly, and writes itself in again. Writes of the list get lost; who closes a page stays in it as a ghost.
+//! other, perhaps wrongly; then everybody drops them, and they write themselves in again. Writes of the list get lost; who closes a
+//! page stays in it as a ghost, so nobody is told of who has not said anything.
 
 use super::super::simple_peer::{self, Heard};
 use super::super::talk::Step;
@@ -17,12 +18,15 @@ use std::time::{Duration, Instant};
 const USERS: &str = "users";
 /// Who is not connected by then never will be.
 const CONNECT: Duration = Duration::from_secs(7);
-/// How long a connection may be disturbed before its end is believed.
-const DISTURBED: Duration = Duration::from_secs(5);
+/// How long a connection may be disturbed before its end is believed. That is known after five seconds of silence, and pages give up at
+/// once then.
+const DISTURBED: Duration = Duration::from_secs(2);
 /// How long after we have written the list others have surely read it: before that, an offer of ours is from nobody they know.
 const READ: Duration = Duration::from_millis(400);
 /// At least this long between two writes of ours: others that write at the same time come to an end between them.
 const WRITES: Duration = Duration::from_millis(250);
+/// Bytes of a name.
+const LONGEST_NAME: usize = 64;
 /// Names in the list that are looked at; the WebRTC guide's own mesh breaks at ten.
 const MOST: usize = 64;
 
@@ -30,6 +34,8 @@ const MOST: usize = 64;
 struct Member {
     who: Participant,
     since: Instant,
+    /// They have said something.
+    heard: bool,
     connected: bool,
     disturbed: Option<Instant>,
     /// Their last offer.
@@ -50,7 +56,7 @@ pub(super) struct Mesh {
     written: Option<Instant>,
     missing: bool,
     /// Offers that wait until we are known.
-    early: Vec<(Instant, String)>,
+    early: Vec<(ParticipantId, String)>,
     given: u32,
 }
 
@@ -93,33 +99,41 @@ impl Mesh {
         }
         let mut steps = Vec::new();
         if !names.contains(&self.me) {
-            // Not yet, evicted, or overwritten. Those who could not reach us will try again once they see us; so do we.
+            // Not yet, evicted, or overwritten. Everybody else has dropped us with this list, and meets us anew once we are in it.
             self.missing = true;
+            self.ghosts.clear();
+            let all: Vec<String> = self.members.keys().cloned().collect();
+            steps.extend(all.iter().filter_map(|name| self.part(name, "left")));
             self.ghosts.clear();
         }
         self.ghosts.retain(|ghost| names.contains(ghost));
-        let others: Vec<&String> = names.iter().filter(|name| **name != self.me).take(MOST).collect();
-        for name in others {
-            if !self.members.contains_key(name) && !self.ghosts.contains(name) && name.len() <= 64 {
-                steps.push(self.meet(name, None, now));
-            }
-        }
         // One who is evicted while connected to us is not gone; another could not reach them.
-        let gone: Vec<String> = self
-            .members
-            .iter()
-            .filter(|(name, m)| !m.connected && !names.contains(name))
-            .map(|(n, _)| n.clone())
-            .collect();
+        let gone = self.members.iter().filter(|(name, m)| !m.connected && !names.contains(name));
+        let gone: Vec<String> = gone.map(|(name, _)| name.clone()).collect();
+        self.list = Some((version, names));
         for name in gone {
             // An offer of theirs may have been faster than the list.
             if self.members.get(&name).is_some_and(|m| m.offer.is_none() || now.duration_since(m.since) > CONNECT) {
                 steps.extend(self.part(&name, "left"));
             }
         }
-        self.list = Some((version, names));
         steps.extend(self.write(now));
+        steps.extend(self.meet_all(now));
         steps
+    }
+
+    /// Meets everybody in the list, once we are in it too.
+    fn meet_all(&mut self, now: Instant) -> Vec<Step> {
+        let Some((_, names)) = self.list.as_ref().filter(|_| !self.missing) else { return Vec::new() };
+        let new = |name: &&String| {
+            **name != self.me
+                && !self.members.contains_key(*name)
+                && !self.ghosts.contains(*name)
+                && (1..=LONGEST_NAME).contains(&name.len())
+        };
+        let new: Vec<String> =
+            names.iter().filter(new).take(MOST.saturating_sub(self.members.len())).cloned().collect();
+        new.iter().map(|name| self.meet(name, false, now)).collect()
     }
 
     /// Writes ourselves into the list, if we must and may.
@@ -140,7 +154,8 @@ impl Mesh {
         self.listed(version, list, now)
     }
 
-    fn meet(&mut self, name: &str, offer: Option<String>, now: Instant) -> Step {
+    /// Somebody is connected to: one who has called, or one of the list who may be a ghost.
+    fn meet(&mut self, name: &str, called: bool, now: Instant) -> Step {
         self.given += 1;
         let who = Participant {
             id: id_of(name, self.given),
@@ -148,13 +163,20 @@ impl Mesh {
             role: Role::Participant,
             tracks: Vec::new(),
         };
-        let we_offer = offer.is_none() && self.me.as_str() > name;
+        let we_offer = !called && self.me.as_str() > name;
         let first_offer = if we_offer { FirstOffer::Us } else { FirstOffer::Them };
         let manner = Manner { first_offer, polite: Some(!we_offer), ..self.manner.clone() };
-        let member =
-            Member { who: who.clone(), since: now, connected: false, disturbed: None, offer, unanswered: false };
+        let member = Member {
+            who: who.clone(),
+            since: now,
+            heard: called,
+            connected: false,
+            disturbed: None,
+            offer: None,
+            unanswered: false,
+        };
         self.members.insert(name.to_owned(), member);
-        Step::Tell(SignalEvent::Met { who, manner })
+        Step::Tell(if called { SignalEvent::Met { who, manner } } else { SignalEvent::Called { who, manner } })
     }
 
     fn part(&mut self, name: &str, reason: &str) -> Option<Step> {
@@ -167,7 +189,7 @@ impl Mesh {
 
     /// Somebody says something to us.
     pub fn hear(&mut self, body: &Value, now: Instant) -> Vec<Step> {
-        let Some(name) = body["user"].as_str().filter(|name| !name.is_empty() && name.len() <= 64) else {
+        let Some(name) = body["user"].as_str().filter(|name| (1..=LONGEST_NAME).contains(&name.len())) else {
             return Vec::new();
         };
         if name == self.me {
@@ -183,11 +205,14 @@ impl Mesh {
                 // Faster than the list, or a new peer of theirs.
                 steps.extend(self.part(name, "left"));
                 self.ghosts.remove(name);
-                steps.push(self.meet(name, Some(String::new()), now));
+                steps.push(self.meet(name, true, now));
             }
         }
         let Some(member) = self.members.get_mut(name) else { return steps };
         let from = member.who.id.clone();
+        if heard != Heard::Nothing && !std::mem::replace(&mut member.heard, true) {
+            steps.push(Step::Tell(SignalEvent::Answered { id: from.clone(), name: name.to_owned() }));
+        }
         let description = |kind: &str, sdp| Signal::Description(Description { kind: kind.into(), sdp });
         let signal = match heard {
             Heard::Offer(sdp) if member.offer.as_ref() == Some(&sdp) => return steps,
@@ -233,7 +258,7 @@ impl Mesh {
             member.unanswered = true;
             let known = self.written.is_none_or(|written| now.duration_since(written) >= READ) && !self.missing;
             if !known {
-                self.early.push((now, text));
+                self.early.push((to.clone(), text));
                 return None;
             }
         }
@@ -242,12 +267,14 @@ impl Mesh {
 
     pub fn tick(&mut self, now: Instant) -> Vec<Step> {
         let mut steps: Vec<Step> = self.write(now).into_iter().collect();
+        if !steps.is_empty() {
+            steps.extend(self.meet_all(now));
+        }
         if !self.missing && self.written.is_none_or(|written| now.duration_since(written) >= READ) {
+            // Of those who have gone meanwhile, the next peer would not survive it.
+            let there = |to: &ParticipantId| self.members.values().any(|member| member.who.id == *to);
             let early = std::mem::take(&mut self.early);
-            // Who waited longer than that has given us up.
-            steps.extend(
-                early.into_iter().filter(|(at, _)| now.duration_since(*at) < CONNECT).map(|(_, t)| Step::Say(t)),
-            );
+            steps.extend(early.into_iter().filter(|(to, _)| there(to)).map(|(_, text)| Step::Say(text)));
         }
         let late = |member: &Member| {
             (!member.connected && now.duration_since(member.since) > CONNECT)

@@ -5,8 +5,9 @@ mod mesh;
 mod pair;
 mod wire;
 
-use super::talk::{Dial, NoEntry, Socket, Step, Talk, start};
-use super::{JoinAs, Link, Manner, SignalCommand, Signaller};
+use super::ice::{self, percent_decoded};
+use super::talk::{Dial, NoEntry, Place, Socket, Step, Talk, start};
+use super::{IceServer, JoinAs, Link, Manner, SignalCommand, Signaller};
 use crate::error::{Error, Result};
 use crate::room::manner::{Changes, Channels, Section, Way};
 use crate::room::people::{Participant, ParticipantId, Role};
@@ -81,7 +82,7 @@ fn id_of(name: &str, number: u32) -> ParticipantId {
 /// A room of the guide: `deepstream+ws://host:port/deepstream?app=…`, or `deepstream+wss://…`.
 ///
 /// `#initiator` behind it makes us the side that offers, as it does with the guide's pages, in the rooms for two. A server that wants
-/// a login gets user and password of the URL, or the join token.
+/// a login gets user and password of the URL, or the join token. `&ice=…` is an ICE server, as `roombot room --ice-server` takes it.
 #[derive(Debug, Clone)]
 pub struct GuideRoom {
     /// Where the socket is.
@@ -89,6 +90,7 @@ pub struct GuideRoom {
     app: App,
     initiator: bool,
     login: Option<(String, String)>,
+    ice_servers: Vec<IceServer>,
 }
 
 impl GuideRoom {
@@ -118,12 +120,18 @@ impl GuideRoom {
         if initiator && app == App::FullMesh {
             return Err(Error::user("in the full mesh the names decide who offers; #initiator is for rooms of two"));
         }
-        let login = (!parsed.username().is_empty())
-            .then(|| (parsed.username().to_owned(), parsed.password().unwrap_or_default().to_owned()));
+        let decoded = |text: &str| {
+            percent_decoded(text).ok_or_else(|| Error::user("user and password of a room's URL must be UTF-8"))
+        };
+        let login = match parsed.username() {
+            "" => None,
+            user => Some((decoded(user)?, decoded(parsed.password().unwrap_or_default())?)),
+        };
+        let ice_servers = ice::in_query(&parsed)?;
         let _ = (parsed.set_username(""), parsed.set_password(None));
         parsed.set_query(None);
         parsed.set_fragment(None);
-        Ok(GuideRoom { url: parsed, app, initiator, login })
+        Ok(GuideRoom { url: parsed, app, initiator, login, ice_servers })
     }
 }
 
@@ -145,7 +153,8 @@ impl Signaller for GuideRoom {
         };
         let word = APPS.iter().find(|(_, app)| *app == self.app).map_or("", |(word, _)| *word);
         let talk = Guest { me: ParticipantId(uid), event: self.app.event(), party, manner: manner.clone() };
-        Ok(start(socket, dial, talk, format!("guide-{word}"), manner))
+        let place = Place { room: format!("guide-{word}"), ice_servers: self.ice_servers.clone(), manner };
+        Ok(start(socket, dial, talk, place))
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Events are not stored, and who joins says nothing. So who offers does so again and again until something comes back; one who has
 //! heard an offer answers at once, and a second one would destroy their peer: between two offers lies longer than any answer takes.
+//! Who is only called is not there yet: nobody hears of them before they answer.
 
-use super::super::simple_peer::{self, Heard};
+use super::super::simple_peer::{self, Heard, Labels};
 use super::super::talk::Step;
 use super::super::{Description, Manner, Signal, SignalCommand, SignalEvent};
 use super::{id_of, wire};
@@ -14,9 +15,10 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// Between two offers that nobody has answered. Who hears one answers within a fraction of it, even on a busy machine.
-const REPEAT: Duration = Duration::from_secs(2);
-/// How long a connection may be disturbed before its end is believed: simple-peer 8 gives up at once.
-const DISTURBED: Duration = Duration::from_secs(5);
+const REPEAT: Duration = Duration::from_secs(1);
+/// How long a connection may be disturbed before its end is believed. That is known after five seconds of silence, and pages give up at
+/// once then.
+const DISTURBED: Duration = Duration::from_secs(2);
 
 /// The other one.
 struct Partner {
@@ -29,6 +31,25 @@ struct Partner {
     unanswered: Option<(String, Instant)>,
     /// Since when the connection is disturbed.
     disturbed: Option<Instant>,
+    labels: Labels,
+}
+
+impl Partner {
+    /// They describe their side; and what their tracks are, where that has changed.
+    fn describes(&mut self, kind: &str, sdp: String) -> Vec<Step> {
+        let id = self.who.id.clone();
+        let labels = self.labels.described(&sdp).map(|tracks| SignalEvent::Tracks { id: id.clone(), tracks });
+        if let Some(SignalEvent::Tracks { tracks, .. }) = &labels {
+            self.who.tracks.clone_from(tracks);
+        }
+        let signal = Signal::Description(Description { kind: kind.into(), sdp });
+        labels.into_iter().chain([SignalEvent::Signal { from: id, signal }]).map(Step::Tell).collect()
+    }
+}
+
+/// What they sign with, without what everybody has in it.
+fn name_of(sender: &str) -> &str {
+    sender.strip_prefix("user/").unwrap_or(sender)
 }
 
 /// What we know of the room.
@@ -56,28 +77,34 @@ impl Pair {
 
     /// The socket is there and the event subscribed.
     pub fn begin(&mut self) -> Vec<Step> {
-        if self.initiator && self.partner.is_none() { vec![self.meet(None, None)] } else { Vec::new() }
+        if self.initiator && self.partner.is_none() { vec![self.meet(None)] } else { Vec::new() }
     }
 
     /// Somebody is to be connected to; each time under another id, as what is under way still has the old one.
-    fn meet(&mut self, sender: Option<String>, offer: Option<String>) -> Step {
+    fn meet(&mut self, sender: Option<String>) -> Step {
         self.given += 1;
-        let (initiator, number) = (offer.is_none(), self.given);
-        let name =
-            sender.as_deref().map_or("Guest", |sender| sender.strip_prefix("user/").unwrap_or(sender)).to_owned();
+        let (initiator, number) = (sender.is_none(), self.given);
+        let name = sender.as_deref().map_or("Guest", name_of).to_owned();
         let who = Participant { id: id_of(&name, number), name, role: Role::Participant, tracks: Vec::new() };
-        self.partner = Some(Partner { who: who.clone(), sender, offer, unanswered: None, disturbed: None });
+        self.partner = Some(Partner {
+            who: who.clone(),
+            sender,
+            offer: None,
+            unanswered: None,
+            disturbed: None,
+            labels: Labels::default(),
+        });
         let first_offer = if initiator { FirstOffer::Us } else { FirstOffer::Them };
         // Who began the call stands by it: the other side takes its own offer back by itself.
         let manner = Manner { first_offer, polite: Some(!initiator), ..self.manner.clone() };
-        Step::Tell(SignalEvent::Met { who, manner })
+        Step::Tell(if initiator { SignalEvent::Called { who, manner } } else { SignalEvent::Met { who, manner } })
     }
 
     /// The other one is gone; who offers waits for the next one.
     fn part(&mut self, reason: &str) -> Vec<Step> {
         let Some(partner) = self.partner.take() else { return Vec::new() };
         let left = Step::Tell(SignalEvent::Left { id: partner.who.id, reason: reason.to_owned() });
-        let next = self.initiator.then(|| self.meet(None, None));
+        let next = self.initiator.then(|| self.meet(None));
         [left].into_iter().chain(next).collect()
     }
 
@@ -99,12 +126,17 @@ impl Pair {
             let Heard::Offer(sdp) = heard else { return Vec::new() };
             return self.called(sender, sdp);
         };
-        partner.sender.get_or_insert_with(|| sender.to_owned());
         let from = partner.who.id.clone();
-        let tell = |signal| vec![Step::Tell(SignalEvent::Signal { from: from.clone(), signal })];
+        let mut steps = Vec::new();
+        if partner.sender.is_none() && heard != Heard::Nothing {
+            partner.sender = Some(sender.to_owned());
+            name_of(sender).clone_into(&mut partner.who.name);
+            let name = partner.who.name.clone();
+            steps.push(Step::Tell(SignalEvent::Answered { id: from.clone(), name }));
+        }
         match heard {
             // They say it again, because they have not heard our answer yet; a second answer would be too much.
-            Heard::Offer(sdp) if partner.offer.as_ref() == Some(&sdp) => Vec::new(),
+            Heard::Offer(sdp) if partner.offer.as_ref() == Some(&sdp) => {}
             Heard::Offer(sdp) => {
                 let same =
                     partner.offer.as_ref().is_none_or(|last| simple_peer::session(last) == simple_peer::session(&sdp));
@@ -113,25 +145,31 @@ impl Pair {
                     return self.replace(sender, sdp);
                 }
                 partner.offer = Some(sdp.clone());
-                tell(Signal::Description(Description { kind: "offer".into(), sdp }))
+                steps.extend(partner.describes("offer", sdp));
             }
-            Heard::Answer(sdp) => match partner.unanswered.take() {
-                Some(_) => tell(Signal::Description(Description { kind: "answer".into(), sdp })),
-                None => Vec::new(),
-            },
-            Heard::Candidate(candidate) => tell(Signal::Candidate(Some(candidate))),
-            Heard::Ask(ask) => vec![Step::Tell(SignalEvent::Asked { from, ask })],
-            Heard::Nothing => Vec::new(),
+            Heard::Answer(sdp) => {
+                if partner.unanswered.take().is_some() {
+                    steps.extend(partner.describes("answer", sdp));
+                }
+            }
+            Heard::Candidate(candidate) => {
+                let signal = Signal::Candidate(Some(candidate));
+                steps.push(Step::Tell(SignalEvent::Signal { from, signal }));
+            }
+            Heard::Ask(ask) => steps.push(Step::Tell(SignalEvent::Asked { from, ask })),
+            Heard::Nothing => {}
         }
+        steps
     }
 
     /// Somebody offers.
     fn called(&mut self, sender: &str, sdp: String) -> Vec<Step> {
-        let met = self.meet(Some(sender.to_owned()), Some(sdp.clone()));
-        let from = self.partner.as_ref().map(|partner| partner.who.id.clone());
-        let signal = Signal::Description(Description { kind: "offer".into(), sdp });
-        let call = from.map(|from| Step::Tell(SignalEvent::Signal { from, signal }));
-        [met].into_iter().chain(call).collect()
+        let met = self.meet(Some(sender.to_owned()));
+        let call = self.partner.as_mut().map(|partner| {
+            partner.offer = Some(sdp.clone());
+            partner.describes("offer", sdp)
+        });
+        [met].into_iter().chain(call.into_iter().flatten()).collect()
     }
 
     fn replace(&mut self, sender: &str, sdp: String) -> Vec<Step> {

@@ -1,6 +1,7 @@
 //! A bot of ours in a room in memory, and people of ours who send it what files hold and look at what comes back.
 
 use super::within;
+use roombot::error::Result;
 use roombot::live::{Choices, LiveSetup};
 use roombot::media::{Filter, Library, MediaSource};
 use roombot::record::happening::Happening;
@@ -11,7 +12,8 @@ use roombot::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
 use roombot::rtc::{Impairment, Inbound, Inbox, OutboundTrack, PeerEvent, RemoteTrack};
 use roombot::session::{Asker, Bot, BotConfig, Session, SessionConfig};
 use roombot::signal::memory::MemoryRoom;
-use roombot::signal::{JoinAs, Signaller};
+use roombot::signal::{JoinAs, Signaller, for_url};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -57,8 +59,14 @@ pub struct Seen {
 pub struct Sight {
     inboxes: Vec<Arc<Inbox>>,
     pub tracks: Vec<Seen>,
+    /// The last labels that came, whosever they are.
     pub labels: Vec<TrackLabel>,
     pub texts: Vec<String>,
+    /// Who is there, by name.
+    pub there: BTreeMap<ParticipantId, String>,
+    /// How often the room was lost, and found again.
+    pub lost: usize,
+    pub resumed: usize,
 }
 
 /// Somebody in the room.
@@ -73,6 +81,16 @@ pub struct Person {
 impl Person {
     /// Joins with a camera and a microphone that send nothing yet.
     pub async fn join(room: &dyn Signaller, name: &str, codec: Codec, impairment: Option<Impairment>) -> Person {
+        Person::enter(room, name, codec, impairment).await.unwrap_or_else(|e| panic!("{name} joins: {e}"))
+    }
+
+    /// The same, in VP8, where the URL leads.
+    pub async fn at(url: &str, name: &str) -> Result<Person> {
+        super::log();
+        Person::enter(for_url(url)?.as_ref(), name, Codec::Vp8, None).await
+    }
+
+    async fn enter(room: &dyn Signaller, name: &str, codec: Codec, impairment: Option<Impairment>) -> Result<Person> {
         let label = |kind, source| TrackLabel { stream: "face".into(), kind, source, muted: false };
         let camera = OutboundTrack::new(label(MediaKind::Video, Source::Camera), codec);
         let mic = OutboundTrack::new(label(MediaKind::Audio, Source::Mic), Codec::Opus);
@@ -84,29 +102,25 @@ impl Person {
             ..SessionConfig::default()
         };
         let how = JoinAs { name: name.into(), role: Role::Participant, token: None };
-        let session = within(10, "a person joins", Session::join(room, how, config)).await.expect("joins");
+        let session = within(30, "a person joins", Session::join(room, how, config)).await?;
         let sight: Arc<Mutex<Sight>> = Arc::default();
         let looking = tokio::spawn(look(happenings, sight.clone(), session.asker()));
-        Person { session, camera, mic, sight, playing: vec![looking] }
+        Ok(Person { session, camera, mic, sight, playing: vec![looking] })
     }
 
     /// Plays a media file over and over into camera and microphone, its pictures in the codec of the camera.
     pub fn play(&mut self, file: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let (camera, mic) = (self.camera.clone(), self.mic.clone());
-        self.playing.push(tokio::spawn(async move {
-            let open = move || MediaSource::file(&Library::default(), &path, |_| true, true).expect("a file");
-            let source = Arc::new(Mutex::new(tokio::task::spawn_blocking(open).await.expect("opened")));
-            let start = Instant::now();
-            loop {
-                let source = source.clone();
-                let read = move || source.lock().expect("lock").next_frame().expect("readable").expect("repeated");
-                let next = tokio::task::spawn_blocking(read).await.expect("read");
-                tokio::time::sleep_until((start + next.at).into()).await;
-                let track = if next.kind == MediaKind::Video { &camera } else { &mic };
-                track.send_taken(&next.frame, start + next.at);
-            }
-        }));
+        let tracks = [self.camera.clone(), self.mic.clone()];
+        self.playing.push(tokio::spawn(play(file.to_owned(), |_| true, tracks.to_vec())));
+    }
+
+    /// Shares a screen: the pictures of a media file, over and over.
+    pub async fn share(&mut self, file: &str) {
+        let label =
+            TrackLabel { stream: "screen".into(), kind: MediaKind::Video, source: Source::Screen, muted: false };
+        let screen = OutboundTrack::new(label, Codec::Vp8);
+        self.session.publish(screen.clone()).await;
+        self.playing.push(tokio::spawn(play(file.to_owned(), |kind| kind == MediaKind::Video, vec![screen])));
     }
 
     /// Waits until what is seen fulfils a condition.
@@ -117,6 +131,17 @@ impl Person {
             }
         };
         within(seconds, what, seen).await;
+    }
+
+    /// Waits for a text with this in it.
+    pub async fn hears(&self, text: &str) {
+        self.sees(40, &format!("{text:?} is heard"), |sight| sight.texts.iter().any(|heard| heard.contains(text)))
+            .await;
+    }
+
+    /// The names of those who are there.
+    pub fn people(&self) -> Vec<String> {
+        self.sight.lock().expect("lock").there.values().cloned().collect()
     }
 
     pub async fn leave(mut self) {
@@ -136,6 +161,22 @@ impl Sight {
     }
 }
 
+async fn play(file: String, wants: fn(MediaKind) -> bool, tracks: Vec<OutboundTrack>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let open = move || MediaSource::file(&Library::default(), &path, wants, true).expect("a file");
+    let source = Arc::new(Mutex::new(tokio::task::spawn_blocking(open).await.expect("opened")));
+    let start = Instant::now();
+    loop {
+        let source = source.clone();
+        let read = move || source.lock().expect("lock").next_frame().expect("readable").expect("repeated");
+        let next = tokio::task::spawn_blocking(read).await.expect("read");
+        tokio::time::sleep_until((start + next.at).into()).await;
+        for track in tracks.iter().filter(|track| track.label().kind == next.kind) {
+            track.send_taken(&next.frame, start + next.at);
+        }
+    }
+}
+
 async fn look(mut happenings: mpsc::Receiver<Happening>, sight: Arc<Mutex<Sight>>, asker: Asker) {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     let mut early = Vec::new();
@@ -146,6 +187,15 @@ async fn look(mut happenings: mpsc::Receiver<Happening>, sight: Arc<Mutex<Sight>
                 match happening {
                     Some(Happening::Attached { inbox, .. }) => sight.inboxes.push(inbox),
                     Some(Happening::Tracks { tracks, .. }) => sight.labels = tracks,
+                    Some(Happening::Joined(who)) => {
+                        if !who.tracks.is_empty() {
+                            sight.labels = who.tracks;
+                        }
+                        sight.there.insert(who.id, who.name);
+                    }
+                    Some(Happening::Left { id, .. }) => drop(sight.there.remove(&id)),
+                    Some(Happening::Reconnecting { .. }) => sight.lost += 1,
+                    Some(Happening::Resumed) => sight.resumed += 1,
                     Some(Happening::Peer { id, event: PeerEvent::Track(remote) }) => {
                         let assembler = FrameAssembler::new(remote.codec, AssemblerConfig::default());
                         sight.tracks.retain(|seen| seen.remote.ssrc != remote.ssrc);

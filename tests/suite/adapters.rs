@@ -1,0 +1,161 @@
+//! One behaviour in every kind of room: whoever writes an adapter implements [`Venue`] for it and adds a line to the table.
+
+use crate::support::echoes::Person;
+use crate::support::venue::{Call, Guide, Own, Venue};
+use crate::support::within;
+use roombot::error::Blame;
+use roombot::room::media::{MediaKind, Source};
+use roombot::room::people::Role;
+use roombot::session::{Session, SessionConfig};
+use roombot::signal::{JoinAs, for_url};
+
+/// The table: a test's name, and the kind of room.
+macro_rules! adapters {
+    ($($name:ident: $venue:ty;)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                behaves::<$venue>().await;
+            }
+        )*
+    };
+}
+
+adapters! {
+    our_own_rooms: Own;
+    the_guides_mesh: Guide<true>;
+    the_guides_rooms_for_two: Guide<false>;
+    group_calls_of_socket_io: Call;
+}
+
+/// Seconds for anything to happen, on a machine that has other things to do.
+const PATIENCE: u64 = 40;
+const FILM: &str = "fixtures/alice.webm";
+
+async fn enter<V: Venue>(venue: &V, number: usize, name: &str) -> Person {
+    let mut person = Person::at(&venue.url(number), name).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    if V::HAS.media {
+        person.play(FILM);
+    }
+    person
+}
+
+/// So many others are there, and what they say and send arrives from now on.
+async fn meets<V: Venue>(person: &Person, others: usize) {
+    person.sees(PATIENCE, "the others are there", |sight| sight.there.len() == others).await;
+    if V::HAS.media {
+        let before = {
+            let sight = person.sight.lock().expect("lock");
+            (sight.count(MediaKind::Video), sight.count(MediaKind::Audio))
+        };
+        let more = |sight: &crate::support::echoes::Sight| {
+            sight.count(MediaKind::Video) > before.0 + 10 && sight.count(MediaKind::Audio) > before.1 + 20
+        };
+        person.sees(PATIENCE, "sound and picture come", more).await;
+    }
+}
+
+/// Everybody hears what one of them says.
+async fn chat<V: Venue>(from: &Person, to: &[&Person], text: &str) {
+    if !V::HAS.chat {
+        return;
+    }
+    // What is said before a connection is up may be lost: chat is not kept.
+    for person in to {
+        let heard = async {
+            loop {
+                from.session.say(None, text).await;
+                for _ in 0..40 {
+                    if person.sight.lock().expect("lock").texts.iter().any(|heard| heard == text) {
+                        return;
+                    }
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            }
+        };
+        within(PATIENCE, text, heard).await;
+    }
+}
+
+async fn behaves<V: Venue>() {
+    let Some(venue) = V::open().await else { return };
+    let refused = refusal(&venue.wrong()).await;
+    assert_eq!(refused.blame(), Blame::Room, "{refused}");
+
+    // Two join; each sees the other.
+    let mut alice = enter(&venue, 0, "Alice").await;
+    let bob = enter(&venue, 1, "Bob").await;
+    meets::<V>(&alice, 1).await;
+    meets::<V>(&bob, 1).await;
+    chat::<V>(&alice, &[&bob], "good day").await;
+    chat::<V>(&bob, &[&alice], "and to you").await;
+
+    // A late joiner sees both, and leaves again.
+    if V::HAS.many {
+        let carol = enter(&venue, 2, "Carol").await;
+        meets::<V>(&carol, 2).await;
+        meets::<V>(&alice, 2).await;
+        chat::<V>(&carol, &[&alice, &bob], "sorry, I am late").await;
+        carol.leave().await;
+        for person in [&alice, &bob] {
+            person.sees(PATIENCE, "Carol has left", |sight| sight.there.len() == 1).await;
+        }
+    }
+
+    if V::HAS.mute {
+        for muted in [true, false] {
+            let (handle, mic) = (alice.session.handle(), alice.mic.label().clone());
+            handle.mute(&mic, muted).await;
+            let told = |sight: &crate::support::echoes::Sight| {
+                sight.labels.iter().any(|label| label.source == Source::Mic && label.muted == muted)
+            };
+            bob.sees(PATIENCE, "mute is told", told).await;
+        }
+    }
+
+    if V::HAS.screen {
+        alice.share(FILM).await;
+        let shown = |sight: &crate::support::echoes::Sight| {
+            let mut labels = sight.labels.iter().filter(|label| label.source == Source::Screen);
+            labels.any(|label| {
+                sight.tracks.iter().any(|seen| seen.remote.stream == label.stream && seen.frames.len() > 5)
+            })
+        };
+        bob.sees(PATIENCE, "the screen is seen, as one", shown).await;
+    }
+
+    // The way to the room breaks; both come back, and nothing is lost for good.
+    venue.cut();
+    for person in [&alice, &bob] {
+        person.sees(PATIENCE, "back in the room", |sight| sight.lost > 0 && sight.resumed > 0).await;
+    }
+    meets::<V>(&alice, 1).await;
+    meets::<V>(&bob, 1).await;
+    chat::<V>(&alice, &[&bob], "still there?").await;
+
+    bob.leave().await;
+    alice.sees(PATIENCE, "Bob has left", |sight| sight.there.is_empty()).await;
+    let bob = enter(&venue, 1, "Bob").await;
+    meets::<V>(&alice, 1).await;
+    let lost = alice.sight.lock().expect("lock").lost;
+    venue.stop().await;
+    // It goes on to look for the room, or has been told that there is none.
+    let noticed = async {
+        let mut session = alice.session;
+        tokio::select! {
+            cause = session.ended() => cause,
+            () = async { while alice.sight.lock().expect("lock").lost == lost {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            } } => String::new(),
+        }
+    };
+    within(PATIENCE, "the end of the room is noticed", noticed).await;
+    drop(bob);
+}
+
+async fn refusal(url: &str) -> roombot::error::Error {
+    let how = JoinAs { name: "Eve".into(), role: Role::Participant, token: None };
+    let room = for_url(url).expect("a room");
+    let refused = within(PATIENCE, "an answer", Session::join(room.as_ref(), how, SessionConfig::default())).await;
+    refused.err().unwrap_or_else(|| panic!("{url} let us in"))
+}

@@ -1,0 +1,131 @@
+//! What the shared suite of adapters needs of a kind of room: a server of it, and a word on what such rooms have. A new adapter's test
+//! implements this once.
+
+use super::others::Others;
+use super::proxy::Proxy;
+use super::server::TestServer;
+use async_trait::async_trait;
+use std::net::SocketAddr;
+
+/// What there is in a kind of room. What is not there is not asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Has {
+    /// Sound and picture.
+    pub media: bool,
+    /// More than two members.
+    pub many: bool,
+    /// Others are told who is muted.
+    pub mute: bool,
+    /// A screen of who was there first arrives in mid-call.
+    pub screen: bool,
+    pub chat: bool,
+}
+
+/// A server of a kind of room, on this machine; ends with its value.
+#[async_trait]
+pub trait Venue: Send + Sync + Sized {
+    const HAS: Has;
+    /// Starts it. None, and a line that says so, where what it needs is not there.
+    async fn open() -> Option<Self>;
+    /// Where the member with this number (from 0) joins: one room for all, by a way that [`Venue::cut`] can cut.
+    fn url(&self, number: usize) -> String;
+    /// The same with credentials that are wrong.
+    fn wrong(&self) -> String;
+    /// Cuts the way to the room for everybody who is there; others come through.
+    fn cut(&self);
+    /// Nobody comes through any more, and nobody says goodbye.
+    async fn stop(self);
+}
+
+/// Our own rooms.
+pub struct Own {
+    server: TestServer,
+    proxy: Proxy,
+}
+
+#[async_trait]
+impl Venue for Own {
+    const HAS: Has = Has { media: true, many: true, mute: true, screen: true, chat: true };
+
+    async fn open() -> Option<Own> {
+        let server = TestServer::start_with(|config| config.token = Some("open sesame".into())).await;
+        let proxy = Proxy::start(server.address).await;
+        Some(Own { server, proxy })
+    }
+    fn url(&self, _: usize) -> String {
+        format!("ws://{}/rooms/all?token=open%20sesame", self.proxy.address)
+    }
+    fn wrong(&self) -> String {
+        format!("ws://{}/rooms/all?token=guess", self.proxy.address)
+    }
+    fn cut(&self) {
+        self.proxy.cut();
+    }
+    async fn stop(self) {
+        drop(self.proxy);
+        self.server.stop().await;
+    }
+}
+
+/// A room of the WebRTC guide: `MESH` is lesson 2, otherwise it is lesson 3.
+pub struct Guide<const MESH: bool> {
+    _others: Others,
+    proxy: Proxy,
+}
+
+#[async_trait]
+impl<const MESH: bool> Venue for Guide<MESH> {
+    const HAS: Has = Has { media: !MESH, many: MESH, mute: false, screen: !MESH, chat: true };
+
+    async fn open() -> Option<Self> {
+        let others = Others::start("a room of the guide", &["--locked"]).await?;
+        let proxy = Proxy::start(loopback(others.ports().0)).await;
+        Some(Guide { _others: others, proxy })
+    }
+    fn url(&self, number: usize) -> String {
+        let app = match (MESH, number) {
+            (true, _) => "full-mesh",
+            (false, 0) => "audio-video",
+            (false, _) => "audio-video#initiator",
+        };
+        format!("deepstream+ws://bot:open%20sesame@{}/deepstream?app={app}", self.proxy.address)
+    }
+    fn wrong(&self) -> String {
+        self.url(0).replace("sesame", "barley")
+    }
+    fn cut(&self) {
+        self.proxy.cut();
+    }
+    async fn stop(self) {}
+}
+
+/// A group call of socket.io and simple-peer.
+pub struct Call {
+    _others: Others,
+    proxy: Proxy,
+}
+
+#[async_trait]
+impl Venue for Call {
+    const HAS: Has = Has { media: true, many: true, mute: false, screen: true, chat: true };
+
+    async fn open() -> Option<Call> {
+        let others = Others::start("a group call", &["--locked"]).await?;
+        let proxy = Proxy::start(loopback(others.ports().1)).await;
+        Some(Call { _others: others, proxy })
+    }
+    fn url(&self, _: usize) -> String {
+        format!("socketio+http://{}/all?token=open%20sesame", self.proxy.address)
+    }
+    fn wrong(&self) -> String {
+        self.url(0).replace("sesame", "barley")
+    }
+    fn cut(&self) {
+        self.proxy.cut();
+    }
+    async fn stop(self) {}
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}
