@@ -130,6 +130,13 @@ impl Audience {
                     None => std::future::pending().await,
                 }
             };
+            let due = self.streams.values().filter_map(|passing| passing.stream.deadline()).min();
+            let due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 happening = self.happenings.recv() => match happening {
@@ -138,12 +145,14 @@ impl Audience {
                 },
                 Some(ask) = doors.recv() => self.waiting.push((ask, Instant::now())),
                 Some(source) = self.asked.recv() => {
-                    if let (Some(id), Some(passing)) = (&self.id, self.streams.get(&source)) {
-                        self.session.handle().request_key_frame(id, passing.stream.ssrc());
+                    let ssrc = self.streams.get(&source).and_then(|passing| passing.stream.ssrc());
+                    if let (Some(id), Some(ssrc)) = (&self.id, ssrc) {
+                        self.session.handle().request_key_frame(id, ssrc);
                     }
                 }
                 _ = self.session.ended() => break,
                 () = arrived => self.drain(),
+                () = due => self.give_up_holes(Instant::now()),
                 _ = tick.tick() => if self.look(Instant::now()) {
                     break;
                 },
@@ -183,15 +192,19 @@ impl Audience {
         let kind = track.kind();
         let label = self.labels.iter().find(|label| label.stream == track.stream && label.kind == kind);
         let source = label.map_or(Source::default_for(kind), |label| label.source);
-        if let Some(passing) = self.streams.get_mut(&source)
-            && passing.stream.go_on(track.clone())
-        {
-            return;
+        match self.streams.get_mut(&source).map(|passing| passing.stream.go_on(&track)) {
+            Some(true) => return,
+            // There is no way to tell viewers of another codec: they are sent away, and come again if they want to.
+            Some(false) => {
+                self.seats = watch::Sender::new(());
+                self.first = None;
+            }
+            None => {}
         }
         let screen = matches!(source, Source::Screen | Source::ScreenAudio);
         let stream = if screen { "screen" } else { "main" }.to_owned();
         let now = Instant::now();
-        let stream = Stream::new(track, TrackLabel { stream, kind, source, muted: false }, now);
+        let stream = Stream::new(&track, TrackLabel { stream, kind, source, muted: false }, now);
         let (out, asks) = (stream.out().clone(), self.asks.clone());
         let asking = tokio::spawn(async move {
             let mut requests = out.key_frame_requests();
@@ -214,7 +227,7 @@ impl Audience {
                 Inbound::Rtp(packet) => packet.ssrc,
                 Inbound::SenderReport { ssrc, .. } => *ssrc,
             };
-            let Some(passing) = self.streams.values_mut().find(|passing| passing.stream.ssrc() == ssrc) else {
+            let Some(passing) = self.streams.values_mut().find(|passing| passing.stream.ssrc() == Some(ssrc)) else {
                 continue;
             };
             match item {
@@ -227,15 +240,19 @@ impl Audience {
         self.batch = batch;
     }
 
-    /// What time brings; true when it is over.
-    fn look(&mut self, now: Instant) -> bool {
+    fn give_up_holes(&mut self, now: Instant) {
         for passing in self.streams.values_mut() {
             if passing.stream.tick(now)
-                && let Some(id) = &self.id
+                && let (Some(id), Some(ssrc)) = (&self.id, passing.stream.ssrc())
             {
-                self.session.handle().request_key_frame(id, passing.stream.ssrc());
+                self.session.handle().request_key_frame(id, ssrc);
             }
         }
+    }
+
+    /// What time brings; true when it is over.
+    fn look(&mut self, now: Instant) -> bool {
+        self.give_up_holes(now);
         self.admit(now);
         if self.seats.receiver_count() > 0 || !self.waiting.is_empty() {
             self.alone = now;
@@ -286,7 +303,7 @@ pub(super) async fn serve(mut contact: Contact, mut seat: Seat, mut requests: Re
             biased;
             request = requests.recv() => match request {
                 Some(Request::Patch { wanted, fragment, reply }) => {
-                    let _ = reply.send(contact.patch(&wanted, fragment, Instant::now()).await);
+                    contact.patch(&wanted, fragment, reply, Instant::now()).await;
                 }
                 Some(Request::Answer { sdp, reply }) => {
                     let _ = reply.send(contact.answered(sdp).await);
@@ -303,7 +320,7 @@ pub(super) async fn serve(mut contact: Contact, mut seat: Seat, mut requests: Re
                 Some(PeerEvent::Warning(warning)) => tracing::info!("a viewer: {warning}"),
                 Some(_) => {}
             },
-            _ = seat.changed() => break "the participant has left",
+            _ = seat.changed() => break "what they watched is over",
             _ = tick.tick() => if down.is_some_and(|since| since.elapsed() > CONNECTING) {
                 break "no connection for too long";
             },

@@ -2,7 +2,7 @@
 //! track outlives the packets' stream: where a sender begins anew, its time goes on. Never transcodes; is told the time.
 
 use crate::room::clock::{Mapping, SenderClock, SessionTime, TrackClock, unwrap_rtp};
-use crate::room::media::{Frame, MediaKind, RtpPacket};
+use crate::room::media::{Codec, Frame, MediaKind, RtpPacket};
 use crate::room::people::TrackLabel;
 use crate::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
 use crate::rtc::{OutboundTrack, RemoteTrack};
@@ -15,7 +15,9 @@ const HOLD: Duration = Duration::from_millis(100);
 
 /// A stream that is passed on.
 pub(super) struct Stream {
-    remote: RemoteTrack,
+    codec: Codec,
+    /// Where it comes from; none before its first packet.
+    ssrc: Option<u32>,
     out: OutboundTrack,
     assembler: FrameAssembler,
     clock: TrackClock,
@@ -35,32 +37,38 @@ pub(super) struct Stream {
 
 impl Stream {
     /// A stream that goes out as `label` says, in the codec that it comes in.
-    pub fn new(remote: RemoteTrack, label: TrackLabel, now: Instant) -> Stream {
+    pub fn new(remote: &RemoteTrack, label: TrackLabel, now: Instant) -> Stream {
+        Stream { ssrc: Some(remote.ssrc), ..Stream::expected(remote.codec, label, now) }
+    }
+
+    /// A stream of which nothing has come yet.
+    pub fn expected(codec: Codec, label: TrackLabel, now: Instant) -> Stream {
         Stream {
-            out: OutboundTrack::new(label, remote.codec),
-            assembler: FrameAssembler::new(remote.codec, patience()),
-            clock: TrackClock::new(remote.codec.clock_rate()),
+            out: OutboundTrack::new(label, codec),
+            assembler: FrameAssembler::new(codec, patience()),
+            clock: TrackClock::new(codec.clock_rate()),
             mapping: None,
             newest_rtp: None,
             last: None,
             offset: Some(0),
-            needs_key: remote.kind() == MediaKind::Video,
+            needs_key: codec.kind() == MediaKind::Video,
             asked: None,
             start: now,
             heard: now,
             scratch: Vec::new(),
-            remote,
+            codec,
+            ssrc: None,
         }
     }
 
     pub fn out(&self) -> &OutboundTrack {
         &self.out
     }
-    pub fn ssrc(&self) -> u32 {
-        self.remote.ssrc
+    pub fn ssrc(&self) -> Option<u32> {
+        self.ssrc
     }
     pub fn kind(&self) -> MediaKind {
-        self.remote.kind()
+        self.codec.kind()
     }
     /// When the newest packet came.
     pub fn heard(&self) -> Instant {
@@ -68,13 +76,14 @@ impl Stream {
     }
 
     /// Goes on with another stream of the sender; false where its codec differs, which the track cannot carry.
-    pub fn go_on(&mut self, remote: RemoteTrack) -> bool {
-        if remote.codec != self.remote.codec {
+    pub fn go_on(&mut self, remote: &RemoteTrack) -> bool {
+        if remote.codec != self.codec {
             return false;
         }
-        self.assembler = FrameAssembler::new(remote.codec, patience());
-        self.remote = remote;
-        self.begin_anew();
+        if self.ssrc.replace(remote.ssrc).is_some() {
+            self.assembler = FrameAssembler::new(self.codec, patience());
+            self.begin_anew();
+        }
         true
     }
 
@@ -101,11 +110,21 @@ impl Stream {
         self.assembler.tick(now, &mut out);
         self.take(&mut out);
         self.scratch = out;
-        let due = self.needs_key && self.asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN);
+        let due = self.needs_key
+            && self.ssrc.is_some()
+            && self.asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN);
         if due {
             self.asked = Some(now);
         }
         due
+    }
+
+    /// Gives out what still waits for a repair: nothing more will come.
+    pub fn finish(&mut self) {
+        let mut out = std::mem::take(&mut self.scratch);
+        self.assembler.finish(&mut out);
+        self.take(&mut out);
+        self.scratch = out;
     }
 
     /// When `tick` has a hole to give up.
@@ -125,9 +144,9 @@ impl Stream {
     }
 
     fn begin_anew(&mut self) {
-        self.clock = TrackClock::new(self.remote.codec.clock_rate());
+        self.clock = TrackClock::new(self.codec.clock_rate());
         (self.mapping, self.newest_rtp, self.offset) = (None, None, None);
-        self.needs_key = self.remote.kind() == MediaKind::Video;
+        self.needs_key = self.codec.kind() == MediaKind::Video;
     }
 
     fn frame(&mut self, mut frame: Frame) {
@@ -139,7 +158,7 @@ impl Stream {
             None => {
                 let (last, at) = self.last.unwrap_or((frame.rtp_time, frame.arrival));
                 let passed = frame.arrival.saturating_duration_since(at).as_secs_f64();
-                let ticks = (passed * f64::from(self.remote.codec.clock_rate())) as i64;
+                let ticks = (passed * f64::from(self.codec.clock_rate())) as i64;
                 *self.offset.insert(last.saturating_add(ticks + 1).saturating_sub(frame.rtp_time))
             }
         };
@@ -162,7 +181,7 @@ fn patience() -> AssemblerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::media::{Codec, Source};
+    use crate::room::media::Source;
 
     fn remote(ssrc: u32, codec: Codec) -> RemoteTrack {
         RemoteTrack { ssrc, codec, stream: "s".into(), track: "t".into(), channels: 2 }
@@ -185,11 +204,12 @@ mod tests {
     fn times_are_the_senders_and_go_on_when_it_begins_anew() {
         let now = Instant::now();
         let label = TrackLabel { stream: "a".into(), kind: MediaKind::Audio, source: Source::Mic, muted: false };
-        let mut stream = Stream::new(remote(1, Codec::Opus), label, now);
+        let mut stream = Stream::expected(Codec::Opus, label, now);
+        assert!(stream.ssrc().is_none() && stream.go_on(&remote(1, Codec::Opus)), "what was expected came");
         stream.packet(packet(7, 960_000, now));
         assert_eq!(stream.last, Some((960_000, now)));
-        assert!(!stream.go_on(remote(2, Codec::Vp8)), "another codec");
-        assert!(stream.go_on(remote(2, Codec::Opus)));
+        assert!(!stream.go_on(&remote(2, Codec::Vp8)), "another codec");
+        assert!(stream.go_on(&remote(2, Codec::Opus)));
         let later = now + Duration::from_secs(1);
         stream.packet(packet(900, 5, later));
         assert_eq!(stream.last, Some((960_000 + 48_001, later)));

@@ -35,6 +35,13 @@ pub fn numbered(name: &str, max_chars: usize, taken: impl Fn(&str) -> bool) -> S
     candidate
 }
 
+/// `%20` and its like as what they stand for.
+pub fn percent_decoded(text: &str) -> String {
+    // A query is decoded in the same way, but for the plus sign.
+    let query = format!("x={}", text.replace('+', "%2B"));
+    url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
 /// Bidirectional controls and invisible characters that make two different names look alike.
 fn turns_text(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

@@ -1,6 +1,7 @@
 //! Group calls of socket.io and simple-peer, as many tutorials have them: a server that tells the newcomer who is there and relays two
 //! events. The newcomer calls everybody. Knows nothing of media.
 
+use super::names::percent_decoded;
 use super::simple_peer::{self, Heard};
 use super::talk::{Dial, NoEntry, Socket, Step, Talk, start};
 use super::{Description, JoinAs, Link, Manner, Signal, SignalCommand, SignalEvent, Signaller};
@@ -69,13 +70,6 @@ impl CallRoom {
             ..Manner::default()
         }
     }
-}
-
-/// `%20` and its like as what they stand for.
-fn percent_decoded(text: &str) -> String {
-    // A query is decoded in the same way, but for the plus sign.
-    let query = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 #[async_trait]
