@@ -28,3 +28,4 @@ mod senders;
 mod support;
 mod talk;
 mod turn;
+mod whip;
