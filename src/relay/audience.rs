@@ -2,7 +2,7 @@
 //! all of them, with its times; never transcoded.
 
 use super::contact::Contact;
-use super::stream::Stream;
+use super::stream::{Early, Stream, ssrc_of};
 use super::{Door, Refused, Request, Requests};
 use crate::record::happening::Happening;
 use crate::room::clock::SenderClock;
@@ -63,6 +63,7 @@ pub(super) struct Audience {
     asks: mpsc::Sender<Source>,
     asked: mpsc::Receiver<Source>,
     batch: Vec<Inbound>,
+    early: Early,
     /// Those who wait for media, and since when.
     waiting: Vec<(Ask, Instant)>,
     /// When the first media came.
@@ -110,6 +111,7 @@ impl Audience {
             asks,
             asked,
             batch: Vec::new(),
+            early: Early::default(),
             waiting: Vec::new(),
             first: None,
             seats: watch::Sender::new(()),
@@ -177,22 +179,30 @@ impl Audience {
             Happening::Tracks { id, tracks } if self.id.as_ref() == Some(&id) => self.labels = tracks,
             Happening::Attached { id, inbox, .. } if self.id.as_ref() == Some(&id) => {
                 self.inbox = Some(inbox);
+                self.early = Early::default();
                 self.sender = SenderClock::new();
             }
             Happening::Left { id, .. } if self.id.as_ref() == Some(&id) => {
                 self.gone = Some(Instant::now());
                 self.inbox = None;
             }
-            Happening::Peer { id, event: PeerEvent::Track(track) } if self.id.as_ref() == Some(&id) => self.add(track),
+            Happening::Peer { id, event: PeerEvent::Track(track) } if self.id.as_ref() == Some(&id) => self.add(&track),
             _ => {}
         }
     }
 
-    fn add(&mut self, track: RemoteTrack) {
+    fn add(&mut self, track: &RemoteTrack) {
+        self.place(track);
+        for item in self.early.take(track.ssrc) {
+            self.take(item);
+        }
+    }
+
+    fn place(&mut self, track: &RemoteTrack) {
         let kind = track.kind();
         let label = self.labels.iter().find(|label| label.stream == track.stream && label.kind == kind);
         let source = label.map_or(Source::default_for(kind), |label| label.source);
-        match self.streams.get_mut(&source).map(|passing| passing.stream.go_on(&track)) {
+        match self.streams.get_mut(&source).map(|passing| passing.stream.go_on(track)) {
             Some(true) => return,
             // There is no way to tell viewers of another codec: they are sent away, and come again if they want to.
             Some(false) => {
@@ -204,7 +214,7 @@ impl Audience {
         let screen = matches!(source, Source::Screen | Source::ScreenAudio);
         let stream = if screen { "screen" } else { "main" }.to_owned();
         let now = Instant::now();
-        let stream = Stream::new(&track, TrackLabel { stream, kind, source, muted: false }, now);
+        let stream = Stream::new(track, TrackLabel { stream, kind, source, muted: false }, now);
         let (out, asks) = (stream.out().clone(), self.asks.clone());
         let asking = tokio::spawn(async move {
             let mut requests = out.key_frame_requests();
@@ -223,21 +233,17 @@ impl Audience {
             tracing::warn!("{}: packets came too fast to be passed on", self.name);
         }
         for item in batch.drain(..) {
-            let ssrc = match &item {
-                Inbound::Rtp(packet) => packet.ssrc,
-                Inbound::SenderReport { ssrc, .. } => *ssrc,
-            };
-            let Some(passing) = self.streams.values_mut().find(|passing| passing.stream.ssrc() == Some(ssrc)) else {
-                continue;
-            };
-            match item {
-                Inbound::Rtp(packet) => passing.stream.packet(packet),
-                Inbound::SenderReport { ntp, rtp, arrival, .. } => {
-                    passing.stream.report(&mut self.sender, ntp, rtp, arrival);
-                }
-            }
+            self.take(item);
         }
         self.batch = batch;
+    }
+
+    fn take(&mut self, item: Inbound) {
+        let ssrc = Some(ssrc_of(&item));
+        match self.streams.values_mut().find(|passing| passing.stream.ssrc() == ssrc) {
+            Some(passing) => passing.stream.take(item, &mut self.sender),
+            None => self.early.keep(item),
+        }
     }
 
     fn give_up_holes(&mut self, now: Instant) {

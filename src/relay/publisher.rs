@@ -2,7 +2,7 @@
 //! transcodes, and hears nothing of what the room sends.
 
 use super::contact::{Caller, Contact, expected};
-use super::stream::Stream;
+use super::stream::{Early, Stream, ssrc_of};
 use super::{Door, Refused, Request, Requests};
 use crate::record::happening::Happening;
 use crate::room::clock::SenderClock;
@@ -55,6 +55,7 @@ pub(super) struct Publisher {
     asks: mpsc::Sender<MediaKind>,
     asked: mpsc::Receiver<MediaKind>,
     batch: Vec<Inbound>,
+    early: Early,
     /// Since when there is no connection.
     down: Option<Instant>,
     heard: Instant,
@@ -128,6 +129,7 @@ impl Publisher {
             asks,
             asked,
             batch: Vec::new(),
+            early: Early::default(),
             down: Some(now),
             heard: now,
         };
@@ -220,9 +222,16 @@ impl Publisher {
 
     /// One track of a kind is passed on: a second one is a new beginning of the first.
     async fn add(&mut self, track: RemoteTrack) {
+        self.place(&track).await;
+        for item in self.early.take(track.ssrc) {
+            self.take(item);
+        }
+    }
+
+    async fn place(&mut self, track: &RemoteTrack) {
         let kind = track.kind();
         let label = label(self.source, kind);
-        match self.streams.get_mut(&kind).map(|passing| passing.stream.go_on(&track)) {
+        match self.streams.get_mut(&kind).map(|passing| passing.stream.go_on(track)) {
             Some(true) => return,
             Some(false) => {
                 self.streams.remove(&kind);
@@ -230,7 +239,7 @@ impl Publisher {
             }
             None => {}
         }
-        let stream = Stream::new(&track, label, Instant::now());
+        let stream = Stream::new(track, label, Instant::now());
         self.session.publish(stream.out().clone()).await;
         self.streams.insert(kind, Passing::new(stream, self.asks.clone()));
     }
@@ -242,21 +251,20 @@ impl Publisher {
             tracing::warn!("from outside: {dropped} packets came too fast to be passed on");
         }
         for item in batch.drain(..) {
-            match item {
-                Inbound::Rtp(packet) => {
-                    self.heard = self.heard.max(packet.arrival);
-                    if let Some(passing) = find(&mut self.streams, packet.ssrc) {
-                        passing.stream.packet(packet);
-                    }
-                }
-                Inbound::SenderReport { ssrc, ntp, rtp, arrival } => {
-                    if let Some(passing) = find(&mut self.streams, ssrc) {
-                        passing.stream.report(&mut self.sender, ntp, rtp, arrival);
-                    }
-                }
+            if let Inbound::Rtp(packet) = &item {
+                self.heard = self.heard.max(packet.arrival);
             }
+            self.take(item);
         }
         self.batch = batch;
+    }
+
+    fn take(&mut self, item: Inbound) {
+        let ssrc = Some(ssrc_of(&item));
+        match self.streams.values_mut().find(|passing| passing.stream.ssrc() == ssrc) {
+            Some(passing) => passing.stream.take(item, &mut self.sender),
+            None => self.early.keep(item),
+        }
     }
 
     fn look(&mut self, now: Instant) {
@@ -280,10 +288,6 @@ impl Publisher {
             }
         }
     }
-}
-
-fn find(streams: &mut HashMap<MediaKind, Passing>, ssrc: u32) -> Option<&mut Passing> {
-    streams.values_mut().find(|passing| passing.stream.ssrc() == Some(ssrc))
 }
 
 /// Sound and picture share a stream, and so one clock at whoever plays them.

@@ -5,11 +5,14 @@ use crate::room::clock::{Mapping, SenderClock, SessionTime, TrackClock, unwrap_r
 use crate::room::media::{Codec, Frame, MediaKind, RtpPacket};
 use crate::room::people::TrackLabel;
 use crate::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
-use crate::rtc::{OutboundTrack, RemoteTrack};
+use crate::rtc::{Inbound, OutboundTrack, RemoteTrack};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How often a key frame that is needed is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Packets of streams that are not known yet.
+const EARLY: usize = 1024;
 /// How long a hole waits for its repair: what comes too late for a call is lost.
 const HOLD: Duration = Duration::from_millis(100);
 
@@ -87,16 +90,23 @@ impl Stream {
         true
     }
 
-    pub fn packet(&mut self, packet: RtpPacket) {
+    /// What has come of it; `sender` is the clock that all streams of that sender share.
+    pub fn take(&mut self, item: Inbound, sender: &mut SenderClock) {
+        match item {
+            Inbound::Rtp(packet) => self.packet(packet),
+            Inbound::SenderReport { ntp, rtp, arrival, .. } => self.report(sender, ntp, rtp, arrival),
+        }
+    }
+
+    fn packet(&mut self, packet: RtpPacket) {
         self.heard = packet.arrival;
         let mut out = std::mem::take(&mut self.scratch);
         self.assembler.push(packet, &mut out);
-        self.take(&mut out);
+        self.pass_on(&mut out);
         self.scratch = out;
     }
 
-    /// A sender report for this stream; `sender` is the clock that all streams of that sender share.
-    pub fn report(&mut self, sender: &mut SenderClock, ntp: u64, rtp: u32, arrival: Instant) {
+    fn report(&mut self, sender: &mut SenderClock, ntp: u64, rtp: u32, arrival: Instant) {
         if let Some(newest) = self.newest_rtp {
             let at = SessionTime::since(self.start, arrival);
             self.clock.on_sender_report(sender, unwrap_rtp(newest, rtp), ntp, at);
@@ -108,7 +118,7 @@ impl Stream {
     pub fn tick(&mut self, now: Instant) -> bool {
         let mut out = std::mem::take(&mut self.scratch);
         self.assembler.tick(now, &mut out);
-        self.take(&mut out);
+        self.pass_on(&mut out);
         self.scratch = out;
         let due = self.needs_key
             && self.ssrc.is_some()
@@ -123,7 +133,7 @@ impl Stream {
     pub fn finish(&mut self) {
         let mut out = std::mem::take(&mut self.scratch);
         self.assembler.finish(&mut out);
-        self.take(&mut out);
+        self.pass_on(&mut out);
         self.scratch = out;
     }
 
@@ -132,7 +142,7 @@ impl Stream {
         self.assembler.deadline()
     }
 
-    fn take(&mut self, received: &mut Vec<Received>) {
+    fn pass_on(&mut self, received: &mut Vec<Received>) {
         for item in received.drain(..) {
             match item {
                 Received::Frame(frame) => self.frame(frame),
@@ -174,6 +184,34 @@ impl Stream {
     }
 }
 
+/// Packets that come before their stream is known: among them are those of its first key frame. The oldest are dropped where there are
+/// too many.
+#[derive(Default)]
+pub(super) struct Early(VecDeque<Inbound>);
+
+impl Early {
+    pub fn keep(&mut self, item: Inbound) {
+        if self.0.len() == EARLY {
+            self.0.pop_front();
+        }
+        self.0.push_back(item);
+    }
+
+    /// What has come of a stream, in its order.
+    pub fn take(&mut self, ssrc: u32) -> VecDeque<Inbound> {
+        let (of_it, others) = std::mem::take(&mut self.0).into_iter().partition(|item| ssrc_of(item) == ssrc);
+        self.0 = others;
+        of_it
+    }
+}
+
+pub(super) fn ssrc_of(item: &Inbound) -> u32 {
+    match item {
+        Inbound::Rtp(packet) => packet.ssrc,
+        Inbound::SenderReport { ssrc, .. } => *ssrc,
+    }
+}
+
 fn patience() -> AssemblerConfig {
     AssemblerConfig { hold: HOLD, ..AssemblerConfig::default() }
 }
@@ -198,6 +236,18 @@ mod tests {
             arrival,
             payload: vec![0xf8, 0xff, 0xfe].into(),
         }
+    }
+
+    #[test]
+    fn what_comes_before_its_stream_is_kept_for_it() {
+        let (mut early, now) = (Early::default(), Instant::now());
+        for n in 0..EARLY as u16 + 10 {
+            early.keep(Inbound::Rtp(RtpPacket { ssrc: u32::from(n % 2), ..packet(n, 0, now) }));
+        }
+        let kept = early.take(1);
+        assert_eq!(kept.len(), EARLY / 2);
+        assert!(matches!(&kept[0], Inbound::Rtp(packet) if packet.sequence == 11));
+        assert_eq!((early.take(1).len(), early.take(0).len()), (0, EARLY / 2));
     }
 
     #[test]

@@ -294,15 +294,18 @@ async fn clients_come_back_and_viewers_follow_into_another_codec() {
         }
     };
     viewer.sees(40, "Alice's pictures", pictures(Codec::Vp8, 20)).await;
-    // New paths, on both ways; nobody notices.
+    // New paths, on both ways: it is the same session, so the same streams.
+    let (so_far, tracks) = {
+        let sight = viewer.sight.lock().expect("lock");
+        (sight.count(MediaKind::Video), sight.tracks.len())
+    };
     alice.session.restart_ice(None).await;
     viewer.session.restart_ice(None).await;
-    let so_far = viewer.sight.lock().expect("lock").count(MediaKind::Video);
     viewer.sees(40, "pictures over new paths", pictures(Codec::Vp8, so_far + 60)).await;
+    assert_eq!(viewer.sight.lock().expect("lock").tracks.len(), tracks);
 
     drop(stop);
     within(20, "the server ends", serving).await.expect("it ran").expect("a clean end");
-    let tracks = viewer.sight.lock().expect("lock").tracks.len();
     let (_, _stop, _serving) = start(address).await;
     viewer
         .sees(60, "pictures of the new server", |sight| sight.tracks.len() > tracks && pictures(Codec::Vp8, 20)(sight))
