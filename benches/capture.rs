@@ -1,8 +1,9 @@
 //! What recording costs: a separate process sends 16 connections of 2.5 Mbit/s 720p VP8 with Opus, `roombot record` writes them to
 //! disk. Prints CPU-seconds a Gbit received, memory a connection, and frames lost; once as the recorder wakes by default, once
-//! woken by every packet, side by side.
+//! woken by every packet, side by side. Then the same media through WHIP (into the room, which is recorded) and WHEP (recorded from
+//! there), each beside as many connections of our own room: the last column says how much more or less that costs.
 //!
-//! `cargo bench --bench capture [-- --connections 16 --seconds 30]`
+//! `cargo bench --bench capture [-- --connections 16 --seconds 30]`; `-- --outside` for WHIP and WHEP only
 
 use bytes::Bytes;
 use roombot::record::manifest::Manifest;
@@ -33,21 +34,42 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     if let Some(at) = args.iter().position(|a| a == "send") {
         let (url, clip) = (args[at + 1].clone(), PathBuf::from(&args[at + 2]));
-        runtime.block_on(send(&url, &clip, connections, seconds));
+        let everybody = args.iter().any(|a| a == "--everybody");
+        runtime.block_on(send(&url, &clip, connections, seconds, everybody));
         return;
     }
     let dir = std::env::temp_dir().join(format!("roombot-bench-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("folder");
     let clip = dir.join("clip.ivf");
     make_clip(&clip);
-    println!("{connections} connections, each 2.5 Mbit/s 720p VP8 + Opus, {seconds} s; the recorder's process only\n");
-    println!("wakes          CPU-s/Gbit   CPU %   MiB/connection   Mbit/s   frames   lost");
-    for (name, batch) in [("every 10 ms", "10"), ("every 20 ms", "20"), ("every packet", "0")] {
-        let out = dir.join(batch);
-        let result = runtime.block_on(run(&out, &clip, batch, connections, seconds));
+    println!("2.5 Mbit/s 720p VP8 + Opus on each connection; the recorder's process only\n");
+    println!("way, wakes               CPU-s/Gbit   CPU %   MiB/connection   Mbit/s   frames   lost   to our own room");
+    let plain = |name, batch| Case { name, way: Way::Room, batch, connections, seconds };
+    // One connection moves little: it is measured for longer.
+    let outside = |name, way, connections| Case { name, way, batch: "10", connections, seconds: seconds * 2 };
+    let mut cases = vec![plain("every 10 ms", "10"), plain("every 20 ms", "20"), plain("every packet", "0")];
+    if args.iter().any(|a| a == "--outside") {
+        cases.clear();
+    }
+    cases.extend([
+        outside("our own room, 4", Way::Room, 4),
+        outside("WHIP, 4", Way::Whip, 4),
+        outside("our own room, 1", Way::Room, 1),
+        outside("WHEP, 1", Way::Whep, 1),
+    ]);
+    let mut own = None;
+    for (number, case) in cases.into_iter().enumerate() {
+        let result = runtime.block_on(run(&dir.join(number.to_string()), &clip, &case));
+        let cost = result.cpu / result.gbit;
+        let compared = match (case.way, own) {
+            (Way::Room, _) => String::new(),
+            (_, None) => String::new(),
+            (_, Some(own)) => format!("{:+.1} %", 100.0 * (cost / own - 1.0)),
+        };
+        own = if case.way == Way::Room { Some(cost) } else { own };
         println!(
-            "{name:<14} {:>10.2} {:>7.1} {:>16.2} {:>8.1} {:>8} {:>6}",
-            result.cpu / result.gbit,
+            "{:<24} {cost:>10.2} {:>7.1} {:>16.2} {:>8.1} {:>8} {:>6} {compared:>17}",
+            case.name,
             100.0 * result.cpu / result.window,
             result.mib_per_connection,
             result.gbit * 1000.0 / result.window,
@@ -56,6 +78,23 @@ fn main() {
         );
     }
     let _ = std::fs::remove_dir_all(&dir);
+}
+
+/// How media gets from who sends it to who records it.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Room,
+    Whip,
+    /// Of a single sender, as WHEP has it. Its frames before the viewer's connection stands count as lost.
+    Whep,
+}
+
+struct Case {
+    name: &'static str,
+    way: Way,
+    batch: &'static str,
+    connections: usize,
+    seconds: u64,
 }
 
 struct Measured {
@@ -67,29 +106,51 @@ struct Measured {
     lost: u64,
 }
 
-async fn run(out: &Path, clip: &Path, batch: &str, connections: usize, seconds: u64) -> Measured {
-    let server = RoomServer::bind(RoomServerConfig::new(([127, 0, 0, 1], 0).into())).await.expect("server");
-    let url = format!("ws://{}/rooms/bench", server.local_addr());
+async fn run(out: &Path, clip: &Path, case: &Case) -> Measured {
+    let Case { way, batch, connections, seconds, .. } = *case;
+    let mut config = RoomServerConfig::new(([127, 0, 0, 1], 0).into());
+    (config.whip, config.whep) = (true, true);
+    let server = RoomServer::bind(config).await.expect("server");
+    let at = server.local_addr();
+    let room = format!("ws://{at}/rooms/bench");
+    let (from, to) = match way {
+        Way::Room => (room.clone(), room),
+        Way::Whip => (room, format!("whip+http://{at}/whip/bench")),
+        Way::Whep => (format!("whep+http://{at}/whep/bench/Sender%200"), room),
+    };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async {
         let _ = stopped.await;
     }));
-    let mut recorder = Command::new(env!("CARGO_BIN_EXE_roombot"))
-        .args(["record", &url, "--out"])
-        .arg(out)
-        .args(["--until-empty", "1s", "--json", "--quiet", "--as", RECORDER, "--batch", batch])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("recorder");
+    let record = || {
+        Command::new(env!("CARGO_BIN_EXE_roombot"))
+            .args(["record", &from, "--out"])
+            .arg(out)
+            .args(["--until-empty", "1s", "--json", "--quiet", "--as", RECORDER, "--batch", batch])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("recorder")
+    };
+    let send = || {
+        Command::new(std::env::current_exe().expect("self"))
+            .args(["send", &to])
+            .arg(clip)
+            .args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()])
+            .args((way != Way::Room).then_some("--everybody"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sender")
+    };
+    // Who watches needs somebody to watch; who sends begins when somebody receives.
+    let mut early = None;
+    if way == Way::Whep {
+        early = Some(send());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let mut recorder = record();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let idle = memory(&recorder);
-    let mut sender = Command::new(std::env::current_exe().expect("self"))
-        .args(["send", &url])
-        .arg(clip)
-        .args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("sender");
+    let mut sender = early.unwrap_or_else(send);
     // From well within the sending to just before its end.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (from, cpu_from) = (Instant::now(), cpu(&recorder));
@@ -173,7 +234,7 @@ fn read_clip(path: &Path) -> Vec<(Bytes, bool)> {
 }
 
 /// The sender's process: prints how many frames it sent in all.
-async fn send(url: &str, clip: &Path, connections: usize, seconds: u64) {
+async fn send(url: &str, clip: &Path, connections: usize, seconds: u64, everybody: bool) {
     let clip = std::sync::Arc::new(read_clip(clip));
     let mut senders = tokio::task::JoinSet::new();
     for n in 0..connections {
@@ -184,7 +245,8 @@ async fn send(url: &str, clip: &Path, connections: usize, seconds: u64) {
             let mic = OutboundTrack::new(label(Source::Mic, MediaKind::Audio), Codec::Opus);
             let how = JoinAs { name: format!("Sender {n}"), role: Role::Participant, token: None };
             let publish = vec![camera.clone(), mic.clone()];
-            let config = SessionConfig { publish, only: vec![RECORDER.into()], ..SessionConfig::default() };
+            let only = if everybody { Vec::new() } else { vec![RECORDER.to_owned()] };
+            let config = SessionConfig { publish, only, ..SessionConfig::default() };
             let session = Session::join(room.as_ref(), how, config).await.expect("joins");
             for track in [&camera, &mic] {
                 track.key_frame_requests().wait_for(|n| *n > 0).await.expect("connects");

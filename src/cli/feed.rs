@@ -33,6 +33,7 @@ const GRACE: Duration = Duration::from_millis(150);
   roombot feed ws://127.0.0.1:8080/rooms/standup --as Bot --video pattern:ball,1280x720@30 --audio tone:440
   roombot feed ws://127.0.0.1:8080/rooms/standup --as Alice --stamp alice,1280x720@30
   roombot feed ws://127.0.0.1:8080/rooms/standup --as Deck --screen slides/ --slide-seconds 20s
+  roombot feed whip+http://127.0.0.1:8080/whip/standup talk.webm --as Alice
   roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/bob.webm --as Load --copies 16 --only Recorder --loop --for 60s
 
 VP8, VP9, AV1, H.264 without B-frames, and Opus are sent as they are, which costs next to nothing; but a file cannot make a key
@@ -40,7 +41,7 @@ frame when somebody asks for one, so newcomers see the picture from its next key
 GStreamer decodes is encoded live, at 1280x720 and 30 pictures a second at most. `roombot pipelines list source/` names what is made here.
 Ends with the files, with --for, with Ctrl-C or with the room.")]
 pub struct FeedArgs {
-    /// The room: ws://host:port/rooms/NAME, or wss://…
+    /// The room: ws://host:port/rooms/NAME, wss://…, or a WHIP endpoint, whip+http://… or whip+https://…
     #[arg(value_name = "ROOM_URL")]
     room: String,
     /// File whose first video and audio tracks are camera and microphone.

@@ -22,12 +22,13 @@ use tokio::process::{Child, Command};
 #[command(after_help = "Examples:
   roombot record ws://127.0.0.1:8080/rooms/standup
   roombot record ws://127.0.0.1:8080/rooms/standup --out recordings --for 30s
+  roombot record whep+http://127.0.0.1:8080/whep/standup/Alice
   roombot record wss://meet.example.org/rooms/standup --token secret --until-empty 10s --json
 
 Ends with Ctrl-C, with --for, with --until-empty or with the room, and prints the recording's folder as its last line.
 Recordings in the same folder that were cut short by a crash are finished first.")]
 pub struct RecordArgs {
-    /// The room: ws://host:port/rooms/NAME, or wss://…
+    /// The room: ws://host:port/rooms/NAME, wss://…, or a WHEP endpoint, whep+http://… or whep+https://…
     #[arg(value_name = "ROOM_URL")]
     room: String,
     /// The folder in which the recording's folder is made.

@@ -2,7 +2,7 @@
 //! all of them, with its times; never transcoded.
 
 use super::contact::Contact;
-use super::stream::Stream;
+use super::stream::{Early, Stream, ssrc_of};
 use super::{Door, Refused, Request, Requests};
 use crate::record::happening::Happening;
 use crate::room::clock::SenderClock;
@@ -63,6 +63,7 @@ pub(super) struct Audience {
     asks: mpsc::Sender<Source>,
     asked: mpsc::Receiver<Source>,
     batch: Vec<Inbound>,
+    early: Early,
     /// Those who wait for media, and since when.
     waiting: Vec<(Ask, Instant)>,
     /// When the first media came.
@@ -110,6 +111,7 @@ impl Audience {
             asks,
             asked,
             batch: Vec::new(),
+            early: Early::default(),
             waiting: Vec::new(),
             first: None,
             seats: watch::Sender::new(()),
@@ -130,6 +132,13 @@ impl Audience {
                     None => std::future::pending().await,
                 }
             };
+            let due = self.streams.values().filter_map(|passing| passing.stream.deadline()).min();
+            let due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 happening = self.happenings.recv() => match happening {
@@ -138,12 +147,14 @@ impl Audience {
                 },
                 Some(ask) = doors.recv() => self.waiting.push((ask, Instant::now())),
                 Some(source) = self.asked.recv() => {
-                    if let (Some(id), Some(passing)) = (&self.id, self.streams.get(&source)) {
-                        self.session.handle().request_key_frame(id, passing.stream.ssrc());
+                    let ssrc = self.streams.get(&source).and_then(|passing| passing.stream.ssrc());
+                    if let (Some(id), Some(ssrc)) = (&self.id, ssrc) {
+                        self.session.handle().request_key_frame(id, ssrc);
                     }
                 }
                 _ = self.session.ended() => break,
                 () = arrived => self.drain(),
+                () = due => self.give_up_holes(Instant::now()),
                 _ = tick.tick() => if self.look(Instant::now()) {
                     break;
                 },
@@ -168,25 +179,37 @@ impl Audience {
             Happening::Tracks { id, tracks } if self.id.as_ref() == Some(&id) => self.labels = tracks,
             Happening::Attached { id, inbox, .. } if self.id.as_ref() == Some(&id) => {
                 self.inbox = Some(inbox);
+                self.early = Early::default();
                 self.sender = SenderClock::new();
             }
             Happening::Left { id, .. } if self.id.as_ref() == Some(&id) => {
                 self.gone = Some(Instant::now());
                 self.inbox = None;
             }
-            Happening::Peer { id, event: PeerEvent::Track(track) } if self.id.as_ref() == Some(&id) => self.add(track),
+            Happening::Peer { id, event: PeerEvent::Track(track) } if self.id.as_ref() == Some(&id) => self.add(&track),
             _ => {}
         }
     }
 
-    fn add(&mut self, track: RemoteTrack) {
+    fn add(&mut self, track: &RemoteTrack) {
+        self.place(track);
+        for item in self.early.take(track.ssrc) {
+            self.take(item);
+        }
+    }
+
+    fn place(&mut self, track: &RemoteTrack) {
         let kind = track.kind();
         let label = self.labels.iter().find(|label| label.stream == track.stream && label.kind == kind);
         let source = label.map_or(Source::default_for(kind), |label| label.source);
-        if let Some(passing) = self.streams.get_mut(&source)
-            && passing.stream.go_on(track.clone())
-        {
-            return;
+        match self.streams.get_mut(&source).map(|passing| passing.stream.go_on(track)) {
+            Some(true) => return,
+            // There is no way to tell viewers of another codec: they are sent away, and come again if they want to.
+            Some(false) => {
+                self.seats = watch::Sender::new(());
+                self.first = None;
+            }
+            None => {}
         }
         let screen = matches!(source, Source::Screen | Source::ScreenAudio);
         let stream = if screen { "screen" } else { "main" }.to_owned();
@@ -210,32 +233,32 @@ impl Audience {
             tracing::warn!("{}: packets came too fast to be passed on", self.name);
         }
         for item in batch.drain(..) {
-            let ssrc = match &item {
-                Inbound::Rtp(packet) => packet.ssrc,
-                Inbound::SenderReport { ssrc, .. } => *ssrc,
-            };
-            let Some(passing) = self.streams.values_mut().find(|passing| passing.stream.ssrc() == ssrc) else {
-                continue;
-            };
-            match item {
-                Inbound::Rtp(packet) => passing.stream.packet(packet),
-                Inbound::SenderReport { ntp, rtp, arrival, .. } => {
-                    passing.stream.report(&mut self.sender, ntp, rtp, arrival);
-                }
-            }
+            self.take(item);
         }
         self.batch = batch;
     }
 
-    /// What time brings; true when it is over.
-    fn look(&mut self, now: Instant) -> bool {
+    fn take(&mut self, item: Inbound) {
+        let ssrc = Some(ssrc_of(&item));
+        match self.streams.values_mut().find(|passing| passing.stream.ssrc() == ssrc) {
+            Some(passing) => passing.stream.take(item, &mut self.sender),
+            None => self.early.keep(item),
+        }
+    }
+
+    fn give_up_holes(&mut self, now: Instant) {
         for passing in self.streams.values_mut() {
             if passing.stream.tick(now)
-                && let Some(id) = &self.id
+                && let (Some(id), Some(ssrc)) = (&self.id, passing.stream.ssrc())
             {
-                self.session.handle().request_key_frame(id, passing.stream.ssrc());
+                self.session.handle().request_key_frame(id, ssrc);
             }
         }
+    }
+
+    /// What time brings; true when it is over.
+    fn look(&mut self, now: Instant) -> bool {
+        self.give_up_holes(now);
         self.admit(now);
         if self.seats.receiver_count() > 0 || !self.waiting.is_empty() {
             self.alone = now;
@@ -286,7 +309,7 @@ pub(super) async fn serve(mut contact: Contact, mut seat: Seat, mut requests: Re
             biased;
             request = requests.recv() => match request {
                 Some(Request::Patch { wanted, fragment, reply }) => {
-                    let _ = reply.send(contact.patch(&wanted, fragment, Instant::now()).await);
+                    contact.patch(&wanted, fragment, reply, Instant::now()).await;
                 }
                 Some(Request::Answer { sdp, reply }) => {
                     let _ = reply.send(contact.answered(sdp).await);
@@ -303,7 +326,7 @@ pub(super) async fn serve(mut contact: Contact, mut seat: Seat, mut requests: Re
                 Some(PeerEvent::Warning(warning)) => tracing::info!("a viewer: {warning}"),
                 Some(_) => {}
             },
-            _ = seat.changed() => break "the participant has left",
+            _ = seat.changed() => break "what they watched is over",
             _ = tick.tick() => if down.is_some_and(|since| since.elapsed() > CONNECTING) {
                 break "no connection for too long";
             },

@@ -5,7 +5,7 @@ use super::{Patched, Refused};
 use crate::error::Result;
 use crate::room::exchange::{Candidate, Description, IceServer, Signal, with_candidates};
 use crate::room::manner::{Changes, Channels, Manner, Section, Way};
-use crate::room::media::MediaKind;
+use crate::room::media::{Codec, MediaKind};
 use crate::room::people::ParticipantId;
 use crate::rtc::{Inbox, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::wish::fragment::{Fragment, credentials, with_credentials};
@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 /// How long our answer waits for our addresses, and for being made at all.
@@ -46,9 +46,24 @@ pub(super) struct Contact {
     etag: String,
     near: Option<IpAddr>,
     restarted: Option<Instant>,
+    /// An ICE restart that is under way: media goes on meanwhile.
+    restart: Option<Restart>,
     /// An offer of ours waits for its answer.
     offered: bool,
 }
+
+/// An ICE restart, while our answer to it is made and our addresses are gathered.
+struct Restart {
+    /// Their description, with their new credentials.
+    offer: String,
+    answer: Option<String>,
+    candidates: Vec<Candidate>,
+    until: Instant,
+    reply: Reply,
+}
+
+/// Who waits for what becomes of a PATCH.
+pub(super) type Reply = oneshot::Sender<Result<Patched, Refused>>;
 
 impl Contact {
     /// Answers an offer, with `publish` to be sent to them. The answer has all our addresses.
@@ -56,7 +71,8 @@ impl Contact {
         let offer = without_layers(&caller.offer);
         let mut contact = Contact::open(caller, publish, false).await?;
         contact.offer = offer.clone();
-        let (answer, candidates) = contact.describe(offer, GATHERING).await?;
+        contact.peer.signal(Signal::Description(Description { kind: "offer".into(), sdp: offer })).await;
+        let (answer, candidates) = contact.gather("answer").await?;
         Ok((contact, whole(&answer, &candidates)))
     }
 
@@ -64,7 +80,7 @@ impl Contact {
     pub async fn offer(caller: Caller, publish: Vec<OutboundTrack>) -> Result<(Contact, String), Refused> {
         let mut contact = Contact::open(caller, publish, true).await?;
         contact.offered = true;
-        let (offer, candidates) = contact.gather("offer", GATHERING).await?;
+        let (offer, candidates) = contact.gather("offer").await?;
         Ok((contact, whole(&offer, &candidates)))
     }
 
@@ -101,6 +117,7 @@ impl Contact {
             etag: String::new(),
             near: caller.near,
             restarted: None,
+            restart: None,
             offered: false,
         })
     }
@@ -143,50 +160,95 @@ impl Contact {
         self.peer.close().await;
     }
 
-    /// What happens next; none once the connection is gone.
+    /// What happens next; none once the connection is gone. Sees to an ICE restart meanwhile, if there is one.
     pub async fn next(&mut self) -> Option<PeerEvent> {
-        match self.held.pop_front() {
-            Some(event) => Some(event),
-            None => self.events.recv().await.map(|(_, event)| event),
+        loop {
+            if let Some(event) = self.held.pop_front() {
+                return Some(event);
+            }
+            let late = self.restart.as_ref().map(|restart| restart.until);
+            let late = async {
+                match late {
+                    Some(late) => tokio::time::sleep_until(late.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                event = self.events.recv() => event.map(|(_, event)| event),
+                () = late => {
+                    self.conclude_restart();
+                    continue;
+                }
+            };
+            match (event, &mut self.restart) {
+                (Some(PeerEvent::Signal(Signal::Description(ours))), Some(restart)) if ours.kind == "answer" => {
+                    restart.answer = Some(ours.sdp);
+                }
+                (Some(PeerEvent::Signal(Signal::Candidate(Some(candidate)))), Some(restart)) => {
+                    restart.candidates.push(candidate);
+                }
+                (Some(PeerEvent::Signal(Signal::Candidate(None))), Some(Restart { answer: Some(_), .. })) => {
+                    self.conclude_restart();
+                }
+                (Some(PeerEvent::Warning(why)), Some(Restart { answer: None, .. })) => {
+                    if let Some(restart) = self.restart.take() {
+                        let _ = restart.reply.send(Err(Refused::Offer(why)));
+                    }
+                }
+                (event, _) => return event,
+            }
         }
     }
 
-    /// More of their candidates, or an ICE restart. `wanted` is the entity tag that they believe in; `*` for a restart.
-    pub async fn patch(&mut self, wanted: &str, fragment: Fragment, now: Instant) -> Result<Patched, Refused> {
+    /// More of their candidates, or an ICE restart. `wanted` is the entity tag that they believe in; `*` for a restart. A restart is
+    /// answered later, by [`Contact::next`].
+    pub async fn patch(&mut self, wanted: &str, fragment: Fragment, reply: Reply, now: Instant) {
         let current = credentials(&self.offer);
         let restart = fragment.credentials.clone().filter(|new| Some(new) != current.as_ref());
         // A restart says that any session will do; what belongs to one session must name it.
-        if wanted != self.etag && (wanted != "*" || restart.is_none()) {
-            return Err(Refused::Stale);
-        }
-        let Some(new) = restart else {
-            for candidate in fragment.candidates {
-                self.peer.signal(Signal::Candidate(Some(candidate))).await;
+        let stale = wanted != self.etag && (wanted != "*" || restart.is_none());
+        let too_fast = self.restarted.is_some_and(|last| now.saturating_duration_since(last) < RESTART_PAUSE);
+        let taken = match restart {
+            _ if stale => Err(Refused::Stale),
+            Some(_) if too_fast => Err(Refused::TooFast),
+            Some(new) => {
+                self.restarted = Some(now);
+                let offer = with_credentials(&self.offer, &new);
+                let description = Description { kind: "offer".into(), sdp: offer.clone() };
+                self.peer.signal(Signal::Description(description)).await;
+                let (answer, candidates, until) = (None, Vec::new(), now + GATHERING_AGAIN);
+                self.restart = Some(Restart { offer, answer, candidates, until, reply });
+                return self.they_are_at(fragment.candidates).await;
             }
-            return Ok(Patched::Taken);
+            None => {
+                self.they_are_at(fragment.candidates).await;
+                Ok(Patched::Taken)
+            }
         };
-        if self.restarted.is_some_and(|last| now.saturating_duration_since(last) < RESTART_PAUSE) {
-            return Err(Refused::TooFast);
-        }
-        self.restarted = Some(now);
-        let offer = with_credentials(&self.offer, &new);
-        let (answer, candidates) = self.describe(offer.clone(), GATHERING_AGAIN).await?;
-        self.offer = offer;
-        for candidate in fragment.candidates {
+        let _ = reply.send(taken);
+    }
+
+    async fn they_are_at(&self, candidates: Vec<Candidate>) {
+        for candidate in candidates {
             self.peer.signal(Signal::Candidate(Some(candidate))).await;
         }
-        let ours = Fragment { credentials: credentials(&answer), candidates, ended: true };
-        Ok(Patched::Restarted { fragment: ours.write(&answer), etag: self.etag.clone() })
     }
 
-    /// Hands an offer over and waits for the answer and our addresses.
-    async fn describe(&mut self, offer: String, patience: Duration) -> Result<(String, Vec<Candidate>), Refused> {
-        self.peer.signal(Signal::Description(Description { kind: "offer".into(), sdp: offer })).await;
-        self.gather("answer", patience).await
+    /// Answers an ICE restart with what there is.
+    fn conclude_restart(&mut self) {
+        let Some(Restart { offer, answer, candidates, reply, .. }) = self.restart.take() else { return };
+        let Some(answer) = answer else {
+            let _ = reply.send(Err(Refused::Busy(TOO_BUSY.to_owned())));
+            return;
+        };
+        self.offer = offer;
+        self.tag(&answer);
+        let ours = Fragment { credentials: credentials(&answer), candidates: self.nearest(candidates), ended: true };
+        let _ = reply.send(Ok(Patched::Restarted { fragment: ours.write(&answer), etag: self.etag.clone() }));
     }
 
-    /// Waits for our description and our addresses, those that they can reach best first.
-    async fn gather(&mut self, kind: &str, patience: Duration) -> Result<(String, Vec<Candidate>), Refused> {
+    /// Waits for our description and our addresses.
+    async fn gather(&mut self, kind: &str) -> Result<(String, Vec<Candidate>), Refused> {
         let (mut ours, mut candidates) = (None, Vec::new());
         let gathering = async {
             loop {
@@ -205,20 +267,32 @@ impl Contact {
             }
         };
         // Without an answer of a STUN server, what there is must do.
-        timeout(patience, gathering).await.unwrap_or(Ok(()))?;
-        let ours = ours.ok_or_else(|| Refused::Busy("the machine is too busy to answer".to_owned()))?;
-        // Some (FFmpeg) try the first one only.
+        timeout(GATHERING, gathering).await.unwrap_or(Ok(()))?;
+        let ours = ours.ok_or_else(|| Refused::Busy(TOO_BUSY.to_owned()))?;
+        self.tag(&ours);
+        Ok((ours, self.nearest(candidates)))
+    }
+
+    /// Our addresses, those that they can reach best first: some (FFmpeg) try the first one only.
+    fn nearest(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
         let text = |ip: IpAddr| format!(" {ip} ");
         let is = |candidate: &Candidate, ip: IpAddr| candidate.candidate.contains(&text(ip));
         candidates.sort_by_key(|candidate| {
             let near = self.near.is_some_and(|near| is(candidate, near));
             (!near, is(candidate, Ipv4Addr::LOCALHOST.into()), candidate.candidate.contains(" tcp "))
         });
-        let ufrag = credentials(&ours).map(|(ufrag, _)| ufrag).unwrap_or_default();
+        candidates
+    }
+
+    /// Another ICE session is in force.
+    fn tag(&mut self, ours: &str) {
+        let ufrag = credentials(ours).map(|(ufrag, _)| ufrag).unwrap_or_default();
         self.etag = format!("\"{}\"", ufrag.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
-        Ok((ours, candidates))
     }
 }
+
+/// What they are told whom we do not answer in time.
+const TOO_BUSY: &str = "the machine is too busy to answer";
 
 /// The description with its candidates in it, in their order.
 fn whole(description: &str, candidates: &[Candidate]) -> String {
@@ -246,6 +320,25 @@ pub(super) fn takes(offer: &str, show: &[OutboundTrack]) -> bool {
     fit.peek().is_some() && fit.all(|fits| fits)
 }
 
+/// What somebody will most likely send: of each section of our answer, the codec that it names first (RFC 3264, 6.1).
+pub(super) fn expected(answer: &str) -> Vec<Codec> {
+    let of_section = |section: &str| {
+        let (first, lines) = section.split_once('\n')?;
+        let mut words = first.split_ascii_whitespace();
+        let (kind, port) = (words.next()?, words.next()?);
+        if port == "0" || ["a=sendonly", "a=inactive"].iter().any(|way| lines.lines().any(|l| l.trim_end() == *way)) {
+            return None;
+        }
+        let map = |format: &str| {
+            let start = format!("a=rtpmap:{format} ");
+            let name = lines.lines().find_map(|line| line.strip_prefix(start.as_str()))?.split('/').next()?;
+            Codec::from_mime(&format!("{kind}/{name}"))
+        };
+        words.skip(1).find_map(map)
+    };
+    answer.split("\nm=").skip(1).filter_map(of_section).collect()
+}
+
 /// The offer without simulcast: an answer that takes none leaves a sender with the first of its layers, whole.
 fn without_layers(offer: &str) -> String {
     let kept = |line: &&str| !["a=simulcast:", "a=rid:"].iter().any(|key| line.starts_with(key));
@@ -255,8 +348,17 @@ fn without_layers(offer: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::media::{Codec, Source};
+    use crate::room::media::Source;
     use crate::room::people::TrackLabel;
+
+    #[test]
+    fn what_comes_is_known_before_it_comes() {
+        let answer = "v=0\r\nm=audio 9 X 0 111\r\na=rtpmap:111 opus/48000/2\r\na=recvonly\r\nm=video 9 X 97 96 98\r\n\
+                      a=rtpmap:97 rtx/90000\r\na=rtpmap:96 H264/90000\r\na=rtpmap:98 VP8/90000\r\n\
+                      m=video 0 X 98\r\na=rtpmap:98 VP8/90000\r\nm=application 9 X webrtc-datachannel\r\n";
+        assert_eq!(expected(answer), [Codec::Opus, Codec::H264]);
+        assert!(expected("").is_empty() && expected("v=0\nm=audio\n").is_empty());
+    }
 
     #[test]
     fn an_offer_takes_what_it_has_a_place_for() {

@@ -12,10 +12,11 @@ pub use publisher::Publication;
 
 use crate::error::Result;
 use crate::room::exchange::IceServer;
+use crate::rtc::readable;
 use crate::signal::Signaller;
 use crate::signal::wish::fragment::Fragment;
 use audience::{Ask, Audience};
-use contact::{Caller, Contact};
+use contact::{Caller, Contact, Reply};
 use publisher::Publisher;
 use rand::Rng;
 use rand::distr::Alphanumeric;
@@ -86,7 +87,7 @@ pub enum Patched {
 
 /// What a session is asked.
 enum Request {
-    Patch { wanted: String, fragment: Fragment, reply: oneshot::Sender<Result<Patched, Refused>> },
+    Patch { wanted: String, fragment: Fragment, reply: Reply },
     Answer { sdp: String, reply: oneshot::Sender<Result<(), Refused>> },
     End,
 }
@@ -100,6 +101,8 @@ pub struct Call {
     pub offer: String,
     /// Our address, as they reached us.
     pub near: Option<IpAddr>,
+    /// They proved in the way of RFC 6750 (2.1) that they may; so they must for everything that they ask of their session.
+    pub bearer: bool,
 }
 
 /// Everybody from outside. Dropping it ends all of them.
@@ -112,9 +115,15 @@ pub struct Relay {
     open: Arc<Mutex<Open>>,
 }
 
+/// A session, as its address finds it.
+struct Known {
+    requests: mpsc::Sender<Request>,
+    bearer: bool,
+}
+
 #[derive(Default)]
 struct Open {
-    sessions: HashMap<String, mpsc::Sender<Request>>,
+    sessions: HashMap<String, Known>,
     audiences: HashMap<(String, String), mpsc::Sender<Ask>>,
 }
 
@@ -136,11 +145,13 @@ impl Relay {
     /// # Errors
     /// Why not; then nobody in the room has seen them for long.
     pub async fn publish(&self, what: Publication, call: Call) -> Result<Begun, Refused> {
+        readable("offer", &call.offer).map_err(Refused::Offer)?;
+        let bearer = call.bearer;
         let place = place(&self.publishers, self.limits.publishers, "publishers")?;
         let who = format!("{:?} in {}", what.name, what.room);
         let (publisher, sdp) = Publisher::start(&self.door, what, self.caller(call)).await?;
         let etag = publisher.etag().to_owned();
-        let (id, requests) = self.register();
+        let (id, requests) = self.register(bearer);
         tracing::info!("{who} sends from outside");
         self.work(&id, place, async move {
             let why = publisher.run(requests).await;
@@ -154,6 +165,8 @@ impl Relay {
     /// # Errors
     /// Why not.
     pub async fn watch(&self, whom: Watched, call: Call) -> Result<Begun, Refused> {
+        readable("offer", &call.offer).map_err(Refused::Offer)?;
+        let bearer = call.bearer;
         let place = place(&self.viewers, self.limits.viewers, "viewers")?;
         let who = format!("{:?} in {}", whom.name, whom.room);
         let (reply, answer) = oneshot::channel();
@@ -165,7 +178,7 @@ impl Relay {
             false => Contact::offer(self.caller(call), show).await?,
         };
         let etag = contact.etag().to_owned();
-        let (id, requests) = self.register();
+        let (id, requests) = self.register(bearer);
         tracing::info!("{who} is watched from outside");
         self.work(&id, place, async move {
             let why = audience::serve(contact, seat, requests).await;
@@ -195,15 +208,15 @@ impl Relay {
     /// # Errors
     /// There is none such.
     pub async fn end(&self, id: &str) -> Result<(), Refused> {
-        let session = self.lock().sessions.remove(id).ok_or(Refused::Gone)?;
+        let session = self.lock().sessions.remove(id).ok_or(Refused::Gone)?.requests;
         session.send(Request::End).await.map_err(|_| Refused::Gone)?;
         session.closed().await;
         Ok(())
     }
 
-    /// Whether there is such a session.
-    pub fn knows(&self, id: &str) -> bool {
-        self.lock().sessions.contains_key(id)
+    /// Whether there is such a session, and if so, whether it was begun with a bearer token.
+    pub fn knows(&self, id: &str) -> Option<bool> {
+        self.lock().sessions.get(id).map(|session| session.bearer)
     }
 
     async fn ask<T>(
@@ -211,7 +224,7 @@ impl Relay {
         id: &str,
         request: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Request,
     ) -> Result<T, Refused> {
-        let session = self.lock().sessions.get(id).cloned().ok_or(Refused::Gone)?;
+        let session = self.lock().sessions.get(id).map(|session| session.requests.clone()).ok_or(Refused::Gone)?;
         let (reply, answer) = oneshot::channel();
         session.send(request(reply)).await.map_err(|_| Refused::Gone)?;
         answer.await.map_err(|_| Refused::Gone)?
@@ -221,10 +234,10 @@ impl Relay {
         Caller { offer: call.offer, near: call.near, ice_servers: self.ice_servers.clone() }
     }
 
-    fn register(&self) -> (String, Requests) {
+    fn register(&self, bearer: bool) -> (String, Requests) {
         let id: String = rand::rng().sample_iter(Alphanumeric).take(24).map(char::from).collect();
         let (sender, requests) = mpsc::channel(REQUESTS);
-        self.lock().sessions.insert(id.clone(), sender);
+        self.lock().sessions.insert(id.clone(), Known { requests: sender, bearer });
         (id, requests)
     }
 

@@ -1,12 +1,13 @@
 //! Somebody who sends from outside, as a participant of a room: what comes goes on to everybody there, with its times. Never
 //! transcodes, and hears nothing of what the room sends.
 
-use super::contact::{Caller, Contact};
-use super::stream::Stream;
+use super::contact::{Caller, Contact, expected};
+use super::stream::{Early, Stream, ssrc_of};
 use super::{Door, Refused, Request, Requests};
+use crate::record::happening::Happening;
 use crate::room::clock::SenderClock;
 use crate::room::media::{MediaKind, Source};
-use crate::room::people::{Role, TrackLabel};
+use crate::room::people::{ParticipantId, Role, TrackLabel};
 use crate::rtc::{Inbound, Inbox, PeerEvent, PeerState, RemoteTrack, Wake};
 use crate::session::{Session, SessionConfig};
 use crate::signal::JoinAs;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// How long a connection may take to stand, and to stand again.
 const CONNECTING: Duration = Duration::from_secs(20);
@@ -26,6 +28,11 @@ const MUTED: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(100);
 /// Two key frames that the room asks for are at least so far apart.
 const KEY_FRAME_PAUSE: Duration = Duration::from_millis(300);
+
+/// How long their answer waits for connections to those who are in the room.
+const MEETING: Duration = Duration::from_secs(2);
+/// What they sent last has so long to get through.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How somebody appears in the room.
 #[derive(Debug, Clone)]
@@ -48,6 +55,7 @@ pub(super) struct Publisher {
     asks: mpsc::Sender<MediaKind>,
     asked: mpsc::Receiver<MediaKind>,
     batch: Vec<Inbound>,
+    early: Early,
     /// Since when there is no connection.
     down: Option<Instant>,
     heard: Instant,
@@ -61,6 +69,18 @@ struct Passing {
     asking: JoinHandle<()>,
 }
 
+impl Passing {
+    fn new(stream: Stream, asks: mpsc::Sender<MediaKind>) -> Passing {
+        let (kind, mut requests) = (stream.kind(), stream.out().key_frame_requests());
+        let asking = tokio::spawn(async move {
+            while requests.changed().await.is_ok() && asks.send(kind).await.is_ok() {
+                tokio::time::sleep(KEY_FRAME_PAUSE).await;
+            }
+        });
+        Passing { stream, muted: false, asking }
+    }
+}
+
 impl Drop for Passing {
     fn drop(&mut self) {
         self.asking.abort();
@@ -68,21 +88,36 @@ impl Drop for Passing {
 }
 
 impl Publisher {
-    /// Joins the room, then answers.
+    /// Answers, then joins the room with what will come, and waits until those who are there can receive it: what is sent first, often
+    /// a key frame that is not sent again for long, would else reach nobody.
     pub async fn start(door: &Door, what: Publication, caller: Caller) -> Result<(Publisher, String), Refused> {
         let room = door(&what.room).map_err(|e| Refused::Room(e.to_string()))?;
-        let how = JoinAs { name: what.name, role: Role::Participant, token: what.token };
-        let config = SessionConfig { wake: Wake::OnArrival, ..SessionConfig::default() };
-        let session = Session::join(room.as_ref(), how, config).await.map_err(|e| Refused::Room(e.to_string()))?;
-        let (contact, answer) = match Contact::answer(caller, Vec::new()).await {
-            Ok(answered) => answered,
-            Err(refused) => {
-                session.leave().await;
-                return Err(refused);
-            }
-        };
+        let (contact, answer) = Contact::answer(caller, Vec::new()).await?;
         let now = Instant::now();
         let (asks, asked) = mpsc::channel(8);
+        let mut streams = HashMap::new();
+        for codec in expected(&answer) {
+            let (kind, asks) = (codec.kind(), asks.clone());
+            let stream = || Stream::expected(codec, label(what.source, kind), now);
+            streams.entry(kind).or_insert_with(|| Passing::new(stream(), asks));
+        }
+        let how = JoinAs { name: what.name, role: Role::Participant, token: what.token };
+        let (observer, happenings) = mpsc::channel(256);
+        let config = SessionConfig {
+            publish: streams.values().map(|passing| passing.stream.out().clone()).collect(),
+            wake: Wake::OnArrival,
+            observer: Some(observer),
+            ..SessionConfig::default()
+        };
+        let session = match Session::join(room.as_ref(), how, config).await {
+            Ok(session) => session,
+            Err(e) => {
+                contact.close().await;
+                return Err(Refused::Room(e.to_string()));
+            }
+        };
+        let _ = timeout(MEETING, met(session.present().to_vec(), happenings)).await;
+        let now = Instant::now();
         let inbox = contact.inbox();
         let publisher = Publisher {
             session,
@@ -90,10 +125,11 @@ impl Publisher {
             source: what.source,
             inbox,
             sender: SenderClock::new(),
-            streams: HashMap::new(),
+            streams,
             asks,
             asked,
             batch: Vec::new(),
+            early: Early::default(),
             down: Some(now),
             heard: now,
         };
@@ -121,7 +157,7 @@ impl Publisher {
                 biased;
                 request = requests.recv() => match request {
                     Some(Request::Patch { wanted, fragment, reply }) => {
-                        let _ = reply.send(self.contact.patch(&wanted, fragment, Instant::now()).await);
+                        self.contact.patch(&wanted, fragment, reply, Instant::now()).await;
                     }
                     Some(Request::Answer { reply, .. }) => drop(reply.send(Err(Refused::Stale))),
                     Some(Request::End) => break "they have left".to_owned(),
@@ -135,8 +171,8 @@ impl Publisher {
                 },
                 cause = self.session.ended() => break format!("the room ended: {cause}"),
                 Some(kind) = self.asked.recv() => {
-                    if let Some(passing) = self.streams.get(&kind) {
-                        self.contact.request_key_frame(passing.stream.ssrc());
+                    if let Some(ssrc) = self.streams.get(&kind).and_then(|passing| passing.stream.ssrc()) {
+                        self.contact.request_key_frame(ssrc);
                     }
                 }
                 () = inbox.arrived() => self.drain(),
@@ -154,10 +190,19 @@ impl Publisher {
                 }
             }
         };
+        self.last_words().await;
         self.streams.clear();
         self.session.leave().await;
         self.contact.close().await;
         why
+    }
+
+    /// What they sent last may still be on its way to us, and then to the room.
+    async fn last_words(&mut self) {
+        tokio::time::sleep(LAST_WORDS / 2).await;
+        self.drain();
+        self.streams.values_mut().for_each(|passing| passing.stream.finish());
+        tokio::time::sleep(LAST_WORDS / 2).await;
     }
 
     /// Something about the connection; why it is over, if it is.
@@ -177,27 +222,26 @@ impl Publisher {
 
     /// One track of a kind is passed on: a second one is a new beginning of the first.
     async fn add(&mut self, track: RemoteTrack) {
-        let kind = track.kind();
-        if let Some(passing) = self.streams.get_mut(&kind) {
-            if passing.stream.go_on(track.clone()) {
-                return;
-            }
-            let old = passing.stream.out().label().stream.clone();
-            self.streams.remove(&kind);
-            self.session.handle().unpublish(&label(&old, kind, self.source)).await;
+        self.place(&track).await;
+        for item in self.early.take(track.ssrc) {
+            self.take(item);
         }
-        // Sound and picture share a stream, and so one clock at whoever plays them; another codec is another stream.
-        let name = if self.source == Source::Screen { "screen" } else { "main" };
-        let stream = Stream::new(track, label(name, kind, self.source), Instant::now());
-        self.session.publish(stream.out().clone()).await;
-        let (out, asks) = (stream.out().clone(), self.asks.clone());
-        let asking = tokio::spawn(async move {
-            let mut requests = out.key_frame_requests();
-            while requests.changed().await.is_ok() && asks.send(kind).await.is_ok() {
-                tokio::time::sleep(KEY_FRAME_PAUSE).await;
+    }
+
+    async fn place(&mut self, track: &RemoteTrack) {
+        let kind = track.kind();
+        let label = label(self.source, kind);
+        match self.streams.get_mut(&kind).map(|passing| passing.stream.go_on(track)) {
+            Some(true) => return,
+            Some(false) => {
+                self.streams.remove(&kind);
+                self.session.handle().unpublish(&label).await;
             }
-        });
-        self.streams.insert(kind, Passing { stream, muted: false, asking });
+            None => {}
+        }
+        let stream = Stream::new(track, label, Instant::now());
+        self.session.publish(stream.out().clone()).await;
+        self.streams.insert(kind, Passing::new(stream, self.asks.clone()));
     }
 
     fn drain(&mut self) {
@@ -207,27 +251,28 @@ impl Publisher {
             tracing::warn!("from outside: {dropped} packets came too fast to be passed on");
         }
         for item in batch.drain(..) {
-            match item {
-                Inbound::Rtp(packet) => {
-                    self.heard = self.heard.max(packet.arrival);
-                    if let Some(passing) = find(&mut self.streams, packet.ssrc) {
-                        passing.stream.packet(packet);
-                    }
-                }
-                Inbound::SenderReport { ssrc, ntp, rtp, arrival } => {
-                    if let Some(passing) = find(&mut self.streams, ssrc) {
-                        passing.stream.report(&mut self.sender, ntp, rtp, arrival);
-                    }
-                }
+            if let Inbound::Rtp(packet) = &item {
+                self.heard = self.heard.max(packet.arrival);
             }
+            self.take(item);
         }
         self.batch = batch;
     }
 
+    fn take(&mut self, item: Inbound) {
+        let ssrc = Some(ssrc_of(&item));
+        match self.streams.values_mut().find(|passing| passing.stream.ssrc() == ssrc) {
+            Some(passing) => passing.stream.take(item, &mut self.sender),
+            None => self.early.keep(item),
+        }
+    }
+
     fn look(&mut self, now: Instant) {
         for passing in self.streams.values_mut() {
-            if passing.stream.tick(now) {
-                self.contact.request_key_frame(passing.stream.ssrc());
+            if passing.stream.tick(now)
+                && let Some(ssrc) = passing.stream.ssrc()
+            {
+                self.contact.request_key_frame(ssrc);
             }
         }
     }
@@ -245,15 +290,30 @@ impl Publisher {
     }
 }
 
-fn find(streams: &mut HashMap<MediaKind, Passing>, ssrc: u32) -> Option<&mut Passing> {
-    streams.values_mut().find(|passing| passing.stream.ssrc() == ssrc)
-}
-
-fn label(stream: &str, kind: MediaKind, picture: Source) -> TrackLabel {
+/// Sound and picture share a stream, and so one clock at whoever plays them.
+fn label(picture: Source, kind: MediaKind) -> TrackLabel {
     let source = match (kind, picture) {
         (MediaKind::Video, picture) => picture,
         (MediaKind::Audio, Source::Screen) => Source::ScreenAudio,
         (MediaKind::Audio, _) => Source::Mic,
     };
-    TrackLabel { stream: stream.to_owned(), kind, source, muted: false }
+    let stream = if picture == Source::Screen { "screen" } else { "main" }.to_owned();
+    TrackLabel { stream, kind, source, muted: false }
+}
+
+/// Waits until there is a connection to each of those, or none is to be had.
+async fn met(mut those: Vec<ParticipantId>, mut happenings: mpsc::Receiver<Happening>) {
+    while !those.is_empty()
+        && let Some(happening) = happenings.recv().await
+    {
+        let (Happening::Peer {
+            id,
+            event: PeerEvent::State(PeerState::Connected | PeerState::Failed | PeerState::Closed),
+        }
+        | Happening::Left { id, .. }) = happening
+        else {
+            continue;
+        };
+        those.retain(|other| *other != id);
+    }
 }

@@ -64,6 +64,8 @@ pub enum Changes {
     Ask,
     /// Nothing: what the first exchange did not settle is left out. Their further offers are answered.
     Never,
+    /// The same, but for other network paths (RFC 8445, ICE restart).
+    Paths,
 }
 
 /// Which data channels there are.
@@ -133,6 +135,8 @@ pub enum Ask {
     Offer,
     /// To offer one more section, for a track that is to be sent to it.
     Section(MediaKind),
+    /// To look for other network paths.
+    Paths,
 }
 
 /// Where a connection stands (W3C `RTCPeerConnectionState`).

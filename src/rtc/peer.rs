@@ -26,6 +26,7 @@ use crate::room::media::{Codec, MediaKind};
 use crate::room::people::ParticipantId;
 use actor::{Actor, Command};
 use callbacks::Handler;
+pub use describe::readable;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy};
 use std::net::{IpAddr, SocketAddr};

@@ -28,6 +28,8 @@ pub(super) struct Outside {
     pub relay: Relay,
 }
 
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+
 /// Our own address, as a client reached it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Near(Option<IpAddr>);
@@ -59,13 +61,14 @@ impl Listener for Quick {
 /// The addresses below `/whip` and `/whep`, as far as they are switched on.
 pub(super) fn routes(outside: Outside, whip: bool, whep: bool) -> Router {
     let mut router = Router::new();
+    let endpoint = || map_response(async |response: Response| ([(ACCEPT_POST, SDP)], response));
     if whip {
-        router = router.route("/whip/{room}", any(publish)).route("/whip/{room}/{id}", any(session));
+        router = router.route("/whip/{room}", any(publish).layer(endpoint())).route("/whip/{room}/{id}", any(session));
     }
     if whep {
         router = router
-            .route("/whep/{room}", any(watch))
-            .route("/whep/{room}/{who}", any(watch))
+            .route("/whep/{room}", any(watch).layer(endpoint()))
+            .route("/whep/{room}/{who}", any(watch).layer(endpoint()))
             .route("/whep/{room}/{who}/{id}", any(session));
     }
     router.layer(DefaultBodyLimit::max(MOST_BYTES)).layer(map_response(open_to_pages)).with_state(Arc::new(outside))
@@ -104,9 +107,10 @@ async fn publish(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    if let Err(response) = endpoint(&outside, &method, &headers, &wanted, &room) {
-        return *response;
-    }
+    let asked = match endpoint(&outside, &method, &headers, &wanted, &room) {
+        Ok(asked) => asked,
+        Err(response) => return *response,
+    };
     let chars = outside.rooms.config.limits.name_chars;
     let Some(name) = display_name(wanted.name.as_deref().unwrap_or("Guest"), chars) else {
         return plain(StatusCode::BAD_REQUEST, format!("a name has 1 to {chars} visible characters"));
@@ -116,9 +120,10 @@ async fn publish(
         Some("screen") => Source::Screen,
         Some(_) => return plain(StatusCode::BAD_REQUEST, "source is camera or screen"),
     };
+    let Asked::ToBegin { bearer } = asked else { return may_begin(&outside) };
     let token = outside.rooms.config.token.clone();
     let what = Publication { room: room.clone(), name, token, source };
-    match outside.relay.publish(what, Call { offer: body, near: trusted(near, &headers) }).await {
+    match outside.relay.publish(what, Call { offer: body, near: trusted(near, &headers), bearer }).await {
         Ok(begun) => begin(&outside, &format!("/whip/{room}"), begun),
         Err(refused) => refusal(refused),
     }
@@ -140,17 +145,19 @@ async fn watch(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    if let Err(response) = endpoint(&outside, &method, &headers, &wanted, &room) {
-        return *response;
-    }
+    let asked = match endpoint(&outside, &method, &headers, &wanted, &room) {
+        Ok(asked) => asked,
+        Err(response) => return *response,
+    };
     let people = outside.rooms.people(&room).await;
     let Some(whom) = find(&people, who.as_deref()) else {
         let why = if people.is_empty() { "nobody is in that room" } else { "nobody by that name sends anything there" };
         return plain(StatusCode::NOT_FOUND, why);
     };
+    let Asked::ToBegin { bearer } = asked else { return may_begin(&outside) };
     let place = format!("/whep/{room}/{}", whom.id);
     let watched = Watched { room, name: whom.name.clone(), token: outside.rooms.config.token.clone() };
-    match outside.relay.watch(watched, Call { offer: body, near: trusted(near, &headers) }).await {
+    match outside.relay.watch(watched, Call { offer: body, near: trusted(near, &headers), bearer }).await {
         Ok(begun) => begin(&outside, &place, begun),
         Err(refused) => refusal(refused),
     }
@@ -172,6 +179,16 @@ fn find<'a>(people: &'a [Participant], who: Option<&str>) -> Option<&'a Particip
     }
 }
 
+/// What somebody asks of an endpoint.
+enum Asked {
+    /// Whether they could begin, and with which ICE servers (RFC 9725, 4.6).
+    Whether,
+    ToBegin {
+        /// They have a bearer token, and not only an address.
+        bearer: bool,
+    },
+}
+
 /// What comes before a description is looked at.
 fn endpoint(
     outside: &Outside,
@@ -179,32 +196,52 @@ fn endpoint(
     headers: &HeaderMap,
     wanted: &Wanted,
     room: &str,
-) -> Result<(), Box<Response>> {
+) -> Result<Asked, Box<Response>> {
     let no = |response: Response| Err(Box::new(response));
-    if method == Method::OPTIONS {
-        return no((StatusCode::NO_CONTENT, [("accept-post", SDP)]).into_response());
+    // A browser asks before it asks, and cannot prove anything (CORS).
+    if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return no(StatusCode::NO_CONTENT.into_response());
     }
-    if method != Method::POST {
+    if method != Method::POST && method != Method::OPTIONS {
         return no((StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST, OPTIONS")]).into_response());
     }
     if !is_room_name(room) {
         return no(plain(StatusCode::NOT_FOUND, "a room name is 1 to 64 letters, digits, '.', '_' or '-'"));
     }
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-    let token = bearer.or(wanted.token.as_deref()).unwrap_or_default();
-    if outside.rooms.config.token.as_ref().is_some_and(|wanted| !same_secret(wanted, token)) {
-        let why = "this room needs the right join token as a bearer token\n";
-        return no((StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response());
+    if !may(outside, bearer(headers).or(wanted.token.as_deref())) {
+        return no(unproven());
     }
-    if !is(headers, SDP) {
-        return no(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("a description is {SDP}")));
+    match method == Method::OPTIONS {
+        true => Ok(Asked::Whether),
+        false if is(headers, SDP) => Ok(Asked::ToBegin { bearer: bearer(headers).is_some() }),
+        false => no(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("a description is {SDP}"))),
     }
-    Ok(())
+}
+
+/// Whether that token, if any is needed, is the rooms'.
+fn may(outside: &Outside, token: Option<&str>) -> bool {
+    let token = token.unwrap_or_default();
+    outside.rooms.config.token.as_ref().is_none_or(|wanted| same_secret(wanted, token))
+}
+
+fn unproven() -> Response {
+    let why = "this room needs the right join token as a bearer token\n";
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response()
+}
+
+/// They could begin.
+fn may_begin(outside: &Outside) -> Response {
+    (StatusCode::NO_CONTENT, links(outside)).into_response()
+}
+
+fn links(outside: &Outside) -> HeaderMap {
+    let links = outside.rooms.config.ice_servers.iter().flat_map(link::write);
+    links.filter_map(|link| Some((header::LINK, HeaderValue::try_from(link).ok()?))).collect()
 }
 
 /// The token of an `Authorization` header (RFC 6750, 2.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
@@ -221,7 +258,7 @@ fn trusted(near: Near, headers: &HeaderMap) -> Option<IpAddr> {
 
 fn begin(outside: &Outside, place: &str, begun: Begun) -> Response {
     let status = if begun.counter_offer { StatusCode::NOT_ACCEPTABLE } else { StatusCode::CREATED };
-    let mut headers = HeaderMap::new();
+    let mut headers = links(outside);
     let mut put = |name: HeaderName, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.append(name, value);
@@ -231,9 +268,6 @@ fn begin(outside: &Outside, place: &str, begun: Begun) -> Response {
     put(header::LOCATION, format!("{place}/{}", begun.id));
     put(header::ETAG, begun.etag);
     put(HeaderName::from_static("accept-patch"), FRAGMENT.to_owned());
-    for server in &outside.rooms.config.ice_servers {
-        link::write(server).into_iter().for_each(|link| put(header::LINK, link));
-    }
     (status, headers, begun.sdp).into_response()
 }
 
@@ -242,7 +276,8 @@ struct Which {
     id: String,
 }
 
-/// `PATCH` and `DELETE` of a session; who knows its address may.
+/// `PATCH` and `DELETE` of a session. Who knows its address may, unless it was begun with a bearer token: then each request has to have
+/// one (RFC 9725, 4.7.1).
 async fn session(
     State(outside): State<Arc<Outside>>,
     Path(Which { id }): Path<Which>,
@@ -250,13 +285,15 @@ async fn session(
     headers: HeaderMap,
     body: String,
 ) -> Response {
+    let known = outside.relay.knows(&id);
     match method {
         Method::OPTIONS => (StatusCode::NO_CONTENT, [("accept-patch", FRAGMENT)]).into_response(),
+        Method::PATCH | Method::DELETE if known == Some(true) && !may(&outside, bearer(&headers)) => unproven(),
         Method::DELETE => match outside.relay.end(&id).await {
             Ok(()) => StatusCode::OK.into_response(),
             Err(refused) => refusal(refused),
         },
-        Method::PATCH if !outside.relay.knows(&id) => refusal(Refused::Gone),
+        Method::PATCH if known.is_none() => refusal(Refused::Gone),
         Method::PATCH if is(&headers, SDP) => match outside.relay.answer(&id, body).await {
             Ok(()) => StatusCode::NO_CONTENT.into_response(),
             Err(refused) => refusal(refused),
@@ -341,8 +378,12 @@ mod tests {
 
     #[test]
     fn a_bearer_token_is_read() {
-        assert_eq!(bearer("Bearer abc"), Some("abc"));
-        assert_eq!(bearer("bearer  abc "), Some("abc"));
-        assert_eq!((bearer("Basic abc"), bearer("abc")), (None, None));
+        let read = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(read("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(read("bearer  abc ").as_deref(), Some("abc"));
+        assert_eq!((read("Basic abc"), read("abc"), bearer(&HeaderMap::new())), (None, None, None));
     }
 }

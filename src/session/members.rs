@@ -48,6 +48,7 @@ impl Actor {
             SignalEvent::Warning { id, text } => {
                 self.tell(Happening::Peer { id, event: PeerEvent::Warning(text) }).await;
             }
+            SignalEvent::IceServers(servers) => self.ice_servers = servers,
             SignalEvent::Reconnecting { cause, .. } => {
                 self.tell(Happening::Reconnecting { cause }).await;
             }

@@ -68,6 +68,7 @@ enum Command {
 pub struct Session {
     me: ParticipantId,
     room: String,
+    present: Vec<ParticipantId>,
     commands: mpsc::Sender<Command>,
     /// Why the session ended, once it has.
     ended: watch::Receiver<Option<String>>,
@@ -79,17 +80,22 @@ impl Session {
         let role = how.role;
         let link = room.join(how).await?;
         let (me, name) = (link.me.clone(), link.room.clone());
+        let present = link.peers.iter().map(|participant| participant.id.clone()).collect();
         let (commands, command_rx) = mpsc::channel(256);
         let (ended_tx, ended) = watch::channel(None);
         tokio::spawn(async move {
             let cause = Actor::new(&link, role, config).run(link, command_rx).await;
             ended_tx.send_replace(Some(cause));
         });
-        Ok(Session { me, room: name, commands, ended })
+        Ok(Session { me, room: name, present, commands, ended })
     }
     /// Our id in the room.
     pub fn me(&self) -> &ParticipantId {
         &self.me
+    }
+    /// Who was there when we came.
+    pub fn present(&self) -> &[ParticipantId] {
+        &self.present
     }
     /// The room's name, as the room gives it.
     pub fn room(&self) -> &str {

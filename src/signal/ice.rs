@@ -1,6 +1,7 @@
 //! ICE servers as people write them: on the command line of a room server, and in the URLs of rooms that name none themselves. Pure.
 
 use super::IceServer;
+use super::names::percent_decoded;
 use crate::error::{Error, Result};
 use url::Url;
 
@@ -52,29 +53,6 @@ pub fn parse_ice_server(text: &str) -> Result<IceServer> {
     let query = if transport.is_empty() { String::new() } else { format!("?{transport}") };
     let urls = vec![format!("{scheme}:{host}{port}{query}")];
     Ok(IceServer { urls, username: is_turn.then_some(username), credential })
-}
-
-/// Undoes percent-encoding; `None` where the bytes are not UTF-8.
-pub(super) fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = tail
-            .get(..2)
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (first, escaped) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

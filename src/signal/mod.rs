@@ -11,6 +11,8 @@ pub mod protocol;
 mod simple_peer;
 pub mod socketio;
 mod talk;
+pub mod whep;
+pub mod whip;
 pub mod wish;
 pub mod ws;
 
@@ -55,6 +57,8 @@ pub enum SignalEvent {
     Said { from: ParticipantId, text: String },
     /// Something is not as it should be with somebody; it goes on.
     Warning { id: ParticipantId, text: String },
+    /// The servers that help connections to be made from now on, instead of those in the [`Link`].
+    IceServers(Vec<IceServer>),
     /// The socket was lost; the adapter is reconnecting. Media goes on.
     Reconnecting { attempt: u32, cause: String },
     /// The socket is back. The list says who is there now; connections to those who stayed are still good.
@@ -136,6 +140,10 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("deepstream+wss", |url| Ok(Box::new(deepstream::GuideRoom::new(url)?))),
     ("socketio+http", |url| Ok(Box::new(socketio::CallRoom::new(url)?))),
     ("socketio+https", |url| Ok(Box::new(socketio::CallRoom::new(url)?))),
+    ("whip+http", |url| Ok(Box::new(whip::WhipRoom::new(url)?))),
+    ("whip+https", |url| Ok(Box::new(whip::WhipRoom::new(url)?))),
+    ("whep+http", |url| Ok(Box::new(whep::WhepRoom::new(url)?))),
+    ("whep+https", |url| Ok(Box::new(whep::WhepRoom::new(url)?))),
 ];
 
 /// The adapter for a room's URL. Nothing is connected yet.

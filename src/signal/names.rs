@@ -35,6 +35,11 @@ pub fn numbered(name: &str, max_chars: usize, taken: impl Fn(&str) -> bool) -> S
     candidate
 }
 
+/// `%20` and its like as what they stand for; `None` where that is not UTF-8.
+pub fn percent_decoded(text: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
+}
+
 /// Bidirectional controls and invisible characters that make two different names look alike.
 fn turns_text(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

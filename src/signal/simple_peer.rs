@@ -70,7 +70,7 @@ pub(super) fn write(signal: &Signal) -> Option<Value> {
 /// Writes what is asked of who offers; for 9 only.
 pub(super) fn write_ask(ask: Ask) -> Value {
     match ask {
-        Ask::Offer => json!({"type": "renegotiate", "renegotiate": true}),
+        Ask::Offer | Ask::Paths => json!({"type": "renegotiate", "renegotiate": true}),
         Ask::Section(kind) => {
             let kind = if kind == MediaKind::Audio { "audio" } else { "video" };
             json!({"type": "transceiverRequest", "transceiverRequest": {"kind": kind, "init": {"direction": "sendrecv"}}})

@@ -1,7 +1,8 @@
 //! Group calls of socket.io and simple-peer, as many tutorials have them: a server that tells the newcomer who is there and relays two
 //! events. The newcomer calls everybody. Knows nothing of media.
 
-use super::ice::{self, percent_decoded};
+use super::ice;
+use super::names::percent_decoded;
 use super::simple_peer::{self, Heard, Labels};
 use super::talk::{Dial, NoEntry, Place, Socket, Step, Talk, start};
 use super::{Description, IceServer, JoinAs, Link, Manner, Signal, SignalCommand, SignalEvent, Signaller};

@@ -31,3 +31,4 @@ mod support;
 mod talk;
 mod turn;
 mod twins;
+mod whip;

@@ -34,6 +34,7 @@ impl Actor {
         })
     }
 
+    /// Offers what has changed, or whatever this room does instead.
     pub(super) async fn negotiate(&mut self) {
         if self.begun && self.manner.changes != Changes::Offer {
             if self.negotiation.give_up_change() && self.manner.changes == Changes::Ask {
@@ -94,8 +95,10 @@ impl Actor {
 
     /// They ask us, who make the offers, for another one.
     pub(super) async fn asked(&mut self, ask: Ask) {
-        if let Ask::Section(kind) = ask {
-            self.take_one_more(kind).await;
+        match ask {
+            Ask::Offer => {}
+            Ask::Section(kind) => self.take_one_more(kind).await,
+            Ask::Paths => return self.restart_ice().await,
         }
         self.negotiation.changed();
         // Whoever asks takes the answer, whatever others in such a room would.
@@ -214,12 +217,31 @@ impl Actor {
         self.restarted = Some(now);
         match self.connection.restart_ice().await {
             Ok(()) => {
+                // Addresses are gathered anew.
+                self.own_candidates.clear();
+                self.gathered = false;
                 self.negotiation.changed();
-                self.negotiate().await;
+                match self.manner.changes {
+                    Changes::Paths => self.make_offer().await,
+                    _ => self.negotiate().await,
+                }
             }
             Err(e) => self.warn(format!("ICE cannot be restarted: {e}")).await,
         }
     }
+}
+
+/// Whether a description can be read at all: what is wrong with it, if anything.
+///
+/// # Errors
+/// In the library's words.
+pub fn readable(kind: &str, sdp: &str) -> Result<(), String> {
+    if !sdp.lines().any(|line| line.starts_with("m=")) {
+        return Err("it describes no media".to_owned());
+    }
+    session_description(&Description { kind: kind.to_owned(), sdp: sdp.to_owned() })
+        .map(drop)
+        .map_err(|e| e.to_string())
 }
 
 /// The library parses SDP while deserialising, and has no other way in.

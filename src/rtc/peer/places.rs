@@ -100,7 +100,7 @@ impl Actor {
             }
             return;
         }
-        if self.begun && self.manner.changes == Changes::Never {
+        if self.begun && matches!(self.manner.changes, Changes::Never | Changes::Paths) {
             return self.warn(format!("this room takes no {} of ours in mid-call", source.word())).await;
         }
         let (local, ssrc) = send::local_track(&track);

@@ -5,7 +5,8 @@ mod mesh;
 mod pair;
 mod wire;
 
-use super::ice::{self, percent_decoded};
+use super::ice;
+use super::names::percent_decoded;
 use super::talk::{Dial, NoEntry, Place, Socket, Step, Talk, start};
 use super::{IceServer, JoinAs, Link, Manner, SignalCommand, Signaller};
 use crate::error::{Error, Result};

@@ -8,6 +8,8 @@ pub mod chatter;
 pub mod counter;
 pub mod dump;
 pub mod echoes;
+pub mod endpoint;
+pub mod ffmpeg;
 pub mod glass;
 pub mod line;
 pub mod meeting;

@@ -1,0 +1,41 @@
+//! Watching what a WHEP endpoint shows (draft-ietf-wish-whep): `whep+http://host/path` or `whep+https://…`. Sends nothing.
+
+use super::wish::endpoint::Endpoint;
+use super::{JoinAs, Link, Manner, Signaller, room_name};
+use crate::error::Result;
+use crate::room::manner::{Changes, Channels, FirstOffer, Section, Way};
+use async_trait::async_trait;
+
+/// A WHEP endpoint.
+#[derive(Debug, Clone)]
+pub struct WhepRoom {
+    endpoint: Endpoint,
+    room: String,
+}
+
+impl WhepRoom {
+    /// Reads the URL; nothing is connected yet. `?token=…` is the bearer token, unless [`JoinAs::token`] says another.
+    ///
+    /// # Errors
+    /// The user must act: that is no such URL.
+    pub fn new(url: &str) -> Result<WhepRoom> {
+        Ok(WhepRoom { endpoint: Endpoint::new(url)?, room: room_name(url) })
+    }
+}
+
+#[async_trait]
+impl Signaller for WhepRoom {
+    async fn join(&self, how: JoinAs) -> Result<Link> {
+        let manner = Manner {
+            first_offer: FirstOffer::Us,
+            polite: Some(true),
+            trickle: false,
+            audio: Section::Always(Way::Receive),
+            video: Section::Always(Way::Receive),
+            changes: Changes::Paths,
+            channels: Channels::Never,
+            chat_by_room: false,
+        };
+        self.endpoint.visit(how.token.as_deref(), self.room.clone(), manner).await
+    }
+}

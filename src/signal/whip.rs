@@ -1,0 +1,46 @@
+//! Sending to a WHIP endpoint (RFC 9725): `whip+http://host/path` or `whip+https://…`. Hears nothing of what others send.
+
+use super::wish::endpoint::Endpoint;
+use super::{JoinAs, Link, Manner, Signaller, room_name};
+use crate::error::Result;
+use crate::room::manner::{Changes, Channels, FirstOffer, Section, Way};
+use async_trait::async_trait;
+
+/// A WHIP endpoint.
+#[derive(Debug, Clone)]
+pub struct WhipRoom {
+    endpoint: Endpoint,
+    room: String,
+}
+
+impl WhipRoom {
+    /// Reads the URL; nothing is connected yet. `?token=…` is the bearer token, unless [`JoinAs::token`] says another.
+    ///
+    /// # Errors
+    /// The user must act: that is no such URL.
+    pub fn new(url: &str) -> Result<WhipRoom> {
+        Ok(WhipRoom { endpoint: Endpoint::new(url)?, room: room_name(url) })
+    }
+}
+
+#[async_trait]
+impl Signaller for WhipRoom {
+    async fn join(&self, how: JoinAs) -> Result<Link> {
+        let mut endpoint = self.endpoint.clone();
+        // WHIP has no names; our own server takes them so. An address with a query is left as it is: it may be signed.
+        if endpoint.url.query().is_none() {
+            endpoint.url.query_pairs_mut().append_pair("name", &how.name);
+        }
+        let manner = Manner {
+            first_offer: FirstOffer::Us,
+            polite: Some(true),
+            trickle: false,
+            audio: Section::Published(Way::Send),
+            video: Section::Published(Way::Send),
+            changes: Changes::Paths,
+            channels: Channels::Never,
+            chat_by_room: false,
+        };
+        endpoint.visit(how.token.as_deref(), self.room.clone(), manner).await
+    }
+}
