@@ -60,7 +60,8 @@ pub struct Measures {
 impl Measures {
     /// Measures a trace whose times count from `start` (seconds). A figure for which there is no evidence is not there.
     pub fn of(trace: &Trace, start: f64) -> Measures {
-        let (frames, sounds, sync) = (frames(&trace.sights), sounds(&trace.marks, &trace.silences), sync(trace));
+        let frames = frames(&trace.sights, &trace.blanks);
+        let (sounds, sync) = (sounds(&trace.marks, &trace.silences), sync(trace));
         let mut figures = BTreeMap::new();
         let ms = |seconds: f64| seconds * 1000.0;
         let together = |all: &[Stretch]| all.iter().fold(0.0, |sum, s| sum + ms(s.until - s.from));
@@ -143,6 +144,7 @@ mod tests {
                 .collect(),
             marks: (0..6).map(|n| crate::verify::evidence::Mark { at: n as f64 / 2.0, number: n }).collect(),
             silences: vec![],
+            blanks: vec![],
         };
         for name in Measures::of(&trace, 0.0).figures.keys() {
             assert!(FIGURES.iter().any(|(figure, _)| figure == name), "{name}");

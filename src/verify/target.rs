@@ -153,7 +153,7 @@ impl Target {
     /// The user's: a size that cannot be, a file that went away.
     pub fn quality(&self, library: &Library, size: (u32, u32)) -> Result<BTreeMap<u8, Quality>> {
         let source = |subject: &Subject| {
-            let found = frames(&subject.trace.sights)?;
+            let found = frames(&subject.trace.sights, &subject.trace.blanks)?;
             let rate = subject.trace.sights.first()?.rate;
             Some((subject.number, quality::Source { size, zero: found.zero, rate }))
         };
@@ -207,6 +207,7 @@ impl Subject {
             self.trace.sights.extend(shown.sights);
             self.trace.marks.extend(shown.marks);
             self.trace.silences.extend(shown.silences);
+            self.trace.blanks.extend(shown.blanks);
         }
     }
 }

@@ -91,6 +91,9 @@ pub fn usual(target: &Target) -> Vec<Expectation> {
     let mut lines = vec!["participants >= 1"];
     if target.kinds.contains(&MediaKind::Video) {
         lines.extend(["dropped_percent <= 1", "out_of_order == 0", "freezes == 0", "unread_percent <= 1"]);
+        // A film may show something else, such as a card; tracks of a recording have nothing but their owner in them.
+        let is_recording = target.subjects.iter().any(|subject| subject.wrong.is_some());
+        lines.push(if is_recording { "blank_percent <= 1" } else { "warn: blank_percent <= 1" });
     }
     if target.kinds.contains(&MediaKind::Audio) {
         lines.extend(["marks_garbled == 0", "sound_gaps == 0"]);
