@@ -7,6 +7,7 @@
 
 pub mod evidence;
 pub mod expect;
+mod joining;
 mod make;
 pub mod measure;
 pub mod quality;

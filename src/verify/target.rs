@@ -2,12 +2,13 @@
 //! it judges nothing.
 
 use super::evidence::{Evidence, Trace};
+use super::joining;
 use super::measure::frames;
 use super::quality::{self, Quality};
 use super::stamp::number_of;
 use crate::error::Result;
 use crate::media::Library;
-use crate::record::folder::{MANIFEST, Sub};
+use crate::record::folder::{MANIFEST, Sub, TIMELINE};
 use crate::record::manifest::{Manifest, TrackEntry};
 use crate::record::placement::Placement;
 use crate::room::media::{MediaKind, Source};
@@ -34,6 +35,8 @@ pub struct Subject {
     pub trace: Trace,
     /// Pictures and marks of others in their tracks; none where it is not known whose tracks are whose.
     pub wrong: Option<u64>,
+    /// How long the steps of joining took, as figures.
+    pub joining: Vec<(&'static str, f64)>,
     pub kinds: BTreeSet<MediaKind>,
 }
 
@@ -83,7 +86,7 @@ pub fn read(library: &Library, path: &Path, names: &Names) -> Result<Target> {
         let is_screen = who.ends_with(".screen");
         let kinds = evidence.kinds.iter().copied().filter(|kind| !is_screen || *kind == MediaKind::Video).collect();
         if !trace.sights.is_empty() || trace.marks.len() >= HEARD {
-            target.subjects.push(Subject { who, number, start: 0.0, trace, wrong: None, kinds });
+            target.subjects.push(Subject { who, number, start: 0.0, trace, wrong: None, joining: vec![], kinds });
         }
     }
     Ok(target)
@@ -92,6 +95,7 @@ pub fn read(library: &Library, path: &Path, names: &Names) -> Result<Target> {
 fn recording(library: &Library, folder: &Path, names: &Names) -> Result<Target> {
     let manifest = Manifest::load(folder)?;
     let mut target = Target::new(folder, &Evidence::default());
+    let mut stages = joining::stages(&folder.join(TIMELINE));
     for person in &manifest.participants {
         let start = person.present.first().map_or(0.0, |span| span.start_ms as f64 / 1000.0);
         for screen in [false, true] {
@@ -100,8 +104,9 @@ fn recording(library: &Library, folder: &Path, names: &Names) -> Result<Target> 
             let tracks = manifest.tracks.iter().filter(|track| track.participant == person.key).filter(is_screen);
             let who = if screen { format!("{}.screen", person.key) } else { person.key.clone() };
             let number = number(names, &who);
-            let mut subject =
-                Subject { who, number, start, trace: Trace::default(), wrong: Some(0), kinds: BTreeSet::new() };
+            let joining = if screen { vec![] } else { stages.remove(&person.key).unwrap_or_default() };
+            let (trace, kinds) = (Trace::default(), BTreeSet::new());
+            let mut subject = Subject { who, number, start, trace, wrong: Some(0), joining, kinds };
             for track in tracks {
                 subject.start = if screen { track.start_ms as f64 / 1000.0 } else { subject.start };
                 let evidence = track_evidence(library, folder, track, &mut target)?;

@@ -2,6 +2,7 @@
 //! ever passes.
 
 use super::expect::{COMMON, Expectation, Severity};
+use super::joining::STAGES;
 use super::measure::{FIGURES, Measures};
 use super::target::{Names, Subject, Target, number};
 use crate::room::media::MediaKind;
@@ -117,6 +118,7 @@ pub fn judge(
     let measure = |subject: &Subject| {
         let mut measures = Measures::of(&subject.trace, subject.start);
         measures.figures.extend(subject.wrong.map(|wrong| ("wrong", wrong as f64)));
+        measures.figures.extend(subject.joining.iter().copied());
         measures.figures.extend(extra(subject));
         measures
     };
@@ -193,7 +195,7 @@ fn has_kind(subject: &Subject, expectation: &Expectation) -> bool {
     let of_sound =
         ["marks", "marks_lost", "marks_garbled", "sound_gaps", "sound_gap_ms", "longest_gap_ms", "first_sound_ms"];
     let of_both = expectation.figure.starts_with("av_");
-    let of_either = ["wrong", "zero_ms"].contains(&expectation.figure.as_str());
+    let of_either = ["wrong", "zero_ms"].iter().chain(&STAGES).any(|figure| *figure == expectation.figure);
     let sound = of_sound.contains(&expectation.figure.as_str());
     debug_assert!(FIGURES.iter().any(|(name, _)| *name == expectation.figure));
     let has = |kind: MediaKind| subject.kinds.contains(&kind);

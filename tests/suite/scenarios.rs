@@ -3,7 +3,9 @@
 use super::support::bot::{self, Bot, Outcome};
 use super::support::browser::Browser;
 use super::support::server::TestServer;
-use super::support::tape::{NAME, Tape};
+use super::support::tape::Tape;
+use roombot::record::timeline::Event;
+use roombot::room::media::Source;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,8 +71,18 @@ async fn who_is_stamped_on_the_fly_is_recorded_whole() {
     let server = TestServer::start().await;
     let room = server.room("stamped");
     let tape = Tape::start(&room);
-    let fed =
-        bot::run(&["feed", &room, "--as", "Eve", "--stamp", "eve,320x180@15", "--only", NAME, "--for", "5s"]).await;
+    let fed = Bot::start(&["feed", &room, "--as", "Eve", "--stamp", "eve,320x180@15", "--for", "9s"]);
+    tape.until("Eve", |e| matches!(e.event, Event::TrackOn { source: Source::Camera, .. }).then_some(())).await;
+    // A judge is in the room meanwhile, and finds the same.
+    let live = ["verify", &room, "--seconds", "4", "--json", "--expect", "eve.frames >= 5", "--expect", "wrong == 0"];
+    let steps = ["signalling_ms", "ice_ms", "dtls_ms", "first_packet_ms"].map(|step| format!("eve.{step} <= 20 s"));
+    let steps = steps.iter().flat_map(|step| ["--expect", step]);
+    let live = bot::run(&live.into_iter().chain(steps).collect::<Vec<_>>()).await;
+    green(&live);
+    let report: serde_json::Value = serde_json::from_str(&live.stdout).unwrap();
+    let judged = &report["targets"][0];
+    assert_eq!((&judged["target"], &judged["participants"][0]["who"]), (&room.as_str().into(), &"eve".into()));
+    let fed = fed.ended(Duration::from_secs(40)).await;
     assert_eq!(fed.code, Some(0), "{fed:?}");
     let recorded = tape.finish().await;
     let expected = ["eve.frames >= 15", "eve.marks >= 4", "dropped == 0", "out_of_order == 0", "freezes == 0"];

@@ -287,6 +287,7 @@ impl Actor {
                     self.restart_ice().await;
                 }
             }
+            Callback::PathFound => self.tell(PeerEvent::PathFound).await,
             Callback::Track(track) => {
                 let callbacks = self.callbacks.clone();
                 tokio::spawn(async move {
