@@ -248,6 +248,7 @@ mod tests {
             verdict,
             trouble: vec![],
             damage: vec![],
+            files: vec![],
             figures: Default::default(),
             participants: vec![],
             outcomes: vec![],

@@ -7,6 +7,7 @@
 
 pub mod evidence;
 pub mod expect;
+mod file;
 mod joining;
 mod make;
 pub mod measure;
@@ -15,4 +16,5 @@ pub mod stamp;
 pub mod target;
 pub mod verdict;
 
+pub use file::Fact;
 pub use make::{Format, Job, make};

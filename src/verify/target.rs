@@ -2,6 +2,7 @@
 //! it judges nothing.
 
 use super::evidence::{Evidence, Trace};
+use super::file::{Fact, fact};
 use super::joining;
 use super::measure::frames;
 use super::quality::{self, Quality};
@@ -53,6 +54,8 @@ pub struct Target {
     pub kinds: BTreeSet<MediaKind>,
     /// The files in it with pictures, and where each lies on the time line.
     pub films: Vec<(PathBuf, Option<Placement>)>,
+    /// All its media files.
+    pub files: Vec<Fact>,
     pub damage: Vec<String>,
     pub trouble: Vec<String>,
 }
@@ -79,6 +82,7 @@ pub fn read(library: &Library, path: &Path, names: &Names) -> Result<Target> {
     let mut evidence = Evidence::default();
     evidence.read(library, path, |at| at.as_secs_f64())?;
     let mut target = Target::new(path, &evidence);
+    target.files.extend(fact(path, target.length));
     for (number, trace) in evidence.traces {
         let known = names.iter().find(|(_, n)| **n == number).map(|(name, _)| name.clone());
         let who = known.unwrap_or_else(|| number.to_string());
@@ -131,6 +135,8 @@ fn track_evidence(library: &Library, folder: &Path, track: &TrackEntry, target: 
     } else {
         evidence.damage.push(format!("{} is in the manifest but not there", track.file));
     }
+    let seconds = track.end_ms.saturating_sub(track.start_ms) as f64 / 1000.0;
+    target.files.extend(fact(&path, seconds));
     target.pictures += evidence.pictures;
     target.blank += evidence.blank;
     target.unread += evidence.unread;
@@ -148,8 +154,20 @@ impl Target {
     fn new(path: &Path, evidence: &Evidence) -> Target {
         let Evidence { pictures, blank, unread, length, kinds, damage, trouble, .. } = evidence.clone();
         let films = kinds.contains(&MediaKind::Video).then(|| (path.to_owned(), None)).into_iter().collect();
-        let subjects = Vec::new();
-        Target { path: path.to_owned(), subjects, pictures, blank, unread, length, kinds, films, damage, trouble }
+        let (subjects, files) = (Vec::new(), Vec::new());
+        Target {
+            path: path.to_owned(),
+            subjects,
+            pictures,
+            blank,
+            unread,
+            length,
+            kinds,
+            films,
+            files,
+            damage,
+            trouble,
+        }
     }
 
     /// Compares the pictures in it with their sources, which were of this size.

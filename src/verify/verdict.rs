@@ -2,6 +2,7 @@
 //! ever passes.
 
 use super::expect::{COMMON, Expectation, Severity};
+use super::file::Fact;
 use super::joining::STAGES;
 use super::measure::{FIGURES, Measures};
 use super::target::{Names, Subject, Target, number};
@@ -65,6 +66,8 @@ pub struct Judged {
     pub trouble: Vec<String>,
     /// What of the media could not be read.
     pub damage: Vec<String>,
+    /// The media files that were read.
+    pub files: Vec<Fact>,
     pub figures: BTreeMap<&'static str, f64>,
     pub participants: Vec<Person>,
     pub outcomes: Vec<Outcome>,
@@ -179,6 +182,7 @@ pub fn judge(
         verdict,
         trouble: target.trouble.clone(),
         damage: target.damage.clone(),
+        files: target.files.clone(),
         figures,
         participants,
         outcomes,

@@ -2,6 +2,8 @@
 //! green, whoever made the file.
 
 use super::support::bot;
+use super::support::browser::Browser;
+use super::support::server::TestServer;
 use roombot::media::{Encoding, Library, MediaSource, Origin};
 use roombot::record::folder::RecordingFolder;
 use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
@@ -198,6 +200,55 @@ fn somebody_who_should_not_be_there_is_noticed() {
     ];
     ffmpeg(&out, &[&["-i", alice.to_str().unwrap(), "-i", bob.to_str().unwrap()], &how[..]].concat());
     assert_eq!(red(&out), ["participants == 1"], "Alice is as she was, and nothing is wrong with Bob");
+}
+
+/// Records what camera and microphone give for some seconds, as a page would; the file in hexadecimal.
+const RECORD: &str = "(async () => {
+    const sound = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 320, height: 180 }, audio: sound });
+    const recorder = new MediaRecorder(stream, { mimeType: 'video/webm;codecs=vp8,opus', videoBitsPerSecond: 500000 });
+    const parts = [];
+    recorder.ondataavailable = ({ data }) => parts.push(data);
+    const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
+    recorder.start(500);
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    recorder.stop();
+    await stopped;
+    const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+})()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_browser_has_recorded_is_judged_as_any_other_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (camera, film) = (dir.path().join("alice.y4m"), dir.path().join("theirs.webm"));
+    let (size, out) = ((320, 180), camera.clone());
+    let job = Job { participant: 1, size, fps: 30, seconds: 12, format: Format::Raw, kilobits: 0, out };
+    make(&Library::default(), &job, |_| {}).unwrap();
+    let server = TestServer::start().await;
+    let video = format!("use-file-for-fake-video-capture={}", camera.display());
+    let audio = format!("use-file-for-fake-audio-capture={}", camera.with_extension("wav").display());
+    let browser = Browser::launch_with(&[&video, &audio]).await;
+    let page = browser.page(&server.page("film", "camera=0&mic=0")).await;
+    let hexadecimal: String = page.eval(RECORD).await;
+    let bytes = hexadecimal.as_bytes().chunks(2).map(|two| std::str::from_utf8(two).unwrap());
+    let bytes: Vec<u8> = bytes.map(|two| u8::from_str_radix(two, 16).unwrap()).collect();
+    std::fs::write(&film, bytes).unwrap();
+    let is = judged(
+        &film,
+        &[
+            "participants == 1",
+            "frames >= 60",
+            "marks >= 5",
+            "out_of_order == 0",
+            "unread_percent <= 1",
+            "marks_garbled <= 1",
+            "av_p95_ms <= 250",
+        ],
+    );
+    // A browser that is starved leaves pictures out, so nothing is said of those.
+    assert!(is.verdict == Verdict::Pass && is.damage.is_empty(), "{is:#?}");
+    assert!(is.files[0].file == "theirs.webm" && is.files[0].sha256.len() == 64, "{:?}", is.files);
 }
 
 /// A recording made of stamped files: whose track, of whom it is, and what.

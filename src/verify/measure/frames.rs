@@ -33,6 +33,8 @@ pub struct Frames {
     pub freezes: Vec<Stretch>,
     /// When pictures were seen, and how much later than their number says (ms, against `zero`): some hundred of them.
     pub lateness: Vec<(f64, f64)>,
+    /// When pictures were missing, and how many: at most some hundred times.
+    pub losses: Vec<(f64, f64)>,
 }
 
 /// Measures pictures in the order in which they were seen. None where there are none. `blanks` says when pictures without a stamp were
@@ -45,6 +47,7 @@ pub fn frames(sights: &[Sight], blanks: &[f64]) -> Option<Frames> {
     let mut times = Vec::with_capacity(sights.len());
     let mut pace = Pace::default();
     let (mut blanks, mut blanked) = (blanks, 0);
+    let mut losses: Vec<(f64, f64)> = Vec::new();
     for sight in sights {
         let rate = f64::from(sight.rate.max(1));
         let number = unwrap(run.highest, sight.number, FRAMES);
@@ -66,12 +69,17 @@ pub fn frames(sights: &[Sight], blanks: &[f64]) -> Option<Frames> {
         times.push(sight.at);
         if number < run.highest {
             found.out_of_order += 1;
+            // It is not missing after all.
+            losses.iter_mut().rev().find(|(_, count)| *count > 0.0).into_iter().for_each(|(_, count)| *count -= 1.0);
         } else {
             let skipped = number.abs_diff(run.highest).saturating_sub(1);
             run.highest = number;
             let shown = blanks_until(&mut blanks, pace.last.unwrap_or(sight.at), sight.at);
             for blank in shown {
                 pace.step(*blank, rate, 0, &mut found.freezes);
+            }
+            if skipped > 0 {
+                losses.push((sight.at, skipped as f64));
             }
             blanked += skipped.min(shown.len() as u64);
             pace.step(sight.at, rate, skipped, &mut found.freezes);
@@ -85,6 +93,9 @@ pub fn frames(sights: &[Sight], blanks: &[f64]) -> Option<Frames> {
     let shown: Vec<(f64, f64)> = times.iter().copied().zip(zeros.iter().copied()).step_by(step).collect();
     found.zero = percentile(&mut zeros, 0.5)?;
     found.lateness = shown.into_iter().map(|(at, zero)| (at, (zero - found.zero) * 1000.0)).collect();
+    losses.retain(|(_, count)| *count > 0.0);
+    let together = |some: &[(f64, f64)]| Some((some.first()?.0, some.iter().map(|(_, count)| count).sum()));
+    found.losses = losses.chunks(losses.len() / SHOWN + 1).filter_map(together).collect();
     let seconds = last.at - first.at;
     found.fps = if seconds > 0.0 { (found.present.saturating_sub(1)) as f64 / seconds } else { 0.0 };
     Some(found)
@@ -167,6 +178,7 @@ mod tests {
         assert!((whole.fps - 30.0).abs() < 1e-9 && (whole.zero - (5.0 - 100.0 / 30.0)).abs() < 1e-9);
         let odd = frames(&sights([1, 2, 2, 5, 4, 6, 6, 9]), &[]).unwrap();
         assert_eq!((odd.present, odd.lost, odd.doubled, odd.out_of_order), (6, 3, 2, 1));
+        assert_eq!(odd.losses.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [1.0, 2.0]);
     }
 
     #[test]
