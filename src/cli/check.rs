@@ -8,6 +8,10 @@ use crate::media::Library;
 use crate::verify::verdict::{Report, Verdict};
 use console::style;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long after a run without a verdict the first repetition begins; the next one after twice as long.
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// Run meetings of stamped people over a network as bad as asked for, record them, and judge the recordings.
 #[derive(Debug, clap::Args)]
@@ -27,6 +31,9 @@ pub struct CheckArgs {
     /// What the bad network throws its dice with.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Run again, so often at most, what this machine was too busy for; each time later and with the same seed. The last run counts.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20))]
+    retry: u32,
     /// Where recordings and media go; those of runs that passed are removed again.
     #[arg(long, value_name = "DIR", default_value = "check")]
     out: PathBuf,
@@ -72,10 +79,9 @@ pub async fn run(args: CheckArgs) -> Result<()> {
                     stopped = true;
                     break 'all;
                 }
-                ran = run_scenario(&library, scenario, &folder, seed) => ran?,
+                ran = conclusive(&library, scenario, &folder, seed, &args) => ran?,
             };
-            println!("{} (seed {seed})", style(&scenario.name).bold());
-            ran.report.targets.iter().for_each(verify::print);
+            show(&ran);
             let passed = ran.report.verdict <= Verdict::Warn;
             if passed && !args.keep {
                 remove(&ran.folder);
@@ -99,6 +105,29 @@ pub async fn run(args: CheckArgs) -> Result<()> {
         return Err(Error::new(crate::error::Blame::Open, "stopped before every scenario had run"));
     }
     verify::conclude(&Report::of(runs.into_iter().flat_map(|run| run.report.targets).collect()))
+}
+
+/// Runs a scenario until this machine can tell how it went, or has been given every chance.
+async fn conclusive(library: &Library, scenario: &Scenario, folder: &Path, seed: u64, args: &CheckArgs) -> Result<Run> {
+    for again in 1..=args.retry {
+        let ran = run_scenario(library, scenario, folder, seed).await?;
+        if ran.report.verdict != Verdict::Inconclusive {
+            return Ok(ran);
+        }
+        show(&ran);
+        println!("no verdict; it runs again, {again} of {} times at most", args.retry);
+        if !args.keep {
+            remove(&ran.folder);
+        }
+        // Whatever keeps the machine busy gets time to end.
+        tokio::time::sleep(PAUSE * again).await;
+    }
+    run_scenario(library, scenario, folder, seed).await
+}
+
+fn show(ran: &Run) {
+    println!("{} (seed {})", style(&ran.scenario.name).bold(), ran.seed);
+    ran.report.targets.iter().for_each(verify::print);
 }
 
 /// What a run that passed leaves behind is of no use.

@@ -83,7 +83,7 @@ impl Cli {
             Verb::Echo(args) => runtime()?.block_on(echo::run(args)),
             Verb::Filter(args) => runtime()?.block_on(filter::run(args)),
             Verb::Stamp(args) => stamp::run(&args),
-            Verb::Verify(args) => verify::run(&args),
+            Verb::Verify(args) => verify::run(args),
             Verb::Check(args) => runtime()?.block_on(check::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),
             Verb::Fixture(args) => fixture::run(&args),

@@ -1,8 +1,13 @@
-//! `roombot verify`: judges media by the stamps in it. Reads; changes nothing.
+//! `roombot verify`: judges media by the stamps in it: files, recordings, and rooms while people are there. Changes nothing that it reads.
 
 use super::args::PipelineArgs;
 use crate::error::{Blame, Error, Result};
 use crate::media::Library;
+use crate::record::recorder::RecorderConfig;
+use crate::room::people::Role;
+use crate::rtc::Wake;
+use crate::session::{Limits, RecordConfig, Recording};
+use crate::signal::{self, JoinAs};
 use crate::verify::expect::Expectation;
 use crate::verify::quality::Quality;
 use crate::verify::target::{self, Names, Subject, Target};
@@ -10,25 +15,36 @@ use crate::verify::verdict::{Judged, Report, Verdict, judge, usual};
 use comfy_table::{CellAlignment, Table, presets};
 use console::style;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Films that are judged beside the tracks of a recording.
 const FILM: &str = "film.mp4";
 
-/// Judge recordings, films and any media file by the stamps in picture and sound (`roombot stamp` makes them).
+/// Judge recordings, films, any media file and live rooms by the stamps in picture and sound (`roombot stamp` makes them).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot verify film.mp4 --expect 'participants == 4' --expect 'freezes == 0'
   roombot verify recordings/standup-20261122T140500Z        # every track by the manifest's clock, and its film
+  roombot verify ws://127.0.0.1:8080/rooms/standup --seconds 20 --expect 'alice.first_frame_ms <= 2 s'
   roombot verify theirs.mkv --expect 'alice.lost_percent <= 1' --expect 'warn: av_p95_ms <= 20 during 5s..1m' --json
 
 An expectation is [warn: ][WHO.]FIGURE <=|>=|==|<|> VALUE[ during FROM..UNTIL]; docs/verify.md lists the figures. Without any, what
 can be expected of everything is: nothing lost, frozen, silent or out of sync. Exit code 0: all as expected. 5: something
 is not, or there is no evidence for it. 6: this machine could not find out (a missing decoder, no time).")]
 pub struct VerifyArgs {
-    /// Media files and recordings' folders.
+    /// Media files, recordings' folders, and rooms: ws://host:port/rooms/NAME, or wss://…
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<PathBuf>,
+    /// How long a room is listened to before it is judged.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// The name under which a room sees the judge.
+    #[arg(long = "as", value_name = "NAME", default_value = "Judge")]
+    own_name: String,
+    /// A room's join token.
+    #[arg(long)]
+    token: Option<String>,
     /// What must be so; repeatable.
     #[arg(long, value_name = "EXPECTATION")]
     expect: Vec<Expectation>,
@@ -52,11 +68,16 @@ pub struct VerifyArgs {
 ///
 /// # Errors
 /// The user's for targets that are not there. What is not as expected is the judged one's to mend.
-pub fn run(args: &VerifyArgs) -> Result<()> {
+pub fn run(args: VerifyArgs) -> Result<()> {
+    let args = &args;
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let names: Names = args.names.iter().cloned().collect();
     let mut judged = Vec::new();
     for path in &args.targets {
+        if let Some(room) = path.to_str().filter(|text| text.contains("://")) {
+            judged.push(judge_live(&library, args, room, &names)?);
+            continue;
+        }
         let target = target::read(&library, path, &names)?;
         judged.push(judge_one(&library, args, &target, &names)?);
         let film = path.join(FILM);
@@ -74,6 +95,37 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
         report.targets.iter().for_each(print);
     }
     conclude(&report)
+}
+
+/// Receives what is sent in a room for a while, and judges that. It is kept until then as a recording, because that holds all that there is to
+/// be judged by: what came, when by the senders' clocks, and how joining went.
+fn judge_live(library: &Library, args: &VerifyArgs, room: &str, names: &Names) -> Result<Judged> {
+    let cannot = |e| Error::machine("cannot make a folder for what a room sends").because(e);
+    let folder = tempfile::Builder::new().prefix("roombot-verify-").tempdir().map_err(cannot)?;
+    let recording = super::runtime()?.block_on(listen(args, room, folder.path()))?;
+    let mut target = target::read(library, &recording, names)?;
+    target.subjects.retain(|subject| subject.who != args.own_name);
+    let mut judged = judge_one(library, args, &target, names)?;
+    judged.target = signal::public_url(room);
+    Ok(judged)
+}
+
+async fn listen(args: &VerifyArgs, room: &str, parent: &Path) -> Result<PathBuf> {
+    let stop = super::interrupted()?;
+    let joined = signal::for_url(room)?;
+    let (name, url) = (signal::room_name(room), signal::public_url(room));
+    let config = RecordConfig {
+        recorder: RecorderConfig { parent: parent.to_owned(), room: name, url },
+        how: JoinAs { name: args.own_name.clone(), role: Role::Recorder, token: args.token.clone() },
+        wake: Wake::default(),
+        relay_only: false,
+        impairment: None,
+        files: None,
+    };
+    let mut recording = Recording::start(joined.as_ref(), config).await?;
+    let limits = Limits { duration: Some(Duration::from_secs(args.seconds.into())), until_empty: None };
+    let reason = recording.until(limits, stop).await;
+    Ok(recording.finish(&reason).await?.folder)
 }
 
 fn judge_one(library: &Library, args: &VerifyArgs, target: &Target, names: &Names) -> Result<Judged> {
@@ -196,6 +248,7 @@ mod tests {
             verdict,
             trouble: vec![],
             damage: vec![],
+            files: vec![],
             figures: Default::default(),
             participants: vec![],
             outcomes: vec![],

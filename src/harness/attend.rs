@@ -17,8 +17,11 @@ use tokio::time::Instant;
 
 /// One person's files.
 pub struct Media {
+    /// Of a browser it has no sound: that lies beside it, as WAV.
     pub camera: PathBuf,
     pub screen: Option<PathBuf>,
+    /// What a browser's page asks of its camera, as its address says it.
+    pub wish: String,
 }
 
 /// What somebody does in mid-call.
@@ -131,6 +134,7 @@ mod tests {
             mute: span(2, 5),
             hide: None,
             restart_ice: Some(Duration::from_secs(4)),
+            browser: false,
         };
         let order: Vec<Act> = acts(&person).into_iter().map(|(_, act)| act).collect();
         let mute = |off| Act::Mute(MediaKind::Audio, off);

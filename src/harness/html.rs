@@ -14,7 +14,7 @@ const HIGH: f64 = 120.0;
 const STYLE: &str = "body{font:14px system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#1b2030}\
 table{border-collapse:collapse;margin:.5em 0}td,th{padding:.15em .7em;text-align:left;border-bottom:1px solid #e3e6ee}\
 .pass{color:#18794e}.warn,.inconclusive{color:#ad5700}.fail{color:#c62a2f;font-weight:600}\
-svg{background:#f6f7fa;display:block;margin:.3em 0 1em}h3{margin-bottom:.2em}img{max-width:46%;margin-right:1%}";
+svg{background:#f6f7fa;display:block;margin:.3em 0 1em}h3{margin-bottom:.2em}code{font-size:11px}img{max-width:46%;margin-right:1%}";
 
 /// The page of several runs.
 pub fn html(runs: &[Run]) -> String {
@@ -50,6 +50,11 @@ fn target(page: &mut String, judged: &Judged) {
         let _ = write!(page, "<tr><td>{expected}<td>{who}<td>{is}<td class=\"{verdict}\">{verdict}");
     }
     page.push_str("</table>");
+    for file in &judged.files {
+        let rate = file.kilobits_per_second.map(|rate| format!(", {rate:.0} kbit/s")).unwrap_or_default();
+        let (name, hash) = (escaped(&file.file), &file.sha256);
+        let _ = write!(page, "<div>{name}: {} bytes{rate}, SHA-256 <code>{hash}</code></div>", file.bytes);
+    }
     let length = judged.figures.get("length_ms").map_or(1.0, |ms| ms / 1000.0).max(0.001);
     for person in &judged.participants {
         let _ = write!(page, "<h3>{}</h3><table><tr>", escaped(&person.who));
@@ -69,6 +74,7 @@ fn plots(page: &mut String, person: &Person, length: f64) {
     plot(page, "sound after picture, ms; bars: silences", &offsets, gaps, length);
     if let Some(frames) = &person.measures.frames {
         plot(page, "pictures later than usual, ms; bars: freezes", &frames.lateness, &frames.freezes, length);
+        plot(page, "pictures lost, each time; bars: freezes", &frames.losses, &frames.freezes, length);
     }
 }
 

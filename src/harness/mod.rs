@@ -2,6 +2,7 @@
 //! was recorded. It never leaves this machine, and judges nothing by itself.
 
 mod attend;
+mod browser;
 mod html;
 mod junit;
 mod markdown;

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Later than this, a frame counts as late.
-const LATE: Duration = Duration::from_millis(60);
+pub(super) const LATE: Duration = Duration::from_millis(60);
 
 /// When nothing of one kind is sent: a microphone or camera that is off. The source goes on meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

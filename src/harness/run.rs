@@ -2,6 +2,7 @@
 //! one folder and on 127.0.0.1.
 
 use super::attend::{Media, attend};
+use super::browser::browse;
 use super::player::Played;
 use super::scenario::{Person, Scenario};
 use crate::error::{Error, Result};
@@ -67,10 +68,11 @@ pub async fn run(library: &Library, scenario: &Scenario, folder: &Path, seed: u6
 /// Makes what is not there yet: a repetition needs nothing new.
 fn files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<Vec<Media>> {
     let seconds = u32::try_from(scenario.duration.as_secs() + 1).unwrap_or(u32::MAX);
-    let file = |name: &str, participant: u8| {
-        let out = folder.join(format!("{name}.webm"));
-        let Scenario { size, fps, kilobits, .. } = *scenario;
-        let job = Job { participant, size, fps, seconds, format: Format::Vp8, kilobits, out: out.clone() };
+    let Scenario { size, fps, kilobits, .. } = *scenario;
+    let file = |name: &str, participant: u8, raw: bool| {
+        let (out, format) = if raw { ("y4m", Format::Raw) } else { ("webm", Format::Vp8) };
+        let out = folder.join(format!("{name}.{out}"));
+        let job = Job { participant, size, fps, seconds, format, kilobits, out: out.clone() };
         if !out.exists() {
             make(library, &job, |_| {})?;
         }
@@ -78,8 +80,10 @@ fn files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<Vec<Me
     };
     let of = |(index, person): (usize, &Person)| {
         let number = number(index);
-        let screen = person.screen.map(|_| file(&format!("{}.screen", person.name), number + SCREEN)).transpose()?;
-        Ok(Media { camera: file(&person.name, number)?, screen })
+        let screen =
+            person.screen.map(|_| file(&format!("{}.screen", person.name), number + SCREEN, false)).transpose()?;
+        let wish = format!("width={}&height={}&fps={fps}", size.0, size.1);
+        Ok(Media { camera: file(&person.name, number, person.browser)?, screen, wish })
     };
     scenario.people.iter().enumerate().map(of).collect()
 }
@@ -98,7 +102,8 @@ async fn meet(
     seed: u64,
 ) -> Result<(PathBuf, f64)> {
     let server = RoomServer::bind(RoomServerConfig::new((Ipv4Addr::LOCALHOST, 0).into())).await?;
-    let url = format!("ws://{}/rooms/{ROOM}", server.local_addr());
+    let server_address = server.local_addr();
+    let url = format!("ws://{server_address}/rooms/{ROOM}");
     let (close, closed) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move {
         let _ = closed.await;
@@ -128,7 +133,15 @@ async fn meet(
     let start = Instant::now() + LEAD;
     let _ = begin.set(start.into_std());
     let people = scenario.people.iter().zip(media);
-    let present = people.map(|(person, media)| attend(library, &url, person, media, start, scenario.mesh));
+    let page = format!("http://{server_address}/rooms/{ROOM}");
+    let (url, page) = (url.as_str(), page.as_str());
+    let present = people.map(|(person, media)| async move {
+        if person.browser {
+            let log = folder.join(format!("{}.chromium.log", person.name));
+            return browse(page, person, media, &log, start).await;
+        }
+        attend(library, url, person, media, start, scenario.mesh).await
+    });
     let attended = futures_util::future::join_all(present).await;
     tokio::time::sleep_until(start + scenario.duration).await;
     tokio::time::sleep(GRACE).await;

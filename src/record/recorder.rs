@@ -12,7 +12,7 @@ use super::manifest::{FileState, Manifest, Status as Completion};
 use super::status::{PersonStatus, Status};
 use super::stream::Desk;
 use super::subtitles;
-use super::timeline::Event;
+use super::timeline::{Event, PATH_FOUND};
 use crate::error::{Error, Result};
 use crate::room::people::ParticipantId;
 use crate::room::speaker::SpeakerDetector;
@@ -247,6 +247,9 @@ impl Capture {
             }
             PeerEvent::State(state) => {
                 self.desk.log.event(at, Event::IceState { participant, state: state.word().to_owned() });
+            }
+            PeerEvent::PathFound => {
+                self.desk.log.event(at, Event::IceState { participant, state: PATH_FOUND.to_owned() });
             }
             PeerEvent::Warning(message) => self.desk.log.warn(at, format!("{participant}: {message}")),
             PeerEvent::Signal(_) | PeerEvent::Ask(_) | PeerEvent::Text { .. } => {}

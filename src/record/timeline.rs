@@ -13,6 +13,9 @@ use std::path::Path;
 /// The longest line that is read back.
 const LONGEST_LINE: u64 = 256 << 10;
 
+/// The state in the timeline when ICE has found a way; DTLS follows.
+pub const PATH_FOUND: &str = "path-found";
+
 /// One line of the timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {

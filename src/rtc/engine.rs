@@ -2,13 +2,12 @@
 
 use super::inbox::Inbox;
 use super::path::{Estimator, Path};
+use super::steady::Steady;
 use super::taken::{Corrector, Taken};
 use super::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI, RtxRepair, Streams, Tap};
 use crate::room::media::{Codec, MediaKind};
-use rtc::interceptor::{CongestionControlBuilder, Slot, TwccSenderBuilder};
-use rtc::peer_connection::configuration::interceptor_registry::{
-    configure_nack, configure_rtcp_reports, configure_twcc_receiver_only,
-};
+use rtc::interceptor::{CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, Slot, TwccSenderBuilder};
+use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc_receiver_only};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
@@ -127,7 +126,14 @@ pub(super) struct Links {
 /// send is numbered for the other side's feedback, and a bitrate made of it. There is no pacer: it would hold pictures back, and
 /// each of ours is a few packets.
 pub(super) fn interceptors(engine: &mut MediaEngine, links: Links, measure: bool) -> Result<Registry> {
-    let registry = configure_nack(Registry::new(), engine);
+    // As the library's `configure_nack` does it, but that what is missing is remembered.
+    for parameter in ["", "pli"] {
+        let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: parameter.to_owned() };
+        engine.register_feedback(feedback, RtpCodecKind::Video);
+    }
+    let registry = Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::NackGenerator, Steady::new(NackGeneratorBuilder::new().build()));
     let registry = configure_rtcp_reports(registry);
     let mut registry = configure_twcc_receiver_only(registry, engine)?;
     if measure {

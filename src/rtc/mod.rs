@@ -16,6 +16,7 @@ pub mod receive;
 mod sdp;
 mod send;
 mod socket;
+mod steady;
 mod taken;
 mod tap;
 mod wakeup;

@@ -87,6 +87,8 @@ pub enum PeerEvent {
     /// To be asked of the participant, who makes the offers.
     Ask(Ask),
     State(PeerState),
+    /// A way to them was found (ICE); what follows is DTLS.
+    PathFound,
     /// Packets of this stream arrive in the inbox from now on (some may be there already).
     Track(RemoteTrack),
     /// The sender took the track away. Streams of it that are in the inbox are still good.

@@ -41,6 +41,8 @@ pub struct Trace {
     pub sights: Vec<Sight>,
     pub marks: Vec<Mark>,
     pub silences: Vec<Stretch>,
+    /// When pictures without any stamp were shown, where they may have been in this one's place.
+    pub blanks: Vec<f64>,
 }
 
 /// Everything that was found.
@@ -51,6 +53,7 @@ pub struct Evidence {
     pub pictures: u64,
     pub blank: u64,
     pub unread: u64,
+    blanks: Vec<f64>,
     /// The end of the last picture or sound, seconds.
     pub length: f64,
     pub kinds: BTreeSet<MediaKind>,
@@ -104,14 +107,20 @@ impl Evidence {
         }
         let missing = playback.undecodable().into_iter();
         self.trouble.extend(missing.map(|what| format!("{}: this machine has no decoder for {what}", path.display())));
-        self.traces.values_mut().for_each(Trace::sort);
+        for trace in self.traces.values_mut() {
+            trace.blanks = self.blanks.clone();
+            trace.sort();
+        }
         Ok(())
     }
 
     fn see(&mut self, at: f64, reader: &mut Reader, luma: &Luma) {
         let seen = reader.read(luma);
         self.pictures += 1;
-        self.blank += u64::from(seen.is_empty());
+        if seen.is_empty() {
+            self.blank += 1;
+            self.blanks.push(at);
+        }
         for sighting in seen {
             match sighting.stamp {
                 Some(FrameStamp { participant, rate, number }) => {
@@ -148,6 +157,7 @@ impl Trace {
         self.sights.sort_by(|a, b| a.at.total_cmp(&b.at));
         self.marks.sort_by(|a, b| a.at.total_cmp(&b.at));
         self.silences.sort_by(|a, b| a.from.total_cmp(&b.from));
+        self.blanks.sort_by(f64::total_cmp);
     }
 
     /// What of it lies in a window.
@@ -158,6 +168,7 @@ impl Trace {
             sights: self.sights.iter().filter(|sight| within(sight.at)).copied().collect(),
             marks: self.marks.iter().filter(|mark| within(mark.at)).copied().collect(),
             silences: self.silences.iter().map(clipped).filter(|s| s.until > s.from).collect(),
+            blanks: self.blanks.iter().copied().filter(|at| within(*at)).collect(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Expectations: lines of text such as `alice.lost_percent <= 1` that a figure meets or not. Pure; it measures nothing.
 
 use super::evidence::Stretch;
+use super::joining::STAGES;
 use super::measure::FIGURES;
 use std::fmt;
 use std::str::FromStr;
@@ -124,7 +125,7 @@ impl FromStr for Expectation {
         if common && during.is_some() {
             return Err(format!("`{figure}` is a figure of the whole and has no `during`"));
         }
-        if during.is_some() && (figure == "wrong" || QUALITY.contains(&figure)) {
+        if during.is_some() && (figure == "wrong" || STAGES.contains(&figure) || QUALITY.contains(&figure)) {
             return Err(format!("`{figure}` is measured over all of the time and has no `during`"));
         }
         let value = value(right.trim(), figure).ok_or_else(form)?;

@@ -41,6 +41,10 @@ pub const FIGURES: &[(&str, &str)] = &[
     ("av_p95_ms", "how far sound and picture lie apart, either way, in 95 of 100 cases"),
     ("av_drift_ms_per_hour", "how fast that changes; of traces of a minute or more"),
     ("zero_ms", "where the source's first picture, or its first sound, lies on the time line"),
+    ("signalling_ms", "from joining until both sides have described themselves; of recordings, as the next three"),
+    ("ice_ms", "from then until a path was found"),
+    ("dtls_ms", "from then until the connection was encrypted"),
+    ("first_packet_ms", "from joining until a track's first packet"),
     ("wrong", "pictures and marks of somebody else in this participant's tracks"),
     ("psnr_db", "signal to noise against the source, each picture against itself"),
     ("ssim", "structural similarity against the source, each picture against itself"),
@@ -60,7 +64,8 @@ pub struct Measures {
 impl Measures {
     /// Measures a trace whose times count from `start` (seconds). A figure for which there is no evidence is not there.
     pub fn of(trace: &Trace, start: f64) -> Measures {
-        let (frames, sounds, sync) = (frames(&trace.sights), sounds(&trace.marks, &trace.silences), sync(trace));
+        let frames = frames(&trace.sights, &trace.blanks);
+        let (sounds, sync) = (sounds(&trace.marks, &trace.silences), sync(trace));
         let mut figures = BTreeMap::new();
         let ms = |seconds: f64| seconds * 1000.0;
         let together = |all: &[Stretch]| all.iter().fold(0.0, |sum, s| sum + ms(s.until - s.from));
@@ -143,6 +148,7 @@ mod tests {
                 .collect(),
             marks: (0..6).map(|n| crate::verify::evidence::Mark { at: n as f64 / 2.0, number: n }).collect(),
             silences: vec![],
+            blanks: vec![],
         };
         for name in Measures::of(&trace, 0.0).figures.keys() {
             assert!(FIGURES.iter().any(|(figure, _)| figure == name), "{name}");

@@ -7,6 +7,8 @@
 
 pub mod evidence;
 pub mod expect;
+mod file;
+mod joining;
 mod make;
 pub mod measure;
 pub mod quality;
@@ -14,4 +16,5 @@ pub mod stamp;
 pub mod target;
 pub mod verdict;
 
+pub use file::Fact;
 pub use make::{Format, Job, make};

@@ -2,12 +2,14 @@
 //! it judges nothing.
 
 use super::evidence::{Evidence, Trace};
+use super::file::{Fact, fact};
+use super::joining;
 use super::measure::frames;
 use super::quality::{self, Quality};
 use super::stamp::number_of;
 use crate::error::Result;
 use crate::media::Library;
-use crate::record::folder::{MANIFEST, Sub};
+use crate::record::folder::{MANIFEST, Sub, TIMELINE};
 use crate::record::manifest::{Manifest, TrackEntry};
 use crate::record::placement::Placement;
 use crate::room::media::{MediaKind, Source};
@@ -34,6 +36,8 @@ pub struct Subject {
     pub trace: Trace,
     /// Pictures and marks of others in their tracks; none where it is not known whose tracks are whose.
     pub wrong: Option<u64>,
+    /// How long the steps of joining took, as figures.
+    pub joining: Vec<(&'static str, f64)>,
     pub kinds: BTreeSet<MediaKind>,
 }
 
@@ -50,6 +54,8 @@ pub struct Target {
     pub kinds: BTreeSet<MediaKind>,
     /// The files in it with pictures, and where each lies on the time line.
     pub films: Vec<(PathBuf, Option<Placement>)>,
+    /// All its media files.
+    pub files: Vec<Fact>,
     pub damage: Vec<String>,
     pub trouble: Vec<String>,
 }
@@ -76,6 +82,7 @@ pub fn read(library: &Library, path: &Path, names: &Names) -> Result<Target> {
     let mut evidence = Evidence::default();
     evidence.read(library, path, |at| at.as_secs_f64())?;
     let mut target = Target::new(path, &evidence);
+    target.files.extend(fact(path, target.length));
     for (number, trace) in evidence.traces {
         let known = names.iter().find(|(_, n)| **n == number).map(|(name, _)| name.clone());
         let who = known.unwrap_or_else(|| number.to_string());
@@ -83,7 +90,7 @@ pub fn read(library: &Library, path: &Path, names: &Names) -> Result<Target> {
         let is_screen = who.ends_with(".screen");
         let kinds = evidence.kinds.iter().copied().filter(|kind| !is_screen || *kind == MediaKind::Video).collect();
         if !trace.sights.is_empty() || trace.marks.len() >= HEARD {
-            target.subjects.push(Subject { who, number, start: 0.0, trace, wrong: None, kinds });
+            target.subjects.push(Subject { who, number, start: 0.0, trace, wrong: None, joining: vec![], kinds });
         }
     }
     Ok(target)
@@ -92,6 +99,7 @@ pub fn read(library: &Library, path: &Path, names: &Names) -> Result<Target> {
 fn recording(library: &Library, folder: &Path, names: &Names) -> Result<Target> {
     let manifest = Manifest::load(folder)?;
     let mut target = Target::new(folder, &Evidence::default());
+    let mut stages = joining::stages(&folder.join(TIMELINE));
     for person in &manifest.participants {
         let start = person.present.first().map_or(0.0, |span| span.start_ms as f64 / 1000.0);
         for screen in [false, true] {
@@ -100,8 +108,9 @@ fn recording(library: &Library, folder: &Path, names: &Names) -> Result<Target> 
             let tracks = manifest.tracks.iter().filter(|track| track.participant == person.key).filter(is_screen);
             let who = if screen { format!("{}.screen", person.key) } else { person.key.clone() };
             let number = number(names, &who);
-            let mut subject =
-                Subject { who, number, start, trace: Trace::default(), wrong: Some(0), kinds: BTreeSet::new() };
+            let joining = if screen { vec![] } else { stages.remove(&person.key).unwrap_or_default() };
+            let (trace, kinds) = (Trace::default(), BTreeSet::new());
+            let mut subject = Subject { who, number, start, trace, wrong: Some(0), joining, kinds };
             for track in tracks {
                 subject.start = if screen { track.start_ms as f64 / 1000.0 } else { subject.start };
                 let evidence = track_evidence(library, folder, track, &mut target)?;
@@ -126,6 +135,8 @@ fn track_evidence(library: &Library, folder: &Path, track: &TrackEntry, target: 
     } else {
         evidence.damage.push(format!("{} is in the manifest but not there", track.file));
     }
+    let seconds = track.end_ms.saturating_sub(track.start_ms) as f64 / 1000.0;
+    target.files.extend(fact(&path, seconds));
     target.pictures += evidence.pictures;
     target.blank += evidence.blank;
     target.unread += evidence.unread;
@@ -143,8 +154,20 @@ impl Target {
     fn new(path: &Path, evidence: &Evidence) -> Target {
         let Evidence { pictures, blank, unread, length, kinds, damage, trouble, .. } = evidence.clone();
         let films = kinds.contains(&MediaKind::Video).then(|| (path.to_owned(), None)).into_iter().collect();
-        let subjects = Vec::new();
-        Target { path: path.to_owned(), subjects, pictures, blank, unread, length, kinds, films, damage, trouble }
+        let (subjects, files) = (Vec::new(), Vec::new());
+        Target {
+            path: path.to_owned(),
+            subjects,
+            pictures,
+            blank,
+            unread,
+            length,
+            kinds,
+            films,
+            files,
+            damage,
+            trouble,
+        }
     }
 
     /// Compares the pictures in it with their sources, which were of this size.
@@ -153,7 +176,7 @@ impl Target {
     /// The user's: a size that cannot be, a file that went away.
     pub fn quality(&self, library: &Library, size: (u32, u32)) -> Result<BTreeMap<u8, Quality>> {
         let source = |subject: &Subject| {
-            let found = frames(&subject.trace.sights)?;
+            let found = frames(&subject.trace.sights, &subject.trace.blanks)?;
             let rate = subject.trace.sights.first()?.rate;
             Some((subject.number, quality::Source { size, zero: found.zero, rate }))
         };
@@ -207,6 +230,7 @@ impl Subject {
             self.trace.sights.extend(shown.sights);
             self.trace.marks.extend(shown.marks);
             self.trace.silences.extend(shown.silences);
+            self.trace.blanks.extend(shown.blanks);
         }
     }
 }

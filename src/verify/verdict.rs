@@ -2,6 +2,8 @@
 //! ever passes.
 
 use super::expect::{COMMON, Expectation, Severity};
+use super::file::Fact;
+use super::joining::STAGES;
 use super::measure::{FIGURES, Measures};
 use super::target::{Names, Subject, Target, number};
 use crate::room::media::MediaKind;
@@ -64,6 +66,8 @@ pub struct Judged {
     pub trouble: Vec<String>,
     /// What of the media could not be read.
     pub damage: Vec<String>,
+    /// The media files that were read.
+    pub files: Vec<Fact>,
     pub figures: BTreeMap<&'static str, f64>,
     pub participants: Vec<Person>,
     pub outcomes: Vec<Outcome>,
@@ -91,6 +95,9 @@ pub fn usual(target: &Target) -> Vec<Expectation> {
     let mut lines = vec!["participants >= 1"];
     if target.kinds.contains(&MediaKind::Video) {
         lines.extend(["dropped_percent <= 1", "out_of_order == 0", "freezes == 0", "unread_percent <= 1"]);
+        // A film may show something else, such as a card; tracks of a recording have nothing but their owner in them.
+        let is_recording = target.subjects.iter().any(|subject| subject.wrong.is_some());
+        lines.push(if is_recording { "blank_percent <= 1" } else { "warn: blank_percent <= 1" });
     }
     if target.kinds.contains(&MediaKind::Audio) {
         lines.extend(["marks_garbled == 0", "sound_gaps == 0"]);
@@ -114,6 +121,7 @@ pub fn judge(
     let measure = |subject: &Subject| {
         let mut measures = Measures::of(&subject.trace, subject.start);
         measures.figures.extend(subject.wrong.map(|wrong| ("wrong", wrong as f64)));
+        measures.figures.extend(subject.joining.iter().copied());
         measures.figures.extend(extra(subject));
         measures
     };
@@ -174,6 +182,7 @@ pub fn judge(
         verdict,
         trouble: target.trouble.clone(),
         damage: target.damage.clone(),
+        files: target.files.clone(),
         figures,
         participants,
         outcomes,
@@ -190,7 +199,7 @@ fn has_kind(subject: &Subject, expectation: &Expectation) -> bool {
     let of_sound =
         ["marks", "marks_lost", "marks_garbled", "sound_gaps", "sound_gap_ms", "longest_gap_ms", "first_sound_ms"];
     let of_both = expectation.figure.starts_with("av_");
-    let of_either = ["wrong", "zero_ms"].contains(&expectation.figure.as_str());
+    let of_either = ["wrong", "zero_ms"].iter().chain(&STAGES).any(|figure| *figure == expectation.figure);
     let sound = of_sound.contains(&expectation.figure.as_str());
     debug_assert!(FIGURES.iter().any(|(name, _)| *name == expectation.figure));
     let has = |kind: MediaKind| subject.kinds.contains(&kind);

@@ -289,6 +289,7 @@ impl Actor {
                     self.restart_ice().await;
                 }
             }
+            Callback::PathFound => self.tell(PeerEvent::PathFound).await,
             Callback::Track(track) => {
                 let callbacks = self.callbacks.clone();
                 tokio::spawn(async move {

@@ -5,7 +5,8 @@ use tokio::sync::mpsc;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+    PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionIceEvent,
+    RTCPeerConnectionState,
 };
 
 /// What the library's callbacks forward. Unbounded: each is caused by one local or remote negotiation step or track, and both
@@ -14,6 +15,7 @@ pub(super) enum Callback {
     Candidate(RTCPeerConnectionIceEvent),
     Gathered,
     State(RTCPeerConnectionState),
+    PathFound,
     Track(Arc<dyn TrackRemote>),
     Open {
         track: Arc<dyn TrackRemote>,
@@ -38,6 +40,11 @@ impl PeerConnectionEventHandler for Handler {
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
             let _ = self.0.send(Callback::Gathered);
+        }
+    }
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        if state == RTCIceConnectionState::Connected {
+            let _ = self.0.send(Callback::PathFound);
         }
     }
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {

@@ -67,6 +67,11 @@ impl Browser {
         Browser::start(&[], AT_A_TIME).await
     }
 
+    /// A turn for a browser that somebody else starts; over when dropped.
+    pub async fn turn() -> SemaphorePermit<'static> {
+        TURNS.acquire().await.expect("never closed")
+    }
+
     async fn start(flags: &[&str], turns: u32) -> Browser {
         let turn = TURNS.acquire_many(turns).await.expect("never closed");
         let profile = tempfile::Builder::new().prefix("roombot-chromium-").tempdir().expect("a folder for the profile");

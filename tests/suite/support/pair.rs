@@ -91,7 +91,9 @@ fn carry(mut events: mpsc::Receiver<(ParticipantId, PeerEvent)>, other: Arc<Peer
                     println!("warning: {text}");
                     continue;
                 }
-                PeerEvent::Ask(_) | PeerEvent::Text { .. } | PeerEvent::TrackEnded { .. } => continue,
+                PeerEvent::Ask(_) | PeerEvent::PathFound | PeerEvent::Text { .. } | PeerEvent::TrackEnded { .. } => {
+                    continue;
+                }
             };
             let _ = tx.send(told);
         }

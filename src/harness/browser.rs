@@ -1,0 +1,130 @@
+//! Somebody in a scenario who is a headless Chromium: the room's own page, with stamped files for camera and microphone. Its command line is
+//! all that it is told, and it leaves as a crash would have it. It judges nothing.
+
+use super::attend::Media;
+use super::player::{LATE, Played};
+use super::scenario::Person;
+use crate::error::{Error, Result};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// Where Chromium is, unless `CHROMIUM` says otherwise.
+const CHROMIUM: &str = "chromium";
+/// How often it is looked whether this machine still keeps up, and whether the browser still runs.
+const BEAT: Duration = Duration::from_millis(20);
+/// How long a killed browser's children may take to let go of its profile.
+const LETTING_GO: Duration = Duration::from_secs(3);
+
+/// Media without devices, questions or a network, and a page that goes on although nobody looks at it.
+const FLAGS: &[&str] = &[
+    "--headless=new",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--window-size=1280,720",
+];
+
+/// A running browser with its profile; killed when dropped, and all that it started with it.
+struct Browser {
+    child: Child,
+    profile: tempfile::TempDir,
+}
+
+/// One person's stay: the page at `page`, from joining to leaving. What is played is the beat of this machine: a browser says not itself
+/// whether it was given the time that it needs.
+///
+/// # Errors
+/// The user's: there is no Chromium. The machine's: it ended by itself; what it said lies in `log`.
+pub async fn browse(page: &str, person: &Person, media: &Media, log: &Path, start: Instant) -> Result<Played> {
+    tokio::time::sleep_until(start + person.join).await;
+    let mut browser = Browser::open(page, person, media, log)?;
+    let leave = start + person.leave;
+    let mut played = Played::default();
+    while Instant::now() < leave {
+        let due = Instant::now() + BEAT;
+        tokio::time::sleep_until(due).await;
+        played.frames += 1;
+        played.late += u64::from(Instant::now().saturating_duration_since(due) > LATE);
+        if let Ok(Some(status)) = browser.child.try_wait() {
+            let message = format!("Chromium ended by itself ({status}); {} has what it said", log.display());
+            return Err(Error::machine(message));
+        }
+    }
+    // Its end takes a moment, which is not the others' to wait for.
+    let _ = timeout(LETTING_GO * 2, tokio::task::spawn_blocking(move || drop(browser))).await;
+    Ok(played)
+}
+
+impl Browser {
+    fn open(page: &str, person: &Person, media: &Media, log: &Path) -> Result<Browser> {
+        let program = std::env::var_os("CHROMIUM").unwrap_or_else(|| CHROMIUM.into());
+        let cannot = |e: std::io::Error| Error::machine("cannot make a profile for Chromium").because(e);
+        let profile = tempfile::Builder::new().prefix("roombot-chromium-").tempdir().map_err(cannot)?;
+        let log = File::create(log).map_err(|e| Error::user(format!("cannot write {}", log.display())).because(e))?;
+        let sound = media.camera.with_extension("wav");
+        let mut command = Command::new(&program);
+        command.args(FLAGS);
+        if rustix::process::geteuid().is_root() {
+            // Chromium refuses to have a sandbox then. It sees nothing but our own page.
+            command.arg("--no-sandbox");
+        }
+        command
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("--use-file-for-fake-video-capture={}", absolute(&media.camera)?))
+            .arg(format!("--use-file-for-fake-audio-capture={}", absolute(&sound)?))
+            // The name has letters and digits only.
+            .arg(format!("{page}?name={}&auto=1&raw=1&{}", person.name, media.wish));
+        let same = log.try_clone().map_err(cannot)?;
+        command.stdin(Stdio::null()).stdout(log).stderr(same);
+        // What it leaves in the folder for such things goes with its profile.
+        command.env("TMPDIR", profile.path());
+        // A group of its own: its children are killed with it, and Ctrl-C is ours to answer.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().map_err(|e| {
+            let shown = program.to_string_lossy();
+            Error::user(format!("cannot start {shown}: apt install chromium, or say where it is in CHROMIUM"))
+                .because(e)
+        })?;
+        Ok(Browser { child, profile })
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(group) = group {
+            // Gone already: then there is nothing to kill.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        let _ = self.child.wait();
+        // Its children end a moment after it, and until then may write where it has been deleted.
+        let until = std::time::Instant::now() + LETTING_GO;
+        while std::fs::remove_dir_all(self.profile.path()).is_err()
+            && self.profile.path().exists()
+            && std::time::Instant::now() < until
+        {
+            std::thread::sleep(BEAT);
+        }
+    }
+}
+
+fn absolute(path: &Path) -> Result<String> {
+    let cannot = |e| Error::user(format!("cannot find {}", path.display())).because(e);
+    Ok(std::fs::canonicalize(path).map_err(cannot)?.display().to_string())
+}
