@@ -16,6 +16,7 @@ mod lane;
 mod live;
 mod loudness;
 mod mp4;
+mod mp4_tracks;
 mod output;
 mod paint;
 mod place;
@@ -37,6 +38,7 @@ pub use stills::{Slide, Stills};
 use crate::error::{Error, Result};
 use crate::media::Library;
 use crate::record::folder::Sub;
+use crate::record::timeline::Entry;
 use crate::room::layout::SIDES;
 use captions::Part;
 use output::Output;
@@ -45,7 +47,7 @@ use script::Script;
 use serde::Serialize;
 use sound::{Mixer, RATE};
 use stage::Stage;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use stills::Album;
 
@@ -149,20 +151,21 @@ pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress))
         Some(picture) => made.film(picture, gain, &mut progress)?,
         None => (made.sound(gain, &mut progress)?, 0, Stills::default()),
     };
-    let mut subtitles = Vec::new();
-    let texts = [
-        ("speakers", captions::speakers(&made.script, &source.events, part)),
-        ("chat", captions::chat(&made.script, &source.events, part)),
-    ];
-    for (kind, text) in texts {
-        if let Some(text) = text {
-            subtitles.push(Output::create(&film.with_extension(format!("{kind}.vtt")))?.write(text.as_bytes())?);
-        }
-    }
+    let subtitles = subtitles(&film, &made.script, &source.events, part)?;
     let lasts = Duration::from_millis(part.until_ms - part.from_ms);
     let (chapters, warnings) = (made.chapters.len(), made.warnings);
     let summary = Summary::of(film, job.picture.as_ref(), frames, lasts, &meter);
     Ok(Summary { stills, subtitles, chapters, loudness, warnings, ..summary })
+}
+
+/// Writes who speaks and what was written beside a film.
+fn subtitles(film: &Path, script: &Script, events: &[Entry], part: Part) -> Result<Vec<PathBuf>> {
+    let texts =
+        [("speakers", captions::speakers(script, events, part)), ("chat", captions::chat(script, events, part))];
+    let written = texts.into_iter().filter_map(|(kind, text)| Some((kind, text?)));
+    written
+        .map(|(kind, text)| Output::create(&film.with_extension(format!("{kind}.vtt")))?.write(text.as_bytes()))
+        .collect()
 }
 
 impl Summary {
