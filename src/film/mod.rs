@@ -305,14 +305,18 @@ impl Making<'_> {
         let (from, lasts) = (self.from(), self.lasts());
         let mut album = Album::new(&self.job.recording, from, lasts);
         let frames = reel.frames_in(lasts);
+        let together = u64::from(picture.fps / 5).max(1);
         for number in 0..frames {
             let (in_film, next) = (reel.time_of(number), reel.time_of(number + 1));
             let at = from + in_film;
             let seen = from + middle(in_film, next).min(lasts.saturating_sub(Duration::from_millis(1)));
             let warnings = &mut self.warnings;
-            // Sound goes first: the muxer holds pictures back until it has heard what belongs to them.
-            let until = samples(from) + samples(next) + format.priming();
-            reel.sound(&mixer.mix(self.library, until, |e| warnings.push(warning(at, &e))))?;
+            // Sound goes first, of some pictures at once: the muxer holds pictures back until it has heard what belongs to them.
+            if number.is_multiple_of(together) {
+                let heard = reel.time_of((number + together).min(frames));
+                let until = samples(from) + samples(heard) + format.priming();
+                reel.sound(&mixer.mix(self.library, until, |e| warnings.push(warning(at, &e))))?;
+            }
             stage.advance(seen, |e| warnings.push(warning(at, &e)))?;
             reel.picture(stage.canvas())?;
             if picture.stills {

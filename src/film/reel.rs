@@ -157,8 +157,8 @@ impl Reel {
             mp4::finish(source, self.output.part(), chapters)?;
         }
         if self.fps > 0 {
-            let demuxer = if self.source.is_some() { "qtdemux" } else { "matroskademux" };
-            let found = count_pictures(&self.library, self.output.part(), demuxer)?;
+            let part = self.output.part();
+            let found = if self.source.is_some() { mp4::pictures(part)? } else { count_pictures(&self.library, part)? };
             let wanted = self.pictures - self.left_out;
             if found != wanted {
                 return Err(Error::us(format!("the film has {found} pictures, not {wanted}; it was thrown away")));
