@@ -1,6 +1,6 @@
-//! What a film costs beside ffmpeg: the same recording, the same x264 settings, CPU-seconds of either process and their ratio. Four
-//! faces in a grid against `xstack` and `amix`; 1080p slides that change twice a minute with four faces beside them against the same
-//! arrangement of `scale` and `xstack`.
+//! What a film costs beside ffmpeg: the same recording, the same x264 with the same settings, CPU-seconds of either process and their
+//! ratio. Four faces in a grid against `xstack` and `amix`; 1080p slides that change twice a minute with four faces beside them against
+//! the same arrangement of `scale` and `overlay`. For each the settings of our usual films, and those that ffmpeg's users would take.
 //!
 //! `cargo bench --bench compose [-- --seconds 60]`
 
@@ -14,13 +14,17 @@ use roombot::room::people::Role;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What ffmpeg is told: the preset and quality that `pipelines/compose/film-h264.gst` has by default.
-const X264: [&str; 8] = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-g", "150"];
+/// What x264 is told, as ffmpeg has it and as our element has it: the default of `pipelines/compose/film-h264.gst`, and what ffmpeg's
+/// users would take.
+const SETTINGS: [(&str, &str, &str); 2] = [
+    ("as it is", "-preset superfast -qp 25 -x264-params weightp=0:b-adapt=0:scenecut=0:subme=2", ""),
+    ("veryfast, CRF 23", "-preset veryfast -crf 23", "x264enc pass=qual quantizer=23 speed-preset=veryfast"),
+];
 /// Who is there: a fixture each.
 const PEOPLE: [&str; 4] = ["alice.webm", "bob.webm", "carol.mkv", "alice.webm"];
 
 /// The same without loss, for all that an eye could tell: what SSIM is measured against.
-const FINE: [&str; 8] = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "1", "-g", "150"];
+const FINE: &str = "-preset ultrafast -qp 1";
 
 /// A case: what ffmpeg is to do with the cameras, then the screen if there is one.
 struct Case<'a> {
@@ -65,32 +69,40 @@ fn main() {
     ];
     println!(
         "{seconds} s of meeting at 1280x720, 30 pictures a second, x264, {runs} runs in turn, the cheapest of each; \
-         CPU-seconds a meeting minute.\nffmpeg: veryfast, CRF 23. roombot: pipelines/compose/film-h264.gst as it is.\n"
+         CPU-seconds a meeting minute. Both have x264 with the same settings.\n"
     );
     println!(
-        "{:<22} {:>9} {:>9} {:>6}   {:>9} {:>9}   {:>8} {:>8}",
+        "{:<38} {:>9} {:>9} {:>6}   {:>9} {:>9}   {:>8} {:>8}",
         "", "roombot", "ffmpeg", "ratio", "kB", "kB", "SSIM", "SSIM"
     );
-    cases.iter().for_each(|case| compare(case, &dir, seconds, runs));
+    for case in &cases {
+        SETTINGS.iter().for_each(|settings| compare(case, *settings, &dir, seconds, runs));
+    }
     let _ = std::fs::remove_dir_all(&dir);
 }
 
-fn compare(case: &Case, dir: &Path, seconds: u64, runs: u64) {
+fn compare(case: &Case, (name, told, element): (&str, &str, &str), dir: &Path, seconds: u64, runs: u64) {
     let (ours, theirs) = (dir.join("ours.mp4"), dir.join("theirs.mp4"));
     let (mut us, mut them) = (f64::MAX, f64::MAX);
+    let pipelines = pipeline(dir, name, |text| if element.is_empty() { text.into() } else { with(text, element) });
     for _ in 0..runs {
-        us = us.min(cpu_of(&mut roombot(case, &ours, None)));
-        them = them.min(cpu_of(&mut ffmpeg(case, &theirs, seconds, &X264)));
+        us = us.min(cpu_of(&mut roombot(case, &ours, &pipelines)));
+        them = them.min(cpu_of(&mut ffmpeg(case, &theirs, seconds, told)));
+    }
+    let (our_settings, their_settings) = (settings(&ours), settings(&theirs));
+    let differ: Vec<_> = our_settings.iter().filter(|word| !their_settings.contains(word)).collect();
+    if !differ.is_empty() {
+        println!("x264 says of our film, and not of ffmpeg's: {differ:?}");
     }
     // The same pictures without loss, to say what the encoder made of them.
     let (our_source, their_source) = (dir.join("ours-fine.mp4"), dir.join("theirs-fine.mp4"));
-    cpu_of(&mut roombot(case, &our_source, Some(&fine(dir))));
-    cpu_of(&mut ffmpeg(case, &their_source, seconds, &FINE));
+    cpu_of(&mut roombot(case, &our_source, &pipeline(dir, "fine", fine)));
+    cpu_of(&mut ffmpeg(case, &their_source, seconds, FINE));
     let kilobytes = |path: &Path| std::fs::metadata(path).map_or(0, |about| about.len() / 1000);
     let minute = |cpu: f64| cpu * 60.0 / seconds as f64;
     println!(
-        "{:<22} {:>9.1} {:>9.1} {:>6.2}   {:>9} {:>9}   {:>8.5} {:>8.5}",
-        case.name,
+        "{:<38} {:>9.1} {:>9.1} {:>6.2}   {:>9} {:>9}   {:>8.5} {:>8.5}",
+        format!("{}, {name}", case.name),
         minute(us),
         minute(them),
         us / them,
@@ -104,17 +116,15 @@ fn compare(case: &Case, dir: &Path, seconds: u64, runs: u64) {
     }
 }
 
-fn roombot(case: &Case, out: &Path, pipelines: Option<&Path>) -> Command {
+fn roombot(case: &Case, out: &Path, pipelines: &Path) -> Command {
     let _ = std::fs::remove_file(out);
     let mut roombot = Command::new(env!("CARGO_BIN_EXE_roombot"));
     roombot.arg("compose").arg(&case.recording).arg("--out").arg(out).args(["--no-stills", "--json"]);
-    if let Some(pipelines) = pipelines {
-        roombot.arg("--pipelines").arg(pipelines);
-    }
+    roombot.arg("--pipelines").arg(pipelines);
     roombot
 }
 
-fn ffmpeg(case: &Case, out: &Path, seconds: u64, encoder: &[&str]) -> Command {
+fn ffmpeg(case: &Case, out: &Path, seconds: u64, encoder: &str) -> Command {
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-v", "error", "-y"]);
     let manifest = Manifest::load(&case.recording).expect("a manifest");
@@ -127,25 +137,49 @@ fn ffmpeg(case: &Case, out: &Path, seconds: u64, encoder: &[&str]) -> Command {
     let mics: String = (tracks.len() - 4..tracks.len()).map(|n| format!("[{n}:a]")).collect();
     let filter = format!("{};{mics}amix=inputs=4:normalize=0[a]", case.filter);
     ffmpeg.args(["-filter_complex", &filter, "-map", "[v]", "-map", "[a]"]);
-    ffmpeg.args(encoder).args(["-c:a", "aac", "-b:a", "128k", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]);
+    ffmpeg.args(["-c:v", "libx264", "-g", "150"]).args(encoder.split(' ')).args([
+        "-c:a",
+        "aac",
+        "-b:a",
+        "128k",
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "+faststart",
+    ]);
     ffmpeg.args(["-t", &seconds.to_string()]).arg(out);
     ffmpeg
 }
 
-/// A folder with our pipeline for films, but without loss: its encoder alone is another one.
-fn fine(dir: &Path) -> PathBuf {
-    let text = include_str!("../pipelines/compose/film-h264.gst");
-    let encoder = text.lines().find(|line| line.starts_with("! x264enc")).expect("an encoder");
-    let fine =
-        "! x264enc pass=quant qp-min=0 qp-max=1 quantizer=1 speed-preset=ultrafast key-int-max={key-every} ! h264parse";
-    // What it has no place for is no parameter of its.
-    let is_of_use = |line: &&str| !line.starts_with("# @param quality") && !line.starts_with("# @param preset");
-    let text: String =
-        text.lines().filter(is_of_use).map(|line| format!("{}\n", line.replace(encoder, fine))).collect();
-    let folder = dir.join("fine");
+/// A folder of pipelines with ours for films, but changed.
+fn pipeline(dir: &Path, name: &str, change: impl FnOnce(&str) -> String) -> PathBuf {
+    let folder = dir.join(name);
     std::fs::create_dir_all(folder.join("compose")).expect("a folder");
+    let text = change(include_str!("../pipelines/compose/film-h264.gst"));
     std::fs::write(folder.join("compose/film-h264.gst"), text).expect("a file");
     folder
+}
+
+/// Without loss: its encoder alone is another one.
+fn fine(text: &str) -> String {
+    with(text, "x264enc pass=quant qp-min=0 qp-max=1 quantizer=1 speed-preset=ultrafast")
+}
+
+/// With another encoder; what that has no place for is no parameter of its.
+fn with(text: &str, element: &str) -> String {
+    let encoder = text.lines().find(|line| line.starts_with("! x264enc")).expect("an encoder");
+    let other = format!("! {element} key-int-max={{key-every}} vbv-buf-capacity=0 ! h264parse");
+    let gone = ["pass", "quality", "subme", "scenecut", "preset"].map(|name| format!("# @param {name}:"));
+    let is_of_use = |line: &&str| !gone.iter().any(|gone| line.starts_with(gone));
+    text.lines().filter(is_of_use).map(|line| format!("{}\n", line.replace(encoder, &other))).collect()
+}
+
+/// What x264 says in a film of how it was told to encode.
+fn settings(film: &Path) -> Vec<String> {
+    let bytes = std::fs::read(film).expect("a film");
+    let at = bytes.windows(9).position(|w| w == b"options: ").expect("x264's settings");
+    let said = bytes[at + 9..].split(|byte| *byte == 0 || *byte == 0x80).next().unwrap_or_default();
+    String::from_utf8_lossy(said).split(' ').map(str::to_owned).collect()
 }
 
 /// How much of a film's pictures is as in another one, which was made without loss.

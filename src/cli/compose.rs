@@ -23,7 +23,7 @@ const FOLLOWER: i32 = 10;
   roombot compose recordings/standup-20261122T140500Z              # film.mp4, subtitles and stills beside the tracks
   roombot compose REC --layout speaker --size 1920x1080 --out talk.webm --from 00:10 --to 12:00 --without bob
   roombot compose REC --audio-only --out talk.opus --loudness
-  roombot compose REC --each                                       # participants/NAME.webm or .mkv, nothing transcoded")]
+  roombot compose REC --each                                       # participants/NAME.mp4 (.webm, .mkv), nothing transcoded")]
 pub struct ComposeArgs {
     /// The recording's folder.
     recording: PathBuf,
@@ -73,7 +73,8 @@ pub struct ComposeArgs {
     /// Make a file of the sound alone (.opus, .m4a, .wav); film.opus unless --out is given.
     #[arg(long, conflicts_with_all = ["each", "codec", "title", "clock", "animate"])]
     audio_only: bool,
-    /// Make a file for each participant with picture and sound, in sync and not transcoded: participants/NAME.webm, or .mkv.
+    /// Make a file for each participant with picture and sound, in sync and not transcoded: participants/NAME.mp4
+    /// where their codecs go into it, else .webm or .mkv.
     #[arg(long, conflicts_with_all = ["out", "codec", "from", "to", "title", "clock", "animate", "loudness"])]
     each: bool,
     /// Follow a recording that goes on, a few seconds behind, until it ends: film.live.mp4 grows, and becomes film.mp4.

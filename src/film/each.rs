@@ -1,10 +1,10 @@
 //! A file for each participant, picture and sound in sync: their tracks as they were sent, put together by their clocks. It decodes
 //! nothing and holds one frame of each track.
 
-use super::interleave::{Stream, Writer};
+use super::interleave::{self, Stream};
 use super::output::{Output, fault};
 use super::script::Script;
-use super::source;
+use super::{mp4, mp4_tracks, source};
 use crate::error::{Error, Result};
 use crate::record::folder::Sub;
 use crate::record::manifest::{ParticipantEntry, TrackEntry};
@@ -14,6 +14,7 @@ use crate::record::scan::{Block, TrackReader};
 use crate::room::media::{Codec, Source};
 use serde::Serialize;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ pub struct People {
     pub warnings: Vec<String>,
 }
 
-/// Makes a file for every participant who sent something, except those called `without`: WebM, or Matroska where somebody sent H.264.
+/// Makes a file for every participant who sent something, except those called `without`: MP4 where all their codecs go into it, else WebM,
+/// or Matroska where H.264 is among them.
 /// Tells `progress` how many of all are made.
 ///
 /// # Errors
@@ -139,12 +141,52 @@ fn streams(parts: &mut [Part], warnings: &mut Vec<String>) -> Vec<Stream> {
     streams
 }
 
+/// A participant's file.
+enum Joined {
+    /// Media first; its index is put in front of it at the end.
+    Mp4(mp4_tracks::Writer),
+    Matroska(interleave::Writer),
+}
+
+impl Joined {
+    fn push(&mut self, stream: usize, at: Duration, key: bool, data: &[u8]) -> io::Result<()> {
+        match self {
+            Joined::Mp4(writer) => writer.push(stream, at, key, data),
+            Joined::Matroska(writer) => {
+                let ms = (at + Duration::from_micros(500)).as_millis();
+                writer.push(stream, u64::try_from(ms).unwrap_or(u64::MAX), key, data)
+            }
+        }
+    }
+}
+
+/// What MP4 says of the decoders of these streams; none where one of them does not go into it.
+fn samples(streams: &[Stream], parts: &mut [Part]) -> Option<Vec<mp4_tracks::Sample>> {
+    let sample = |(number, stream): (usize, &Stream)| {
+        let part = parts.iter_mut().find(|part| part.stream == number && part.next.is_some())?;
+        let (_, block) = part.next.as_ref()?;
+        mp4_tracks::sample(&stream.format, &part.reader.read(block).ok()?)
+    };
+    streams.iter().enumerate().map(sample).collect()
+}
+
 fn join(person: &ParticipantEntry, mut parts: Vec<Part>, folder: &Path, warnings: &mut Vec<String>) -> Result<Person> {
     let streams = streams(&mut parts, warnings);
-    let extension = if streams.iter().any(|s| s.format.codec == Codec::H264) { "mkv" } else { "webm" };
+    let samples = samples(&streams, &mut parts);
+    let is_webm = streams.iter().all(|stream| stream.format.codec != Codec::H264);
+    let extension = match &samples {
+        Some(_) => "mp4",
+        None if is_webm => "webm",
+        None => "mkv",
+    };
     let output = Output::create(&folder.join(format!("{}.{extension}", person.key)))?;
-    let file = File::options().write(true).truncate(true).open(output.part()).map_err(|e| fault(output.part(), e))?;
-    let mut writer = Writer::begin(file, &person.name, &streams).map_err(|e| fault(output.part(), e))?;
+    let path = if samples.is_some() { output.scratch() } else { output.part().to_owned() };
+    let failed = |error: io::Error| fault(&path, error);
+    let file = File::options().write(true).create(true).truncate(true).open(&path).map_err(failed)?;
+    let mut joined = match samples {
+        Some(samples) => Joined::Mp4(mp4_tracks::Writer::begin(file, &streams, samples).map_err(failed)?),
+        None => Joined::Matroska(interleave::Writer::begin(file, &person.name, &streams).map_err(failed)?),
+    };
     let begin = parts.iter().filter_map(|part| part.next.as_ref().map(|(at, _)| *at)).min().unwrap_or(0);
     let mut frames = 0;
     // Whatever is due first, of all of them.
@@ -160,13 +202,21 @@ fn join(person: &ParticipantEntry, mut parts: Vec<Part>, folder: &Path, warnings
                 continue;
             }
         };
-        let ms = u64::try_from((at - begin + 500_000) / 1_000_000).unwrap_or(0);
-        writer.push(part.stream, ms, block.key, &data).map_err(|e| fault(output.part(), e))?;
+        let at = Duration::from_nanos(u64::try_from(at - begin).unwrap_or(0));
+        joined.push(part.stream, at, block.key, &data).map_err(failed)?;
         frames += 1;
     }
-    let duration_ms = writer.finish().map_err(|e| fault(output.part(), e))?;
+    let duration = match joined {
+        Joined::Mp4(writer) => {
+            let duration = writer.finish().map_err(failed)?;
+            mp4::finish(&path, output.part(), &[])?;
+            duration
+        }
+        Joined::Matroska(writer) => Duration::from_millis(writer.finish().map_err(failed)?),
+    };
     let file = output.publish()?;
     let bytes = std::fs::metadata(&file).map_err(|e| Error::machine("the file is gone again").because(e))?.len();
     let start_ms = u64::try_from(begin / 1_000_000).unwrap_or(0);
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Ok(Person { name: person.name.clone(), file, start_ms, duration_ms, frames, bytes })
 }

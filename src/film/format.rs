@@ -104,10 +104,16 @@ impl Format {
         let mut values = vec![("container", Value::Word(muxer.into()))];
         if self.quality == Quality::Good {
             values.extend(match self.codec {
-                FilmCodec::H264 => [("quality", Value::Int(21)), ("preset", Value::Word("medium".into()))],
-                FilmCodec::Vp8 => [("quality", Value::Int(18)), ("speed", Value::Int(4))],
-                FilmCodec::Vp9 => [("quality", Value::Int(27)), ("speed", Value::Int(5))],
-                FilmCodec::Av1 => [("quality", Value::Int(24)), ("speed", Value::Int(7))],
+                FilmCodec::H264 => vec![
+                    ("pass", Value::Word("qual".into())),
+                    ("quality", Value::Int(21)),
+                    ("preset", Value::Word("medium".into())),
+                    ("subme", Value::Int(7)),
+                    ("scenecut", Value::Int(40)),
+                ],
+                FilmCodec::Vp8 => vec![("quality", Value::Int(18)), ("speed", Value::Int(4))],
+                FilmCodec::Vp9 => vec![("quality", Value::Int(27)), ("speed", Value::Int(5))],
+                FilmCodec::Av1 => vec![("quality", Value::Int(24)), ("speed", Value::Int(7))],
             });
         }
         values

@@ -9,7 +9,7 @@ use super::script::Script;
 use super::sound::Mixer;
 use super::source::{self, Source};
 use super::stage::Stage;
-use super::{Job, Meter, Progress, Summary, middle, samples, warning};
+use super::{Job, Meter, Progress, Summary, middle, samples, subtitles, warning};
 use crate::error::{Error, Result};
 use crate::media::Library;
 use crate::record::folder::{Sub, TIMELINE};
@@ -93,8 +93,14 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
     let part = Part { from_ms: 0, until_ms: source.manifest.duration_ms };
     let chapters = captions::chapters(&script, part);
     let film = reel.finish(&chapters)?;
+    let subtitles = subtitles(&film, &script, &source.events, part)?;
     let lasts = Duration::from_millis(part.until_ms);
-    Ok(Summary { chapters: chapters.len(), warnings, ..Summary::of(film, Some(picture), number, lasts, &meter) })
+    Ok(Summary {
+        subtitles,
+        chapters: chapters.len(),
+        warnings,
+        ..Summary::of(film, Some(picture), number, lasts, &meter)
+    })
 }
 
 /// Waits until there is something to be seen or heard, or the recording has ended.

@@ -16,6 +16,7 @@ mod lane;
 mod live;
 mod loudness;
 mod mp4;
+mod mp4_tracks;
 mod output;
 mod paint;
 mod place;
@@ -37,6 +38,7 @@ pub use stills::{Slide, Stills};
 use crate::error::{Error, Result};
 use crate::media::Library;
 use crate::record::folder::Sub;
+use crate::record::timeline::Entry;
 use crate::room::layout::SIDES;
 use captions::Part;
 use output::Output;
@@ -45,7 +47,7 @@ use script::Script;
 use serde::Serialize;
 use sound::{Mixer, RATE};
 use stage::Stage;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use stills::Album;
 
@@ -149,20 +151,21 @@ pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress))
         Some(picture) => made.film(picture, gain, &mut progress)?,
         None => (made.sound(gain, &mut progress)?, 0, Stills::default()),
     };
-    let mut subtitles = Vec::new();
-    let texts = [
-        ("speakers", captions::speakers(&made.script, &source.events, part)),
-        ("chat", captions::chat(&made.script, &source.events, part)),
-    ];
-    for (kind, text) in texts {
-        if let Some(text) = text {
-            subtitles.push(Output::create(&film.with_extension(format!("{kind}.vtt")))?.write(text.as_bytes())?);
-        }
-    }
+    let subtitles = subtitles(&film, &made.script, &source.events, part)?;
     let lasts = Duration::from_millis(part.until_ms - part.from_ms);
     let (chapters, warnings) = (made.chapters.len(), made.warnings);
     let summary = Summary::of(film, job.picture.as_ref(), frames, lasts, &meter);
     Ok(Summary { stills, subtitles, chapters, loudness, warnings, ..summary })
+}
+
+/// Writes who speaks and what was written beside a film.
+fn subtitles(film: &Path, script: &Script, events: &[Entry], part: Part) -> Result<Vec<PathBuf>> {
+    let texts =
+        [("speakers", captions::speakers(script, events, part)), ("chat", captions::chat(script, events, part))];
+    let written = texts.into_iter().filter_map(|(kind, text)| Some((kind, text?)));
+    written
+        .map(|(kind, text)| Output::create(&film.with_extension(format!("{kind}.vtt")))?.write(text.as_bytes()))
+        .collect()
 }
 
 impl Summary {
@@ -302,14 +305,18 @@ impl Making<'_> {
         let (from, lasts) = (self.from(), self.lasts());
         let mut album = Album::new(&self.job.recording, from, lasts);
         let frames = reel.frames_in(lasts);
+        let together = u64::from(picture.fps / 5).max(1);
         for number in 0..frames {
             let (in_film, next) = (reel.time_of(number), reel.time_of(number + 1));
             let at = from + in_film;
             let seen = from + middle(in_film, next).min(lasts.saturating_sub(Duration::from_millis(1)));
             let warnings = &mut self.warnings;
-            // Sound goes first: the muxer holds pictures back until it has heard what belongs to them.
-            let until = samples(from) + samples(next) + format.priming();
-            reel.sound(&mixer.mix(self.library, until, |e| warnings.push(warning(at, &e))))?;
+            // Sound goes first, of some pictures at once: the muxer holds pictures back until it has heard what belongs to them.
+            if number.is_multiple_of(together) {
+                let heard = reel.time_of((number + together).min(frames));
+                let until = samples(from) + samples(heard) + format.priming();
+                reel.sound(&mixer.mix(self.library, until, |e| warnings.push(warning(at, &e))))?;
+            }
             stage.advance(seen, |e| warnings.push(warning(at, &e)))?;
             reel.picture(stage.canvas())?;
             if picture.stills {

@@ -65,6 +65,38 @@ pub fn finish(from: &Path, to: &Path, chapters: &[Chapter]) -> Result<()> {
     Ok(())
 }
 
+/// How many pictures a file has by its index, which lies within it whole.
+///
+/// # Errors
+/// As [`finish`].
+pub fn pictures(film: &Path) -> Result<u64> {
+    let unreadable = |e: io::Error| fault(film, e);
+    let mut file = File::open(film).map_err(unreadable)?;
+    let tops = tops(&mut file).map_err(unreadable)?;
+    let strange = || Error::us("the film has no index of its pictures");
+    let index = tops.iter().find(|top| &top.name == b"moov").filter(|moov| moov.until - moov.from <= LARGEST_MOOV);
+    let index = index.ok_or_else(strange)?;
+    let mut moov = vec![0; (index.until - index.from) as usize];
+    file.seek(SeekFrom::Start(index.from)).and_then(|_| file.read_exact(&mut moov)).map_err(unreadable)?;
+    let child = |of: &'_ [u8], wanted: &[u8; 4]| -> Option<std::ops::Range<usize>> {
+        boxes(of).into_iter().find(|(name, _)| name == wanted).map(|(_, range)| range.start + 8..range.end)
+    };
+    let count = |track: &[u8]| -> Option<u32> {
+        let media = track.get(child(track, b"mdia")?)?;
+        // Version and flags, then nothing, then what kind of track it is.
+        let handler = media.get(child(media, b"hdlr")?)?;
+        handler.get(8..12).filter(|kind| kind == b"vide")?;
+        let table = media.get(child(media, b"minf")?)?;
+        let table = table.get(child(table, b"stbl")?)?;
+        // Version and flags, the size of all if they have one, how many there are.
+        table.get(child(table, b"stsz")?)?.get(8..)?.first_chunk().map(|count| u32::from_be_bytes(*count))
+    };
+    let body = moov.get(8..).unwrap_or_default();
+    let tracks = boxes(body).into_iter().filter(|(name, _)| name == b"trak");
+    let mut counts = tracks.filter_map(|(_, range)| count(body.get(range)?.get(8..)?));
+    counts.next().map(u64::from).ok_or_else(strange)
+}
+
 fn tops(file: &mut File) -> io::Result<Vec<Top>> {
     let length = file.seek(SeekFrom::End(0))?;
     let mut tops = Vec::new();
@@ -195,7 +227,10 @@ mod tests {
         let at = (head.len() + 8) as u32;
         let mut stco = vec![0, 0, 0, 0, 0, 0, 0, 1];
         stco.extend(at.to_be_bytes());
-        let trak = boxed(b"trak", &boxed(b"mdia", &boxed(b"minf", &boxed(b"stbl", &boxed(b"stco", &stco)))));
+        let stsz = boxed(b"stsz", &[0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 3]);
+        let table = boxed(b"minf", &boxed(b"stbl", &[boxed(b"stco", &stco), stsz].concat()));
+        let handler = boxed(b"hdlr", b"\0\0\0\0\0\0\0\0vide");
+        let trak = boxed(b"trak", &boxed(b"mdia", &[handler, table].concat()));
         [head, boxed(b"mdat", media), boxed(b"free", b"xx"), boxed(b"moov", &trak)].concat()
     }
 
@@ -217,19 +252,27 @@ mod tests {
         assert_eq!(&out[place..place + 5], b"MEDIA");
         let list = out.windows(4).position(|w| w == b"chpl").unwrap() + 4;
         assert_eq!(out[list + 8], 2);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("c"), &out).unwrap();
+        assert_eq!(pictures(&dir.path().join("c")).unwrap(), 3);
+        std::fs::write(dir.path().join("c"), &out[..out.len() - 1]).unwrap();
+        assert!(pictures(&dir.path().join("c")).is_err(), "its media is cut");
         // A title is cut between characters.
         assert!(String::from_utf8_lossy(&out).contains(&"é".repeat(127)));
     }
 
     proptest! {
         #[test]
-        fn nothing_that_is_broken_panics(at in 0usize..120, value in any::<u8>(), length in 0usize..130) {
+        fn nothing_that_is_broken_panics(at in 0usize..180, value in any::<u8>(), length in 0usize..180) {
             let mut film = film();
             film.truncate(length);
             if let Some(byte) = film.get_mut(at) {
                 *byte = value;
             }
             let _ = finished(&film, &[chapter(0, "Start")]);
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &film).unwrap();
+            let _ = pictures(file.path());
         }
     }
 }

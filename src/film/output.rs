@@ -56,9 +56,16 @@ impl Output {
         self.part.with_extension("part.media")
     }
 
-    /// The file that people watch while it grows: `film.live.mp4` beside `film.mp4.part`.
-    pub fn growing(&self) -> PathBuf {
-        self.part.with_extension("").with_extension("live.mp4")
+    /// The file that people watch while it grows: `film.live.mp4` beside `film.mp4.part`. One that is left of a film that was cut short
+    /// plays, and stays: the next one gets a number.
+    ///
+    /// # Errors
+    /// The user's: there are too many of them.
+    pub fn growing(&self) -> Result<PathBuf> {
+        let film = self.part.with_extension("");
+        let mut names = (1..=MOST_NUMBERS).map(|number| numbered(&film, number).with_extension("live.mp4"));
+        let free = names.find(|name| !name.exists());
+        free.ok_or_else(|| Error::user(format!("there are too many films called {}", self.wanted.display())))
     }
 
     /// Writes all of it at once, and gives it its name.

@@ -56,9 +56,9 @@ pub fn label(library: &Library, name: &str, is_muted: bool, tile: Size) -> Resul
     let top = height.saturating_sub(words.height()) / 2;
     Ok(RgbaImage::from_fn(width, height, |x, y| {
         let inside = slab((x, y), (width, height), height as f32 / 2.0);
-        let ink = x.checked_sub(pad + sign).zip(y.checked_sub(top)).map_or(0.0, |(x, y)| words.ink(x, y));
+        let (ink, letter) = words.within(x.checked_sub(pad + sign), y.checked_sub(top), INK);
         let sign = if is_muted { crossed_mic((x, y), (pad, height), text) } else { 0.0 };
-        let colour = mix(mix(PILL, MUTED, sign), INK, ink);
+        let colour = mix(mix(PILL, MUTED, sign), letter, ink);
         let alpha = inside * (PILL_ALPHA + (1.0 - PILL_ALPHA) * ink.max(sign));
         opaque(colour, alpha)
     }))
@@ -99,8 +99,8 @@ pub fn card(library: &Library, name: &str, (width, height): Size) -> Result<Rgba
         let within = x.checked_sub(left).zip(y.checked_sub(top)).filter(|(x, y)| *x < across && *y < across);
         let Some(within) = within else { return opaque(TILE, 1.0) };
         let cover = slab(within, (across, across), across as f32 / 2.0);
-        let ink = x.checked_sub(words_left).zip(y.checked_sub(words_top)).map_or(0.0, |(x, y)| words.ink(x, y));
-        opaque(mix(TILE, mix(disc, INK, ink), cover), 1.0)
+        let (ink, letter) = words.within(x.checked_sub(words_left), y.checked_sub(words_top), INK);
+        opaque(mix(TILE, mix(disc, letter, ink), cover), 1.0)
     }))
 }
 
@@ -161,11 +161,13 @@ pub fn title(library: &Library, title: &str, below: &str, (width, height): Size)
         place(words.width(), height / 2 - words.height().min(height / 2)),
         place(small.width(), height / 2 + large / 3),
     );
-    let ink = |words: &Words, (left, top): (u32, u32), x: u32, y: u32| {
-        x.checked_sub(left).zip(y.checked_sub(top)).map_or(0.0, |(x, y)| words.ink(x, y))
+    let over = |below: [u8; 3], words: &Words, (left, top): (u32, u32), (x, y): (u32, u32), usual: [u8; 3]| {
+        let (ink, letter) = words.within(x.checked_sub(left), y.checked_sub(top), usual);
+        mix(below, letter, ink)
     };
     Ok(RgbaImage::from_fn(width, height, |x, y| {
-        opaque(mix(mix(BACKGROUND, INK, ink(&words, first, x, y)), GREY, ink(&small, second, x, y)), 1.0)
+        let titled = over(BACKGROUND, &words, first, (x, y), INK);
+        opaque(over(titled, &small, second, (x, y), GREY), 1.0)
     }))
 }
 
@@ -189,7 +191,7 @@ impl Clock {
             let width = if glyph == ':' { text / 2 } else { text * 3 / 4 }.next_multiple_of(2);
             let (left, top) = (width.saturating_sub(words.width()) / 2, height.saturating_sub(words.height()) / 2);
             let drawn = RgbaImage::from_fn(width, height, |x, y| {
-                let ink = x.checked_sub(left).zip(y.checked_sub(top)).map_or(0.0, |(x, y)| words.ink(x, y));
+                let (ink, _) = words.within(x.checked_sub(left), y.checked_sub(top), INK);
                 opaque(mix(PILL, INK, ink), 1.0)
             });
             Ok((glyph, drawn))

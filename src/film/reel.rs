@@ -58,13 +58,7 @@ impl Reel {
     pub fn live(library: &Library, output: Output, size: Size, fps: u32, hls: Option<&Path>) -> Result<Reel> {
         let int = |value: u32| Value::Int(value.into());
         let values = [("width", int(size.0)), ("height", int(size.1)), ("fps", int(fps)), ("key-every", int(fps * 2))];
-        let growing = output.growing();
-        if growing.exists() {
-            let shown = growing.display();
-            return Err(Error::user(format!(
-                "{shown} is left of a film that was cut short: it plays; move it away first"
-            )));
-        }
+        let growing = output.growing()?;
         let writer = match hls {
             None => FileWriter::with(library, "compose/live", &growing, &values, &[])?,
             Some(folder) => {
@@ -163,14 +157,14 @@ impl Reel {
             mp4::finish(source, self.output.part(), chapters)?;
         }
         if self.fps > 0 {
-            let demuxer = if self.source.is_some() { "qtdemux" } else { "matroskademux" };
-            let found = count_pictures(&self.library, self.output.part(), demuxer)?;
+            let part = self.output.part();
+            let found = if self.source.is_some() { mp4::pictures(part)? } else { count_pictures(&self.library, part)? };
             let wanted = self.pictures - self.left_out;
             if found != wanted {
                 return Err(Error::us(format!("the film has {found} pictures, not {wanted}; it was thrown away")));
             }
         }
-        let growing = self.source.filter(|source| *source == self.output.growing());
+        let growing = self.source.filter(|source| *source != self.output.scratch());
         let film = self.output.publish()?;
         if let Some(growing) = growing {
             // The film has it all.

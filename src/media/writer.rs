@@ -183,13 +183,12 @@ fn contents(chapters: &[Chapter]) -> gst::Toc {
     toc
 }
 
-/// How many pictures a film has that a player finds in it, by `qtdemux` or `matroskademux`; nothing is decoded.
+/// How many pictures a Matroska or WebM film has that a player finds in it; nothing is decoded.
 ///
 /// # Errors
 /// It does not open as a player opens it.
-pub fn count_pictures(library: &Library, path: &Path, demuxer: &str) -> Result<u64> {
-    let values = [("demux", Value::Word(demuxer.into()))];
-    let mut pipeline = Pipeline::build(&library.get("compose/verify")?, &values)?;
+pub fn count_pictures(library: &Library, path: &Path) -> Result<u64> {
+    let mut pipeline = Pipeline::build(&library.get("compose/verify")?, &[])?;
     pipeline.set_text("file", "location", path_text(path)?)?;
     let out = pipeline.app_sink("out")?;
     pipeline.start()?;

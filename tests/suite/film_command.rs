@@ -174,7 +174,7 @@ fn a_file_for_each_participant_is_in_sync_and_not_transcoded() {
     let recording = recording(dir.path());
     let made = summary(&compose(&recording, &["--each", "--json"]));
     let file = |index: usize| PathBuf::from(made["participants"][index]["file"].as_str().unwrap());
-    assert_eq!((file(0), file(1)), (recording.join("participants/alice.mkv"), recording.join("participants/bob.webm")));
+    assert_eq!((file(0), file(1)), (recording.join("participants/alice.mp4"), recording.join("participants/bob.webm")));
     assert_eq!((&made["participants"][0]["start_ms"], &made["participants"][1]["start_ms"]), (&0.into(), &1000.into()));
     let alice = streams(&file(0));
     assert_eq!(

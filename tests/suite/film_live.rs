@@ -18,15 +18,15 @@ use std::time::{Duration, Instant};
 const LASTS: Duration = Duration::from_secs(8);
 
 /// A track that is written as time goes by.
-struct Growing {
+pub struct Growing {
     source: MediaSource,
     next: Option<roombot::media::SourceFrame>,
     file: TrackFile,
-    entry: TrackEntry,
+    pub entry: TrackEntry,
 }
 
 impl Growing {
-    fn start(folder: &RecordingFolder, fixture: &str, source: Source) -> Growing {
+    pub fn start(folder: &RecordingFolder, fixture: &str, source: Source) -> Growing {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
         let wants: fn(MediaKind) -> bool =
             if source == Source::Mic { |k| k == MediaKind::Audio } else { |k| k == MediaKind::Video };
@@ -47,7 +47,7 @@ impl Growing {
     }
 
     /// Writes what is due by now.
-    fn go_on(&mut self, now: Duration) {
+    pub fn go_on(&mut self, now: Duration) {
         while let Some(frame) = self.next.take_if(|frame| frame.at <= now) {
             self.file.push(&frame.frame).unwrap();
             self.next = self.source.next_frame().unwrap();
@@ -86,6 +86,18 @@ fn a_film_follows_its_recording() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("it runs");
+    // A limit to the size of files stands for a disk that gets full.
+    let limited = format!("trap '' XFSZ; ulimit -f 100; exec '{}' \"$@\"", env!("CARGO_BIN_EXE_roombot"));
+    let full = Command::new("sh")
+        .args(["-c", &limited, "sh", "compose"])
+        .arg(folder.path())
+        .args(["--follow", "--json", "--size", "640x360", "--fps", "15", "--out"])
+        .arg(dir.path().join("full.mp4"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    // Left of a film that was cut short.
+    std::fs::write(folder.path().join("film.live.mp4"), "the first").unwrap();
     let mut tracks =
         [Growing::start(&folder, "alice.webm", Source::Camera), Growing::start(&folder, "alice.webm", Source::Mic)];
     tell(Event::Joined { participant: "alice".into(), id: "p1".into(), name: "Alice".into() });
@@ -93,7 +105,8 @@ fn a_film_follows_its_recording() {
         let (file, source, codec) = (track.entry.file.clone(), track.entry.source, track.entry.codec);
         tell(Event::TrackOn { participant: "alice".into(), file, source, codec });
     }
-    let growing = folder.path().join("film.live.mp4");
+    tell(Event::Chat { participant: "alice".into(), text: "hello".into() });
+    let growing = folder.path().join("film-2.live.mp4");
     let mut seen_growing = 0;
     while began.elapsed() < LASTS {
         tracks.iter_mut().for_each(|track| track.go_on(began.elapsed()));
@@ -112,6 +125,12 @@ fn a_film_follows_its_recording() {
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(seen_growing > 10_000, "the film did not grow: {seen_growing} bytes");
     assert!(!growing.exists());
+    assert_eq!(std::fs::read(recording.join("film.live.mp4")).unwrap(), b"the first");
+    assert!(std::fs::read_to_string(recording.join("film.chat.vtt")).unwrap().contains("<v Alice>hello"));
+    let full = full.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&full.stderr).into_owned();
+    assert_eq!((full.status.code(), said.lines().count()), (Some(4), 1), "{said}");
+    assert!(!dir.path().join("full.mp4").exists() && !dir.path().join("full.mp4.part").exists());
     let film = recording.join("film.mp4");
     let shown = streams(&film);
     let length: f64 = shown["format"]["duration"].as_str().unwrap().parse().unwrap();
