@@ -13,19 +13,21 @@ impl Actor {
         match event {
             SignalEvent::Joined(participant) => self.joined(participant, true, self.manner.clone()).await,
             SignalEvent::Met { who, manner } => self.joined(who, true, manner).await,
+            SignalEvent::Carrier { id, manner } => self.carrier(id, manner).await,
             SignalEvent::Left { id, reason } => self.left(&id, reason).await,
             SignalEvent::Tracks { id, tracks } => {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.participant.tracks = tracks.clone();
                     self.tell(Happening::Tracks { id, tracks }).await;
+                    self.hand_out().await;
                 }
             }
-            SignalEvent::Signal { from, signal } => match self.members.get(&from).and_then(|m| m.peer.as_ref()) {
+            SignalEvent::Signal { from, signal } => match self.peer(&from) {
                 Some(peer) => peer.signal(signal).await,
                 None => tracing::debug!("a signal from {from}, who is not connected to us"),
             },
             SignalEvent::Asked { from, ask } => {
-                if let Some(peer) = self.members.get(&from).and_then(|m| m.peer.as_ref()) {
+                if let Some(peer) = self.peer(&from) {
                     peer.asked(ask).await;
                 }
             }
@@ -72,6 +74,7 @@ impl Actor {
                         peer.resend().await;
                     }
                     self.tell(Happening::Tracks { id, tracks }).await;
+                    self.hand_out().await;
                 }
                 None => self.joined(participant, !renamed, self.manner.clone()).await,
             }
@@ -84,31 +87,26 @@ impl Actor {
         let wanted = (self.only.is_empty() || self.only.contains(&participant.name))
             && !(self.role == Role::Recorder && participant.role == Role::Recorder);
         self.tell(Happening::Joined(participant.clone())).await;
-        let peer = if wanted { self.connect(&participant, after_us, manner.clone()).await } else { None };
-        if let Some(old) = self.members.insert(id, Member { participant, peer, manner, own: Vec::new() })
+        let carried = manner.carrier.is_some();
+        let inbox = if wanted && carried { Some(self.attach(&id).await) } else { None };
+        let peer = if wanted && !carried { self.connect(&participant, after_us, manner.clone()).await } else { None };
+        if let Some(old) = self.members.insert(id, Member { participant, peer, manner, own: Vec::new(), inbox })
             && let Some(peer) = old.peer
         {
             peer.close().await;
         }
+        if carried {
+            self.hand_out().await;
+        }
     }
 
     async fn connect(&self, participant: &Participant, after_us: bool, manner: Manner) -> Option<Peer> {
-        let config = PeerConfig {
-            peer: participant.id.clone(),
-            polite: manner.polite.unwrap_or_else(|| is_polite(&self.me, &participant.id)),
-            first_offer: match manner.first_offer {
-                FirstOffer::ByRole => makes_first_offer(self.role, participant.role, after_us),
-                FirstOffer::Us => true,
-                FirstOffer::Them => false,
-            },
-            manner,
-            ice_servers: self.ice_servers.clone(),
-            relay_only: self.relay_only,
-            wake: self.wake,
-            measure: self.measure,
-            impairment: self.impairment.clone(),
-            channels: Some(self.channels.clone()),
+        let first_offer = match manner.first_offer {
+            FirstOffer::ByRole => makes_first_offer(self.role, participant.role, after_us),
+            FirstOffer::Us => true,
+            FirstOffer::Them => false,
         };
+        let config = self.peer_config(&participant.id, first_offer, manner);
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
             Ok(peer) => {
                 self.tell(Happening::Attached { id: participant.id.clone(), inbox: peer.inbox(), path: peer.path() })
@@ -123,7 +121,28 @@ impl Actor {
         }
     }
 
+    pub(super) fn peer_config(&self, id: &ParticipantId, first_offer: bool, manner: Manner) -> PeerConfig {
+        PeerConfig {
+            peer: id.clone(),
+            polite: manner.polite.unwrap_or_else(|| is_polite(&self.me, id)),
+            first_offer,
+            manner,
+            ice_servers: self.ice_servers.clone(),
+            relay_only: self.relay_only,
+            wake: self.wake,
+            measure: self.measure,
+            impairment: self.impairment.clone(),
+            channels: Some(self.channels.clone()),
+        }
+    }
+
+    /// The connection to somebody, or to the room's server.
+    fn peer(&self, id: &ParticipantId) -> Option<&Peer> {
+        self.members.get(id).and_then(|member| member.peer.as_ref()).or_else(|| self.carriers.peer(id))
+    }
+
     async fn left(&mut self, id: &ParticipantId, reason: String) {
+        self.uncarry(id).await;
         if self.members.contains_key(id) {
             self.disconnect(id).await;
             self.tell(Happening::Left { id: id.clone(), reason }).await;
@@ -131,9 +150,11 @@ impl Actor {
     }
 
     pub(super) async fn disconnect(&mut self, id: &ParticipantId) {
-        if let Some(member) = self.members.remove(id)
-            && let Some(peer) = member.peer
-        {
+        let Some(member) = self.members.remove(id) else { return };
+        if member.inbox.is_some() {
+            self.detach(id, &member.own).await;
+        }
+        if let Some(peer) = member.peer {
             peer.close().await;
             self.tell(Happening::Detached { id: id.clone() }).await;
         }

@@ -16,6 +16,7 @@ mod film_stamped;
 mod hostile;
 mod hostile_files;
 mod house;
+mod janus;
 mod judge;
 mod killed;
 mod live;

@@ -9,6 +9,7 @@ pub mod counter;
 pub mod dump;
 pub mod echoes;
 pub mod glass;
+pub mod janus;
 pub mod line;
 pub mod meeting;
 pub mod pair;

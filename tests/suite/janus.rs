@@ -1,0 +1,255 @@
+//! VideoRooms of a real Janus: what Chromium publishes there is recorded, whoever comes and goes; what a bot feeds arrives; a lost socket and a
+//! lost server are survived, or said; and Janus' own recording of the same room is judged beside ours.
+
+use crate::support::bot::{self, Bot};
+use crate::support::browser::{Browser, Page};
+use crate::support::cargo::only;
+use crate::support::janus::Janus;
+use crate::support::proxy::Proxy;
+use crate::support::within;
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use roombot::media::Library;
+use roombot::record::folder::TIMELINE;
+use roombot::record::manifest::Manifest;
+use roombot::record::timeline::{Event, TimelineReader};
+use roombot::room::media::Source;
+use roombot::verify::measure::Measures;
+use roombot::verify::verdict::{Judged, judge};
+use roombot::verify::{Format, Job, make, target};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const ROOMS: &str = "room-1234: { description = \"test\"\n pin = \"hush\"\n publishers = 6\n bitrate = 2000000\n \
+                     audiocodec = \"opus\"\n videocodec = \"vp8\"\n record = true\n rec_dir = \"REC\" }\n\
+                     room-55: { description = \"small\"\n publishers = 1\n audiocodec = \"opus\"\n videocodec = \"vp8\" }\n";
+
+/// Serves the page, and what it plays.
+async fn site(files: HashMap<String, Vec<u8>>) -> SocketAddr {
+    let mut site = Router::new()
+        .route("/", get(|| async { ([(CONTENT_TYPE, "text/html")], include_str!("../pages/janus.html")) }));
+    for (name, bytes) in files {
+        let bytes = bytes::Bytes::from(bytes);
+        site = site.route(&format!("/{name}"), get(move || async move { ([(CONTENT_TYPE, "video/webm")], bytes) }));
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(async move { axum::serve(listener, site).await });
+    address
+}
+
+/// Half a minute of somebody, as a file.
+fn stamped(dir: &Path, name: &str, size: (u32, u32)) -> PathBuf {
+    let out = dir.join(format!("{name}.webm"));
+    let participant = roombot::verify::stamp::number_of(name);
+    let job = Job { participant, size, fps: 15, seconds: 24, format: Format::Vp8, kilobits: 600, out: out.clone() };
+    make(&Library::default(), &job, |_| {}).expect("a stamped file");
+    out
+}
+
+/// What the timeline of the recording below a folder says, as far as it is written.
+fn events(out: &Path) -> Vec<Event> {
+    TimelineReader::open(&only(out).join(TIMELINE)).expect("a timeline").map(|entry| entry.event).collect()
+}
+
+/// Waits until the recording has begun and its timeline says this.
+async fn until(out: &Path, what: &str, says: impl Fn(&Event) -> bool) {
+    let said = async {
+        loop {
+            if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some())
+                && only(out).join(TIMELINE).exists()
+                && events(out).iter().any(&says)
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    within(PATIENCE.as_secs(), what, said).await;
+}
+
+fn begins(who: &'static str, source: Source) -> impl Fn(&Event) -> bool {
+    move |event| matches!(event, Event::TrackOn { participant, source: s, .. } if participant == who && *s == source)
+}
+
+fn leaves(who: &'static str) -> impl Fn(&Event) -> bool {
+    move |event| matches!(event, Event::Left { participant, .. } if participant == who)
+}
+
+/// What Janus wrote of somebody, as one file: its two halves begin when it says that they did.
+fn by_janus(janus: &Janus, feed: u64, out: &Path) -> PathBuf {
+    let (mut parts, mut begun) = (Vec::new(), Vec::new());
+    for (kind, extension) in [("video", "webm"), ("audio", "opus")] {
+        let mjr = janus.recorded(feed, kind);
+        let part = out.join(format!("{feed}.{extension}"));
+        let done = Command::new("janus-pp-rec").arg(&mjr).arg(&part).output().expect("janus-pp-rec runs");
+        assert!(part.exists(), "{}", String::from_utf8_lossy(&done.stdout));
+        // The header is JSON behind a magic number; `u` is when the first packet was written, in microseconds.
+        let bytes = std::fs::read(&mjr).expect("a recording");
+        let from = bytes.iter().position(|byte| *byte == b'{').expect("a header");
+        let header = serde_json::Deserializer::from_slice(&bytes[from..]).into_iter::<serde_json::Value>().next();
+        begun.push(header.expect("a header").expect("JSON")["u"].as_i64().expect("a time"));
+        parts.push(part);
+    }
+    let whole = out.join(format!("{feed}.mkv"));
+    let later = format!("{:.3}", (begun[1] - begun[0]) as f64 / 1e6);
+    let ffmpeg = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y", "-i"])
+        .arg(&parts[0])
+        .args(["-itsoffset", &later, "-i"])
+        .arg(&parts[1])
+        .args(["-map", "0:v", "-map", "1:a", "-c", "copy"])
+        .arg(&whole)
+        .output()
+        .expect("ffmpeg runs");
+    assert!(ffmpeg.status.success(), "{}", String::from_utf8_lossy(&ffmpeg.stderr));
+    whole
+}
+
+fn judged(path: &Path, names: &target::Names) -> Judged {
+    judge(&target::read(&Library::default(), path, names).expect("it is there"), &[], names, |_| vec![])
+}
+
+fn line(who: &str, by: &str, measures: &Measures) {
+    let figure = |name: &str| measures.figures.get(name).map_or("-".to_owned(), |value| format!("{value:.1}"));
+    println!(
+        "| {who} | {by} | {} | {} | {} | {} | {} | {} | {} |",
+        figure("frames"),
+        figure("lost"),
+        figure("freezes"),
+        figure("marks"),
+        figure("marks_lost"),
+        figure("av_p50_ms"),
+        figure("av_p95_ms"),
+    );
+}
+
+struct Publishers {
+    janus: SocketAddr,
+    site: SocketAddr,
+    browser: Browser,
+}
+
+impl Publishers {
+    async fn enter(&self, name: &str, more: &str) -> Page {
+        let (janus, site) = (self.janus, self.site);
+        let url = format!("http://{site}/?ws=ws://{janus}&room=1234&pin=hush&name={name}&media={name}.webm{more}");
+        let page = self.browser.page(&url).await;
+        page.wait_for("state.up || state.error", PATIENCE, &format!("{name} publishes")).await;
+        assert_eq!(page.eval::<Option<String>>("state.error").await, None);
+        page
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
+    let Some(janus) = Janus::start(ROOMS).await else { return };
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut files = HashMap::new();
+    for (name, size) in [("alice", (320, 180)), ("bob", (320, 180)), ("carol", (960, 540))] {
+        let file = stamped(dir.path(), name, size);
+        files.insert(format!("{name}.webm"), std::fs::read(file).expect("a file"));
+    }
+    let browser = Browser::launch().await;
+    let publishers = Publishers { janus: janus.address(), site: site(files).await, browser };
+    // One is there before the recorder, the others come later.
+    let alice = publishers.enter("alice", "").await;
+    let out = dir.path().join("ours");
+    let recorder = Bot::record(&janus.room("1234?pin=hush"), &out, &["--quiet"]);
+    until(&out, "Alice is recorded", begins("alice", Source::Camera)).await;
+    let bob = publishers.enter("bob", "").await;
+    let carol = publishers.enter("carol", "&simulcast=1").await;
+    until(&out, "Bob is recorded", begins("bob", Source::Camera)).await;
+    until(&out, "Carol is recorded", begins("carol", Source::Camera)).await;
+    alice.run("await share()").await;
+    until(&out, "Alice shares a screen", begins("alice", Source::Screen)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let carols_feed: u64 = carol.eval("state.feed").await;
+    let bobs_feed: u64 = bob.eval("state.feed").await;
+    let alices_feed: u64 = alice.eval("state.feed").await;
+    println!("{}", carol.eval::<serde_json::Value>("layers()").await);
+    // Who comes next stands where Bob stood.
+    bob.run("await leave()").await;
+    until(&out, "Bob has left", leaves("bob")).await;
+    let dave = publishers.enter("alice", "&name=dave").await;
+    drop(dave);
+    carol.run("await unpublish()").await;
+    alice.run("await leave()").await;
+    until(&out, "Alice has left", leaves("alice")).await;
+    recorder.interrupt();
+    let outcome = recorder.ended(PATIENCE).await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let folder = PathBuf::from(outcome.stdout.trim());
+    let manifest = Manifest::load(&folder).expect("a manifest");
+
+    let names = target::Names::new();
+    let ours = judged(&folder, &names);
+    println!("| who | recorded by | pictures | lost | freezes | marks | marks lost | A/V p50 ms | p95 ms |");
+    for (who, feed) in [("alice", alices_feed), ("bob", bobs_feed), ("carol", carols_feed)] {
+        let theirs = judged(&by_janus(&janus, feed, dir.path()), &names);
+        let of = |judged: &Judged| {
+            let number = roombot::verify::stamp::number_of(who);
+            judged
+                .participants
+                .iter()
+                .find(|p| p.number == number)
+                .unwrap_or_else(|| panic!("{who}: {judged:#?}"))
+                .measures
+                .clone()
+        };
+        let (ours, theirs) = (of(&ours), of(&theirs));
+        line(who, "roombot", &ours);
+        line(who, "Janus", &theirs);
+    }
+    println!("{:#?}", manifest.tracks.iter().map(|t| (&t.file, t.frames, t.lost, &t.resolutions)).collect::<Vec<_>>());
+    println!("{:#?}", manifest.warnings);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_fed_arrives_over_a_lost_socket_and_a_lost_server_is_said() {
+    let Some(mut janus) = Janus::start(ROOMS).await else { return };
+    let dir = tempfile::tempdir().expect("a folder");
+    // Who is to act is said at the door.
+    for (rest, code, says) in [
+        ("99", 2, "has no room 99"),
+        ("1234", 2, "room 1234 has a pin"),
+        ("1234?pin=loud", 2, "room 1234 has another pin"),
+    ] {
+        let refused = bot::run(&["record", &janus.room(rest), "--out", dir.path().to_str().expect("UTF-8")]).await;
+        assert!(refused.code == Some(code) && refused.stderr.contains(says), "{rest}: {refused:?}");
+    }
+    let proxy = Proxy::start(janus.address()).await;
+    let out = dir.path().join("ours");
+    let through = format!("janus+ws://{}/1234?pin=hush", proxy.address);
+    let recorder = Bot::record(&through, &out, &["--quiet"]);
+    until(&out, "it has begun", |event| matches!(event, Event::RecordingStarted { .. })).await;
+    let fixture = format!("{}/fixtures/alice.webm", env!("CARGO_MANIFEST_DIR"));
+    let feeder = Bot::start(&["feed", &through, &fixture, "--name", "Alice", "--loop"]);
+    until(&out, "Alice is recorded", begins("alice", Source::Mic)).await;
+    until(&out, "Alice is seen", begins("alice", Source::Camera)).await;
+    // Both lose their way to the server, and media goes on.
+    proxy.cut();
+    until(&out, "the socket was lost", |event| matches!(event, Event::Reconnecting { .. })).await;
+    until(&out, "it is back", |event| matches!(event, Event::Resumed {})).await;
+    let second = Bot::start(&["feed", &through, &fixture, "--name", "Bob", "--loop"]);
+    until(&out, "Bob is seen", begins("bob", Source::Camera)).await;
+    assert!(!events(&out).iter().any(leaves("alice")), "a claimed session is still there");
+    second.interrupt();
+    until(&out, "Bob has left", leaves("bob")).await;
+    drop(feeder);
+    janus.kill();
+    recorder.interrupt();
+    let outcome = recorder.ended(PATIENCE).await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let manifest = Manifest::load(Path::new(outcome.stdout.trim())).expect("a manifest");
+    let of =
+        |who: &str, source| manifest.tracks.iter().filter(move |t| t.participant == who && t.source == source).count();
+    assert_eq!((of("alice", Source::Camera), of("alice", Source::Mic)), (1, 1), "{:#?}", manifest.tracks);
+    assert_eq!((of("bob", Source::Camera), of("bob", Source::Mic)), (1, 1), "{:#?}", manifest.tracks);
+    assert!(manifest.tracks.iter().all(|track| track.lost == 0), "{:#?}", manifest.tracks);
+}
