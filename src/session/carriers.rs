@@ -80,7 +80,7 @@ impl Actor {
                     carrier.peer = Some(peer);
                 }
             }
-            Err(e) => self.tell(Happening::Peer { id: id.clone(), event: PeerEvent::Warning(e.to_string()) }).await,
+            Err(e) => tracing::warn!("{id}: {e}"),
         }
     }
 
@@ -162,12 +162,9 @@ impl Actor {
                     self.tell(Happening::Peer { id, event: PeerEvent::State(state) }).await;
                 }
             }
-            event => {
-                if let PeerEvent::Warning(warning) = &event {
-                    tracing::warn!("{id}: {warning}");
-                }
-                self.tell(Happening::Peer { id, event }).await;
-            }
+            // It is no participant's.
+            PeerEvent::Warning(warning) => tracing::warn!("{id}: {warning}"),
+            PeerEvent::Signal(_) | PeerEvent::Ask(_) | PeerEvent::Text { .. } => {}
         }
     }
 
