@@ -229,14 +229,14 @@ async fn what_is_fed_arrives_over_a_lost_socket_and_a_lost_server_is_said() {
     let recorder = Bot::record(&through, &out, &["--quiet"]);
     until(&out, "it has begun", |event| matches!(event, Event::RecordingStarted { .. })).await;
     let fixture = format!("{}/fixtures/alice.webm", env!("CARGO_MANIFEST_DIR"));
-    let feeder = Bot::start(&["feed", &through, &fixture, "--name", "Alice", "--loop"]);
+    let feeder = Bot::start(&["feed", &through, &fixture, "--as", "Alice", "--loop"]);
     until(&out, "Alice is recorded", begins("alice", Source::Mic)).await;
     until(&out, "Alice is seen", begins("alice", Source::Camera)).await;
     // Both lose their way to the server, and media goes on.
     proxy.cut();
     until(&out, "the socket was lost", |event| matches!(event, Event::Reconnecting { .. })).await;
     until(&out, "it is back", |event| matches!(event, Event::Resumed {})).await;
-    let second = Bot::start(&["feed", &through, &fixture, "--name", "Bob", "--loop"]);
+    let second = Bot::start(&["feed", &through, &fixture, "--as", "Bob", "--loop"]);
     until(&out, "Bob is seen", begins("bob", Source::Camera)).await;
     assert!(!events(&out).iter().any(leaves("alice")), "a claimed session is still there");
     second.interrupt();

@@ -99,7 +99,8 @@ fn configured(dir: &Path, modules: &str, port: u16, rooms: &str) -> Child {
         format!(
             "general: {{ configs_folder = \"{folder}\"\n plugins_folder = \"{modules}/plugins\"\n \
              transports_folder = \"{modules}/transports\"\n events_folder = \"{none}\"\n loggers_folder = \"{none}\"\n \
-             protected_folders = []\n debug_level = 4\n debug_colors = false }}\n\
+             protected_folders = []\n debug_level = 4\n debug_colors = false\n \
+             reclaim_session_timeout = 20 }}\n\
              media: {{ rtp_port_range = \"{first}-{last}\" }}\n\
              nat: {{ full_trickle = true\n ice_enforce_list = \"127.0.0.1\" }}\n\
              plugins: {{ disable = \"{}\" }}\n transports: {{ disable = \"{}\" }}\n",
