@@ -136,12 +136,12 @@ struct Publishers {
 }
 
 impl Publishers {
-    async fn enter(&self, name: &str, more: &str) -> Page {
+    async fn enter(&self, name: &str, media: &str, more: &str) -> Page {
         let (janus, site) = (self.janus, self.site);
-        let url = format!("http://{site}/?ws=ws://{janus}&room=1234&pin=hush&name={name}&media={name}.webm{more}");
+        let url = format!("http://{site}/?ws=ws://{janus}&room=1234&pin=hush&name={name}&media={media}.webm{more}");
         let page = self.browser.page(&url).await;
         page.wait_for("state.up || state.error", PATIENCE, &format!("{name} publishes")).await;
-        assert_eq!(page.eval::<Option<String>>("state.error").await, None);
+        assert_eq!(page.eval::<String>("String(state.error)").await, "null");
         page
     }
 }
@@ -158,12 +158,12 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
     let browser = Browser::launch().await;
     let publishers = Publishers { janus: janus.address(), site: site(files).await, browser };
     // One is there before the recorder, the others come later.
-    let alice = publishers.enter("alice", "").await;
+    let alice = publishers.enter("alice", "alice", "").await;
     let out = dir.path().join("ours");
     let recorder = Bot::record(&janus.room("1234?pin=hush"), &out, &["--quiet"]);
     until(&out, "Alice is recorded", begins("alice", Source::Camera)).await;
-    let bob = publishers.enter("bob", "").await;
-    let carol = publishers.enter("carol", "&simulcast=1").await;
+    let bob = publishers.enter("bob", "bob", "").await;
+    let carol = publishers.enter("carol", "carol", "&simulcast=1").await;
     until(&out, "Bob is recorded", begins("bob", Source::Camera)).await;
     until(&out, "Carol is recorded", begins("carol", Source::Camera)).await;
     alice.run("await share()").await;
@@ -176,8 +176,9 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
     // Who comes next stands where Bob stood.
     bob.run("await leave()").await;
     until(&out, "Bob has left", leaves("bob")).await;
-    let dave = publishers.enter("alice", "&name=dave").await;
-    drop(dave);
+    let dave = publishers.enter("dave", "alice", "").await;
+    until(&out, "Dave is recorded", begins("dave", Source::Camera)).await;
+    dave.run("await leave()").await;
     carol.run("await unpublish()").await;
     alice.run("await leave()").await;
     until(&out, "Alice has left", leaves("alice")).await;

@@ -33,22 +33,13 @@ pub(super) enum Request {
     Message(u64, Value),
 }
 
-/// What came of a message.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Outcome {
-    /// It is the first of a new connection.
-    pub begins: bool,
-    /// An offer for our side of the connection.
-    pub offer: Option<String>,
-}
-
 #[derive(Default)]
 pub(super) struct Listener {
     pub handle: Option<u64>,
     joined: bool,
     /// Since when something is under way: one thing at a time.
     busy: Option<Instant>,
-    /// The offer that is out was answered; the server has not said so yet.
+    /// What was asked for last.
     asked: Vec<(String, Option<String>)>,
     /// What the server did not give us, until its sender changes something.
     refused: HashSet<(String, Option<String>)>,
@@ -107,11 +98,10 @@ impl Listener {
         Some(Request::Message(handle, json!({"request": "configure", "restart": true})))
     }
 
-    /// The server says something on the handle.
-    pub fn heard(&mut self, data: &Value, offer: Option<&str>, now: Instant) -> Outcome {
-        let mut outcome = Outcome::default();
+    /// The server says something on the handle. An offer is given back as our side is to see it.
+    pub fn heard(&mut self, data: &Value, offer: Option<&str>, now: Instant) -> Option<String> {
         if matches!(data["videoroom"].as_str(), Some("attached" | "updated")) {
-            outcome.begins = !std::mem::replace(&mut self.joined, true);
+            self.joined = true;
             if let Some(streams) = data["streams"].as_array() {
                 self.placed = streams.iter().filter_map(placed).collect();
             }
@@ -122,15 +112,9 @@ impl Listener {
                 }
             }
         }
-        match offer {
-            Some(offer) => {
-                self.busy = Some(now);
-                outcome.offer = Some(self.sections.shown(offer));
-            }
-            // An answer to an answer of ours, or to a change that needs no negotiation.
-            None => self.busy = None,
-        }
-        outcome
+        // Without one it is an answer to an answer of ours, or to a change that needs no negotiation.
+        self.busy = offer.map(|_| now);
+        offer.map(|offer| self.sections.shown(offer))
     }
 
     /// The server did not do what it was asked for.
@@ -155,9 +139,9 @@ impl Listener {
         self.placed.retain(|placed| placed.feed != feed);
     }
 
-    /// The connection, or the way to the server, is lost; true where there was something.
+    /// The connection, or what we had on the server, is lost; true where there was something.
     pub fn lost(&mut self) -> bool {
-        let was = self.joined;
+        let was = self.handle.is_some();
         *self = Listener::default();
         was
     }
@@ -210,8 +194,7 @@ mod tests {
         let stream = |mid: &str, feed: u64, feed_mid: &str, kind: &str| json!({"mid": mid, "feed_id": feed, "feed_mid": feed_mid, "type": kind, "active": true});
         let attached =
             json!({"videoroom": "attached", "streams": [stream("0", 7, "0", "audio"), stream("1", 7, "1", "video")]});
-        let outcome = listener.heard(&attached, Some("v=0\r\n"), now);
-        assert!(outcome.begins && outcome.offer.is_some());
+        assert!(listener.heard(&attached, Some("v=0\r\n"), now).is_some());
         assert_eq!(listener.steer(&wanted, &join, 2, now), None, "the offer is not answered");
         assert!(listener.answer("v=0\r\n").is_some());
         listener.heard(&json!({"videoroom": "event", "started": "ok"}), None, now);
@@ -220,7 +203,7 @@ mod tests {
 
         // It is not given; nobody asks again until something changes.
         let updated = json!({"videoroom": "updated", "streams": attached["streams"]});
-        assert_eq!(listener.heard(&updated, None, now), Outcome::default());
+        assert_eq!(listener.heard(&updated, None, now), None);
         assert_eq!(listener.steer(&wanted, &join, 2, now), None);
         listener.changed("8");
         assert!(listener.steer(&wanted, &join, 2, now).is_some());

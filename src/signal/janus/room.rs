@@ -8,6 +8,7 @@ use super::people::People;
 use super::wire::{self, Secrets};
 use super::{Place, listening, manner_of_listening, manner_of_speaking, sections, speaking};
 use crate::room::exchange::Candidate;
+use crate::room::media::MediaKind;
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -160,13 +161,10 @@ impl Room {
 
     /// What is said on the handle that listens.
     fn listener_hears(&mut self, data: &Value, offer: Option<&str>, now: Instant) -> Vec<Step> {
-        let outcome = self.listener.heard(data, offer, now);
+        let offer = self.listener.heard(data, offer, now);
         let mut steps = Vec::new();
-        if outcome.begins {
-            steps.push(Step::Tell(SignalEvent::Carrier { id: listening(), manner: manner_of_listening() }));
-        }
         steps.extend(self.people.label(&self.listener));
-        steps.extend(outcome.offer.map(|sdp| signal(listening(), "offer", &sdp)));
+        steps.extend(offer.map(|sdp| signal(listening(), "offer", &sdp)));
         steps.extend(self.steer(now));
         steps
     }
@@ -190,14 +188,19 @@ impl Room {
 
     /// Offers what we send.
     fn publish(&mut self, sdp: &str) -> Step {
-        let described: Vec<Value> = sections::sent(sdp)
-            .into_iter()
-            .filter_map(|(mid, kind, stream)| {
-                let label = self.labels.iter().find(|label| label.kind == kind && label.stream == stream)?;
-                Some(json!({"mid": mid, "description": label.source.word()}))
+        let tracks = sections::sent(sdp);
+        let described: Vec<Value> = tracks
+            .iter()
+            .filter_map(|track| {
+                let label = self.labels.iter().find(|l| l.kind == track.kind && l.stream == track.stream)?;
+                Some(json!({"mid": track.mid, "description": label.source.word()}))
             })
             .collect();
         let mut body = json!({"request": if self.published { "configure" } else { "publish" }});
+        // Our offers list every codec, and a room takes the one that it likes best: it is told which one will come.
+        if let Some(track) = tracks.iter().find(|track| track.kind == MediaKind::Video) {
+            body["videocodec"] = track.codec.as_str().into();
+        }
         if !described.is_empty() {
             body["descriptions"] = described.into();
         }
@@ -264,8 +267,11 @@ impl Talk for Room {
             Some(joined) => {
                 // All that we had on the server is new.
                 self.private_id = joined["private_id"].as_u64();
-                (self.published, self.offer, self.listener.handle) = (false, None, None);
-                steps.extend(self.listen_again("the server forgot us", now));
+                (self.published, self.offer) = (false, None);
+                if self.listener.lost() {
+                    let reason = "the server forgot us".to_owned();
+                    steps.push(Step::Tell(SignalEvent::Left { id: listening(), reason }));
+                }
                 steps.push(Step::Tell(SignalEvent::Carrier { id: speaking(), manner: manner_of_speaking() }));
                 let named = [&joined["publishers"], &joined["attendees"]].into_iter().filter_map(Value::as_array);
                 steps.extend(self.people.listed(&named.flatten().cloned().collect::<Vec<_>>(), &mut self.listener));
@@ -303,7 +309,11 @@ impl Talk for Room {
             "success" if purpose == For::Handle => match message["data"]["id"].as_u64() {
                 Some(handle) => {
                     self.listener.attached(handle);
-                    self.steer(now)
+                    // The server's candidates may come before its offer.
+                    let manner = manner_of_listening();
+                    let mut steps = vec![Step::Tell(SignalEvent::Carrier { id: listening(), manner })];
+                    steps.extend(self.steer(now));
+                    steps
                 }
                 None => Vec::new(),
             },

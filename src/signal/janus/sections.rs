@@ -35,16 +35,29 @@ fn split(sdp: &str) -> Vec<Vec<&str>> {
     parts
 }
 
-/// The tracks that a description of ours sends: section, kind and stream.
-pub(super) fn sent(sdp: &str) -> Vec<(String, MediaKind, String)> {
+/// A track that a description of ours sends.
+#[derive(Debug, PartialEq)]
+pub(super) struct Sent {
+    pub mid: String,
+    pub kind: MediaKind,
+    pub stream: String,
+    /// The codec that stands first, as Janus writes it.
+    pub codec: String,
+}
+
+/// The tracks that a description of ours sends.
+pub(super) fn sent(sdp: &str) -> Vec<Sent> {
     let track = |section: Vec<&str>| {
-        let kind = match section.first()?.split(' ').next()? {
+        let mut words = section.first()?.split(' ');
+        let kind = match words.next()? {
             "m=audio" => MediaKind::Audio,
             "m=video" => MediaKind::Video,
             _ => return None,
         };
+        let named = format!("a=rtpmap:{} ", words.nth(2)?);
+        let codec = section.iter().find_map(|line| line.strip_prefix(&named)?.split('/').next())?.to_lowercase();
         let stream = section.iter().find_map(|line| line.strip_prefix("a=msid:")?.split(' ').next())?;
-        Some((mid(&section), kind, stream.to_owned()))
+        Some(Sent { mid: mid(&section), kind, stream: stream.to_owned(), codec })
     };
     split(sdp).into_iter().filter_map(track).collect()
 }
@@ -109,6 +122,15 @@ impl Sections {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_we_send_is_found_in_our_offer() {
+        let offer = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\na=msid:main a\r\n\
+                     m=video 9 X 102 96\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:102 H264/90000\r\na=msid:main b\r\n";
+        let tracks = sent(offer);
+        assert_eq!((tracks.len(), tracks[1].mid.as_str(), tracks[1].codec.as_str()), (2, "1", "h264"));
+        assert_eq!((tracks[0].kind, tracks[0].stream.as_str()), (MediaKind::Audio, "main"));
+    }
 
     #[test]
     fn a_section_is_a_place_that_never_closes() {
