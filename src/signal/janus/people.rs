@@ -26,11 +26,32 @@ pub(super) struct People {
     all: BTreeMap<String, Person>,
     me: String,
     given: u32,
+    /// The codec of the pictures that came first.
+    codec: Option<String>,
 }
 
 impl People {
     pub fn new(me: &str) -> People {
-        People { all: BTreeMap::new(), me: me.to_owned(), given: 0 }
+        People { all: BTreeMap::new(), me: me.to_owned(), given: 0, codec: None }
+    }
+
+    /// Leaves out, with a word, pictures in another codec than the first ones: our side of a connection answers every section of theirs with the
+    /// codecs of the first.
+    pub fn leave_out(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for person in self.all.values_mut() {
+            for stream in person.streams.iter_mut().flatten().filter(|stream| !stream.disabled) {
+                let Some(codec) = &stream.codec else { continue };
+                let first = self.codec.get_or_insert_with(|| codec.clone());
+                if first != codec {
+                    stream.disabled = true;
+                    let text =
+                        format!("their {} is not taken: pictures here came as {first} first", codec.escape_debug());
+                    steps.push(Step::Tell(SignalEvent::Warning { id: person.who.id.clone(), text }));
+                }
+            }
+        }
+        steps
     }
 
     /// Every stream that is to be taken.

@@ -101,6 +101,7 @@ impl Room {
         if !self.listens {
             return Vec::new();
         }
+        let mut steps = self.people.leave_out();
         let wanted = self.people.wanted();
         let mut join = json!({"request": "join", "ptype": "subscriber", "room": self.place.room});
         if let Some(pin) = &self.place.pin {
@@ -111,7 +112,8 @@ impl Room {
             join["private_id"] = id.into();
         }
         let request = self.listener.steer(&wanted, &join, self.substream, now);
-        request.map(|request| self.carry_out(request)).into_iter().collect()
+        steps.extend(request.map(|request| self.carry_out(request)));
+        steps
     }
 
     /// What the room says on the handle that is in it.

@@ -74,6 +74,8 @@ pub(super) struct FeedStream {
     pub mid: String,
     pub disabled: bool,
     pub screen: bool,
+    /// Of pictures.
+    pub codec: Option<String>,
 }
 
 /// The sound and pictures of a list of streams.
@@ -87,6 +89,7 @@ pub(super) fn streams(list: &Value) -> Vec<FeedStream> {
                 mid: id_of(&stream["mid"])?,
                 disabled: stream["disabled"].as_bool().unwrap_or(false),
                 screen: described.contains("screen"),
+                codec: stream["codec"].as_str().filter(|_| stream["type"] == "video").map(str::to_owned),
             })
         })
         .take(64)
