@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ROOMS: &str = "room-1234: { description = \"test\"\n pin = \"hush\"\n publishers = 6\n bitrate = 2000000\n \
@@ -32,6 +32,7 @@ const ROOMS: &str = "room-1234: { description = \"test\"\n pin = \"hush\"\n publ
 /// Serves the page, and what it plays.
 async fn site(files: HashMap<String, Vec<u8>>) -> SocketAddr {
     let mut site = Router::new()
+        .route("/room", get(|| async { ([(CONTENT_TYPE, "text/html")], "<!doctype html><title>A room</title>") }))
         .route("/", get(|| async { ([(CONTENT_TYPE, "text/html")], include_str!("../pages/janus.html")) }));
     for (name, bytes) in files {
         let bytes = bytes::Bytes::from(bytes);
@@ -59,18 +60,16 @@ fn events(out: &Path) -> Vec<Event> {
 
 /// Waits until the recording has begun and its timeline says this.
 async fn until(out: &Path, what: &str, says: impl Fn(&Event) -> bool) {
-    let said = async {
-        loop {
-            if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some())
-                && only(out).join(TIMELINE).exists()
-                && events(out).iter().any(&says)
-            {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    let late = Instant::now() + PATIENCE;
+    loop {
+        let begun = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
+        let told = if begun && only(out).join(TIMELINE).exists() { events(out) } else { Vec::new() };
+        if told.iter().any(&says) {
+            return;
         }
-    };
-    within(PATIENCE.as_secs(), what, said).await;
+        assert!(Instant::now() < late, "not within {PATIENCE:?}: {what}: {told:#?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 fn begins(who: &'static str, source: Source) -> impl Fn(&Event) -> bool {
@@ -121,20 +120,26 @@ fn line(who: &str, by: &str, figures: &BTreeMap<&'static str, f64>) {
     println!("| {who} | {by} | {} |", figures.join(" | "));
 }
 
+/// Publishers in one tab, each in a frame of its own: a hidden tab shows its film to nobody.
 struct Publishers {
     janus: SocketAddr,
     site: SocketAddr,
-    browser: Browser,
+    page: Page,
 }
 
 impl Publishers {
-    async fn enter(&self, name: &str, media: &str, more: &str) -> Page {
+    async fn enter(&self, name: &str, media: &str, more: &str) {
         let (janus, site) = (self.janus, self.site);
         let url = format!("http://{site}/?ws=ws://{janus}&room=1234&pin=hush&name={name}&media={media}.webm{more}");
-        let page = self.browser.page(&url).await;
-        page.wait_for("state.up || state.error", PATIENCE, &format!("{name} publishes")).await;
-        assert_eq!(page.eval::<String>("String(state.error)").await, "null");
-        page
+        let frame = format!(
+            "const frame = Object.assign(document.createElement('iframe'), {{ name: '{name}', src: '{url}' }});
+             document.body.append(frame);
+             await new Promise((loaded) => {{ frame.onload = loaded; }});"
+        );
+        self.page.run(&frame).await;
+        let there = format!("frames.{name}.state.up || frames.{name}.state.error");
+        self.page.wait_for(&there, PATIENCE, &format!("{name} publishes")).await;
+        assert_eq!(self.page.eval::<String>(&format!("String(frames.{name}.state.error)")).await, "null");
     }
 }
 
@@ -148,32 +153,35 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
         files.insert(format!("{name}.webm"), std::fs::read(file).expect("a file"));
     }
     let browser = Browser::launch().await;
-    let publishers = Publishers { janus: janus.address(), site: site(files).await, browser };
+    let site = site(files).await;
+    let page = browser.page(&format!("http://{site}/room")).await;
+    let publishers = Publishers { janus: janus.address(), site, page };
+    let page = &publishers.page;
     // One is there before the recorder, the others come later.
-    let alice = publishers.enter("alice", "alice", "").await;
+    publishers.enter("alice", "alice", "").await;
     let out = dir.path().join("ours");
     let recorder = Bot::record(&janus.room("1234?pin=hush"), &out, &["--quiet"]);
     until(&out, "Alice is recorded", begins("alice", Source::Camera)).await;
-    let bob = publishers.enter("bob", "bob", "").await;
-    let carol = publishers.enter("carol", "carol", "&simulcast=1").await;
+    publishers.enter("bob", "bob", "").await;
+    publishers.enter("carol", "carol", "&simulcast=1").await;
     until(&out, "Bob is recorded", begins("bob", Source::Camera)).await;
     until(&out, "Carol is recorded", begins("carol", Source::Camera)).await;
-    alice.run("await share()").await;
+    page.run("await frames.alice.share()").await;
     until(&out, "Alice shares a screen", begins("alice", Source::Screen)).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     let mut feeds: Vec<u64> = Vec::new();
-    for page in [&alice, &bob, &carol] {
-        feeds.push(page.eval("state.feed").await);
+    for name in ["alice", "bob", "carol"] {
+        feeds.push(page.eval(&format!("frames.{name}.state.feed")).await);
     }
-    let carol_sends: serde_json::Value = carol.eval("layers()").await;
+    let carol_sends: serde_json::Value = page.eval("frames.carol.layers()").await;
     // Who comes next stands where Bob stood.
-    bob.run("await leave()").await;
+    page.run("await frames.bob.leave()").await;
     until(&out, "Bob has left", leaves("bob")).await;
-    let dave = publishers.enter("dave", "alice", "").await;
+    publishers.enter("dave", "alice", "").await;
     until(&out, "Dave is recorded", begins("dave", Source::Camera)).await;
-    dave.run("await leave()").await;
-    carol.run("await unpublish()").await;
-    alice.run("await leave()").await;
+    page.run("await frames.dave.leave()").await;
+    page.run("await frames.carol.unpublish()").await;
+    page.run("await frames.alice.leave()").await;
     until(&out, "Alice has left", leaves("alice")).await;
     recorder.interrupt();
     let outcome = recorder.ended(PATIENCE).await;
@@ -251,7 +259,15 @@ async fn what_is_fed_arrives_over_a_lost_socket_and_a_lost_server_is_said() {
     second.interrupt();
     until(&out, "Bob has left", leaves("bob")).await;
     drop(feeder);
+    let lost = || events(&out).iter().filter(|event| matches!(event, Event::Reconnecting { .. })).count();
+    let before = lost();
     janus.kill();
+    let noticed = async {
+        while lost() == before {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    within(PATIENCE.as_secs(), "the server's end is noticed", noticed).await;
     recorder.interrupt();
     let outcome = recorder.ended(PATIENCE).await;
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
