@@ -109,6 +109,10 @@ impl Connection {
     /// A stream was announced.
     pub fn track(&mut self, track: RemoteTrack, now: Instant) {
         self.ending.retain(|(ssrc, _)| *ssrc != track.ssrc);
+        // A place on a server's connection may be taken by somebody who sends something else.
+        if self.streams.get(&track.ssrc).is_some_and(|stream| stream.remote.codec != track.codec) {
+            self.ended(&[track.ssrc], now);
+        }
         self.announced.insert(track.ssrc, Announced { track, since: now, labelled: false });
     }
 

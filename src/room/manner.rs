@@ -2,6 +2,7 @@
 //! the room's adapter gives; the connection keeps to it.
 
 use super::media::MediaKind;
+use super::people::ParticipantId;
 use serde::{Deserialize, Serialize};
 
 /// Who makes the first offer.
@@ -94,6 +95,9 @@ pub struct Manner {
     pub channels: Channels,
     /// Chat goes through the room itself ([`crate::signal::SignalCommand::Say`]), not over a channel.
     pub chat_by_room: bool,
+    /// Whose connection brings their media, where it is not theirs: a server's that forwards what everybody sends. No connection is made to
+    /// them; their labels name the streams that are theirs, now.
+    pub carrier: Option<ParticipantId>,
 }
 
 impl Default for Manner {
@@ -107,6 +111,7 @@ impl Default for Manner {
             changes: Changes::Offer,
             channels: Channels::Named,
             chat_by_room: false,
+            carrier: None,
         }
     }
 }

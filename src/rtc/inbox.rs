@@ -1,9 +1,13 @@
 //! Where a connection's packets wait for whoever takes them: filled from inside the driver, emptied in batches.
 
 use crate::room::media::RtpPacket;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+
+/// How long packets may wait for whom they are to be handed to.
+const EARLY_FOR: Duration = Duration::from_secs(3);
 
 /// What arrived for a receiver of media.
 #[derive(Debug, Clone)]
@@ -18,6 +22,27 @@ pub enum Inbound {
     },
 }
 
+impl Inbound {
+    fn ssrc(&self) -> u32 {
+        match self {
+            Inbound::Rtp(packet) => packet.ssrc,
+            Inbound::SenderReport { ssrc, .. } => *ssrc,
+        }
+    }
+    fn arrival(&self) -> Instant {
+        match self {
+            Inbound::Rtp(packet) => packet.arrival,
+            Inbound::SenderReport { arrival, .. } => *arrival,
+        }
+    }
+    fn size(&self) -> usize {
+        match self {
+            Inbound::Rtp(packet) => packet.payload.len() + 64,
+            Inbound::SenderReport { .. } => 64,
+        }
+    }
+}
+
 /// A queue of inbound packets. Capacity [`Inbox::MAX_BYTES`] (at 2.5 Mbit/s about a minute); policy DropNewest, counted.
 #[derive(Debug, Default)]
 pub struct Inbox {
@@ -30,19 +55,26 @@ struct Queue {
     items: Vec<Inbound>,
     bytes: usize,
     dropped: u64,
+    /// Streams that are somebody else's to take: of a connection that carries the media of many.
+    others: HashMap<u32, Arc<Inbox>>,
 }
 
 impl Inbox {
     /// Bytes that may wait; more are dropped and counted.
     pub const MAX_BYTES: usize = 16 << 20;
 
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn put(&self, item: Inbound) {
-        let size = match &item {
-            Inbound::Rtp(packet) => packet.payload.len() + 64,
-            Inbound::SenderReport { .. } => 64,
-        };
+        let size = item.size();
         let first = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queue = self.lock();
+            if let Some(other) = queue.others.get(&item.ssrc()).cloned() {
+                drop(queue);
+                return other.put(item);
+            }
             if queue.bytes + size > Self::MAX_BYTES {
                 queue.dropped += 1;
                 return;
@@ -59,10 +91,33 @@ impl Inbox {
     /// Moves everything that waits into `into` (which must be empty; its allocation goes the other way, so that none is made
     /// per batch) and returns how many packets were dropped since the last call.
     pub fn drain(&self, into: &mut Vec<Inbound>) -> u64 {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
         std::mem::swap(&mut queue.items, into);
         queue.bytes = 0;
         std::mem::take(&mut queue.dropped)
+    }
+
+    /// From now on a stream's packets go to another inbox; what came of it in the last seconds goes first. Without one they wait here,
+    /// to be handed on. What has waited for too long is nobody's, and goes.
+    pub fn hand_on(&self, ssrc: u32, to: Option<Arc<Inbox>>) {
+        let now = Instant::now();
+        let mut queue = self.lock();
+        let (theirs, mine) = std::mem::take(&mut queue.items)
+            .into_iter()
+            .filter(|item| now.saturating_duration_since(item.arrival()) < EARLY_FOR)
+            .partition::<Vec<_>, _>(|item| to.is_some() && item.ssrc() == ssrc);
+        queue.bytes = mine.iter().map(Inbound::size).sum();
+        queue.items = mine;
+        match to {
+            // Under the lock, so that nothing overtakes it; the other's lock is never held around this one.
+            Some(to) => {
+                theirs.into_iter().for_each(|item| to.put(item));
+                queue.others.insert(ssrc, to);
+            }
+            None => {
+                queue.others.remove(&ssrc);
+            }
+        }
     }
 
     /// Waits until something has arrived since the inbox was last empty.
@@ -76,8 +131,12 @@ mod tests {
     use super::*;
 
     fn packet(bytes: usize) -> Inbound {
+        packet_of(1, bytes)
+    }
+
+    fn packet_of(ssrc: u32, bytes: usize) -> Inbound {
         Inbound::Rtp(RtpPacket {
-            ssrc: 1,
+            ssrc,
             payload_type: 96,
             sequence: 0,
             timestamp: 0,
@@ -100,5 +159,24 @@ mod tests {
         got.clear();
         assert_eq!(inbox.drain(&mut got), 0);
         assert!(got.is_empty());
+    }
+
+    #[test]
+    fn streams_are_handed_on_with_what_came_before() {
+        let (carrier, alice, bob) = (Inbox::default(), Arc::new(Inbox::default()), Arc::new(Inbox::default()));
+        let count = |inbox: &Inbox| {
+            let mut got = Vec::new();
+            inbox.drain(&mut got);
+            got.len()
+        };
+        carrier.put(packet_of(7, 1));
+        carrier.put(packet_of(8, 1));
+        carrier.hand_on(7, Some(alice.clone()));
+        carrier.put(packet_of(7, 1));
+        assert_eq!((count(&alice), count(&bob)), (2, 0));
+        carrier.hand_on(7, None);
+        carrier.put(packet_of(7, 1));
+        carrier.hand_on(7, Some(bob.clone()));
+        assert_eq!((count(&alice), count(&bob), count(&carrier)), (0, 1, 1));
     }
 }

@@ -26,7 +26,8 @@ pub struct Path {
 }
 
 impl Path {
-    pub(super) const UNKNOWN: Path = Path { measured: None, said: None, round_trip: None };
+    /// Before anything was heard.
+    pub const UNKNOWN: Path = Path { measured: None, said: None, round_trip: None };
 
     /// Bits a second that may be sent, media and all: the less of what was measured and what the receiver says.
     pub fn bitrate(&self) -> u64 {

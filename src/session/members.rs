@@ -15,19 +15,21 @@ impl Actor {
             SignalEvent::Met { who, manner } => self.joined(who, true, manner).await,
             SignalEvent::Called { who, manner } => self.called(who, manner).await,
             SignalEvent::Answered { id, name } => self.answered(&id, name).await,
+            SignalEvent::Carrier { id, manner } => self.carrier(id, manner).await,
             SignalEvent::Left { id, reason } => self.left(&id, reason).await,
             SignalEvent::Tracks { id, tracks } => {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.participant.tracks.clone_from(&tracks);
                     self.tell(Happening::Tracks { id, tracks }).await;
+                    self.hand_out().await;
                 }
             }
-            SignalEvent::Signal { from, signal } => match self.members.get(&from).and_then(|m| m.peer.as_ref()) {
+            SignalEvent::Signal { from, signal } => match self.peer(&from) {
                 Some(peer) => peer.signal(signal).await,
                 None => tracing::debug!("a signal from {from}, who is not connected to us"),
             },
             SignalEvent::Asked { from, ask } => {
-                if let Some(peer) = self.members.get(&from).and_then(|m| m.peer.as_ref()) {
+                if let Some(peer) = self.peer(&from) {
                     peer.asked(ask).await;
                 }
             }
@@ -76,6 +78,7 @@ impl Actor {
                     }
                     if !member.silent {
                         self.tell(Happening::Tracks { id, tracks }).await;
+                        self.hand_out().await;
                     }
                 }
                 None => self.joined(participant, !renamed, self.manner.clone()).await,
@@ -88,11 +91,16 @@ impl Actor {
         let id = participant.id.clone();
         let wanted = self.wanted(&participant);
         self.tell(Happening::Joined(participant.clone())).await;
-        let peer = if wanted { self.connect(&participant, after_us, manner.clone()).await } else { None };
+        let carried = manner.carrier.is_some();
+        let inbox = if wanted && carried { Some(self.attach(&id).await) } else { None };
+        let peer = if wanted && !carried { self.connect(&participant, after_us, manner.clone()).await } else { None };
         if let Some(peer) = &peer {
             self.attached(&id, peer).await;
         }
-        self.keep(Member { participant, peer, manner, own: Vec::new(), silent: false }).await;
+        self.keep(Member { participant, peer, manner, own: Vec::new(), silent: false, inbox }).await;
+        if carried {
+            self.hand_out().await;
+        }
     }
 
     /// Whether we connect to them.
@@ -115,7 +123,7 @@ impl Actor {
     /// Somebody is called, who may not be there.
     async fn called(&mut self, participant: Participant, manner: Manner) {
         let peer = self.connect(&participant, true, manner.clone()).await;
-        self.keep(Member { participant, peer, manner, own: Vec::new(), silent: true }).await;
+        self.keep(Member { participant, peer, manner, own: Vec::new(), silent: true, inbox: None }).await;
     }
 
     /// They are there.
@@ -139,22 +147,12 @@ impl Actor {
     }
 
     async fn connect(&self, participant: &Participant, after_us: bool, manner: Manner) -> Option<Peer> {
-        let config = PeerConfig {
-            peer: participant.id.clone(),
-            polite: manner.polite.unwrap_or_else(|| is_polite(&self.me, &participant.id)),
-            first_offer: match manner.first_offer {
-                FirstOffer::ByRole => makes_first_offer(self.role, participant.role, after_us),
-                FirstOffer::Us => true,
-                FirstOffer::Them => false,
-            },
-            manner,
-            ice_servers: self.ice_servers.clone(),
-            relay_only: self.relay_only,
-            wake: self.wake,
-            measure: self.measure,
-            impairment: self.impairment.clone(),
-            channels: Some(self.channels.clone()),
+        let first_offer = match manner.first_offer {
+            FirstOffer::ByRole => makes_first_offer(self.role, participant.role, after_us),
+            FirstOffer::Us => true,
+            FirstOffer::Them => false,
         };
+        let config = self.peer_config(&participant.id, first_offer, manner);
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
             Ok(peer) => Some(peer),
             Err(e) => {
@@ -165,7 +163,28 @@ impl Actor {
         }
     }
 
+    pub(super) fn peer_config(&self, id: &ParticipantId, first_offer: bool, manner: Manner) -> PeerConfig {
+        PeerConfig {
+            peer: id.clone(),
+            polite: manner.polite.unwrap_or_else(|| is_polite(&self.me, id)),
+            first_offer,
+            manner,
+            ice_servers: self.ice_servers.clone(),
+            relay_only: self.relay_only,
+            wake: self.wake,
+            measure: self.measure,
+            impairment: self.impairment.clone(),
+            channels: Some(self.channels.clone()),
+        }
+    }
+
+    /// The connection to somebody, or to the room's server.
+    fn peer(&self, id: &ParticipantId) -> Option<&Peer> {
+        self.members.get(id).and_then(|member| member.peer.as_ref()).or_else(|| self.carriers.peer(id))
+    }
+
     async fn left(&mut self, id: &ParticipantId, reason: String) {
+        self.uncarry(id).await;
         if let Some(member) = self.members.get(id) {
             let silent = member.silent;
             self.disconnect(id).await;
@@ -176,9 +195,11 @@ impl Actor {
     }
 
     pub(super) async fn disconnect(&mut self, id: &ParticipantId) {
-        if let Some(member) = self.members.remove(id)
-            && let Some(peer) = member.peer
-        {
+        let Some(member) = self.members.remove(id) else { return };
+        if member.inbox.is_some() {
+            self.detach(id, &member.own).await;
+        }
+        if let Some(peer) = member.peer {
             peer.close().await;
             if !member.silent {
                 self.tell(Happening::Detached { id: id.clone() }).await;

@@ -3,6 +3,7 @@
 //! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`Happening`]s and sends commands.
 
 mod bot;
+mod carriers;
 mod handle;
 mod labels;
 mod members;
@@ -20,10 +21,12 @@ use crate::record::happening::Happening;
 use crate::room::manner::{Channels, Manner};
 use crate::room::media::MediaKind;
 use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, OutboundTrack, Peer, PeerEvent, Wake};
+use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, Inbox, OutboundTrack, Peer, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller};
 use crate::transfer::texts::TextAllowance;
+use carriers::Carriers;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use transfers::{OpenChannel, Transfers};
@@ -146,10 +149,12 @@ struct Member {
     participant: Participant,
     peer: Option<Peer>,
     manner: Manner,
-    /// What only they get.
+    /// What only they get, or, where a server carries it, what is theirs.
     own: Vec<OutboundTrack>,
     /// They were called and have not answered: nobody is told of them.
     silent: bool,
+    /// Where their packets arrive, if a carrier brings them.
+    inbox: Option<Arc<Inbox>>,
 }
 
 struct Actor {
@@ -171,6 +176,8 @@ struct Actor {
     observer: Option<mpsc::Sender<Happening>>,
     channels: ChannelTaker,
     members: HashMap<ParticipantId, Member>,
+    /// Connections to the room's server, where it carries the media.
+    carriers: Carriers,
     peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     /// Taken by `run`.
     peer_rx: Option<mpsc::Receiver<(ParticipantId, PeerEvent)>>,
@@ -195,6 +202,7 @@ impl Actor {
             channels: Transfers::start(config.files, config.observer.clone()),
             observer: config.observer,
             members: HashMap::new(),
+            carriers: Carriers::default(),
             peer_events,
             peer_rx: Some(peer_rx),
         }
@@ -233,7 +241,7 @@ impl Actor {
                             let _ = link.commands.send(SignalCommand::Peer { id: id.clone(), state }).await;
                         }
                         if self.members.get(&id).is_none_or(|member| !member.silent) {
-                            self.tell(Happening::Peer { id, event }).await;
+                            self.peer_event(id, event).await;
                         }
                     }
                 },
@@ -244,6 +252,7 @@ impl Actor {
         for id in ids {
             self.disconnect(&id).await;
         }
+        self.close_carriers().await;
         // The adapter ends once it has said goodbye. Who is gone before that stays in the room for as long as a lost socket
         // may come back, and their next visit is somebody else's.
         let goodbye = async { while link.events.recv().await.is_some() {} };
@@ -271,14 +280,18 @@ impl Actor {
                 for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
                     peer.publish(track.clone()).await;
                 }
+                self.carry(track).await;
             }
             Command::PublishTo(id, track) => {
-                let Some(member) = self.members.get_mut(&id).filter(|member| member.peer.is_some()) else { return };
+                let reached = |member: &&mut Member| member.peer.is_some() || member.inbox.is_some();
+                let Some(member) = self.members.get_mut(&id).filter(reached) else { return };
                 member.own.push(track.clone());
                 // First what it is, then the track.
                 let _ = room.send(SignalCommand::Tracks(self.labels())).await;
-                if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
-                    peer.publish(track).await;
+                match self.members.get(&id).and_then(|m| m.peer.as_ref()) {
+                    Some(peer) => peer.publish(track).await,
+                    // What a server carries goes to everybody.
+                    None => self.carry(track).await,
                 }
             }
             Command::Mute(stream, kind, muted) => {
@@ -293,12 +306,13 @@ impl Actor {
                 self.members.values_mut().for_each(|m| m.own.retain(|track| stays(track.label())));
                 self.muted.retain(|(muted, of)| *muted != stream || kind.is_some_and(|kind| kind != *of));
                 let _ = room.send(SignalCommand::Tracks(self.labels())).await;
-                for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
+                for peer in self.members.values().filter_map(|m| m.peer.as_ref()).chain(self.carriers.peers()) {
                     peer.withdraw(&stream, kind).await;
                 }
             }
             Command::KeyFrame(id, ssrc) => {
-                if let Some(peer) = self.members.get(&id).and_then(|m| m.peer.as_ref()) {
+                let Some(member) = self.members.get(&id) else { return };
+                if let Some(peer) = member.peer.as_ref().or_else(|| self.carriers.of(&member.manner)) {
                     peer.request_key_frame(ssrc);
                 }
             }

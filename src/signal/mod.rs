@@ -5,6 +5,7 @@
 
 pub mod deepstream;
 mod ice;
+pub mod janus;
 pub mod memory;
 pub mod names;
 pub mod protocol;
@@ -45,6 +46,9 @@ pub enum SignalEvent {
     Called { who: Participant, manner: Manner },
     /// Who was called is there, and has this name.
     Answered { id: ParticipantId, name: String },
+    /// There is a connection to be made to the room's server: over it goes what we send, or comes what those send who are carried by it
+    /// ([`Manner::carrier`]). It is no participant. Said again, it takes the earlier one's place; [`SignalEvent::Left`] ends it.
+    Carrier { id: ParticipantId, manner: Manner },
     /// Somebody went. `reason` is a word for the timeline: `left`, `timeout`, `kicked`.
     Left { id: ParticipantId, reason: String },
     /// Somebody's track labels or mute states changed; the whole new list.
@@ -138,6 +142,8 @@ const ADAPTERS: &[(&str, Adapter)] = &[
     ("wss", |url| Ok(Box::new(ws::WsRoom::new(url)?))),
     ("deepstream+ws", |url| Ok(Box::new(deepstream::GuideRoom::new(url)?))),
     ("deepstream+wss", |url| Ok(Box::new(deepstream::GuideRoom::new(url)?))),
+    ("janus+ws", |url| Ok(Box::new(janus::JanusRoom::new(url)?))),
+    ("janus+wss", |url| Ok(Box::new(janus::JanusRoom::new(url)?))),
     ("socketio+http", |url| Ok(Box::new(socketio::CallRoom::new(url)?))),
     ("socketio+https", |url| Ok(Box::new(socketio::CallRoom::new(url)?))),
     ("whip+http", |url| Ok(Box::new(whip::WhipRoom::new(url)?))),

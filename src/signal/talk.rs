@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
@@ -67,8 +69,17 @@ impl NoEntry {
 impl Socket {
     /// Connects to a `ws://` or `wss://` address; `shown` is what errors call it.
     pub async fn open(url: &str, shown: &str) -> Result<Socket, NoEntry> {
+        Socket::open_for(url, shown, None).await
+    }
+
+    /// The same for a protocol that the server must speak (RFC 6455, 1.9).
+    pub async fn open_for(url: &str, shown: &str, protocol: Option<&'static str>) -> Result<Socket, NoEntry> {
+        let mut request = url.into_client_request().map_err(|e| NoEntry::unreachable(shown, e))?;
+        if let Some(protocol) = protocol {
+            request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        }
         let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
-        match timeout(PATIENCE, connect_async_with_config(url, Some(config), true)).await {
+        match timeout(PATIENCE, connect_async_with_config(request, Some(config), true)).await {
             Ok(Ok((socket, _))) => Ok(Socket(socket)),
             Ok(Err(error)) => Err(NoEntry::unreachable(shown, error)),
             Err(_) => Err(silent(shown)),

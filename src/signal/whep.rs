@@ -35,6 +35,7 @@ impl Signaller for WhepRoom {
             changes: Changes::Paths,
             channels: Channels::Never,
             chat_by_room: false,
+            carrier: None,
         };
         self.endpoint.visit(how.token.as_deref(), self.room.clone(), manner).await
     }

@@ -40,6 +40,7 @@ impl Signaller for WhipRoom {
             changes: Changes::Paths,
             channels: Channels::Never,
             chat_by_room: false,
+            carrier: None,
         };
         endpoint.visit(how.token.as_deref(), self.room.clone(), manner).await
     }

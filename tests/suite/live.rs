@@ -280,14 +280,20 @@ async fn two_hundred_people_come_and_go_and_nothing_stays() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (threads, memory) = weight(child.id());
     // An allocator takes some rounds to have all it needs; what counts is that it has then.
-    visit(9).await;
-    settled(threads + 2).await;
-    let (_, halfway) = weight(child.id());
-    visit(9).await;
-    let took = settled(threads + 2).await;
-    let (after, grown) = weight(child.id());
-    println!("{threads} threads, then {after}, {took:?} after the last one left; {memory}, {halfway}, {grown} KiB");
-    assert!(grown < halfway + 15_000, "{memory} KiB became {halfway} and then {grown}");
+    // On a busy machine more of them are there at once, and it takes longer; what leaks grows in every round.
+    let mut memories = vec![memory];
+    loop {
+        visit(9).await;
+        let took = settled(threads + 2).await;
+        let (after, grown) = weight(child.id());
+        println!("{threads} threads, then {after}, {took:?} after the last one left; {memories:?}, {grown} KiB");
+        let stays = memories.len() >= 2 && memories.last().is_some_and(|before| grown < before + 15_000);
+        memories.push(grown);
+        if stays {
+            break;
+        }
+        assert!(memories.len() < 6, "it grows in each round: {memories:?} KiB");
+    }
     child.interrupt();
     assert_eq!(child.ended(Duration::from_secs(10)).await.code, Some(0));
 }

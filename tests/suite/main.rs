@@ -19,6 +19,7 @@ mod guide;
 mod hostile;
 mod hostile_files;
 mod house;
+mod janus;
 mod judge;
 mod killed;
 mod live;

@@ -81,6 +81,7 @@ pub(super) struct Actor {
     pub(super) outboxes: HashMap<String, Outbox>,
     /// Streams that arrive, and the library's track of each.
     pub(super) tracks: HashMap<u32, (String, Arc<dyn TrackRemote>)>,
+    codecs: HashMap<u32, Codec>,
     pub(super) sending: Vec<Sending>,
     pub(super) connected: bool,
     /// Data channels can be opened.
@@ -129,6 +130,7 @@ impl Actor {
             open_channels: Arc::new(Common { pace }),
             outboxes: HashMap::new(),
             tracks: HashMap::new(),
+            codecs: HashMap::new(),
             sending: Vec::new(),
             connected: false,
             associated: false,
@@ -334,8 +336,9 @@ impl Actor {
         };
         let id = track.track_id().await;
         let remote = RemoteTrack { ssrc, codec, stream: track.stream_id().await, track: id.clone(), channels };
-        // The library opens a stream anew after each negotiation; that is no news.
-        if self.tracks.insert(ssrc, (id.clone(), track)).is_none_or(|(known, _)| known != id) {
+        // The library opens a stream anew after each negotiation; that is no news, unless the codec is another.
+        let known = self.codecs.insert(ssrc, codec);
+        if self.tracks.insert(ssrc, (id.clone(), track)).is_none_or(|(at, _)| at != id) || known != Some(codec) {
             self.tell(PeerEvent::Track(remote)).await;
         }
     }

@@ -11,6 +11,7 @@ pub mod echoes;
 pub mod endpoint;
 pub mod ffmpeg;
 pub mod glass;
+pub mod janus;
 pub mod line;
 pub mod meeting;
 pub mod others;

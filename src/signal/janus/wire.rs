@@ -1,0 +1,138 @@
+//! What goes over the wire to Janus and what comes back: requests, answers, and its errors in plain words. It decides nothing.
+
+use crate::error::Error;
+use serde_json::{Map, Value, json};
+
+/// What opens the server.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Secrets {
+    pub token: Option<String>,
+    pub api: Option<String>,
+}
+
+/// A request of a kind (`create`, `message`, …) with these members.
+pub(super) fn request(kind: &str, transaction: &str, secrets: &Secrets, members: Value) -> Value {
+    let mut request = Map::new();
+    request.insert("janus".into(), kind.into());
+    request.insert("transaction".into(), transaction.into());
+    for (name, secret) in [("token", &secrets.token), ("apisecret", &secrets.api)] {
+        if let Some(secret) = secret {
+            request.insert(name.into(), secret.as_str().into());
+        }
+    }
+    if let Value::Object(members) = members {
+        request.extend(members);
+    }
+    Value::Object(request)
+}
+
+/// What Janus or its VideoRoom complains of: the code and its words.
+pub(super) fn complaint(message: &Value) -> Option<(u64, String)> {
+    let (code, words) = match message["janus"].as_str() {
+        Some("error") => (&message["error"]["code"], &message["error"]["reason"]),
+        _ => {
+            let data = &message["plugindata"]["data"];
+            (&data["error_code"], &data["error"])
+        }
+    };
+    Some((code.as_u64()?, words.as_str().unwrap_or_default().escape_debug().to_string()))
+}
+
+/// No such session, no such handle: what was ours on the server is gone.
+pub(super) const GONE: [u64; 2] = [458, 459];
+pub(super) const ALREADY_PUBLISHED: u64 = 434;
+
+/// Who must act on a complaint at the door, and how. True where another attempt may go better.
+pub(super) fn refusal(shown: &str, room: &str, (code, words): &(u64, String)) -> (Error, bool) {
+    let user = |text: String| (Error::user(text), false);
+    let theirs = |text: String| (Error::room(text), false);
+    match code {
+        403 => user(format!("the Janus at {shown} asks for its secret or token (?apisecret=…, ?token=…): {words}")),
+        405 => user(format!("the Janus at {shown} does not let this token use its VideoRoom: {words}")),
+        426 => user(format!("the Janus at {shown} has no room {room}")),
+        429 if words.contains("pin") => user(format!("room {room} has a pin (?pin=…)")),
+        433 if words.contains("pin") => user(format!("room {room} has another pin (?pin=…)")),
+        433 => user(format!("room {room} does not let us in (?token=…): {words}")),
+        432 => theirs(format!("room {room} has as many publishers as it takes")),
+        460 => theirs(format!("the Janus at {shown} has no VideoRoom")),
+        _ => (Error::room(format!("the Janus at {shown} refused (code {code}): {words}")), GONE.contains(code)),
+    }
+}
+
+/// A feed's id as text; it may be a number or a text.
+pub(super) fn id_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() && text.len() <= 128 => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A stream that somebody publishes, as the server lists it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FeedStream {
+    pub mid: String,
+    pub disabled: bool,
+    pub screen: bool,
+    /// Of pictures.
+    pub codec: Option<String>,
+}
+
+/// The sound and pictures of a list of streams.
+pub(super) fn streams(list: &Value) -> Vec<FeedStream> {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let media = list.iter().filter(|stream| matches!(stream["type"].as_str(), Some("audio" | "video")));
+    media
+        .filter_map(|stream| {
+            let described = stream["description"].as_str().unwrap_or_default().to_ascii_lowercase();
+            Some(FeedStream {
+                mid: id_of(&stream["mid"])?,
+                disabled: stream["disabled"].as_bool().unwrap_or(false),
+                screen: described.contains("screen"),
+                codec: stream["codec"].as_str().filter(|_| stream["type"] == "video").map(str::to_owned),
+            })
+        })
+        .take(64)
+        .collect()
+}
+
+/// What is said in a plugin's message, with a description if one goes with it.
+pub(super) fn body(session: u64, handle: u64, body: &Value, jsep: Option<(&str, &str)>) -> Value {
+    let mut members = json!({"session_id": session, "handle_id": handle, "body": body});
+    if let Some((kind, sdp)) = jsep {
+        members["jsep"] = json!({"type": kind, "sdp": sdp});
+    }
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Blame;
+
+    #[test]
+    fn errors_say_who_must_act() {
+        let of = |code: u64, words: &str| refusal("ws://h/", "7", &(code, words.to_owned()));
+        for (code, words, blame, says) in [
+            (426, "No such room (7)", Blame::User, "no room 7"),
+            (433, "Unauthorized (wrong pin)", Blame::User, "?pin="),
+            (433, "Unauthorized (not in the allowed list)", Blame::User, "?token="),
+            (403, "Unauthorized request", Blame::User, "?apisecret="),
+            (432, "Maximum number of publishers", Blame::Room, "publishers"),
+            (499, "what", Blame::Room, "code 499"),
+        ] {
+            let (error, again) = of(code, words);
+            assert!(error.blame() == blame && error.to_string().contains(says) && !again, "{error}");
+        }
+        assert!(of(458, "No such session").1);
+    }
+
+    #[test]
+    fn complaints_come_from_the_server_and_from_the_room() {
+        let server = json!({"janus": "error", "error": {"code": 458, "reason": "No such session"}});
+        let room = json!({"janus": "event", "plugindata": {"data": {"error_code": 426, "error": "No such room"}}});
+        assert_eq!(complaint(&server), Some((458, "No such session".to_owned())));
+        assert_eq!(complaint(&room), Some((426, "No such room".to_owned())));
+        assert_eq!(complaint(&json!({"janus": "ack"})), None);
+    }
+}
