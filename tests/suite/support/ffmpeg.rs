@@ -22,7 +22,13 @@ pub async fn with_whip() -> Result<PathBuf, String> {
     // A folder of its own, as a whole or not at all: another run may do the same.
     let fresh = folder.with_extension(format!("{}.part", std::process::id()));
     let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target"];
-    let child = Command::new("python3").args(pip).arg(&fresh).arg(PACKAGE).stdin(Stdio::null()).spawn();
+    let child = Command::new("python3")
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+        .args(pip)
+        .arg(&fresh)
+        .arg(PACKAGE)
+        .stdin(Stdio::null())
+        .spawn();
     let child = child.map_err(|e| format!("no ffmpeg here speaks WHIP, and python3 cannot fetch one: {e}"))?;
     let fetched = ended(child, FETCHING).await == Some(0);
     let _ = std::fs::rename(&fresh, &folder);
