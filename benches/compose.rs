@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 /// What x264 is told, as ffmpeg has it and as our element has it: the default of `pipelines/compose/film-h264.gst`, and what ffmpeg's
 /// users would take.
 const SETTINGS: [(&str, &str, &str); 2] = [
-    ("as it is", "-preset superfast -qp 25 -x264-params weightp=0:b-adapt=0:scenecut=0:subme=2", ""),
+    ("as it is", "-preset superfast -qp 24 -x264-params weightp=0:b-adapt=0:scenecut=0:subme=2", ""),
     ("veryfast, CRF 23", "-preset veryfast -crf 23", "x264enc pass=qual quantizer=23 speed-preset=veryfast"),
 ];
 /// Who is there: a fixture each.

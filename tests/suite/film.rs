@@ -1,5 +1,6 @@
 //! From track files to a film: everybody at their place, at their time.
 
+use bytes::Bytes;
 use roombot::film::{Job, Look, PictureJob, Quality, compose};
 use roombot::media::{Library, MediaSource};
 use roombot::record::folder::RecordingFolder;
@@ -8,7 +9,7 @@ use roombot::record::matroska::TrackFormat;
 use roombot::record::timeline::{Entry, Event};
 use roombot::record::track::TrackFile;
 use roombot::room::layout::{Policy, Rect, Screen, Shows, View, layout};
-use roombot::room::media::{Frame, MediaKind, Source};
+use roombot::room::media::{Codec, Frame, MediaKind, Source};
 use roombot::room::people::Role;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -72,7 +73,9 @@ impl Made {
             }
         }
         let late = (first_at.unwrap() - Duration::from_millis(skips)).as_secs_f64() * 1000.0;
-        let config = frames[0].config.clone();
+        // What a recorder makes of AV1's first frame: 8 bits, 4:2:0.
+        let av1 = (track.codec == Codec::Av1).then(|| Bytes::from_static(b"\x81\x00\x0c\x00"));
+        let config = frames[0].config.clone().or(av1);
         let format = TrackFormat { codec: track.codec, config, size: track.size, channels: 2, name: owner.into() };
         let number = self.manifest.tracks.len();
         let name = format!("{owner}.{}.{number}.{}", source.word(), TrackFormat::extension(track.codec));

@@ -12,6 +12,7 @@ mod files;
 mod film;
 mod film_command;
 mod film_cut;
+mod film_each;
 mod film_live;
 mod film_looks;
 mod film_stamped;

@@ -65,7 +65,11 @@ pub async fn play(browser: &Browser, file: &Path) -> Played {
 
 async fn serve(State(folder): State<PathBuf>, Name(name): Name<String>, headers: HeaderMap) -> Response {
     let Ok(data) = std::fs::read(folder.join(&name)) else { return StatusCode::NOT_FOUND.into_response() };
-    let kind = if name.ends_with(".mkv") { "video/x-matroska" } else { "video/webm" };
+    let kind = match name.rsplit_once('.') {
+        Some((_, "mkv")) => "video/x-matroska",
+        Some((_, "mp4")) => "video/mp4",
+        _ => "video/webm",
+    };
     let range =
         headers.get(header::RANGE).and_then(|range| range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-'));
     let Some((from, to)) = range else {
