@@ -24,7 +24,8 @@ struct Person {
 /// Everybody but us, by the server's id.
 pub(super) struct People {
     all: BTreeMap<String, Person>,
-    me: String,
+    /// Our own, on the latest session.
+    pub me: String,
     given: u32,
     /// The codec of the pictures that came first.
     codec: Option<String>,

@@ -135,7 +135,7 @@ impl Room {
         }
         let kicked = wire::id_of(&data["kicked"]);
         if let Some(id) = wire::id_of(&data["leaving"]).or(kicked.clone()) {
-            if id == "ok" || id == self.me.0 {
+            if id == "ok" || id == self.people.me {
                 let why = data["reason"].as_str().unwrap_or("the server ended our stay").escape_debug().to_string();
                 return vec![Step::Over(format!("we were sent out of the room: {why}"))];
             }
@@ -269,6 +269,7 @@ impl Talk for Room {
             Some(joined) => {
                 // All that we had on the server is new.
                 self.private_id = joined["private_id"].as_u64();
+                self.people.me = wire::id_of(&joined["id"]).unwrap_or_default();
                 (self.published, self.offer) = (false, None);
                 if self.listener.lost() {
                     let reason = "the server forgot us".to_owned();
