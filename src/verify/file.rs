@@ -32,8 +32,10 @@ pub fn fact(path: &Path, seconds: f64) -> Option<Fact> {
         bytes += count as u64;
     }
     let mut sha256 = String::new();
-    // Writing to a string cannot fail.
-    hash.finalize().iter().for_each(|byte| drop(write!(sha256, "{byte:02x}")));
+    for byte in hash.finalize() {
+        // Writing to a string cannot fail.
+        let _ = write!(sha256, "{byte:02x}");
+    }
     let kilobits_per_second = (seconds > 0.0).then(|| bytes as f64 * 8.0 / 1000.0 / seconds);
     let file = path.file_name()?.to_string_lossy().into_owned();
     Some(Fact { file, bytes, sha256, kilobits_per_second })
