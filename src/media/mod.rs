@@ -43,7 +43,13 @@ pub use template::{Param, ParamKind, Template, Value};
 pub use writer::{Chapter, FileWriter, caption, count_pictures};
 
 use crate::error::{Error, Result};
+use gstreamer::prelude::PluginFeatureExtManual;
 use std::path::Path;
+use std::sync::Once;
+
+/// Decoders of pictures that can be seen through, which nobody here wants. Chromium's MediaRecorder says of every picture that it can be,
+/// and then gives no transparency, at which these fail.
+const ALPHA: [&str; 2] = ["vp8alphadecodebin", "vp9alphadecodebin"];
 
 /// Starts GStreamer once for the process; cheap when repeated.
 ///
@@ -51,7 +57,14 @@ use std::path::Path;
 /// The machine's: GStreamer is broken or its registry cannot be read.
 pub fn init() -> Result<()> {
     gstreamer::init()
-        .map_err(|e| Error::machine("GStreamer does not start; is libgstreamer1.0-0 installed in whole?").because(e))
+        .map_err(|e| Error::machine("GStreamer does not start; is libgstreamer1.0-0 installed in whole?").because(e))?;
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for decoder in ALPHA.iter().filter_map(|name| gstreamer::ElementFactory::find(name)) {
+            decoder.set_rank(gstreamer::Rank::NONE);
+        }
+    });
+    Ok(())
 }
 
 /// A path as GStreamer takes it.
