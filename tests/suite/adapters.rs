@@ -1,7 +1,7 @@
 //! One behaviour in every kind of room: whoever writes an adapter implements [`Venue`] for it and adds a line to the table.
 
 use crate::support::echoes::Person;
-use crate::support::venue::{Call, Guide, Own, Venue};
+use crate::support::venue::{Call, Guide, Own, Venue, VideoRoom};
 use crate::support::within;
 use roombot::error::Blame;
 use roombot::room::media::{MediaKind, Source};
@@ -26,6 +26,7 @@ adapters! {
     the_guides_mesh: Guide<true>;
     the_guides_rooms_for_two: Guide<false>;
     group_calls_of_socket_io: Call;
+    video_rooms_of_janus: VideoRoom;
 }
 
 /// Seconds for anything to happen, on a machine that has other things to do.
@@ -33,7 +34,8 @@ const PATIENCE: u64 = 40;
 const FILM: &str = "fixtures/alice.webm";
 
 async fn enter<V: Venue>(venue: &V, number: usize, name: &str) -> Person {
-    let mut person = Person::at(&venue.url(number), name).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    let mut person =
+        Person::with_role(&venue.url(number), name, V::ROLE).await.unwrap_or_else(|e| panic!("{name}: {e}"));
     if V::HAS.media {
         person.play(FILM);
     }

@@ -234,8 +234,8 @@ async fn what_is_fed_arrives_over_a_lost_socket_and_a_lost_server_is_said() {
     // Who is to act is said at the door.
     for (rest, code, says) in [
         ("99", 2, "has no room 99"),
-        ("1234", 2, "room 1234 has a pin"),
-        ("1234?pin=loud", 2, "room 1234 has another pin"),
+        ("1234", 3, "room 1234 has a pin"),
+        ("1234?pin=loud", 3, "room 1234 has another pin"),
     ] {
         let refused = bot::run(&["record", &janus.room(rest), "--out", dir.path().to_str().expect("UTF-8")]).await;
         assert!(refused.code == Some(code) && refused.stderr.contains(says), "{rest}: {refused:?}");

@@ -44,15 +44,15 @@ pub(super) const ALREADY_PUBLISHED: u64 = 434;
 
 /// Who must act on a complaint at the door, and how. True where another attempt may go better.
 pub(super) fn refusal(shown: &str, room: &str, (code, words): &(u64, String)) -> (Error, bool) {
-    let user = |text: String| (Error::user(text), false);
+    // A wrong key is the room's refusal, as in rooms of our own.
     let theirs = |text: String| (Error::room(text), false);
     match code {
-        403 => user(format!("the Janus at {shown} asks for its secret or token (?apisecret=…, ?token=…): {words}")),
-        405 => user(format!("the Janus at {shown} does not let this token use its VideoRoom: {words}")),
-        426 => user(format!("the Janus at {shown} has no room {room}")),
-        429 if words.contains("pin") => user(format!("room {room} has a pin (?pin=…)")),
-        433 if words.contains("pin") => user(format!("room {room} has another pin (?pin=…)")),
-        433 => user(format!("room {room} does not let us in (?token=…): {words}")),
+        403 => theirs(format!("the Janus at {shown} asks for its secret or token (?apisecret=…, ?token=…): {words}")),
+        405 => theirs(format!("the Janus at {shown} does not let this token use its VideoRoom: {words}")),
+        426 => (Error::user(format!("the Janus at {shown} has no room {room}")), false),
+        429 if words.contains("pin") => theirs(format!("room {room} has a pin (?pin=…)")),
+        433 if words.contains("pin") => theirs(format!("room {room} has another pin (?pin=…)")),
+        433 => theirs(format!("room {room} does not let us in (?token=…): {words}")),
         432 => theirs(format!("room {room} has as many publishers as it takes")),
         460 => theirs(format!("the Janus at {shown} has no VideoRoom")),
         _ => (Error::room(format!("the Janus at {shown} refused (code {code}): {words}")), GONE.contains(code)),
@@ -115,9 +115,9 @@ mod tests {
         let of = |code: u64, words: &str| refusal("ws://h/", "7", &(code, words.to_owned()));
         for (code, words, blame, says) in [
             (426, "No such room (7)", Blame::User, "no room 7"),
-            (433, "Unauthorized (wrong pin)", Blame::User, "?pin="),
-            (433, "Unauthorized (not in the allowed list)", Blame::User, "?token="),
-            (403, "Unauthorized request", Blame::User, "?apisecret="),
+            (433, "Unauthorized (wrong pin)", Blame::Room, "?pin="),
+            (433, "Unauthorized (not in the allowed list)", Blame::Room, "?token="),
+            (403, "Unauthorized request", Blame::Room, "?apisecret="),
             (432, "Maximum number of publishers", Blame::Room, "publishers"),
             (499, "what", Blame::Room, "code 499"),
         ] {

@@ -81,16 +81,28 @@ pub struct Person {
 impl Person {
     /// Joins with a camera and a microphone that send nothing yet.
     pub async fn join(room: &dyn Signaller, name: &str, codec: Codec, impairment: Option<Impairment>) -> Person {
-        Person::enter(room, name, codec, impairment).await.unwrap_or_else(|e| panic!("{name} joins: {e}"))
+        Person::enter(room, name, Role::Participant, codec, impairment)
+            .await
+            .unwrap_or_else(|e| panic!("{name} joins: {e}"))
     }
 
     /// The same, in VP8, where the URL leads.
     pub async fn at(url: &str, name: &str) -> Result<Person> {
-        super::log();
-        Person::enter(for_url(url)?.as_ref(), name, Codec::Vp8, None).await
+        Person::with_role(url, name, Role::Participant).await
     }
 
-    async fn enter(room: &dyn Signaller, name: &str, codec: Codec, impairment: Option<Impairment>) -> Result<Person> {
+    pub async fn with_role(url: &str, name: &str, role: Role) -> Result<Person> {
+        super::log();
+        Person::enter(for_url(url)?.as_ref(), name, role, Codec::Vp8, None).await
+    }
+
+    async fn enter(
+        room: &dyn Signaller,
+        name: &str,
+        role: Role,
+        codec: Codec,
+        impairment: Option<Impairment>,
+    ) -> Result<Person> {
         let label = |kind, source| TrackLabel { stream: "face".into(), kind, source, muted: false };
         let camera = OutboundTrack::new(label(MediaKind::Video, Source::Camera), codec);
         let mic = OutboundTrack::new(label(MediaKind::Audio, Source::Mic), Codec::Opus);
@@ -101,7 +113,7 @@ impl Person {
             observer: Some(observer),
             ..SessionConfig::default()
         };
-        let how = JoinAs { name: name.into(), role: Role::Participant, token: None };
+        let how = JoinAs { name: name.into(), role, token: None };
         let session = within(30, "a person joins", Session::join(room, how, config)).await?;
         let sight: Arc<Mutex<Sight>> = Arc::default();
         let looking = tokio::spawn(look(happenings, sight.clone(), session.asker()));

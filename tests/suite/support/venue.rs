@@ -1,10 +1,12 @@
 //! What the shared suite of adapters needs of a kind of room: a server of it, and a word on what such rooms have. A new adapter's test
 //! implements this once.
 
+use super::janus::Janus;
 use super::others::Others;
 use super::proxy::Proxy;
 use super::server::TestServer;
 use async_trait::async_trait;
+use roombot::room::people::Role;
 use std::net::SocketAddr;
 
 /// What there is in a kind of room. What is not there is not asked for.
@@ -25,6 +27,8 @@ pub struct Has {
 #[async_trait]
 pub trait Venue: Send + Sync + Sized {
     const HAS: Has;
+    /// As what members join who send and receive.
+    const ROLE: Role = Role::Participant;
     /// Starts it. None, and a line that says so, where what it needs is not there.
     async fn open() -> Option<Self>;
     /// Where the member with this number (from 0) joins: one room for all, by a way that [`Venue::cut`] can cut.
@@ -116,6 +120,36 @@ impl Venue for Call {
     }
     fn url(&self, _: usize) -> String {
         format!("socketio+http://{}/all?token=open%20sesame", self.proxy.address)
+    }
+    fn wrong(&self) -> String {
+        self.url(0).replace("sesame", "barley")
+    }
+    fn cut(&self) {
+        self.proxy.cut();
+    }
+    async fn stop(self) {}
+}
+
+/// A VideoRoom of Janus.
+pub struct VideoRoom {
+    _janus: Janus,
+    proxy: Proxy,
+}
+
+#[async_trait]
+impl Venue for VideoRoom {
+    const HAS: Has = Has { media: true, many: true, mute: false, screen: true, chat: false };
+    // Others who send only receive nothing there.
+    const ROLE: Role = Role::Bot;
+
+    async fn open() -> Option<VideoRoom> {
+        let rooms = "room-7: { pin = \"open sesame\"\n publishers = 6\n audiocodec = \"opus\"\n videocodec = \"vp8\" }";
+        let janus = Janus::start(rooms).await?;
+        let proxy = Proxy::start(janus.address()).await;
+        Some(VideoRoom { _janus: janus, proxy })
+    }
+    fn url(&self, _: usize) -> String {
+        format!("janus+ws://{}/7?pin=open%20sesame", self.proxy.address)
     }
     fn wrong(&self) -> String {
         self.url(0).replace("sesame", "barley")
