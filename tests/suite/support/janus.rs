@@ -59,15 +59,15 @@ impl Janus {
         format!("janus+ws://{}/{rest}", self.address())
     }
 
-    /// What it wrote itself of a publisher: `audio` or `video`.
+    /// What it wrote itself of a publisher: the first `audio` or `video`, as the time and the number in the names say.
     pub fn recorded(&self, feed: u64, kind: &str) -> PathBuf {
         let marks = [format!("-user-{feed}-"), format!("-{kind}-")];
         let files = std::fs::read_dir(self.dir.path().join("rec")).expect("recordings");
-        let mut found = files.map(|file| file.expect("a file").path()).filter(|path| {
+        let found = files.map(|file| file.expect("a file").path()).filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             marks.iter().all(|mark| name.contains(mark.as_str())) && name.ends_with(".mjr")
         });
-        found.next().unwrap_or_else(|| panic!("Janus has no {kind} of {feed}"))
+        found.min().unwrap_or_else(|| panic!("Janus has no {kind} of {feed}"))
     }
 
     /// SIGKILL, at once.
