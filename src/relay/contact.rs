@@ -3,7 +3,7 @@
 
 use super::{Patched, Refused};
 use crate::error::Result;
-use crate::room::exchange::{Candidate, Description, IceServer, Signal, with_candidates};
+use crate::room::exchange::{Candidate, IceServer, Signal, with_candidates};
 use crate::room::manner::{Changes, Channels, Manner, Section, Way};
 use crate::room::media::{Codec, MediaKind};
 use crate::room::people::ParticipantId;
@@ -71,7 +71,7 @@ impl Contact {
         let offer = without_layers(&caller.offer);
         let mut contact = Contact::open(caller, publish, false).await?;
         contact.offer = offer.clone();
-        contact.peer.signal(Signal::Description(Description { kind: "offer".into(), sdp: offer })).await;
+        contact.peer.signal(Signal::description("offer", offer)).await;
         let (answer, candidates) = contact.gather("answer").await?;
         Ok((contact, whole(&answer, &candidates)))
     }
@@ -129,7 +129,7 @@ impl Contact {
         }
         // What restarts are made of: theirs, whoever made the offer.
         self.offer = sdp.clone();
-        self.peer.signal(Signal::Description(Description { kind: "answer".into(), sdp })).await;
+        self.peer.signal(Signal::description("answer", sdp)).await;
         let heard = async {
             while let Some((_, event)) = self.events.recv().await {
                 match event {
@@ -214,8 +214,7 @@ impl Contact {
             Some(new) => {
                 self.restarted = Some(now);
                 let offer = with_credentials(&self.offer, &new);
-                let description = Description { kind: "offer".into(), sdp: offer.clone() };
-                self.peer.signal(Signal::Description(description)).await;
+                self.peer.signal(Signal::description("offer", offer.clone())).await;
                 let (answer, candidates, until) = (None, Vec::new(), now + GATHERING_AGAIN);
                 self.restart = Some(Restart { offer, answer, candidates, until, reply });
                 return self.they_are_at(fragment.candidates).await;

@@ -22,6 +22,13 @@ pub enum Signal {
     Candidate(Option<Candidate>),
 }
 
+impl Signal {
+    /// A description of this kind.
+    pub fn description(kind: &str, sdp: impl Into<String>) -> Signal {
+        Signal::Description(Description { kind: kind.to_owned(), sdp: sdp.into() })
+    }
+}
+
 /// `RTCSessionDescription`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {

@@ -1,8 +1,8 @@
 //! What a file is, beside what is in it: its size, its hash and its rate, so that a report says what it is of.
 
+use crate::transfer::message::Digest;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -31,11 +31,7 @@ pub fn fact(path: &Path, seconds: f64) -> Option<Fact> {
         hash.update(buffer.get(..count)?);
         bytes += count as u64;
     }
-    let mut sha256 = String::new();
-    for byte in hash.finalize() {
-        // Writing to a string cannot fail.
-        let _ = write!(sha256, "{byte:02x}");
-    }
+    let sha256 = Digest(hash.finalize().into()).to_string();
     let kilobits_per_second = (seconds > 0.0).then(|| bytes as f64 * 8.0 / 1000.0 / seconds);
     let file = path.file_name()?.to_string_lossy().into_owned();
     Some(Fact { file, bytes, sha256, kilobits_per_second })

@@ -42,7 +42,7 @@ impl Partner {
         if let Some(SignalEvent::Tracks { tracks, .. }) = &labels {
             self.who.tracks.clone_from(tracks);
         }
-        let signal = Signal::Description(Description { kind: kind.into(), sdp });
+        let signal = Signal::description(kind, sdp);
         labels.into_iter().chain([SignalEvent::Signal { from: id, signal }]).map(Step::Tell).collect()
     }
 }

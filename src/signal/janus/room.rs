@@ -251,8 +251,7 @@ impl Room {
 }
 
 fn signal(from: ParticipantId, kind: &str, sdp: &str) -> Step {
-    let description = Description { kind: kind.to_owned(), sdp: sdp.to_owned() };
-    Step::Tell(SignalEvent::Signal { from, signal: Signal::Description(description) })
+    Step::Tell(SignalEvent::Signal { from, signal: Signal::description(kind, sdp) })
 }
 
 impl Talk for Room {

@@ -281,7 +281,7 @@ impl Visit {
         if !tracks.is_empty() {
             self.tell(SignalEvent::Tracks { id: id.clone(), tracks }).await?;
         }
-        self.tell(SignalEvent::Signal { from: id, signal: described("answer", answer) }).await
+        self.tell(SignalEvent::Signal { from: id, signal: Signal::description("answer", answer) }).await
     }
 
     /// Our offer is not taken, but theirs may be: another connection answers it.
@@ -292,7 +292,7 @@ impl Visit {
         self.number += 1;
         let manner = Manner { first_offer: FirstOffer::Them, ..self.manner.clone() };
         self.tell(SignalEvent::Met { who: self.other_side(), manner }).await?;
-        self.tell(SignalEvent::Signal { from: self.id(), signal: described("offer", offer) }).await
+        self.tell(SignalEvent::Signal { from: self.id(), signal: Signal::description("offer", offer) }).await
     }
 
     async fn answer(&mut self, answer: &str) -> Result<(), Ending> {
@@ -330,7 +330,7 @@ impl Visit {
         if let Some(session) = &mut self.session {
             session.answer = Some(answer.clone());
         }
-        self.tell(SignalEvent::Signal { from: self.id(), signal: described("answer", answer) }).await
+        self.tell(SignalEvent::Signal { from: self.id(), signal: Signal::description("answer", answer) }).await
     }
 
     /// The connection is gone: ends the session, waits until the endpoint is there, and has another connection made.
@@ -391,8 +391,4 @@ impl Visit {
     async fn tell(&self, event: SignalEvent) -> Result<(), Ending> {
         self.events.send(event).await.map_err(|_| Ending::Left)
     }
-}
-
-fn described(kind: &str, sdp: String) -> Signal {
-    Signal::Description(Description { kind: kind.to_owned(), sdp })
 }
