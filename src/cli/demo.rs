@@ -75,6 +75,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         relay_only: false,
         impairment: None,
         files: Some(Default::default()),
+        watch: None,
     };
     let mut recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
     people.add(&url, "Alice", &fixtures.join("alice.webm"), &[])?;

@@ -111,6 +111,7 @@ pub async fn run(args: RecordArgs) -> Result<()> {
         relay_only: args.relay_only,
         impairment: None,
         files,
+        watch: None,
     };
     let mut recording = Recording::start(room.as_ref(), config).await?;
     let film = if args.film { Some(film(recording.folder(), args.live_hls.as_deref())?) } else { None };

@@ -5,13 +5,14 @@ use crate::error::{Blame, Error, Result};
 use crate::media::Library;
 use crate::record::recorder::RecorderConfig;
 use crate::room::people::Role;
-use crate::rtc::Wake;
+use crate::rtc::{Wake, is_here};
 use crate::session::{Limits, RecordConfig, Recording};
 use crate::signal::{self, JoinAs};
 use crate::verify::expect::Expectation;
 use crate::verify::quality::Quality;
 use crate::verify::target::{self, Names, Subject, Target};
 use crate::verify::verdict::{Judged, Report, Verdict, judge, usual};
+use crate::verify::watch::{self, Clocks, Delays, Watch};
 use comfy_table::{CellAlignment, Table, presets};
 use console::style;
 use std::collections::BTreeMap;
@@ -45,6 +46,10 @@ pub struct VerifyArgs {
     /// A room's join token.
     #[arg(long)]
     token: Option<String>,
+    /// How far a participant's clock is ahead of this machine's, in ms, as chrony or PTP say: it takes that to tell the end-to-end delay of
+    /// who is on another machine or behind a server; repeatable.
+    #[arg(long = "clock", value_name = "NAME=MS", value_parser = ahead)]
+    clocks: Vec<(String, f64)>,
     /// What must be so; repeatable.
     #[arg(long, value_name = "EXPECTATION")]
     expect: Vec<Expectation>,
@@ -102,30 +107,49 @@ pub fn run(args: VerifyArgs) -> Result<()> {
 fn judge_live(library: &Library, args: &VerifyArgs, room: &str, names: &Names) -> Result<Judged> {
     let cannot = |e| Error::machine("cannot make a folder for what a room sends").because(e);
     let folder = tempfile::Builder::new().prefix("roombot-verify-").tempdir().map_err(cannot)?;
-    let recording = super::runtime()?.block_on(listen(args, room, folder.path()))?;
+    let ahead = |(who, ms): &(String, f64)| (target::number(names, who), *ms);
+    // Other kinds of rooms have servers that carry the media, and so hide whose clock it is.
+    let direct = room.starts_with("ws://") || room.starts_with("wss://");
+    let clocks = Clocks { ahead_ms: args.clocks.iter().map(ahead).collect(), direct, ..Clocks::default() };
+    let (recording, delays, trouble) =
+        super::runtime()?.block_on(listen(library, args, room, folder.path(), &clocks))?;
     let mut target = target::read(library, &recording, names)?;
+    target.take_delays(delays);
+    target.trouble.extend(trouble);
     target.subjects.retain(|subject| subject.who != args.own_name);
     let mut judged = judge_one(library, args, &target, names)?;
     judged.target = signal::public_url(room);
     Ok(judged)
 }
 
-async fn listen(args: &VerifyArgs, room: &str, parent: &Path) -> Result<PathBuf> {
+/// The recording, how long pictures took, and what this machine could not do.
+async fn listen(
+    library: &Library,
+    args: &VerifyArgs,
+    room: &str,
+    parent: &Path,
+    clocks: &Clocks,
+) -> Result<(PathBuf, BTreeMap<u8, Delays>, Vec<String>)> {
     let stop = super::interrupted()?;
     let joined = signal::for_url(room)?;
+    let watch = Watch::new(library);
     let (name, url) = (signal::room_name(room), signal::public_url(room));
     let config = RecordConfig {
         recorder: RecorderConfig { parent: parent.to_owned(), room: name, url },
         how: JoinAs { name: args.own_name.clone(), role: Role::Recorder, token: args.token.clone() },
-        wake: Wake::default(),
+        wake: Wake::OnArrival,
         relay_only: false,
         impairment: None,
         files: None,
+        watch: Some(watch.clone()),
     };
     let mut recording = Recording::start(joined.as_ref(), config).await?;
     let limits = Limits { duration: Some(Duration::from_secs(args.seconds.into())), until_empty: None };
     let reason = recording.until(limits, stop).await;
-    Ok(recording.finish(&reason).await?.folder)
+    let start = recording.zero();
+    let folder = recording.finish(&reason).await?.folder;
+    let (watched, trouble) = watch.finish().await;
+    Ok((folder, watch::delays(&watched, clocks, start, is_here), trouble))
 }
 
 fn judge_one(library: &Library, args: &VerifyArgs, target: &Target, names: &Names) -> Result<Judged> {
@@ -166,7 +190,12 @@ pub(super) fn print(judged: &Judged) {
     for line in &judged.damage {
         println!("  {}", style(format!("damage: {line}")).red());
     }
+    for line in &judged.notes {
+        println!("  note: {}", clean(line));
+    }
     let compared = judged.participants.iter().any(|person| person.measures.figures.contains_key("psnr_db"));
+    let watched = judged.participants.iter().any(|person| person.measures.delay.is_some());
+    let delay = [("delay p50", "delay_p50_ms", 0), ("p95 ms", "delay_p95_ms", 0)];
     let quality = [("PSNR dB", "psnr_db", 1), ("SSIM", "ssim", 3), ("on time", "timeline_psnr_db", 1)];
     let columns: Vec<(&str, &str, usize)> = [
         ("frames", "frames", 0),
@@ -183,6 +212,7 @@ pub(super) fn print(judged: &Judged) {
         ("p95 ms", "av_p95_ms", 1),
     ]
     .into_iter()
+    .chain(delay.into_iter().filter(|_| watched))
     .chain(quality.into_iter().filter(|_| compared))
     .collect();
     let mut table = Table::new();
@@ -229,6 +259,13 @@ fn named(text: &str) -> Result<(String, u8), String> {
     parts.filter(|(name, _)| !name.is_empty()).ok_or_else(|| format!("`{text}`: write it as alice=7, 0 to 255"))
 }
 
+/// `alice=-3.5`.
+fn ahead(text: &str) -> Result<(String, f64), String> {
+    let parts = text.split_once('=').and_then(|(name, ms)| Some((name.to_owned(), ms.parse().ok()?)));
+    let parts = parts.filter(|(name, ms): &(String, f64)| !name.is_empty() && ms.is_finite());
+    parts.ok_or_else(|| format!("`{text}`: write it as alice=-3.5, in ms"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +285,7 @@ mod tests {
             verdict,
             trouble: vec![],
             damage: vec![],
+            notes: vec![],
             files: vec![],
             figures: Default::default(),
             participants: vec![],

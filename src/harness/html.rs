@@ -72,6 +72,9 @@ fn plots(page: &mut String, person: &Person, length: f64) {
         sync.map(|s| s.points.iter().map(|p| (p.at, p.offset_ms)).collect()).unwrap_or_default();
     let gaps = person.measures.sounds.as_ref().map_or(&[][..], |sounds| &sounds.gaps);
     plot(page, "sound after picture, ms; bars: silences", &offsets, gaps, length);
+    if let Some(delay) = &person.measures.delay {
+        plot(page, "end-to-end delay, ms", &delay.points, &[], length);
+    }
     if let Some(frames) = &person.measures.frames {
         plot(page, "pictures later than usual, ms; bars: freezes", &frames.lateness, &frames.freezes, length);
         plot(page, "pictures lost, each time; bars: freezes", &frames.losses, &frames.freezes, length);

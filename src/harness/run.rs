@@ -18,7 +18,9 @@ use crate::verify::expect::Expectation;
 use crate::verify::quality::{Pair, Quality};
 use crate::verify::target::{self, Names, SCREEN, Subject};
 use crate::verify::verdict::{Judged, Report, judge};
+use crate::verify::watch::{self, Clocks, Delays, Watch};
 use crate::verify::{Format, Job, make};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -59,10 +61,21 @@ pub async fn run(library: &Library, scenario: &Scenario, folder: &Path, seed: u6
         move || files(&library, &scenario, &folder)
     })
     .await?;
-    let (recording, late) = meet(library, scenario, folder, &media, seed).await?;
-    let (library, copy, path) = (library.clone(), scenario.clone(), recording.clone());
-    let (report, worst) = blocking(move || verdict(&library, &copy, &path, late)).await?;
+    let met = meet(library, scenario, folder, &media, seed).await?;
+    let (library, copy, recording) = (library.clone(), scenario.clone(), met.recording.clone());
+    let (report, worst) = blocking(move || verdict(&library, &copy, met)).await?;
     Ok(Run { scenario: scenario.clone(), seed, report, folder: recording, worst })
+}
+
+/// What a meeting left.
+struct Met {
+    recording: PathBuf,
+    /// The part of the frames that went out late.
+    late: f64,
+    /// How long pictures took, by participants' numbers, where that is expected to be something.
+    delays: BTreeMap<u8, Delays>,
+    /// What this machine could not do.
+    trouble: Vec<String>,
 }
 
 /// Makes what is not there yet: a repetition needs nothing new.
@@ -93,14 +106,8 @@ fn number(index: usize) -> u8 {
     u8::try_from(index + 1).unwrap_or(u8::MAX - SCREEN)
 }
 
-/// Lets them meet; gives the recording's folder, and the part of the frames that went out late.
-async fn meet(
-    library: &Library,
-    scenario: &Scenario,
-    folder: &Path,
-    media: &[Media],
-    seed: u64,
-) -> Result<(PathBuf, f64)> {
+/// Lets them meet.
+async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Media], seed: u64) -> Result<Met> {
     let server = RoomServer::bind(RoomServerConfig::new((Ipv4Addr::LOCALHOST, 0).into())).await?;
     let server_address = server.local_addr();
     let url = format!("ws://{server_address}/rooms/{ROOM}");
@@ -121,6 +128,8 @@ async fn meet(
         grace: Duration::from_millis(network.grace_ms.into()),
         ..Impairment::seeded(seed)
     });
+    // Decoding costs what the recorder might need, so it is done only where somebody asks.
+    let watch = scenario.expect.iter().any(Expectation::is_of_delay).then(|| Watch::new(library));
     let config = RecordConfig {
         recorder: RecorderConfig { parent: folder.to_owned(), room: ROOM.into(), url: url.clone() },
         how: JoinAs { name: "recorder".into(), role: Role::Recorder, token: None },
@@ -128,6 +137,7 @@ async fn meet(
         relay_only: false,
         impairment,
         files: None,
+        watch: watch.clone(),
     };
     let recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
     let start = Instant::now() + LEAD;
@@ -145,7 +155,12 @@ async fn meet(
     let attended = futures_util::future::join_all(present).await;
     tokio::time::sleep_until(start + scenario.duration).await;
     tokio::time::sleep(GRACE).await;
+    let zero = recording.zero();
     let summary = recording.finish("the scenario is over").await?;
+    let (watched, trouble) = match watch {
+        Some(watch) => watch.finish().await,
+        None => Default::default(),
+    };
     let _ = close.send(());
     // The server has nothing left to say; its end is not the recorder's.
     let _ = tokio::time::timeout(GRACE * 4, serving).await;
@@ -155,16 +170,21 @@ async fn meet(
         all.frames += played.frames;
         all.late += played.late;
     }
-    Ok((summary.folder, all.late as f64 / all.frames.max(1) as f64))
+    let delays = watch::delays(&watched, &clocks(scenario, start), zero, |_| true);
+    let late = all.late as f64 / all.frames.max(1) as f64;
+    Ok(Met { recording: summary.folder, late, delays, trouble })
+}
+
+/// Of ours it is known when their sources began. A browser says itself when its pictures were taken, by this machine's clock.
+fn clocks(scenario: &Scenario, start: Instant) -> Clocks {
+    let ours = scenario.people.iter().enumerate().filter(|(_, person)| !person.browser);
+    let sources = ours.flat_map(|(i, _)| [number(i), number(i) + SCREEN]).map(|number| (number, start.into_std()));
+    Clocks { sources: sources.collect(), direct: true, ..Clocks::default() }
 }
 
 /// Judges the recording, and its film where one is wanted.
-fn verdict(
-    library: &Library,
-    scenario: &Scenario,
-    recording: &Path,
-    late: f64,
-) -> Result<(Report, Vec<(String, Pair)>)> {
+fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, Vec<(String, Pair)>)> {
+    let Met { recording, late, mut delays, mut trouble } = met;
     let names: Names = scenario
         .people
         .iter()
@@ -174,6 +194,8 @@ fn verdict(
     let mut worst = Vec::new();
     let mut look = |path: &Path, expected: &[Expectation]| -> Result<Judged> {
         let mut target = target::read(library, path, &names)?;
+        target.take_delays(std::mem::take(&mut delays));
+        target.trouble.append(&mut trouble);
         if late > LATE {
             let percent = late * 100.0;
             target.trouble.push(format!("{percent:.0} % of the frames were sent late: the machine is too busy"));
@@ -186,9 +208,8 @@ fn verdict(
         worst.extend(quality.iter().filter_map(|(number, q)| Some((who(*number)?, q.worst.clone()?))));
         Ok(judged)
     };
-    let mut judged = vec![look(recording, &scenario.expect)?];
+    let mut judged = vec![look(&recording, &scenario.expect)?];
     if !scenario.film.is_empty() {
-        let recording = recording.to_owned();
         let job = film::Job::usual(recording, FILM_FPS);
         let made = film::compose(library, &job, |_| {})?;
         judged.push(look(&made.film, &scenario.film)?);

@@ -282,7 +282,7 @@ impl Task {
                         running.stream.packet(packet, &self.desk);
                     }
                 }
-                Inbound::SenderReport { ssrc, ntp, rtp, arrival } => {
+                Inbound::SenderReport { ssrc, ntp, rtp, arrival, .. } => {
                     if let Some(running) = self.streams.get_mut(&ssrc) {
                         let at = SessionTime::since(self.desk.start, arrival);
                         running.stream.report(&mut self.sender, ntp, rtp, at);

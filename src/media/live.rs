@@ -10,6 +10,7 @@
 
 mod input;
 mod marks;
+mod pictures;
 mod shape;
 
 use super::demux::raw;
@@ -23,6 +24,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use marks::Marks;
 pub use marks::{LiveCounts, Stage};
+pub use pictures::{LivePicture, LivePictures};
 pub use shape::Shape;
 use shape::Shaper;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -183,11 +185,7 @@ impl LiveTrack {
         if let Some(error) = self.broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
-        let Some(message) = self.bus.pop_filtered(&[gst::MessageType::Error]) else { return Ok(()) };
-        let gst::MessageView::Error(error) = message.view() else { return Ok(()) };
-        let element = message.src().map_or_else(|| "?".into(), |e| e.name());
-        let detail = error.debug().map_or_else(String::new, |d| d.to_string());
-        Err(Error::machine(format!("a live track: {element}: {}", error.error().message())).because(detail))
+        failure(&self.bus)
     }
 
     /// Another filter from the next frame on. The encoder goes on, so whoever watches sees no seam.
@@ -242,6 +240,15 @@ impl Drop for LiveTrack {
         // Going to Null cannot fail by GStreamer's contract.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
+}
+
+/// What an element has said that went wrong.
+fn failure(bus: &gst::Bus) -> Result<()> {
+    let Some(message) = bus.pop_filtered(&[gst::MessageType::Error]) else { return Ok(()) };
+    let gst::MessageView::Error(error) = message.view() else { return Ok(()) };
+    let element = message.src().map_or_else(|| "?".into(), |e| e.name());
+    let detail = error.debug().map_or_else(String::new, |d| d.to_string());
+    Err(Error::machine(format!("a live track: {element}: {}", error.error().message())).because(detail))
 }
 
 /// Puts `new` where `old` was.

@@ -33,7 +33,7 @@ pub use drawn::Drawing;
 pub use encoder::Encoder;
 pub use filter::{Filter, FrameFilter, SampleFilter};
 pub use library::Library;
-pub use live::{Fed, LiveConfig, LiveCounts, LiveTrack, Shape};
+pub use live::{Fed, LiveConfig, LiveCounts, LivePicture, LivePictures, LiveTrack, Shape};
 pub use pipeline::{Phase, Pipeline};
 pub use playback::{Content, Piece, Playback};
 pub use playthrough::Playthrough;

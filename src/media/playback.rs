@@ -206,7 +206,7 @@ fn due(sample: &gst::Sample) -> Option<Duration> {
     segment.to_running_time(sample.buffer()?.pts()?).map(Duration::from)
 }
 
-fn picture(sample: &gst::Sample) -> Option<Content> {
+pub(super) fn picture(sample: &gst::Sample) -> Option<Content> {
     let info = VideoInfo::from_caps(sample.caps()?).ok()?;
     let (width, height) = (info.width() as usize, info.height() as usize);
     let frame = VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;

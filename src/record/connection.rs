@@ -84,7 +84,7 @@ impl Connection {
                     }
                     None => self.wait(packet),
                 },
-                Inbound::SenderReport { ssrc, ntp, rtp, arrival } => {
+                Inbound::SenderReport { ssrc, ntp, rtp, arrival, .. } => {
                     let at = desk.log.session(arrival);
                     if let Some(stream) = self.streams.get_mut(&ssrc) {
                         stream.report(&mut self.sender, ntp, rtp, at);

@@ -64,6 +64,7 @@ pub struct Recorder {
     commands: Sender<Command>,
     thread: Option<JoinHandle<Result<Summary>>>,
     folder: Arc<RecordingFolder>,
+    started: Instant,
     status: watch::Receiver<Status>,
     keys: watch::Receiver<HashMap<ParticipantId, String>>,
 }
@@ -95,7 +96,7 @@ impl Recorder {
             .name("capture".into())
             .spawn(move || capture.run(&command_rx))
             .map_err(thread_failed)?;
-        Ok(Recorder { commands, thread: Some(thread), folder: shared, status, keys })
+        Ok(Recorder { commands, thread: Some(thread), folder: shared, started, status, keys })
     }
 
     /// A handle that tells the recorder what happens in the room.
@@ -105,6 +106,10 @@ impl Recorder {
     /// How the recording stands; changes about once a second.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+    /// The zero of session time.
+    pub fn started(&self) -> Instant {
+        self.started
     }
     /// The recording's folder.
     pub fn folder(&self) -> &Path {

@@ -2,6 +2,7 @@
 
 use crate::room::media::RtpPacket;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -19,6 +20,8 @@ pub enum Inbound {
         ntp: u64,
         rtp: u32,
         arrival: Instant,
+        /// Where it came from: the sender, or a server that stands between.
+        from: SocketAddr,
     },
 }
 
@@ -57,6 +60,8 @@ struct Queue {
     dropped: u64,
     /// Streams that are somebody else's to take: of a connection that carries the media of many.
     others: HashMap<u32, Arc<Inbox>>,
+    /// Who else gets everything that is put here.
+    copy: Option<Arc<Inbox>>,
 }
 
 impl Inbox {
@@ -69,7 +74,7 @@ impl Inbox {
 
     pub(super) fn put(&self, item: Inbound) {
         let size = item.size();
-        let first = {
+        let (first, copy) = {
             let mut queue = self.lock();
             if let Some(other) = queue.others.get(&item.ssrc()).cloned() {
                 drop(queue);
@@ -80,11 +85,15 @@ impl Inbox {
                 return;
             }
             queue.bytes += size;
+            let copy = queue.copy.clone().map(|copy| (copy, item.clone()));
             queue.items.push(item);
-            queue.items.len() == 1
+            (queue.items.len() == 1, copy)
         };
         if first {
             self.arrived.notify_one();
+        }
+        if let Some((copy, item)) = copy {
+            copy.put(item);
         }
     }
 
@@ -118,6 +127,11 @@ impl Inbox {
                 queue.others.remove(&ssrc);
             }
         }
+    }
+
+    /// From now on another inbox gets all that is put here as well, and nobody waits for whoever empties it. The bytes are shared.
+    pub fn copy_to(&self, other: Arc<Inbox>) {
+        self.lock().copy = Some(other);
     }
 
     /// Waits until something has arrived since the inbox was last empty.
@@ -159,6 +173,22 @@ mod tests {
         got.clear();
         assert_eq!(inbox.drain(&mut got), 0);
         assert!(got.is_empty());
+    }
+
+    #[test]
+    fn a_copy_gets_what_is_put_from_then_on_and_holds_up_nobody() {
+        let (inbox, copy) = (Inbox::default(), Arc::new(Inbox::default()));
+        inbox.put(packet(1));
+        inbox.copy_to(copy.clone());
+        let mut got = Vec::new();
+        for _ in 0..20 {
+            inbox.put(packet(1 << 20));
+            inbox.drain(&mut got);
+            got.clear();
+        }
+        assert_eq!(inbox.drain(&mut got), 0);
+        // Nobody empties the copy: it is full, and only it has dropped anything.
+        assert_eq!((copy.drain(&mut got), got.len()), (5, 15));
     }
 
     #[test]

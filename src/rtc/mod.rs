@@ -25,6 +25,6 @@ pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Messa
 pub use impair::{Impairment, Trouble};
 pub use inbox::{Inbound, Inbox};
 pub use path::Path;
-pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack, readable};
+pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack, is_here, readable};
 pub use send::{OutboundTrack, Subscription};
 pub use socket::{Wake, receive_buffer};

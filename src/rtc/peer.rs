@@ -255,6 +255,12 @@ impl ChannelRequest {
     }
 }
 
+/// True of an address of this machine.
+pub fn is_here(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || local_addresses().iter().any(|own| own.ip() == address)
+}
+
 /// Addresses to gather host candidates on: every interface's, without link-local ones; loopback too (for peers on this
 /// machine), but over IPv4 only.
 fn local_addresses() -> Vec<SocketAddr> {

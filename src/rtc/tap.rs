@@ -170,6 +170,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
                             ntp: report.ntp_time,
                             rtp: report.rtp_time,
                             arrival: tagged.now,
+                            from: tagged.transport.peer_addr,
                         });
                     } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
                         let _ = self.key_frames.send(pli.media_ssrc);

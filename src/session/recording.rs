@@ -9,8 +9,10 @@ use crate::room::people::ParticipantId;
 use crate::rtc::{Impairment, Wake};
 use crate::signal::{JoinAs, Signaller};
 use crate::transfer::vault::Limits as FileLimits;
+use crate::verify::watch::Watch;
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -30,6 +32,8 @@ pub struct RecordConfig {
     pub impairment: Option<Impairment>,
     /// How much of files that people send is taken. None: no files.
     pub files: Option<FileLimits>,
+    /// Looks at what comes while it is recorded. None: nothing is decoded.
+    pub watch: Option<Arc<Watch>>,
 }
 
 /// When a recording ends by itself.
@@ -78,9 +82,12 @@ impl Recording {
             let files = FileDesk { vault: recorder.vault(limits)?, owners: Some(recorder.keys()) };
             desk.send_replace(Some(files));
         }
-        let teller = recorder.teller();
+        let (teller, watch) = (recorder.teller(), config.watch);
         let telling = tokio::spawn(async move {
             while let Some(happening) = happenings.recv().await {
+                if let Some(watch) = &watch {
+                    watch.happened(&happening);
+                }
                 teller.happened(happening);
             }
         });
@@ -100,6 +107,10 @@ impl Recording {
     /// The recorder's id in the room.
     pub fn me(&self) -> &ParticipantId {
         self.session.me()
+    }
+    /// The zero of session time.
+    pub fn zero(&self) -> std::time::Instant {
+        self.recorder.started()
     }
     /// The recording's folder.
     pub fn folder(&self) -> &Path {

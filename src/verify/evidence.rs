@@ -1,5 +1,6 @@
 //! Evidence: what of whom was seen and heard when, read from media files. It collects and judges nothing; what it could not read it says.
 
+use super::watch::Basis;
 use super::stamp::{FrameStamp, Heard, Listener, Luma, MarkStamp, Reader, Silence};
 use crate::error::{Blame, Result};
 use crate::media::{Content, Library, Playback};
@@ -28,6 +29,14 @@ pub struct Mark {
     pub number: u32,
 }
 
+/// A picture of which it is known how long it took from being made to being decoded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Delay {
+    /// When it was decoded, in seconds.
+    pub at: f64,
+    pub ms: f64,
+}
+
 /// From and until, seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Stretch {
@@ -43,6 +52,9 @@ pub struct Trace {
     pub silences: Vec<Stretch>,
     /// When pictures without any stamp were shown, where they may have been in this one's place.
     pub blanks: Vec<f64>,
+    /// How long pictures took, where somebody watched, and by what that is known.
+    pub delays: Vec<Delay>,
+    pub delays_by: Option<Basis>,
 }
 
 /// Everything that was found.
@@ -169,6 +181,8 @@ impl Trace {
             marks: self.marks.iter().filter(|mark| within(mark.at)).copied().collect(),
             silences: self.silences.iter().map(clipped).filter(|s| s.until > s.from).collect(),
             blanks: self.blanks.iter().copied().filter(|at| within(*at)).collect(),
+            delays: self.delays.iter().filter(|delay| within(delay.at)).copied().collect(),
+            delays_by: self.delays_by,
         }
     }
 }

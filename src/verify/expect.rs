@@ -62,6 +62,11 @@ impl Expectation {
         QUALITY.contains(&self.figure.as_str())
     }
 
+    /// True where somebody must watch while it happens, to know.
+    pub fn is_of_delay(&self) -> bool {
+        self.figure.starts_with("delay_")
+    }
+
     /// True where `figure` is as expected.
     pub fn holds(&self, figure: f64) -> bool {
         match self.relation {

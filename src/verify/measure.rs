@@ -1,9 +1,11 @@
 //! Measures: what a participant's trace comes to, as figures with names. Pure; it knows no file and no verdict.
 
+mod delay;
 mod frames;
 mod sound;
 mod sync;
 
+pub use delay::{Delayed, delayed};
 pub use frames::{Frames, frames};
 pub use sound::{Sounds, sounds};
 pub use sync::{Judgement, Point, Sync, sync};
@@ -40,6 +42,9 @@ pub const FIGURES: &[(&str, &str)] = &[
     ("av_p50_ms", "sound after picture (negative: before it), the median"),
     ("av_p95_ms", "how far sound and picture lie apart, either way, in 95 of 100 cases"),
     ("av_drift_ms_per_hour", "how fast that changes; of traces of a minute or more"),
+    ("delay_p50_ms", "from the moment at which a picture was made to the moment at which it was decoded, the median; live only"),
+    ("delay_p95_ms", "the same, of the slowest of 95 in 100"),
+    ("delay_max_ms", "the same, of the slowest"),
     ("zero_ms", "where the source's first picture, or its first sound, lies on the time line"),
     ("signalling_ms", "from joining until both sides have described themselves; of recordings, as the next three"),
     ("ice_ms", "from then until a path was found"),
@@ -59,6 +64,8 @@ pub struct Measures {
     pub frames: Option<Frames>,
     pub sounds: Option<Sounds>,
     pub sync: Option<Sync>,
+    /// End-to-end, where somebody watched.
+    pub delay: Option<Delayed>,
 }
 
 impl Measures {
@@ -105,7 +112,11 @@ impl Measures {
             figures.extend([("av_p50_ms", s.p50_ms), ("av_p95_ms", s.p95_ms)]);
             figures.extend(s.drift_ms_per_hour.map(|drift| ("av_drift_ms_per_hour", drift)));
         }
-        Measures { figures, frames, sounds, sync }
+        let delay = delayed(&trace.delays, trace.delays_by);
+        if let Some(d) = &delay {
+            figures.extend([("delay_p50_ms", d.p50_ms), ("delay_p95_ms", d.p95_ms), ("delay_max_ms", d.max_ms)]);
+        }
+        Measures { figures, frames, sounds, sync, delay }
     }
 }
 
@@ -147,8 +158,8 @@ mod tests {
                 .map(|n| crate::verify::evidence::Sight { at: n as f64 / 30.0, number: n, rate: 30 })
                 .collect(),
             marks: (0..6).map(|n| crate::verify::evidence::Mark { at: n as f64 / 2.0, number: n }).collect(),
-            silences: vec![],
-            blanks: vec![],
+            delays: vec![crate::verify::evidence::Delay { at: 1.0, ms: 80.0 }],
+            ..Trace::default()
         };
         for name in Measures::of(&trace, 0.0).figures.keys() {
             assert!(FIGURES.iter().any(|(figure, _)| figure == name), "{name}");

@@ -15,6 +15,7 @@ pub mod quality;
 pub mod stamp;
 pub mod target;
 pub mod verdict;
+pub mod watch;
 
 pub use file::Fact;
 pub use make::{Format, Job, make};

@@ -7,6 +7,7 @@ use super::joining;
 use super::measure::frames;
 use super::quality::{self, Quality};
 use super::stamp::number_of;
+use super::watch::Delays;
 use crate::error::Result;
 use crate::media::Library;
 use crate::record::folder::{MANIFEST, Sub, TIMELINE};
@@ -58,6 +59,8 @@ pub struct Target {
     pub files: Vec<Fact>,
     pub damage: Vec<String>,
     pub trouble: Vec<String>,
+    /// What cannot be said of it, and why.
+    pub notes: Vec<String>,
 }
 
 /// The number of a name, or of a name's screen.
@@ -167,6 +170,20 @@ impl Target {
             files,
             damage,
             trouble,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds how long pictures took that somebody watched, by participants' numbers.
+    pub fn take_delays(&mut self, mut delays: BTreeMap<u8, Delays>) {
+        for subject in &mut self.subjects {
+            match delays.remove(&subject.number) {
+                Some(Delays::Known(basis, known)) => {
+                    (subject.trace.delays, subject.trace.delays_by) = (known, Some(basis));
+                }
+                Some(Delays::Unknown(why)) => self.notes.push(format!("no end-to-end delay of {}: {why}", subject.who)),
+                None => {}
+            }
         }
     }
 

@@ -66,6 +66,8 @@ pub struct Judged {
     pub trouble: Vec<String>,
     /// What of the media could not be read.
     pub damage: Vec<String>,
+    /// What cannot be said, and why.
+    pub notes: Vec<String>,
     /// The media files that were read.
     pub files: Vec<Fact>,
     pub figures: BTreeMap<&'static str, f64>,
@@ -182,6 +184,7 @@ pub fn judge(
         verdict,
         trouble: target.trouble.clone(),
         damage: target.damage.clone(),
+        notes: target.notes.clone(),
         files: target.files.clone(),
         figures,
         participants,

@@ -118,6 +118,7 @@ async fn media_through_a_relay_is_recorded_whole() {
         relay_only: true,
         impairment: None,
         files: None,
+        watch: None,
     };
     let recording = Recording::start(for_url(&room).expect("a room").as_ref(), config).await.expect("records");
     within(20, "both are connected through the relay", subscribed(&tracks.iter().collect::<Vec<_>>())).await;

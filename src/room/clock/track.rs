@@ -139,6 +139,12 @@ impl TrackClock {
         })
     }
 
+    /// What the sender's own clock showed at an RTP time, by its reports: nanoseconds since 1900 (RFC 5905). None before the first.
+    pub fn sender_ns(&self, rtp_time: i64) -> Option<i64> {
+        let segment = self.segments.iter().rev().find(|segment| segment.from_rtp <= rtp_time);
+        segment.or(self.segments.first()).map(|segment| segment.line.ntp_ns(rtp_time))
+    }
+
     /// A report off the line. Enough of them that agree are a step of one of the sender's clocks.
     fn suspect(&mut self, sender: &mut SenderClock, report: Report, tolerance: f64) {
         self.suspects.push(report);

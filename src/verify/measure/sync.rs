@@ -126,7 +126,7 @@ mod tests {
             sights: (0..seconds * 30).map(sight).collect(),
             marks: (0..seconds * 2).map(mark).collect(),
             silences: vec![],
-            blanks: vec![],
+            ..Trace::default()
         }
     }
 

@@ -91,6 +91,7 @@ impl Meeting {
             relay_only: false,
             impairment: None,
             files: Some(files),
+            watch: None,
         };
         let view = seen(for_url(&room).expect("a room"));
         let recording = within(10, "the recorder joins", Recording::start(view.as_ref(), config)).await;

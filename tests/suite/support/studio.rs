@@ -50,6 +50,7 @@ impl Studio {
             relay_only: false,
             impairment,
             files: Some(self.limits.clone()),
+            watch: None,
         };
         within(5, "the recorder joins", Recording::start(room, config)).await.expect("records")
     }

@@ -1,0 +1,104 @@
+//! The end-to-end delay of what is being received: a second look at the packets of a recorder, as they come. Pictures are decoded at once
+//! and their stamps read, so it is known which picture could be shown when. It asks the senders for nothing, and nobody waits for it.
+//!
+//! ```text
+//! the recorder's inbox -> a copy -> frames -> decoder -> stamp: this picture, at this moment
+//! ```
+
+mod connection;
+mod delay;
+mod stream;
+
+pub use delay::{Basis, Clocks, Delays, Source, delays};
+pub use stream::Look;
+
+use crate::media::Library;
+use crate::record::happening::Happening;
+use crate::room::clock::TrackClock;
+use crate::room::people::ParticipantId;
+use crate::rtc::PeerEvent;
+use connection::Told;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// How long the connections may take to end.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// What was seen of one stream, between two beginnings of its sender.
+#[derive(Debug)]
+pub struct Watched {
+    pub looks: Vec<Look>,
+    /// RTP time to the sender's clock.
+    pub clock: TrackClock,
+    /// Where the reports of that clock came from; none where none came.
+    pub from: Option<IpAddr>,
+}
+
+/// Watches the connections that it is told of.
+pub struct Watch {
+    library: Library,
+    connections: Mutex<HashMap<ParticipantId, mpsc::UnboundedSender<Told>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What was seen until now.
+#[derive(Debug, Default)]
+struct Seen {
+    streams: Vec<Watched>,
+    /// What this machine could not do.
+    trouble: Vec<String>,
+}
+
+impl Watch {
+    /// A watch that has seen nothing yet.
+    pub fn new(library: &Library) -> Arc<Watch> {
+        Arc::new(Watch {
+            library: library.clone(),
+            connections: Mutex::default(),
+            tasks: Mutex::default(),
+            seen: Arc::default(),
+        })
+    }
+
+    /// Something happens in the room, before the recorder hears of it. Never waits; must be called within a runtime of tokio.
+    pub fn happened(&self, happening: &Happening) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        match happening {
+            Happening::Attached { id, inbox, .. } => {
+                let (sender, told) = mpsc::unbounded_channel();
+                let task = connection::watch(self.library.clone(), inbox, told, self.seen.clone());
+                self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(task));
+                connections.insert(id.clone(), sender);
+            }
+            Happening::Detached { id } => drop(connections.remove(id)),
+            Happening::Peer { id, event } => {
+                let told = match event {
+                    PeerEvent::Track(track) => Told::Track(track.clone()),
+                    PeerEvent::TrackEnded { ssrcs, .. } => Told::Ended(ssrcs.clone()),
+                    _ => return,
+                };
+                // A connection that is gone has nothing to be told.
+                let _ = connections.get(id).map(|sender| sender.send(told));
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the watch: what was seen of every stream, and what this machine could not do.
+    pub async fn finish(&self) -> (Vec<Watched>, Vec<String>) {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = tokio::time::timeout(ENDING, futures_util::future::join_all(tasks)).await;
+        let Seen { streams, mut trouble } =
+            std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        if ended.is_err() {
+            trouble.push(format!("looking at pictures did not end within {} s", ENDING.as_secs()));
+        }
+        (streams, trouble)
+    }
+}
