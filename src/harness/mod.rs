@@ -7,6 +7,7 @@ mod html;
 mod junit;
 mod markdown;
 mod player;
+mod plot;
 mod run;
 mod scenario;
 
