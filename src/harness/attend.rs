@@ -26,7 +26,7 @@ pub struct Media {
 
 /// What somebody does in mid-call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+pub(super) enum Act {
     Mute(MediaKind, bool),
     Share,
     StopSharing,
@@ -34,7 +34,7 @@ enum Act {
 }
 
 /// What a person does, in the order of its time.
-fn acts(person: &Person) -> Vec<(Duration, Act)> {
+pub(super) fn acts(person: &Person) -> Vec<(Duration, Act)> {
     let between = |span: Option<(Duration, Duration)>, begin: Act, end: Act| {
         span.into_iter().flat_map(move |(from, until)| [(from, begin), (until, end)])
     };
@@ -116,7 +116,7 @@ pub async fn attend(
     // What was sent last is still on its way.
     tokio::time::sleep(GRACE / 2).await;
     session.leave().await;
-    Ok(Played { frames: all.frames + played.frames, late: all.late + played.late })
+    Ok(Played { frames: all.frames + played.frames, late: all.late + played.late, trouble: Vec::new() })
 }
 
 #[cfg(test)]

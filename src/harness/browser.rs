@@ -1,20 +1,27 @@
-//! Somebody in a scenario who is a headless Chromium: the room's own page, with stamped files for camera and microphone. Its command line is
-//! all that it is told, and it leaves as a crash would have it. It judges nothing.
+//! Somebody in a scenario who is a headless Chromium: the room's own page, with stamped files for camera and microphone, and a tab that plays
+//! a stamped file to share. It does what a user would click, and leaves as a crash would have it. It judges nothing.
 
-use super::attend::Media;
+use super::attend::{Act, Media, acts};
+use super::devtools::{DevTools, Tab};
 use super::player::{LATE, Played};
 use super::scenario::Person;
 use crate::error::{Error, Result};
+use crate::room::media::MediaKind;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+use url::Url;
 
 /// Where Chromium is, unless `CHROMIUM` says otherwise.
 const CHROMIUM: &str = "chromium";
 /// How often it is looked whether this machine still keeps up, and whether the browser still runs.
 const BEAT: Duration = Duration::from_millis(20);
+/// Later than this by its clock, what a browser does is not what the scenario says.
+const TARDY: Duration = Duration::from_secs(1);
+/// How long the page may take to be in the room before it is told to do anything.
+const JOINING: Duration = Duration::from_secs(30);
 /// How long a killed browser's children may take to let go of its profile.
 const LETTING_GO: Duration = Duration::from_secs(3);
 
@@ -31,7 +38,8 @@ const FLAGS: &[&str] = &[
     "--disable-extensions",
     "--disable-dev-shm-usage",
     "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
+    // Permission is given to the room's page alone; a fake user would share a fake screen.
+    "--remote-debugging-port=0",
     "--allow-loopback-in-peer-connection",
     "--autoplay-policy=no-user-gesture-required",
     "--disable-background-timer-throttling",
@@ -51,28 +59,82 @@ struct Browser {
 ///
 /// # Errors
 /// The user's: there is no Chromium. The machine's: it ended by itself; what it said lies in `log`.
-pub async fn browse(page: &str, person: &Person, media: &Media, log: &Path, start: Instant) -> Result<Played> {
+pub async fn browse(page: &Url, person: &Person, media: &Media, log: &Path, start: Instant) -> Result<Played> {
     tokio::time::sleep_until(start + person.join).await;
-    let mut browser = Browser::open(page, person, media, log)?;
-    let leave = start + person.leave;
+    let mut browser = Browser::open(person, media, log)?;
     let mut played = Played::default();
-    while Instant::now() < leave {
-        let due = Instant::now() + BEAT;
-        tokio::time::sleep_until(due).await;
-        played.frames += 1;
-        played.late += u64::from(Instant::now().saturating_duration_since(due) > LATE);
-        if let Ok(Some(status)) = browser.child.try_wait() {
-            let message = format!("Chromium ended by itself ({status}); {} has what it said", log.display());
-            return Err(Error::machine(message));
+    let (mut tools, room, screen) = browser.enter(page, person, media).await?;
+    for (at, act) in acts(person) {
+        browser.stay(start + at, &mut played, log).await?;
+        let begun = Instant::now();
+        match act {
+            Act::Mute(MediaKind::Audio, off) => tools.eval(&room, &format!("roombot.mute({off})")).await?,
+            Act::Mute(MediaKind::Video, off) => tools.eval(&room, &format!("roombot.camera({})", !off)).await?,
+            Act::Share => {
+                if let Some(screen) = &screen {
+                    tools.eval(screen, "document.querySelector('video').play()").await?;
+                }
+                tools.eval(&room, "roombot.share(true)").await?
+            }
+            Act::StopSharing => tools.eval(&room, "roombot.share(false)").await?,
+            Act::RestartIce => continue,
+        };
+        let late = Instant::now().saturating_duration_since(start + at);
+        if late > TARDY {
+            let (at, late, took) = (at.as_secs_f64(), late.as_secs_f64(), begun.elapsed().as_secs_f64());
+            let name = &person.name;
+            played.trouble.push(format!(
+                "what {name}'s browser should have done at {at} s was done {late:.1} s later, and took {took:.1} s"
+            ));
         }
     }
+    browser.stay(start + person.leave, &mut played, log).await?;
     // Its end takes a moment, which is not the others' to wait for.
     let _ = timeout(LETTING_GO * 2, tokio::task::spawn_blocking(move || drop(browser))).await;
     Ok(played)
 }
 
 impl Browser {
-    fn open(page: &str, person: &Person, media: &Media, log: &Path) -> Result<Browser> {
+    /// Waits until `until`, and sees to it that the browser is still there and this machine keeps up.
+    async fn stay(&mut self, until: Instant, played: &mut Played, log: &Path) -> Result<()> {
+        while Instant::now() < until {
+            let due = Instant::now() + BEAT;
+            tokio::time::sleep_until(due).await;
+            played.frames += 1;
+            played.late += u64::from(Instant::now().saturating_duration_since(due) > LATE);
+            if let Ok(Some(status)) = self.child.try_wait() {
+                let message = format!("Chromium ended by itself ({status}); {} has what it said", log.display());
+                return Err(Error::machine(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the room's page, and behind it what is to be shared. Where there is something to do in the room, it waits until it is in there.
+    async fn enter(&mut self, page: &Url, person: &Person, media: &Media) -> Result<(DevTools, Tab, Option<Tab>)> {
+        let mut tools = DevTools::connect(self.profile.path()).await?;
+        tools.grant(&page.origin().ascii_serialization()).await?;
+        let screen = match &media.screen {
+            Some(film) => {
+                let shown = self.profile.path().join("screen.html");
+                let cannot = |e| Error::machine("cannot write what a browser shows").because(e);
+                std::fs::write(&shown, screen_page(&person.name, &file_url(film)?)).map_err(cannot)?;
+                Some(tools.open(&file_url(&shown)?).await?)
+            }
+            None => None,
+        };
+        let room = tools.open(&format!("{page}?name={}&auto=1&raw=1&{}", person.name, media.wish)).await?;
+        let until = Instant::now() + JOINING;
+        while !acts(person).is_empty()
+            && tools.eval(&room, "window.roombot?.state.phase").await? != "joined"
+            && Instant::now() < until
+        {
+            tokio::time::sleep(BEAT).await;
+        }
+        Ok((tools, room, screen))
+    }
+
+    fn open(person: &Person, media: &Media, log: &Path) -> Result<Browser> {
         let program = std::env::var_os("CHROMIUM").unwrap_or_else(|| CHROMIUM.into());
         let cannot = |e: std::io::Error| Error::machine("cannot make a profile for Chromium").because(e);
         let profile = tempfile::Builder::new().prefix("roombot-chromium-").tempdir().map_err(cannot)?;
@@ -89,7 +151,8 @@ impl Browser {
             .arg(format!("--use-file-for-fake-video-capture={}", absolute(&media.camera)?))
             .arg(format!("--use-file-for-fake-audio-capture={}", absolute(&sound)?))
             // The name has letters and digits only.
-            .arg(format!("{page}?name={}&auto=1&raw=1&{}", person.name, media.wish));
+            .arg(format!("--auto-select-tab-capture-source-by-title={}", title(&person.name)))
+            .arg("about:blank");
         let same = log.try_clone().map_err(cannot)?;
         command.stdin(Stdio::null()).stdout(log).stderr(same);
         // What it leaves in the folder for such things goes with its profile.
@@ -122,6 +185,26 @@ impl Drop for Browser {
             std::thread::sleep(BEAT);
         }
     }
+}
+
+/// What the tab that is shared is called.
+fn title(name: &str) -> String {
+    format!("roombot-screen-{name}")
+}
+
+/// A page that is filled by a film, which waits to be played.
+fn screen_page(name: &str, film: &str) -> String {
+    format!(
+        "<!doctype html><meta charset=\"utf-8\"><title>{}</title><style>html,body{{margin:0;background:#808080;overflow:hidden}}\
+         video{{position:fixed;inset:0;width:100%;height:100%}}</style><video src=\"{film}\" muted></video>",
+        title(name)
+    )
+}
+
+fn file_url(path: &Path) -> Result<String> {
+    let path = absolute(path)?;
+    let url = Url::from_file_path(&path).map_err(|()| Error::user(format!("{path} cannot be shown by a browser")))?;
+    Ok(url.into())
 }
 
 fn absolute(path: &Path) -> Result<String> {

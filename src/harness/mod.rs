@@ -3,6 +3,7 @@
 
 mod attend;
 mod browser;
+mod devtools;
 mod html;
 mod junit;
 mod markdown;

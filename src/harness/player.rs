@@ -21,10 +21,12 @@ pub struct Pause {
 }
 
 /// What was played.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Played {
     pub frames: u64,
     pub late: u64,
+    /// What else this machine was too busy for.
+    pub trouble: Vec<String>,
 }
 
 /// A file that is being played; dropping it stops the playing.

@@ -27,6 +27,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use url::Url;
 
 /// What was sent last is given so long to arrive.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
@@ -143,8 +144,9 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
     let start = Instant::now() + LEAD;
     let _ = begin.set(start.into_std());
     let people = scenario.people.iter().zip(media);
-    let page = format!("http://{server_address}/rooms/{ROOM}");
-    let (url, page) = (url.as_str(), page.as_str());
+    let page = Url::parse(&format!("http://{server_address}/rooms/{ROOM}"));
+    let page = page.map_err(|e| Error::us("the room has no address").because(e))?;
+    let (url, page) = (url.as_str(), &page);
     let present = people.map(|(person, media)| async move {
         if person.browser {
             let log = folder.join(format!("{}.chromium.log", person.name));
@@ -157,7 +159,7 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
     tokio::time::sleep(GRACE).await;
     let zero = recording.zero();
     let summary = recording.finish("the scenario is over").await?;
-    let (watched, trouble) = match watch {
+    let (watched, mut trouble) = match watch {
         Some(watch) => watch.finish().await,
         None => Default::default(),
     };
@@ -169,6 +171,7 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
         let played = played?;
         all.frames += played.frames;
         all.late += played.late;
+        trouble.extend(played.trouble);
     }
     let delays = watch::delays(&watched, &clocks(scenario, start), zero, |_| true);
     let late = all.late as f64 / all.frames.max(1) as f64;

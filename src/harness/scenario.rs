@@ -224,8 +224,8 @@ fn trouble(raw: RawTrouble, end: Duration) -> Result<Trouble, String> {
 impl Person {
     fn of(raw: RawPerson, end: Duration) -> Result<Person, String> {
         let RawPerson { name, join, leave, screen, mute, hide, restart_ice, browser } = raw;
-        if browser && (screen.is_some() || mute.is_some() || hide.is_some() || restart_ice.is_some()) {
-            return Err(format!("{name} is a browser, which joins and leaves and does nothing else"));
+        if browser && restart_ice.is_some() {
+            return Err(format!("{name} is a browser, whose page looks for new paths when it must, not when it is told"));
         }
         // They become keys of the manifest, and so file names, as they are.
         let is_plain =

@@ -39,7 +39,7 @@ fn what_cannot_be_is_said_in_one_line() {
         ("['participants == 1']", "[]", "expected"),
         ("'alice'", "'alice'\nmute = '3s..9s'", "within"),
         ("'alice'", "'alice'\nrestart_ice = '9s'", "not there"),
-        ("'alice'", "'alice'\nbrowser = true\nmute = '1s..2s'", "browser"),
+        ("'alice'", "'alice'\nbrowser = true\nrestart_ice = '1s'", "browser"),
         ("'alice'", "'alice'\n[[trouble]]\nat = '3s..9s'", "within"),
         ("'alice'", "'alice'\n[[trouble]]\nloss = 1.5", "0.0 to 1.0"),
         ("'alice'", "'alice'\n[[trouble]]\njitter_ms = 5", "jitter"),

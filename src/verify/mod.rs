@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! stamp -> (a room, a codec, a recorder, a film) -> target: evidence of whom, when -> measure -> verdict over what is expected
+//!       -> what a recorder receives, watched: how long each picture took        ->
 //! ```
 
 pub mod evidence;

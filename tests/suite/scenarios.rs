@@ -67,6 +67,44 @@ async fn a_browser_takes_part_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_browser_mutes_and_hides_and_shares_what_is_stamped() {
+    let _turn = Browser::turn().await;
+    let dir = tempfile::tempdir().unwrap();
+    green(&check(&[library("browser-acts.toml")], dir.path(), &[]).await);
+}
+
+/// What is expected of a delay, in the library's scenario and in one that is the same but for 300 ms that its network adds all the time.
+#[tokio::test]
+async fn a_longer_delay_turns_its_own_expectation_red() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (json, html, slow) = (path("report.json"), path("report.html"), dir.path().join("slow.toml"));
+    let usual = "delay_p95_ms <= 250 during 2s..6s";
+    let scenario = format!(
+        "name = 'Slow'\nduration = '6s'\nsize = '160x90'\nkilobits = 100\nexpect = ['participants == 1', 'wrong == 0', \
+         'dropped == 0', 'out_of_order == 0', 'freezes == 0', 'sound_gaps == 0', 'av_p95_ms <= 45', '{usual}', \
+         'delay_p50_ms >= 300 during 2s..6s', 'warn: delay_p95_ms <= 100']\n[[trouble]]\ndelay_ms = 300\n[[people]]\nname = 'alice'\n"
+    );
+    std::fs::write(&slow, scenario).unwrap();
+    let reports = ["--json", &json, "--html", &html];
+    let outcome = check(&[library("delay.toml"), slow], dir.path(), &reports).await;
+    assert_eq!(outcome.code, Some(5), "{outcome:?}");
+    let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let run = |index: usize| &report["runs"][index]["report"];
+    assert_eq!(run(0)["verdict"], "pass", "{}", run(0));
+    let of = |verdict: &str| {
+        let all = run(1)["targets"][0]["outcomes"].as_array().unwrap();
+        let some = all.iter().filter(|outcome| outcome["verdict"] == verdict);
+        some.map(|outcome| outcome["expected"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((of("fail"), of("warn")), (vec![usual], vec!["warn: delay_p95_ms <= 100"]), "{}", run(1));
+    let delay = &run(1)["targets"][0]["participants"][0]["delay"];
+    assert!(delay["basis"] == "source" && delay["points"].as_array().unwrap().len() >= 50, "{delay}");
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert_eq!(page.matches("aria-label=\"End-to-end delay, ms\"").count(), 3, "{page}");
+}
+
+#[tokio::test]
 async fn who_is_stamped_on_the_fly_is_recorded_whole() {
     let server = TestServer::start().await;
     let room = server.room("stamped");
@@ -77,11 +115,16 @@ async fn who_is_stamped_on_the_fly_is_recorded_whole() {
     let live = ["verify", &room, "--seconds", "4", "--json", "--expect", "eve.frames >= 5", "--expect", "wrong == 0"];
     let steps = ["signalling_ms", "ice_ms", "dtls_ms", "first_packet_ms"].map(|step| format!("eve.{step} <= 20 s"));
     let steps = steps.iter().flat_map(|step| ["--expect", step]);
+    // By the reports of a sender on this machine; by a clock that somebody says is elsewhere it is as much longer.
+    let delay = ["--expect", "eve.delay_p50_ms <= 5 s", "--expect", "eve.delay_p95_ms > 0"];
+    let steps = steps.chain(delay);
     let live = bot::run(&live.into_iter().chain(steps).collect::<Vec<_>>()).await;
     green(&live);
     let report: serde_json::Value = serde_json::from_str(&live.stdout).unwrap();
     let judged = &report["targets"][0];
     assert_eq!((&judged["target"], &judged["participants"][0]["who"]), (&room.as_str().into(), &"eve".into()));
+    let delay = &judged["participants"][0]["delay"];
+    assert!(delay["basis"] == "sender-reports" && delay["p50_ms"].as_f64().unwrap() < 5000.0, "{delay}");
     let fed = fed.ended(Duration::from_secs(40)).await;
     assert_eq!(fed.code, Some(0), "{fed:?}");
     let recorded = tape.finish().await;
