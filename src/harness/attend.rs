@@ -116,7 +116,8 @@ pub async fn attend(
     // What was sent last is still on its way.
     tokio::time::sleep(GRACE / 2).await;
     session.leave().await;
-    Ok(Played { frames: all.frames + played.frames, late: all.late + played.late, trouble: Vec::new() })
+    all.add(played);
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::attend::{Act, Media, acts};
 use super::devtools::{DevTools, Tab};
-use super::player::{LATE, Played};
+use super::player::Played;
 use super::scenario::Person;
 use crate::error::{Error, Result};
 use crate::room::media::MediaKind;
@@ -20,8 +20,8 @@ const CHROMIUM: &str = "chromium";
 const BEAT: Duration = Duration::from_millis(20);
 /// Later than this by its clock, what a browser does is not what the scenario says.
 const TARDY: Duration = Duration::from_secs(1);
-/// How long the page may take to be in the room before it is told to do anything.
-const JOINING: Duration = Duration::from_secs(30);
+/// How long a page may take to be ready to do anything.
+const OPENING: Duration = Duration::from_secs(30);
 /// How long a killed browser's children may take to let go of its profile.
 const LETTING_GO: Duration = Duration::from_secs(3);
 
@@ -71,10 +71,12 @@ pub async fn browse(page: &Url, person: &Person, media: &Media, log: &Path, star
             Act::Mute(MediaKind::Audio, off) => tools.eval(&room, &format!("roombot.mute({off})")).await?,
             Act::Mute(MediaKind::Video, off) => tools.eval(&room, &format!("roombot.camera({})", !off)).await?,
             Act::Share => {
-                if let Some(screen) = &screen {
-                    tools.eval(screen, "document.querySelector('video').play()").await?;
+                tools.eval(&room, "roombot.share(true)").await?;
+                match &screen {
+                    // Not waited for: it plays when the tab counts as seen, which a shared one does.
+                    Some(screen) => tools.eval(screen, "void document.querySelector('video').play()").await?,
+                    None => continue,
                 }
-                tools.eval(&room, "roombot.share(true)").await?
             }
             Act::StopSharing => tools.eval(&room, "roombot.share(false)").await?,
             Act::RestartIce => continue,
@@ -100,8 +102,7 @@ impl Browser {
         while Instant::now() < until {
             let due = Instant::now() + BEAT;
             tokio::time::sleep_until(due).await;
-            played.frames += 1;
-            played.late += u64::from(Instant::now().saturating_duration_since(due) > LATE);
+            played.note(due.elapsed());
             if let Ok(Some(status)) = self.child.try_wait() {
                 let message = format!("Chromium ended by itself ({status}); {} has what it said", log.display());
                 return Err(Error::machine(message));
@@ -119,17 +120,16 @@ impl Browser {
                 let shown = self.profile.path().join("screen.html");
                 let cannot = |e| Error::machine("cannot write what a browser shows").because(e);
                 std::fs::write(&shown, screen_page(&person.name, &file_url(film)?)).map_err(cannot)?;
-                Some(tools.open(&file_url(&shown)?).await?)
+                let tab = tools.open(&file_url(&shown)?).await?;
+                // A tab behind another one would not even load it.
+                tools.until(&tab, "document.querySelector('video')?.readyState >= 3", OPENING).await?;
+                Some(tab)
             }
             None => None,
         };
         let room = tools.open(&format!("{page}?name={}&auto=1&raw=1&{}", person.name, media.wish)).await?;
-        let until = Instant::now() + JOINING;
-        while !acts(person).is_empty()
-            && tools.eval(&room, "window.roombot?.state.phase").await? != "joined"
-            && Instant::now() < until
-        {
-            tokio::time::sleep(BEAT).await;
+        if !acts(person).is_empty() {
+            tools.until(&room, "window.roombot?.state.phase === 'joined'", OPENING).await?;
         }
         Ok((tools, room, screen))
     }
@@ -196,7 +196,7 @@ fn title(name: &str) -> String {
 fn screen_page(name: &str, film: &str) -> String {
     format!(
         "<!doctype html><meta charset=\"utf-8\"><title>{}</title><style>html,body{{margin:0;background:#808080;overflow:hidden}}\
-         video{{position:fixed;inset:0;width:100%;height:100%}}</style><video src=\"{film}\" muted></video>",
+         video{{position:fixed;inset:0;width:100%;height:100%}}</style><video src=\"{film}\" muted preload=\"auto\"></video>",
         title(name)
     )
 }

@@ -87,6 +87,21 @@ impl DevTools {
         Ok(answer.pointer("/result/value").cloned().unwrap_or(Value::Null))
     }
 
+    /// Waits until an expression in a tab is true.
+    ///
+    /// # Errors
+    /// As [`DevTools::eval`], and where it is not in time.
+    pub async fn until(&mut self, tab: &Tab, expression: &str, patience: Duration) -> Result<()> {
+        let until = Instant::now() + patience;
+        while self.eval(tab, expression).await? != true {
+            if Instant::now() > until {
+                return Err(Error::machine(format!("Chromium: not within {} s: {expression}", patience.as_secs())));
+            }
+            sleep(BEAT).await;
+        }
+        Ok(())
+    }
+
     async fn call(&mut self, method: &str, params: Value, session: Option<&str>) -> Result<Value> {
         self.last += 1;
         let mut command = json!({ "id": self.last, "method": method, "params": params });

@@ -149,7 +149,9 @@ fn plots(page: &mut String, person: &Person, length: f64) {
 fn worst(page: &mut String, who: &str, pair: &Pair) {
     let images: Vec<String> = [("what came", &pair.came), ("what was sent", &pair.sent)]
         .into_iter()
-        .filter_map(|(what, grey)| Some(format!("<figure>{}<figcaption>{what}</figcaption></figure>", picture(pair, grey)?)))
+        .filter_map(|(what, grey)| {
+            Some(format!("<figure>{}<figcaption>{what}</figcaption></figure>", picture(pair, grey)?))
+        })
         .collect();
     let _ = write!(
         page,
@@ -261,7 +263,10 @@ mod tests {
         let pixels_per_ms = (marks[0] - marks[3]) / 300.0;
         let ms: Vec<f64> = y.iter().map(|y| (marks[0] - 4.0 - y) / pixels_per_ms).collect();
         assert!(x.windows(2).all(|pair| pair[1] > pair[0]), "{x:?}");
-        assert!(ms[..60].iter().all(|ms| (ms - 20.0).abs() < 1.0) && ms[60..].iter().all(|ms| (ms - 320.0).abs() < 1.0), "{ms:?}");
+        assert!(
+            ms[..60].iter().all(|ms| (ms - 20.0).abs() < 1.0) && ms[60..].iter().all(|ms| (ms - 320.0).abs() < 1.0),
+            "{ms:?}"
+        );
     }
 
     #[test]

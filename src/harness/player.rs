@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Later than this, a frame counts as late.
+/// Later than this, a frame counts as late, and as very late.
 pub(super) const LATE: Duration = Duration::from_millis(60);
+pub(super) const VERY_LATE: Duration = Duration::from_millis(250);
 
 /// When nothing of one kind is sent: a microphone or camera that is off. The source goes on meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +26,27 @@ pub struct Pause {
 pub struct Played {
     pub frames: u64,
     pub late: u64,
+    /// Counted as late too.
+    pub very_late: u64,
     /// What else this machine was too busy for.
     pub trouble: Vec<String>,
+}
+
+impl Played {
+    /// One more frame went out, so much after its time.
+    pub fn note(&mut self, behind: Duration) {
+        self.frames += 1;
+        self.late += u64::from(behind > LATE);
+        self.very_late += u64::from(behind > VERY_LATE);
+    }
+
+    /// Adds what somebody else played.
+    pub fn add(&mut self, more: Played) {
+        self.frames += more.frames;
+        self.late += more.late;
+        self.very_late += more.very_late;
+        self.trouble.extend(more.trouble);
+    }
 }
 
 /// A file that is being played; dropping it stops the playing.
@@ -92,9 +112,11 @@ fn play(
         if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
             break;
         }
-        played.frames += 1;
-        played.late += u64::from(start.elapsed().saturating_sub(next.at) > LATE);
-        tracks.iter().filter(|track| track.label().kind == next.kind).for_each(|track| track.send(&next.frame));
+        let due = start + next.at;
+        played.note(due.elapsed());
+        // Reports say when it was due, so what a busy machine sends late does not lie elsewhere in the recording.
+        let meant = tracks.iter().filter(|track| track.label().kind == next.kind);
+        meant.for_each(|track| track.send_taken(&next.frame, due));
     }
     Ok(played)
 }

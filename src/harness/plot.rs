@@ -83,7 +83,9 @@ impl Plot<'_> {
         for (at, value) in self.points {
             let _ = match self.shape {
                 Shape::Dots => write!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"1.7\"/>", x(*at), y(*value)),
-                Shape::Stems => write!(svg, "<path class=\"stem\" d=\"M{:.1} {:.1}V{:.1}\"/>", x(*at), y(0.0), y(*value)),
+                Shape::Stems => {
+                    write!(svg, "<path class=\"stem\" d=\"M{:.1} {:.1}V{:.1}\"/>", x(*at), y(0.0), y(*value))
+                }
             };
         }
         svg + "</svg></figure>"
@@ -93,7 +95,8 @@ impl Plot<'_> {
     fn range(&self) -> (f64, f64) {
         let values = self.points.iter().map(|(_, value)| *value).filter(|value| value.is_finite());
         let (low, high) = values.fold((0.0f64, 0.0f64), |(low, high), value| (low.min(value), high.max(value)));
-        let (low, high) = if low == 0.0 { (0.0, high.max(self.least)) } else { (low.min(-self.least), high.max(self.least)) };
+        let (low, high) =
+            if low == 0.0 { (0.0, high.max(self.least)) } else { (low.min(-self.least), high.max(self.least)) };
         let edge = (high - low) * 0.08;
         (if low < 0.0 { low - edge } else { 0.0 }, high + edge)
     }

@@ -3,7 +3,7 @@
 
 use super::attend::{Media, attend};
 use super::browser::browse;
-use super::player::Played;
+use super::player::{LATE, Played, VERY_LATE};
 use super::scenario::{Person, Scenario};
 use crate::error::{Error, Result};
 use crate::film;
@@ -17,7 +17,7 @@ use crate::signal::{self, JoinAs};
 use crate::verify::expect::Expectation;
 use crate::verify::quality::{Pair, Quality};
 use crate::verify::target::{self, Names, SCREEN, Subject};
-use crate::verify::verdict::{Judged, Report, judge};
+use crate::verify::verdict::{Judged, Report, Verdict, judge};
 use crate::verify::watch::{self, Clocks, Delays, Watch};
 use crate::verify::{Format, Job, make};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// From the moment that everything is ready to the scenario's start.
 const LEAD: Duration = Duration::from_millis(200);
 /// More late frames than this part say more of the machine than of the recorder.
-const LATE: f64 = 0.02;
+const TOO_MANY: f64 = 0.02;
 /// Pictures a second of the film: as `compose` makes it unless told otherwise.
 const FILM_FPS: u32 = 30;
 const ROOM: &str = "check";
@@ -71,12 +71,10 @@ pub async fn run(library: &Library, scenario: &Scenario, folder: &Path, seed: u6
 /// What a meeting left.
 struct Met {
     recording: PathBuf,
-    /// The part of the frames that went out late.
-    late: f64,
+    /// What all of them played, and what this machine could not do.
+    played: Played,
     /// How long pictures took, by participants' numbers, where that is expected to be something.
     delays: BTreeMap<u8, Delays>,
-    /// What this machine could not do.
-    trouble: Vec<String>,
 }
 
 /// Makes what is not there yet: a repetition needs nothing new.
@@ -159,7 +157,7 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
     tokio::time::sleep(GRACE).await;
     let zero = recording.zero();
     let summary = recording.finish("the scenario is over").await?;
-    let (watched, mut trouble) = match watch {
+    let (watched, trouble) = match watch {
         Some(watch) => watch.finish().await,
         None => Default::default(),
     };
@@ -168,14 +166,11 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
     let _ = tokio::time::timeout(GRACE * 4, serving).await;
     let mut all = Played::default();
     for played in attended {
-        let played = played?;
-        all.frames += played.frames;
-        all.late += played.late;
-        trouble.extend(played.trouble);
+        all.add(played?);
     }
     let delays = watch::delays(&watched, &clocks(scenario, start), zero, |_| true);
-    let late = all.late as f64 / all.frames.max(1) as f64;
-    Ok(Met { recording: summary.folder, late, delays, trouble })
+    all.trouble.extend(trouble);
+    Ok(Met { recording: summary.folder, played: all, delays })
 }
 
 /// Of ours it is known when their sources began. A browser says itself when its pictures were taken, by this machine's clock.
@@ -187,7 +182,7 @@ fn clocks(scenario: &Scenario, start: Instant) -> Clocks {
 
 /// Judges the recording, and its film where one is wanted.
 fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, Vec<(String, Pair)>)> {
-    let Met { recording, late, mut delays, mut trouble } = met;
+    let Met { recording, mut played, mut delays } = met;
     let names: Names = scenario
         .people
         .iter()
@@ -198,15 +193,19 @@ fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, 
     let mut look = |path: &Path, expected: &[Expectation]| -> Result<Judged> {
         let mut target = target::read(library, path, &names)?;
         target.take_delays(std::mem::take(&mut delays));
-        target.trouble.append(&mut trouble);
-        if late > LATE {
-            let percent = late * 100.0;
-            target.trouble.push(format!("{percent:.0} % of the frames were sent late: the machine is too busy"));
-        }
+        target.trouble.append(&mut played.trouble);
+        target.trouble.extend(busy(played.very_late, played.frames, VERY_LATE));
         let compares = expected.iter().any(Expectation::is_of_quality);
         let quality = if compares { target.quality(library, scenario.size)? } else { Default::default() };
         let figures = |subject: &Subject| quality.get(&subject.number).map(Quality::figures).unwrap_or_default();
-        let judged = judge(&target, expected, &names, figures);
+        let mut judged = judge(&target, expected, &names, figures);
+        // Frames that come late make nothing better: what is met in spite of them is met. What is not may be this machine's doing.
+        if judged.verdict == Verdict::Fail
+            && let Some(trouble) = busy(played.late, played.frames, LATE)
+        {
+            target.trouble.push(trouble);
+            judged = judge(&target, expected, &names, figures);
+        }
         let who = |number: u8| target.subjects.iter().find(|s| s.number == number).map(|s| s.who.clone());
         worst.extend(quality.iter().filter_map(|(number, q)| Some((who(*number)?, q.worst.clone()?))));
         Ok(judged)
@@ -218,6 +217,13 @@ fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, 
         judged.push(look(&made.film, &scenario.film)?);
     }
     Ok((Report::of(judged), worst))
+}
+
+/// Whether so many late frames say more of this machine than of the recorder.
+fn busy(late: u64, frames: u64, by: Duration) -> Option<String> {
+    let part = late as f64 / frames.max(1) as f64;
+    let (percent, ms) = (part * 100.0, by.as_millis());
+    (part > TOO_MANY).then(|| format!("{percent:.0} % of the frames were sent more than {ms} ms late: it is too busy"))
 }
 
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

@@ -225,7 +225,9 @@ impl Person {
     fn of(raw: RawPerson, end: Duration) -> Result<Person, String> {
         let RawPerson { name, join, leave, screen, mute, hide, restart_ice, browser } = raw;
         if browser && restart_ice.is_some() {
-            return Err(format!("{name} is a browser, whose page looks for new paths when it must, not when it is told"));
+            return Err(format!(
+                "{name} is a browser, whose page looks for new paths when it must, not when it is told"
+            ));
         }
         // They become keys of the manifest, and so file names, as they are.
         let is_plain =

@@ -1,7 +1,7 @@
 //! Evidence: what of whom was seen and heard when, read from media files. It collects and judges nothing; what it could not read it says.
 
-use super::watch::Basis;
 use super::stamp::{FrameStamp, Heard, Listener, Luma, MarkStamp, Reader, Silence};
+use super::watch::Basis;
 use crate::error::{Blame, Result};
 use crate::media::{Content, Library, Playback};
 use crate::room::media::MediaKind;

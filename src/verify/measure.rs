@@ -42,7 +42,10 @@ pub const FIGURES: &[(&str, &str)] = &[
     ("av_p50_ms", "sound after picture (negative: before it), the median"),
     ("av_p95_ms", "how far sound and picture lie apart, either way, in 95 of 100 cases"),
     ("av_drift_ms_per_hour", "how fast that changes; of traces of a minute or more"),
-    ("delay_p50_ms", "from the moment at which a picture was made to the moment at which it was decoded, the median; live only"),
+    (
+        "delay_p50_ms",
+        "from the moment at which a picture was made to the moment at which it was decoded, the median; live only",
+    ),
     ("delay_p95_ms", "the same, of the slowest of 95 in 100"),
     ("delay_max_ms", "the same, of the slowest"),
     ("zero_ms", "where the source's first picture, or its first sound, lies on the time line"),

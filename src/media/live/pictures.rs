@@ -3,9 +3,9 @@
 
 use super::{Fed, MOST_PIXELS, element, input, newest_only, pad, strange};
 use crate::error::{Error, Result};
+use crate::media::Library;
 use crate::media::pipeline::bin;
 use crate::media::playback::{Content, picture};
-use crate::media::Library;
 use crate::room::media::{Codec, Frame, MediaKind};
 use gstreamer as gst;
 use gstreamer::prelude::*;

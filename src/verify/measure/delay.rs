@@ -23,7 +23,8 @@ pub struct Delayed {
 /// Measures delays. None where there are none.
 pub fn delayed(delays: &[Delay], basis: Option<Basis>) -> Option<Delayed> {
     let mut all: Vec<f64> = delays.iter().map(|delay| delay.ms).collect();
-    let (p50_ms, p95_ms, max_ms) = (percentile(&mut all, 0.5)?, percentile(&mut all, 0.95)?, percentile(&mut all, 1.0)?);
+    let (p50_ms, p95_ms, max_ms) =
+        (percentile(&mut all, 0.5)?, percentile(&mut all, 0.95)?, percentile(&mut all, 1.0)?);
     // Of each few that lie together the slowest: what is rare and slow must be seen.
     let slowest = |few: &[Delay]| few.iter().max_by(|a, b| a.ms.total_cmp(&b.ms)).map(|delay| (delay.at, delay.ms));
     let points = delays.chunks(delays.len() / SHOWN + 1).filter_map(slowest).collect();

@@ -76,7 +76,8 @@ pub fn delays(
             known.sort_by(|a, b| a.at.total_cmp(&b.at));
             let middle = percentile(&mut known.iter().map(|delay| delay.ms).collect::<Vec<_>>(), 0.5);
             if middle.is_some_and(|ms| ms < EARLY) {
-                *delays = Delays::Unknown("pictures were seen before they were made: the sender's clock is not ours".into());
+                *delays =
+                    Delays::Unknown("pictures were seen before they were made: the sender's clock is not ours".into());
             }
         }
     }
@@ -100,7 +101,6 @@ fn made(look: &Look, stream: &Watched, clocks: &Clocks, here: bool) -> Result<(B
     let wall_ns = i128::try_from(wall.as_nanos()).unwrap_or_default() + NTP_UNIX * 1_000_000_000;
     Ok((Basis::SenderReports, (wall_ns - i128::from(sender_ns)) as f64 / 1e6 + ahead_ms))
 }
-
 
 #[cfg(test)]
 mod tests {
