@@ -80,7 +80,9 @@ pub async fn attend(
     let pause = |span: Option<(Duration, Duration)>, kind| span.map(|(from, until)| Pause { kind, from, until });
     let pauses = [pause(person.mute, MediaKind::Audio), pause(person.hide, MediaKind::Video)];
     let pauses: Vec<Pause> = pauses.into_iter().flatten().collect();
-    let playing = Player::play(camera, tracks.clone(), start.into_std(), person.join, pauses)?;
+    // What was due while joining is past: sent now, all at once, it would only be late.
+    let from = person.join.max(Instant::now().saturating_duration_since(start));
+    let playing = Player::play(camera, tracks.clone(), start.into_std(), from, pauses)?;
     let mut all = Played::default();
     let mut sharing = None;
     for (at, act) in acts(person) {

@@ -2,6 +2,7 @@
 
 use super::run::Run;
 use crate::verify::verdict::{Outcome, Verdict};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// The report of several runs.
@@ -12,6 +13,9 @@ pub fn junit(runs: &[Run]) -> String {
             run.report.targets.iter().flat_map(|t| t.outcomes.iter().map(|o| (kind(&t.target), o))).collect();
         let count = |verdict| all.iter().filter(|(_, o)| o.verdict == verdict).count();
         let damage: Vec<&String> = run.report.targets.iter().flat_map(|t| &t.damage).collect();
+        // A recording and its film have most of it in common.
+        let trouble: BTreeSet<&str> = run.report.targets.iter().flat_map(|t| &t.trouble).map(String::as_str).collect();
+        let trouble = trouble.into_iter().collect::<Vec<_>>().join("; ");
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
@@ -22,11 +26,7 @@ pub fn junit(runs: &[Run]) -> String {
             count(Verdict::Inconclusive)
         );
         for (what, outcome) in &all {
-            text.push_str(&case(
-                what,
-                outcome,
-                &run.report.targets.iter().flat_map(|t| t.trouble.clone()).collect::<Vec<_>>(),
-            ));
+            text.push_str(&case(what, outcome, &trouble));
         }
         if !damage.is_empty() {
             let said = escaped(&damage.iter().map(|d| d.as_str()).collect::<Vec<_>>().join("; "));
@@ -44,7 +44,7 @@ fn kind(target: &str) -> &'static str {
     if target.ends_with(".mp4") { "film" } else { "recording" }
 }
 
-fn case(what: &str, outcome: &Outcome, trouble: &[String]) -> String {
+fn case(what: &str, outcome: &Outcome, trouble: &str) -> String {
     let who = outcome.who.as_ref().map(|who| format!("{who}: ")).unwrap_or_default();
     let name = escaped(&format!("{who}{}", outcome.expected));
     let measured = outcome.measured.map_or("no evidence".to_owned(), |value| format!("is {:.3}", value));
@@ -52,7 +52,7 @@ fn case(what: &str, outcome: &Outcome, trouble: &[String]) -> String {
         Verdict::Pass => format!("<system-out>{measured}</system-out>"),
         Verdict::Warn => format!("<system-out>warning: {measured}</system-out>"),
         Verdict::Fail => format!("<failure message=\"{}\"/>", escaped(&measured)),
-        Verdict::Inconclusive => format!("<error message=\"{}\"/>", escaped(&trouble.join("; "))),
+        Verdict::Inconclusive => format!("<error message=\"{}\"/>", escaped(trouble)),
     };
     format!("    <testcase classname=\"{what}\" name=\"{name}\">{inside}</testcase>\n")
 }
