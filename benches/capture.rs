@@ -1,12 +1,16 @@
 //! What recording costs: a separate process sends 16 connections of 2.5 Mbit/s 720p VP8 with Opus, `roombot record` writes them to
 //! disk. Prints CPU-seconds a Gbit received, memory a connection, and frames lost; once as the recorder wakes by default, once
-//! woken by every packet, side by side. Then the same media through WHIP (into the room, which is recorded) and WHEP (recorded from
-//! there), each beside as many connections of our own room: the last column says how much more or less that costs.
+//! woken by every packet, side by side. Then the same media through WHIP (into the room, which is recorded), WHEP (recorded from
+//! there), Janus, a room of the guide and a group call of socket.io, each beside as many connections of our own room: the last column
+//! says how much more or less that costs. What is not installed is skipped. `lost` are frames that are missing between the first and the
+//! last of a recorded track; `outside` are those that were sent before its first and after its last.
 //!
-//! `cargo bench --bench capture [-- --connections 16 --seconds 30]`; `-- --outside` for WHIP and WHEP only
+//! `cargo bench --bench capture [-- --connections 16 --seconds 30]`; `-- --outside` for the rooms of others only
 
 use bytes::Bytes;
-use roombot::record::manifest::Manifest;
+use janus::Janus;
+use others::Others;
+use roombot::record::manifest::{Manifest, TrackEntry};
 use roombot::room::media::{Codec, Frame, MediaKind, Source};
 use roombot::room::people::{Role, TrackLabel};
 use roombot::rtc::OutboundTrack;
@@ -16,10 +20,22 @@ use roombot::signal::{self, JoinAs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+#[path = "../tests/suite/support/janus.rs"]
+#[expect(dead_code, reason = "the tests need more of it")]
+mod janus;
+#[path = "../tests/suite/support/others.rs"]
+#[expect(dead_code, reason = "the tests need more of it")]
+mod others;
 
 const RECORDER: &str = "Recorder";
 /// 20 ms of Opus at 40 kbit/s: the size is what matters.
 const OPUS_BYTES: usize = 100;
+/// RTP time from a picture to the next, 30 a second, and from a packet of sound to the next.
+const VIDEO_TICKS: i64 = 3000;
+const AUDIO_TICKS: i64 = 960;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -43,9 +59,11 @@ fn main() {
     let clip = dir.join("clip.ivf");
     make_clip(&clip);
     println!("2.5 Mbit/s 720p VP8 + Opus on each connection; the recorder's process only\n");
-    println!("way, wakes               CPU-s/Gbit   CPU %   MiB/connection   Mbit/s   frames   lost   to our own room");
+    println!(
+        "way, wakes               CPU-s/Gbit   CPU %   MiB/connection   Mbit/s   frames   lost   outside   to our own room"
+    );
     let plain = |name, batch| Case { name, way: Way::Room, batch, connections, seconds };
-    // One connection moves little: it is measured for longer.
+    // Few connections move little: they are measured for longer.
     let outside = |name, way, connections| Case { name, way, batch: "10", connections, seconds: seconds * 2 };
     let mut cases = vec![plain("every 10 ms", "10"), plain("every 20 ms", "20"), plain("every packet", "0")];
     if args.iter().any(|a| a == "--outside") {
@@ -54,12 +72,16 @@ fn main() {
     cases.extend([
         outside("our own room, 4", Way::Room, 4),
         outside("WHIP, 4", Way::Whip, 4),
+        outside("Janus, 4", Way::Janus, 4),
         outside("our own room, 1", Way::Room, 1),
         outside("WHEP, 1", Way::Whep, 1),
+        outside("Janus, 1", Way::Janus, 1),
+        outside("lesson 3 of the guide, 1", Way::Guide, 1),
+        outside("socket.io, 1", Way::Call, 1),
     ]);
     let mut own = None;
     for (number, case) in cases.into_iter().enumerate() {
-        let result = runtime.block_on(run(&dir.join(number.to_string()), &clip, &case));
+        let Some(result) = runtime.block_on(run(&dir.join(number.to_string()), &clip, &case)) else { continue };
         let cost = result.cpu / result.gbit;
         let compared = match (case.way, own) {
             (Way::Room, _) => String::new(),
@@ -68,13 +90,14 @@ fn main() {
         };
         own = if case.way == Way::Room { Some(cost) } else { own };
         println!(
-            "{:<24} {cost:>10.2} {:>7.1} {:>16.2} {:>8.1} {:>8} {:>6} {compared:>17}",
+            "{:<24} {cost:>10.2} {:>7.1} {:>16.2} {:>8.1} {:>8} {:>6} {:>9} {compared:>17}",
             case.name,
             100.0 * result.cpu / result.window,
             result.mib_per_connection,
             result.gbit * 1000.0 / result.window,
             result.frames,
-            result.lost
+            result.lost,
+            result.outside
         );
     }
     let _ = std::fs::remove_dir_all(&dir);
@@ -85,8 +108,57 @@ fn main() {
 enum Way {
     Room,
     Whip,
-    /// Of a single sender, as WHEP has it. Its frames before the viewer's connection stands count as lost.
+    /// Of a single sender, as WHEP has it.
     Whep,
+    Janus,
+    /// For two.
+    Guide,
+    /// Of a single sender: several would send to each other as well.
+    Call,
+}
+
+/// The servers of a way, from where the recorder joins, and to where the senders do. None where they are not installed.
+async fn hosts(way: Way) -> Option<(Hosts, String, String)> {
+    let mut hosts = Hosts::default();
+    let (from, to) = match way {
+        Way::Janus => {
+            let rooms = "room-7: { publishers = 6\n audiocodec = \"opus\"\n videocodec = \"vp8\" }";
+            let room = hosts.janus.insert(Janus::start(rooms).await?).room("7");
+            (room.clone(), room)
+        }
+        Way::Guide => {
+            let others = hosts.others.insert(Others::start("the row of the guide", &[]).await?);
+            (others.guide("audio-video", ""), others.guide("audio-video", "#initiator"))
+        }
+        Way::Call => {
+            let room = hosts.others.insert(Others::start("the row of socket.io", &[]).await?).call("bench");
+            (room.clone(), room)
+        }
+        Way::Room | Way::Whip | Way::Whep => {
+            let mut config = RoomServerConfig::new(([127, 0, 0, 1], 0).into());
+            (config.whip, config.whep) = (true, true);
+            let server = RoomServer::bind(config).await.expect("server");
+            let at = server.local_addr();
+            let room = format!("ws://{at}/rooms/bench");
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let serving = tokio::spawn(server.run(async { drop(stopped.await) }));
+            hosts.own = Some((stop, serving));
+            match way {
+                Way::Whip => (room, format!("whip+http://{at}/whip/bench")),
+                Way::Whep => (format!("whep+http://{at}/whep/bench/Sender%200"), room),
+                _ => (room.clone(), room),
+            }
+        }
+    };
+    Some((hosts, from, to))
+}
+
+/// Servers that are running.
+#[derive(Default)]
+struct Hosts {
+    own: Option<(oneshot::Sender<()>, JoinHandle<roombot::error::Result<()>>)>,
+    janus: Option<Janus>,
+    others: Option<Others>,
 }
 
 struct Case {
@@ -104,24 +176,12 @@ struct Measured {
     mib_per_connection: f64,
     frames: u64,
     lost: u64,
+    outside: u64,
 }
 
-async fn run(out: &Path, clip: &Path, case: &Case) -> Measured {
+async fn run(out: &Path, clip: &Path, case: &Case) -> Option<Measured> {
     let Case { way, batch, connections, seconds, .. } = *case;
-    let mut config = RoomServerConfig::new(([127, 0, 0, 1], 0).into());
-    (config.whip, config.whep) = (true, true);
-    let server = RoomServer::bind(config).await.expect("server");
-    let at = server.local_addr();
-    let room = format!("ws://{at}/rooms/bench");
-    let (from, to) = match way {
-        Way::Room => (room.clone(), room),
-        Way::Whip => (room, format!("whip+http://{at}/whip/bench")),
-        Way::Whep => (format!("whep+http://{at}/whep/bench/Sender%200"), room),
-    };
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(server.run(async {
-        let _ = stopped.await;
-    }));
+    let (hosts, from, to) = hosts(way).await?;
     let record = || {
         Command::new(env!("CARGO_BIN_EXE_roombot"))
             .args(["record", &from, "--out"])
@@ -158,21 +218,37 @@ async fn run(out: &Path, clip: &Path, case: &Case) -> Measured {
     let (cpu, window, full) = (cpu(&recorder) - cpu_from, from.elapsed().as_secs_f64(), memory(&recorder));
     let sent = output(&mut sender).await;
     let summary: serde_json::Value = serde_json::from_str(&output(&mut recorder).await).expect("summary");
-    let _ = stop.send(());
-    let _ = serving.await;
+    if let Some((stop, serving)) = hosts.own {
+        let _ = stop.send(());
+        let _ = serving.await;
+    }
     let manifest = Manifest::load(Path::new(summary["folder"].as_str().expect("folder"))).expect("manifest");
-    let frames: u64 = manifest.tracks.iter().map(|t| t.frames).sum();
+    let sum = |of: fn(&TrackEntry) -> u64| manifest.tracks.iter().map(of).sum::<u64>();
+    let (frames, due) = (sum(|track| track.frames), sum(due));
     let sent: u64 = sent.trim().parse().expect("what was sent");
     // RTP with its header; the sending is even, so the window has its share of the whole.
-    let bytes: u64 = manifest.tracks.iter().map(|t| t.bytes + 12 * t.packets).sum();
-    Measured {
+    let bytes = sum(|track| track.bytes + 12 * track.packets);
+    Some(Measured {
         cpu,
         window,
         gbit: bytes as f64 * 8.0 / 1e9 * window / seconds as f64,
         mib_per_connection: (full - idle) / connections as f64,
         frames,
-        lost: sent.saturating_sub(frames) + manifest.tracks.iter().map(|t| t.lost).sum::<u64>(),
-    }
+        lost: due.saturating_sub(frames),
+        outside: sent.saturating_sub(due),
+    })
+}
+
+/// How many frames were sent from the first to the last one of a track.
+fn due(track: &TrackEntry) -> u64 {
+    let ticks = if track.kind == MediaKind::Video { VIDEO_TICKS } else { AUDIO_TICKS };
+    let span = track.first_rtp.zip(track.last_rtp).map(|(first, last)| (last - first) / ticks + 1);
+    span.and_then(|frames| u64::try_from(frames).ok()).unwrap_or_default()
+}
+
+async fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(Duration::from_secs(seconds), future).await;
+    result.unwrap_or_else(|_| panic!("not within {seconds} s: {what}"))
 }
 
 async fn output(child: &mut Child) -> String {
@@ -253,10 +329,20 @@ async fn send(url: &str, clip: &Path, connections: usize, seconds: u64, everybod
             }
             // Out of phase with one another, as real senders are.
             tokio::time::sleep(Duration::from_millis(300 + 7 * n as u64)).await;
-            let video =
-                play(camera, 3000, Duration::from_nanos(33_333_333), seconds, move |i| clip[i % clip.len()].clone());
+            // As any camera: who needs a key frame gets one, here by the clip from its start.
+            let (mut asked, mut at) = (camera.key_frame_requests(), 0);
+            asked.mark_unchanged();
+            let picture = move |_| {
+                if asked.has_changed().unwrap_or_default() {
+                    asked.mark_unchanged();
+                    at = 0;
+                }
+                at += 1;
+                clip[(at - 1) % clip.len()].clone()
+            };
+            let video = play(camera, VIDEO_TICKS, Duration::from_nanos(33_333_333), seconds, picture);
             let sound = Bytes::from(vec![0x78; OPUS_BYTES]);
-            let audio = play(mic, 960, Duration::from_millis(20), seconds, move |_| (sound.clone(), true));
+            let audio = play(mic, AUDIO_TICKS, Duration::from_millis(20), seconds, move |_| (sound.clone(), true));
             let (video, audio) = tokio::join!(video, audio);
             tokio::time::sleep(Duration::from_millis(500)).await;
             session.leave().await;
@@ -271,7 +357,7 @@ async fn play(
     ticks: i64,
     pause: Duration,
     seconds: u64,
-    frame: impl Fn(usize) -> (Bytes, bool),
+    mut frame: impl FnMut(usize) -> (Bytes, bool),
 ) -> u64 {
     let mut tick = tokio::time::interval(pause);
     let count = (Duration::from_secs(seconds).as_nanos() / pause.as_nanos()) as usize;

@@ -24,6 +24,8 @@ const MEDIA: Duration = Duration::from_secs(8);
 const MORE_MEDIA: Duration = Duration::from_secs(2);
 /// How long a viewer's connection may take to stand, and to stand again.
 const CONNECTING: Duration = Duration::from_secs(20);
+/// How long an offer of ours stands (draft-ietf-wish-whep, 4.3.2).
+const COUNTER_OFFER: Duration = Duration::from_secs(30);
 /// An audience of nobody goes home after this long, and one whose participant has left, too.
 const EMPTY: Duration = Duration::from_secs(10);
 /// How often all is looked at.
@@ -312,6 +314,9 @@ pub(super) async fn serve(mut contact: Contact, mut seat: Seat, mut requests: Re
                     contact.patch(&wanted, fragment, reply, Instant::now()).await;
                 }
                 Some(Request::Answer { sdp, reply }) => {
+                    if contact.waits() {
+                        down = Some(Instant::now());
+                    }
                     let _ = reply.send(contact.answered(sdp).await);
                 }
                 Some(Request::End) => break "they have left",
@@ -327,9 +332,12 @@ pub(super) async fn serve(mut contact: Contact, mut seat: Seat, mut requests: Re
                 Some(_) => {}
             },
             _ = seat.changed() => break "what they watched is over",
-            _ = tick.tick() => if down.is_some_and(|since| since.elapsed() > CONNECTING) {
-                break "no connection for too long";
-            },
+            _ = tick.tick() => {
+                let patience = if contact.waits() { COUNTER_OFFER } else { CONNECTING };
+                if down.is_some_and(|since| since.elapsed() > patience) {
+                    break "no connection for too long";
+                }
+            }
         }
     };
     contact.close().await;

@@ -1,11 +1,11 @@
 //! The connection to somebody outside who came by HTTP: one description to and fro, whole, and what a PATCH brings later. Knows neither
 //! rooms nor HTTP.
 
+use super::offers::{one_way, whole, without_layers};
 use super::{Patched, Refused};
 use crate::error::Result;
-use crate::room::exchange::{Candidate, IceServer, Signal, with_candidates};
+use crate::room::exchange::{Candidate, IceServer, Signal};
 use crate::room::manner::{Changes, Channels, Manner, Section, Way};
-use crate::room::media::{Codec, MediaKind};
 use crate::room::people::ParticipantId;
 use crate::rtc::{Inbox, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::wish::fragment::{Fragment, credentials, with_credentials};
@@ -50,6 +50,8 @@ pub(super) struct Contact {
     restart: Option<Restart>,
     /// An offer of ours waits for its answer.
     offered: bool,
+    /// Our addresses, as they were gathered last.
+    ours: Vec<Candidate>,
 }
 
 /// An ICE restart, while our answer to it is made and our addresses are gathered.
@@ -68,7 +70,7 @@ pub(super) type Reply = oneshot::Sender<Result<Patched, Refused>>;
 impl Contact {
     /// Answers an offer, with `publish` to be sent to them. The answer has all our addresses.
     pub async fn answer(caller: Caller, publish: Vec<OutboundTrack>) -> Result<(Contact, String), Refused> {
-        let offer = without_layers(&caller.offer);
+        let offer = one_way(&without_layers(&caller.offer), publish.is_empty());
         let mut contact = Contact::open(caller, publish, false).await?;
         contact.offer = offer.clone();
         contact.peer.signal(Signal::description("offer", offer)).await;
@@ -119,13 +121,14 @@ impl Contact {
             restarted: None,
             restart: None,
             offered: false,
+            ours: Vec::new(),
         })
     }
 
     /// Their answer to our offer.
     pub async fn answered(&mut self, sdp: String) -> Result<(), Refused> {
         if !std::mem::take(&mut self.offered) {
-            return Err(Refused::Stale);
+            return Err(Refused::Unasked);
         }
         // What restarts are made of: theirs, whoever made the offer.
         self.offer = sdp.clone();
@@ -146,6 +149,10 @@ impl Contact {
         timeout(GATHERING, heard).await.unwrap_or(Ok(()))
     }
 
+    /// Whether an offer of ours waits for its answer.
+    pub fn waits(&self) -> bool {
+        self.offered
+    }
     /// The entity tag of the ICE session, with its quotes.
     pub fn etag(&self) -> &str {
         &self.etag
@@ -200,13 +207,14 @@ impl Contact {
         }
     }
 
-    /// More of their candidates, or an ICE restart. `wanted` is the entity tag that they believe in; `*` for a restart. A restart is
+    /// More of their candidates, or an ICE restart. `wanted` are the entity tags that they believe in; `*` for a restart. A restart is
     /// answered later, by [`Contact::next`].
     pub async fn patch(&mut self, wanted: &str, fragment: Fragment, reply: Reply, now: Instant) {
         let current = credentials(&self.offer);
         let restart = fragment.credentials.clone().filter(|new| Some(new) != current.as_ref());
-        // A restart says that any session will do; what belongs to one session must name it.
-        let stale = wanted != self.etag && (wanted != "*" || restart.is_none());
+        // A restart says that any session will do; what belongs to one session must name it, if only by its credentials.
+        let any = restart.is_some() || fragment.credentials.is_some();
+        let stale = !(any && is_any(wanted) || wanted.split(',').any(|tag| tag.trim() == self.etag));
         let too_fast = self.restarted.is_some_and(|last| now.saturating_duration_since(last) < RESTART_PAUSE);
         let taken = match restart {
             _ if stale => Err(Refused::Stale),
@@ -242,7 +250,11 @@ impl Contact {
         };
         self.offer = offer;
         self.tag(&answer);
-        let ours = Fragment { credentials: credentials(&answer), candidates: self.nearest(candidates), ended: true };
+        // The sockets are the old ones, which the library does not tell again; those that are not told again would be forgotten.
+        if !candidates.is_empty() {
+            self.ours = self.nearest(candidates);
+        }
+        let ours = Fragment { credentials: credentials(&answer), candidates: self.ours.clone(), ended: true };
         let _ = reply.send(Ok(Patched::Restarted { fragment: ours.write(&answer), etag: self.etag.clone() }));
     }
 
@@ -269,7 +281,8 @@ impl Contact {
         timeout(GATHERING, gathering).await.unwrap_or(Ok(()))?;
         let ours = ours.ok_or_else(|| Refused::Busy(TOO_BUSY.to_owned()))?;
         self.tag(&ours);
-        Ok((ours, self.nearest(candidates)))
+        self.ours = self.nearest(candidates);
+        Ok((ours, self.ours.clone()))
     }
 
     /// Our addresses, those that they can reach best first: some (FFmpeg) try the first one only.
@@ -290,95 +303,20 @@ impl Contact {
     }
 }
 
+/// Whether an `If-Match` says that any session will do (RFC 9110, 13.1.1); the examples of RFC 9725 have it in quotes.
+fn is_any(wanted: &str) -> bool {
+    matches!(wanted.trim(), "*" | "\"*\"")
+}
+
 /// What they are told whom we do not answer in time.
 const TOO_BUSY: &str = "the machine is too busy to answer";
-
-/// The description with its candidates in it, in their order.
-fn whole(description: &str, candidates: &[Candidate]) -> String {
-    with_candidates(description, &candidates.iter().map(|one| one.candidate.as_str()).collect::<Vec<_>>())
-}
-
-/// Whether an offer has a place for what we would send: a section that receives, with the codec, for each kind that it has.
-pub(super) fn takes(offer: &str, show: &[OutboundTrack]) -> bool {
-    let sections: Vec<&str> = offer.split("\nm=").skip(1).collect();
-    let fits = |track: &OutboundTrack| {
-        let (kind, codec) = match track.label().kind {
-            MediaKind::Audio => ("audio ", track.codec().name()),
-            MediaKind::Video => ("video ", track.codec().name()),
-        };
-        let mut of_kind = sections.iter().filter(|section| section.starts_with(kind)).peekable();
-        of_kind.peek()?;
-        let map = format!(" {}/", codec.to_ascii_lowercase());
-        let takes = |section: &str| {
-            let shut = ["a=sendonly", "a=inactive"].iter().any(|line| section.lines().any(|l| l.trim_end() == *line));
-            !shut && section.lines().any(|l| l.starts_with("a=rtpmap:") && l.to_ascii_lowercase().contains(&map))
-        };
-        Some(of_kind.any(|section| takes(section)))
-    };
-    let mut fit = show.iter().filter_map(fits).peekable();
-    fit.peek().is_some() && fit.all(|fits| fits)
-}
-
-/// What somebody will most likely send: of each section of our answer, the codec that it names first (RFC 3264, 6.1).
-pub(super) fn expected(answer: &str) -> Vec<Codec> {
-    let of_section = |section: &str| {
-        let (first, lines) = section.split_once('\n')?;
-        let mut words = first.split_ascii_whitespace();
-        let (kind, port) = (words.next()?, words.next()?);
-        if port == "0" || ["a=sendonly", "a=inactive"].iter().any(|way| lines.lines().any(|l| l.trim_end() == *way)) {
-            return None;
-        }
-        let map = |format: &str| {
-            let start = format!("a=rtpmap:{format} ");
-            let name = lines.lines().find_map(|line| line.strip_prefix(start.as_str()))?.split('/').next()?;
-            Codec::from_mime(&format!("{kind}/{name}"))
-        };
-        words.skip(1).find_map(map)
-    };
-    answer.split("\nm=").skip(1).filter_map(of_section).collect()
-}
-
-/// The offer without simulcast: an answer that takes none leaves a sender with the first of its layers, whole.
-fn without_layers(offer: &str) -> String {
-    let kept = |line: &&str| !["a=simulcast:", "a=rid:"].iter().any(|key| line.starts_with(key));
-    offer.lines().filter(kept).map(|line| format!("{}\r\n", line.trim_end())).collect()
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::media::Source;
-    use crate::room::people::TrackLabel;
 
     #[test]
-    fn what_comes_is_known_before_it_comes() {
-        let answer = "v=0\r\nm=audio 9 X 0 111\r\na=rtpmap:111 opus/48000/2\r\na=recvonly\r\nm=video 9 X 97 96 98\r\n\
-                      a=rtpmap:97 rtx/90000\r\na=rtpmap:96 H264/90000\r\na=rtpmap:98 VP8/90000\r\n\
-                      m=video 0 X 98\r\na=rtpmap:98 VP8/90000\r\nm=application 9 X webrtc-datachannel\r\n";
-        assert_eq!(expected(answer), [Codec::Opus, Codec::H264]);
-        assert!(expected("").is_empty() && expected("v=0\nm=audio\n").is_empty());
-    }
-
-    #[test]
-    fn an_offer_takes_what_it_has_a_place_for() {
-        let track = |codec: Codec| {
-            let (kind, source) = (codec.kind(), Source::default_for(codec.kind()));
-            OutboundTrack::new(TrackLabel { stream: "s".into(), kind, source, muted: false }, codec)
-        };
-        let show = [track(Codec::Opus), track(Codec::H264)];
-        let offer = |video: &str| {
-            format!("v=0\r\nm=audio 9 X 111\r\na=recvonly\r\na=rtpmap:111 opus/48000/2\r\nm=video 9 X 96\r\n{video}")
-        };
-        assert!(takes(&offer("a=recvonly\r\na=rtpmap:96 H264/90000\r\n"), &show));
-        assert!(!takes(&offer("a=recvonly\r\na=rtpmap:96 VP8/90000\r\n"), &show), "another codec");
-        assert!(!takes(&offer("a=sendonly\r\na=rtpmap:96 H264/90000\r\n"), &show), "it sends");
-        assert!(takes("v=0\r\nm=audio 9 X 111\r\na=rtpmap:111 opus/48000/2\r\n", &show), "sound only");
-        assert!(!takes("v=0\r\nm=application 9 X y\r\n", &show) && !takes("", &show), "nothing of the kind");
-    }
-
-    #[test]
-    fn an_offer_of_layers_becomes_one_of_a_stream() {
-        let offer = "v=0\nm=video 9 X 96\r\na=mid:0\r\na=rid:h send\r\na=rid:l send\r\na=simulcast:send h;l\r\n";
-        assert_eq!(without_layers(offer), "v=0\r\nm=video 9 X 96\r\na=mid:0\r\n");
+    fn any_session_is_said_in_two_ways() {
+        assert!(is_any("*") && is_any(" \"*\" ") && !is_any("\"a\"") && !is_any(""));
     }
 }

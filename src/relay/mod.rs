@@ -4,6 +4,7 @@
 
 mod audience;
 mod contact;
+mod offers;
 mod publisher;
 mod stream;
 
@@ -49,6 +50,8 @@ impl Default for Limits {
 pub enum Refused {
     /// Their description cannot be used.
     Offer(String),
+    /// It can be read, and is nothing that can be served.
+    Unfit(String),
     /// The room does not let us in.
     Room(String),
     /// Nobody by that name sends anything.
@@ -61,6 +64,8 @@ pub enum Refused {
     Gone,
     /// What they say is about another ICE session than the one in force.
     Stale,
+    /// An answer to an offer that was not made.
+    Unasked,
     /// They ask too often.
     TooFast,
 }
@@ -172,7 +177,7 @@ impl Relay {
         let (reply, answer) = oneshot::channel();
         self.audience(whom).send(reply).await.map_err(|_| Refused::Gone)?;
         let (show, seat) = answer.await.map_err(|_| Refused::Gone)??;
-        let fits = contact::takes(&call.offer, &show);
+        let fits = offers::takes(&call.offer, &show);
         let (contact, sdp) = match fits {
             true => Contact::answer(self.caller(call), show).await?,
             false => Contact::offer(self.caller(call), show).await?,

@@ -1,7 +1,8 @@
 //! Somebody who sends from outside, as a participant of a room: what comes goes on to everybody there, with its times. Never
 //! transcodes, and hears nothing of what the room sends.
 
-use super::contact::{Caller, Contact, expected};
+use super::contact::{Caller, Contact};
+use super::offers::{expected, sends_one_each};
 use super::stream::{Early, Stream, ssrc_of};
 use super::{Door, Refused, Request, Requests};
 use crate::record::happening::Happening;
@@ -91,12 +92,20 @@ impl Publisher {
     /// Answers, then joins the room with what will come, and waits until those who are there can receive it: what is sent first, often
     /// a key frame that is not sent again for long, would else reach nobody.
     pub async fn start(door: &Door, what: Publication, caller: Caller) -> Result<(Publisher, String), Refused> {
+        let sent = sends_one_each(&caller.offer)?;
         let room = door(&what.room).map_err(|e| Refused::Room(e.to_string()))?;
         let (contact, answer) = Contact::answer(caller, Vec::new()).await?;
+        let taken = expected(&answer);
+        // Half a session would look like a whole one to whoever sends (RFC 9725, 4.4.3).
+        if let Some(left) = sent.iter().find(|kind| !taken.iter().any(|codec| codec.kind() == **kind)) {
+            contact.close().await;
+            let what = if *left == MediaKind::Video { "picture" } else { "sound" };
+            return Err(Refused::Unfit(format!("the {what} comes in no codec that is taken here")));
+        }
         let now = Instant::now();
         let (asks, asked) = mpsc::channel(8);
         let mut streams = HashMap::new();
-        for codec in expected(&answer) {
+        for codec in taken {
             let (kind, asks) = (codec.kind(), asks.clone());
             let stream = || Stream::expected(codec, label(what.source, kind), now);
             streams.entry(kind).or_insert_with(|| Passing::new(stream(), asks));
@@ -159,7 +168,7 @@ impl Publisher {
                     Some(Request::Patch { wanted, fragment, reply }) => {
                         self.contact.patch(&wanted, fragment, reply, Instant::now()).await;
                     }
-                    Some(Request::Answer { reply, .. }) => drop(reply.send(Err(Refused::Stale))),
+                    Some(Request::Answer { reply, .. }) => drop(reply.send(Err(Refused::Unasked))),
                     Some(Request::End) => break "they have left".to_owned(),
                     None => break "the server stops".to_owned(),
                 },

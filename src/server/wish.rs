@@ -181,7 +181,7 @@ fn find<'a>(people: &'a [Participant], who: Option<&str>) -> Option<&'a Particip
 
 /// What somebody asks of an endpoint.
 enum Asked {
-    /// Whether they could begin, and with which ICE servers (RFC 9725, 4.6).
+    /// Whether they could begin, and with which ICE servers (RFC 9725, 4.6); or nothing at all, by GET (4.1).
     Whether,
     ToBegin {
         /// They have a bearer token, and not only an address.
@@ -202,8 +202,8 @@ fn endpoint(
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return no(StatusCode::NO_CONTENT.into_response());
     }
-    if method != Method::POST && method != Method::OPTIONS {
-        return no((StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST, OPTIONS")]).into_response());
+    if ![Method::POST, Method::OPTIONS, Method::GET, Method::HEAD].contains(method) {
+        return no((StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST, OPTIONS, GET, HEAD")]).into_response());
     }
     if !is_room_name(room) {
         return no(plain(StatusCode::NOT_FOUND, "a room name is 1 to 64 letters, digits, '.', '_' or '-'"));
@@ -211,7 +211,7 @@ fn endpoint(
     if !may(outside, bearer(headers).or(wanted.token.as_deref())) {
         return no(unproven());
     }
-    match method == Method::OPTIONS {
+    match method != Method::POST {
         true => Ok(Asked::Whether),
         false if is(headers, SDP) => Ok(Asked::ToBegin { bearer: bearer(headers).is_some() }),
         false => no(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("a description is {SDP}"))),
@@ -288,7 +288,10 @@ async fn session(
     let known = outside.relay.knows(&id);
     match method {
         Method::OPTIONS => (StatusCode::NO_CONTENT, [("accept-patch", FRAGMENT)]).into_response(),
-        Method::PATCH | Method::DELETE if known == Some(true) && !may(&outside, bearer(&headers)) => unproven(),
+        _ if known == Some(true) && !may(&outside, bearer(&headers)) => unproven(),
+        // There is nothing to be had (RFC 9725, 4.1).
+        Method::GET | Method::HEAD if known.is_some() => StatusCode::NO_CONTENT.into_response(),
+        Method::GET | Method::HEAD => refusal(Refused::Gone),
         Method::DELETE => match outside.relay.end(&id).await {
             Ok(()) => StatusCode::OK.into_response(),
             Err(refused) => refusal(refused),
@@ -310,7 +313,7 @@ async fn session(
             };
             patched(outside.relay.patch(&id, wanted.to_owned(), fragment).await)
         }
-        _ => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "PATCH, DELETE, OPTIONS")]).into_response(),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "PATCH, DELETE, OPTIONS, GET, HEAD")]).into_response(),
     }
 }
 
@@ -330,12 +333,17 @@ fn refusal(refused: Refused) -> Response {
         |seconds: &'static str, response: Response| ([(header::RETRY_AFTER, seconds)], response).into_response();
     match refused {
         Refused::Offer(why) => plain(StatusCode::BAD_REQUEST, why),
+        Refused::Unfit(why) => plain(StatusCode::UNPROCESSABLE_ENTITY, why),
         Refused::NothingSent => again("2", plain(StatusCode::CONFLICT, "they send nothing at present")),
         Refused::Room(why) | Refused::Full(why) | Refused::Busy(why) => {
             again("5", plain(StatusCode::SERVICE_UNAVAILABLE, why))
         }
         Refused::Gone => plain(StatusCode::NOT_FOUND, "there is no such session"),
         Refused::Stale => plain(StatusCode::PRECONDITION_FAILED, "that is not the ICE session in force"),
+        Refused::Unasked => plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("no offer waits for an answer: a PATCH carries {FRAGMENT}"),
+        ),
         Refused::TooFast => again("2", plain(StatusCode::TOO_MANY_REQUESTS, "one restart in two seconds")),
     }
 }

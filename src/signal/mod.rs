@@ -136,20 +136,14 @@ pub fn makes_first_offer(me: Role, other: Role, they_are_new: bool) -> bool {
 /// An adapter's constructor, given the whole URL.
 type Adapter = fn(&str) -> Result<Box<dyn Signaller>>;
 
-/// Which adapter speaks to which kind of room, by the URL's scheme.
-const ADAPTERS: &[(&str, Adapter)] = &[
-    ("ws", |url| Ok(Box::new(ws::WsRoom::new(url)?))),
-    ("wss", |url| Ok(Box::new(ws::WsRoom::new(url)?))),
-    ("deepstream+ws", |url| Ok(Box::new(deepstream::GuideRoom::new(url)?))),
-    ("deepstream+wss", |url| Ok(Box::new(deepstream::GuideRoom::new(url)?))),
-    ("janus+ws", |url| Ok(Box::new(janus::JanusRoom::new(url)?))),
-    ("janus+wss", |url| Ok(Box::new(janus::JanusRoom::new(url)?))),
-    ("socketio+http", |url| Ok(Box::new(socketio::CallRoom::new(url)?))),
-    ("socketio+https", |url| Ok(Box::new(socketio::CallRoom::new(url)?))),
-    ("whip+http", |url| Ok(Box::new(whip::WhipRoom::new(url)?))),
-    ("whip+https", |url| Ok(Box::new(whip::WhipRoom::new(url)?))),
-    ("whep+http", |url| Ok(Box::new(whep::WhepRoom::new(url)?))),
-    ("whep+https", |url| Ok(Box::new(whep::WhepRoom::new(url)?))),
+/// Which adapter speaks to which kind of room, by the URL's schemes: a line for each.
+const ADAPTERS: &[(&[&str], Adapter)] = &[
+    (&["ws", "wss"], |url| Ok(Box::new(ws::WsRoom::new(url)?))),
+    (&["deepstream+ws", "deepstream+wss"], |url| Ok(Box::new(deepstream::GuideRoom::new(url)?))),
+    (&["janus+ws", "janus+wss"], |url| Ok(Box::new(janus::JanusRoom::new(url)?))),
+    (&["socketio+http", "socketio+https"], |url| Ok(Box::new(socketio::CallRoom::new(url)?))),
+    (&["whip+http", "whip+https"], |url| Ok(Box::new(whip::WhipRoom::new(url)?))),
+    (&["whep+http", "whep+https"], |url| Ok(Box::new(whep::WhepRoom::new(url)?))),
 ];
 
 /// The adapter for a room's URL. Nothing is connected yet.
@@ -157,11 +151,12 @@ const ADAPTERS: &[(&str, Adapter)] = &[
 /// # Errors
 /// The user must act: no URL, an unknown scheme (the message names the known ones), or what the adapter says of it.
 pub fn for_url(url: &str) -> Result<Box<dyn Signaller>> {
-    let known = || ADAPTERS.iter().map(|(scheme, _)| format!("{scheme}://")).collect::<Vec<_>>().join(", ");
+    let schemes = ADAPTERS.iter().flat_map(|(schemes, _)| schemes.iter());
+    let known = || schemes.clone().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(", ");
     let Some((scheme, _)) = url.split_once("://") else {
         return Err(Error::user(format!("{url:?} is no room URL: it must begin with one of {}", known())));
     };
-    match ADAPTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(scheme)) {
+    match ADAPTERS.iter().find(|(known, _)| known.iter().any(|known| known.eq_ignore_ascii_case(scheme))) {
         Some((_, adapter)) => adapter(url),
         None => Err(Error::user(format!("no kind of room is called {scheme:?}; known are {}", known()))),
     }

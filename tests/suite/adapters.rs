@@ -1,7 +1,7 @@
 //! One behaviour in every kind of room: whoever writes an adapter implements [`Venue`] for it and adds a line to the table.
 
 use crate::support::echoes::Person;
-use crate::support::venue::{Call, Guide, Own, Venue, VideoRoom};
+use crate::support::venue::{Call, Guide, Outside, Own, Venue, VideoRoom};
 use crate::support::within;
 use roombot::error::Blame;
 use roombot::room::media::{MediaKind, Source};
@@ -27,6 +27,8 @@ adapters! {
     the_guides_rooms_for_two: Guide<false>;
     group_calls_of_socket_io: Call;
     video_rooms_of_janus: VideoRoom;
+    who_sends_by_whip: Outside<true>;
+    who_watches_by_whep: Outside<false>;
 }
 
 /// Seconds for anything to happen, on a machine that has other things to do.
@@ -42,8 +44,12 @@ async fn enter<V: Venue>(venue: &V, number: usize, name: &str) -> Person {
     person
 }
 
-/// So many others are there, and what they say and send arrives from now on.
-async fn meets<V: Venue>(person: &Person, others: usize) {
+/// So many others are there, and what they say and send arrives from now on, as far as the member with this number hears anything.
+async fn meets<V: Venue>(person: &Person, number: usize, others: usize) {
+    let others = V::heard(number, others);
+    if others == 0 {
+        return;
+    }
     person.sees(PATIENCE, "the others are there", |sight| sight.there.len() == others).await;
     if V::HAS.media {
         let before = {
@@ -80,27 +86,28 @@ async fn chat<V: Venue>(from: &Person, to: &[&Person], text: &str) {
 }
 
 async fn behaves<V: Venue>() {
-    let Some(venue) = V::open().await else { return };
+    let Some(mut venue) = V::open().await else { return };
     let refused = refusal(&venue.wrong()).await;
     assert_eq!(refused.blame(), Blame::Room, "{refused}");
 
     // Two join; each sees the other.
     let mut alice = enter(&venue, 0, "Alice").await;
     let bob = enter(&venue, 1, "Bob").await;
-    meets::<V>(&alice, 1).await;
-    meets::<V>(&bob, 1).await;
+    meets::<V>(&alice, 0, 1).await;
+    meets::<V>(&bob, 1, 1).await;
     chat::<V>(&alice, &[&bob], "good day").await;
     chat::<V>(&bob, &[&alice], "and to you").await;
 
     // A late joiner sees both, and leaves again.
     if V::HAS.many {
         let carol = enter(&venue, 2, "Carol").await;
-        meets::<V>(&carol, 2).await;
-        meets::<V>(&alice, 2).await;
+        meets::<V>(&carol, 2, 2).await;
+        meets::<V>(&alice, 0, 2).await;
         chat::<V>(&carol, &[&alice, &bob], "sorry, I am late").await;
         carol.leave().await;
-        for person in [&alice, &bob] {
-            person.sees(PATIENCE, "Carol has left", |sight| sight.there.len() == 1).await;
+        for (number, person) in [&alice, &bob].into_iter().enumerate() {
+            let others = V::heard(number, 1);
+            person.sees(PATIENCE, "Carol has left", |sight| others == 0 || sight.there.len() == others).await;
         }
     }
 
@@ -127,32 +134,36 @@ async fn behaves<V: Venue>() {
     }
 
     // The way to the room breaks; both come back, and nothing is lost for good.
-    venue.cut();
+    venue.cut().await;
     for person in [&alice, &bob] {
         person.sees(PATIENCE, "back in the room", |sight| sight.lost > 0 && sight.resumed > 0).await;
     }
-    meets::<V>(&alice, 1).await;
-    meets::<V>(&bob, 1).await;
+    meets::<V>(&alice, 0, 1).await;
+    meets::<V>(&bob, 1, 1).await;
     chat::<V>(&alice, &[&bob], "still there?").await;
 
     bob.leave().await;
     alice.sees(PATIENCE, "Bob has left", |sight| sight.there.is_empty()).await;
     let bob = enter(&venue, 1, "Bob").await;
-    meets::<V>(&alice, 1).await;
-    let lost = alice.sight.lock().expect("lock").lost;
+    meets::<V>(&alice, 0, 1).await;
+    meets::<V>(&bob, 1, 1).await;
+    let before = [&alice, &bob].map(|person| person.sight.lock().expect("lock").lost);
     venue.stop().await;
-    // It goes on to look for the room, or has been told that there is none.
-    let noticed = async {
-        let mut session = alice.session;
-        tokio::select! {
-            cause = session.ended() => cause,
-            () = async { while alice.sight.lock().expect("lock").lost == lost {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            } } => String::new(),
-        }
-    };
-    within(PATIENCE, "the end of the room is noticed", noticed).await;
-    drop(bob);
+    for (person, lost) in [alice, bob].into_iter().zip(before) {
+        within(PATIENCE, "the end of the room is noticed", notices(person, lost)).await;
+    }
+}
+
+/// Somebody goes on to look for the room, or has been told that there is none.
+async fn notices(person: Person, lost: usize) {
+    let sight = person.sight.clone();
+    let mut session = person.session;
+    tokio::select! {
+        _ = session.ended() => {}
+        () = async { while sight.lock().expect("lock").lost == lost {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        } } => {}
+    }
 }
 
 async fn refusal(url: &str) -> roombot::error::Error {

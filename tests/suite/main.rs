@@ -35,3 +35,4 @@ mod talk;
 mod turn;
 mod twins;
 mod whip;
+mod wish;

@@ -247,7 +247,9 @@ impl Actor {
                     if self.manner.trickle {
                         self.tell(PeerEvent::Signal(Signal::Candidate(Some(candidate)))).await;
                     } else {
-                        self.own_candidates.push(candidate.candidate);
+                        if !self.own_candidates.contains(&candidate.candidate) {
+                            self.own_candidates.push(candidate.candidate);
+                        }
                     }
                 }
             }

@@ -217,8 +217,7 @@ impl Actor {
         self.restarted = Some(now);
         match self.connection.restart_ice().await {
             Ok(()) => {
-                // Addresses are gathered anew.
-                self.own_candidates.clear();
+                // Addresses are gathered anew; the sockets, and so what is known of them, stay.
                 self.gathered = false;
                 self.negotiation.changed();
                 match self.manner.changes {

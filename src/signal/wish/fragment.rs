@@ -6,6 +6,9 @@ use super::super::Candidate;
 /// Candidates that are read of one fragment; more are left out.
 const MOST_CANDIDATES: usize = 64;
 
+/// What of a description is said again in a fragment.
+const KEPT: [&str; 4] = ["a=ice-lite", "a=ice-options:", "a=ice-pacing:", "a=group:BUNDLE "];
+
 /// What a PATCH carries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fragment {
@@ -47,10 +50,15 @@ impl Fragment {
         (sections > 0 || fragment.credentials.is_some() || fragment.ended).then_some(fragment)
     }
 
-    /// Writes it for the connection that `description` describes.
+    /// Writes it for the connection that `description` describes, with what that says of ICE and of bundling (RFC 8840, 4.4; RFC 9725,
+    /// 4.3.3).
     pub fn write(&self, description: &str) -> String {
         let mut out = String::new();
         let mut line = |text: String| out.push_str(&(text + "\r\n"));
+        let of_session = description.split("\nm=").next().unwrap_or_default();
+        for kept in of_session.lines().filter(|line| KEPT.iter().any(|begin| line.starts_with(begin))) {
+            line(kept.trim_end().to_owned());
+        }
         if let Some((ufrag, password)) = &self.credentials {
             line(format!("a=ice-ufrag:{ufrag}"));
             line(format!("a=ice-pwd:{password}"));
@@ -111,7 +119,10 @@ mod tests {
         assert_eq!(fragment.credentials, Some(("EsAw".into(), "P2uYro0UCOQ4zxjKXaWCBui1".into())));
         let one = "candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag EsAw";
         assert_eq!((&fragment.candidates, fragment.ended), (&vec![candidate(one)], true));
-        let written = fragment.write("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n");
+        let description = "v=0\r\na=ice-options:trickle ice2\r\na=group:BUNDLE 0 1\r\na=msid-semantic:WMS *\r\n\
+                           m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-lite\r\n";
+        let written = fragment.write(description);
+        assert!(written.starts_with("a=ice-options:trickle ice2\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:"), "{written}");
         assert_eq!(Fragment::parse(&written), Some(fragment), "{written}");
     }
 

@@ -4,7 +4,7 @@
 use super::endpoint::Endpoint;
 use super::fragment::{Fragment, with_credentials};
 use super::http::{Http, No, Reply, shown};
-use super::screens;
+use super::{muxed_only, screens};
 use crate::room::exchange::{Description, IceServer, Signal, with_candidates};
 use crate::room::manner::{Ask, FirstOffer, Manner, PeerState};
 use crate::room::people::{Participant, ParticipantId, Role};
@@ -247,12 +247,13 @@ impl Visit {
                 "there is nothing to send from the start, and later nothing can be added".to_owned(),
             ));
         }
+        let offer = muxed_only(offer);
         loop {
-            let (http, at) = (self.http.clone(), self.endpoint.url.clone());
+            let (http, at, offer) = (self.http.clone(), self.endpoint.url.clone(), offer.as_str());
             let no = match self.asked(async move { http.begin(&at, offer).await }).await? {
                 Ok(reply) => match (reply.status.as_u16(), reply.session()) {
-                    (200 | 201, Some(at)) if reply.body.contains("\nm=") => return self.begun(&reply, at).await,
-                    (200 | 201, _) => No::refused(format!("{} gives no session and description", shown(&reply.url))),
+                    (200..300, Some(at)) if reply.body.contains("\nm=") => return self.begun(&reply, at).await,
+                    (200..300, _) => No::refused(format!("{} gives no session and description", shown(&reply.url))),
                     // Only where media comes to us: who sends knows best what.
                     (406, Some(at)) if !self.manner.video.sends() && reply.is_description() => {
                         return self.counter_offered(at, reply.body).await;
@@ -297,8 +298,8 @@ impl Visit {
 
     async fn answer(&mut self, answer: &str) -> Result<(), Ending> {
         let Some(at) = self.session.as_ref().map(|session| session.at.clone()) else { return Ok(()) };
-        let http = self.http.clone();
-        match self.asked(async move { http.answer(&at, answer).await }).await? {
+        let (http, answer) = (self.http.clone(), muxed_only(answer));
+        match self.asked(async move { http.answer(&at, &answer).await }).await? {
             Ok(reply) if reply.status.is_success() => Ok(()),
             Ok(reply) => Err(Ending::Lost(reply.refusal(self.http.has_token()))),
             Err(no) => Err(Ending::Lost(no)),

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin};
@@ -30,17 +31,19 @@ pub struct Others {
 }
 
 impl Others {
-    /// Starts them; none, and a line that says so, where there is no node or no npm. `--locked` among the arguments: deepstream
-    /// wants a login, the user `bot` with the password `open sesame`.
+    /// Starts them; none, and a line that says so, where there is no node, no npm, or no registry to install from. `--locked` among the
+    /// arguments: deepstream wants a login, the user `bot` with the password `open sesame`.
     pub async fn start(test: &str, arguments: &[&str]) -> Option<Others> {
-        let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success());
-        if let Some(missing) = ["node", "npm"].into_iter().find(|tool| !there(tool)) {
-            // Past the harness, which would keep it to itself.
-            let line = format!("skipped: {test}: {missing} is not there\n");
-            let _ = std::io::stderr().write_all(line.as_bytes());
-            return None;
-        }
-        let folder = tokio::task::spawn_blocking(install).await.expect("it ran");
+        let folder = tokio::task::spawn_blocking(|| INSTALLED.get_or_init(install)).await.expect("it ran");
+        let folder = match folder {
+            Ok(folder) => folder,
+            Err(missing) => {
+                // Past the harness, which would keep it to itself.
+                let line = format!("skipped: {test}: {missing}\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                return None;
+            }
+        };
         let mut child = tokio::process::Command::new("node")
             .arg(folder.join("server.js"))
             .args(arguments)
@@ -100,8 +103,15 @@ fn pages() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages")
 }
 
-/// The folder with everything that node runs, installed by whoever comes first.
-fn install() -> PathBuf {
+/// Found out once: whoever comes first installs, and waits for a registry, for all.
+static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
+/// The folder with everything that node runs, or what is not there.
+fn install() -> Result<PathBuf, String> {
+    let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success());
+    if let Some(missing) = ["node", "npm"].into_iter().find(|tool| !there(tool)) {
+        return Err(format!("{missing} is not there"));
+    }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rooms-of-others");
     std::fs::create_dir_all(folder.join("uws")).expect("a folder");
     let lock = File::create(folder.join("lock")).expect("a file");
@@ -118,24 +128,49 @@ fn install() -> PathBuf {
     for name in new {
         std::fs::copy(pages().join(name), folder.join(name)).expect("copied");
     }
+    if !done.exists() {
+        installed_by_npm(&folder)?;
+        File::create(&done).expect("a file");
+    }
+    Ok(folder)
+}
+
+/// Has npm install what the folder's lock file says; says so where no registry answers. Anything else that goes wrong is our fault.
+fn installed_by_npm(folder: &Path) -> Result<(), String> {
+    let mut words = String::new();
     // A registry may be busy; it is asked again.
     for _ in 0..3 {
-        if done.exists() {
-            break;
-        }
         let output = Command::new("npm")
             .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"])
-            .current_dir(&folder)
+            .args(["--fetch-retries", "1", "--fetch-retry-mintimeout", "1000", "--fetch-timeout", "30000"])
+            .current_dir(folder)
             .output()
             .expect("npm runs");
-        match output.status.success() {
-            true => drop(File::create(&done).expect("a file")),
-            false => {
-                let _ = writeln!(std::io::stderr(), "npm ci: {}", String::from_utf8_lossy(&output.stderr));
-                std::thread::sleep(Duration::from_secs(2));
-            }
+        if output.status.success() {
+            return Ok(());
         }
+        words = String::from_utf8_lossy(&output.stderr).into_owned();
+        std::thread::sleep(Duration::from_secs(2));
     }
-    assert!(done.exists(), "npm cannot install what tests/pages needs; is its registry reachable?");
-    folder
+    let said = |code: &&&str| words.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == **code);
+    match UNREACHABLE.iter().find(said) {
+        Some(code) => Err(format!("npm reaches no registry ({code}), and what tests/pages needs is not installed")),
+        None => panic!("npm ci: {words}"),
+    }
 }
+
+/// What npm says where no registry answers, or only a proxy that knows of none.
+const UNREACHABLE: &[&str] = &[
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ENETUNREACH",
+    "EHOSTUNREACH",
+    "ETIMEDOUT",
+    "ERR_SOCKET_TIMEOUT",
+    "ENOTCACHED",
+    "E502",
+    "E503",
+    "E504",
+];

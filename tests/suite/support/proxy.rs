@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -11,6 +12,7 @@ pub struct Proxy {
     pub address: SocketAddr,
     /// Counts the cuts; every connection that is older than the last one dies.
     cuts: Arc<watch::Sender<u32>>,
+    shut: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -21,12 +23,27 @@ impl Proxy {
         let address = listener.local_addr().expect("its address");
         let cuts = Arc::new(watch::channel(0).0);
         let sender = Arc::clone(&cuts);
+        let shut = Arc::new(AtomicBool::new(false));
+        let is_shut = Arc::clone(&shut);
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, target, sender.subscribe()));
+                if !is_shut.load(Ordering::Acquire) {
+                    tokio::spawn(carry(near, target, sender.subscribe()));
+                }
             }
         });
-        Proxy { address, cuts, task }
+        Proxy { address, cuts, shut, task }
+    }
+
+    /// Kills every connection of this moment, and lets nobody through until it is opened again.
+    pub fn shut(&self) {
+        self.shut.store(true, Ordering::Release);
+        self.cut();
+    }
+
+    /// Lets people through again.
+    pub fn open(&self) {
+        self.shut.store(false, Ordering::Release);
     }
 
     /// Kills every connection of this moment; new ones work.

@@ -41,6 +41,11 @@ impl TestServer {
 
     /// Stops the server as Ctrl-C does, and waits for its end.
     pub async fn stop(mut self) {
+        self.end().await;
+    }
+
+    /// The same, where another is to take its place.
+    pub async fn end(&mut self) {
         drop(self.stop.take());
         super::within(10, "the server ends", &mut self.task).await.expect("the task ran").expect("a clean end");
     }

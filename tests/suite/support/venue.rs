@@ -35,8 +35,12 @@ pub trait Venue: Send + Sync + Sized {
     fn url(&self, number: usize) -> String;
     /// The same with credentials that are wrong.
     fn wrong(&self) -> String;
+    /// How many others the member with this number sees and hears, where there are so many: none where it can only send.
+    fn heard(_number: usize, others: usize) -> usize {
+        others
+    }
     /// Cuts the way to the room for everybody who is there; others come through.
-    fn cut(&self);
+    async fn cut(&mut self);
     /// Nobody comes through any more, and nobody says goodbye.
     async fn stop(self);
 }
@@ -62,7 +66,7 @@ impl Venue for Own {
     fn wrong(&self) -> String {
         format!("ws://{}/rooms/all?token=guess", self.proxy.address)
     }
-    fn cut(&self) {
+    async fn cut(&mut self) {
         self.proxy.cut();
     }
     async fn stop(self) {
@@ -97,7 +101,7 @@ impl<const MESH: bool> Venue for Guide<MESH> {
     fn wrong(&self) -> String {
         self.url(0).replace("sesame", "barley")
     }
-    fn cut(&self) {
+    async fn cut(&mut self) {
         self.proxy.cut();
     }
     async fn stop(self) {}
@@ -124,7 +128,7 @@ impl Venue for Call {
     fn wrong(&self) -> String {
         self.url(0).replace("sesame", "barley")
     }
-    fn cut(&self) {
+    async fn cut(&mut self) {
         self.proxy.cut();
     }
     async fn stop(self) {}
@@ -154,10 +158,69 @@ impl Venue for VideoRoom {
     fn wrong(&self) -> String {
         self.url(0).replace("sesame", "barley")
     }
-    fn cut(&self) {
+    async fn cut(&mut self) {
         self.proxy.cut();
     }
     async fn stop(self) {}
+}
+
+/// A room of ours from outside: Alice is in it, the others come by WHIP (`SENDS`), or watch her by WHEP. They have no chat, no word for a
+/// mute, and no second picture; what an endpoint negotiates is settled with the first description.
+pub struct Outside<const SENDS: bool> {
+    server: TestServer,
+    proxy: Proxy,
+}
+
+impl<const SENDS: bool> Outside<SENDS> {
+    async fn serve(at: SocketAddr) -> TestServer {
+        TestServer::start_with(|config| {
+            config.listen = at;
+            (config.whip, config.whep, config.token) = (true, true, Some("open sesame".into()));
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl<const SENDS: bool> Venue for Outside<SENDS> {
+    const HAS: Has = Has { media: true, many: true, mute: false, screen: false, chat: false };
+
+    async fn open() -> Option<Self> {
+        let server = Self::serve(loopback(0)).await;
+        let proxy = Proxy::start(server.address).await;
+        Some(Outside { server, proxy })
+    }
+    fn url(&self, number: usize) -> String {
+        let (scheme, path) = match (number, SENDS) {
+            (0, _) => ("ws", "rooms/all"),
+            (_, true) => ("whip+http", "whip/all"),
+            (_, false) => ("whep+http", "whep/all/Alice"),
+        };
+        format!("{scheme}://{}/{path}?token=open%20sesame", self.proxy.address)
+    }
+    fn wrong(&self) -> String {
+        self.url(1).replace("sesame", "barley")
+    }
+    /// Who sends hears nothing, and who watches has one on the other side: the endpoint.
+    fn heard(number: usize, others: usize) -> usize {
+        match (number, SENDS) {
+            (0, true) => others,
+            (0, false) | (_, true) => 0,
+            (_, false) => others.min(1),
+        }
+    }
+    /// Between two requests there is nothing to be cut: the server goes away and comes back, and nobody hears its goodbye.
+    async fn cut(&mut self) {
+        let at = self.server.address;
+        self.proxy.shut();
+        self.server.end().await;
+        self.server = Self::serve(at).await;
+        self.proxy.open();
+    }
+    async fn stop(self) {
+        drop(self.proxy);
+        self.server.stop().await;
+    }
 }
 
 fn loopback(port: u16) -> SocketAddr {
