@@ -80,23 +80,19 @@ fn leaves(who: &'static str) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Left { participant, .. } if participant == who)
 }
 
-/// What Janus wrote of somebody, as one file: its two halves begin when it says that they did.
+/// What Janus wrote of somebody, as one file, by the times at which its two halves began.
 fn by_janus(janus: &Janus, feed: u64, out: &Path) -> PathBuf {
     let (mut parts, mut begun) = (Vec::new(), Vec::new());
-    for (kind, extension) in [("video", "webm"), ("audio", "opus")] {
+    for (kind, extension, rate) in [("video", "webm", 90_000.0), ("audio", "opus", 48_000.0)] {
         let mjr = janus.recorded(feed, kind);
         let part = out.join(format!("{feed}.{extension}"));
         let done = Command::new("janus-pp-rec").arg(&mjr).arg(&part).output().expect("janus-pp-rec runs");
         assert!(part.exists(), "{}", String::from_utf8_lossy(&done.stdout));
-        // The header is JSON behind a magic number; `u` is when the first packet was written, in microseconds.
-        let bytes = std::fs::read(&mjr).expect("a recording");
-        let from = bytes.iter().position(|byte| *byte == b'{').expect("a header");
-        let header = serde_json::Deserializer::from_slice(&bytes[from..]).into_iter::<serde_json::Value>().next();
-        begun.push(header.expect("a header").expect("JSON")["u"].as_i64().expect("a time"));
+        begun.push(Janus::begun(&mjr, rate));
         parts.push(part);
     }
     let whole = out.join(format!("{feed}.mkv"));
-    let later = format!("{:.3}", (begun[1] - begun[0]) as f64 / 1e6);
+    let later = format!("{:.3}", begun[1] - begun[0]);
     let ffmpeg = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-y", "-i"])
         .arg(&parts[0])
@@ -144,7 +140,6 @@ impl Publishers {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a defect not found yet: in one run of six the camera of the second of three browsers never arrives"]
 async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
     let Some(janus) = Janus::start(ROOMS).await else { return };
     let dir = tempfile::tempdir().expect("a folder");
@@ -167,6 +162,10 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
     publishers.enter("carol", "carol", "&simulcast=1").await;
     until(&out, "Bob is recorded", begins("bob", Source::Camera)).await;
     until(&out, "Carol is recorded", begins("carol", Source::Camera)).await;
+    // A sender begins with the lower ones, and gets as far as the path and the machine let it.
+    let best =
+        |event: &Event| matches!(event, Event::Resolution { file, width: 960, height: 540 } if file.contains("carol"));
+    until(&out, "the best of Carol's three pictures is taken", best).await;
     page.run("await frames.alice.share()").await;
     until(&out, "Alice shares a screen", begins("alice", Source::Screen)).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
@@ -205,10 +204,6 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
         let person = manifest.participants.iter().find(|p| p.key == who).expect("a participant");
         assert!(person.present.iter().all(|span| span.end_ms.is_some()), "{person:?}");
     }
-    let carols = manifest.tracks.iter().find(|t| t.participant == "carol" && t.source == Source::Camera);
-    let best = carols.and_then(|track| track.resolutions.last()).map(|size| (size.width, size.height));
-    assert_eq!(best, Some((960, 540)), "the best of her three pictures is taken");
-
     let names = target::Names::from([("dave".to_owned(), number_of("alice"))]);
     let ours = judged(&folder, &names);
     println!("| who | recorded by | pictures | lost % | freezes | marks | lost | A/V p50 ms | p95 ms |");
@@ -250,6 +245,7 @@ async fn what_is_fed_arrives_over_a_lost_socket_and_a_lost_server_is_said() {
     let feeder = Bot::start(&["feed", &through, &fixture, "--as", "Alice", "--loop"]);
     until(&out, "Alice is recorded", begins("alice", Source::Mic)).await;
     until(&out, "Alice is seen", begins("alice", Source::Camera)).await;
+    janus.until_it_says("PLI from subscriber sending PLI to").await;
     // Both lose their way to the server, and media goes on.
     proxy.cut();
     until(&out, "the socket was lost", |event| matches!(event, Event::Reconnecting { .. })).await;
