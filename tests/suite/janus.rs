@@ -199,7 +199,7 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
     ] {
         let of = |source: Source| manifest.tracks.iter().find(|t| t.participant == who && t.source == source);
         for track in sources.iter().map(|source| of(*source).unwrap_or_else(|| panic!("{who} has no {source:?}"))) {
-            assert!(track.frames > 0 && track.lost * 100 <= track.frames, "{track:?}");
+            assert!(track.frames > 0 && track.lost * 20 <= track.packets, "{track:?}");
         }
         let person = manifest.participants.iter().find(|p| p.key == who).expect("a participant");
         assert!(person.present.iter().all(|span| span.end_ms.is_some()), "{person:?}");
@@ -217,7 +217,16 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
         line(who, "roombot", &ours);
         line(who, "Janus", &theirs);
         assert_eq!(ours["wrong"], 0.0, "{who}");
-        // What browsers on a busy machine leave out is missing in both.
+        // Who comes later is there from their first pictures on: at most we wait for one more key frame.
+        assert!(who == "alice" || ours["frames"] + 8.0 >= theirs["frames"], "{who}: {ours:?} {theirs:?}");
+        // What browsers on a busy machine leave out is missing in both; where that is much, their clocks stumble too.
+        if theirs["lost_percent"] > 20.0 {
+            println!(
+                "{who}'s browser left out {:.0} %: how sound and picture lie is not judged",
+                theirs["lost_percent"]
+            );
+            continue;
+        }
         assert!(ours["lost_percent"] <= theirs["lost_percent"] + 2.0, "{who}: {ours:?} {theirs:?}");
         assert!((ours["av_p50_ms"] - theirs["av_p50_ms"]).abs() <= 60.0, "{who}: {ours:?} {theirs:?}");
     }
@@ -274,4 +283,35 @@ async fn what_is_fed_arrives_over_a_lost_socket_and_a_lost_server_is_said() {
     assert_eq!((of("alice", Source::Camera), of("alice", Source::Mic)), (1, 1), "{:#?}", manifest.tracks);
     assert_eq!((of("bob", Source::Camera), of("bob", Source::Mic)), (1, 1), "{:#?}", manifest.tracks);
     assert!(manifest.tracks.iter().all(|track| track.lost == 0), "{:#?}", manifest.tracks);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filtered_pictures_keep_their_size() {
+    let Some(janus) = Janus::start(ROOMS).await else { return };
+    let dir = tempfile::tempdir().expect("a folder");
+    let (room, out) = (janus.room("1234?pin=hush"), dir.path().join("ours"));
+    let recorder = Bot::record(&room, &out, &["--quiet"]);
+    until(&out, "it has begun", |event| matches!(event, Event::RecordingStarted { .. })).await;
+    let sources = ["--video", "pattern:ball,640x360@15", "--audio", "tone", "--as", "Alice"];
+    let _feeder = Bot::start(&[&["feed", room.as_str()][..], &sources].concat());
+    let _filter = Bot::start(&["filter", &room, "--video", "grey-average"]);
+    until(&out, "the filtered picture is there", begins("filter", Source::Camera)).await;
+    until(&out, "the filtered sound is there", begins("filter", Source::Mic)).await;
+    // What the path carries is known after a second or two; a machine that stands still for a moment may cost size for some more.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let size = || {
+        let sizes = events(&out).into_iter().filter_map(|event| match event {
+            Event::Resolution { file, width, height } if file.contains("filter") => Some((width, height)),
+            _ => None,
+        });
+        sizes.last()
+    };
+    let whole = async {
+        while size() != Some((640, 360)) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    within(PATIENCE.as_secs(), "pictures of their own size", whole).await;
+    recorder.interrupt();
+    assert_eq!(recorder.ended(PATIENCE).await.code, Some(0));
 }
