@@ -1,5 +1,6 @@
 //! What we offer and accept: codecs, their feedback, header extensions, and the interceptor chain.
 
+use super::compound::Compound;
 use super::inbox::Inbox;
 use super::path::{Estimator, Path};
 use super::steady::Steady;
@@ -145,5 +146,6 @@ pub(super) fn interceptors(engine: &mut MediaEngine, links: Links, measure: bool
     Ok(registry
         .with(Slot::from(3_500), Corrector::new(links.taken.clone()))
         .with(Slot::from(6_500), RtxRepair::default())
+        .with(Slot::from(9_500), Compound::default())
         .with(Slot::from(14_000), Tap::new(links)))
 }

@@ -2,6 +2,7 @@
 //! leaves it, so nobody outside can notice which driver moves the packets.
 
 mod channel;
+mod compound;
 mod congestion;
 mod engine;
 mod impair;

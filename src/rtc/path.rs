@@ -71,10 +71,13 @@ impl Estimator {
 
 impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
+        // The library's history has all packets, also of streams whose other side numbers none (Janus does so with sound), and calls lost what
+        // was not told of.
+        let reports: Vec<PacketReport> = reports.iter().filter(|report| report.is_twcc).cloned().collect();
         if reports.is_empty() {
             return;
         }
-        let round_trip = self.round_trip(now, reports);
+        let round_trip = self.round_trip(now, &reports);
         let told: Vec<Report> = reports
             .iter()
             .map(|report| Report {
@@ -108,6 +111,32 @@ mod tests {
         assert_eq!(path(Some(900_000), Some(300_000)), 300_000);
         assert_eq!(path(Some(200_000), Some(300_000)), 200_000);
         assert_eq!(path(Some(1), None), 60_000);
+    }
+
+    #[test]
+    fn what_nobody_can_report_on_is_not_lost() {
+        let (path, watch) = watch::channel(Path::UNKNOWN);
+        let mut estimator = Estimator::new(path);
+        let start = Instant::now();
+        let report = |id: u64, arrived: bool, is_twcc: bool| PacketReport {
+            ssrc: u32::from(is_twcc),
+            id,
+            rtp_sequence_number: id as u16,
+            is_twcc,
+            twcc_sequence_number: id as u16,
+            size: 900,
+            arrived,
+            departure: start + Duration::from_millis(10 * id),
+            arrival: arrived.then(|| Duration::from_millis(10 * id + 5)),
+            ecn: Default::default(),
+        };
+        // Every other packet is sound without a number.
+        for round in 0..20 {
+            let reports: Vec<PacketReport> =
+                (10 * round..10 * round + 10).map(|n| report(n, n % 2 == 0, n % 2 == 0)).collect();
+            estimator.on_reports(start + Duration::from_millis(100 * (round + 1)), &reports);
+        }
+        assert!(watch.borrow().bitrate() >= 1_500_000, "{:?}", *watch.borrow());
     }
 
     #[test]

@@ -59,6 +59,18 @@ impl Janus {
         format!("janus+ws://{}/{rest}", self.address())
     }
 
+    /// Waits until it says this of what it does.
+    pub async fn until_it_says(&self, what: &str) {
+        let log = self.dir.path().join("log");
+        let says = || std::fs::read(&log).is_ok_and(|log| String::from_utf8_lossy(&log).contains(what));
+        let said = async {
+            while !says() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        within(30, what, said).await;
+    }
+
     /// What it wrote itself of a publisher: the first `audio` or `video`, as the time and the number in the names say.
     pub fn recorded(&self, feed: u64, kind: &str) -> PathBuf {
         let marks = [format!("-user-{feed}-"), format!("-{kind}-")];
@@ -68,6 +80,27 @@ impl Janus {
             marks.iter().all(|mark| name.contains(mark.as_str())) && name.ends_with(".mjr")
         });
         found.min().unwrap_or_else(|| panic!("Janus has no {kind} of {feed}"))
+    }
+
+    /// When what such a file holds began, in seconds since 1970, by the packet that was fastest on its way. `rate`: of its clock, in Hz.
+    pub fn begun(mjr: &Path, rate: f64) -> f64 {
+        let bytes = std::fs::read(mjr).expect("a recording");
+        let number = |at: usize, length: usize| {
+            bytes[at..at + length].iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte))
+        };
+        // A magic number, the length of some JSON, that, in which `u` is when the first packet was written, in microseconds.
+        let head = 10 + number(8, 2) as usize;
+        let header: serde_json::Value = serde_json::from_slice(&bytes[10..head]).expect("JSON");
+        // Then the packets, each with a word, when it was written in milliseconds, and its length.
+        let (mut at, mut first, mut fastest) = (head, None, f64::MAX);
+        while at + 22 <= bytes.len() {
+            let (written, length, stamp) = (number(at + 4, 4), number(at + 8, 2) as usize, number(at + 14, 4));
+            let (written_first, stamp_first) = *first.get_or_insert((written, stamp));
+            let since = f64::from(written - written_first) / 1e3;
+            fastest = fastest.min(since - f64::from(stamp.wrapping_sub(stamp_first) as i32) / rate);
+            at += 10 + length;
+        }
+        header["u"].as_f64().expect("a time") / 1e6 + fastest
     }
 
     /// SIGKILL, at once.
@@ -99,7 +132,7 @@ fn configured(dir: &Path, modules: &str, port: u16, rooms: &str) -> Child {
         format!(
             "general: {{ configs_folder = \"{folder}\"\n plugins_folder = \"{modules}/plugins\"\n \
              transports_folder = \"{modules}/transports\"\n events_folder = \"{none}\"\n loggers_folder = \"{none}\"\n \
-             protected_folders = []\n debug_level = 4\n debug_colors = false\n \
+             protected_folders = []\n debug_level = 5\n debug_colors = false\n \
              reclaim_session_timeout = 20 }}\n\
              media: {{ rtp_port_range = \"{first}-{last}\" }}\n\
              nat: {{ full_trickle = true\n ice_enforce_list = \"127.0.0.1\" }}\n\
