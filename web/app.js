@@ -109,7 +109,8 @@ function lost() {
   render();
 }
 
-function closed(code, message) {
+function closed(code, words) {
+  const message = words.charAt(0).toUpperCase() + words.slice(1);
   refusal = message;
   const wasIn = phase !== "joining";
   hangUp();
@@ -221,6 +222,7 @@ function drawLobby(cameraOn) {
   const stream = cameraOn ? media.face : null; // an empty stream would keep the page "loading" for good
   if (preview.srcObject !== stream) preview.srcObject = stream;
   preview.closest(".mirror").classList.toggle("has-video", cameraOn);
+  $("meter").hidden = media.muted.mic;
   const name = $("name").value.trim();
   $("preview-card").firstElementChild.textContent = initials(name || "?");
   $("preview-card").style.setProperty("--hue", hue(name));
@@ -269,7 +271,9 @@ $("again").addEventListener("click", () => location.reload());
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, textarea, select")) return;
   const key = { m: "mic", v: "camera", s: "share", c: "chat" }[event.key.toLowerCase()];
-  if (key && !$("call").hidden) $(key).click();
+  if (!key || $("call").hidden) return;
+  event.preventDefault(); // or the letter is typed into the chat that it opens
+  $(key).click();
 });
 addEventListener("pagehide", () => socket?.leave());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
@@ -325,7 +329,7 @@ async function start() {
   show();
   if (!$("name").value) $("name").focus();
   const open = media.open({ mic: query.get("mic") !== "0", camera: query.get("camera") !== "0" });
-  const opened = open.then((problems) => problems.forEach(told));
+  const opened = open.then((problems) => told(problems.join(" ")));
   if (!auto) return opened;
   // Nobody may be there to answer the browser's question: join without, and add what is granted later.
   await Promise.race([opened, new Promise((resolve) => setTimeout(resolve, DEVICE_PATIENCE))]);

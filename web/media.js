@@ -26,7 +26,7 @@ export class Media {
       for (const track of stream.getTracks()) this.#take(track.kind === "audio" ? "mic" : "camera", track);
       return [];
     } catch (error) {
-      if (wanted.length === 1) return [explain(error, wanted[0])];
+      if (wanted.length === 1) return [explain(error, mic ? "microphone" : "camera")];
       // One of the two may be there: ask for each by itself.
       const problems = [...await this.open({ mic: true }), ...await this.open({ camera: true })];
       return problems.length === 2 && refused(error) ? [explain(error, "camera and microphone")] : problems;

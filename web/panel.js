@@ -82,6 +82,7 @@ export class Panel {
     document.body.classList.toggle("talking", shown);
     if (shown) {
       this.#talk.read();
+      this.#toast(null); // what they say is in the panel now
       $("say-text").focus();
       $("talk").scrollTop = $("talk").scrollHeight;
     } else {
@@ -115,7 +116,8 @@ export class Panel {
     this.#told = lines.at(-1)?.key ?? this.#told;
     if (!$("panel").hidden) return;
     for (const { kind, name, text } of fresh.slice(-3)) {
-      const short = harmless(text).slice(0, 80);
+      const letters = [...harmless(text)];
+      const short = letters.length > 80 ? `${letters.slice(0, 79).join("")}…` : letters.join("");
       this.#toast(kind === "file" ? `${name} sends “${short}”` : `${name}: ${short}`);
     }
   }
@@ -171,10 +173,12 @@ export class Panel {
         const bar = document.createElement("progress");
         bar.max = Math.max(1, line.size);
         bar.setAttribute("aria-label", line.text);
-        row = { bar, words: make("small", "", "") };
+        const words = make("small", "", "");
+        row = { bar, words, element: make("div", "row", ...(name ? [own(name)] : []), bar, words) };
         drawn.tracks.set(transfer, row);
-        drawn.rows.append(make("div", "row", ...(name ? [own(name)] : []), bar, row.words));
+        drawn.rows.append(row.element);
       }
+      row.element.hidden = Boolean(line.incoming) && transfer.state === "offered"; // nothing moves before it is wanted
       row.bar.value = transfer.state === "done" ? row.bar.max : transfer.bytes;
       row.bar.classList.toggle("failed", transfer.state === "ended");
       row.words.textContent = this.#words(line, transfer);

@@ -89,10 +89,12 @@ export class RoomSocket {
 
   #closed(code) {
     clearTimeout(this.#silence);
+    const coming = !this.#open;
     this.#open = false;
     this.#lostAt ||= Date.now();
     const never = !this.#proof;
-    const meant = FINAL.has(code) && this.#verdict?.code !== "full";
+    // A page that stood still while it came back (a phone in a pocket) is refused for saying nothing; that is no reason to stay away.
+    const meant = FINAL.has(code) && this.#verdict?.code !== "full" && !(coming && this.#verdict?.code === "bad-message");
     if (never || meant || Date.now() - this.#lostAt > COME_BACK_FOR) {
       this.#end();
       const fallback = never ? "The room cannot be reached." : "The connection to the room was lost.";

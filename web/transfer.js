@@ -14,7 +14,7 @@ const MOST_BUSY = 90; // offers, about a second apart: a receiver may take a min
 const IDLE = 60_000; // milliseconds
 
 const WORDS = {
-  "too-large": "too large", "too-many": "too many files", "no-space": "their disk is full", unwanted: "they take no files", idle: "it stalled",
+  "too-large": "too large", "too-many": "too many files", "no-space": "their disk is full", unwanted: "not wanted", idle: "it stalled",
   mismatch: "it arrived damaged", cancelled: "cancelled", busy: "it is on its way already", broken: "their disk failed",
 };
 

@@ -203,8 +203,9 @@ export function banner(text, action, run) {
   $("banner-action").onclick = run ?? null;
 }
 
-/** A short message that goes away by itself; problems stay longer. */
+/** A short message that goes away by itself; problems stay longer. `null` takes all away but problems. */
 export function toast(text, problem = false) {
+  if (text === null) return $("toasts").querySelectorAll(".toast:not(.problem)").forEach((line) => line.remove());
   const line = document.createElement("p");
   line.className = problem ? "toast problem" : "toast";
   line.textContent = text;

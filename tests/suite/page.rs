@@ -208,6 +208,42 @@ async fn a_lost_socket_comes_back_and_nobody_notices() {
     }
 }
 
+/// A phone in a pocket: its page opens a socket and stands still before it can say who it is. The server's refusal is no verdict.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_too_slow_to_come_back_tries_again() {
+    let server = TestServer::start().await;
+    let proxy = Proxy::start(server.address).await;
+    let browser = Browser::launch().await;
+    let bob = browser.page(&format!("http://{}/rooms/test?name=Bob&{SMALL}", proxy.address)).await;
+    bob.wait_for("window.roombot?.state.phase === 'joined'", PATIENCE, "joined").await;
+    bob.run(
+        "const { send } = WebSocket.prototype;
+         window.swallowed = 0;
+         WebSocket.prototype.send = function (data) {
+             if (window.swallowed || !data.includes('\"join\"')) return send.call(this, data);
+             window.swallowed += 1;
+         };",
+    )
+    .await;
+    proxy.cut();
+    bob.wait_for("window.swallowed === 1", PATIENCE, "a join that is never said").await;
+    bob.wait_for("roombot.state.phase !== 'reconnecting'", PATIENCE, "no longer on its way").await;
+    assert_eq!(bob.eval::<String>("roombot.state.phase").await, "joined");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chat_opens_by_a_key_that_is_not_typed_into_it() {
+    let server = TestServer::start().await;
+    let browser = Browser::launch().await;
+    let page = join(&browser, &server, "Alice", "camera=0&mic=0").await;
+    let background = "((id) => getComputedStyle(document.getElementById(id)).backgroundColor)";
+    let closed: bool = page.eval(&format!("{background}('chat') === {background}('share')")).await;
+    assert!(closed, "a closed chat is as calm as the button beside it: red is for what is off and for leaving");
+    let pressed = "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'c', bubbles: true, cancelable: true }))";
+    assert!(!page.eval::<bool>(pressed).await, "the page has taken the key, the browser types nothing");
+    assert!(page.eval::<bool>("document.activeElement.id === 'say-text'").await, "one can write at once");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_is_told_in_the_lobby() {
     let server = TestServer::start_with(|config| config.token = Some("open sesame".into())).await;
