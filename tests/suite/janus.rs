@@ -300,11 +300,11 @@ async fn filtered_pictures_keep_their_size() {
     // What the path carries is known after a second or two; a machine that stands still for a moment may cost size for some more.
     tokio::time::sleep(Duration::from_secs(4)).await;
     let size = || {
-        let sizes = events(&out).into_iter().filter_map(|event| match event {
+        let mut sizes = events(&out).into_iter().filter_map(|event| match event {
             Event::Resolution { file, width, height } if file.contains("filter") => Some((width, height)),
             _ => None,
         });
-        sizes.last()
+        sizes.next_back()
     };
     let whole = async {
         while size() != Some((640, 360)) {
