@@ -179,6 +179,7 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
     until(&out, "Bob has left", leaves("bob")).await;
     publishers.enter("dave", "alice", "").await;
     until(&out, "Dave is recorded", begins("dave", Source::Camera)).await;
+    until(&out, "Dave is heard", begins("dave", Source::Mic)).await;
     page.run("await frames.dave.leave()").await;
     page.run("await frames.carol.unpublish()").await;
     page.run("await frames.alice.leave()").await;

@@ -98,8 +98,8 @@ impl Listener {
         Some(Request::Message(handle, json!({"request": "configure", "restart": true})))
     }
 
-    /// The server says something on the handle. An offer is given back as our side is to see it.
-    pub fn heard(&mut self, data: &Value, offer: Option<&str>, now: Instant) -> Option<String> {
+    /// The server says something on the handle; `answers`: to a request of ours. An offer is given back as our side is to see it.
+    pub fn heard(&mut self, data: &Value, offer: Option<&str>, answers: bool, now: Instant) -> Option<String> {
         if matches!(data["videoroom"].as_str(), Some("attached" | "updated")) {
             self.joined = true;
             if let Some(streams) = data["streams"].as_array() {
@@ -112,8 +112,12 @@ impl Listener {
                 }
             }
         }
-        // Without one it is an answer to an answer of ours, or to a change that needs no negotiation.
-        self.busy = offer.map(|_| now);
+        if offer.is_some() {
+            self.busy = Some(now);
+        } else if answers && data["videoroom"] != "updating" {
+            // To our answer, or to a change that needs no negotiation. News of layers comes at any time and settles nothing.
+            self.busy = None;
+        }
         offer.map(|offer| self.sections.shown(offer))
     }
 
@@ -194,16 +198,18 @@ mod tests {
         let stream = |mid: &str, feed: u64, feed_mid: &str, kind: &str| json!({"mid": mid, "feed_id": feed, "feed_mid": feed_mid, "type": kind, "active": true});
         let attached =
             json!({"videoroom": "attached", "streams": [stream("0", 7, "0", "audio"), stream("1", 7, "1", "video")]});
-        assert!(listener.heard(&attached, Some("v=0\r\n"), now).is_some());
+        assert!(listener.heard(&attached, Some("v=0\r\n"), true, now).is_some());
         assert_eq!(listener.steer(&wanted, &join, 2, now), None, "the offer is not answered");
         assert!(listener.answer("v=0\r\n").is_some());
-        listener.heard(&json!({"videoroom": "event", "started": "ok"}), None, now);
+        listener.heard(&json!({"videoroom": "event", "mid": "1", "substream": 2}), None, false, now);
+        assert_eq!(listener.steer(&wanted, &join, 2, now), None, "nor is our answer");
+        listener.heard(&json!({"videoroom": "event", "started": "ok"}), None, true, now);
         let Some(Request::Message(9, body)) = listener.steer(&wanted, &join, 2, now) else { panic!("no update") };
         assert_eq!((&body["request"], &body["subscribe"][0]["feed"]), (&json!("update"), &json!(8)));
 
         // It is not given; nobody asks again until something changes.
         let updated = json!({"videoroom": "updated", "streams": attached["streams"]});
-        assert_eq!(listener.heard(&updated, None, now), None);
+        assert_eq!(listener.heard(&updated, None, true, now), None);
         assert_eq!(listener.steer(&wanted, &join, 2, now), None);
         listener.changed("8");
         assert!(listener.steer(&wanted, &join, 2, now).is_some());

@@ -162,8 +162,8 @@ impl Room {
     }
 
     /// What is said on the handle that listens.
-    fn listener_hears(&mut self, data: &Value, offer: Option<&str>, now: Instant) -> Vec<Step> {
-        let offer = self.listener.heard(data, offer, now);
+    fn listener_hears(&mut self, data: &Value, offer: Option<&str>, answers: bool, now: Instant) -> Vec<Step> {
+        let offer = self.listener.heard(data, offer, answers, now);
         let mut steps = Vec::new();
         steps.extend(self.people.label(&self.listener));
         steps.extend(offer.map(|sdp| signal(listening(), "offer", &sdp)));
@@ -319,7 +319,9 @@ impl Talk for Room {
                 }
                 None => Vec::new(),
             },
-            "event" if sender.is_some() && sender == self.listener.handle => self.listener_hears(data, jsep, now),
+            "event" if sender.is_some() && sender == self.listener.handle => {
+                self.listener_hears(data, jsep, purpose == For::Listening, now)
+            }
             "event" | "success" if sender == Some(self.handle) => self.room_says(data, jsep, purpose, now),
             "trickle" => {
                 let from = if sender == self.listener.handle { listening() } else { speaking() };
