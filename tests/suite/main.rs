@@ -33,6 +33,7 @@ mod senders;
 mod support;
 mod talk;
 mod turn;
+mod twin_janus;
 mod twins;
 mod whip;
 mod wish;

@@ -1,14 +1,14 @@
 //! Adapters against transcripts of the real servers (`fixtures/rooms`), where those cannot run. The same steps, with a partner by hand
 //! and the real server, make the transcripts: `ROOMBOT_TRANSCRIBE=1 cargo test --test suite -- twins::`.
 
+use crate::support::member::Member;
 use crate::support::others::Others;
 use crate::support::raw::Raw;
 use crate::support::twin::{Scribe, Twin};
 use crate::support::within;
 use roombot::room::manner::{FirstOffer, PeerState};
-use roombot::room::media::{MediaKind, Source};
-use roombot::room::people::{ParticipantId, Role};
-use roombot::signal::{Ask, Description, JoinAs, Link, Signal, SignalCommand, SignalEvent, for_url, parse_ice_server};
+use roombot::room::media::MediaKind;
+use roombot::signal::{Ask, Description, Signal, SignalCommand, SignalEvent, parse_ice_server};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -89,52 +89,7 @@ impl Partner {
 /// Where the transcripts are made: the real server, if that is what is asked for.
 async fn real(test: &str) -> Option<Others> {
     std::env::var_os("ROOMBOT_TRANSCRIBE")?;
-    Some(Others::start(test, &[]).await.expect("node is there"))
-}
-
-struct Member(Link);
-
-impl Member {
-    async fn join(url: &str) -> Member {
-        let how = JoinAs { name: "Bot".into(), role: Role::Participant, token: None };
-        Member(within(20, "joins", for_url(url).expect("a room").join(how)).await.expect("joins"))
-    }
-    async fn next(&mut self) -> SignalEvent {
-        within(20, "an event", self.0.events.recv()).await.expect("the link lives")
-    }
-    async fn does(&self, command: SignalCommand) {
-        self.0.commands.send(command).await.expect("the link lives");
-    }
-    async fn signals(&self, to: &ParticipantId, signal: Signal) {
-        self.does(SignalCommand::Signal { to: to.clone(), signal }).await;
-    }
-    /// Somebody to be connected to: id, name, who offers, and whether they are known to be there.
-    async fn meets(&mut self) -> (ParticipantId, String, FirstOffer, bool) {
-        match self.next().await {
-            SignalEvent::Met { who, manner } => (who.id, who.name, manner.first_offer, true),
-            SignalEvent::Called { who, manner } => (who.id, who.name, manner.first_offer, false),
-            other => panic!("{other:?}"),
-        }
-    }
-    async fn is_signalled(&mut self, by: &ParticipantId, what: Signal) {
-        assert_eq!(self.next().await, SignalEvent::Signal { from: by.clone(), signal: what });
-    }
-    async fn sees_camera(&mut self, of: &ParticipantId) {
-        match self.next().await {
-            SignalEvent::Tracks { id, tracks } => {
-                assert_eq!((&id, tracks.len()), (of, 1));
-                assert_eq!((tracks[0].source, tracks[0].stream.as_str()), (Source::Camera, "face"));
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    async fn loses(&mut self, who: &ParticipantId) {
-        assert!(matches!(self.next().await, SignalEvent::Left { id, .. } if id == *who));
-    }
-    async fn leaves(mut self) {
-        self.does(SignalCommand::Leave).await;
-        within(10, "the link ends", async { while self.0.events.recv().await.is_some() {} }).await;
-    }
+    Some(Others::start(test, &[]).await.expect("node and a registry are there"))
 }
 
 async fn two_in_a_room(url: &str, mut page: Partner) {

@@ -14,6 +14,7 @@ pub mod glass;
 pub mod janus;
 pub mod line;
 pub mod meeting;
+pub mod member;
 pub mod others;
 pub mod pair;
 pub mod player;

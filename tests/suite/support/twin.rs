@@ -14,8 +14,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
-use tokio_tungstenite::{accept_async, accept_hdr_async, connect_async};
+use tokio_tungstenite::tungstenite::http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async, connect_async};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -86,8 +88,29 @@ impl Twin {
     }
 }
 
+/// What protocol the member wants to speak, and where; a server says that it speaks it too.
+struct Wanted {
+    protocol: Option<HeaderValue>,
+    path: String,
+}
+
+async fn accept(socket: TcpStream) -> (WebSocketStream<TcpStream>, Wanted) {
+    let mut wanted = Wanted { protocol: None, path: String::new() };
+    #[expect(clippy::result_large_err, reason = "the library's type")]
+    let look = |request: &Request, mut response: Response| {
+        wanted.path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+        wanted.protocol = request.headers().get(SEC_WEBSOCKET_PROTOCOL).cloned();
+        if let Some(protocol) = &wanted.protocol {
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol.clone());
+        }
+        Ok(response)
+    };
+    let socket = accept_hdr_async(socket, look).await.expect("a WebSocket");
+    (socket, wanted)
+}
+
 async fn replay(lines: Vec<Line>, socket: TcpStream, address: SocketAddr) {
-    let mut socket = accept_async(socket).await.expect("a WebSocket");
+    let (mut socket, _) = accept(socket).await;
     let (mut me, mut heard) = (String::new(), HashSet::new());
     for Line { by, text } in lines {
         if by == By::Server {
@@ -128,14 +151,13 @@ impl Scribe {
         let written = lines.clone();
         let task = tokio::spawn(async move {
             let (socket, _) = listener.accept().await.expect("a member");
-            let mut path = String::new();
-            #[expect(clippy::result_large_err, reason = "the library's type")]
-            let look = |request: &Request, response: Response| {
-                path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-                Ok(response)
-            };
-            let mut near = accept_hdr_async(socket, look).await.expect("a WebSocket");
-            let (mut far, _) = connect_async(format!("ws://127.0.0.1:{port}{path}")).await.expect("the server");
+            let (mut near, wanted) = accept(socket).await;
+            let url = format!("ws://127.0.0.1:{port}{}", wanted.path);
+            let mut request = url.into_client_request().expect("an address");
+            if let Some(protocol) = wanted.protocol {
+                request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+            }
+            let (mut far, _) = connect_async(request).await.expect("the server");
             let write = |by, text: &str| written.lock().expect("lock").push(Line { by, text: plain(text).0 });
             loop {
                 tokio::select! {
