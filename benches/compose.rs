@@ -140,6 +140,8 @@ fn ffmpeg(case: &Case, out: &Path, seconds: u64, encoder: &str) -> Command {
     ffmpeg.args(["-c:v", "libx264", "-g", "150"]).args(encoder.split(' ')).args([
         "-c:a",
         "aac",
+        "-aac_coder",
+        "fast",
         "-b:a",
         "128k",
         "-pix_fmt",

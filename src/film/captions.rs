@@ -47,17 +47,13 @@ pub fn chapters(script: &Script, part: Part) -> Vec<Chapter> {
     let mut starts: Vec<(u64, Vec<String>)> = Vec::new();
     for (at, what) in happened.into_iter().filter(|(at, _)| *at < part.until_ms) {
         match starts.last_mut() {
-            Some((since, said)) if at < *since + TOGETHER_MS || at <= part.from_ms => {
-                // Of what was before the film, the last.
-                if at <= part.from_ms {
-                    *since = at;
-                    said.clear();
-                }
-                said.push(what);
-            }
+            Some((since, said)) if at < *since + TOGETHER_MS => said.push(what),
             _ => starts.push((at, vec![what])),
         }
     }
+    // Of what was before the film, the last.
+    let before = starts.iter().filter(|(at, _)| *at <= part.from_ms).count();
+    starts.drain(..before.saturating_sub(1));
     if starts.first().is_none_or(|(at, _)| *at > part.from_ms + TOGETHER_MS) {
         starts.insert(0, (part.from_ms, vec!["Start".into()]));
     }
@@ -188,6 +184,15 @@ mod tests {
             titles(15_000, 25_000),
             [chapter(0, 5000, "Bob shares a screen"), chapter(5000, 10_000, "after Bob's screen")]
         );
+    }
+
+    #[test]
+    fn who_joins_as_the_film_begins_is_named_with_all_others() {
+        let mut script = script();
+        script.manifest.participants[0].present[0].start_ms = 0;
+        script.manifest.participants[1].present[0].start_ms = 0;
+        let first = |from_ms| chapters(&script, Part { from_ms, until_ms: 9000 }).swap_remove(0).title;
+        assert_eq!([first(0), first(5000)], ["Alice joins, Bob joins"; 2]);
     }
 
     #[test]

@@ -110,12 +110,12 @@ impl TrackFeed {
     pub fn next<T>(
         &mut self,
         library: &Library,
-        take: impl Fn(&Decoder, Duration) -> Result<Decoded<T>>,
+        take: impl Fn(&mut Decoder, Duration) -> Result<Decoded<T>>,
     ) -> Result<Option<(i64, T)>> {
         let started = Instant::now();
         while !self.closed {
             let is_dry = self.push(library)?;
-            let Some(decoder) = &self.decoder else { return Ok(None) };
+            let Some(decoder) = &mut self.decoder else { return Ok(None) };
             let wait = if is_dry && self.under_way == 0 { Duration::ZERO } else { WAIT };
             match take(decoder, wait).map_err(|e| self.named(e))? {
                 Decoded::Next(in_file, taken) => {

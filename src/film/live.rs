@@ -9,6 +9,7 @@ use super::script::Script;
 use super::sound::Mixer;
 use super::source::{self, Source};
 use super::stage::Stage;
+use super::stills::{Album, Stills};
 use super::{Job, Meter, Progress, Summary, middle, samples, subtitles, warning};
 use crate::error::{Error, Result};
 use crate::media::Library;
@@ -48,6 +49,7 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
     hear(&mut mixer, &script, &tracks, is_live);
     stage.update(script.clone(), is_live);
     let mut looked = Instant::now();
+    let mut album = Album::new(&job.recording, Duration::ZERO, None);
     let (mut warnings, mut rate) = (Vec::new(), Rate::default());
     let timeline = job.recording.join(TIMELINE);
     let mut number = 0;
@@ -83,6 +85,9 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
             let seen = if is_live { seen } else { seen.min(lasts.saturating_sub(Duration::from_millis(1))) };
             stage.advance(seen, |e| warnings.push(warning(at, &e)))?;
             reel.picture(stage.canvas())?;
+            if picture.stills {
+                album.look(&mut stage, &script, at)?;
+            }
         }
         progress(Progress { done: next, of: until.max(next) });
     }
@@ -92,10 +97,16 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
     warnings.extend(rate.told());
     let part = Part { from_ms: 0, until_ms: source.manifest.duration_ms };
     let chapters = captions::chapters(&script, part);
+    if picture.stills {
+        let end = Duration::from_millis(part.until_ms.saturating_sub(1));
+        album.look_behind_title(&mut stage, end)?;
+    }
     let film = reel.finish(&chapters)?;
+    let stills = if picture.stills { album.finish(library, Duration::ZERO)? } else { Stills::default() };
     let subtitles = subtitles(&film, &script, &source.events, part)?;
     let lasts = Duration::from_millis(part.until_ms);
     Ok(Summary {
+        stills,
         subtitles,
         chapters: chapters.len(),
         warnings,

@@ -303,7 +303,7 @@ impl Making<'_> {
         let mut mixer = self.mixer(format.priming());
         mixer.amplify(gain);
         let (from, lasts) = (self.from(), self.lasts());
-        let mut album = Album::new(&self.job.recording, from, lasts);
+        let mut album = Album::new(&self.job.recording, from, Some(lasts));
         let frames = reel.frames_in(lasts);
         let together = u64::from(picture.fps / 5).max(1);
         for number in 0..frames {
@@ -323,6 +323,9 @@ impl Making<'_> {
                 album.look(&mut stage, &self.script, at)?;
             }
             progress(Progress { done: next.min(lasts), of: lasts });
+        }
+        if picture.stills {
+            album.look_behind_title(&mut stage, from + lasts.saturating_sub(Duration::from_millis(1)))?;
         }
         let film = reel.finish(&self.chapters)?;
         let stills = if picture.stills { album.finish(self.library, from)? } else { Stills::default() };

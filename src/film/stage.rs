@@ -133,6 +133,13 @@ impl Stage {
         Ok(painted)
     }
 
+    /// The title goes with the next picture.
+    pub fn end_title(&mut self) {
+        if let Some((_, until)) = &mut self.titled {
+            *until = Duration::ZERO;
+        }
+    }
+
     /// The picture as it is now.
     pub fn canvas(&mut self) -> &mut Canvas {
         &mut self.canvas

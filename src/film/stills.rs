@@ -20,6 +20,10 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_millis(500);
 /// Pictures on the sheet: columns and rows.
 const SHEET: (u32, u32) = (4, 3);
+/// So many are kept of a film whose length is not known yet; then every second one goes.
+const MOST_KEPT: usize = 2 * (SHEET.0 * SHEET.1) as usize;
+/// How often one is taken of such a film at first.
+const FIRST_EVERY: Duration = Duration::from_secs(1);
 /// The width of one of them.
 const SMALL: u32 = 320;
 /// The most slides of a film; a screen that moves all the time is no slide show.
@@ -64,15 +68,17 @@ pub struct Album {
     sheet: Vec<(Duration, RgbImage)>,
     sheet_next: Duration,
     sheet_every: Duration,
+    /// How long the film will be is not known yet.
+    grows: bool,
     /// By track: what it showed when last looked at, and on its last slide.
     screens: BTreeMap<usize, (Vec<u8>, Vec<u8>)>,
     slides: Vec<Slide>,
 }
 
 impl Album {
-    /// An empty album of a film that begins at `from` and lasts so long.
-    pub fn new(recording: &Path, from: Duration, lasts: Duration) -> Album {
-        let every = lasts / (SHEET.0 * SHEET.1);
+    /// An empty album of a film that begins at `from` and lasts so long; none: until its meeting ends.
+    pub fn new(recording: &Path, from: Duration, lasts: Option<Duration>) -> Album {
+        let every = lasts.map_or(FIRST_EVERY, |lasts| lasts / (SHEET.0 * SHEET.1));
         Album {
             folder: recording.join(Sub::Stills.word()),
             next: from,
@@ -81,6 +87,7 @@ impl Album {
             // In the middle of each part.
             sheet_next: from + every / 2,
             sheet_every: every,
+            grows: lasts.is_none(),
             screens: BTreeMap::new(),
             slides: Vec::new(),
         }
@@ -91,25 +98,58 @@ impl Album {
     /// # Errors
     /// A still cannot be written: the machine's, or the user's where the folder is not theirs.
     pub fn look(&mut self, stage: &mut Stage, script: &Script, at: Duration) -> Result<()> {
-        if at >= self.sheet_next && self.sheet.len() < (SHEET.0 * SHEET.1) as usize {
-            self.sheet_next += self.sheet_every;
+        if at >= self.sheet_next && (self.grows || self.sheet.len() < (SHEET.0 * SHEET.1) as usize) {
             let picture = stage.canvas().to_rgb()?;
             let height = (SMALL * picture.height() / picture.width().max(1)).max(1);
-            self.sheet.push((at, thumbnail(&picture, SMALL, height)));
+            self.keep(at, thumbnail(&picture, SMALL, height));
         }
         if at < self.next {
             return Ok(());
         }
         self.next = at + EVERY;
-        let seen = stage.visible()?;
-        if seen > self.best.as_ref().map_or(0, |(best, _)| *best) {
-            self.best = Some((seen, stage.canvas().to_rgb()?));
-        }
+        self.look_for_poster(stage)?;
         let screens: Vec<(usize, Picture)> = stage.screens().map(|(track, picture)| (track, picture.clone())).collect();
         for (track, picture) in screens {
             self.look_at_screen(track, &picture, script, at)?;
         }
         Ok(())
+    }
+
+    /// Takes what is on stage as the poster if nothing better was there.
+    fn look_for_poster(&mut self, stage: &mut Stage) -> Result<()> {
+        let seen = stage.visible()?;
+        if seen > self.best.as_ref().map_or(0, |(best, _)| *best) {
+            self.best = Some((seen, stage.canvas().to_rgb()?));
+        }
+        Ok(())
+    }
+
+    /// Where nobody was to be seen until the film's end, what lies behind its title is looked at, too.
+    ///
+    /// # Errors
+    /// As [`Album::look`].
+    pub fn look_behind_title(&mut self, stage: &mut Stage, at: Duration) -> Result<()> {
+        if self.best.is_some() {
+            return Ok(());
+        }
+        stage.end_title();
+        // A track that fails has been told of.
+        stage.advance(at, drop)?;
+        self.look_for_poster(stage)
+    }
+
+    /// Keeps a picture for the sheet. The longer a film gets that grows, the further apart they are.
+    fn keep(&mut self, at: Duration, small: RgbImage) {
+        self.sheet.push((at, small));
+        if self.grows && self.sheet.len() >= MOST_KEPT {
+            let mut number = 0;
+            self.sheet.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+            self.sheet_every *= 2;
+        }
+        self.sheet_next = self.sheet.last().map_or(at, |(last, _)| *last) + self.sheet_every;
     }
 
     /// A slide is what has stayed for a moment, and differs from the slide before.
@@ -136,6 +176,13 @@ impl Album {
     /// # Errors
     /// As [`Album::look`].
     pub fn finish(mut self, library: &Library, from: Duration) -> Result<Stills> {
+        let (most, kept) = ((SHEET.0 * SHEET.1) as usize, self.sheet.len());
+        if kept > most {
+            // The middle of each part, as above.
+            let wanted: Vec<usize> = (0..most).map(|n| (2 * n + 1) * kept / (2 * most)).collect();
+            let mut number = 0..;
+            self.sheet.retain(|_| number.next().is_some_and(|number| wanted.contains(&number)));
+        }
         let mut stills = Stills { slides: std::mem::take(&mut self.slides), ..Stills::default() };
         if let Some((_, picture)) = self.best.take() {
             stills.poster = Some(self.save("poster.jpg", &picture)?);
@@ -218,6 +265,29 @@ fn differs(one: &[u8], other: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sheet_of_a_film_that_grows_is_of_all_of_it() {
+        for seconds in [3u64, 30, 47, 3600] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut album = Album::new(dir.path(), Duration::ZERO, None);
+            for at in (0..seconds * 10).map(|n| Duration::from_millis(n * 100)) {
+                if at >= album.sheet_next {
+                    album.keep(at, RgbImage::new(32, 18));
+                }
+                assert!(album.sheet.len() < MOST_KEPT);
+            }
+            let times: Vec<u64> = album.sheet.iter().map(|(at, _)| at.as_secs()).collect();
+            let step = album.sheet_every.as_secs();
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] == step), "{times:?}");
+            assert!(times[0] == 0 && times.last().unwrap() + step >= seconds - 1, "{times:?}");
+            let stills = album.finish(&Library::default(), Duration::ZERO).unwrap();
+            let sheet = image::open(stills.contact_sheet.unwrap()).unwrap();
+            let columns = 4.min(seconds as u32);
+            assert_eq!(sheet.width(), 8 + columns * 40, "{seconds} s");
+            assert!(seconds < 12 || sheet.height() == 8 + 3 * (18 + 24 + 8), "{seconds} s: {}", sheet.height());
+        }
+    }
 
     #[test]
     fn noise_is_no_new_slide_but_a_new_line_is() {

@@ -1,18 +1,22 @@
 //! Encoded frames of one track in, pictures or sound out, each with the time of the frame it came from. It reads no file,
 //! holds a few frames and no more, and never waits without a deadline.
 
-use super::canvas::Picture;
+use super::picture::Picture;
 use super::{Library, Pipeline};
 use crate::error::{Error, Result};
 use crate::room::media::Codec;
 use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer_app::{AppSink, AppSrc};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Frames that wait in front of the decoder. So many pictures lie behind it, too (`pipelines/compose/`): at 30 a second, a
-/// quarter of a second in all.
+/// Pictures that wait in front of the decoder. So many lie behind it, too (`pipelines/compose/`), and as many that were taken from
+/// there at once: at 30 a second, less than half a second in all.
 const WAITING: u64 = 4;
+/// The same of sound, a third of a second. Whoever goes back and forth with a thread for each packet pays more for that than for the
+/// packet.
+const PACKETS_WAITING: u64 = 16;
 
 /// What a decoder has to know of a track before its first frame.
 #[derive(Debug, Clone)]
@@ -41,6 +45,8 @@ pub struct Decoder {
     into: AppSrc,
     out: AppSink,
     codec: Codec,
+    /// What was decoded meanwhile: taken all at once, so that the decoder's thread wakes for many frames rather than for each.
+    ready: VecDeque<gst::Sample>,
 }
 
 impl Decoder {
@@ -55,12 +61,13 @@ impl Decoder {
         into.set_caps(Some(&caps(track)));
         into.set_format(gst::Format::Time);
         pipeline.start()?;
-        Ok(Decoder { pipeline, into, out, codec: track.codec })
+        Ok(Decoder { pipeline, into, out, codec: track.codec, ready: VecDeque::new() })
     }
 
     /// True while it takes more frames without holding too many.
     pub fn is_hungry(&self) -> bool {
-        self.into.current_level_buffers() < WAITING
+        let most = if self.codec == Codec::Opus { PACKETS_WAITING } else { WAITING };
+        self.ready.is_empty() && self.into.current_level_buffers() < most
     }
 
     /// Gives it a frame, due `at` on the file's time.
@@ -88,18 +95,17 @@ impl Decoder {
     ///
     /// # Errors
     /// Nothing can be decoded any further.
-    pub fn picture(&self, wait: Duration) -> Result<Decoded<Picture>> {
-        self.next(wait, |sample| {
-            // VP8 has one colour space (RFC 6386, 9.2); GStreamer guesses another one for large pictures.
-            Picture::new(sample, self.codec == Codec::Vp8)
-        })
+    pub fn picture(&mut self, wait: Duration) -> Result<Decoded<Picture>> {
+        // VP8 has one colour space (RFC 6386, 9.2); GStreamer guesses another one for large pictures.
+        let is_bt601 = self.codec == Codec::Vp8;
+        self.next(wait, |sample| Picture::new(sample, is_bt601))
     }
 
     /// The next sound; waits for it no longer than `wait`. Left and right in turn, 48,000 of each a second.
     ///
     /// # Errors
     /// As [`Decoder::picture`].
-    pub fn sound(&self, wait: Duration) -> Result<Decoded<Vec<i16>>> {
+    pub fn sound(&mut self, wait: Duration) -> Result<Decoded<Vec<i16>>> {
         self.next(wait, |sample| {
             let data = sample.buffer()?.map_readable().ok()?;
             let (samples, _) = data.as_chunks::<2>();
@@ -107,8 +113,13 @@ impl Decoder {
         })
     }
 
-    fn next<T>(&self, wait: Duration, read: impl Fn(&gst::Sample) -> Option<T>) -> Result<Decoded<T>> {
-        let Some(sample) = self.out.try_pull_sample(gst::ClockTime::try_from(wait).ok()) else {
+    fn next<T>(&mut self, wait: Duration, read: impl Fn(&gst::Sample) -> Option<T>) -> Result<Decoded<T>> {
+        if self.ready.is_empty() {
+            self.ready.extend(self.out.try_pull_sample(gst::ClockTime::try_from(wait).ok()));
+            let more = || self.out.try_pull_sample(gst::ClockTime::ZERO);
+            self.ready.extend(std::iter::from_fn(more).take(PACKETS_WAITING as usize));
+        }
+        let Some(sample) = self.ready.pop_front() else {
             self.pipeline.poll().map_err(|e| self.broken().because(e))?;
             return Ok(if self.out.is_eos() { Decoded::End } else { Decoded::NotYet });
         };

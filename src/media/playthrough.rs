@@ -53,7 +53,10 @@ impl Playthrough {
         Ok(sound.map(|(at, sound)| (at, sound.into_iter().map(|s| f32::from(s) / 32768.0).collect())))
     }
 
-    fn next<T>(&mut self, take: impl Fn(&Decoder, Duration) -> Result<Decoded<T>>) -> Result<Option<(Duration, T)>> {
+    fn next<T>(
+        &mut self,
+        take: impl Fn(&mut Decoder, Duration) -> Result<Decoded<T>>,
+    ) -> Result<Option<(Duration, T)>> {
         let started = Instant::now();
         loop {
             while !self.ended && self.decoder.is_hungry() {
@@ -65,7 +68,7 @@ impl Playthrough {
                     }
                 }
             }
-            match take(&self.decoder, WAIT)? {
+            match take(&mut self.decoder, WAIT)? {
                 Decoded::Next(at, taken) => return Ok(Some((at, taken))),
                 Decoded::End => return Ok(None),
                 Decoded::NotYet if started.elapsed() > PATIENCE => {

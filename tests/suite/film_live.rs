@@ -143,6 +143,13 @@ fn a_film_follows_its_recording() {
         let [r, g, b] = mean(&frame, Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 });
         assert!(b > r && b > g && r + g + b > 200.0, "{r:.0} {g:.0} {b:.0}");
     }
+    // Stills as of any film.
+    let still = |name: &str| image::open(summary["stills"][name].as_str().unwrap()).unwrap().to_rgb8();
+    assert_eq!(still("poster").dimensions(), SIZE);
+    let [r, g, b] = mean(still("poster").as_raw(), Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 });
+    assert!(b > r && b > g && r + g + b > 200.0, "{r:.0} {g:.0} {b:.0}");
+    let (sheet, seconds) = (still("contact_sheet"), manifest.duration_ms / 1000);
+    assert!(sheet.width() == 8 + 4 * 328 && sheet.height() > 2 * 180, "{:?} of {seconds} s", sheet.dimensions());
     let list = std::fs::read_to_string(hls.join("film.m3u8")).unwrap();
     assert!(list.contains("#EXT-X-ENDLIST") && list.contains("film.00001.ts"), "{list}");
     assert!(streams(&hls.join("film.00001.ts"))["streams"].as_array().unwrap().len() == 2);

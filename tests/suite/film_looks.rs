@@ -158,3 +158,22 @@ fn a_title_a_clock_and_tiles_that_glide() {
         width(both)
     );
 }
+
+#[test]
+fn a_film_that_is_shorter_than_its_title_has_a_poster_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut made = Made::new(dir.path());
+    made.manifest.duration_ms = 1500;
+    made.person("alice", 0, 1500);
+    made.track("alice.webm", "alice", Source::Camera, (0, 1500));
+    let recording = made.save();
+    let mut job = job(&recording, Policy::Grid);
+    job.picture.as_mut().unwrap().look.title = Some("Stand-up".into());
+    let summary = compose(&Library::default(), &job, |_| {}).unwrap();
+    let whole = Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 };
+    let last = pictures(&summary.film, &[summary.frames - 1]);
+    assert!(mean(&last[0], whole).iter().sum::<f64>() < 130.0, "the title is seen to the film's end");
+    let poster = image::open(summary.stills.poster.unwrap()).unwrap().to_rgb8();
+    let colour = mean(poster.as_raw(), whole);
+    assert!(is_right(Shows::Face(ALICE), colour), "{colour:.0?}");
+}
