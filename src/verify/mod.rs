@@ -19,4 +19,4 @@ pub mod verdict;
 pub mod watch;
 
 pub use file::Fact;
-pub use make::{Format, Job, make};
+pub use make::{Format, Job, files, make};
