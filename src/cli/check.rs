@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(3);
   roombot check tests/scenarios/clean.toml
   roombot check tests/scenarios/*.toml --junit report.xml --json report.json --html report.html --repeat 5 --seed 7
 
-docs/verify.md says how a scenario is written, and docs/scenario.schema.json has its schema. Exit code 0: all as expected, 5: something
+docs/verify.md says how a scenario is written, and docs/scenario.schema.json has its schema. Exit code 0: all as expected, 5: something \
 is not, 6: this machine could not find out.")]
 pub struct CheckArgs {
     /// Scenarios, as TOML.
@@ -100,7 +100,9 @@ pub async fn run(args: CheckArgs) -> Result<()> {
     let words = [Verdict::Pass, Verdict::Warn, Verdict::Fail, Verdict::Inconclusive].map(|v| (v, verdict(v)));
     let words: Vec<String> =
         words.iter().filter(|(_, count)| *count > 0).map(|(v, count)| format!("{count} {}", v.word())).collect();
-    println!("{} runs: {}", runs.len(), words.join(", "));
+    if !runs.is_empty() {
+        println!("{} runs: {}", runs.len(), words.join(", "));
+    }
     if stopped {
         return Err(Error::new(crate::error::Blame::Open, "stopped before every scenario had run"));
     }

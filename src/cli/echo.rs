@@ -10,7 +10,7 @@ use crate::error::Result;
   roombot echo ws://127.0.0.1:8080/rooms/standup --only Alice --codec h264 --for 5m --json
   echo 'filter edges' | roombot echo ws://127.0.0.1:8080/rooms/standup
 
-Chat goes back to who wrote it, a file to who sent it. Pictures and sound are decoded and encoded anew, so that they suit the network to their receiver. Commands are read from stdin,
+Chat goes back to who wrote it, a file to who sent it. Pictures and sound are decoded and encoded anew, so that they suit the network to their receiver. Commands are read from stdin, \
 and from the room's chat where they begin with \"bot:\"; `help` names them. Ends with Ctrl-C, `quit`, --for or the room.")]
 pub struct EchoArgs {
     /// The name under which the room sees us.

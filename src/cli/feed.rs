@@ -36,8 +36,8 @@ const GRACE: Duration = Duration::from_millis(150);
   roombot feed whip+http://127.0.0.1:8080/whip/standup talk.webm --as Alice
   roombot feed ws://127.0.0.1:8080/rooms/standup fixtures/bob.webm --as Load --copies 16 --only Recorder --loop --for 60s
 
-VP8, VP9, AV1, H.264 without B-frames, and Opus are sent as they are, which costs next to nothing; but a file cannot make a key
-frame when somebody asks for one, so newcomers see the picture from its next key frame on (ffmpeg: -g 30). Everything else that
+VP8, VP9, AV1, H.264 without B-frames, and Opus are sent as they are, which costs next to nothing; but a file cannot make a key \
+frame when somebody asks for one, so newcomers see the picture from its next key frame on (ffmpeg: -g 30). Everything else that \
 GStreamer decodes is encoded live, at 1280x720 and 30 pictures a second at most. `roombot pipelines list source/` names what is made here.
 Ends with the files, with --for, with Ctrl-C or with the room.")]
 pub struct FeedArgs {
@@ -45,7 +45,7 @@ pub struct FeedArgs {
     #[arg(value_name = "ROOM_URL")]
     room: String,
     /// File whose first video and audio tracks are camera and microphone.
-    #[arg(value_name = "MEDIA", required_unless_present_any = ["screen", "video", "audio", "stamp"])]
+    #[arg(value_name = "MEDIA")]
     media: Option<PathBuf>,
     /// The camera instead: a file, an image, or pattern:NAME[,WIDTHxHEIGHT[@FPS]].
     #[arg(long, value_name = "SOURCE", conflicts_with = "no_video")]
@@ -141,6 +141,12 @@ enum Next {
 /// The user's for flags and files, before anything is joined; the room's where it refuses or goes away.
 pub async fn run(args: FeedArgs) -> Result<()> {
     let mut stop = std::pin::pin!(super::interrupted()?);
+    let named = args.media.is_some() || [&args.video, &args.audio, &args.stamp].iter().any(|flag| flag.is_some());
+    if !named && args.screen.is_empty() {
+        return Err(Error::user(
+            "there is nothing to send: name a file, or give --video, --audio, --screen or --stamp",
+        ));
+    }
     let room = signal::for_url(&args.room)?;
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let main = open_main(&args, &library)?;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
   roombot filter ws://127.0.0.1:8080/rooms/standup --video ./my-filters/sepia.gst -p strength=0.8
   roombot filter ws://127.0.0.1:8080/rooms/standup --audio robot --audio-param frequency=60 --to all
 
-`roombot pipelines list` names the filters, `roombot pipelines show filter/video/edges` the parameters of one. Commands on stdin, and
+`roombot pipelines list` names the filters, `roombot pipelines show filter/video/edges` the parameters of one. Commands on stdin, and \
 in the room's chat behind \"bot:\", change the filter while everything runs: `filter sepia`, `audio off`, `help`.")]
 pub struct FilterArgs {
     /// The name under which the room sees us.

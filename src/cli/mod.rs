@@ -23,15 +23,18 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::io::IsTerminal;
 use std::time::Duration;
 
+/// What every verb has stands behind its own flags.
+const LAST: usize = 900;
+
 /// A headless participant of WebRTC rooms: records what is said and shown in them, and puts media into them.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     /// Say more on stderr: once what happens, twice every detail. ROOMBOT_LOG takes a filter (roombot::rtc=trace).
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = LAST)]
     pub verbose: u8,
     /// Colour in what is printed.
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN", display_order = LAST)]
     pub color: Colour,
     #[command(subcommand)]
     verb: Verb,
@@ -82,7 +85,7 @@ impl Cli {
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
             Verb::Echo(args) => runtime()?.block_on(echo::run(args)),
             Verb::Filter(args) => runtime()?.block_on(filter::run(args)),
-            Verb::Stamp(args) => stamp::run(&args),
+            Verb::Stamp(args) => runtime()?.block_on(stamp::run(args)),
             Verb::Verify(args) => verify::run(args),
             Verb::Check(args) => runtime()?.block_on(check::run(args)),
             Verb::Pipelines(args) => pipelines::run(&args),

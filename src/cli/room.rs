@@ -9,6 +9,13 @@ use std::num::NonZeroUsize;
 
 /// Run a room server: signalling, and the page that joins its rooms.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  roombot room                                      # open http://127.0.0.1:8080/rooms/standup in a browser
+  roombot room --listen 0.0.0.0:8080 --token s3cret --ice-server turn:user:pass@turn.example.org
+  roombot room --whip --whep                        # also for OBS and FFmpeg, and for viewers
+
+A room exists while somebody is in it. Browsers give camera and microphone to https:// pages and to localhost only: for anybody \
+else, put a TLS proxy in front. Ends with Ctrl-C.")]
 pub struct RoomArgs {
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]

@@ -28,17 +28,17 @@ const HEARD: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot send ws://127.0.0.1:8080/rooms/standup slides.pdf --as Courier
-  roombot send ws://127.0.0.1:8080/rooms/standup a.zip b.zip --to alice --to Recorder --message \"for the minutes\"
+  roombot send ws://127.0.0.1:8080/rooms/standup a.zip b.zip --to Alice --to Recorder --message \"for the minutes\"
   roombot send ws://127.0.0.1:8080/rooms/standup --message \"back in five minutes\"
 
-Without --to everybody gets it who is there. The exit code is 0 when all of them have everything, verified; otherwise 3, and the
+Without --to everybody gets it who is there. The exit code is 0 when all of them have everything, verified; otherwise 3, and the \
 message says who lacks what, and why. A transfer goes on where it stopped when a connection breaks. Ctrl-C cancels.")]
 pub struct SendArgs {
     /// The room: ws://host:port/rooms/NAME, or wss://…
     #[arg(value_name = "ROOM_URL")]
     room: String,
     /// The files to send.
-    #[arg(value_name = "FILE", required_unless_present = "message")]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The name under which the room sees us.
     #[arg(long = "as", value_name = "NAME", default_value = "Courier")]
@@ -78,6 +78,9 @@ struct Delivery {
 /// The user's for a file that cannot be read, before anything is joined; the room's where somebody did not get everything.
 pub async fn run(args: SendArgs) -> Result<()> {
     let stop = super::interrupted()?;
+    if args.files.is_empty() && args.message.is_none() {
+        return Err(Error::user("there is nothing to send: name files, or give a --message"));
+    }
     for path in &args.files {
         let metadata = std::fs::metadata(path)
             .map_err(|e| Error::user(format!("{}: cannot be sent: {e}", path.display())).because(e))?;

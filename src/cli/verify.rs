@@ -29,8 +29,8 @@ const FILM: &str = "film.mp4";
   roombot verify ws://127.0.0.1:8080/rooms/standup --seconds 20 --expect 'alice.first_frame_ms <= 2 s'
   roombot verify theirs.mkv --expect 'alice.lost_percent <= 1' --expect 'warn: av_p95_ms <= 20 during 5s..1m' --json
 
-An expectation is [warn: ][WHO.]FIGURE <=|>=|==|<|> VALUE[ during FROM..UNTIL]; docs/verify.md lists the figures. Without any, what
-can be expected of everything is: nothing lost, frozen, silent or out of sync. Exit code 0: all as expected. 5: something
+An expectation is [warn: ][WHO.]FIGURE <=|>=|==|<|> VALUE[ during FROM..UNTIL]; docs/verify.md lists the figures. Without any, what \
+can be expected of everything is: nothing lost, frozen, silent or out of sync. Exit code 0: all as expected. 5: something \
 is not, or there is no evidence for it. 6: this machine could not find out (a missing decoder, no time).")]
 pub struct VerifyArgs {
     /// Media files, recordings' folders, and rooms: ws://host:port/rooms/NAME, or wss://…

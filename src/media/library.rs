@@ -152,7 +152,7 @@ impl Library {
     /// The user's: it cannot be read, is longer than a template may be, or does not parse.
     pub fn read(path: &Path, name: &str) -> Result<Template> {
         let shown = path.display().to_string();
-        let cannot = |e| Error::user(format!("cannot read the pipeline {shown}")).because(e);
+        let cannot = |e| Error::user(format!("cannot read the pipeline {shown}: {e}")).because(e);
         let length = std::fs::metadata(path).map_err(cannot)?.len();
         if length > MAX_BYTES as u64 {
             return Err(Error::user(format!("{shown} is longer than {MAX_BYTES} bytes: is it a pipeline?")));

@@ -163,6 +163,10 @@ pub fn for_url(url: &str) -> Result<Box<dyn Signaller>> {
     };
     match ADAPTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(scheme)) {
         Some((_, adapter)) => adapter(url),
+        None if matches!(scheme, "http" | "https") && url.contains("/rooms/") => {
+            let meant = public_url(&url.replacen("http", "ws", 1));
+            Err(Error::user(format!("that is the address of the room's page: its room is {meant}")))
+        }
         None => Err(Error::user(format!("no kind of room is called {scheme:?}; known are {}", known()))),
     }
 }
@@ -213,6 +217,12 @@ mod tests {
             assert_eq!(error.blame(), Blame::User);
             assert!(error.to_string().contains("ws://, wss://"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_address_of_a_page_is_told_its_room() {
+        let error = for_url("https://example.org/rooms/standup?token=s3cret").err().expect("refused").to_string();
+        assert_eq!(error, "that is the address of the room's page: its room is wss://example.org/rooms/standup");
     }
 
     #[test]

@@ -41,24 +41,36 @@ pub struct Job {
     pub out: PathBuf,
 }
 
+/// What is made where a job is done: its file, and the sound beside raw pictures.
+pub fn files(job: &Job) -> Vec<PathBuf> {
+    let sound = (job.format == Format::Raw).then(|| job.out.with_extension("wav"));
+    std::iter::once(job.out.clone()).chain(sound).collect()
+}
+
 /// Makes it; tells `progress` after every picture how many there are. Gives the files that were written.
 ///
 /// # Errors
 /// The user's: a size or rate that cannot be stamped, a file that is there already or cannot be made, a missing encoder.
 pub fn make(library: &Library, job: &Job, mut progress: impl FnMut(u32)) -> Result<Vec<PathBuf>> {
     let pictures = Pictures::new(job.participant, job.size, job.fps)?;
-    let mut files = vec![job.out.clone()];
-    if job.format == Format::Raw {
-        files.push(job.out.with_extension("wav"));
-    }
+    let files = files(job);
     if let Some(there) = files.iter().find(|file| file.exists()) {
         return Err(Error::user(format!("{} is there already", there.display())));
     }
     match files.as_slice() {
         [video, audio] => raw(job, &pictures, (video, audio), &mut progress)?,
-        _ => encoded(library, job, &pictures, &mut progress)?,
+        _ => {
+            // Claimed by us, so that a folder that is not there is told as such, and so that what failed may be removed.
+            create(&job.out)?;
+            encoded(library, job, &pictures, &mut progress)
+                .inspect_err(|_| std::fs::remove_file(&job.out).unwrap_or_default())?;
+        }
     }
     Ok(files)
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create_new(path).map_err(|e| Error::user(format!("cannot write {}: {e}", path.display())).because(e))
 }
 
 fn encoded(library: &Library, job: &Job, pictures: &Pictures, progress: &mut impl FnMut(u32)) -> Result<()> {
@@ -89,11 +101,7 @@ fn encoded(library: &Library, job: &Job, pictures: &Pictures, progress: &mut imp
 }
 
 fn raw(job: &Job, pictures: &Pictures, files: (&Path, &Path), progress: &mut impl FnMut(u32)) -> Result<()> {
-    let create = |path: &Path| {
-        let cannot = |e| Error::user(format!("cannot write {}", path.display())).because(e);
-        File::create_new(path).map(BufWriter::new).map_err(cannot)
-    };
-    let (mut video, mut audio) = (create(files.0)?, create(files.1)?);
+    let (mut video, mut audio) = (BufWriter::new(create(files.0)?), BufWriter::new(create(files.1)?));
     let full = |e: std::io::Error| Error::machine(format!("cannot write {} any further", files.0.display())).because(e);
     let (width, height) = job.size;
     writeln!(video, "YUV4MPEG2 W{width} H{height} F{}:1 Ip A1:1 C420jpeg", job.fps).map_err(full)?;

@@ -17,4 +17,4 @@ pub mod target;
 pub mod verdict;
 
 pub use file::Fact;
-pub use make::{Format, Job, make};
+pub use make::{Format, Job, files, make};

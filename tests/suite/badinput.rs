@@ -56,6 +56,27 @@ async fn wrong_addresses_and_flags_are_the_users() {
     assert!(!out.exists(), "nothing is made for what cannot be recorded");
     assert_refused(&bot::run(&["show", text(dir.path())]).await, USER, "is not a recording");
     assert_refused(&bot::run(&["room", "--listen", "127.0.0.1"]).await, USER, "--listen");
+    assert_refused(&bot::run(&["feed", room]).await, USER, "there is nothing to send: name a file, or give --video");
+    assert_refused(&bot::run(&["send", room]).await, USER, "there is nothing to send: name files, or give a --message");
+    let nowhere = dir.path().join("nowhere/a.webm");
+    let refused = bot::run(&["stamp", "--name", "a", "--out", text(&nowhere)]).await;
+    assert_refused(&refused, USER, "a.webm: No such file or directory");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stamp_that_is_stopped_leaves_nothing_that_looks_whole() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("a.webm");
+    let stamping = Bot::start(&["stamp", "--name", "a", "--seconds", "4h", "--out", text(&file)]);
+    let until = tokio::time::Instant::now() + Duration::from_secs(30);
+    while std::fs::metadata(&file).map_or(0, |about| about.len()) == 0 {
+        assert!(tokio::time::Instant::now() < until, "it has begun to write");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stamping.interrupt();
+    let outcome = stamping.ended(Duration::from_secs(30)).await;
+    assert_refused(&outcome, USER, "stopped before it was made");
+    assert!(!file.exists(), "the next run does not find half a file in its way");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -239,7 +239,8 @@ async fn the_chat_opens_by_a_key_that_is_not_typed_into_it() {
     let background = "((id) => getComputedStyle(document.getElementById(id)).backgroundColor)";
     let closed: bool = page.eval(&format!("{background}('chat') === {background}('share')")).await;
     assert!(closed, "a closed chat is as calm as the button beside it: red is for what is off and for leaving");
-    let pressed = "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'c', bubbles: true, cancelable: true }))";
+    let pressed =
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'c', bubbles: true, cancelable: true }))";
     assert!(!page.eval::<bool>(pressed).await, "the page has taken the key, the browser types nothing");
     assert!(page.eval::<bool>("document.activeElement.id === 'say-text'").await, "one can write at once");
 }

@@ -84,8 +84,12 @@ fn table(report: &Report, width: usize) -> String {
     table.load_preset(presets::NOTHING).set_style(TableComponent::HeaderLines, '─').force_no_tty();
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(u16::try_from(width).unwrap_or(u16::MAX));
     table.set_header(["who", "source", "codec", "size", "duration", "frames", "bitrate", "loss", "sync", "file"]);
-    for track in &report.manifest.tracks {
-        let person = report.manifest.participants.iter().find(|person| person.key == track.participant);
+    // Everybody's tracks together, in the order in which people came.
+    let people = &report.manifest.participants;
+    let mut tracks: Vec<_> = report.manifest.tracks.iter().collect();
+    tracks.sort_by_key(|track| people.iter().position(|person| person.key == track.participant));
+    for track in tracks {
+        let person = people.iter().find(|person| person.key == track.participant);
         let length_ms = track.end_ms.saturating_sub(track.start_ms);
         table.add_row([
             truncate_str(&plain(person.map_or(&track.participant, |person| &person.name)), LONGEST_NAME, "…")
