@@ -28,7 +28,7 @@ const HEARD: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot send ws://127.0.0.1:8080/rooms/standup slides.pdf --as Courier
-  roombot send ws://127.0.0.1:8080/rooms/standup a.zip b.zip --to alice --to Recorder --message \"for the minutes\"
+  roombot send ws://127.0.0.1:8080/rooms/standup a.zip b.zip --to Alice --to Recorder --message \"for the minutes\"
   roombot send ws://127.0.0.1:8080/rooms/standup --message \"back in five minutes\"
 
 Without --to everybody gets it who is there. The exit code is 0 when all of them have everything, verified; otherwise 3, and the \
