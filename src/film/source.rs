@@ -8,6 +8,7 @@ use crate::record::manifest::{Manifest, Status};
 use crate::record::recover::track_files;
 use crate::record::scan::scan;
 use crate::record::timeline::{Entry, Event, TimelineReader};
+use crate::room::people::is_called;
 use std::path::Path;
 
 /// The longest recording; a manifest that claims more is damaged.
@@ -77,9 +78,7 @@ pub fn is_live(recording: &Path) -> bool {
 pub fn keys(manifest: &Manifest, names: &[String]) -> Result<Vec<String>> {
     let mut keys = Vec::new();
     for name in names {
-        let wanted = name.to_lowercase();
-        let called =
-            manifest.participants.iter().filter(|p| p.key.to_lowercase() == wanted || p.name.to_lowercase() == wanted);
+        let called = manifest.participants.iter().filter(|p| is_called(&p.key, name) || is_called(&p.name, name));
         let before = keys.len();
         keys.extend(called.map(|p| p.key.clone()));
         if keys.len() == before {

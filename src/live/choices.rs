@@ -2,6 +2,7 @@
 
 use crate::media::Filter;
 use crate::room::media::{MediaKind, Source};
+use crate::room::people::is_called;
 
 /// Which pictures are given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,7 +47,7 @@ impl Choices {
             Source::Mic => self.audio_on && self.pick != Pick::Screen,
             Source::ScreenAudio => self.audio_on && self.pick != Pick::Camera,
         };
-        on && (self.only.is_empty() || self.only.iter().any(|only| only == name))
+        on && (self.only.is_empty() || self.only.iter().any(|only| is_called(name, only)))
     }
 
     /// In one line, for people.

@@ -2,6 +2,7 @@
 
 use super::media::{MediaKind, Source};
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 /// A participant's id, given by the room server. Unique within a room; 1 to 64 of `[A-Za-z0-9_-]` in our own rooms.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -12,6 +13,12 @@ impl std::fmt::Display for ParticipantId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether this display name is meant by what a person typed, who may not mind capitals.
+pub fn is_called(name: &str, typed: &str) -> bool {
+    let plain = |text: &str| text.nfc().collect::<String>().to_lowercase();
+    plain(name) == plain(typed)
 }
 
 /// What a participant is there for.

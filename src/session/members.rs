@@ -3,7 +3,7 @@
 use super::{Actor, Member};
 use crate::record::happening::Happening;
 use crate::room::manner::{FirstOffer, Manner};
-use crate::room::people::{Participant, ParticipantId, Role};
+use crate::room::people::{Participant, ParticipantId, Role, is_called};
 use crate::rtc::{CHAT_CHANNEL, Peer, PeerConfig, PeerEvent};
 use crate::signal::{SignalEvent, is_polite, makes_first_offer};
 use crate::transfer::texts::{Allowed, LONGEST_TEXT};
@@ -105,7 +105,7 @@ impl Actor {
 
     /// Whether we connect to them.
     fn wanted(&self, participant: &Participant) -> bool {
-        (self.only.is_empty() || self.only.contains(&participant.name))
+        (self.only.is_empty() || self.only.iter().any(|only| is_called(&participant.name, only)))
             && !(self.role == Role::Recorder && participant.role == Role::Recorder)
     }
 

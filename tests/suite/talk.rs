@@ -197,7 +197,7 @@ async fn a_sent_file_reaches_the_page() {
     let to = path.to_str().expect("UTF-8");
     let room = server.room("test");
     let courier =
-        Bot::start(&["send", &room, to, "--as", "Courier", "--to", "Alice", "--message", "For you", "--json"]);
+        Bot::start(&["send", &room, to, "--as", "Courier", "--to", "alice", "--message", "For you", "--json"]);
     let offered = "roombot.talk.at(-1)?.incoming?.state === 'offered'";
     alice.wait_for(offered, PATIENCE, "the offer").await;
     alice.run("roombot.take(roombot.talk.at(-1).key)").await;

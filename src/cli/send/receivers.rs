@@ -1,7 +1,7 @@
 //! Who is to get it: those who were named, or everybody who is there. It listens to what happens in the room, and sends nothing.
 
 use crate::record::happening::Happening;
-use crate::room::people::ParticipantId;
+use crate::room::people::{ParticipantId, is_called};
 use crate::rtc::{PeerEvent, PeerState};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,12 +25,12 @@ impl Receivers {
         loop {
             let connected: Vec<(ParticipantId, String)> = there
                 .iter()
-                .filter(|(_, (name, up))| *up && (to.is_empty() || to.contains(name)))
+                .filter(|(_, (name, up))| *up && (to.is_empty() || to.iter().any(|to| is_called(name, to))))
                 .map(|(id, (name, _))| (id.clone(), name.clone()))
                 .collect();
             let complete = match to.is_empty() {
                 true => !connected.is_empty() && connected.len() == there.len(),
-                false => to.iter().all(|name| connected.iter().any(|(_, there)| there == name)),
+                false => to.iter().all(|name| connected.iter().any(|(_, there)| is_called(there, name))),
             };
             if to.is_empty() && !connected.is_empty() {
                 until = until.min(Instant::now() + OTHERS);
@@ -52,7 +52,7 @@ impl Receivers {
                 Ok(None) | Err(_) => {
                     // Nobody looks on; but the room must not wait for that.
                     tokio::spawn(async move { while happenings.recv().await.is_some() {} });
-                    let is_missing = |name: &&String| !connected.iter().any(|(_, there)| there == *name);
+                    let is_missing = |name: &&String| !connected.iter().any(|(_, there)| is_called(there, name));
                     let missing = to.iter().filter(is_missing).cloned().collect();
                     let mut found = connected;
                     found.sort_by(|(_, one), (_, other)| one.cmp(other));
