@@ -6,16 +6,17 @@
 //! or lets it go: then it is read on, and what still comes is thrown away.
 
 use super::pace::Pace;
+use super::window::Window;
 use crate::error::{Error, Result};
 use crate::room::people::ParticipantId;
 use bytes::{Bytes, BytesMut};
 use rtc::data_channel::RTCDataChannelInit;
 use rtc::peer_connection::transport::RTCSctpTransportState;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use webrtc::data_channel::{DataChannel as Library, DataChannelEvent, RTCDataChannelState};
 use webrtc::peer_connection::PeerConnection;
 
@@ -35,6 +36,9 @@ const ANSWERING: Duration = Duration::from_secs(3);
 const ATTEMPTS: u32 = 6;
 /// How often the association is asked whether it is up, while a channel waits for that.
 const OPENING: Duration = Duration::from_millis(20);
+
+/// How often it is looked at anyway whether there is room in a window.
+const RECOUNT: Duration = Duration::from_millis(5);
 
 /// How to open a channel. Always reliable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +76,13 @@ pub struct DataChannel {
     ended: AtomicBool,
     runtime: Handle,
     common: Arc<Common>,
+    /// Bytes given to the library.
+    sent: AtomicU64,
+    /// A short critical section, never held across an await.
+    window: Mutex<Window>,
+    /// At how many outstanding bytes the library says that they are fewer now, and that it did.
+    low: AtomicU32,
+    lower: Notify,
     /// It is another's, and only our turn to send on it: then it is neither read nor closed here.
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -94,7 +105,9 @@ impl DataChannel {
         };
         let max_message = usize::try_from(negotiated).unwrap_or(0).max(SMALLEST_MAXIMUM);
         let (ended, runtime) = (AtomicBool::new(false), Handle::current());
-        Some(Self { spec, max_message, library, ended, runtime, common, _turn: None })
+        let (sent, low, window) = (AtomicU64::new(0), AtomicU32::new(0), Mutex::default());
+        let lower = Notify::new();
+        Some(Self { spec, max_message, library, ended, runtime, common, sent, window, low, lower, _turn: None })
     }
 
     /// Waits until a channel is open on which others send too, and until it is our turn. It cannot be read.
@@ -138,14 +151,32 @@ impl DataChannel {
                     return Some(Message { text: message.is_string, data: message.data.freeze() });
                 }
                 None | Some(DataChannelEvent::OnClose) => self.ended.store(true, Ordering::Relaxed),
+                Some(DataChannelEvent::OnBufferedAmountLow) => self.lower.notify_one(),
                 Some(_) => {}
             }
         }
         None
     }
 
-    /// Waits until the send buffer (4 MB) has room; false once the channel is closed. Losing the future does no harm.
+    /// Waits until the send buffer has room: 4 MB where they have much of it themselves, else a [`Window`]. False once the channel
+    /// is closed. Losing the future does no harm. Somebody must be reading the channel meanwhile.
     pub async fn writable(&self) -> bool {
+        while !self.common.pace.is_lifted() {
+            let Ok(outstanding) = self.library.outstanding_bytes().await else { return false };
+            let arrived = self.sent.load(Ordering::Relaxed).saturating_sub(outstanding as u64);
+            let size = self.window.lock().unwrap_or_else(PoisonError::into_inner).size(Instant::now(), arrived);
+            if outstanding < size {
+                break;
+            }
+            let low = u32::try_from(size).unwrap_or(u32::MAX).saturating_sub(1);
+            if self.low.swap(low, Ordering::Relaxed) != low
+                && self.library.set_buffered_amount_low_threshold(low).await.is_err()
+            {
+                return false;
+            }
+            // The library tells of it once, and not of what it had not counted yet.
+            let _ = tokio::time::timeout(RECOUNT, self.lower.notified()).await;
+        }
         self.library.writable().await.is_ok()
     }
     /// What goes to this participant need not be spread in time: their sockets take bursts.
@@ -154,6 +185,7 @@ impl DataChannel {
     }
     /// Sends bytes, after waiting for room; false once the channel is closed. Must be awaited to its end.
     pub async fn send(&self, data: BytesMut) -> bool {
+        self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
         self.library.send(data).await.is_ok()
     }
     /// Closes the channel once what was sent has arrived. Only for when they have said their last word: what they send later

@@ -21,6 +21,7 @@ mod steady;
 mod taken;
 mod tap;
 mod wakeup;
+mod window;
 
 pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
 pub use impair::{Impairment, Trouble};

@@ -163,7 +163,7 @@ impl Peer {
             .with_media_engine(media)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings)
-            .with_data_channel_send_buffer_limit(4 << 20)
+            .with_data_channel_send_buffer_limit(super::window::LARGEST)
             .with_handler(Arc::new(Handler(callbacks.clone())))
             .with_runtime(Arc::new(MediaRuntime {
                 wake: config.wake,
