@@ -197,12 +197,8 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&
     let people = manifest.participants.iter().filter(|p| p.role != Role::Recorder).count();
     let tracks = manifest.tracks.len();
     let received = manifest.files.iter().filter(|f| f.state == FileState::Received).count();
-    let files = if manifest.files.is_empty() {
-        String::new()
-    } else {
-        format!(", {received} file{}", if received == 1 { "" } else { "s" })
-    };
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let files = if manifest.files.is_empty() { String::new() } else { format!(", {}", count(received, "file")) };
     let (tracks, people) = (count(tracks, "track"), count(people, "participant"));
     eprintln!("Recorded {seconds:.1} s: {tracks} of {people}{files}; {reason}.");
     for warning in &manifest.warnings {
