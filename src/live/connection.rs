@@ -7,7 +7,7 @@ use super::stream::Stream;
 use crate::room::clock::{SenderClock, SessionTime};
 use crate::room::media::Source;
 use crate::room::people::{Participant, ParticipantId, TrackLabel};
-use crate::rtc::{Inbound, Inbox, RemoteTrack};
+use crate::rtc::{Inbound, Inbox, RemoteTrack, due};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,13 +100,7 @@ impl Task {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let due = self.streams.values().filter_map(|running| running.stream.deadline()).min();
-            let due = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = due(self.streams.values().filter_map(|running| running.stream.deadline()).min());
             tokio::select! {
                 biased;
                 news = told.recv() => match news {

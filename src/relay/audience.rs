@@ -8,7 +8,7 @@ use crate::record::happening::Happening;
 use crate::room::clock::SenderClock;
 use crate::room::media::{MediaKind, Source};
 use crate::room::people::{ParticipantId, Role, TrackLabel};
-use crate::rtc::{Inbound, Inbox, OutboundTrack, PeerEvent, PeerState, RemoteTrack, Wake};
+use crate::rtc::{Inbound, Inbox, OutboundTrack, PeerEvent, PeerState, RemoteTrack, Wake, due};
 use crate::session::{Session, SessionConfig};
 use crate::signal::JoinAs;
 use crate::signal::protocol::limits::NAME_CHARS;
@@ -134,13 +134,7 @@ impl Audience {
                     None => std::future::pending().await,
                 }
             };
-            let due = self.streams.values().filter_map(|passing| passing.stream.deadline()).min();
-            let due = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = due(self.streams.values().filter_map(|passing| passing.stream.deadline()).min());
             tokio::select! {
                 biased;
                 happening = self.happenings.recv() => match happening {

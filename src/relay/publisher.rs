@@ -9,7 +9,7 @@ use crate::record::happening::Happening;
 use crate::room::clock::SenderClock;
 use crate::room::media::{MediaKind, Source};
 use crate::room::people::{ParticipantId, Role, TrackLabel};
-use crate::rtc::{Inbound, Inbox, PeerEvent, PeerState, RemoteTrack, Wake};
+use crate::rtc::{Inbound, Inbox, PeerEvent, PeerState, RemoteTrack, Wake, due};
 use crate::session::{Session, SessionConfig};
 use crate::signal::JoinAs;
 use std::collections::HashMap;
@@ -155,13 +155,7 @@ impl Publisher {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let why = loop {
-            let due = self.streams.values().filter_map(|passing| passing.stream.deadline()).min();
-            let due = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = due(self.streams.values().filter_map(|passing| passing.stream.deadline()).min());
             tokio::select! {
                 biased;
                 request = requests.recv() => match request {

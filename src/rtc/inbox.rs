@@ -140,6 +140,14 @@ impl Inbox {
     }
 }
 
+/// Waits until the first of the streams' deadlines (beside [`Inbox::arrived`]); for ever where they have none.
+pub async fn due(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

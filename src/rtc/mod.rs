@@ -25,7 +25,7 @@ mod window;
 
 pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
 pub use impair::{Impairment, Trouble};
-pub use inbox::{Inbound, Inbox};
+pub use inbox::{Inbound, Inbox, due};
 pub use path::Path;
 pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack, is_here, readable};
 pub use send::{OutboundTrack, Subscription};

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::media::Library;
 use crate::room::clock::SenderClock;
 use crate::room::media::MediaKind;
-use crate::rtc::{Inbound, Inbox, RemoteTrack};
+use crate::rtc::{Inbound, Inbox, RemoteTrack, due};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,13 +58,7 @@ pub(super) fn watch(
     };
     async move {
         loop {
-            let due = connection.streams.values().filter_map(Stream::deadline).min();
-            let due = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = due(connection.streams.values().filter_map(Stream::deadline).min());
             tokio::select! {
                 biased;
                 news = told.recv() => match news {
