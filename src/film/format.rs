@@ -110,11 +110,17 @@ impl Format {
                     ("preset", Value::Word("medium".into())),
                     ("subme", Value::Int(7)),
                     ("scenecut", Value::Int(40)),
+                    ("bframes", Value::Int(3)),
                 ],
                 FilmCodec::Vp8 => vec![("quality", Value::Int(18)), ("speed", Value::Int(4))],
                 FilmCodec::Vp9 => vec![("quality", Value::Int(27)), ("speed", Value::Int(5))],
                 FilmCodec::Av1 => vec![("quality", Value::Int(24)), ("speed", Value::Int(7))],
             });
+        } else if self.codec == FilmCodec::H264
+            && std::thread::available_parallelism().is_ok_and(|cores| cores.get() <= 2)
+        {
+            // Painting and decoding take the other one; more threads of x264 only wait for each other.
+            values.push(("threads", Value::Int(1)));
         }
         values
     }

@@ -2,7 +2,9 @@
 //! stays, so a scene costs only what changes in it. It knows nothing of scenes or time.
 
 use super::Stamp;
+use super::copies::Copies;
 use super::picture::{Picture, described, strange, writable};
+use super::scale::Scaler;
 use crate::error::{Error, Result};
 use crate::room::layout::{Rect, Size};
 use gst_video::prelude::*;
@@ -27,7 +29,7 @@ impl Picture {
 
 /// What a converter was made for: picture, place and whether it is to be sharp.
 type Slot = (Size, VideoFormat, String, Rect, bool);
-/// So many converters are kept; a picture that changes its size or place leaves one behind.
+/// So many converters are kept, and as many scalers; a picture that changes its size or place leaves one behind.
 const MOST_CONVERTERS: usize = 128;
 
 /// A picture in the making, I420 in the colours of BT.601.
@@ -35,9 +37,9 @@ pub struct Canvas {
     buffer: gst::Buffer,
     info: VideoInfo,
     converters: HashMap<Slot, VideoConverter>,
-    /// Something was painted since `copied`.
-    changed: bool,
-    copied: Option<gst::Buffer>,
+    /// From one size to another, of pictures that have our colours.
+    scalers: HashMap<(Size, Size), Scaler>,
+    copies: Copies,
 }
 
 impl Canvas {
@@ -46,7 +48,8 @@ impl Canvas {
         super::init()?;
         let info = described(VideoFormat::I420, size)?;
         let buffer = gst::Buffer::with_size(info.size()).map_err(|e| Error::machine("no memory").because(e))?;
-        let mut canvas = Canvas { buffer, info, converters: HashMap::new(), changed: true, copied: None };
+        let (converters, scalers) = (HashMap::new(), HashMap::new());
+        let mut canvas = Canvas { buffer, info, converters, scalers, copies: Copies::default() };
         canvas.fill([0, 0, 0])?;
         Ok(canvas)
     }
@@ -59,7 +62,7 @@ impl Canvas {
 
     /// Paints `area` in one colour; what sticks out is cut off.
     pub fn fill_area(&mut self, area: Rect, colour: [u8; 3]) -> Result<()> {
-        self.changed = true;
+        self.copies.outdate(area);
         let (values, strides) = (yuv(colour), self.strides());
         let mut frame = writable(&mut self.buffer, &self.info)?;
         for (plane, (value, stride)) in (0..).zip(values.into_iter().zip(strides)) {
@@ -78,7 +81,7 @@ impl Canvas {
     /// Scales `picture` into `area`, which must lie within the canvas. `sharp` is for writing: slower. A picture that is not to be
     /// sharp and hardly larger than its area is not scaled at all: its rim is left out.
     pub fn draw(&mut self, picture: &Picture, area: Rect, sharp: bool) -> Result<()> {
-        self.changed = true;
+        self.copies.outdate(area);
         let size = (area.width, area.height);
         if !sharp && self.has_our_colours(picture) {
             if is_nearly(picture.size(), size) {
@@ -88,6 +91,7 @@ impl Canvas {
                 // Most of the work of making a picture small is in its pixels, and a quarter of them does as well.
                 return self.draw(&picture.halved()?, area, sharp);
             }
+            return self.scale(picture, area);
         }
         let slot = (picture.size(), picture.info.format(), picture.info.colorimetry().to_string(), area, sharp);
         if !self.converters.contains_key(&slot) {
@@ -108,6 +112,29 @@ impl Canvas {
     /// True where a picture's bytes mean what they mean here.
     fn has_our_colours(&self, picture: &Picture) -> bool {
         picture.info.format() == VideoFormat::I420 && picture.info.colorimetry() == self.info.colorimetry()
+    }
+
+    /// Scales a picture of our colours into `area`.
+    fn scale(&mut self, picture: &Picture, area: Rect) -> Result<()> {
+        let (slot, strides) = ((picture.size(), (area.width, area.height)), self.strides());
+        if self.scalers.len() >= MOST_CONVERTERS && !self.scalers.contains_key(&slot) {
+            self.scalers.clear();
+        }
+        let scaler = self.scalers.entry(slot).or_insert_with(|| Scaler::new(slot.0, slot.1));
+        let input = VideoFrameRef::from_buffer_ref_readable(&picture.buffer, &picture.info);
+        let input = input.map_err(|e| strange().because(e))?;
+        let mut output = writable(&mut self.buffer, &self.info)?;
+        for (plane, stride) in (0..).zip(strides) {
+            let shift = u32::from(plane > 0);
+            let from = input.plane_data(plane).map_err(|e| strange().because(e))?;
+            let from_stride = usize::try_from(input.plane_stride().get(plane as usize).copied().unwrap_or(1));
+            let width = picture.info.comp_width(plane as u8) as usize;
+            let to = output.plane_data_mut(plane).map_err(|e| strange().because(e))?;
+            let first = (area.y >> shift) as usize * stride + (area.x >> shift) as usize;
+            let to = to.get_mut(first..).unwrap_or_default();
+            scaler.plane(plane, (from, from_stride.unwrap_or(1), width), (to, stride));
+        }
+        Ok(())
     }
 
     /// Copies the middle of a picture, which is at least as large, into `area`.
@@ -140,7 +167,7 @@ impl Canvas {
 
     /// Lays a drawing over the canvas; what sticks out is cut off.
     pub fn stamp(&mut self, stamp: &Stamp) -> Result<()> {
-        self.changed = true;
+        self.copies.outdate(stamp.area());
         let strides = self.strides();
         let mut frame = writable(&mut self.buffer, &self.info)?;
         for (plane, stride) in (0..).zip(strides) {
@@ -183,14 +210,12 @@ impl Canvas {
 
     /// A copy, as the encoder takes it; the same one again while nothing was painted.
     pub(super) fn copy(&mut self) -> Result<gst::Buffer> {
-        let no_memory = |e| Error::machine("no memory for a picture").because(e);
-        if self.changed || self.copied.is_none() {
-            self.copied = Some(self.buffer.copy_deep().map_err(no_memory)?);
-            self.changed = false;
-        }
-        let copied = self.copied.as_ref().ok_or_else(strange)?;
-        // The pixels are shared, times are not.
-        copied.copy_region(gst::BufferCopyFlags::MEMORY | gst::BufferCopyFlags::META, ..).map_err(no_memory)
+        self.copies.of(&self.buffer, &self.info)
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.buffer.map_readable().map(|bytes| bytes.to_vec()).unwrap_or_default()
     }
 
     fn strides(&self) -> Vec<usize> {

@@ -8,6 +8,7 @@ use crate::room::media::Codec;
 use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer_app::{AppSink, AppSrc};
+use gstreamer_video::VideoInfo;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct Decoder {
     codec: Codec,
     /// What was decoded meanwhile: taken all at once, so that the decoder's thread wakes for many frames rather than for each.
     ready: VecDeque<gst::Sample>,
+    /// What the last picture was said to be, and what that means.
+    described: Option<(gst::Caps, VideoInfo)>,
 }
 
 impl Decoder {
@@ -61,7 +64,7 @@ impl Decoder {
         into.set_caps(Some(&caps(track)));
         into.set_format(gst::Format::Time);
         pipeline.start()?;
-        Ok(Decoder { pipeline, into, out, codec: track.codec, ready: VecDeque::new() })
+        Ok(Decoder { pipeline, into, out, codec: track.codec, ready: VecDeque::new(), described: None })
     }
 
     /// True while it takes more frames without holding too many.
@@ -98,7 +101,10 @@ impl Decoder {
     pub fn picture(&mut self, wait: Duration) -> Result<Decoded<Picture>> {
         // VP8 has one colour space (RFC 6386, 9.2); GStreamer guesses another one for large pictures.
         let is_bt601 = self.codec == Codec::Vp8;
-        self.next(wait, |sample| Picture::new(sample, is_bt601))
+        let mut described = self.described.take();
+        let next = self.next(wait, |sample| Picture::new(sample, is_bt601, &mut described));
+        self.described = described;
+        next
     }
 
     /// The next sound; waits for it no longer than `wait`. Left and right in turn, 48,000 of each a second.
@@ -113,7 +119,7 @@ impl Decoder {
         })
     }
 
-    fn next<T>(&mut self, wait: Duration, read: impl Fn(&gst::Sample) -> Option<T>) -> Result<Decoded<T>> {
+    fn next<T>(&mut self, wait: Duration, mut read: impl FnMut(&gst::Sample) -> Option<T>) -> Result<Decoded<T>> {
         if self.ready.is_empty() {
             self.ready.extend(self.out.try_pull_sample(gst::ClockTime::try_from(wait).ok()));
             let more = || self.out.try_pull_sample(gst::ClockTime::ZERO);

@@ -5,6 +5,7 @@
 
 mod apply;
 mod canvas;
+mod copies;
 mod decoder;
 mod demux;
 mod drawn;
@@ -18,6 +19,7 @@ mod picture;
 mod pipeline;
 mod playback;
 mod playthrough;
+mod scale;
 mod slides;
 mod source;
 mod stamp;

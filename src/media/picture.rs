@@ -19,15 +19,25 @@ pub struct Picture {
 }
 
 impl Picture {
-    pub(super) fn new(sample: &gst::Sample, is_bt601: bool) -> Option<Picture> {
-        // Converters refuse to change a frame rate, which is none of theirs.
-        let mut caps = sample.caps_owned()?;
-        caps.make_mut().set("framerate", gst::Fraction::new(0, 1));
-        let mut info = VideoInfo::from_caps(&caps).ok()?;
-        if is_bt601 {
-            info = described(info.format(), (info.width(), info.height())).ok()?;
+    /// What a decoder gave. `known`: what the one before it was said to be, as it seldom changes.
+    pub(super) fn new(
+        sample: &gst::Sample,
+        is_bt601: bool,
+        known: &mut Option<(gst::Caps, VideoInfo)>,
+    ) -> Option<Picture> {
+        let caps = sample.caps_owned()?;
+        if known.as_ref().is_none_or(|(known, _)| known.as_ptr() != caps.as_ptr()) {
+            // Converters refuse to change a frame rate, which is none of theirs.
+            let mut rateless = caps.clone();
+            rateless.make_mut().set("framerate", gst::Fraction::new(0, 1));
+            let mut info = VideoInfo::from_caps(&rateless).ok()?;
+            if is_bt601 {
+                info = described(info.format(), (info.width(), info.height())).ok()?;
+            }
+            *known = Some((caps, info));
         }
-        Some(Picture { buffer: sample.buffer_owned()?, info })
+        let (_, info) = known.as_ref()?;
+        Some(Picture { buffer: sample.buffer_owned()?, info: info.clone() })
     }
 
     /// True where nobody sees a difference: what a screen that stands still is sent as, over and over, but for what its encoder adds.
@@ -54,7 +64,7 @@ impl Picture {
         let frame =
             VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
         let luma = frame.plane_data(0).map_err(|e| strange().because(e))?;
-        let stride = self.info.stride().first().and_then(|s| usize::try_from(*s).ok()).unwrap_or(1);
+        let stride = frame.plane_stride().first().and_then(|s| usize::try_from(*s).ok()).unwrap_or(1);
         let part =
             |index: u32, count: u32, side: u32| (index * side / count) as usize..((index + 1) * side / count) as usize;
         let mean = |(column, row): (u32, u32)| {

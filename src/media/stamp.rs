@@ -1,12 +1,15 @@
 //! A drawing that is laid over pictures again and again: only its ink is kept, ready to be mixed in. It draws nothing itself.
 
 use super::canvas::yuv;
+use crate::room::layout::Rect;
 use image::RgbaImage;
 
 /// A drawing and its place.
 #[derive(Debug, Clone, Default)]
 pub struct Stamp {
     planes: [Vec<Run>; 3],
+    /// Where there could be ink.
+    area: Rect,
 }
 
 /// Pixels of a row that follow each other.
@@ -29,6 +32,11 @@ impl Stamp {
     /// Lays another drawing over it; the two should not overlap.
     pub fn add(&mut self, drawn: &RgbaImage, (x, y): (u32, u32)) {
         let (width, height) = drawn.dimensions();
+        self.area = if self.is_empty() {
+            Rect { x, y, width, height }
+        } else {
+            around(self.area, Rect { x, y, width, height })
+        };
         for (plane, runs) in self.planes.iter_mut().enumerate() {
             let step = if plane == 0 { 1 } else { 2 };
             for row in 0..height.div_ceil(step) {
@@ -48,6 +56,15 @@ impl Stamp {
         }
     }
 
+    /// All of its ink lies within.
+    pub(super) fn area(&self) -> Rect {
+        self.area
+    }
+
+    fn is_empty(&self) -> bool {
+        self.planes.iter().all(Vec::is_empty)
+    }
+
     /// Mixes it into one plane.
     pub(super) fn onto(&self, plane: usize, data: &mut [u8], stride: usize, (width, height): (u32, u32)) {
         let (width, height) = (width as usize, height as usize);
@@ -60,6 +77,15 @@ impl Stamp {
             }
         }
     }
+}
+
+/// The smallest rectangle around two.
+fn around(one: Rect, other: Rect) -> Rect {
+    let (x, y) = (one.x.min(other.x), one.y.min(other.y));
+    let end = |at: u32, side: u32| at.saturating_add(side);
+    let right = end(one.x, one.width).max(end(other.x, other.width));
+    let bottom = end(one.y, one.height).max(end(other.y, other.height));
+    Rect { x, y, width: right - x, height: bottom - y }
 }
 
 /// The mean of a square of `step` pixels: the plane's value times opacity, and the opacity.

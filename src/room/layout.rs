@@ -21,7 +21,7 @@ const FACE: Size = (16, 9);
 pub type Size = (u32, u32);
 
 /// A rectangle in whole pixels; all four are even, for chroma is stored at half the resolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Rect {
     pub x: u32,
     pub y: u32,
