@@ -3,7 +3,7 @@
 
 use super::Stamp;
 use super::copies::Copies;
-use super::picture::{Picture, described, strange, writable};
+use super::picture::{Picture, described, strange, stride_of, writable};
 use super::scale::Scaler;
 use crate::error::{Error, Result};
 use crate::room::layout::{Rect, Size};
@@ -127,12 +127,12 @@ impl Canvas {
         for (plane, stride) in (0..).zip(strides) {
             let shift = u32::from(plane > 0);
             let from = input.plane_data(plane).map_err(|e| strange().because(e))?;
-            let from_stride = usize::try_from(input.plane_stride().get(plane as usize).copied().unwrap_or(1));
+            let from_stride = stride_of(input.plane_stride(), plane);
             let width = picture.info.comp_width(plane as u8) as usize;
             let to = output.plane_data_mut(plane).map_err(|e| strange().because(e))?;
             let first = (area.y >> shift) as usize * stride + (area.x >> shift) as usize;
             let to = to.get_mut(first..).unwrap_or_default();
-            scaler.plane(plane, (from, from_stride.unwrap_or(1), width), (to, stride));
+            scaler.plane(plane, (from, from_stride, width), (to, stride));
         }
         Ok(())
     }
@@ -150,8 +150,7 @@ impl Canvas {
             let shift = u32::from(plane > 0);
             let at = |side: u32| (side >> shift) as usize;
             let from = input.plane_data(plane).map_err(|e| strange().because(e))?;
-            let from_stride =
-                usize::try_from(input.plane_stride().get(plane as usize).copied().unwrap_or(1)).unwrap_or(1);
+            let from_stride = stride_of(input.plane_stride(), plane);
             let to = output.plane_data_mut(plane).map_err(|e| strange().because(e))?;
             let rows = from.chunks(from_stride.max(1)).skip(at(top));
             for (to, from) in to.chunks_mut(stride.max(1)).skip(at(area.y)).take(at(area.height)).zip(rows) {
@@ -201,7 +200,7 @@ impl Canvas {
         let frame =
             VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
         let luma = frame.plane_data(0).map_err(|e| strange().because(e))?;
-        let stride = self.info.stride().first().and_then(|s| usize::try_from(*s).ok()).unwrap_or(1);
+        let stride = stride_of(self.info.stride(), 0);
         let rows = luma.chunks(stride).skip(area.y as usize).take(area.height as usize).step_by(4);
         let values = rows.flat_map(|row| row.iter().skip(area.x as usize).take(area.width as usize).step_by(4));
         let (sum, count) = values.fold((0u64, 0u64), |(sum, count), v| (sum + u64::from(*v), count + 1));

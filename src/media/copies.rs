@@ -1,7 +1,7 @@
 //! Copies of a picture that goes on being painted, for encoders that keep some of them for a while. One that they have let go of is
 //! not made anew but brought up to date, where something was painted since. It paints nothing itself.
 
-use super::picture::{strange, writable};
+use super::picture::{strange, stride_of, writable};
 use crate::error::{Error, Result};
 use crate::room::layout::Rect;
 use gst_video::{VideoFrameRef, VideoInfo};
@@ -71,7 +71,7 @@ impl Copied {
         let from = VideoFrameRef::from_buffer_ref_readable(picture, info).map_err(|e| strange().because(e))?;
         let mut to = writable(&mut self.buffer, info)?;
         for plane in 0..info.n_planes() {
-            let stride = info.stride().get(plane as usize).and_then(|s| usize::try_from(*s).ok()).unwrap_or(0);
+            let stride = stride_of(info.stride(), plane);
             let shift = u32::from(plane > 0);
             let from = from.plane_data(plane).map_err(|e| strange().because(e))?;
             let to = to.plane_data_mut(plane).map_err(|e| strange().because(e))?;

@@ -52,9 +52,8 @@ impl Picture {
             let width = self.info.comp_width(plane as u8) as usize;
             let (Ok(a), Ok(b)) = (one.plane_data(plane), another.plane_data(plane)) else { return false };
             // Rows may lie apart, in either in its own way; what is between them means nothing.
-            let stride =
-                |strides: &[i32]| strides.get(plane as usize).and_then(|s| usize::try_from(*s).ok()).unwrap_or(1);
-            let (a, b) = (a.chunks(stride(one.plane_stride()).max(1)), b.chunks(stride(another.plane_stride()).max(1)));
+            let (a, b) =
+                (a.chunks(stride_of(one.plane_stride(), plane)), b.chunks(stride_of(another.plane_stride(), plane)));
             a.zip(b).all(|(a, b)| differ((a.get(..width).unwrap_or(a), b.get(..width).unwrap_or(b))) <= UNSEEN)
         })
     }
@@ -64,7 +63,7 @@ impl Picture {
         let frame =
             VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
         let luma = frame.plane_data(0).map_err(|e| strange().because(e))?;
-        let stride = frame.plane_stride().first().and_then(|s| usize::try_from(*s).ok()).unwrap_or(1);
+        let stride = stride_of(frame.plane_stride(), 0);
         let part =
             |index: u32, count: u32, side: u32| (index * side / count) as usize..((index + 1) * side / count) as usize;
         let mean = |(column, row): (u32, u32)| {
@@ -88,10 +87,8 @@ impl Picture {
             VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
         let mut output = writable(&mut buffer, &info)?;
         for plane in 0..3u32 {
-            let stride = |strides: &[i32]| {
-                usize::try_from(strides.get(plane as usize).copied().unwrap_or(1)).unwrap_or(1).max(1)
-            };
-            let (from_stride, to_stride) = (stride(input.plane_stride()), stride(output.plane_stride()));
+            let from_stride = stride_of(input.plane_stride(), plane);
+            let to_stride = stride_of(output.plane_stride(), plane);
             let shift = u32::from(plane > 0);
             let (width, height) = ((size.0 >> shift) as usize, (size.1 >> shift) as usize);
             let from = input.plane_data(plane).map_err(|e| strange().because(e))?;
@@ -131,6 +128,11 @@ pub(super) fn writable<'a>(
 ) -> Result<VideoFrameRef<&'a mut gst::BufferRef>> {
     let buffer = buffer.get_mut().ok_or_else(strange)?;
     VideoFrameRef::from_buffer_ref_writable(buffer, info).map_err(|e| strange().because(e))
+}
+
+/// How many bytes lie between the rows of a plane; 1 where that is not known.
+pub(super) fn stride_of(strides: &[i32], plane: u32) -> usize {
+    strides.get(plane as usize).and_then(|stride| usize::try_from(*stride).ok()).unwrap_or(1).max(1)
 }
 
 /// Never seen so far.
