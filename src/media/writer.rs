@@ -14,7 +14,8 @@ const CAPTION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long an encoder may take for what is under way, on a machine that is busy.
 const ENCODER_PATIENCE: Duration = Duration::from_secs(60);
-/// Pictures of a film that wait for the encoder, in bytes; of sound alone, a minute and a half.
+/// Pictures of a film that wait for the encoder, in bytes, and sound that does: a minute and a half. Where pictures are small, sound
+/// takes longer to encode than they do.
 const UNDER_WAY: u64 = 16 << 20;
 /// The same for pictures, when counting those of a finished film.
 const COUNT_PATIENCE: Duration = Duration::from_secs(30);
@@ -93,7 +94,8 @@ impl FileWriter {
         self.push(source, timed(canvas.copy()?, at, lasts))
     }
 
-    /// Adds sound: samples of two channels in turn at 48,000 Hz.
+    /// Adds sound: samples of two channels in turn at 48,000 Hz. Waits while the encoder is behind, so pictures must come along: a muxer
+    /// holds back sound that is a minute ahead of them.
     pub fn stereo(&self, samples: &[i16], at: Duration) -> Result<()> {
         self.samples(samples, 2, at)
     }
@@ -112,12 +114,11 @@ impl FileWriter {
 
     fn samples(&self, samples: &[i16], channels: u64, at: Duration) -> Result<()> {
         let sound = self.sound.as_ref().ok_or_else(|| Error::us("this file has no sound"))?;
-        if self.picture.is_none() {
-            // Beside pictures, these are what is waited for: a muxer holds back whatever is ahead.
-            self.wait(sound)?;
-        }
+        self.wait(sound)?;
         let lasts = Duration::from_nanos(samples.len() as u64 * 1_000_000_000 / (48_000 * channels));
-        self.push(sound, buffer(samples.iter().flat_map(|s| s.to_le_bytes()).collect(), at, lasts))
+        let mut bytes = Vec::with_capacity(size_of_val(samples));
+        samples.iter().for_each(|sample| bytes.extend_from_slice(&sample.to_le_bytes()));
+        self.push(sound, buffer(bytes, at, lasts))
     }
 
     /// Writes what is under way and closes the file.
@@ -247,4 +248,35 @@ fn timed(mut buffer: gst::Buffer, at: Duration, lasts: Duration) -> gst::Buffer 
         buffer.set_duration(gst::ClockTime::try_from(lasts).ok());
     }
     buffer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An encoder of sound that takes 50 ms for each buffer; pictures cost nothing.
+    const SLOW: &str = "# Slow.
+appsrc name=picture format=time max-bytes=0 caps=video/x-raw,format=GRAY8,width=16,height=16,framerate=1/1 ! fakesink sync=false
+appsrc name=sound format=time max-bytes=0 caps=audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2
+! identity sleep-time=50000 ! filesink name=file
+";
+
+    #[test]
+    fn sound_beside_pictures_waits_for_its_encoder() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("compose")).unwrap();
+        std::fs::write(dir.path().join("compose/slow.gst"), SLOW).unwrap();
+        let library = Library::new(Some(dir.path())).unwrap();
+        let writer = FileWriter::create(&library, "compose/slow", &dir.path().join("film")).unwrap();
+        let sound = writer.sound.clone().unwrap();
+        let second = vec![0; 2 * 48_000];
+        let mut most = 0;
+        for at in (0..150).map(Duration::from_secs) {
+            writer.stereo(&second, at).unwrap();
+            writer.picture(vec![128; 256], at, Duration::from_secs(1)).unwrap();
+            most = most.max(sound.current_level_bytes());
+        }
+        writer.finish(ENCODER_PATIENCE).unwrap();
+        assert!(most <= UNDER_WAY + 192_000, "{} MiB of sound wait for the encoder", most >> 20);
+    }
 }
