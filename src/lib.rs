@@ -25,6 +25,8 @@
 //!
 //! `ARCHITECTURE.md` says why, and how a packet travels.
 #![forbid(unsafe_op_in_unsafe_fn)]
+// They panic where nobody reads any more: `cli::say` prints.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod cli;
 pub mod error;

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use roombot::cli::{Cli, explain};
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -10,7 +11,8 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("{}", explain(&e, verbose));
+            // Nobody may be reading; the exit code says it as well.
+            let _ = writeln!(std::io::stderr(), "{}", explain(&e, verbose));
             ExitCode::from(e.blame().exit_code())
         }
     }

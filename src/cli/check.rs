@@ -2,6 +2,7 @@
 
 use super::args::PipelineArgs;
 use super::verify;
+use crate::cli::say::say;
 use crate::error::{Error, Result};
 use crate::harness::{Run, Scenario, html, junit, markdown, run as run_scenario};
 use crate::media::Library;
@@ -101,7 +102,7 @@ pub async fn run(args: CheckArgs) -> Result<()> {
     let words: Vec<String> =
         words.iter().filter(|(_, count)| *count > 0).map(|(v, count)| format!("{count} {}", v.word())).collect();
     if !runs.is_empty() {
-        println!("{} runs: {}", runs.len(), words.join(", "));
+        say!("{} runs: {}", runs.len(), words.join(", "));
     }
     if stopped {
         return Err(Error::new(crate::error::Blame::Open, "stopped before every scenario had run"));
@@ -117,7 +118,7 @@ async fn conclusive(library: &Library, scenario: &Scenario, folder: &Path, seed:
             return Ok(ran);
         }
         show(&ran);
-        println!("no verdict; it runs again, {again} of {} times at most", args.retry);
+        say!("no verdict; it runs again, {again} of {} times at most", args.retry);
         if !args.keep {
             remove(&ran.folder);
         }
@@ -128,7 +129,7 @@ async fn conclusive(library: &Library, scenario: &Scenario, folder: &Path, seed:
 }
 
 fn show(ran: &Run) {
-    println!("{} (seed {})", style(&ran.scenario.name).bold(), ran.seed);
+    say!("{} (seed {})", style(&ran.scenario.name).bold(), ran.seed);
     ran.report.targets.iter().for_each(verify::print);
 }
 

@@ -1,6 +1,8 @@
 //! `roombot compose`: a film of a recording, its sound alone, or a file for each participant.
 
 use super::args::PipelineArgs;
+use crate::cli::say::{say, tell};
+use crate::cli::work::work;
 use crate::error::{Error, Result};
 use crate::film::{self, FilmCodec, Job, Look, PictureJob, Progress, Quality, Summary};
 use crate::media::Library;
@@ -171,88 +173,98 @@ impl ComposeArgs {
 ///
 /// # Errors
 /// The user's for a folder that is no recording, or a flag; the machine's where the disk or the encoder fails.
-pub fn run(args: ComposeArgs) -> Result<()> {
+pub async fn run(args: ComposeArgs) -> Result<()> {
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let json = args.json;
     if args.each {
-        return each(&args);
+        return each(args).await;
     }
     let (follows, hls) = (args.follow, args.live_hls.clone());
     let summary = if follows {
         // Capture comes first.
         let _ = rustix::process::nice(FOLLOWER);
-        watched(json, |progress| film::follow(&library, &args.job(), hls.as_deref(), progress))?
+        let job = args.job();
+        watched(json, move |progress| film::follow(&library, &job, hls.as_deref(), progress)).await?
     } else {
-        make(&library, &args.job(), json)?
+        make(library, args.job(), json).await?
     };
     if json {
         print(&summary)?
     } else {
-        tell(&summary)
+        report(&summary)
     }
     Ok(())
 }
 
 /// Makes a file for each participant.
-fn each(args: &ComposeArgs) -> Result<()> {
+async fn each(args: ComposeArgs) -> Result<()> {
     let bar = bar(args.json)?;
-    let made = film::each(&args.recording, &args.without, |done, of| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
+    let (drawn, json) = (bar.clone(), args.json);
+    let made = work(move |stop| {
+        film::each(&args.recording, &args.without, |done, of| {
+            drawn.set_length(of as u64);
+            drawn.set_position(done as u64);
+            stop.check()
+        })
     });
+    let made = made.await;
     bar.finish_and_clear();
     let made = made?;
-    if args.json {
+    if json {
         return print(&made);
     }
-    made.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    made.warnings.iter().for_each(|warning| tell!("warning: {warning}"));
     for person in &made.participants {
-        println!(
-            "{}: {:.1} s, {}",
-            person.file.display(),
-            person.duration_ms as f64 / 1000.0,
-            HumanBytes(person.bytes)
-        );
+        say!("{}: {:.1} s, {}", person.file.display(), person.duration_ms as f64 / 1000.0, HumanBytes(person.bytes));
     }
     Ok(())
 }
 
 fn print(summary: &impl Serialize) -> Result<()> {
     let json = serde_json::to_string_pretty(summary);
-    println!("{}", json.map_err(|e| Error::us("cannot print the summary").because(e))?);
+    say!("{}", json.map_err(|e| Error::us("cannot print the summary").because(e))?);
     Ok(())
 }
 
 /// Makes the default film of a recording, with progress on a terminal unless `quiet`.
-pub(super) fn film(recording: PathBuf, quiet: bool) -> Result<Summary> {
-    let job = Job::usual(recording, 30);
-    make(&Library::new(None)?, &job, quiet)
+pub(super) async fn film(recording: PathBuf, quiet: bool) -> Result<Summary> {
+    make(Library::new(None)?, Job::usual(recording, 30), quiet).await
 }
 
 /// What was made, for a person.
-pub(super) fn tell(summary: &Summary) {
+pub(super) fn report(summary: &Summary) {
     for warning in &summary.warnings {
-        eprintln!("warning: {warning}");
+        tell!("warning: {warning}");
     }
     let seconds = summary.duration_ms as f64 / 1000.0;
     let (bytes, speed) = (HumanBytes(summary.bytes), summary.speed);
-    println!("{}: {seconds:.1} s, {bytes}, made at {speed:.1} x real time", summary.film.display());
+    say!("{}: {seconds:.1} s, {bytes}, made at {speed:.1} x real time", summary.film.display());
     let stills = &summary.stills;
     let slides = stills.index.as_deref().map(|index| (index, format!(" ({} slides)", stills.slides.len())));
     let others = [&stills.poster, &stills.contact_sheet].into_iter().flatten().chain(&summary.subtitles);
     for (path, more) in others.map(|path| (path.as_path(), String::new())).chain(slides) {
-        println!("{}{more}", Path::display(path));
+        say!("{}{more}", Path::display(path));
     }
 }
 
-fn make(library: &Library, job: &Job, quiet: bool) -> Result<Summary> {
-    watched(quiet, |progress| film::compose(library, job, progress))
+async fn make(library: Library, job: Job, quiet: bool) -> Result<Summary> {
+    watched(quiet, move |progress| film::compose(&library, &job, progress)).await
 }
 
-/// Does something with a bar, unless `quiet`.
-fn watched(quiet: bool, make: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<Summary>) -> Result<Summary> {
+/// Does something with a bar, unless `quiet`, until it is done or Ctrl-C ends it.
+async fn watched(
+    quiet: bool,
+    make: impl FnOnce(&mut dyn FnMut(Progress) -> Result<()>) -> Result<Summary> + Send + 'static,
+) -> Result<Summary> {
     let bar = bar(quiet)?;
-    let made = make(&mut |progress| advance(&bar, progress));
+    let drawn = bar.clone();
+    let made = work(move |stop| {
+        make(&mut |progress| {
+            advance(&drawn, progress);
+            stop.check()
+        })
+    });
+    let made = made.await;
     bar.finish_and_clear();
     made
 }

@@ -4,6 +4,7 @@
 
 use super::args::duration;
 use super::{compose, live, record, show};
+use crate::cli::say::{say, tell};
 use crate::error::{Error, Result};
 use crate::record::recorder::RecorderConfig;
 use crate::room::people::Role;
@@ -65,7 +66,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     let serving = tokio::spawn(server.run(async move {
         let _ = closed.await;
     }));
-    eprintln!("The room is open: watch it at {page}");
+    tell!("The room is open: watch it at {page}");
 
     let mut people = People::default();
     let config = RecordConfig {
@@ -104,8 +105,8 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     added?;
     if !args.json {
         show::print(&summary.folder)?;
-        println!("\nThe recording is in {}", summary.folder.display());
-        println!("Its tracks play in any browser or player:  ls {}/tracks", summary.folder.display());
+        say!("\nThe recording is in {}", summary.folder.display());
+        say!("Its tracks play in any browser or player:  ls {}/tracks", summary.folder.display());
     }
     let stays = args.keep && reason != "stopped";
     if !stays {
@@ -115,16 +116,15 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     let mut film = None;
     if !args.no_film && reason != "stopped" {
         let (folder, quiet) = (summary.folder.clone(), args.json);
-        let made = tokio::task::spawn_blocking(move || compose::film(folder, quiet)).await;
-        film = Some(made.map_err(|e| Error::us("the film failed").because(e))??);
+        film = Some(compose::film(folder, quiet).await?);
     }
     if args.json {
         record::report(&summary, &reason, true, film.as_ref().map(|film| film.film.as_path()));
     } else if let Some(film) = &film {
-        compose::tell(film);
+        compose::report(film);
     }
     if stays {
-        eprintln!("\nThe room stays open at {page}; Ctrl-C ends it.");
+        tell!("\nThe room stays open at {page}; Ctrl-C ends it.");
         stop.await;
     }
     people.leave().await;

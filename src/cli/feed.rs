@@ -5,6 +5,7 @@ mod pump;
 mod what;
 
 use super::args::{PipelineArgs, Span, duration, span};
+use crate::cli::say::say;
 use crate::error::{Error, Result};
 use crate::media::{Encoding, Library, MediaSource, Origin, Track};
 use crate::record::happening::Happening;
@@ -376,13 +377,13 @@ fn report(args: &FeedArgs, reason: &str, seconds: f64, sent: &[Sent]) {
         let object = serde_json::json!({
             "name": args.name, "copies": args.copies, "reason": reason, "seconds": seconds, "tracks": sent,
         });
-        println!("{object}");
+        say!("{object}");
         return;
     }
-    println!("{} was there for {seconds:.1} s; {reason}.", args.name);
+    say!("{} was there for {seconds:.1} s; {reason}.", args.name);
     for s in sent {
         let late = if s.late > 0 { format!(", {} late", s.late) } else { String::new() };
         let was = s.encoded_from.as_ref().map(|was| format!(" (from {was})")).unwrap_or_default();
-        println!("  {} {}{was}: {} frames, {} kB{late}", s.source.word(), s.codec.name(), s.frames, s.bytes / 1000);
+        say!("  {} {}{was}: {} frames, {} kB{late}", s.source.word(), s.codec.name(), s.frames, s.bytes / 1000);
     }
 }

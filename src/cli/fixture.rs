@@ -5,6 +5,7 @@ mod person;
 mod slides;
 mod voice;
 
+use crate::cli::say::say;
 use crate::error::{Error, Result};
 use crate::media::{FileWriter, Library};
 use clap::{Args, Subcommand};
@@ -138,10 +139,10 @@ pub fn run(args: &FixtureArgs) -> Result<()> {
     let library = Library::default();
     for person in &PEOPLE {
         make_person(&library, person, out, *stills)?;
-        println!("{}", out.join(person.file).display());
+        say!("{}", out.join(person.file).display());
     }
     make_slides(&library, out, *stills)?;
-    println!("{}", out.join("slides.webm").display());
+    say!("{}", out.join("slides.webm").display());
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 mod line;
 
 use super::args::{PipelineArgs, duration};
+use crate::cli::say::{say, tell};
 use crate::error::{Error, Result};
 use crate::live::{Answer, Choices, LiveSetup, TrackStatus};
 use crate::media::{Encoder, Filter, Library, check_filter};
@@ -163,7 +164,7 @@ async fn typed(bot: Commander) {
             continue;
         }
         match bot.command(&text).await {
-            Some(Answer::Say(answer)) => eprintln!("{answer}"),
+            Some(Answer::Say(answer)) => tell!("{answer}"),
             Some(Answer::Quit) | None => return,
         }
     }
@@ -177,11 +178,11 @@ fn report(args: &GiveBack, name: &str, doing: &str, reason: &str, lasted: Durati
         let object = serde_json::json!({
             "name": name, "doing": doing, "reason": reason, "seconds": seconds, "tracks": tracks,
         });
-        println!("{object}");
+        say!("{object}");
         return;
     }
-    println!("{name} was there for {seconds:.1} s; {reason}.");
+    say!("{name} was there for {seconds:.1} s; {reason}.");
     for track in tracks {
-        println!("  {}", line::track(track));
+        say!("  {}", line::track(track));
     }
 }

@@ -1,5 +1,6 @@
 //! The live status of a recording: redrawn in place on a terminal, log lines elsewhere. Reads a status, changes nothing.
 
+use crate::cli::say::tell;
 use crate::record::status::{PersonStatus, Status, TrackStatus};
 use console::{Term, measure_text_width, style, truncate_str};
 use indicatif::HumanBytes;
@@ -47,7 +48,7 @@ pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display 
                 let due =
                     said.as_ref().is_none_or(|(at, before)| *before != people || now.elapsed_ms >= at + LOG_EVERY);
                 if due {
-                    eprintln!("{}", line(&now, &people));
+                    tell!("{}", line(&now, &people));
                     said = Some((now.elapsed_ms, people));
                 }
             }

@@ -13,10 +13,12 @@ mod live;
 mod pipelines;
 mod record;
 mod room;
+mod say;
 mod send;
 mod show;
 mod stamp;
 mod verify;
+mod work;
 
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -79,7 +81,7 @@ impl Cli {
             Verb::Demo(args) => runtime()?.block_on(demo::run(args)),
             Verb::Record(args) => runtime_of(args.threads())?.block_on(record::run(args)),
             Verb::Show(args) => show::run(args),
-            Verb::Compose(args) => compose::run(args),
+            Verb::Compose(args) => runtime()?.block_on(compose::run(args)),
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             Verb::Send(args) => runtime()?.block_on(send::run(args)),
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
@@ -114,6 +116,8 @@ impl Cli {
             always_or_never => always_or_never == Colour::Always,
         };
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(on_stderr);
+        // Whoever reads may have gone; that it says so there would be a panic.
+        let log = log.log_internal_errors(false);
         // Only a test that runs several verbs in one process has a log already.
         let _ = log.with_target(self.verbose > 1).try_init();
     }

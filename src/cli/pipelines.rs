@@ -5,6 +5,7 @@ mod gallery;
 mod spectrogram;
 
 use super::args::PipelineArgs;
+use crate::cli::say::{say, tell};
 use crate::error::{Error, Result};
 use crate::media::{Library, Param, Template, check_template};
 use clap::{Args, Subcommand};
@@ -82,8 +83,8 @@ fn list(library: &Library, prefix: &str) -> Result<()> {
     let widest = chosen.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, template) in chosen {
         match template {
-            Ok(template) => println!("{name:widest$}  {}{}", template.help, names(&template.params)),
-            Err(e) => println!("{name:widest$}  (broken) {e}"),
+            Ok(template) => say!("{name:widest$}  {}{}", template.help, names(&template.params)),
+            Err(e) => say!("{name:widest$}  (broken) {e}"),
         }
     }
     Ok(())
@@ -96,11 +97,11 @@ fn names(params: &[Param]) -> String {
 }
 
 fn show(template: &Template) {
-    println!("{}: {}", template.file, template.help);
+    say!("{}: {}", template.file, template.help);
     for param in &template.params {
-        println!("  {}: {}; {}", param.name, param.kind, param.otherwise());
+        say!("  {}: {}; {}", param.name, param.kind, param.otherwise());
     }
-    println!("\n{}", template.source().trim_end());
+    say!("\n{}", template.source().trim_end());
 }
 
 fn check(all: Vec<(String, Result<Template>)>) -> Result<()> {
@@ -108,7 +109,7 @@ fn check(all: Vec<(String, Result<Template>)>) -> Result<()> {
     let count = all.len();
     for (name, template) in all {
         match template.and_then(|t| check_template(&t)) {
-            Ok(()) => println!("ok  {name}"),
+            Ok(()) => say!("ok  {name}"),
             Err(e) => broken.push(e),
         }
     }
@@ -117,7 +118,7 @@ fn check(all: Vec<(String, Result<Template>)>) -> Result<()> {
         1 => Err(broken.remove(0)),
         n => {
             for e in &broken {
-                eprintln!("{e}");
+                tell!("{e}");
             }
             Err(Error::user(format!("{n} of {count} pipelines do not work")))
         }

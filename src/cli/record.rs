@@ -2,6 +2,7 @@
 
 use super::args::{bytes, duration};
 use super::live;
+use crate::cli::say::{say, tell};
 use crate::error::{Error, Result};
 use crate::record::manifest::{FileState, Status as Completion};
 use crate::record::recorder::{RecorderConfig, Summary};
@@ -11,6 +12,7 @@ use crate::rtc::Wake;
 use crate::session::{Limits as Ends, RecordConfig, Recording};
 use crate::signal::{self, JoinAs};
 use crate::transfer::vault::Limits;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -149,10 +151,18 @@ fn film(recording: &Path, hls: Option<&Path>) -> Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)
 }
 
-/// Where the film is, once it is whole. One that failed has said so, and the recording is none the worse.
+/// Where the film is, once it is whole. One that failed has said so, and the recording is none the worse. Ctrl-C ends the film, too.
 async fn finished(film: Child) -> Option<PathBuf> {
-    eprintln!("Finishing the film.");
-    let output = film.wait_with_output().await.ok()?;
+    tell!("Finishing the film; Ctrl-C leaves it as it is.");
+    let process = film.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let mut output = std::pin::pin!(film.wait_with_output());
+    let output = tokio::select! {
+        output = &mut output => output.ok()?,
+        () = super::interrupted().ok()? => {
+            process.map(|process| kill_process(process, Signal::INT));
+            output.await.ok()?
+        }
+    };
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
     summary["film"].as_str().map(PathBuf::from)
 }
@@ -162,8 +172,8 @@ pub(super) fn recover(parent: &Path) {
     if parent.is_dir() {
         for (folder, result) in recover_all(parent) {
             match result {
-                Ok(recovery) => eprintln!("{recovery}"),
-                Err(e) => eprintln!("warning: {} could not be finished: {e}", folder.display()),
+                Ok(recovery) => tell!("{recovery}"),
+                Err(e) => tell!("warning: {} could not be finished: {e}", folder.display()),
             }
         }
     }
@@ -190,7 +200,7 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&
             "duration_ms": manifest.duration_ms, "participants": manifest.participants.len(), "tracks": tracks,
             "files": manifest.files, "warnings": manifest.warnings, "film": film,
         });
-        println!("{object}");
+        say!("{object}");
         return;
     }
     let seconds = manifest.duration_ms as f64 / 1000.0;
@@ -200,9 +210,9 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let files = if manifest.files.is_empty() { String::new() } else { format!(", {}", count(received, "file")) };
     let (tracks, people) = (count(tracks, "track"), count(people, "participant"));
-    eprintln!("Recorded {seconds:.1} s: {tracks} of {people}{files}; {reason}.");
+    tell!("Recorded {seconds:.1} s: {tracks} of {people}{files}; {reason}.");
     for warning in &manifest.warnings {
-        eprintln!("warning: {}", warning.escape_debug());
+        tell!("warning: {}", warning.escape_debug());
     }
-    println!("{}", summary.folder.display());
+    say!("{}", summary.folder.display());
 }

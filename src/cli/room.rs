@@ -1,5 +1,6 @@
 //! `roombot room`: runs a room server until Ctrl-C.
 
+use crate::cli::say::say;
 use crate::error::Result;
 use crate::server::{RoomServer, RoomServerConfig, parse_ice_server, reachable};
 use crate::signal::IceServer;
@@ -60,14 +61,14 @@ pub async fn run(args: RoomArgs) -> Result<()> {
     if args.json {
         let at = |on: bool, what: &str| on.then(|| format!("{page}{what}/"));
         let (whip, whep) = (at(args.whip, "whip"), at(args.whep, "whep"));
-        println!("{}", serde_json::json!({ "url": page, "rooms": rooms, "whip": whip, "whep": whep }));
+        say!("{}", serde_json::json!({ "url": page, "rooms": rooms, "whip": whip, "whep": whep }));
     } else {
-        println!("Open {page}rooms/standup in a browser (any room name will do). Ctrl-C ends it.");
+        say!("Open {page}rooms/standup in a browser (any room name will do). Ctrl-C ends it.");
         if args.whip {
-            println!("WHIP: send to {page}whip/standup?name=Camera");
+            say!("WHIP: send to {page}whip/standup?name=Camera");
         }
         if args.whep {
-            println!("WHEP: watch {page}whep/standup or {page}whep/standup/NAME");
+            say!("WHEP: watch {page}whep/standup or {page}whep/standup/NAME");
         }
     }
     server.run(super::interrupted()?).await

@@ -4,6 +4,7 @@ mod bars;
 mod receivers;
 
 use super::args::duration;
+use crate::cli::say::say;
 use crate::error::{Error, Result};
 use crate::room::people::{ParticipantId, Role};
 use crate::rtc::Wake;
@@ -213,7 +214,7 @@ fn report(args: &SendArgs, receivers: &Receivers, deaf: &[String], results: &[De
             .collect();
         let heard: Vec<&String> = receivers.found.iter().map(|(_, name)| name).filter(|n| !deaf.contains(n)).collect();
         let heard = args.message.as_ref().map(|_| heard);
-        println!("{}", json!({ "files": files, "message_heard_by": heard, "missing": receivers.missing }));
+        say!("{}", json!({ "files": files, "message_heard_by": heard, "missing": receivers.missing }));
     } else {
         for result in results {
             let rate = HumanBytes((result.size as f64 / result.took.as_secs_f64().max(1e-3)) as u64);
@@ -222,7 +223,7 @@ fn report(args: &SendArgs, receivers: &Receivers, deaf: &[String], results: &[De
                 (_, None) => format!("received, {} at {rate}/s", HumanBytes(result.size)),
                 (_, Some(why)) => why,
             };
-            println!("{} -> {}: {what}", plain(&result.file), plain(&result.to));
+            say!("{} -> {}: {what}", plain(&result.file), plain(&result.to));
         }
     }
     if lacking.is_empty() { Ok(()) } else { Err(Error::room(lacking.join("; "))) }

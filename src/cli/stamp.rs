@@ -1,6 +1,7 @@
 //! `roombot stamp`: a media file whose every frame and half second can be recognised.
 
 use super::args::{PipelineArgs, duration};
+use crate::cli::say::say;
 use crate::error::{Blame, Error, Result};
 use crate::media::Library;
 use crate::verify::stamp::number_of;
@@ -92,7 +93,7 @@ pub async fn run(args: StampArgs) -> Result<()> {
     };
     bar.finish_and_clear();
     for file in made? {
-        println!("{}", file.display());
+        say!("{}", file.display());
     }
     Ok(())
 }

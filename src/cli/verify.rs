@@ -1,6 +1,7 @@
 //! `roombot verify`: judges media by the stamps in it: files, recordings, and rooms while people are there. Changes nothing that it reads.
 
 use super::args::PipelineArgs;
+use crate::cli::say::say;
 use crate::error::{Blame, Error, Result};
 use crate::media::Library;
 use crate::record::recorder::RecorderConfig;
@@ -95,7 +96,7 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     let report = Report::of(judged);
     if args.json {
         let text = serde_json::to_string_pretty(&report);
-        println!("{}", text.map_err(|e| Error::us("cannot print the report").because(e))?);
+        say!("{}", text.map_err(|e| Error::us("cannot print the report").because(e))?);
     } else {
         report.targets.iter().for_each(print);
     }
@@ -183,15 +184,15 @@ pub(super) fn conclude(report: &Report) -> Result<()> {
 
 /// A target's figures and outcomes, for a person.
 pub(super) fn print(judged: &Judged) {
-    println!("{}  {}", style(&judged.target).bold(), word(judged.verdict));
+    say!("{}  {}", style(&judged.target).bold(), word(judged.verdict));
     for line in &judged.trouble {
-        println!("  {}", style(format!("this machine: {line}")).yellow());
+        say!("  {}", style(format!("this machine: {line}")).yellow());
     }
     for line in &judged.damage {
-        println!("  {}", style(format!("damage: {line}")).red());
+        say!("  {}", style(format!("damage: {line}")).red());
     }
     for line in &judged.notes {
-        println!("  note: {}", clean(line));
+        say!("  note: {}", clean(line));
     }
     let compared = judged.participants.iter().any(|person| person.measures.figures.contains_key("psnr_db"));
     let watched = judged.participants.iter().any(|person| person.measures.delay.is_some());
@@ -228,14 +229,14 @@ pub(super) fn print(judged: &Judged) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
+    say!("{table}");
     for outcome in &judged.outcomes {
         let who = outcome.who.as_ref().map(|who| format!("{}: ", clean(who))).unwrap_or_default();
         let measured = match outcome.measured {
             Some(value) => format!("{}", (value * 100.0).round() / 100.0),
             None => "no evidence".to_owned(),
         };
-        println!("  {:12} {who}{} (is {measured})", word(outcome.verdict), outcome.expected);
+        say!("  {:12} {who}{} (is {measured})", word(outcome.verdict), outcome.expected);
     }
 }
 

@@ -45,11 +45,15 @@ pub struct People {
 
 /// Makes a file for every participant who sent something, except those called `without`: MP4 where all their codecs go into it, else WebM,
 /// or Matroska where H.264 is among them.
-/// Tells `progress` how many of all are made.
+/// Tells `progress` how many of all are made, which may end it: what is made stays.
 ///
 /// # Errors
 /// The user's: no recording or one that is empty. The machine's: the disk. A track that cannot be used is a warning.
-pub fn each(recording: &Path, without: &[String], mut progress: impl FnMut(usize, usize)) -> Result<People> {
+pub fn each(
+    recording: &Path,
+    without: &[String],
+    mut progress: impl FnMut(usize, usize) -> Result<()>,
+) -> Result<People> {
     let source = source::read(recording)?;
     let without = source::keys(&source.manifest, without)?;
     let script = Script::new(source.manifest, &source.events, without);
@@ -66,7 +70,7 @@ pub fn each(recording: &Path, without: &[String], mut progress: impl FnMut(usize
         if !parts.is_empty() {
             people.participants.push(join(person, parts, &folder, &mut people.warnings)?);
         }
-        progress(number + 1, all.len());
+        progress(number + 1, all.len())?;
     }
     Ok(people)
 }

@@ -30,7 +30,12 @@ const LATE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// The user's: nobody records into it, a package is missing. The machine's: the disk, the encoder.
-pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: impl FnMut(Progress)) -> Result<Summary> {
+pub fn follow(
+    library: &Library,
+    job: &Job,
+    hls: Option<&Path>,
+    mut progress: impl FnMut(Progress) -> Result<()>,
+) -> Result<Summary> {
     job.check()?;
     let meter = Meter::start();
     let picture = job.picture.as_ref().ok_or_else(|| Error::user("a film of sound alone cannot follow a recording"))?;
@@ -89,7 +94,7 @@ pub fn follow(library: &Library, job: &Job, hls: Option<&Path>, mut progress: im
                 album.look(&mut stage, &script, at)?;
             }
         }
-        progress(Progress { done: next, of: until.max(next) });
+        progress(Progress { done: next, of: until.max(next) })?;
     }
     if let Some(short) = rate.over(Duration::MAX) {
         tell(&timeline, source.manifest.started, short);

@@ -119,12 +119,12 @@ pub struct Summary {
     pub warnings: Vec<String>,
 }
 
-/// Makes a film, or its sound alone; tells `progress` after every picture.
+/// Makes a film, or its sound alone; tells `progress` after every picture, which may end it: nothing is left then.
 ///
 /// # Errors
 /// The user's: no recording or one that is empty, sides, rates or times out of range, a missing package. The machine's: the disk.
 /// A track that cannot be used is a warning.
-pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress)) -> Result<Summary> {
+pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress) -> Result<()>) -> Result<Summary> {
     job.check()?;
     let meter = Meter::start();
     let source = source::read(&job.recording)?;
@@ -146,7 +146,7 @@ pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress))
             Vec::new()
         },
     };
-    let (gain, loudness) = made.gain()?;
+    let (gain, loudness) = made.gain(&mut progress)?;
     let (film, frames, stills) = match &job.picture {
         Some(picture) => made.film(picture, gain, &mut progress)?,
         None => (made.sound(gain, &mut progress)?, 0, Stills::default()),
@@ -275,7 +275,7 @@ impl Making<'_> {
     }
 
     /// What to multiply the sound with, and how loud it is, where that is asked for. Hears all of it.
-    fn gain(&self) -> Result<(f32, Option<f64>)> {
+    fn gain(&self, progress: &mut impl FnMut(Progress) -> Result<()>) -> Result<(f32, Option<f64>)> {
         let Some(target) = self.job.loudness else { return Ok((1.0, None)) };
         let (mut mixer, mut loudness) = (self.mixer(0), loudness::Loudness::default());
         let (mut at, end) = (self.from(), self.from() + self.lasts());
@@ -283,6 +283,7 @@ impl Making<'_> {
             at = (at + STEP).min(end);
             // What fails will fail again, and be told then.
             loudness.hear(&mixer.sum(self.library, samples(at), drop));
+            progress(Progress { done: Duration::ZERO, of: self.lasts() })?;
         }
         Ok((loudness.gain_to(target), loudness.integrated()))
     }
@@ -291,7 +292,7 @@ impl Making<'_> {
         &mut self,
         picture: &PictureJob,
         gain: f32,
-        progress: &mut impl FnMut(Progress),
+        progress: &mut impl FnMut(Progress) -> Result<()>,
     ) -> Result<(PathBuf, u64, Stills)> {
         let format = Format::of(picture.codec, self.job.out.as_deref(), picture.quality)?;
         let usual = || self.job.recording.join(format!("film.{}", format.extension()));
@@ -322,7 +323,7 @@ impl Making<'_> {
             if picture.stills {
                 album.look(&mut stage, &self.script, at)?;
             }
-            progress(Progress { done: next.min(lasts), of: lasts });
+            progress(Progress { done: next.min(lasts), of: lasts })?;
         }
         if picture.stills {
             album.look_behind_title(&mut stage, from + lasts.saturating_sub(Duration::from_millis(1)))?;
@@ -333,7 +334,7 @@ impl Making<'_> {
     }
 
     /// Sound alone.
-    fn sound(&mut self, gain: f32, progress: &mut impl FnMut(Progress)) -> Result<PathBuf> {
+    fn sound(&mut self, gain: f32, progress: &mut impl FnMut(Progress) -> Result<()>) -> Result<PathBuf> {
         let out = self.job.out.clone().unwrap_or_else(|| self.job.recording.join("film.opus"));
         let (pipeline, priming) = format::sound(&out)?;
         let mut reel = Reel::of_sound(self.library, Output::create(&out)?, pipeline)?;
@@ -348,7 +349,7 @@ impl Making<'_> {
             let warnings = &mut self.warnings;
             let until = samples(from) + samples(done) + priming;
             reel.sound(&mixer.mix(self.library, until, |e| warnings.push(warning(at, &e))))?;
-            progress(Progress { done, of: lasts });
+            progress(Progress { done, of: lasts })?;
         }
         reel.finish(&[])
     }

@@ -213,7 +213,7 @@ fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, 
     let mut judged = vec![look(&recording, &scenario.expect)?];
     if !scenario.film.is_empty() {
         let job = film::Job::usual(recording, FILM_FPS);
-        let made = film::compose(library, &job, |_| {})?;
+        let made = film::compose(library, &job, |_| Ok(()))?;
         judged.push(look(&made.film, &scenario.film)?);
     }
     Ok((Report::of(judged), worst))

@@ -191,7 +191,7 @@ fn everybody_is_where_the_layout_says_when_they_are_there() {
     made.track("alice.webm", "bob", Source::Mic, (1500, DURATION_MS));
     let mic = made.manifest.tracks[5].file.clone();
     let recording = made.save();
-    let summary = compose(&Library::default(), &job(&recording, Policy::Auto), |_| {}).unwrap();
+    let summary = compose(&Library::default(), &job(&recording, Policy::Auto), |_| Ok(())).unwrap();
     assert_eq!((summary.frames, summary.warnings), (60, Vec::<String>::new()));
     assert_eq!(summary.film, recording.join("film.mp4"));
 
@@ -261,12 +261,12 @@ fn films_lie_beside_each_other_and_what_is_broken_is_told() {
     let tracks = recording.join("tracks");
     let bytes = std::fs::read(tracks.join(&torn)).unwrap();
     std::fs::write(tracks.join(&torn), &bytes[..bytes.len() / 2]).unwrap();
-    let first = compose(&Library::default(), &job(&recording, Policy::Grid), |_| {}).unwrap();
+    let first = compose(&Library::default(), &job(&recording, Policy::Grid), |_| Ok(())).unwrap();
     let before = std::fs::read(&first.film).unwrap();
     assert_eq!(first.frames, 9);
 
     std::fs::remove_file(tracks.join(&torn)).unwrap();
-    let second = compose(&Library::default(), &job(&recording, Policy::Grid), |_| {}).unwrap();
+    let second = compose(&Library::default(), &job(&recording, Policy::Grid), |_| Ok(())).unwrap();
     assert!(second.film.ends_with("film-2.mp4") && second.stills.poster.unwrap().ends_with("poster-2.jpg"));
     assert!(second.warnings.len() == 1 && second.warnings[0].contains(&torn), "{:?}", second.warnings);
     assert_eq!(std::fs::read(&first.film).unwrap(), before);
@@ -276,7 +276,7 @@ fn films_lie_beside_each_other_and_what_is_broken_is_told() {
     assert!(tracks.join(whole).is_file());
 
     let empty = Made::new(dir.path()).save();
-    let error = compose(&Library::default(), &job(&empty, Policy::Auto), |_| {}).unwrap_err();
+    let error = compose(&Library::default(), &job(&empty, Policy::Auto), |_| Ok(())).unwrap_err();
     assert!(error.to_string().contains("nothing in it"), "{error}");
     assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 2);
 }

@@ -1,12 +1,16 @@
 //! `roombot compose` as its user has it: parts, people left out, formats, sound alone, a file each, and what happens when it cannot.
 
 use crate::film::{Made, pictures, streams};
+use crate::support::bot::Bot;
+use crate::support::recorder::PATIENCE;
+use crate::support::within;
 use roombot::record::timeline::Event;
 use roombot::room::media::Source;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 /// Alice with camera and microphone from the start, Bob from 1 s on with camera, microphone and screen.
 fn recording(parent: &Path) -> PathBuf {
@@ -209,6 +213,27 @@ fn a_full_disk_harms_nothing() {
         assert_eq!(said.lines().count(), 1, "{how}: {said}");
         assert_eq!(contents(&recording), before, "{how}: nothing is left, and nothing was changed");
     }
+}
+
+#[tokio::test]
+async fn ctrl_c_leaves_nothing_half_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let recording = recording(dir.path());
+    let before = contents(&recording);
+    // As slow as it gets: it is not done before it is stopped.
+    let slow = ["--size", "1920x1080", "--fps", "60", "--codec", "vp9", "--quality", "good"];
+    let bot = Bot::start(&[&["compose", recording.to_str().unwrap()], &slow[..]].concat());
+    let begun = async {
+        while contents(&recording) == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(PATIENCE.as_secs(), "the film begins", begun).await;
+    bot.interrupt();
+    let outcome = bot.ended(PATIENCE).await;
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("stopped before it was made"), "{}", outcome.stderr);
+    assert_eq!(contents(&recording), before);
 }
 
 #[test]

@@ -20,7 +20,7 @@ async fn every_codec_but_vp8_is_an_mp4_that_browsers_play() {
     film.out = Some(dir.path().join("av1.webm"));
     let picture = film.picture.as_mut().unwrap();
     (picture.look.size, picture.codec, picture.stills) = ((320, 180), Some(FilmCodec::Av1), false);
-    let av1 = compose(&Library::default(), &film, |_| {}).unwrap().film;
+    let av1 = compose(&Library::default(), &film, |_| Ok(())).unwrap().film;
 
     let folder = dir.path().join("each");
     std::fs::create_dir(&folder).unwrap();
@@ -32,7 +32,7 @@ async fn every_codec_but_vp8_is_an_mp4_that_browsers_play() {
     made.track("carol.mkv", "carol", Source::Camera, (250, 1250));
     made.track("carol.mkv", "carol", Source::Camera, (2250, 3250));
     ["bob", "carol"].iter().for_each(|name| made.track("alice.webm", name, Source::Mic, (0, 3250)));
-    let people = each(&made.save(), &[], |_, _| {}).unwrap();
+    let people = each(&made.save(), &[], |_, _| Ok(())).unwrap();
     assert_eq!(people.warnings, Vec::<String>::new());
     let browser = Browser::launch().await;
     let expected =

@@ -43,7 +43,7 @@ fn check(policy: Policy) {
     let mut made = Made::new(dir.path());
     meeting(&mut made);
     let recording = made.save();
-    let summary = compose(&Library::default(), &job(&recording, policy), |_| {}).unwrap();
+    let summary = compose(&Library::default(), &job(&recording, policy), |_| Ok(())).unwrap();
     assert_eq!(summary.warnings, Vec::<String>::new());
     let screen = Screen { number: SCREEN, shape: (1280, 720) };
     let moments = [(1000, vec![]), (2600, vec![screen])];
@@ -99,7 +99,7 @@ fn who_speaks_is_framed_and_a_frozen_camera_becomes_a_card() {
     made.event(1000, Event::Speaker { participant: Some("alice".into()) });
     made.event(2000, Event::Speaker { participant: None });
     let recording = made.save();
-    let summary = compose(&Library::default(), &job(&recording, Policy::Grid), |_| {}).unwrap();
+    let summary = compose(&Library::default(), &job(&recording, Policy::Grid), |_| Ok(())).unwrap();
     let fps = u64::from(FPS);
     let frames = pictures(&summary.film, &[fps / 2, fps * 3 / 2, fps * 5 / 2, fps * 7 / 2]);
     let view = View { faces: vec![ALICE, BOB], ..View::default() };
@@ -130,7 +130,7 @@ fn a_title_a_clock_and_tiles_that_glide() {
     let mut job = job(&recording, Policy::Grid);
     let picture = job.picture.as_mut().unwrap();
     (picture.look.title, picture.look.clock, picture.look.animate) = (Some("Stand-up".into()), true, true);
-    let summary = compose(&Library::default(), &job, |_| {}).unwrap();
+    let summary = compose(&Library::default(), &job, |_| Ok(())).unwrap();
     let number = |ms: u64| ms * u64::from(FPS) / 1000;
     let frames = pictures(&summary.film, &[number(1000), number(3270), number(3534), number(3934)]);
     let [titled, alone, gliding, both] = &frames[..] else { panic!("four pictures") };
@@ -169,7 +169,7 @@ fn a_film_that_is_shorter_than_its_title_has_a_poster_all_the_same() {
     let recording = made.save();
     let mut job = job(&recording, Policy::Grid);
     job.picture.as_mut().unwrap().look.title = Some("Stand-up".into());
-    let summary = compose(&Library::default(), &job, |_| {}).unwrap();
+    let summary = compose(&Library::default(), &job, |_| Ok(())).unwrap();
     let whole = Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 };
     let last = pictures(&summary.film, &[summary.frames - 1]);
     assert!(mean(&last[0], whole).iter().sum::<f64>() < 130.0, "the title is seen to the film's end");

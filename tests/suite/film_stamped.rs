@@ -234,7 +234,7 @@ fn every_stamp_is_where_and_when_the_layout_says() {
         let picture = job.picture.as_mut().unwrap();
         (picture.look.size, picture.fps, picture.stills) = (SIZE, FPS as u32, false);
         picture.codec = (ending == "webm").then_some(FilmCodec::Vp8);
-        let made = compose(&Library::default(), &job, |_| {}).unwrap();
+        let made = compose(&Library::default(), &job, |_| Ok(())).unwrap();
         assert_eq!((made.frames, made.warnings), (FPS * LASTS_MS / 1000, Vec::<String>::new()));
 
         let pictures = stream_of(&made.film, &["-vsync", "0", "-f", "rawvideo", "-pix_fmt", "gray"]);

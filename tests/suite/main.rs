@@ -35,5 +35,6 @@ mod talk;
 mod turn;
 mod twin_janus;
 mod twins;
+mod unread;
 mod whip;
 mod wish;

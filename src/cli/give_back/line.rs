@@ -1,5 +1,6 @@
 //! The status line of a bot: one line for each track on a terminal, a log line now and then elsewhere. Shows; changes nothing.
 
+use crate::cli::say::tell;
 use crate::live::{TrackStatus, Watcher};
 use console::{Term, style, truncate_str};
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub(super) fn show(bot: Watcher, quiet: bool) -> Line {
                     waited = 0;
                     let all: Vec<String> = tracks.iter().map(track).collect();
                     let all = if all.is_empty() { "nothing comes yet".to_owned() } else { all.join("; ") };
-                    eprintln!("{}: {all}", bot.doing());
+                    tell!("{}: {all}", bot.doing());
                 }
             }
         }

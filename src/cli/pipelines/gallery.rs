@@ -3,6 +3,7 @@
 
 use super::spectrogram;
 use crate::cli::fixture::before_a_green_screen;
+use crate::cli::say::say;
 use crate::error::{Error, Result};
 use crate::media::{
     Filter, Library, Playthrough, Template, Value, filter_frames, filter_samples, frame_cost, sound_cost,
@@ -74,7 +75,7 @@ pub fn make(library: &Library, folder: &Path, fixtures: &Path) -> Result<()> {
                 "| `{name}` | {} | {parameters} | {cost:.1} | ![{name}](filters/{file}) |",
                 template.help
             );
-            println!("{name}");
+            say!("{name}");
         }
     }
     std::fs::write(folder.join("filters.md"), page).map_err(cannot)

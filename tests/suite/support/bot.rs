@@ -32,6 +32,11 @@ impl Bot {
     /// A command that ends in `roombot`.
     pub fn spawn(mut command: Command) -> Bot {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Bot::as_it_is(command)
+    }
+
+    /// The same, with what it reads and writes as the command says.
+    pub fn as_it_is(mut command: Command) -> Bot {
         let mut child = command.spawn().expect("it starts");
         let (stdout, stderr) = (child.stdout.take().map(read), child.stderr.take().map(read));
         Bot { child, stdout, stderr }
