@@ -2,10 +2,9 @@
 
 use super::paint::{BACKGROUND, TILE, card, frame, label};
 use crate::error::Result;
-use crate::media::{Canvas, Library, Picture, Stamp};
+use crate::media::{Canvas, Kept, Library, Picture, Stamp};
 use crate::room::layout::{Rect, Shows, Size, fit};
 use image::RgbaImage;
-use std::collections::HashMap;
 
 /// Drawings that are kept; with more names and sizes than that, they are drawn again.
 const MOST_DRAWINGS: usize = 512;
@@ -69,6 +68,11 @@ impl Place {
             Some(Seen::Picture(area)) => Some(area),
             _ => None,
         }
+    }
+
+    /// True where there is a card.
+    pub fn has_card(&self) -> bool {
+        self.seen == Some(Seen::Card)
     }
 
     /// Paints what is needed: all of it at first, then the picture where it `changed`. True where something was painted.
@@ -144,40 +148,27 @@ impl Place {
 /// Names and cards that were drawn.
 pub struct Drawings {
     library: Library,
-    labels: HashMap<(String, bool, Size), RgbaImage>,
-    cards: HashMap<(String, Size), RgbaImage>,
+    labels: Kept<(String, bool, Size), RgbaImage>,
+    cards: Kept<(String, Size), RgbaImage>,
 }
 
 impl Drawings {
     /// None yet.
     pub fn new(library: &Library) -> Drawings {
-        Drawings { library: library.clone(), labels: HashMap::new(), cards: HashMap::new() }
+        Drawings { library: library.clone(), labels: Kept::new(MOST_DRAWINGS), cards: Kept::new(MOST_DRAWINGS) }
     }
 
     fn label(&mut self, name: &str, is_muted: bool, tile: Size) -> Result<&RgbaImage> {
         let library = &self.library;
-        kept(&mut self.labels, (name.to_owned(), is_muted, tile), || label(library, name, is_muted, tile))
+        let drawn = self.labels.get((name.to_owned(), is_muted, tile), || label(library, name, is_muted, tile))?;
+        Ok(drawn)
     }
 
     /// A card; for a size that is seen for a `moment` only, as while tiles glide, one is scaled that is there.
     fn card(&mut self, name: &str, tile: Size, moment: bool) -> Result<RgbaImage> {
         let library = &self.library;
         let size = if moment { USUAL_CARD } else { tile };
-        let drawn = kept(&mut self.cards, (name.to_owned(), size), || card(library, name, size))?;
+        let drawn = self.cards.get((name.to_owned(), size), || card(library, name, size))?;
         Ok(if size == tile { drawn.clone() } else { image::imageops::thumbnail(drawn, tile.0, tile.1) })
     }
-}
-
-fn kept<K: std::hash::Hash + Eq>(
-    drawings: &mut HashMap<K, RgbaImage>,
-    key: K,
-    draw: impl FnOnce() -> Result<RgbaImage>,
-) -> Result<&RgbaImage> {
-    if drawings.len() >= MOST_DRAWINGS {
-        drawings.clear();
-    }
-    Ok(match drawings.entry(key) {
-        std::collections::hash_map::Entry::Occupied(drawn) => drawn.into_mut(),
-        std::collections::hash_map::Entry::Vacant(free) => free.insert(draw()?),
-    })
 }

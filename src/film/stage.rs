@@ -153,13 +153,14 @@ impl Stage {
             .filter_map(|track| Some((track, self.lanes.get(&track)?.picture(0)?)))
     }
 
-    /// How many pictures are to be seen in which there is something; none behind a title.
-    pub fn visible(&self) -> Result<usize> {
+    /// How many pictures are to be seen in which there is something, and where there is none, how many cards. Nothing behind a title.
+    pub fn visible(&self) -> Result<(usize, usize)> {
         let mut count = 0;
         for area in self.places.iter().filter_map(Place::picture_area) {
             count += usize::from(self.canvas.brightness(area)? > DARK);
         }
-        Ok(count)
+        let cards = self.places.iter().filter(|place| count == 0 && place.has_card()).count();
+        Ok((count, cards))
     }
 
     /// Lays out the scene: true where everything is painted anew.

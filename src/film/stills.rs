@@ -38,7 +38,7 @@ const CHANGED: usize = 6;
 /// The stills of a film.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Stills {
-    /// A picture in which somebody is to be seen, if anybody is.
+    /// A picture in which somebody is to be seen; where nobody ever is, the cards of who was there.
     pub poster: Option<PathBuf>,
     pub contact_sheet: Option<PathBuf>,
     /// Each screen that was shown, from when.
@@ -64,7 +64,8 @@ pub struct Slide {
 pub struct Album {
     folder: PathBuf,
     next: Duration,
-    best: Option<(usize, RgbImage)>,
+    /// The poster so far, and what is to be seen in it.
+    best: Option<((usize, usize), RgbImage)>,
     sheet: Vec<(Duration, RgbImage)>,
     sheet_next: Duration,
     sheet_every: Duration,
@@ -118,7 +119,7 @@ impl Album {
     /// Takes what is on stage as the poster if nothing better was there.
     fn look_for_poster(&mut self, stage: &mut Stage) -> Result<()> {
         let seen = stage.visible()?;
-        if seen > self.best.as_ref().map_or(0, |(best, _)| *best) {
+        if seen > self.best.as_ref().map_or((0, 0), |(best, _)| *best) {
             self.best = Some((seen, stage.canvas().to_rgb()?));
         }
         Ok(())

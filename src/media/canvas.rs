@@ -3,6 +3,7 @@
 
 use super::Stamp;
 use super::copies::Copies;
+use super::kept::Kept;
 use super::picture::{Picture, described, strange, stride_of, writable};
 use super::scale::Scaler;
 use crate::error::{Error, Result};
@@ -12,7 +13,6 @@ use gst_video::{VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameRef
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 use image::{DynamicImage, Rgb, RgbImage, RgbaImage};
-use std::collections::HashMap;
 
 impl Picture {
     /// Its pixels, as a filter takes them.
@@ -36,9 +36,9 @@ const MOST_CONVERTERS: usize = 128;
 pub struct Canvas {
     buffer: gst::Buffer,
     info: VideoInfo,
-    converters: HashMap<Slot, VideoConverter>,
+    converters: Kept<Slot, VideoConverter>,
     /// From one size to another, of pictures that have our colours.
-    scalers: HashMap<(Size, Size), Scaler>,
+    scalers: Kept<(Size, Size), Scaler>,
     copies: Copies,
 }
 
@@ -48,7 +48,7 @@ impl Canvas {
         super::init()?;
         let info = described(VideoFormat::I420, size)?;
         let buffer = gst::Buffer::with_size(info.size()).map_err(|e| Error::machine("no memory").because(e))?;
-        let (converters, scalers) = (HashMap::new(), HashMap::new());
+        let (converters, scalers) = (Kept::new(MOST_CONVERTERS), Kept::new(MOST_CONVERTERS));
         let mut canvas = Canvas { buffer, info, converters, scalers, copies: Copies::default() };
         canvas.fill([0, 0, 0])?;
         Ok(canvas)
@@ -94,14 +94,10 @@ impl Canvas {
             return self.scale(picture, area);
         }
         let slot = (picture.size(), picture.info.format(), picture.info.colorimetry().to_string(), area, sharp);
-        if !self.converters.contains_key(&slot) {
-            if self.converters.len() >= MOST_CONVERTERS {
-                self.converters.clear();
-            }
-            let converter = VideoConverter::new(&picture.info, &self.info, Some(into(area, sharp)));
-            self.converters.insert(slot.clone(), converter.map_err(|e| strange().because(e))?);
-        }
-        let converter = self.converters.get(&slot).ok_or_else(strange)?;
+        let info = &self.info;
+        let converter = self.converters.get(slot, || {
+            VideoConverter::new(&picture.info, info, Some(into(area, sharp))).map_err(|e| strange().because(e))
+        })?;
         let input = VideoFrameRef::from_buffer_ref_readable(&picture.buffer, &picture.info);
         let input = input.map_err(|e| strange().because(e))?;
         let mut output = writable(&mut self.buffer, &self.info)?;
@@ -116,52 +112,29 @@ impl Canvas {
 
     /// Scales a picture of our colours into `area`.
     fn scale(&mut self, picture: &Picture, area: Rect) -> Result<()> {
-        let (slot, strides) = ((picture.size(), (area.width, area.height)), self.strides());
-        if self.scalers.len() >= MOST_CONVERTERS && !self.scalers.contains_key(&slot) {
-            self.scalers.clear();
-        }
-        let scaler = self.scalers.entry(slot).or_insert_with(|| Scaler::new(slot.0, slot.1));
-        let input = VideoFrameRef::from_buffer_ref_readable(&picture.buffer, &picture.info);
-        let input = input.map_err(|e| strange().because(e))?;
-        let mut output = writable(&mut self.buffer, &self.info)?;
-        for (plane, stride) in (0..).zip(strides) {
-            let shift = u32::from(plane > 0);
-            let from = input.plane_data(plane).map_err(|e| strange().because(e))?;
-            let from_stride = stride_of(input.plane_stride(), plane);
-            let width = picture.info.comp_width(plane as u8) as usize;
-            let to = output.plane_data_mut(plane).map_err(|e| strange().because(e))?;
-            let first = (area.y >> shift) as usize * stride + (area.x >> shift) as usize;
-            let to = to.get_mut(first..).unwrap_or_default();
-            scaler.plane(plane, (from, from_stride, width), (to, stride));
-        }
-        Ok(())
+        let slot = (picture.size(), (area.width, area.height));
+        let scaler = self.scalers.get(slot, || Ok(Scaler::new(slot.0, slot.1)))?;
+        planes(picture, (&mut self.buffer, &self.info), area, |plane, from, to| {
+            scaler.plane(plane, (from.0, from.1, picture.info.comp_width(plane as u8) as usize), to);
+        })
     }
 
     /// Copies the middle of a picture, which is at least as large, into `area`.
     fn copy_from(&mut self, picture: &Picture, area: Rect) -> Result<()> {
-        let ((width, height), strides) = (picture.size(), self.strides());
+        let (width, height) = picture.size();
         // In whole pixels of chroma.
         let rim = |all: u32, shown: u32| (all.saturating_sub(shown) / 2) & !1;
         let (left, top) = (rim(width, area.width), rim(height, area.height));
-        let input = VideoFrameRef::from_buffer_ref_readable(&picture.buffer, &picture.info);
-        let input = input.map_err(|e| strange().because(e))?;
-        let mut output = writable(&mut self.buffer, &self.info)?;
-        for (plane, stride) in (0..).zip(strides) {
-            let shift = u32::from(plane > 0);
-            let at = |side: u32| (side >> shift) as usize;
-            let from = input.plane_data(plane).map_err(|e| strange().because(e))?;
-            let from_stride = stride_of(input.plane_stride(), plane);
-            let to = output.plane_data_mut(plane).map_err(|e| strange().because(e))?;
-            let rows = from.chunks(from_stride.max(1)).skip(at(top));
-            for (to, from) in to.chunks_mut(stride.max(1)).skip(at(area.y)).take(at(area.height)).zip(rows) {
-                let to = to.get_mut(at(area.x)..at(area.x) + at(area.width));
+        planes(picture, (&mut self.buffer, &self.info), area, |plane, (from, from_stride), (to, stride)| {
+            let at = |side: u32| (side >> u32::from(plane > 0)) as usize;
+            let rows = from.chunks(from_stride).skip(at(top)).take(at(area.height));
+            for (to, from) in to.chunks_mut(stride).zip(rows) {
                 let from = from.get(at(left)..at(left) + at(area.width));
-                if let Some((to, from)) = to.zip(from) {
+                if let Some((to, from)) = to.get_mut(..at(area.width)).zip(from) {
                     to.copy_from_slice(from);
                 }
             }
-        }
-        Ok(())
+        })
     }
 
     /// Lays a drawing over the canvas; what sticks out is cut off.
@@ -220,6 +193,27 @@ impl Canvas {
     fn strides(&self) -> Vec<usize> {
         self.info.stride().iter().map(|s| usize::try_from(*s).unwrap_or(0)).collect()
     }
+}
+
+/// Walks the planes of a picture of our colours beside those of a canvas, which begin where `area` does; each with its stride.
+fn planes(
+    picture: &Picture,
+    (canvas, info): (&mut gst::Buffer, &VideoInfo),
+    area: Rect,
+    mut paint: impl FnMut(u32, (&[u8], usize), (&mut [u8], usize)),
+) -> Result<()> {
+    let input = VideoFrameRef::from_buffer_ref_readable(&picture.buffer, &picture.info);
+    let input = input.map_err(|e| strange().because(e))?;
+    let mut output = writable(canvas, info)?;
+    for plane in 0..info.n_planes() {
+        let (shift, stride) = (u32::from(plane > 0), stride_of(info.stride(), plane));
+        let from = input.plane_data(plane).map_err(|e| strange().because(e))?;
+        let to = output.plane_data_mut(plane).map_err(|e| strange().because(e))?;
+        let first = (area.y >> shift) as usize * stride + (area.x >> shift) as usize;
+        let to = to.get_mut(first..).unwrap_or_default();
+        paint(plane, (from, stride_of(input.plane_stride(), plane)), (to, stride));
+    }
+    Ok(())
 }
 
 fn into(area: Rect, sharp: bool) -> VideoConverterConfig {

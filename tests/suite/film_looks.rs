@@ -177,3 +177,21 @@ fn a_film_that_is_shorter_than_its_title_has_a_poster_all_the_same() {
     let colour = mean(poster.as_raw(), whole);
     assert!(is_right(Shows::Face(ALICE), colour), "{colour:.0?}");
 }
+
+#[test]
+fn where_nobody_has_a_camera_the_poster_shows_who_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut made = Made::new(dir.path());
+    made.manifest.duration_ms = 2000;
+    made.person("alice", 0, 2000);
+    made.person("bob", 1000, 2000);
+    made.track("alice.webm", "alice", Source::Mic, (0, 2000));
+    made.track("alice.webm", "bob", Source::Mic, (1000, 2000));
+    let summary = compose(&Library::default(), &job(&made.save(), Policy::Grid), |_| Ok(())).unwrap();
+    let poster = image::open(summary.stills.poster.unwrap()).unwrap().to_rgb8();
+    let last = pictures(&summary.film, &[summary.frames - 1]);
+    let whole = Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 };
+    let (shown, end) = (mean(poster.as_raw(), whole), mean(&last[0], whole));
+    // Both cards, as at the end; of one alone there is more than of two.
+    assert!(shown.iter().zip(end).all(|(a, b)| (a - b).abs() < 4.0), "{shown:.0?} {end:.0?}");
+}
