@@ -198,7 +198,7 @@ fn recording(dir: &Path, lasts_ms: u64) -> PathBuf {
             kilobits: 80,
             out: out.clone(),
         };
-        make(&Library::default(), &job, |_| {}).expect("stamps");
+        make(&Library::default(), &job, |_| Ok(())).expect("stamps");
         let (key, role) = (person.name.to_owned(), Role::Participant);
         let present = vec![Span { start_ms: person.start_ms, end_ms: None }];
         manifest.participants.push(ParticipantEntry { name: key.clone(), key, ids: vec![], role, present });

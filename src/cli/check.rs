@@ -1,8 +1,8 @@
 //! `roombot check`: runs scenarios and reports how they went.
 
 use super::args::PipelineArgs;
+use super::say::say;
 use super::verify;
-use crate::cli::say::say;
 use crate::error::{Error, Result};
 use crate::harness::{Run, Scenario, html, junit, markdown, run as run_scenario};
 use crate::media::Library;

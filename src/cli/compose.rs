@@ -1,8 +1,8 @@
 //! `roombot compose`: a film of a recording, its sound alone, or a file for each participant.
 
 use super::args::PipelineArgs;
-use crate::cli::say::{say, tell};
-use crate::cli::work::work;
+use super::say::{say, tell};
+use super::work::work;
 use crate::error::{Error, Result};
 use crate::film::{self, FilmCodec, Job, Look, PictureJob, Progress, Quality, Summary};
 use crate::media::Library;

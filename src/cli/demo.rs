@@ -3,8 +3,8 @@
 //! The people are processes of their own, as they would be elsewhere; the room and the recorder are in this one.
 
 use super::args::duration;
+use super::say::{say, tell};
 use super::{compose, live, record, show};
-use crate::cli::say::{say, tell};
 use crate::error::{Error, Result};
 use crate::record::recorder::RecorderConfig;
 use crate::room::people::Role;
@@ -115,8 +115,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     }
     let mut film = None;
     if !args.no_film && reason != "stopped" {
-        let (folder, quiet) = (summary.folder.clone(), args.json);
-        film = Some(compose::film(folder, quiet).await?);
+        film = Some(compose::film(summary.folder.clone(), args.json).await?);
     }
     if args.json {
         record::report(&summary, &reason, true, film.as_ref().map(|film| film.film.as_path()));

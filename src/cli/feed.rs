@@ -5,7 +5,7 @@ mod pump;
 mod what;
 
 use super::args::{PipelineArgs, Span, duration, span};
-use crate::cli::say::say;
+use super::say::say;
 use crate::error::{Error, Result};
 use crate::media::{Encoding, Library, MediaSource, Origin, Track};
 use crate::record::happening::Happening;

@@ -5,7 +5,7 @@ mod person;
 mod slides;
 mod voice;
 
-use crate::cli::say::say;
+use super::say::say;
 use crate::error::{Error, Result};
 use crate::media::{FileWriter, Library};
 use clap::{Args, Subcommand};

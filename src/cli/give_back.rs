@@ -4,7 +4,7 @@
 mod line;
 
 use super::args::{PipelineArgs, duration};
-use crate::cli::say::{say, tell};
+use super::say::{say, tell};
 use crate::error::{Error, Result};
 use crate::live::{Answer, Choices, LiveSetup, TrackStatus};
 use crate::media::{Encoder, Filter, Library, check_filter};

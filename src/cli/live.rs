@@ -1,6 +1,6 @@
 //! The live status of a recording: redrawn in place on a terminal, log lines elsewhere. Reads a status, changes nothing.
 
-use crate::cli::say::tell;
+use super::say::tell;
 use crate::record::status::{PersonStatus, Status, TrackStatus};
 use console::{Term, measure_text_width, style, truncate_str};
 use indicatif::HumanBytes;

@@ -5,7 +5,7 @@ mod gallery;
 mod spectrogram;
 
 use super::args::PipelineArgs;
-use crate::cli::say::{say, tell};
+use super::say::{say, tell};
 use crate::error::{Error, Result};
 use crate::media::{Library, Param, Template, check_template};
 use clap::{Args, Subcommand};

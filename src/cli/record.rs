@@ -2,7 +2,7 @@
 
 use super::args::{bytes, duration};
 use super::live;
-use crate::cli::say::{say, tell};
+use super::say::{say, tell};
 use crate::error::{Error, Result};
 use crate::record::manifest::{FileState, Status as Completion};
 use crate::record::recorder::{RecorderConfig, Summary};

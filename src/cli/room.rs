@@ -1,6 +1,6 @@
 //! `roombot room`: runs a room server until Ctrl-C.
 
-use crate::cli::say::say;
+use super::say::say;
 use crate::error::Result;
 use crate::server::{RoomServer, RoomServerConfig, parse_ice_server, reachable};
 use crate::signal::IceServer;

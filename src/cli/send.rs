@@ -4,7 +4,7 @@ mod bars;
 mod receivers;
 
 use super::args::duration;
-use crate::cli::say::say;
+use super::say::say;
 use crate::error::{Error, Result};
 use crate::room::people::{ParticipantId, Role};
 use crate::rtc::Wake;

@@ -1,8 +1,9 @@
 //! `roombot stamp`: a media file whose every frame and half second can be recognised.
 
 use super::args::{PipelineArgs, duration};
-use crate::cli::say::say;
-use crate::error::{Blame, Error, Result};
+use super::say::say;
+use super::work::work;
+use crate::error::{Error, Result};
 use crate::media::Library;
 use crate::verify::stamp::number_of;
 use crate::verify::{Format, Job, files, make};
@@ -62,7 +63,6 @@ enum Codec {
 /// # Errors
 /// The user's for flags and files; the machine's where the disk or an encoder fails.
 pub async fn run(args: StampArgs) -> Result<()> {
-    let stop = super::interrupted()?;
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let job = Job {
         participant: args.number.unwrap_or_else(|| number_of(&args.name)),
@@ -80,17 +80,14 @@ pub async fn run(args: StampArgs) -> Result<()> {
     );
     // What was there before is not ours to remove.
     let ours: Vec<PathBuf> = files(&job).into_iter().filter(|file| !file.exists()).collect();
-    let (done, made) = tokio::sync::oneshot::channel();
     let drawn = bar.clone();
-    // Where it is stopped, it ends with the process.
-    std::thread::spawn(move || done.send(make(&library, &job, |frames| drawn.set_position(frames.into()))));
-    let made = tokio::select! {
-        made = made => made.map_err(|e| Error::new(Blame::Us, "the stamping thread is gone").because(e))?,
-        () = stop => {
-            ours.iter().for_each(|file| std::fs::remove_file(file).unwrap_or_default());
-            Err(Error::user("stopped before it was made"))
-        }
-    };
+    let made = work(move |stop| {
+        make(&library, &job, |frames| {
+            drawn.set_position(frames.into());
+            stop.check()
+        })
+    });
+    let made = made.await.inspect_err(|_| ours.iter().for_each(|file| std::fs::remove_file(file).unwrap_or_default()));
     bar.finish_and_clear();
     for file in made? {
         say!("{}", file.display());

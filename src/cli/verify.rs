@@ -1,7 +1,7 @@
 //! `roombot verify`: judges media by the stamps in it: files, recordings, and rooms while people are there. Changes nothing that it reads.
 
 use super::args::PipelineArgs;
-use crate::cli::say::say;
+use super::say::say;
 use crate::error::{Blame, Error, Result};
 use crate::media::Library;
 use crate::record::recorder::RecorderConfig;

@@ -86,7 +86,7 @@ fn files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<Vec<Me
         let out = folder.join(format!("{name}.{out}"));
         let job = Job { participant, size, fps, seconds, format, kilobits, out: out.clone() };
         if !out.exists() {
-            make(library, &job, |_| {})?;
+            make(library, &job, |_| Ok(()))?;
         }
         Ok(out)
     };

@@ -47,11 +47,11 @@ pub fn files(job: &Job) -> Vec<PathBuf> {
     std::iter::once(job.out.clone()).chain(sound).collect()
 }
 
-/// Makes it; tells `progress` after every picture how many there are. Gives the files that were written.
+/// Makes it; tells `progress` after every picture how many there are, which may end it. Gives the files that were written.
 ///
 /// # Errors
 /// The user's: a size or rate that cannot be stamped, a file that is there already or cannot be made, a missing encoder.
-pub fn make(library: &Library, job: &Job, mut progress: impl FnMut(u32)) -> Result<Vec<PathBuf>> {
+pub fn make(library: &Library, job: &Job, mut progress: impl FnMut(u32) -> Result<()>) -> Result<Vec<PathBuf>> {
     let pictures = Pictures::new(job.participant, job.size, job.fps)?;
     let files = files(job);
     if let Some(there) = files.iter().find(|file| file.exists()) {
@@ -73,7 +73,12 @@ fn create(path: &Path) -> Result<File> {
     File::create_new(path).map_err(|e| Error::user(format!("cannot write {}: {e}", path.display())).because(e))
 }
 
-fn encoded(library: &Library, job: &Job, pictures: &Pictures, progress: &mut impl FnMut(u32)) -> Result<()> {
+fn encoded(
+    library: &Library,
+    job: &Job,
+    pictures: &Pictures,
+    progress: &mut impl FnMut(u32) -> Result<()>,
+) -> Result<()> {
     let (template, rate, unit) = match job.format {
         Format::Vp9 => ("stamp/vp9", "bitrate", 1000),
         Format::H264 => ("stamp/h264", "kilobits", 1),
@@ -95,12 +100,17 @@ fn encoded(library: &Library, job: &Job, pictures: &Pictures, progress: &mut imp
         // Sound goes beside the pictures, so that neither waits for the other in the muxer.
         let (from, to) = (sample(number, job.fps), sample(number + 1, job.fps));
         writer.sound(&sound.samples(from, (to - from) as usize), Duration::from_nanos(from * 1_000_000_000 / RATE))?;
-        progress(number + 1);
+        progress(number + 1)?;
     }
     writer.finish(ENCODING)
 }
 
-fn raw(job: &Job, pictures: &Pictures, files: (&Path, &Path), progress: &mut impl FnMut(u32)) -> Result<()> {
+fn raw(
+    job: &Job,
+    pictures: &Pictures,
+    files: (&Path, &Path),
+    progress: &mut impl FnMut(u32) -> Result<()>,
+) -> Result<()> {
     let (mut video, mut audio) = (BufWriter::new(create(files.0)?), BufWriter::new(create(files.1)?));
     let full = |e: std::io::Error| Error::machine(format!("cannot write {} any further", files.0.display())).because(e);
     let (width, height) = job.size;
@@ -114,7 +124,7 @@ fn raw(job: &Job, pictures: &Pictures, files: (&Path, &Path), progress: &mut imp
         let samples = sound.samples(from, (to - from) as usize);
         let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
         audio.write_all(&bytes).map_err(full)?;
-        progress(number + 1);
+        progress(number + 1)?;
     }
     video.flush().and_then(|()| audio.flush()).map_err(full)
 }
@@ -155,12 +165,12 @@ mod tests {
     fn raw_files_have_every_frame_and_sample_and_are_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let job = job(dir.path().join("a.y4m"), Format::Raw);
-        let files = make(&Library::default(), &job, |_| {}).unwrap();
+        let files = make(&Library::default(), &job, |_| Ok(())).unwrap();
         let (video, audio) = (std::fs::read(&files[0]).unwrap(), std::fs::read(&files[1]).unwrap());
         assert!(video.starts_with(b"YUV4MPEG2 W96 H80 F15:1 Ip A1:1 C420jpeg\nFRAME\n"));
         assert_eq!(video.len(), 41 + 30 * (6 + 96 * 80 * 3 / 2));
         assert_eq!(audio.len(), 44 + 2 * 48_000 * 2);
-        let error = make(&Library::default(), &job, |_| {}).unwrap_err().to_string();
+        let error = make(&Library::default(), &job, |_| Ok(())).unwrap_err().to_string();
         assert!(error.ends_with("is there already"), "{error}");
     }
 
@@ -169,11 +179,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (format, name) in [(Format::Vp8, "a.webm"), (Format::Vp9, "b.webm"), (Format::H264, "c.mkv")] {
             let mut frames = 0;
-            let files = make(&Library::default(), &job(dir.path().join(name), format), |n| frames = n).unwrap();
+            let files = make(&Library::default(), &job(dir.path().join(name), format), |n| {
+                frames = n;
+                Ok(())
+            })
+            .unwrap();
             assert_eq!((frames, files.len()), (30, 1));
             assert!(std::fs::metadata(&files[0]).unwrap().len() > 10_000);
         }
-        let error = make(&Library::default(), &job("/nowhere/a.webm".into(), Format::Vp8), |_| {}).unwrap_err();
+        let error = make(&Library::default(), &job("/nowhere/a.webm".into(), Format::Vp8), |_| Ok(())).unwrap_err();
         assert!(error.to_string().contains("nowhere") || error.to_string().contains("file"), "{error}");
     }
 }

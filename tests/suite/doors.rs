@@ -131,7 +131,7 @@ async fn what_ffmpeg_sends_by_whip_is_recorded_whole() {
     let dir = tempfile::tempdir().expect("a folder");
     let out = dir.path().join("alice.mkv");
     let job = Job { participant: 1, size: (320, 180), fps: 25, seconds: 10, format: Format::H264, kilobits: 500, out };
-    let made = make(&Library::default(), &job, |_| {}).expect("a stamped file");
+    let made = make(&Library::default(), &job, |_| Ok(())).expect("a stamped file");
     let recorder = Bot::record(&server.room("studio"), &dir.path().join("out"), &["--quiet", "--token", "s3cret"]);
     let recording = async {
         while std::fs::read_dir(dir.path().join("out")).map_or(0, Iterator::count) == 0 {

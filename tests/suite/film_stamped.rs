@@ -96,7 +96,7 @@ fn stamped(dir: &Path, participant: u8, fps: u64, size: (u32, u32), format: Form
     make(
         &Library::default(),
         &Job { participant, size, fps, seconds, format, kilobits: 600, out: out.clone() },
-        |_| {},
+        |_| Ok(()),
     )
     .unwrap();
     out

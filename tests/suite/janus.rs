@@ -49,7 +49,7 @@ fn stamped(dir: &Path, name: &str, size: (u32, u32)) -> PathBuf {
     let out = dir.join(format!("{name}.webm"));
     let participant = number_of(name);
     let job = Job { participant, size, fps: 15, seconds: 24, format: Format::Vp8, kilobits: 600, out: out.clone() };
-    make(&Library::default(), &job, |_| {}).expect("a stamped file");
+    make(&Library::default(), &job, |_| Ok(())).expect("a stamped file");
     out
 }
 

@@ -39,7 +39,7 @@ fn stamped(name: &str) -> PathBuf {
             let out = dir.path().join(format!("{name}.webm"));
             let job =
                 Job { participant, size: (320, 180), fps: 30, seconds: 8, format: Format::Vp8, kilobits: 500, out };
-            make(&Library::default(), &job, |_| {}).unwrap();
+            make(&Library::default(), &job, |_| Ok(())).unwrap();
         }
         dir
     });
@@ -224,7 +224,7 @@ async fn what_a_browser_has_recorded_is_judged_as_any_other_file() {
     let (camera, film) = (dir.path().join("alice.y4m"), dir.path().join("theirs.webm"));
     let (size, out) = ((320, 180), camera.clone());
     let job = Job { participant: 1, size, fps: 30, seconds: 12, format: Format::Raw, kilobits: 0, out };
-    make(&Library::default(), &job, |_| {}).unwrap();
+    make(&Library::default(), &job, |_| Ok(())).unwrap();
     let server = TestServer::start().await;
     let video = format!("use-file-for-fake-video-capture={}", camera.display());
     let audio = format!("use-file-for-fake-audio-capture={}", camera.with_extension("wav").display());
