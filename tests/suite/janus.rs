@@ -219,7 +219,8 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
         line(who, "Janus", &theirs);
         assert_eq!(ours["wrong"], 0.0, "{who}");
         // Who comes later is there from their first pictures on: at most we wait for one more key frame.
-        assert!(who == "alice" || ours["frames"] + 8.0 >= theirs["frames"], "{who}: {ours:?} {theirs:?}");
+        let is_there = who == "alice" || ours["frames"] + 8.0 >= theirs["frames"];
+        assert!(is_there, "{who}: {ours:?} {theirs:?}; key frames were asked for: {:#?}", janus.says("sending PLI to"));
         // What browsers on a busy machine leave out is missing in both; where that is much, their clocks stumble too.
         if theirs["lost_percent"] > 20.0 {
             println!(

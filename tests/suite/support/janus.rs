@@ -59,12 +59,16 @@ impl Janus {
         format!("janus+ws://{}/{rest}", self.address())
     }
 
+    /// The lines of its log in which this is.
+    pub fn says(&self, what: &str) -> Vec<String> {
+        let log = std::fs::read(self.dir.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
+    }
+
     /// Waits until it says this of what it does.
     pub async fn until_it_says(&self, what: &str) {
-        let log = self.dir.path().join("log");
-        let says = || std::fs::read(&log).is_ok_and(|log| String::from_utf8_lossy(&log).contains(what));
         let said = async {
-            while !says() {
+            while self.says(what).is_empty() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
@@ -132,7 +136,7 @@ fn configured(dir: &Path, modules: &str, port: u16, rooms: &str) -> Child {
         format!(
             "general: {{ configs_folder = \"{folder}\"\n plugins_folder = \"{modules}/plugins\"\n \
              transports_folder = \"{modules}/transports\"\n events_folder = \"{none}\"\n loggers_folder = \"{none}\"\n \
-             protected_folders = []\n debug_level = 5\n debug_colors = false\n \
+             protected_folders = []\n debug_level = 5\n debug_colors = false\n debug_timestamps = true\n \
              reclaim_session_timeout = 20 }}\n\
              media: {{ rtp_port_range = \"{first}-{last}\" }}\n\
              nat: {{ full_trickle = true\n ice_enforce_list = \"127.0.0.1\" }}\n\
