@@ -1,6 +1,8 @@
 //! A link of the interceptor chain that makes requests for key frames compound: a receiver report of the stream goes before each (RFC 3550, 6.1).
 //! Alone they may travel only where both sides said `rtcp-rsize` (RFC 5506), and Janus, which does not, finds the stream of what comes from a mere
 //! listener by that report: it drops every request without one, and with them all pictures whose first key frame we were too late for.
+//! The report and the request are signed with a name (SSRC) of ours from the first one on: 0 is not nobody's name to Janus, but that of the
+//! first stream it ever sent us, and a request for another one that says so has no effect.
 
 use super::tap::Belt;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
@@ -13,13 +15,19 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 /// What was said last of an inbound stream.
-#[derive(Default)]
 struct Said {
-    /// Our name (SSRC) in the reports on it.
+    /// Our name (SSRC) in the reports on it: any but 0, until the library reports with its own.
     us: u32,
     block: ReceptionReport,
     /// The library has reported on it; until then only the newest packet is known.
     reported: bool,
+}
+
+impl Said {
+    fn nothing_of(ssrc: u32) -> Said {
+        let block = ReceptionReport { ssrc, ..Default::default() };
+        Said { us: rand::random_range(1..u32::MAX), block, reported: false }
+    }
 }
 
 /// Puts a report before each request.
@@ -41,12 +49,9 @@ impl Compound {
         }
     }
 
-    fn report_on(&self, ssrc: u32) -> ReceiverReport {
-        let (us, block) = match self.streams.get(&ssrc) {
-            Some(said) => (said.us, said.block.clone()),
-            None => (0, ReceptionReport { ssrc, ..Default::default() }),
-        };
-        ReceiverReport { ssrc: us, reports: vec![block], ..Default::default() }
+    fn report_on(&mut self, ssrc: u32) -> ReceiverReport {
+        let said = self.streams.entry(ssrc).or_insert_with(|| Said::nothing_of(ssrc));
+        ReceiverReport { ssrc: said.us, reports: vec![said.block.clone()], ..Default::default() }
     }
 }
 
@@ -74,8 +79,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Compound {
         if let Packet::Rtcp(packets) = &mut tagged.message.packet {
             packets.iter().filter_map(|packet| packet.as_any().downcast_ref()).for_each(|report| self.learn(report));
             let request = packets.first().and_then(|first| first.as_any().downcast_ref::<PictureLossIndication>());
-            if let Some(ssrc) = request.map(|request| request.media_ssrc) {
-                packets.insert(0, Box::new(self.report_on(ssrc)));
+            if let Some(media_ssrc) = request.map(|request| request.media_ssrc) {
+                let report = self.report_on(media_ssrc);
+                packets[0] = Box::new(PictureLossIndication { sender_ssrc: report.ssrc, media_ssrc });
+                packets.insert(0, Box::new(report));
             }
         }
         self.belt.write.push_back(tagged);
@@ -90,9 +97,7 @@ impl Interceptor for Compound {
     fn bind_local_stream(&mut self, _: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _: &StreamInfo) {}
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        let ssrc = info.ssrc;
-        let new = || Said { block: ReceptionReport { ssrc, ..Default::default() }, ..Said::default() };
-        self.streams.entry(ssrc).or_insert_with(new);
+        self.streams.entry(info.ssrc).or_insert_with(|| Said::nothing_of(info.ssrc));
     }
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
         self.streams.remove(&info.ssrc);
@@ -133,15 +138,16 @@ mod tests {
         while chain.poll_read().is_some() {}
     }
 
-    /// The reports that go out, and for each whether a request for a key frame follows in the same packet.
+    /// The reports that go out, and for each whether a request for a key frame follows in the same packet, of the same sender.
     fn sent(chain: &mut impl Interceptor) -> Vec<(ReceiverReport, bool)> {
         let mut found = Vec::new();
         while let Some(tagged) = chain.poll_write() {
             let Packet::Rtcp(packets) = tagged.message.packet else { continue };
-            let requests = packets.iter().filter(|p| p.as_any().is::<PictureLossIndication>()).count();
+            let requests = packets.iter().filter_map(|p| p.as_any().downcast_ref::<PictureLossIndication>());
+            let requests: Vec<u32> = requests.map(|request| request.sender_ssrc).collect();
             match packets.first().and_then(|first| first.as_any().downcast_ref::<ReceiverReport>()) {
-                Some(report) => found.push((report.clone(), requests == 1)),
-                None => assert_eq!(requests, 0, "a request goes alone"),
+                Some(report) => found.push((report.clone(), requests == [report.ssrc])),
+                None => assert!(requests.is_empty(), "a request goes alone"),
             }
         }
         found
@@ -162,6 +168,8 @@ mod tests {
         receive(&mut chain, now, 500);
         let before = ask(&mut chain, now);
         assert_eq!((before.reports[0].ssrc, before.reports[0].last_sequence_number), (7, 500));
+        assert_ne!(before.ssrc, 0, "Janus takes it for a report on the first stream of all");
+        assert_eq!(ask(&mut chain, now).ssrc, before.ssrc);
 
         // Once the library has reported, the same is said again; so it is where the stream is described anew.
         receive(&mut chain, now, 501);
