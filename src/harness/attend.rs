@@ -81,9 +81,10 @@ pub async fn attend(
     let pauses = [pause(person.mute, MediaKind::Audio), pause(person.hide, MediaKind::Video)];
     let pauses: Vec<Pause> = pauses.into_iter().flatten().collect();
     // What was due while joining is past: sent now, all at once, it would only be late.
-    let from = person.join.max(Instant::now().saturating_duration_since(start));
+    let from = person.join.max(start.elapsed());
     let playing = Player::play(camera, tracks.clone(), start.into_std(), from, pauses)?;
     let mut all = Played::default();
+    all.entered(&person.name, from - person.join);
     let mut sharing = None;
     for (at, act) in acts(person) {
         tokio::time::sleep_until(start + at).await;
@@ -106,7 +107,7 @@ pub async fn attend(
             }
             Act::StopSharing => {
                 if let Some(sharing) = sharing.take() {
-                    all = blocking(move || sharing.stop()).await?;
+                    all.add(blocking(move || sharing.stop()).await?);
                 }
                 session.unpublish("screen").await;
             }

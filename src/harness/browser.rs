@@ -3,12 +3,12 @@
 
 use super::attend::{Act, Media, acts};
 use super::devtools::{DevTools, Tab};
-use super::player::Played;
+use super::player::{Played, TARDY};
 use super::scenario::Person;
 use crate::error::{Error, Result};
 use crate::room::media::MediaKind;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -18,8 +18,6 @@ use url::Url;
 const CHROMIUM: &str = "chromium";
 /// How often it is looked whether this machine still keeps up, and whether the browser still runs.
 const BEAT: Duration = Duration::from_millis(20);
-/// Later than this by its clock, what a browser does is not what the scenario says.
-const TARDY: Duration = Duration::from_secs(1);
 /// How long a page may take to be ready to do anything.
 const OPENING: Duration = Duration::from_secs(30);
 /// How long a killed browser's children may take to let go of its profile.
@@ -54,51 +52,90 @@ struct Browser {
     profile: tempfile::TempDir,
 }
 
-/// One person's stay: the page at `page`, from joining to leaving. What is played is the beat of this machine: a browser says not itself
-/// whether it was given the time that it needs.
-///
-/// # Errors
-/// The user's: there is no Chromium. The machine's: it ended by itself; what it said lies in `log`.
-pub async fn browse(page: &Url, person: &Person, media: &Media, log: &Path, start: Instant) -> Result<Played> {
-    tokio::time::sleep_until(start + person.join).await;
-    let mut browser = Browser::open(person, media, log)?;
-    let mut played = Played::default();
-    let (mut tools, room, screen) = browser.enter(page, person, media).await?;
-    for (at, act) in acts(person) {
-        browser.stay(start + at, &mut played, log).await?;
-        let begun = Instant::now();
-        match act {
-            Act::Mute(MediaKind::Audio, off) => tools.eval(&room, &format!("roombot.mute({off})")).await?,
-            Act::Mute(MediaKind::Video, off) => tools.eval(&room, &format!("roombot.camera({})", !off)).await?,
-            Act::Share => {
-                tools.eval(&room, "roombot.share(true)").await?;
-                match &screen {
-                    // Not waited for: it plays when the tab counts as seen, which a shared one does.
-                    Some(screen) => tools.eval(screen, "void document.querySelector('video').play()").await?,
-                    None => continue,
-                }
+/// A browser before its stay: it has what it is to show, and nothing left to do but to open the room's page.
+pub struct Ready {
+    browser: Browser,
+    tools: DevTools,
+    screen: Option<Tab>,
+    log: PathBuf,
+}
+
+impl Ready {
+    /// Starts a browser for somebody who will open the page at `page`. That takes seconds, so it is done before the scenario begins.
+    ///
+    /// # Errors
+    /// The user's: there is no Chromium. The machine's: it does not get ready; what it said lies in `log`.
+    pub async fn make(page: &Url, person: &Person, media: &Media, log: PathBuf) -> Result<Ready> {
+        let browser = Browser::open(person, media, &log)?;
+        let mut tools = DevTools::connect(browser.profile.path()).await?;
+        tools.grant(&page.origin().ascii_serialization()).await?;
+        let screen = match &media.screen {
+            Some(film) => {
+                let shown = browser.profile.path().join("screen.html");
+                let cannot = |e| Error::machine("cannot write what a browser shows").because(e);
+                std::fs::write(&shown, screen_page(&person.name, &file_url(film)?)).map_err(cannot)?;
+                let tab = tools.open(&file_url(&shown)?).await?;
+                // A tab behind another one would not even load it.
+                tools.until(&tab, "document.querySelector('video')?.readyState >= 3", OPENING).await?;
+                Some(tab)
             }
-            Act::StopSharing => tools.eval(&room, "roombot.share(false)").await?,
-            Act::RestartIce => continue,
+            None => None,
         };
-        let late = Instant::now().saturating_duration_since(start + at);
-        if late > TARDY {
-            let (at, late, took) = (at.as_secs_f64(), late.as_secs_f64(), begun.elapsed().as_secs_f64());
-            let name = &person.name;
-            played.trouble.push(format!(
-                "what {name}'s browser should have done at {at} s was done {late:.1} s later, and took {took:.1} s"
-            ));
-        }
+        Ok(Ready { browser, tools, screen, log })
     }
-    browser.stay(start + person.leave, &mut played, log).await?;
-    // Its end takes a moment, which is not the others' to wait for.
-    let _ = timeout(LETTING_GO * 2, tokio::task::spawn_blocking(move || drop(browser))).await;
-    Ok(played)
+
+    /// One person's stay, from joining to leaving. What is played is the beat of this machine: a browser says not itself whether it was given
+    /// the time that it needs.
+    ///
+    /// # Errors
+    /// The machine's: it ended by itself.
+    pub async fn stay(self, page: &Url, person: &Person, media: &Media, start: Instant) -> Result<Played> {
+        let Ready { mut browser, mut tools, screen, log } = self;
+        let mut played = Played::default();
+        browser.until(start + person.join, &mut played, &log).await?;
+        let room = tools.open(&format!("{page}?name={}&auto=1&raw=1&{}", person.name, media.wish)).await?;
+        let entered = tools.until(&room, "window.roombot?.state.phase === 'joined'", OPENING).await;
+        played.entered(&person.name, (start + person.join).elapsed());
+        let acts = acts(person);
+        if !acts.is_empty() {
+            entered?;
+        }
+        for (at, act) in acts {
+            browser.until(start + at, &mut played, &log).await?;
+            let begun = Instant::now();
+            match act {
+                Act::Mute(MediaKind::Audio, off) => tools.eval(&room, &format!("roombot.mute({off})")).await?,
+                Act::Mute(MediaKind::Video, off) => tools.eval(&room, &format!("roombot.camera({})", !off)).await?,
+                Act::Share => {
+                    tools.eval(&room, "roombot.share(true)").await?;
+                    match &screen {
+                        // Not waited for: it plays when the tab counts as seen, which a shared one does.
+                        Some(screen) => tools.eval(screen, "void document.querySelector('video').play()").await?,
+                        None => continue,
+                    }
+                }
+                Act::StopSharing => tools.eval(&room, "roombot.share(false)").await?,
+                Act::RestartIce => continue,
+            };
+            let late = (start + at).elapsed();
+            if late > TARDY {
+                let (at, late, took) = (at.as_secs_f64(), late.as_secs_f64(), begun.elapsed().as_secs_f64());
+                let name = &person.name;
+                played.trouble.push(format!(
+                    "what {name}'s browser should have done at {at} s was done {late:.1} s later, and took {took:.1} s"
+                ));
+            }
+        }
+        browser.until(start + person.leave, &mut played, &log).await?;
+        // Its end takes a moment, which is not the others' to wait for.
+        let _ = timeout(LETTING_GO * 2, tokio::task::spawn_blocking(move || drop(browser))).await;
+        Ok(played)
+    }
 }
 
 impl Browser {
     /// Waits until `until`, and sees to it that the browser is still there and this machine keeps up.
-    async fn stay(&mut self, until: Instant, played: &mut Played, log: &Path) -> Result<()> {
+    async fn until(&mut self, until: Instant, played: &mut Played, log: &Path) -> Result<()> {
         while Instant::now() < until {
             let due = Instant::now() + BEAT;
             tokio::time::sleep_until(due).await;
@@ -109,29 +146,6 @@ impl Browser {
             }
         }
         Ok(())
-    }
-
-    /// Opens the room's page, and behind it what is to be shared. Where there is something to do in the room, it waits until it is in there.
-    async fn enter(&mut self, page: &Url, person: &Person, media: &Media) -> Result<(DevTools, Tab, Option<Tab>)> {
-        let mut tools = DevTools::connect(self.profile.path()).await?;
-        tools.grant(&page.origin().ascii_serialization()).await?;
-        let screen = match &media.screen {
-            Some(film) => {
-                let shown = self.profile.path().join("screen.html");
-                let cannot = |e| Error::machine("cannot write what a browser shows").because(e);
-                std::fs::write(&shown, screen_page(&person.name, &file_url(film)?)).map_err(cannot)?;
-                let tab = tools.open(&file_url(&shown)?).await?;
-                // A tab behind another one would not even load it.
-                tools.until(&tab, "document.querySelector('video')?.readyState >= 3", OPENING).await?;
-                Some(tab)
-            }
-            None => None,
-        };
-        let room = tools.open(&format!("{page}?name={}&auto=1&raw=1&{}", person.name, media.wish)).await?;
-        if !acts(person).is_empty() {
-            tools.until(&room, "window.roombot?.state.phase === 'joined'", OPENING).await?;
-        }
-        Ok((tools, room, screen))
     }
 
     fn open(person: &Person, media: &Media, log: &Path) -> Result<Browser> {

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 pub(super) const LATE: Duration = Duration::from_millis(60);
 pub(super) const VERY_LATE: Duration = Duration::from_millis(250);
 
+/// Later than this, what somebody does is not what the scenario says.
+pub(super) const TARDY: Duration = Duration::from_secs(1);
+
 /// When nothing of one kind is sent: a microphone or camera that is off. The source goes on meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
@@ -30,6 +33,8 @@ pub struct Played {
     pub very_late: u64,
     /// What else this machine was too busy for.
     pub trouble: Vec<String>,
+    /// The same, where it makes nothing better, as late frames do: it counts only where something is not met.
+    pub excuses: Vec<String>,
 }
 
 impl Played {
@@ -40,12 +45,20 @@ impl Played {
         self.very_late += u64::from(behind > VERY_LATE);
     }
 
+    /// Somebody is in the room, so much after their time.
+    pub fn entered(&mut self, who: &str, behind: Duration) {
+        if behind > TARDY {
+            self.excuses.push(format!("{who} was in the room {:.1} s late", behind.as_secs_f64()));
+        }
+    }
+
     /// Adds what somebody else played.
     pub fn add(&mut self, more: Played) {
         self.frames += more.frames;
         self.late += more.late;
         self.very_late += more.very_late;
         self.trouble.extend(more.trouble);
+        self.excuses.extend(more.excuses);
     }
 }
 
@@ -119,4 +132,22 @@ fn play(
         meant.for_each(|track| track.send_taken(&next.frame, due));
     }
     Ok(played)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_late_is_excused_and_late_frames_are_counted() {
+        let (mut one, mut all) = (Played::default(), Played::default());
+        one.entered("alice", TARDY);
+        one.entered("bob", TARDY + Duration::from_millis(500));
+        [0, 61, 251].into_iter().for_each(|ms| one.note(Duration::from_millis(ms)));
+        all.add(one.clone());
+        all.add(one);
+        assert_eq!((all.frames, all.late, all.very_late), (6, 4, 2));
+        assert_eq!(all.excuses, ["bob was in the room 1.5 s late", "bob was in the room 1.5 s late"]);
+        assert!(all.trouble.is_empty());
+    }
 }

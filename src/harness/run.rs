@@ -2,7 +2,7 @@
 //! one folder and on 127.0.0.1.
 
 use super::attend::{Media, attend};
-use super::browser::browse;
+use super::browser::Ready;
 use super::player::{LATE, Played, VERY_LATE};
 use super::scenario::{Person, Scenario};
 use crate::error::{Error, Result};
@@ -138,19 +138,26 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
         files: None,
         watch: watch.clone(),
     };
+    let page = Url::parse(&format!("http://{server_address}/rooms/{ROOM}"));
+    let page = page.map_err(|e| Error::us("the room has no address").because(e))?;
+    let browsers = scenario.people.iter().zip(media).map(|(person, media)| {
+        let (log, page) = (folder.join(format!("{}.chromium.log", person.name)), &page);
+        async move {
+            let ready = person.browser.then(|| Ready::make(page, person, media, log));
+            futures_util::future::OptionFuture::from(ready).await.transpose()
+        }
+    });
+    let browsers = futures_util::future::try_join_all(browsers).await?;
     let recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
     let start = Instant::now() + LEAD;
     let _ = begin.set(start.into_std());
-    let people = scenario.people.iter().zip(media);
-    let page = Url::parse(&format!("http://{server_address}/rooms/{ROOM}"));
-    let page = page.map_err(|e| Error::us("the room has no address").because(e))?;
+    let people = scenario.people.iter().zip(media).zip(browsers);
     let (url, page) = (url.as_str(), &page);
-    let present = people.map(|(person, media)| async move {
-        if person.browser {
-            let log = folder.join(format!("{}.chromium.log", person.name));
-            return browse(page, person, media, &log, start).await;
+    let present = people.map(|((person, media), browser)| async move {
+        match browser {
+            Some(browser) => browser.stay(page, person, media, start).await,
+            None => attend(library, url, person, media, start, scenario.mesh).await,
         }
-        attend(library, url, person, media, start, scenario.mesh).await
     });
     let attended = futures_util::future::join_all(present).await;
     tokio::time::sleep_until(start + scenario.duration).await;
@@ -199,11 +206,10 @@ fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, 
         let quality = if compares { target.quality(library, scenario.size)? } else { Default::default() };
         let figures = |subject: &Subject| quality.get(&subject.number).map(Quality::figures).unwrap_or_default();
         let mut judged = judge(&target, expected, &names, figures);
-        // Frames that come late make nothing better: what is met in spite of them is met. What is not may be this machine's doing.
-        if judged.verdict == Verdict::Fail
-            && let Some(trouble) = busy(played.late, played.frames, LATE)
-        {
-            target.trouble.push(trouble);
+        // Frames and people that come late make nothing better: what is met in spite of them is met. What is not may be this machine's doing.
+        if judged.verdict == Verdict::Fail {
+            target.trouble.extend(played.excuses.iter().cloned());
+            target.trouble.extend(busy(played.late, played.frames, LATE));
             judged = judge(&target, expected, &names, figures);
         }
         let who = |number: u8| target.subjects.iter().find(|s| s.number == number).map(|s| s.who.clone());
