@@ -249,18 +249,29 @@ fn whole(picture: &Picture) -> Result<RgbImage> {
     canvas.to_rgb()
 }
 
-/// Something else is to be seen: more than a cursor, a clock or a bar that moves, which are lower than two rows.
+/// Something else is to be seen: more than a cursor, a clock or a bar that moves.
 fn differs(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return true;
     }
     let row = GRID.0 as usize;
-    let changed = one
-        .chunks(row)
-        .zip(other.chunks(row))
-        .map(|(one, other)| one.iter().zip(other).filter(|(a, b)| a.abs_diff(**b) > DIFFERENT).count());
-    let rows: Vec<usize> = changed.filter(|count| *count > 0).collect();
-    rows.len() > 1 && rows.iter().sum::<usize>() * 1000 >= one.len() * CHANGED
+    let changed = one.chunks(row).zip(other.chunks(row)).map(|(one, other)| {
+        one.iter().copied().zip(other.iter().copied()).filter(|(a, b)| a.abs_diff(*b) > DIFFERENT).collect()
+    });
+    let rows: Vec<Vec<(u8, u8)>> = changed.filter(|cells: &Vec<_>| !cells.is_empty()).collect();
+    // Such things are lower than two rows, but may lie in two; there a bar is told from a line of text, which is not even.
+    let is_low = rows.len() == 1 || rows.len() == 2 && rows.iter().all(|cells| is_even(cells));
+    !is_low && rows.iter().map(Vec::len).sum::<usize>() * 1000 >= one.len() * CHANGED
+}
+
+/// Cells of one row that were of one brightness and are of another one now; where they begin and end a part of each may be.
+fn is_even(cells: &[(u8, u8)]) -> bool {
+    let inner = cells.get(1..cells.len().saturating_sub(1)).unwrap_or_default();
+    let spread = |values: &mut dyn Iterator<Item = u8>| {
+        values.fold((u8::MAX, u8::MIN), |(least, most), value| (least.min(value), most.max(value)))
+    };
+    let is_one = |(least, most): (u8, u8)| most.saturating_sub(least) <= DIFFERENT;
+    is_one(spread(&mut inner.iter().map(|(one, _)| *one))) && is_one(spread(&mut inner.iter().map(|(_, other)| *other)))
 }
 
 #[cfg(test)]
@@ -295,11 +306,26 @@ mod tests {
         let slide = vec![200u8; (GRID.0 * GRID.1) as usize];
         let noisy: Vec<u8> = slide.iter().enumerate().map(|(n, v)| v - (n % 6) as u8).collect();
         assert!(!differs(&slide, &noisy));
+        // Letters cover some parts more than others.
         let mut written = slide.clone();
-        written[640..740].fill(90);
+        (640..740).for_each(|cell| written[cell] = 120 + (cell % 5 * 8) as u8);
         assert!(differs(&slide, &written) && differs(&[], &slide));
         let mut bar = slide.clone();
         bar[640..704].fill(90);
         assert!(!differs(&slide, &bar));
+        // One that lies in two rows, at its beginning and as it goes on; it ends somewhere within a cell.
+        let bar = |long: usize, end: u8| {
+            let mut bar = slide.clone();
+            for (row, value) in [(640, 90), (704, 170)] {
+                bar[row..row + long].fill(value);
+                bar[row + long] = end.max(value);
+            }
+            bar
+        };
+        assert!(!differs(&slide, &bar(20, 150)) && !differs(&bar(20, 150), &bar(50, 190)));
+        // In three rows it is something else.
+        let mut high = slide.clone();
+        [640, 704, 768].iter().for_each(|row| high[*row..row + 30].fill(90));
+        assert!(differs(&slide, &high));
     }
 }
