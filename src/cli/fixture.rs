@@ -47,8 +47,6 @@ struct Person {
     name: &'static str,
     file: &'static str,
     encoder: &'static str,
-    /// How wide the name is as it is written, pixels.
-    plate: f32,
     look: Look,
     line: Line,
 }
@@ -58,7 +56,6 @@ const PEOPLE: [Person; 3] = [
         name: "Alice",
         file: "alice.webm",
         encoder: "fixture/encode-vp8",
-        plate: 60.0,
         look: Look {
             wall: [96, 126, 196],
             skin: [250, 212, 184],
@@ -83,7 +80,6 @@ const PEOPLE: [Person; 3] = [
         name: "Bob",
         file: "bob.webm",
         encoder: "fixture/encode-vp9",
-        plate: 47.0,
         look: Look {
             wall: [62, 150, 132],
             skin: [240, 194, 160],
@@ -108,7 +104,6 @@ const PEOPLE: [Person; 3] = [
         name: "Carol",
         file: "carol.mkv",
         encoder: "fixture/encode-h264",
-        plate: 62.0,
         look: Look {
             wall: [206, 112, 108],
             skin: [150, 98, 70],
@@ -149,10 +144,8 @@ pub fn run(args: &FixtureArgs) -> Result<()> {
 fn make_person(library: &Library, person: &Person, out: &Path, stills: bool) -> Result<()> {
     let sound = voice::speak(&person.line, SECONDS as usize)?;
     let mouth = voice::mouth(&sound, person::RATE);
-    let markup = format!("<span font='DejaVu Sans Bold 22px'>{}</span>", person.name);
-    let mut plate = canvas::Canvas::new(person.look.background());
-    plate.slab([10, 14, 26], 0.45, [18.0, 312.0, 50.0 + person.plate, 346.0], 17.0);
-    let background = slides::stamp(library, plate.picture, &markup, "left", (34, 315), [255; 3])?;
+    // No name is in it: films and pages write it there themselves.
+    let background = person.look.background();
 
     let writer = FileWriter::create(library, person.encoder, &out.join(person.file))?;
     let frames = SECONDS * person::RATE;
