@@ -24,8 +24,6 @@ pub struct TrackFeed {
     placement: Placement,
     /// The file is still being written.
     grows: bool,
-    /// It no longer is, and what it got since it was looked at last is not known yet.
-    has_grown: bool,
     reader: Option<TrackReader<File>>,
     decoder: Option<Decoder>,
     /// Skipped, but needed if what follows is wanted.
@@ -46,7 +44,6 @@ impl TrackFeed {
             path,
             placement: Placement::of(track),
             grows,
-            has_grown: false,
             reader: None,
             decoder: None,
             skipped: VecDeque::new(),
@@ -60,7 +57,6 @@ impl TrackFeed {
     /// Goes by what is known of the track now: its clock is known better, or its file has got its end.
     pub fn update(&mut self, track: &TrackEntry, grows: bool) {
         self.placement = Placement::of(track);
-        self.has_grown |= self.grows && !grows;
         self.grows = grows;
     }
 
@@ -175,13 +171,15 @@ impl TrackFeed {
         if let Some(block) = self.ahead.take() {
             return Ok(Some(block));
         }
-        let block = self.open()?.next_block()?;
-        if block.is_some() || !self.grows && !std::mem::take(&mut self.has_grown) {
-            return Ok(block);
-        }
         let reader = self.open()?;
-        reader.look_again()?;
-        reader.next_block()
+        match reader.next_block()? {
+            // Of one that grows no longer, too: it may have grown since it was looked at last.
+            None => {
+                reader.look_again()?;
+                reader.next_block()
+            }
+            block => Ok(block),
+        }
     }
 
     fn open(&mut self) -> Result<&mut TrackReader<File>> {
@@ -204,38 +202,31 @@ impl TrackFeed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::MediaSource;
     use crate::record::folder::{RecordingFolder, Sub};
-    use crate::record::matroska::TrackFormat;
+    use crate::record::testing::sample;
     use crate::record::track::TrackFile;
-    use crate::room::media::{MediaKind, Source};
+    use crate::room::media::{Codec, Source};
 
     #[test]
     fn what_a_file_gets_last_is_read_too_when_it_is_finished() {
         let (library, dir) = (Library::default(), tempfile::tempdir().unwrap());
         let folder = RecordingFolder::create(dir.path(), "grows", jiff::Timestamp::UNIX_EPOCH).unwrap();
-        let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/alice.webm");
-        let mut source = MediaSource::file(&library, fixture.as_ref(), |kind| kind == MediaKind::Video, false).unwrap();
-        let (codec, size) = (source.tracks()[0].codec, source.tracks()[0].size);
-        let mut frames = std::iter::from_fn(|| source.next_frame().unwrap()).map(|next| next.frame);
-        let first = frames.next().unwrap();
-        let format = TrackFormat { codec, config: None, size, channels: 0, name: "alice".into() };
-        let mut file = TrackFile::create(&folder, "alice.webm", format, &first).unwrap();
-        file.push(&first).unwrap();
-        frames.by_ref().take(29).for_each(|frame| file.push(&frame).unwrap());
+        let sample = sample(Codec::Vp8, (160, 120), 2);
+        let (first, last) = sample.frames.split_at(30);
+        let mut file = TrackFile::create(&folder, "alice.webm", sample.format.clone(), &first[0]).unwrap();
+        first.iter().for_each(|frame| file.push(frame).unwrap());
         file.flush().unwrap();
 
-        let entry = TrackEntry::new("alice.webm", "alice", Source::Camera, codec, 0);
+        let entry = TrackEntry::new("alice.webm", "alice", Source::Camera, Codec::Vp8, 0);
         let path = folder.path().join(Sub::Tracks.word()).join("alice.webm");
         let mut feed = TrackFeed::new(path, &entry, true);
-        let mut seen = || std::iter::from_fn(|| feed.next(&library, Decoder::picture).unwrap()).count();
-        let before = seen();
+        let seen = |feed: &mut TrackFeed| std::iter::from_fn(|| feed.next(&library, Decoder::picture).unwrap()).count();
+        let before = seen(&mut feed);
         assert!((1..=30).contains(&before), "{before}");
-        frames.take(30).for_each(|frame| file.push(&frame).unwrap());
+        last.iter().for_each(|frame| file.push(frame).unwrap());
         file.finish().unwrap();
         feed.update(&entry, false);
-        let after = std::iter::from_fn(|| feed.next(&library, Decoder::picture).unwrap()).count();
-        assert_eq!(before + after, 60);
+        assert_eq!(before + seen(&mut feed), 60);
         assert!(feed.is_closed());
     }
 }

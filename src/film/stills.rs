@@ -256,22 +256,37 @@ fn differs(one: &[u8], other: &[u8]) -> bool {
     }
     let row = GRID.0 as usize;
     let changed = one.chunks(row).zip(other.chunks(row)).map(|(one, other)| {
-        one.iter().copied().zip(other.iter().copied()).filter(|(a, b)| a.abs_diff(*b) > DIFFERENT).collect()
+        let cells = (0..).zip(one.iter().copied().zip(other.iter().copied()));
+        cells.filter(|(_, (a, b))| a.abs_diff(*b) > DIFFERENT).collect()
     });
-    let rows: Vec<Vec<(u8, u8)>> = changed.filter(|cells: &Vec<_>| !cells.is_empty()).collect();
-    // Such things are lower than two rows, but may lie in two; there a bar is told from a line of text, which is not even.
-    let is_low = rows.len() == 1 || rows.len() == 2 && rows.iter().all(|cells| is_even(cells));
+    let rows: Vec<Vec<Cell>> = changed.filter(|cells: &Vec<_>| !cells.is_empty()).collect();
+    // Such things are lower than two rows, but may lie in two.
+    let is_low = match rows.as_slice() {
+        [_] => true,
+        [upper, lower] => is_bar(upper, lower),
+        _ => false,
+    };
     !is_low && rows.iter().map(Vec::len).sum::<usize>() * 1000 >= one.len() * CHANGED
 }
 
-/// Cells of one row that were of one brightness and are of another one now; where they begin and end a part of each may be.
-fn is_even(cells: &[(u8, u8)]) -> bool {
-    let inner = cells.get(1..cells.len().saturating_sub(1)).unwrap_or_default();
-    let spread = |values: &mut dyn Iterator<Item = u8>| {
-        values.fold((u8::MAX, u8::MIN), |(least, most), value| (least.min(value), most.max(value)))
+/// Something that has changed in a row of the grid: its column, what it was and what it is.
+type Cell = (usize, (u8, u8));
+
+/// What has changed in two rows is as long in either, and was and is of one brightness in each: text is uneven. Of the cells at its two
+/// ends the bar may cover a part.
+fn is_bar(upper: &[Cell], lower: &[Cell]) -> bool {
+    let ends = |cells: &[Cell]| cells.first().zip(cells.last()).map_or((0, 0), |(first, last)| (first.0, last.0));
+    let ((left, right), (below_left, below_right)) = (ends(upper), ends(lower));
+    let is_one = |values: &[u8]| {
+        let most = values.iter().max().zip(values.iter().min());
+        most.is_none_or(|(most, least)| most - least <= DIFFERENT)
     };
-    let is_one = |(least, most): (u8, u8)| most.saturating_sub(least) <= DIFFERENT;
-    is_one(spread(&mut inner.iter().map(|(one, _)| *one))) && is_one(spread(&mut inner.iter().map(|(_, other)| *other)))
+    let is_even = |cells: &[Cell]| {
+        let inner = cells.get(1..cells.len().saturating_sub(1)).unwrap_or_default();
+        let (before, after): (Vec<u8>, Vec<u8>) = inner.iter().map(|(_, values)| *values).unzip();
+        is_one(&before) && is_one(&after)
+    };
+    left.abs_diff(below_left) <= 1 && right.abs_diff(below_right) <= 1 && is_even(upper) && is_even(lower)
 }
 
 #[cfg(test)]
@@ -306,10 +321,13 @@ mod tests {
         let slide = vec![200u8; (GRID.0 * GRID.1) as usize];
         let noisy: Vec<u8> = slide.iter().enumerate().map(|(n, v)| v - (n % 6) as u8).collect();
         assert!(!differs(&slide, &noisy));
+        let mut written = slide.clone();
+        written[640..740].fill(90);
+        assert!(differs(&slide, &written) && differs(&[], &slide));
         // Letters cover some parts more than others.
         let mut written = slide.clone();
-        (640..740).for_each(|cell| written[cell] = 120 + (cell % 5 * 8) as u8);
-        assert!(differs(&slide, &written) && differs(&[], &slide));
+        (640..768).for_each(|cell| written[cell] = 120 + (cell % 5 * 8) as u8);
+        assert!(differs(&slide, &written));
         let mut bar = slide.clone();
         bar[640..704].fill(90);
         assert!(!differs(&slide, &bar));

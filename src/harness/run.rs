@@ -141,10 +141,13 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
     let page = Url::parse(&format!("http://{server_address}/rooms/{ROOM}"));
     let page = page.map_err(|e| Error::us("the room has no address").because(e))?;
     let browsers = scenario.people.iter().zip(media).map(|(person, media)| {
-        let (log, page) = (folder.join(format!("{}.chromium.log", person.name)), &page);
+        let page = &page;
         async move {
-            let ready = person.browser.then(|| Ready::make(page, person, media, log));
-            futures_util::future::OptionFuture::from(ready).await.transpose()
+            if !person.browser {
+                return Ok(None);
+            }
+            let log = folder.join(format!("{}.chromium.log", person.name));
+            Ready::make(page, person, media, log).await.map(Some)
         }
     });
     let browsers = futures_util::future::try_join_all(browsers).await?;
@@ -207,9 +210,9 @@ fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, 
         let figures = |subject: &Subject| quality.get(&subject.number).map(Quality::figures).unwrap_or_default();
         let mut judged = judge(&target, expected, &names, figures);
         // Frames and people that come late make nothing better: what is met in spite of them is met. What is not may be this machine's doing.
-        if judged.verdict == Verdict::Fail {
-            target.trouble.extend(played.excuses.iter().cloned());
-            target.trouble.extend(busy(played.late, played.frames, LATE));
+        let mut excuses = played.excuses.iter().cloned().chain(busy(played.late, played.frames, LATE)).peekable();
+        if judged.verdict == Verdict::Fail && excuses.peek().is_some() {
+            target.trouble.extend(excuses);
             judged = judge(&target, expected, &names, figures);
         }
         let who = |number: u8| target.subjects.iter().find(|s| s.number == number).map(|s| s.who.clone());

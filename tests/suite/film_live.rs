@@ -147,8 +147,8 @@ fn a_film_follows_its_recording() {
     let seen = [made / 2, made - 3];
     for (number, frame) in seen.iter().zip(pictures(&film, &seen)) {
         let [r, g, b] = mean(&frame, Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 });
-        let who = format!("{number} of {made}: {r:.0} {g:.0} {b:.0}, {summary}");
-        assert!(b > r && b > g && r + g + b > 200.0, "{who}");
+        let shown = format!("{number} of {made}: {r:.0} {g:.0} {b:.0}, {summary}");
+        assert!(b > r && b > g && r + g + b > 200.0, "{shown}");
     }
     // Stills as of any film.
     let still = |name: &str| image::open(summary["stills"][name].as_str().unwrap()).unwrap().to_rgb8();
