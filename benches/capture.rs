@@ -10,12 +10,12 @@
 use bytes::Bytes;
 use janus::Janus;
 use others::Others;
-use roombot::record::manifest::{Manifest, TrackEntry};
+use roombot::client::{Session, SessionConfig};
+use roombot::recording::manifest::{Manifest, TrackEntry};
 use roombot::room::media::{Codec, Frame, MediaKind, Source};
-use roombot::room::people::{Role, TrackLabel};
+use roombot::room::participant::{Role, TrackLabel};
 use roombot::rtc::OutboundTrack;
 use roombot::server::{RoomServer, RoomServerConfig};
-use roombot::session::{Session, SessionConfig};
 use roombot::signal::{self, JoinAs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

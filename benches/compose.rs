@@ -4,13 +4,13 @@
 //!
 //! `cargo bench --bench compose [-- --seconds 60]`
 
+use roombot::container::matroska::TrackFormat;
 use roombot::media::{Library, MediaSource};
-use roombot::record::folder::RecordingFolder;
-use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
-use roombot::record::matroska::TrackFormat;
-use roombot::record::track::TrackFile;
+use roombot::recording::folder::RecordingFolder;
+use roombot::recording::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
+use roombot::recording::track::TrackFile;
 use roombot::room::media::{Frame, MediaKind, Source};
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

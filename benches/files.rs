@@ -7,9 +7,9 @@
 #[path = "../tests/suite/support/mod.rs"]
 mod support;
 
-use roombot::room::people::Role;
+use roombot::client::{FileSend, Outcome, Session, SessionConfig, TakeFiles};
+use roombot::room::participant::Role;
 use roombot::rtc::Wake;
-use roombot::session::{FileSend, Outcome, Session, SessionConfig, TakeFiles};
 use roombot::signal::JoinAs;
 use roombot::signal::memory::MemoryRoom;
 use roombot::transfer::vault::{Limits, Vault};

@@ -4,14 +4,14 @@
 //!
 //! `cargo bench --bench long_film [-- --minutes 120]`
 
+use roombot::container::matroska::TrackFormat;
 use roombot::media::{Library, MediaSource, SourceFrame};
-use roombot::record::folder::RecordingFolder;
-use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
-use roombot::record::matroska::TrackFormat;
-use roombot::record::track::TrackFile;
+use roombot::recording::folder::RecordingFolder;
+use roombot::recording::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
+use roombot::recording::track::TrackFile;
 use roombot::room::clock::{SenderClock, SessionTime, TrackClock};
 use roombot::room::media::{MediaKind, Source};
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use roombot::verify::evidence::{Evidence, Trace};
 use roombot::verify::{Format, Job, make};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! What went wrong and who must act. The only place that maps errors to exit codes.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 /// Who has to do something about an error; each has its own exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,4 +88,30 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|e| e as _)
     }
+}
+
+/// The machine's (or, where access is missing, the user's) error for a file operation, in words.
+pub(crate) fn io_failed(doing: &str, error: io::Error) -> Error {
+    use io::ErrorKind::*;
+    let said = match error.kind() {
+        StorageFull | QuotaExceeded => Error::machine(format!("cannot {doing}: the disk is full")),
+        PermissionDenied => Error::user(format!("cannot {doing}: no permission")),
+        ReadOnlyFilesystem => Error::user(format!("cannot {doing}: the file system is read-only")),
+        NotFound => Error::user(format!("cannot {doing}: it is not there")),
+        AlreadyExists => Error::us(format!("cannot {doing}: it is there already")),
+        _ => Error::machine(format!("cannot {doing}: {error}")),
+    };
+    said.because(error)
+}
+
+/// The error for a file operation, in words.
+pub(crate) fn write_failed(path: &Path, error: io::Error) -> Error {
+    let shown = path.display();
+    let said = match error.kind() {
+        io::ErrorKind::NotFound => Error::user(format!("{shown}: the folder is not there")),
+        io::ErrorKind::PermissionDenied => Error::user(format!("{shown}: no permission to write there")),
+        io::ErrorKind::StorageFull => Error::machine(format!("{shown}: the disk is full")),
+        _ => Error::machine(format!("{shown}: cannot be written: {error}")),
+    };
+    said.because(error)
 }

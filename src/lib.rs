@@ -28,18 +28,20 @@
 // They panic where nobody reads any more: `cli::say` prints.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod bot;
 pub mod cli;
+pub mod client;
+pub mod container;
 pub mod error;
 pub mod film;
 pub mod harness;
-pub mod live;
 pub mod media;
 pub mod record;
+pub mod recording;
 pub mod relay;
 pub mod room;
 pub mod rtc;
 pub mod server;
-pub mod session;
 pub mod signal;
 pub mod transfer;
 pub mod verify;

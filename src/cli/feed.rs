@@ -6,13 +6,13 @@ mod what;
 
 use super::args::{PipelineArgs, Span, duration, span};
 use super::say::say;
+use crate::client::event::RoomEvent;
+use crate::client::{Session, SessionConfig};
 use crate::error::{Error, Result};
 use crate::media::{Encoding, Library, MediaSource, Origin, Track};
-use crate::record::happening::Happening;
 use crate::room::media::{Codec, MediaKind, Source};
-use crate::room::people::{Role, TrackLabel};
+use crate::room::participant::{Role, TrackLabel};
 use crate::rtc::{OutboundTrack, PeerEvent};
-use crate::session::{Session, SessionConfig};
 use crate::signal::{self, JoinAs};
 use futures_util::FutureExt;
 use futures_util::future::{pending, select_all};
@@ -320,24 +320,24 @@ fn outbound(stream: &str, track: &Track, screen: bool) -> OutboundTrack {
 }
 
 /// Where a session tells what happens; it goes to the log. 64 wait at most (policy Block; the log does not stop).
-fn logged(name: &str) -> mpsc::Sender<Happening> {
-    let (sender, mut happenings) = mpsc::channel(64);
+fn logged(name: &str) -> mpsc::Sender<RoomEvent> {
+    let (sender, mut events) = mpsc::channel(64);
     let name = name.to_owned();
     tokio::spawn(async move {
-        while let Some(happening) = happenings.recv().await {
+        while let Some(happening) = events.recv().await {
             match happening {
-                Happening::Joined(who) => tracing::info!("{name} sees {:?} in the room", who.name),
-                Happening::Left { id, reason } => tracing::info!("{name} sees {id} go: {}", reason.escape_debug()),
-                Happening::Peer { id, event: PeerEvent::State(state) } => {
+                RoomEvent::Joined(who) => tracing::info!("{name} sees {:?} in the room", who.name),
+                RoomEvent::Left { id, reason } => tracing::info!("{name} sees {id} go: {}", reason.escape_debug()),
+                RoomEvent::Peer { id, event: PeerEvent::State(state) } => {
                     tracing::info!("{name} to {id}: {}", state.word())
                 }
-                Happening::Peer { id, event: PeerEvent::Warning(warning) } => {
+                RoomEvent::Peer { id, event: PeerEvent::Warning(warning) } => {
                     tracing::warn!("{name} to {id}: {warning}")
                 }
-                Happening::Reconnecting { cause } => {
+                RoomEvent::Reconnecting { cause } => {
                     tracing::warn!("{name} has lost the room and tries again: {cause}")
                 }
-                Happening::Resumed => tracing::info!("{name} is back"),
+                RoomEvent::Resumed => tracing::info!("{name} is back"),
                 _ => {}
             }
         }

@@ -5,12 +5,12 @@ mod line;
 
 use super::args::{PipelineArgs, duration};
 use super::say::{say, tell};
+use crate::bot::{Answer, Choices, LiveSetup, TrackStatus};
+use crate::bot::{Bot, BotConfig, Commander};
 use crate::error::{Error, Result};
-use crate::live::{Answer, Choices, LiveSetup, TrackStatus};
 use crate::media::{Encoder, Filter, Library, check_filter};
 use crate::room::media::{Codec, MediaKind};
-use crate::room::people::Role;
-use crate::session::{Bot, BotConfig, Commander};
+use crate::room::participant::Role;
 use crate::signal::{self, JoinAs};
 use std::io::BufRead;
 use std::time::{Duration, Instant};

@@ -5,10 +5,10 @@ mod receivers;
 
 use super::args::duration;
 use super::say::say;
+use crate::client::{FileSend, Outcome, Session, SessionConfig};
 use crate::error::{Error, Result};
-use crate::room::people::{ParticipantId, Role};
+use crate::room::participant::{ParticipantId, Role};
 use crate::rtc::Wake;
-use crate::session::{FileSend, Outcome, Session, SessionConfig};
 use crate::signal::{self, JoinAs};
 use bars::Bars;
 use futures_util::StreamExt;
@@ -90,7 +90,7 @@ pub async fn run(args: SendArgs) -> Result<()> {
         }
     }
     let room = signal::for_url(&args.room)?;
-    let (observer, happenings) = tokio::sync::mpsc::channel(256);
+    let (observer, events) = tokio::sync::mpsc::channel(256);
     let how = JoinAs { name: args.name.clone(), role: Role::Participant, token: args.token.clone() };
     let config = SessionConfig {
         observer: Some(observer),
@@ -109,7 +109,7 @@ pub async fn run(args: SendArgs) -> Result<()> {
 
     let mut gone = cancelled.clone();
     let receivers = tokio::select! {
-        receivers = Receivers::find(happenings, &args.to, args.wait) => receivers,
+        receivers = Receivers::find(events, &args.to, args.wait) => receivers,
         _ = gone.wait_for(|gone| *gone) => return Err(Error::user("stopped before anything was sent")),
         cause = session.ended() => return Err(Error::room(format!("the room ended: {cause}"))),
     };

@@ -3,14 +3,14 @@
 mod bars;
 mod text;
 
+use crate::container::matroska_reader::scan;
 use crate::error::{Error, Result};
-use crate::record::complete::complete;
-use crate::record::folder::{RecordingFolder, Sub, TIMELINE};
-use crate::record::intervals::{Activity, activities};
-use crate::record::manifest::{Manifest, Status};
-use crate::record::recover::track_files;
-use crate::record::scan::scan;
-use crate::record::timeline::{Entry, Event, TimelineReader};
+use crate::recording::complete::complete;
+use crate::recording::folder::{RecordingFolder, Sub, TIMELINE};
+use crate::recording::intervals::{Activity, activities};
+use crate::recording::manifest::{Manifest, Status};
+use crate::recording::recover::track_files;
+use crate::recording::timeline::{Entry, Event, TimelineReader};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 
 use super::script::Script;
 use crate::media::Chapter;
-use crate::record::timeline::{Entry, Event};
+use crate::recording::timeline::{Entry, Event};
 use crate::room::media::Source;
 use std::fmt::Write;
 use std::time::Duration;
@@ -138,9 +138,9 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
+    use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
     use crate::room::media::Codec;
-    use crate::room::people::Role;
+    use crate::room::participant::Role;
     use jiff::Timestamp;
 
     fn script() -> Script {

@@ -1,16 +1,18 @@
 //! A file for each participant, picture and sound in sync: their tracks as they were sent, put together by their clocks. It decodes
 //! nothing and holds one frame of each track.
 
-use super::interleave::{self, Stream};
-use super::output::{Output, fault};
+use super::output::Output;
 use super::script::Script;
-use super::{mp4, mp4_tracks, source};
-use crate::error::{Error, Result};
-use crate::record::folder::Sub;
-use crate::record::manifest::{ParticipantEntry, TrackEntry};
-use crate::record::matroska::TrackFormat;
-use crate::record::placement::Placement;
-use crate::record::scan::{Block, TrackReader};
+use super::source;
+use crate::container::matroska::TrackFormat;
+use crate::container::matroska_interleaved;
+use crate::container::matroska_interleaved::Stream;
+use crate::container::matroska_reader::{Block, TrackReader};
+use crate::container::{mp4, mp4_tracks};
+use crate::error::{Error, Result, write_failed};
+use crate::recording::folder::Sub;
+use crate::recording::manifest::{ParticipantEntry, TrackEntry};
+use crate::recording::placement::Placement;
 use crate::room::media::{Codec, Source};
 use serde::Serialize;
 use std::fs::File;
@@ -59,7 +61,7 @@ pub fn each(
     let script = Script::new(source.manifest, &source.events, without);
     let folder = recording.join(FOLDER);
     match std::fs::create_dir(&folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(fault(&folder, e)),
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(write_failed(&folder, e)),
         _ => {}
     }
     let mut people = People { participants: Vec::new(), warnings: Vec::new() };
@@ -149,7 +151,7 @@ fn streams(parts: &mut [Part], warnings: &mut Vec<String>) -> Vec<Stream> {
 enum Joined {
     /// Media first; its index is put in front of it at the end.
     Mp4(mp4_tracks::Writer),
-    Matroska(interleave::Writer),
+    Matroska(matroska_interleaved::Writer),
 }
 
 impl Joined {
@@ -185,11 +187,11 @@ fn join(person: &ParticipantEntry, mut parts: Vec<Part>, folder: &Path, warnings
     };
     let output = Output::create(&folder.join(format!("{}.{extension}", person.key)))?;
     let path = if samples.is_some() { output.scratch() } else { output.part().to_owned() };
-    let failed = |error: io::Error| fault(&path, error);
+    let failed = |error: io::Error| write_failed(&path, error);
     let file = File::options().write(true).create(true).truncate(true).open(&path).map_err(failed)?;
     let mut joined = match samples {
         Some(samples) => Joined::Mp4(mp4_tracks::Writer::begin(file, &streams, samples).map_err(failed)?),
-        None => Joined::Matroska(interleave::Writer::begin(file, &person.name, &streams).map_err(failed)?),
+        None => Joined::Matroska(matroska_interleaved::Writer::begin(file, &person.name, &streams).map_err(failed)?),
     };
     let begin = parts.iter().filter_map(|part| part.next.as_ref().map(|(at, _)| *at)).min().unwrap_or(0);
     let mut frames = 0;

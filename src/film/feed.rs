@@ -1,11 +1,11 @@
 //! One track file on the session's time, as frames for a decoder. What is not wanted is skipped without being read, what is
 //! wanted again begins at the key frame before; a file that still grows is waited for by nobody.
 
+use crate::container::matroska_reader::{Block, TrackReader};
 use crate::error::{Error, Result};
 use crate::media::{Decoded, Decoder, Encoded, Library};
-use crate::record::manifest::TrackEntry;
-use crate::record::placement::Placement;
-use crate::record::scan::{Block, TrackReader};
+use crate::recording::manifest::TrackEntry;
+use crate::recording::placement::Placement;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::PathBuf;
@@ -202,9 +202,9 @@ impl TrackFeed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::folder::{RecordingFolder, Sub};
-    use crate::record::testing::sample;
-    use crate::record::track::TrackFile;
+    use crate::recording::folder::{RecordingFolder, Sub};
+    use crate::recording::testing::sample;
+    use crate::recording::track::TrackFile;
     use crate::room::media::{Codec, Source};
 
     #[test]

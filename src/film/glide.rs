@@ -1,6 +1,6 @@
 //! Tiles on their way from one arrangement to the next. Geometry over time; it paints nothing.
 
-use crate::room::layout::{Rect, Shows};
+use crate::film::layout::{Rect, Shows};
 use std::time::Duration;
 
 /// How long tiles are on their way.

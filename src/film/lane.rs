@@ -4,7 +4,7 @@
 use super::feed::TrackFeed;
 use crate::error::Result;
 use crate::media::{Decoder, Library, Picture};
-use crate::record::manifest::TrackEntry;
+use crate::recording::manifest::TrackEntry;
 use crate::room::media::Source;
 use std::path::PathBuf;
 

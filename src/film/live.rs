@@ -13,8 +13,8 @@ use super::stills::{Album, Stills};
 use super::{Job, Meter, Progress, Summary, middle, samples, subtitles, warning};
 use crate::error::{Error, Result};
 use crate::media::Library;
-use crate::record::folder::{Sub, TIMELINE};
-use crate::record::timeline::{Entry, Event, TimelineWriter};
+use crate::recording::folder::{Sub, TIMELINE};
+use crate::recording::timeline::{Entry, Event, TimelineWriter};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -216,7 +216,7 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::timeline::TimelineReader;
+    use crate::recording::timeline::TimelineReader;
 
     #[test]
     fn who_is_late_leaves_pictures_out_and_says_so() {

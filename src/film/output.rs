@@ -1,11 +1,10 @@
 //! Where a film goes: a name that is free, a `.part` file until it is whole, and then its name. Nothing that was there is
 //! touched.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, write_failed};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -36,11 +35,11 @@ impl Output {
             part.push(".part");
             let part = PathBuf::from(part);
             let open = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(NOFOLLOW).open(&part);
-            let lock = open.map_err(|e| fault(&part, e))?;
+            let lock = open.map_err(|e| write_failed(&part, e))?;
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Output { wanted: wanted.to_owned(), part, done: false, _lock: lock }),
                 Err(Errno::WOULDBLOCK) => continue,
-                Err(e) => return Err(fault(&part, e.into())),
+                Err(e) => return Err(write_failed(&part, e.into())),
             }
         }
         Err(Error::user(format!("too many films are being made as {}", wanted.display())))
@@ -73,7 +72,7 @@ impl Output {
     /// # Errors
     /// As [`Output::publish`].
     pub fn write(self, bytes: &[u8]) -> Result<PathBuf> {
-        std::fs::write(&self.part, bytes).map_err(|e| fault(&self.part, e))?;
+        std::fs::write(&self.part, bytes).map_err(|e| write_failed(&self.part, e))?;
         self.publish()
     }
 
@@ -82,7 +81,7 @@ impl Output {
     /// # Errors
     /// The machine's, of the disk.
     pub fn publish(mut self) -> Result<PathBuf> {
-        File::open(&self.part).and_then(|file| file.sync_all()).map_err(|e| fault(&self.part, e))?;
+        File::open(&self.part).and_then(|file| file.sync_all()).map_err(|e| write_failed(&self.part, e))?;
         for number in 1..=MOST_NUMBERS {
             let name = numbered(&self.wanted, number);
             match renameat_with(CWD, &self.part, CWD, &name, RenameFlags::NOREPLACE) {
@@ -91,7 +90,7 @@ impl Output {
                     return Ok(name);
                 }
                 Err(Errno::EXIST) => continue,
-                Err(e) => return Err(fault(&name, e.into())),
+                Err(e) => return Err(write_failed(&name, e.into())),
             }
         }
         Err(Error::user(format!("there are too many films called {}", self.wanted.display())))
@@ -123,18 +122,6 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
         name.push(extension);
     }
     path.with_file_name(name)
-}
-
-/// The error for a file operation, in words.
-pub fn fault(path: &Path, error: io::Error) -> Error {
-    let shown = path.display();
-    let said = match error.kind() {
-        io::ErrorKind::NotFound => Error::user(format!("{shown}: the folder is not there")),
-        io::ErrorKind::PermissionDenied => Error::user(format!("{shown}: no permission to write there")),
-        io::ErrorKind::StorageFull => Error::machine(format!("{shown}: the disk is full")),
-        _ => Error::machine(format!("{shown}: cannot be written: {error}")),
-    };
-    said.because(error)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use super::text::{Line, Weight, Words, initials, shortened, written};
 use crate::error::Result;
+use crate::film::layout::{Rect, Size};
 use crate::media::{Library, Stamp};
-use crate::room::layout::{Rect, Size};
 use image::{Rgba, RgbaImage};
 
 /// The colour behind everything.
@@ -14,9 +14,9 @@ pub const TILE: [u8; 3] = [38, 42, 52];
 /// The names' background and how much of it covers the picture.
 const PILL: [u8; 3] = [10, 12, 16];
 const PILL_ALPHA: f32 = 0.85;
-/// Letters.
+/// OutgoingQueue.
 const INK: [u8; 3] = [245, 245, 245];
-/// Letters of less weight.
+/// OutgoingQueue of less weight.
 const GREY: [u8; 3] = [168, 174, 186];
 /// The frame of who speaks.
 const SPEAKS: [u8; 3] = [88, 196, 132];

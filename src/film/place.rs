@@ -2,8 +2,8 @@
 
 use super::paint::{BACKGROUND, TILE, card, frame, label};
 use crate::error::Result;
+use crate::film::layout::{Rect, Shows, Size, fit};
 use crate::media::{Canvas, Kept, Library, Picture, Stamp};
-use crate::room::layout::{Rect, Shows, Size, fit};
 use image::RgbaImage;
 
 /// Drawings that are kept; with more names and sizes than that, they are drawn again.

@@ -2,11 +2,12 @@
 //! nothing.
 
 use super::format::{Container, Format};
-use super::output::{Output, fault};
-use super::{mp4, sound::RATE};
-use crate::error::{Error, Result};
+use super::output::Output;
+use super::sound::RATE;
+use crate::container::mp4;
+use crate::error::{Error, Result, write_failed};
+use crate::film::layout::Size;
 use crate::media::{Canvas, Chapter, FileWriter, Library, Value, count_pictures};
-use crate::room::layout::Size;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ impl Reel {
         let writer = match hls {
             None => FileWriter::with(library, "compose/live", &growing, &values, &[])?,
             Some(folder) => {
-                std::fs::create_dir_all(folder).map_err(|e| fault(folder, e))?;
+                std::fs::create_dir_all(folder).map_err(|e| write_failed(folder, e))?;
                 let text = |name: &str| {
                     folder
                         .join(name)

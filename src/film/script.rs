@@ -1,10 +1,10 @@
 //! Who and what is to be seen from when, by a manifest and a timeline alone. Pure; it lays nothing out and opens no file.
 
-use crate::record::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
-use crate::record::timeline::{Entry, Event};
-use crate::room::layout::{Screen, Size, View, featured};
+use crate::film::layout::{Screen, Size, View, featured};
+use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
+use crate::recording::timeline::{Entry, Event};
 use crate::room::media::{MediaKind, Source};
-use crate::room::people::Role;
+use crate::room::participant::Role;
 
 /// The shape of a screen whose size nobody knows.
 const USUAL: Size = (16, 9);
@@ -152,7 +152,7 @@ fn holds(span: &Span, at: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::manifest::Resolution;
+    use crate::recording::manifest::Resolution;
     use crate::room::media::Codec;
     use jiff::Timestamp;
 

@@ -3,7 +3,7 @@
 use super::feed::TrackFeed;
 use crate::error::{Error, Result};
 use crate::media::{Decoder, Library};
-use crate::record::manifest::TrackEntry;
+use crate::recording::manifest::TrackEntry;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 

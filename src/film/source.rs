@@ -1,14 +1,14 @@
 //! A recording as a film finds it: its manifest, its timeline, and what the track files add while it is being made or where it was
 //! cut short. It changes nothing in it.
 
+use crate::container::matroska_reader::scan;
 use crate::error::{Error, Result};
-use crate::record::complete::complete;
-use crate::record::folder::{RecordingFolder, Sub, TIMELINE};
-use crate::record::manifest::{Manifest, Status};
-use crate::record::recover::track_files;
-use crate::record::scan::scan;
-use crate::record::timeline::{Entry, Event, TimelineReader};
-use crate::room::people::is_called;
+use crate::recording::complete::complete;
+use crate::recording::folder::{RecordingFolder, Sub, TIMELINE};
+use crate::recording::manifest::{Manifest, Status};
+use crate::recording::recover::track_files;
+use crate::recording::timeline::{Entry, Event, TimelineReader};
+use crate::room::participant::is_called;
 use std::path::Path;
 
 /// The longest recording; a manifest that claims more is damaged.

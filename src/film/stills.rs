@@ -1,14 +1,14 @@
 //! Stills of a film: a poster, a sheet of small pictures with times, and one picture for each change of a shared screen. It keeps
 //! small pictures only, and writes large ones as they come.
 
-use super::output::{Output, fault};
+use super::output::Output;
 use super::script::Script;
 use super::stage::Stage;
 use super::text::{Line, Weight, written};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, write_failed};
+use crate::film::layout::Rect;
 use crate::media::{Canvas, Library, Picture};
-use crate::record::folder::Sub;
-use crate::room::layout::Rect;
+use crate::recording::folder::Sub;
 use image::imageops::{overlay, thumbnail};
 use image::{Rgb, RgbImage};
 use serde::Serialize;
@@ -233,7 +233,7 @@ impl Album {
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         match std::fs::create_dir(&self.folder) {
-            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(fault(&self.folder, e)),
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(write_failed(&self.folder, e)),
             _ => {}
         }
         Output::create(&self.folder.join(name))?.write(bytes)
@@ -324,7 +324,7 @@ mod tests {
         let mut written = slide.clone();
         written[640..740].fill(90);
         assert!(differs(&slide, &written) && differs(&[], &slide));
-        // Letters cover some parts more than others.
+        // OutgoingQueue cover some parts more than others.
         let mut written = slide.clone();
         (640..768).for_each(|cell| written[cell] = 120 + (cell % 5 * 8) as u8);
         assert!(differs(&slide, &written));

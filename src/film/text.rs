@@ -89,7 +89,7 @@ pub fn written(library: &Library, line: Line, room: u32) -> Result<Words> {
     let (width, left) = (longest.clamp(16, WIDEST).next_multiple_of(4), 2);
     let font = if line.weight == Weight::Bold { "DejaVu Sans Bold" } else { "DejaVu Sans" };
     let markup = format!("<span font=\"{font} {}px\">{}</span>", line.height, escaped(line.text));
-    // Letters lie about in the middle of a line that is a fifth higher than their font.
+    // OutgoingQueue lie about in the middle of a line that is a fifth higher than their font.
     let top = spare + height.saturating_sub(line.height * 6 / 5) / 2;
     let on = |ground: u8| {
         let ground = vec![ground; width as usize * whole as usize * 3];

@@ -4,12 +4,12 @@
 use super::player::{Pause, Played, Player};
 use super::run::{GRACE, blocking};
 use super::scenario::Person;
+use crate::client::{Session, SessionConfig};
 use crate::error::{Error, Result};
 use crate::media::{Encoding, Library, MediaSource, Origin};
 use crate::room::media::{MediaKind, Source};
-use crate::room::people::{Role, TrackLabel};
+use crate::room::participant::{Role, TrackLabel};
 use crate::rtc::OutboundTrack;
-use crate::session::{Session, SessionConfig};
 use crate::signal::{self, JoinAs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -7,7 +7,7 @@ use super::kept::Kept;
 use super::picture::{Picture, described, strange, stride_of, writable};
 use super::scale::Scaler;
 use crate::error::{Error, Result};
-use crate::room::layout::{Rect, Size};
+use crate::film::layout::{Rect, Size};
 use gst_video::prelude::*;
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameRef, VideoInfo};
 use gstreamer as gst;

@@ -3,7 +3,7 @@
 
 use super::picture::{strange, stride_of, writable};
 use crate::error::{Error, Result};
-use crate::room::layout::Rect;
+use crate::film::layout::Rect;
 use gst_video::{VideoFrameRef, VideoInfo};
 use gstreamer as gst;
 use gstreamer_video as gst_video;
@@ -102,8 +102,8 @@ fn is_within(inner: Rect, outer: Rect) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::film::layout::{Rect, Size};
     use crate::media::Canvas;
-    use crate::room::layout::{Rect, Size};
     use gstreamer as gst;
     use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! A decoded picture: what is known of it without painting it.
 
 use crate::error::{Error, Result};
-use crate::room::layout::Size;
+use crate::film::layout::Size;
 use gst_video::prelude::*;
 use gst_video::{VideoColorimetry, VideoFormat, VideoFrameRef, VideoInfo};
 use gstreamer as gst;
@@ -143,8 +143,8 @@ pub(super) fn strange() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::film::layout::Rect;
     use crate::media::Canvas;
-    use crate::room::layout::Rect;
 
     #[test]
     fn what_an_encoder_adds_is_not_seen_but_a_dot_is() {

@@ -1,7 +1,7 @@
 //! Planes of a picture scaled into their place, each pixel between the four that lie around it. For faces: what is to be read is
 //! scaled by GStreamer's converter, with more care and several times the work.
 
-use crate::room::layout::Size;
+use crate::film::layout::Size;
 
 /// A pixel between two: that at `first` and the one behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! A drawing that is laid over pictures again and again: only its ink is kept, ready to be mixed in. It draws nothing itself.
 
 use super::canvas::yuv;
-use crate::room::layout::Rect;
+use crate::film::layout::Rect;
 use image::RgbaImage;
 
 /// A drawing and its place.

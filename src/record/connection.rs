@@ -1,9 +1,9 @@
 //! What arrives from one participant: sorts packets to their streams, and waits for what is not known yet.
 
-use super::stream::{Desk, Stream};
+use super::stream::{RecordingContext, Stream};
 use crate::room::clock::SenderClock;
 use crate::room::media::{RtpPacket, Source};
-use crate::room::people::ParticipantId;
+use crate::room::participant::ParticipantId;
 use crate::room::speaker::SpeakerDetector;
 use crate::rtc::{Inbound, Inbox, RemoteTrack};
 use std::collections::HashMap;
@@ -68,7 +68,7 @@ impl Connection {
     }
 
     /// Takes what waits in the inbox. Returns how many packets the inbox had to drop.
-    pub fn drain(&mut self, speakers: &mut SpeakerDetector, desk: &mut Desk) -> u64 {
+    pub fn drain(&mut self, speakers: &mut SpeakerDetector, desk: &mut RecordingContext) -> u64 {
         let mut batch = std::mem::take(&mut self.batch);
         let dropped = self.inbox.drain(&mut batch);
         for item in batch.drain(..) {
@@ -117,7 +117,7 @@ impl Connection {
     }
 
     /// The participant's labels changed: what is no longer there ends.
-    pub fn labelled(&mut self, now: Instant, desk: &mut Desk) {
+    pub fn labelled(&mut self, now: Instant, desk: &mut RecordingContext) {
         for (ssrc, stream) in &self.streams {
             let there = desk.log.label(&self.id, &stream.remote.stream, stream.remote.kind()).is_some();
             let ending = self.ending.iter().any(|(s, _)| s == ssrc);
@@ -139,7 +139,12 @@ impl Connection {
     }
 
     /// What time brings: streams begin and end, holes are given up, key frames asked for.
-    pub fn tick(&mut self, now: Instant, desk: &mut Desk, asks: &mpsc::UnboundedSender<(ParticipantId, u32)>) {
+    pub fn tick(
+        &mut self,
+        now: Instant,
+        desk: &mut RecordingContext,
+        asks: &mpsc::UnboundedSender<(ParticipantId, u32)>,
+    ) {
         self.begin(now, desk);
         let due: Vec<(u32, Instant)> =
             self.ending.iter().filter(|(_, at)| now.saturating_duration_since(*at) >= LINGER).copied().collect();
@@ -159,7 +164,7 @@ impl Connection {
     }
 
     /// Announced streams whose packets wait begin once it is known what they are.
-    fn begin(&mut self, now: Instant, desk: &mut Desk) {
+    fn begin(&mut self, now: Instant, desk: &mut RecordingContext) {
         let ready: Vec<(RemoteTrack, Option<Source>)> = self
             .announced
             .iter()
@@ -185,7 +190,7 @@ impl Connection {
     }
 
     /// The connection is gone: everything that came is written, and every file ends.
-    pub fn end(mut self, at: Instant, desk: &mut Desk) {
+    pub fn end(mut self, at: Instant, desk: &mut RecordingContext) {
         self.begin(at + LABEL_FOR, desk);
         for stream in std::mem::take(&mut self.streams).into_values() {
             stream.end(&self.sender, at, desk);

@@ -1,9 +1,9 @@
 //! The disk's own thread: whatever waits for the disk happens here, so that capture never does.
 
-use super::folder::RecordingFolder;
-use super::manifest::Manifest;
-use super::track::{TrackFile, TrackSummary};
 use crate::error::Result;
+use crate::recording::folder::RecordingFolder;
+use crate::recording::manifest::Manifest;
+use crate::recording::track::{TrackFile, TrackSummary};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};

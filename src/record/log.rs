@@ -1,14 +1,14 @@
 //! The recording's own account: its manifest and timeline, and who is who in them. Never touches a track file.
 
-use super::attachments;
-use super::folder::RecordingFolder;
-use super::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
-use super::names::FileNames;
-use super::timeline::{Entry, Event, TimelineWriter};
 use crate::error::Result;
+use crate::recording::attachments;
+use crate::recording::folder::RecordingFolder;
+use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
+use crate::recording::names::FileNames;
+use crate::recording::timeline::{Entry, Event, TimelineWriter};
 use crate::room::clock::SessionTime;
 use crate::room::media::{MediaKind, Source};
-use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
+use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::transfer::FileReport;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;

@@ -5,16 +5,16 @@
 
 use super::connection::Connection;
 use super::disk::{Disk, Done};
-use super::folder::{RecordingFolder, Sub};
-use super::happening::Happening;
 use super::log::Log;
-use super::manifest::{FileState, Manifest, Status as Completion};
 use super::status::{PersonStatus, Status};
-use super::stream::Desk;
-use super::subtitles;
-use super::timeline::{Event, PATH_FOUND};
+use super::stream::RecordingContext;
+use crate::client::event::RoomEvent;
 use crate::error::{Error, Result};
-use crate::room::people::ParticipantId;
+use crate::recording::folder::{RecordingFolder, Sub};
+use crate::recording::manifest::{FileState, Manifest, Status as Completion};
+use crate::recording::subtitles;
+use crate::recording::timeline::{Event, PATH_FOUND};
+use crate::room::participant::ParticipantId;
 use crate::room::speaker::SpeakerDetector;
 use crate::rtc::PeerEvent;
 use crate::transfer::vault::{Limits, Vault};
@@ -55,7 +55,7 @@ pub struct Summary {
 }
 
 enum Command {
-    Happened(Instant, Happening),
+    Happened(Instant, RoomEvent),
     Finish(String),
 }
 
@@ -85,7 +85,7 @@ impl Recorder {
         let (status_tx, status) = watch::channel(Status { empty: true, ..Status::default() });
         let (shared, keys) = (folder.clone(), log.keys.subscribe());
         let capture = Capture {
-            desk: Desk { folder, log, disk, trouble: None },
+            desk: RecordingContext { folder, log, disk, trouble: None },
             connections: HashMap::new(),
             speakers: SpeakerDetector::default(),
             asks,
@@ -142,13 +142,13 @@ pub struct Teller(Sender<Command>);
 
 impl Teller {
     /// It happens now. Never waits.
-    pub fn happened(&self, happening: Happening) {
+    pub fn happened(&self, happening: RoomEvent) {
         let _ = self.0.send(Command::Happened(Instant::now(), happening));
     }
 }
 
 struct Capture {
-    desk: Desk,
+    desk: RecordingContext,
     connections: HashMap<ParticipantId, Connection>,
     speakers: SpeakerDetector,
     asks: mpsc::UnboundedSender<(ParticipantId, u32)>,
@@ -195,7 +195,7 @@ impl Capture {
     /// Runs `each` over every open stream, with its participant's clock and what it may use.
     fn each_stream(
         &mut self,
-        mut each: impl FnMut(&mut super::stream::Stream, &crate::room::clock::SenderClock, &mut Desk),
+        mut each: impl FnMut(&mut super::stream::Stream, &crate::room::clock::SenderClock, &mut RecordingContext),
     ) {
         for connection in self.connections.values_mut() {
             let (streams, sender) = connection.streams();
@@ -205,35 +205,39 @@ impl Capture {
         }
     }
 
-    fn with<T>(&mut self, id: &ParticipantId, act: impl FnOnce(&mut Connection, &mut Desk) -> T) -> Option<T> {
+    fn with<T>(
+        &mut self,
+        id: &ParticipantId,
+        act: impl FnOnce(&mut Connection, &mut RecordingContext) -> T,
+    ) -> Option<T> {
         self.connections.get_mut(id).map(|connection| act(connection, &mut self.desk))
     }
 
-    fn happened(&mut self, instant: Instant, happening: Happening) {
+    fn happened(&mut self, instant: Instant, happening: RoomEvent) {
         let at = self.desk.log.session(instant);
         match happening {
-            Happening::Joined(participant) => self.desk.log.joined(participant, at),
-            Happening::Left { id, reason } => {
+            RoomEvent::Joined(participant) => self.desk.log.joined(participant, at),
+            RoomEvent::Left { id, reason } => {
                 if let Some(key) = self.desk.log.key(&id) {
                     self.speakers.gone(&key);
                 }
                 self.desk.log.left(&id, reason, at);
             }
-            Happening::Tracks { id, tracks } => {
+            RoomEvent::Tracks { id, tracks } => {
                 self.desk.log.labelled(&id, tracks, at);
                 self.with(&id, |connection, desk| connection.labelled(instant, desk));
             }
-            Happening::Attached { id, inbox, .. } => {
+            RoomEvent::Attached { id, inbox, .. } => {
                 if let Some(key) = self.desk.log.key(&id) {
                     self.detach(&id, instant);
                     self.connections.insert(id.clone(), Connection::new(id, key, inbox));
                 }
             }
-            Happening::Detached { id } => self.detach(&id, instant),
-            Happening::Peer { id, event } => self.peer(&id, event, instant),
-            Happening::File { report, .. } => self.desk.log.file(report, at),
-            Happening::Reconnecting { cause } => self.desk.log.event(at, Event::Reconnecting { cause }),
-            Happening::Resumed => self.desk.log.event(at, Event::Resumed {}),
+            RoomEvent::Detached { id } => self.detach(&id, instant),
+            RoomEvent::Peer { id, event } => self.peer(&id, event, instant),
+            RoomEvent::File { report, .. } => self.desk.log.file(report, at),
+            RoomEvent::Reconnecting { cause } => self.desk.log.event(at, Event::Reconnecting { cause }),
+            RoomEvent::Resumed => self.desk.log.event(at, Event::Resumed {}),
         }
     }
 

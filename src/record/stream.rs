@@ -1,17 +1,17 @@
 //! One incoming stream (SSRC): its packets become frames, its frames go to a file, and a new file where one must begin.
 
 use super::disk::Disk;
-use super::folder::RecordingFolder;
 use super::log::Log;
-use super::manifest::{Gap, Resolution, Span, TrackEntry};
-use super::matroska::TrackFormat;
 use super::status::TrackStatus;
-use super::timeline::Event;
-use super::track::TrackFile;
+use crate::container::matroska::TrackFormat;
+use crate::recording::folder::RecordingFolder;
+use crate::recording::manifest::{Gap, Resolution, Span, TrackEntry};
+use crate::recording::timeline::Event;
+use crate::recording::track::TrackFile;
 use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Frame, MediaKind, RtpPacket, Source};
 use crate::rtc::RemoteTrack;
-use crate::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
+use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, Received};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const MOST_NOTES: usize = 10_000;
 const CREATE_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a stream needs from its recording.
-pub(super) struct Desk {
+pub(super) struct RecordingContext {
     pub folder: Arc<RecordingFolder>,
     pub log: Log,
     pub disk: Disk,
@@ -62,7 +62,7 @@ struct Open {
     /// Index into the manifest's tracks.
     index: usize,
     /// Counters of the assembler when the file began.
-    base: crate::rtc::receive::ReceiveStats,
+    base: crate::rtc::media::depacketize::ReceiveStats,
 }
 
 impl Stream {
@@ -88,7 +88,7 @@ impl Stream {
         }
     }
 
-    pub fn packet(&mut self, packet: RtpPacket, sender: &SenderClock, desk: &mut Desk) {
+    pub fn packet(&mut self, packet: RtpPacket, sender: &SenderClock, desk: &mut RecordingContext) {
         let mut out = std::mem::take(&mut self.scratch);
         self.assembler.push(packet, &mut out);
         self.take(&mut out, sender, desk);
@@ -96,7 +96,7 @@ impl Stream {
     }
 
     /// Gives up holes that are too old.
-    pub fn tick(&mut self, now: Instant, sender: &SenderClock, desk: &mut Desk) {
+    pub fn tick(&mut self, now: Instant, sender: &SenderClock, desk: &mut RecordingContext) {
         let mut out = std::mem::take(&mut self.scratch);
         self.assembler.tick(now, &mut out);
         self.take(&mut out, sender, desk);
@@ -130,7 +130,7 @@ impl Stream {
         wants
     }
 
-    fn take(&mut self, out: &mut Vec<Received>, sender: &SenderClock, desk: &mut Desk) {
+    fn take(&mut self, out: &mut Vec<Received>, sender: &SenderClock, desk: &mut RecordingContext) {
         for received in out.drain(..) {
             match received {
                 Received::Frame(frame) => self.frame(frame, sender, desk),
@@ -150,7 +150,7 @@ impl Stream {
         }
     }
 
-    fn frame(&mut self, frame: Frame, sender: &SenderClock, desk: &mut Desk) {
+    fn frame(&mut self, frame: Frame, sender: &SenderClock, desk: &mut RecordingContext) {
         self.newest_rtp = Some(frame.rtp_time);
         self.clock.on_arrival(frame.rtp_time, desk.log.session(frame.arrival));
         self.bytes += frame.len() as u64;
@@ -176,7 +176,7 @@ impl Stream {
         }
     }
 
-    fn resized(&self, (width, height): (u32, u32), rtp_time: i64, sender: &SenderClock, desk: &mut Desk) {
+    fn resized(&self, (width, height): (u32, u32), rtp_time: i64, sender: &SenderClock, desk: &mut RecordingContext) {
         let Some(open) = &self.open else { return };
         let at_ms = self.session_ms(rtp_time, sender);
         let entry = &mut desk.log.manifest.tracks[open.index];
@@ -188,7 +188,7 @@ impl Stream {
     }
 
     /// A picture to start from: ends a wait. One of another size stays in the file: its parameter sets are in-band, and players follow.
-    fn key_frame(&mut self, frame: &Frame, desk: &mut Desk) {
+    fn key_frame(&mut self, frame: &Frame, desk: &mut RecordingContext) {
         self.last_key = Some(frame.arrival);
         self.frames_since_key = 0;
         if let Some(since) = self.waiting.take()
@@ -201,7 +201,7 @@ impl Stream {
         }
     }
 
-    fn gap(&mut self, from: i64, to: i64, sender: &SenderClock, desk: &mut Desk) {
+    fn gap(&mut self, from: i64, to: i64, sender: &SenderClock, desk: &mut RecordingContext) {
         let Some(open) = &self.open else { return };
         let (start_ms, end_ms) = (self.session_ms(from, sender), self.session_ms(to, sender));
         let cause = "loss".to_owned();
@@ -213,7 +213,7 @@ impl Stream {
         desk.log.event(SessionTime::from_ms(end_ms), Event::Gap { file, start_ms, end_ms, cause });
     }
 
-    fn create(&mut self, first: &Frame, sender: &SenderClock, desk: &mut Desk) {
+    fn create(&mut self, first: &Frame, sender: &SenderClock, desk: &mut RecordingContext) {
         let now = Instant::now();
         if self.create_failed.is_some_and(|at| now.duration_since(at) < CREATE_AGAIN) {
             return;
@@ -248,7 +248,7 @@ impl Stream {
     }
 
     /// Writes what waits in memory.
-    pub fn flush(&mut self, desk: &mut Desk) {
+    pub fn flush(&mut self, desk: &mut RecordingContext) {
         if let Some(open) = &mut self.open
             && let Err(e) = open.file.flush()
         {
@@ -257,7 +257,7 @@ impl Stream {
     }
 
     /// Brings the manifest's entry up to date.
-    pub fn account(&mut self, sender: &SenderClock, desk: &mut Desk) {
+    pub fn account(&mut self, sender: &SenderClock, desk: &mut RecordingContext) {
         let Some(open) = &self.open else { return };
         let stats = self.assembler.stats();
         let Some(mapping) = self.clock.mapping(sender) else { return };
@@ -285,7 +285,7 @@ impl Stream {
     }
 
     /// Ends the file at `at`, or where its last frame ends if that is later; the disk thread finishes it.
-    fn close(&mut self, at: SessionTime, sender: &SenderClock, desk: &mut Desk) {
+    fn close(&mut self, at: SessionTime, sender: &SenderClock, desk: &mut RecordingContext) {
         self.account(sender, desk);
         let Some(open) = self.open.take() else { return };
         let at = at.max(SessionTime::from_ms(desk.log.manifest.tracks[open.index].end_ms));
@@ -296,7 +296,7 @@ impl Stream {
     }
 
     /// Gives out what is whole, and ends the file.
-    pub fn end(mut self, sender: &SenderClock, at: Instant, desk: &mut Desk) {
+    pub fn end(mut self, sender: &SenderClock, at: Instant, desk: &mut RecordingContext) {
         let mut out = std::mem::take(&mut self.scratch);
         self.assembler.finish(&mut out);
         self.take(&mut out, sender, desk);
@@ -319,7 +319,7 @@ impl Stream {
     }
 }
 
-fn trouble(desk: &mut Desk, message: String) {
+fn trouble(desk: &mut RecordingContext, message: String) {
     if desk.trouble.as_ref() != Some(&message) {
         let at = desk.log.session(Instant::now());
         desk.log.warn(at, message.clone());

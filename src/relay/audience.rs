@@ -4,12 +4,12 @@
 use super::contact::Contact;
 use super::stream::{Early, Stream, ssrc_of};
 use super::{Door, Refused, Request, Requests};
-use crate::record::happening::Happening;
+use crate::client::event::RoomEvent;
+use crate::client::{Session, SessionConfig};
 use crate::room::clock::SenderClock;
 use crate::room::media::{MediaKind, Source};
-use crate::room::people::{ParticipantId, Role, TrackLabel};
+use crate::room::participant::{ParticipantId, Role, TrackLabel};
 use crate::rtc::{Inbound, Inbox, OutboundTrack, PeerEvent, PeerState, RemoteTrack, Wake, due};
-use crate::session::{Session, SessionConfig};
 use crate::signal::JoinAs;
 use crate::signal::protocol::limits::NAME_CHARS;
 use std::collections::HashMap;
@@ -37,10 +37,10 @@ const KEY_FRAME_PAUSE: Duration = Duration::from_millis(300);
 pub(super) type Show = Vec<OutboundTrack>;
 
 /// Asks an audience for its show; the answer keeps it together until it is dropped.
-pub(super) type Ask = oneshot::Sender<Result<(Show, Seat), Refused>>;
+pub(super) type Ask = oneshot::Sender<Result<(Show, Viewer), Refused>>;
 
 /// A place in an audience; its channel closes when the show is over.
-pub(super) type Seat = watch::Receiver<()>;
+pub(super) type Viewer = watch::Receiver<()>;
 
 /// Whom to watch.
 #[derive(Debug, Clone)]
@@ -52,10 +52,10 @@ pub struct Watched {
 }
 
 /// The task of an audience.
-pub(super) struct Audience {
+pub(super) struct WhepSource {
     session: Session,
     name: String,
-    happenings: mpsc::Receiver<Happening>,
+    events: mpsc::Receiver<RoomEvent>,
     /// The participant, once met.
     id: Option<ParticipantId>,
     labels: Vec<TrackLabel>,
@@ -86,11 +86,11 @@ impl Drop for Passing {
     }
 }
 
-impl Audience {
+impl WhepSource {
     /// Joins the room.
-    pub async fn start(door: &Door, watched: Watched) -> Result<Audience, Refused> {
+    pub async fn start(door: &Door, watched: Watched) -> Result<WhepSource, Refused> {
         let room = door(&watched.room).map_err(|e| Refused::Room(e.to_string()))?;
-        let (observer, happenings) = mpsc::channel(1024);
+        let (observer, events) = mpsc::channel(1024);
         let name: String = format!("Viewers of {}", watched.name).chars().take(NAME_CHARS).collect();
         let how = JoinAs { name: name.trim_end().to_owned(), role: Role::Bot, token: watched.token };
         let config = SessionConfig {
@@ -101,10 +101,10 @@ impl Audience {
         };
         let session = Session::join(room.as_ref(), how, config).await.map_err(|e| Refused::Room(e.to_string()))?;
         let (asks, asked) = mpsc::channel(8);
-        Ok(Audience {
+        Ok(WhepSource {
             session,
             name: watched.name,
-            happenings,
+            events,
             id: None,
             labels: Vec::new(),
             inbox: None,
@@ -137,7 +137,7 @@ impl Audience {
             let due = due(self.streams.values().filter_map(|passing| passing.stream.deadline()).min());
             tokio::select! {
                 biased;
-                happening = self.happenings.recv() => match happening {
+                happening = self.events.recv() => match happening {
                     Some(happening) => self.happened(happening).await,
                     None => break,
                 },
@@ -165,24 +165,24 @@ impl Audience {
         self.session.leave().await;
     }
 
-    async fn happened(&mut self, happening: Happening) {
+    async fn happened(&mut self, happening: RoomEvent) {
         match happening {
-            Happening::Joined(who) if who.name == self.name => {
+            RoomEvent::Joined(who) if who.name == self.name => {
                 self.id = Some(who.id);
                 self.labels = who.tracks;
                 self.gone = None;
             }
-            Happening::Tracks { id, tracks } if self.id.as_ref() == Some(&id) => self.labels = tracks,
-            Happening::Attached { id, inbox, .. } if self.id.as_ref() == Some(&id) => {
+            RoomEvent::Tracks { id, tracks } if self.id.as_ref() == Some(&id) => self.labels = tracks,
+            RoomEvent::Attached { id, inbox, .. } if self.id.as_ref() == Some(&id) => {
                 self.inbox = Some(inbox);
                 self.early = Early::default();
                 self.sender = SenderClock::new();
             }
-            Happening::Left { id, .. } if self.id.as_ref() == Some(&id) => {
+            RoomEvent::Left { id, .. } if self.id.as_ref() == Some(&id) => {
                 self.gone = Some(Instant::now());
                 self.inbox = None;
             }
-            Happening::Peer { id, event: PeerEvent::Track(track) } if self.id.as_ref() == Some(&id) => self.add(&track),
+            RoomEvent::Peer { id, event: PeerEvent::Track(track) } if self.id.as_ref() == Some(&id) => self.add(&track),
             _ => {}
         }
     }
@@ -297,7 +297,7 @@ impl Audience {
 }
 
 /// A viewer's connection, until it ends; says why.
-pub(super) async fn serve(mut contact: Contact, mut seat: Seat, mut requests: Requests) -> String {
+pub(super) async fn serve(mut contact: Contact, mut seat: Viewer, mut requests: Requests) -> String {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let mut down = Some(Instant::now());
     let why = loop {

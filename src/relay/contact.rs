@@ -4,11 +4,11 @@
 use super::offers::{one_way, whole, without_layers};
 use super::{Patched, Refused};
 use crate::error::Result;
-use crate::room::exchange::{Candidate, IceServer, Signal};
-use crate::room::manner::{Changes, Channels, Manner, Section, Way};
-use crate::room::people::ParticipantId;
+use crate::room::description::{Candidate, IceServer, Signal};
+use crate::room::participant::ParticipantId;
+use crate::room::policy::{Changes, Channels, NegotiationPolicy, Section, Way};
 use crate::rtc::{Inbox, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
-use crate::signal::wish::fragment::{Fragment, credentials, with_credentials};
+use crate::signal::whip_whep::fragment::{Fragment, credentials, with_credentials};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -102,12 +102,12 @@ impl Contact {
             impairment: None,
             channels: None,
             // HTTP carries one exchange, and media is all that it is for.
-            manner: Manner {
+            policy: NegotiationPolicy {
                 changes: Changes::Never,
                 channels: Channels::Never,
                 audio: sends,
                 video: sends,
-                ..Manner::default()
+                ..NegotiationPolicy::default()
             },
         };
         let peer = Peer::connect(config, publish, sender).await.map_err(|e| Refused::Busy(e.to_string()))?;

@@ -12,11 +12,11 @@ pub use audience::Watched;
 pub use publisher::Publication;
 
 use crate::error::Result;
-use crate::room::exchange::IceServer;
+use crate::room::description::IceServer;
 use crate::rtc::readable;
 use crate::signal::Signaller;
-use crate::signal::wish::fragment::Fragment;
-use audience::{Ask, Audience};
+use crate::signal::whip_whep::fragment::Fragment;
+use audience::{Ask, WhepSource};
 use contact::{Caller, Contact, Reply};
 use publisher::Publisher;
 use rand::Rng;
@@ -267,7 +267,7 @@ impl Relay {
         open.audiences.insert(key.clone(), asks.clone());
         let (door, list) = (self.door.clone(), self.open.clone());
         tokio::spawn(async move {
-            match Audience::start(&door, whom).await {
+            match WhepSource::start(&door, whom).await {
                 Ok(audience) => audience.run(asked).await,
                 Err(refused) => {
                     asked.close();

@@ -1,10 +1,10 @@
 //! What descriptions of those outside say, and ours to them. Text to text.
 
 use super::Refused;
-use crate::room::exchange::{Candidate, with_candidates};
+use crate::room::description::{Candidate, with_candidates};
 use crate::room::media::{Codec, MediaKind};
 use crate::rtc::OutboundTrack;
-use crate::signal::wish::muxed_only;
+use crate::signal::whip_whep::muxed_only;
 
 /// The description with its candidates in it, in their order.
 pub(super) fn whole(description: &str, candidates: &[Candidate]) -> String {
@@ -97,7 +97,7 @@ pub(super) fn one_way(offer: &str, they_send: bool) -> String {
 mod tests {
     use super::*;
     use crate::room::media::Source;
-    use crate::room::people::TrackLabel;
+    use crate::room::participant::TrackLabel;
 
     #[test]
     fn what_comes_is_known_before_it_comes() {

@@ -5,12 +5,12 @@ use super::contact::{Caller, Contact};
 use super::offers::{expected, sends_one_each};
 use super::stream::{Early, Stream, ssrc_of};
 use super::{Door, Refused, Request, Requests};
-use crate::record::happening::Happening;
+use crate::client::event::RoomEvent;
+use crate::client::{Session, SessionConfig};
 use crate::room::clock::SenderClock;
 use crate::room::media::{MediaKind, Source};
-use crate::room::people::{ParticipantId, Role, TrackLabel};
+use crate::room::participant::{ParticipantId, Role, TrackLabel};
 use crate::rtc::{Inbound, Inbox, PeerEvent, PeerState, RemoteTrack, Wake, due};
-use crate::session::{Session, SessionConfig};
 use crate::signal::JoinAs;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl Publisher {
             streams.entry(kind).or_insert_with(|| Passing::new(stream(), asks));
         }
         let how = JoinAs { name: what.name, role: Role::Participant, token: what.token };
-        let (observer, happenings) = mpsc::channel(256);
+        let (observer, events) = mpsc::channel(256);
         let config = SessionConfig {
             publish: streams.values().map(|passing| passing.stream.out().clone()).collect(),
             wake: Wake::OnArrival,
@@ -125,7 +125,7 @@ impl Publisher {
                 return Err(Refused::Room(e.to_string()));
             }
         };
-        let _ = timeout(MEETING, met(session.present().to_vec(), happenings)).await;
+        let _ = timeout(MEETING, met(session.present().to_vec(), events)).await;
         let now = Instant::now();
         let inbox = contact.inbox();
         let publisher = Publisher {
@@ -305,15 +305,15 @@ fn label(picture: Source, kind: MediaKind) -> TrackLabel {
 }
 
 /// Waits until there is a connection to each of those, or none is to be had.
-async fn met(mut those: Vec<ParticipantId>, mut happenings: mpsc::Receiver<Happening>) {
+async fn met(mut those: Vec<ParticipantId>, mut events: mpsc::Receiver<RoomEvent>) {
     while !those.is_empty()
-        && let Some(happening) = happenings.recv().await
+        && let Some(happening) = events.recv().await
     {
-        let (Happening::Peer {
+        let (RoomEvent::Peer {
             id,
             event: PeerEvent::State(PeerState::Connected | PeerState::Failed | PeerState::Closed),
         }
-        | Happening::Left { id, .. }) = happening
+        | RoomEvent::Left { id, .. }) = happening
         else {
             continue;
         };

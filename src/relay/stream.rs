@@ -3,8 +3,8 @@
 
 use crate::room::clock::{Mapping, SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Codec, Frame, MediaKind, RtpPacket};
-use crate::room::people::TrackLabel;
-use crate::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
+use crate::room::participant::TrackLabel;
+use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, Received};
 use crate::rtc::{Inbound, OutboundTrack, RemoteTrack};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,10 +1,9 @@
 //! Pure values of a room: who is there, which tracks they send, frames, clocks. No tokio, GStreamer or webrtc.
 
 pub mod clock;
-pub mod exchange;
-pub mod layout;
-pub mod manner;
+pub mod description;
 pub mod media;
 pub mod names;
-pub mod people;
+pub mod participant;
+pub mod policy;
 pub mod speaker;

@@ -201,20 +201,20 @@ mod tests {
 
     #[test]
     fn streams_are_handed_on_with_what_came_before() {
-        let (carrier, alice, bob) = (Inbox::default(), Arc::new(Inbox::default()), Arc::new(Inbox::default()));
+        let (sfu, alice, bob) = (Inbox::default(), Arc::new(Inbox::default()), Arc::new(Inbox::default()));
         let count = |inbox: &Inbox| {
             let mut got = Vec::new();
             inbox.drain(&mut got);
             got.len()
         };
-        carrier.put(packet_of(7, 1));
-        carrier.put(packet_of(8, 1));
-        carrier.hand_on(7, Some(alice.clone()));
-        carrier.put(packet_of(7, 1));
+        sfu.put(packet_of(7, 1));
+        sfu.put(packet_of(8, 1));
+        sfu.hand_on(7, Some(alice.clone()));
+        sfu.put(packet_of(7, 1));
         assert_eq!((count(&alice), count(&bob)), (2, 0));
-        carrier.hand_on(7, None);
-        carrier.put(packet_of(7, 1));
-        carrier.hand_on(7, Some(bob.clone()));
-        assert_eq!((count(&alice), count(&bob), count(&carrier)), (0, 1, 1));
+        sfu.hand_on(7, None);
+        sfu.put(packet_of(7, 1));
+        sfu.hand_on(7, Some(bob.clone()));
+        assert_eq!((count(&alice), count(&bob), count(&sfu)), (0, 1, 1));
     }
 }

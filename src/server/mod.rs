@@ -11,7 +11,7 @@ mod room;
 mod rooms;
 mod site;
 mod socket;
-mod wish;
+mod whip_whep;
 
 pub use crate::signal::parse_ice_server;
 pub use config::{Limits, RoomServerConfig};
@@ -76,7 +76,7 @@ impl RoomServer {
         let address = reachable(self.address);
         let door: Door = Arc::new(move |room| signal::for_url(&format!("ws://{address}/rooms/{room}")));
         let relay = Relay::new(door, rooms.config.ice_servers.clone(), crate::relay::Limits::default());
-        let outside = wish::routes(wish::Outside { rooms: rooms.clone(), relay }, whip, whep);
+        let outside = whip_whep::routes(whip_whep::Outside { rooms: rooms.clone(), relay }, whip, whep);
         let app = Router::new()
             .route("/", get(async || site::start()))
             .route("/healthz", get(async |State(rooms): State<Arc<Rooms>>| Json(rooms.health())))
@@ -86,8 +86,8 @@ impl RoomServer {
             .fallback(async || site::missing())
             .with_state(rooms)
             .merge(outside)
-            .into_make_service_with_connect_info::<wish::Near>();
-        let listener = wish::Quick(self.listener);
+            .into_make_service_with_connect_info::<whip_whep::Near>();
+        let listener = whip_whep::Quick(self.listener);
         let mut drained = stopping.clone();
         drop(stopping);
         let serving = async move {

@@ -7,12 +7,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Why the server ends a socket; told to the member before the close.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Farewell {
+pub(super) struct CloseReason {
     pub(super) code: ErrorCode,
     pub(super) message: String,
 }
 
-impl Farewell {
+impl CloseReason {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
@@ -23,13 +23,13 @@ pub(super) struct Outbox {
     queue: mpsc::Sender<Outgoing>,
     bytes: Arc<Semaphore>,
     most_bytes: usize,
-    end: oneshot::Sender<Farewell>,
+    end: oneshot::Sender<CloseReason>,
 }
 
 /// The socket's end: takes them out, and hears first of all when the room wants the socket to end.
-pub(super) struct Letters {
+pub(super) struct OutgoingQueue {
     pub(super) queue: mpsc::Receiver<Outgoing>,
-    pub(super) end: oneshot::Receiver<Farewell>,
+    pub(super) end: oneshot::Receiver<CloseReason>,
 }
 
 /// One message on its way; holds its share of the bytes until it is dropped.
@@ -39,12 +39,12 @@ pub(super) struct Outgoing {
 }
 
 /// Both ends of a queue of at most `messages` messages and `bytes` bytes.
-pub(super) fn outbox(messages: usize, bytes: usize) -> (Outbox, Letters) {
+pub(super) fn outbox(messages: usize, bytes: usize) -> (Outbox, OutgoingQueue) {
     let (sender, queue) = mpsc::channel(messages.max(1));
     let (end, ended) = oneshot::channel();
     let most_bytes = bytes.min(Semaphore::MAX_PERMITS);
     let bytes = Arc::new(Semaphore::new(most_bytes));
-    (Outbox { queue: sender, bytes, most_bytes, end }, Letters { queue, end: ended })
+    (Outbox { queue: sender, bytes, most_bytes, end }, OutgoingQueue { queue, end: ended })
 }
 
 impl Outbox {
@@ -70,7 +70,7 @@ impl Outbox {
     }
 
     /// Ends the socket; what is still queued is not written any more.
-    pub(super) fn end(self, farewell: Farewell) {
+    pub(super) fn end(self, farewell: CloseReason) {
         // The socket may have ended by itself meanwhile: then nobody is there to be told.
         let _ = self.end.send(farewell);
     }

@@ -1,8 +1,8 @@
 //! One room's state and rules: who is there, who hears what. Told the time; never waits, never touches a socket.
 
 use super::config::Limits;
-use super::outbox::{Farewell, Outbox, written};
-use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
+use super::outbox::{CloseReason, Outbox, written};
+use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::signal::IceServer;
 use crate::signal::names::numbered;
 use crate::signal::protocol::{
@@ -23,7 +23,7 @@ pub(super) struct Arrival {
 
 /// One socket's place in the room. A place that was taken over by a newer socket is stale: what it says is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seat {
+pub(super) struct Viewer {
     pub(super) id: ParticipantId,
     visit: u64,
 }
@@ -95,7 +95,7 @@ impl Room {
     }
 
     /// Lets somebody in, or back in. The welcome is the first message in `outbox`.
-    pub(super) fn join(&mut self, arrival: Arrival, outbox: Outbox) -> Result<Seat, Farewell> {
+    pub(super) fn join(&mut self, arrival: Arrival, outbox: Outbox) -> Result<Viewer, CloseReason> {
         self.visits += 1;
         let returning = arrival.resume.as_ref().and_then(|proof| {
             self.members.iter().position(|m| m.who.id == proof.id && same_secret(&m.secret, &proof.secret))
@@ -108,15 +108,18 @@ impl Room {
         Ok(seat)
     }
 
-    fn admit(&mut self, arrival: Arrival, outbox: Outbox) -> Result<Seat, Farewell> {
+    fn admit(&mut self, arrival: Arrival, outbox: Outbox) -> Result<Viewer, CloseReason> {
         if self.members.len() >= self.limits.room_members {
-            return Err(Farewell::new(ErrorCode::Full, format!("the room is full: {} are there", self.members.len())));
+            return Err(CloseReason::new(
+                ErrorCode::Full,
+                format!("the room is full: {} are there", self.members.len()),
+            ));
         }
         let taken = |name: &str| self.members.iter().any(|m| m.who.name == name);
         let name = numbered(&arrival.name, self.limits.name_chars, taken);
         let who = Participant { id: ParticipantId(random_word(12)), name, role: arrival.role, tracks: Vec::new() };
         let member = Member { who: who.clone(), secret: random_word(32), visit: self.visits, link: Link::Here(outbox) };
-        let seat = Seat { id: who.id.clone(), visit: self.visits };
+        let seat = Viewer { id: who.id.clone(), visit: self.visits };
         if !self.deliver(&member, &written(&self.welcome(&member, false))) {
             self.behind.push(who.id.clone());
         }
@@ -125,18 +128,18 @@ impl Room {
         Ok(seat)
     }
 
-    fn resume(&mut self, index: usize, outbox: Outbox) -> Seat {
+    fn resume(&mut self, index: usize, outbox: Outbox) -> Viewer {
         let visit = self.visits;
         let member = &mut self.members[index];
         member.visit = visit;
         let missed = match std::mem::replace(&mut member.link, Link::Here(outbox)) {
             Link::Away { missed, .. } => missed,
             Link::Here(old) => {
-                old.end(Farewell::new(ErrorCode::Replaced, "the same member came back on another socket"));
+                old.end(CloseReason::new(ErrorCode::Replaced, "the same member came back on another socket"));
                 Vec::new()
             }
         };
-        let seat = Seat { id: member.who.id.clone(), visit };
+        let seat = Viewer { id: member.who.id.clone(), visit };
         let member = &self.members[index];
         let mut kept_up = self.deliver(member, &written(&self.welcome(member, true)));
         for text in &missed {
@@ -149,7 +152,7 @@ impl Room {
     }
 
     /// Something a member said. `Join` and `Leave` are the socket's business.
-    pub(super) fn hear(&mut self, seat: &Seat, message: ClientMessage, now: Instant) {
+    pub(super) fn hear(&mut self, seat: &Viewer, message: ClientMessage, now: Instant) {
         let Some(index) = self.find(seat) else { return };
         match message {
             ClientMessage::Signal { to, body } => self.relay(index, &to, body, now),
@@ -162,14 +165,14 @@ impl Room {
     }
 
     /// Something a member said that is no message.
-    pub(super) fn hear_nonsense(&mut self, seat: &Seat, why: &str) {
+    pub(super) fn hear_nonsense(&mut self, seat: &Viewer, why: &str) {
         let Some(index) = self.find(seat) else { return };
         self.complain(index, why);
         self.drop_those_behind();
     }
 
     /// A member's socket has ended.
-    pub(super) fn depart(&mut self, seat: &Seat, how: Departure, now: Instant) {
+    pub(super) fn depart(&mut self, seat: &Viewer, how: Departure, now: Instant) {
         let Some(index) = self.find(seat) else { return };
         match how {
             Departure::Left => drop(self.remove(index, "left")),
@@ -193,7 +196,7 @@ impl Room {
     }
 
     /// Ends every socket.
-    pub(super) fn close(&mut self, farewell: &Farewell) {
+    pub(super) fn close(&mut self, farewell: &CloseReason) {
         for member in self.members.drain(..) {
             if let Link::Here(outbox) = member.link {
                 outbox.end(farewell.clone());
@@ -201,7 +204,7 @@ impl Room {
         }
     }
 
-    fn find(&self, seat: &Seat) -> Option<usize> {
+    fn find(&self, seat: &Viewer) -> Option<usize> {
         self.members.iter().position(|m| m.who.id == seat.id && m.visit == seat.visit)
     }
 
@@ -292,8 +295,10 @@ impl Room {
         while let Some(id) = self.behind.pop() {
             let Some(index) = self.members.iter().position(|m| m.who.id == id) else { continue };
             if let Link::Here(outbox) = self.remove(index, "kicked") {
-                outbox
-                    .end(Farewell::new(ErrorCode::Slow, "too many messages wait for you: your end does not read them"));
+                outbox.end(CloseReason::new(
+                    ErrorCode::Slow,
+                    "too many messages wait for you: your end does not read them",
+                ));
             }
         }
     }

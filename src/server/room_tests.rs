@@ -1,6 +1,6 @@
 //! The rules of a room, without sockets.
 
-use super::super::outbox::{Letters, outbox};
+use super::super::outbox::{OutgoingQueue, outbox};
 use super::*;
 use crate::room::media::{MediaKind, Source};
 use std::time::Duration;
@@ -17,15 +17,15 @@ fn arrival(name: &str, resume: Option<Resume>) -> Arrival {
 
 /// A member as its socket sees it.
 struct Guest {
-    seat: Seat,
+    seat: Viewer,
     secret: String,
     name: String,
     peers: Vec<Participant>,
-    letters: Letters,
+    letters: OutgoingQueue,
 }
 
 impl Guest {
-    fn enter(room: &mut Room, name: &str, resume: Option<Resume>) -> Result<Guest, Farewell> {
+    fn enter(room: &mut Room, name: &str, resume: Option<Resume>) -> Result<Guest, CloseReason> {
         let (outbox, mut letters) = outbox(8, 10_000);
         let seat = room.join(arrival(name, resume), outbox)?;
         match read(&mut letters) {
@@ -44,7 +44,7 @@ impl Guest {
     }
 }
 
-fn read(letters: &mut Letters) -> Option<ServerMessage> {
+fn read(letters: &mut OutgoingQueue) -> Option<ServerMessage> {
     let letter = letters.queue.try_recv().ok()?;
     Some(serde_json::from_str(&letter.text).expect("a server message"))
 }

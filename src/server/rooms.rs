@@ -1,9 +1,9 @@
 //! All rooms of a server: one task a room owns its state; this finds it, or starts it. Holds its lock for a look-up only.
 
 use super::config::RoomServerConfig;
-use super::outbox::{Farewell, Outbox};
-use super::room::{Arrival, Departure, Room, Seat};
-use crate::room::people::Participant;
+use super::outbox::{CloseReason, Outbox};
+use super::room::{Arrival, Departure, Room, Viewer};
+use crate::room::participant::Participant;
 use crate::signal::protocol::{ClientMessage, ErrorCode};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -19,10 +19,10 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// What sockets tell their room.
 pub(super) enum Input {
-    Join { arrival: Arrival, outbox: Outbox, reply: oneshot::Sender<Result<Seat, Farewell>> },
-    Message { seat: Seat, message: ClientMessage },
-    Nonsense { seat: Seat, why: String },
-    Departed { seat: Seat, how: Departure },
+    Join { arrival: Arrival, outbox: Outbox, reply: oneshot::Sender<Result<Viewer, CloseReason>> },
+    Message { seat: Viewer, message: ClientMessage },
+    Nonsense { seat: Viewer, why: String },
+    Departed { seat: Viewer, how: Departure },
     Who { reply: oneshot::Sender<Vec<Participant>> },
 }
 
@@ -64,7 +64,7 @@ impl Rooms {
         name: &str,
         arrival: Arrival,
         outbox: Outbox,
-    ) -> Result<(Seat, mpsc::Sender<Input>), Farewell> {
+    ) -> Result<(Viewer, mpsc::Sender<Input>), CloseReason> {
         let (reply, answer) = oneshot::channel();
         let inbox = self.knock(name, Input::Join { arrival, outbox, reply })?;
         match answer.await {
@@ -91,7 +91,7 @@ impl Rooms {
 
     /// Puts a join into a room's inbox. Done under the lock, because a room that closes looks into its inbox under it:
     /// so no join is lost between the last member of one room and the first of the next by the same name.
-    fn knock(self: &Arc<Self>, name: &str, join: Input) -> Result<mpsc::Sender<Input>, Farewell> {
+    fn knock(self: &Arc<Self>, name: &str, join: Input) -> Result<mpsc::Sender<Input>, CloseReason> {
         if *self.stopping.borrow() {
             return Err(closing());
         }
@@ -99,7 +99,7 @@ impl Rooms {
         let inbox = match open.get(name) {
             Some(inbox) => inbox.clone(),
             None if open.len() >= self.config.limits.rooms => {
-                return Err(Farewell::new(
+                return Err(CloseReason::new(
                     ErrorCode::Full,
                     format!("the server is full: {} rooms are open", open.len()),
                 ));
@@ -114,7 +114,7 @@ impl Rooms {
         };
         match inbox.try_send(join) {
             Ok(()) => Ok(inbox),
-            Err(_) => Err(Farewell::new(ErrorCode::Full, "the room is busy: try again in a moment")),
+            Err(_) => Err(CloseReason::new(ErrorCode::Full, "the room is busy: try again in a moment")),
         }
     }
 
@@ -155,8 +155,8 @@ impl Rooms {
 }
 
 /// What is said to everybody when the server stops.
-pub(super) fn closing() -> Farewell {
-    Farewell::new(ErrorCode::Closed, "the room server is shutting down")
+pub(super) fn closing() -> CloseReason {
+    CloseReason::new(ErrorCode::Closed, "the room server is shutting down")
 }
 
 fn take(room: &mut Room, input: Input) {

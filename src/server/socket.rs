@@ -1,8 +1,8 @@
 //! One member's WebSocket, from the upgrade to the close: join, read, write, heartbeat, goodbye. Owns no room state.
 
-use super::outbox::{Farewell, Letters, outbox, written};
+use super::outbox::{CloseReason, OutgoingQueue, outbox, written};
 use super::rate::Allowance;
-use super::room::{Arrival, Departure, Seat, same_secret};
+use super::room::{Arrival, Departure, Viewer, same_secret};
 use super::rooms::{Input, Rooms, closing};
 use crate::signal::names::{display_name, is_room_name};
 use crate::signal::protocol::{ClientMessage, ErrorCode, ServerMessage, VERSION};
@@ -32,9 +32,9 @@ enum Ending {
     /// It vanished.
     Lost,
     /// It broke a rule.
-    Kicked(Farewell),
+    Kicked(CloseReason),
     /// The room ended it.
-    Ended(Farewell),
+    Ended(CloseReason),
 }
 
 /// Serves one socket until it ends; the room is told how.
@@ -70,19 +70,19 @@ pub(super) async fn serve(socket: WebSocket, room: String, rooms: Arc<Rooms>) {
     }
 }
 
-type Arrived = (Seat, mpsc::Sender<Input>, Letters);
+type Arrived = (Viewer, mpsc::Sender<Input>, OutgoingQueue);
 
 /// Waits for the join and takes a place. `None` when the socket went away before it said anything.
-async fn arrive(stream: &mut Stream, room: &str, rooms: &Arc<Rooms>) -> Result<Option<Arrived>, Farewell> {
+async fn arrive(stream: &mut Stream, room: &str, rooms: &Arc<Rooms>) -> Result<Option<Arrived>, CloseReason> {
     if !is_room_name(room) {
-        return Err(Farewell::new(ErrorCode::Name, "a room name is 1 to 64 letters, digits, '.', '_' or '-'"));
+        return Err(CloseReason::new(ErrorCode::Name, "a room name is 1 to 64 letters, digits, '.', '_' or '-'"));
     }
     let mut stopping = rooms.stopping.clone();
     let first = tokio::select! {
         first = timeout(JOIN_DEADLINE, stream.next()) => first,
         _ = stopping.wait_for(|stop| *stop) => return Err(closing()),
     };
-    let bad = |why: &str| Farewell::new(ErrorCode::BadMessage, why);
+    let bad = |why: &str| CloseReason::new(ErrorCode::BadMessage, why);
     let text = match first {
         Ok(Some(Ok(Message::Text(text)))) => text,
         Ok(Some(Ok(_))) => return Err(bad("the first message must be a join")),
@@ -96,15 +96,15 @@ async fn arrive(stream: &mut Stream, room: &str, rooms: &Arc<Rooms>) -> Result<O
     };
     if protocol != VERSION {
         let message = format!("this server speaks version {VERSION} of the protocol, not {protocol}");
-        return Err(Farewell::new(ErrorCode::Version, message));
+        return Err(CloseReason::new(ErrorCode::Version, message));
     }
     let config = &rooms.config;
     if config.token.as_ref().is_some_and(|wanted| !same_secret(wanted, token.as_deref().unwrap_or_default())) {
-        return Err(Farewell::new(ErrorCode::Token, "this room needs the right join token"));
+        return Err(CloseReason::new(ErrorCode::Token, "this room needs the right join token"));
     }
     let Some(name) = display_name(&name, config.limits.name_chars) else {
         let message = format!("a display name has 1 to {} visible characters", config.limits.name_chars);
-        return Err(Farewell::new(ErrorCode::Name, message));
+        return Err(CloseReason::new(ErrorCode::Name, message));
     };
     let (outbox, letters) = outbox(config.limits.queue_messages, config.limits.queue_bytes);
     let (seat, inbox) = rooms.enter(room, Arrival { name, role, resume }, outbox).await?;
@@ -112,7 +112,7 @@ async fn arrive(stream: &mut Stream, room: &str, rooms: &Arc<Rooms>) -> Result<O
 }
 
 /// Takes what the member says to the room, until the socket ends, breaks a rule or is silent for too long.
-async fn read(stream: &mut Stream, seat: &Seat, inbox: &mpsc::Sender<Input>, rooms: &Rooms) -> Ending {
+async fn read(stream: &mut Stream, seat: &Viewer, inbox: &mpsc::Sender<Input>, rooms: &Rooms) -> Ending {
     let limits = &rooms.config.limits;
     let mut allowance = Allowance::new(limits.messages_per_second, Instant::now());
     loop {
@@ -123,7 +123,7 @@ async fn read(stream: &mut Stream, seat: &Seat, inbox: &mpsc::Sender<Input>, roo
         };
         if !allowance.take(Instant::now()) {
             let message = format!("more than {} messages a second", limits.messages_per_second);
-            return Ending::Kicked(Farewell::new(ErrorCode::Rate, message));
+            return Ending::Kicked(CloseReason::new(ErrorCode::Rate, message));
         }
         let heard = match message {
             Message::Text(text) => {
@@ -150,7 +150,7 @@ async fn read(stream: &mut Stream, seat: &Seat, inbox: &mpsc::Sender<Input>, roo
 }
 
 /// Writes what the room has for the member, and a ping in between, until the room or the socket ends.
-async fn write(sink: &mut Sink, mut letters: Letters, rooms: &Rooms) -> Ending {
+async fn write(sink: &mut Sink, mut letters: OutgoingQueue, rooms: &Rooms) -> Ending {
     let limits = &rooms.config.limits;
     let ping = written(&ServerMessage::Ping);
     let mut pings = tokio::time::interval(limits.ping);
@@ -180,14 +180,14 @@ fn send(sink: &mut Sink, text: Utf8Bytes) -> impl Future<Output = Result<(), axu
 
 /// Tells why, closes, and waits a moment for the other end: closing at once could cost it the reason (a TCP reset
 /// overtakes what it has not read yet).
-async fn say_goodbye(sink: &mut Sink, stream: &mut Stream, farewell: Option<Farewell>) {
+async fn say_goodbye(sink: &mut Sink, stream: &mut Stream, farewell: Option<CloseReason>) {
     let code = match farewell.as_ref().map(|f| f.code) {
         None => close_code::NORMAL,
         Some(ErrorCode::Closed) => close_code::AWAY,
         Some(_) => close_code::POLICY,
     };
     let last_words = async {
-        if let Some(Farewell { code, message }) = farewell {
+        if let Some(CloseReason { code, message }) = farewell {
             sink.send(Message::Text(written(&ServerMessage::Error { code, message }))).await?;
         }
         sink.send(Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static("") }))).await?;
@@ -204,7 +204,7 @@ fn is_polite(frame: Option<CloseFrame>) -> bool {
 }
 
 /// What to tell a member whose bytes made no sense; `None` where the network failed it, which is no fault of its own.
-fn broken(error: axum::Error) -> Option<Farewell> {
+fn broken(error: axum::Error) -> Option<CloseReason> {
     let error = error.into_inner();
     let why = match error.downcast_ref::<WsError>()? {
         WsError::Capacity(error) => error.to_string(),
@@ -213,5 +213,5 @@ fn broken(error: axum::Error) -> Option<Farewell> {
         WsError::Protocol(error) => error.to_string(),
         _ => return None,
     };
-    Some(Farewell::new(ErrorCode::BadMessage, why))
+    Some(CloseReason::new(ErrorCode::BadMessage, why))
 }

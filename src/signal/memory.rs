@@ -2,9 +2,9 @@
 
 use super::names::{display_name, is_room_name, numbered};
 use super::protocol::limits;
-use super::{JoinAs, Link, Manner, SignalCommand, SignalEvent, Signaller};
+use super::{JoinAs, Link, NegotiationPolicy, SignalCommand, SignalEvent, Signaller};
 use crate::error::{Error, Result};
-use crate::room::people::{Participant, ParticipantId};
+use crate::room::participant::{Participant, ParticipantId};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -102,7 +102,7 @@ impl Signaller for MemoryRoom {
             room,
             peers,
             ice_servers: Vec::new(),
-            manner: Manner::default(),
+            policy: NegotiationPolicy::default(),
             events: link_events,
             commands: link_commands,
         })
@@ -153,7 +153,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::room::media::{MediaKind, Source};
-    use crate::room::people::{Role, TrackLabel};
+    use crate::room::participant::{Role, TrackLabel};
     use crate::signal::Signal;
     use std::time::Duration;
 

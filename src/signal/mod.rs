@@ -14,14 +14,14 @@ pub mod socketio;
 mod talk;
 pub mod whep;
 pub mod whip;
-pub mod wish;
+pub mod whip_whep;
 pub mod ws;
 
 use crate::error::{Error, Result};
-pub use crate::room::exchange::{Candidate, Description, IceServer, Signal};
-use crate::room::manner::PeerState;
-pub use crate::room::manner::{Ask, Manner};
-use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
+pub use crate::room::description::{Candidate, Description, IceServer, Signal};
+use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
+use crate::room::policy::PeerState;
+pub use crate::room::policy::{Ask, NegotiationPolicy};
 use async_trait::async_trait;
 pub use ice::parse_ice_server;
 use tokio::sync::mpsc;
@@ -40,15 +40,15 @@ pub struct JoinAs {
 pub enum SignalEvent {
     /// Somebody came, after us.
     Joined(Participant),
-    /// Somebody is to be connected to, in another manner than the room's own ([`Link::manner`]).
-    Met { who: Participant, manner: Manner },
+    /// Somebody is to be connected to, in another policy than the room's own ([`Link::policy`]).
+    Met { who: Participant, policy: NegotiationPolicy },
     /// The same for somebody of whom it is not known whether they are there: nobody is told of them before they answer.
-    Called { who: Participant, manner: Manner },
+    Called { who: Participant, policy: NegotiationPolicy },
     /// Who was called is there, and has this name.
     Answered { id: ParticipantId, name: String },
     /// There is a connection to be made to the room's server: over it goes what we send, or comes what those send who are carried by it
-    /// ([`Manner::carrier`]). It is no participant. Said again, it takes the earlier one's place; [`SignalEvent::Left`] ends it.
-    Carrier { id: ParticipantId, manner: Manner },
+    /// ([`NegotiationPolicy::sfu`]). It is no participant. Said again, it takes the earlier one's place; [`SignalEvent::Left`] ends it.
+    SfuConnection { id: ParticipantId, policy: NegotiationPolicy },
     /// Somebody went. `reason` is a word for the timeline: `left`, `timeout`, `kicked`.
     Left { id: ParticipantId, reason: String },
     /// Somebody's track labels or mute states changed; the whole new list.
@@ -78,7 +78,7 @@ pub enum SignalCommand {
         to: ParticipantId,
         signal: Signal,
     },
-    /// To be asked of who makes the offers; only where the manner says so.
+    /// To be asked of who makes the offers; only where the policy says so.
     Ask {
         to: ParticipantId,
         ask: Ask,
@@ -109,7 +109,7 @@ pub struct Link {
     pub peers: Vec<Participant>,
     pub ice_servers: Vec<IceServer>,
     /// How connections are made here.
-    pub manner: Manner,
+    pub policy: NegotiationPolicy,
     pub events: mpsc::Receiver<SignalEvent>,
     pub commands: mpsc::Sender<SignalCommand>,
 }

@@ -8,7 +8,7 @@
 //! side being the one with the larger id.
 
 use super::{Candidate, Description, IceServer, Signal};
-use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
+use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use serde::{Deserialize, Serialize};
 
 /// The version that this module speaks.

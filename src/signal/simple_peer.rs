@@ -4,7 +4,7 @@
 use super::protocol::limits;
 use super::{Ask, Candidate, Description, Signal};
 use crate::room::media::{MediaKind, Source};
-use crate::room::people::TrackLabel;
+use crate::room::participant::TrackLabel;
 use serde_json::{Value, json};
 
 /// The longest description that is looked at, in bytes.

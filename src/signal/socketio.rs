@@ -5,10 +5,10 @@ use super::ice;
 use super::names::percent_decoded;
 use super::simple_peer::{self, Heard, Labels};
 use super::talk::{Dial, NoEntry, Place, Socket, Step, Talk, start};
-use super::{Description, IceServer, JoinAs, Link, Manner, Signal, SignalCommand, SignalEvent, Signaller};
+use super::{Description, IceServer, JoinAs, Link, NegotiationPolicy, Signal, SignalCommand, SignalEvent, Signaller};
 use crate::error::{Error, Result};
-use crate::room::manner::{Changes, Channels, FirstOffer, PeerState, Section, Way};
-use crate::room::people::{Participant, ParticipantId, Role};
+use crate::room::participant::{Participant, ParticipantId, Role};
+use crate::room::policy::{Changes, Channels, FirstOffer, PeerState, Section, Way};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -62,16 +62,16 @@ impl CallRoom {
         Ok(CallRoom { url: parsed, room, token, ice_servers })
     }
 
-    fn manner(role: Role) -> Manner {
+    fn policy(role: Role) -> NegotiationPolicy {
         // The first exchange is the only one that every page survives, so it has a place for what a bot sends later.
         let media = Section::Always(if role == Role::Recorder { Way::Receive } else { Way::Both });
-        Manner {
+        NegotiationPolicy {
             trickle: false,
             audio: media,
             video: media,
             changes: Changes::Never,
             channels: Channels::One { chat: true, files: true },
-            ..Manner::default()
+            ..NegotiationPolicy::default()
         }
     }
 }
@@ -83,16 +83,16 @@ impl Signaller for CallRoom {
         let id = Arc::new(Mutex::new(String::new()));
         let mut dial = Dialler { url: self.url.clone(), token, id: id.clone() };
         let socket = dial.dial().await.map_err(|no| no.error)?;
-        let manner = CallRoom::manner(how.role);
+        let policy = CallRoom::policy(how.role);
         let talk = Caller {
             room: self.room.clone(),
             id,
             me: String::new(),
-            manner: manner.clone(),
+            policy: policy.clone(),
             members: HashMap::new(),
             given: 0,
         };
-        let place = Place { room: self.room.clone(), ice_servers: self.ice_servers.clone(), manner };
+        let place = Place { room: self.room.clone(), ice_servers: self.ice_servers.clone(), policy };
         Ok(start(socket, dial, talk, place))
     }
 }
@@ -158,7 +158,7 @@ struct Caller {
     /// Our id on the latest socket, and the one that others know.
     id: Arc<Mutex<String>>,
     me: String,
-    manner: Manner,
+    policy: NegotiationPolicy,
     members: HashMap<String, Member>,
     given: u32,
 }
@@ -202,7 +202,7 @@ impl Caller {
         };
         let (first_offer, changes) =
             if ours { (FirstOffer::Us, Changes::Never) } else { (FirstOffer::Them, Changes::Ask) };
-        let manner = Manner { first_offer, changes, polite: Some(!ours), ..self.manner.clone() };
+        let policy = NegotiationPolicy { first_offer, changes, polite: Some(!ours), ..self.policy.clone() };
         let member = Member {
             who: who.clone(),
             ours,
@@ -214,7 +214,7 @@ impl Caller {
             labels: Labels::default(),
         };
         self.members.insert(id.to_owned(), member);
-        Step::Tell(SignalEvent::Met { who, manner })
+        Step::Tell(SignalEvent::Met { who, policy })
     }
 
     fn part(&mut self, id: &str, reason: &str) -> Option<Step> {

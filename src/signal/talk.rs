@@ -1,9 +1,9 @@
 //! Keeps a membership alive in rooms that talk in texts over a WebSocket: carries what is said both ways, notices silence, comes back
 //! after a loss. One task, one loop. What the texts mean is the adapter's ([`Talk`]), which never waits and touches no socket.
 
-use super::{IceServer, Link, Manner, SignalCommand, SignalEvent};
+use super::{IceServer, Link, NegotiationPolicy, SignalCommand, SignalEvent};
 use crate::error::{Error, Result};
-use crate::room::people::{Participant, ParticipantId};
+use crate::room::participant::{Participant, ParticipantId};
 use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::{SinkExt, StreamExt};
@@ -157,18 +157,18 @@ pub(super) trait Dial: Send + 'static {
 pub(super) struct Place {
     pub room: String,
     pub ice_servers: Vec<IceServer>,
-    pub manner: Manner,
+    pub policy: NegotiationPolicy,
 }
 
 /// Starts to talk on a fresh socket.
 pub(super) fn start(socket: Socket, dial: impl Dial, talk: impl Talk, room: Place) -> Link {
-    let Place { room, ice_servers, manner } = room;
+    let Place { room, ice_servers, policy } = room;
     let (events, link_events) = mpsc::channel(QUEUE);
     let (link_commands, commands) = mpsc::channel(QUEUE);
     let (me, peers) = talk.present();
     let driver = Driver { socket, dial, talk, events, commands, untaken: VecDeque::new(), unsent: VecDeque::new() };
     tokio::spawn(driver.run());
-    Link { me, room, peers, ice_servers, manner, events: link_events, commands: link_commands }
+    Link { me, room, peers, ice_servers, policy, events: link_events, commands: link_commands }
 }
 
 /// How a stay on one socket ended.

@@ -1,9 +1,9 @@
 //! Watching what a WHEP endpoint shows (draft-ietf-wish-whep): `whep+http://host/path` or `whep+https://…`. Sends nothing.
 
-use super::wish::endpoint::Endpoint;
-use super::{JoinAs, Link, Manner, Signaller, room_name};
+use super::{JoinAs, Link, NegotiationPolicy, Signaller, room_name};
 use crate::error::Result;
-use crate::room::manner::{Changes, Channels, FirstOffer, Section, Way};
+use crate::room::policy::{Changes, Channels, FirstOffer, Section, Way};
+use crate::signal::whip_whep::endpoint::Endpoint;
 use async_trait::async_trait;
 
 /// A WHEP endpoint.
@@ -26,7 +26,7 @@ impl WhepRoom {
 #[async_trait]
 impl Signaller for WhepRoom {
     async fn join(&self, how: JoinAs) -> Result<Link> {
-        let manner = Manner {
+        let policy = NegotiationPolicy {
             first_offer: FirstOffer::Us,
             polite: Some(true),
             trickle: false,
@@ -35,8 +35,8 @@ impl Signaller for WhepRoom {
             changes: Changes::Paths,
             channels: Channels::Never,
             chat_by_room: false,
-            carrier: None,
+            sfu: None,
         };
-        self.endpoint.visit(how.token.as_deref(), self.room.clone(), manner).await
+        self.endpoint.visit(how.token.as_deref(), self.room.clone(), policy).await
     }
 }

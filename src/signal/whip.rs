@@ -1,9 +1,9 @@
 //! Sending to a WHIP endpoint (RFC 9725): `whip+http://host/path` or `whip+https://…`. Hears nothing of what others send.
 
-use super::wish::endpoint::Endpoint;
-use super::{JoinAs, Link, Manner, Signaller, room_name};
+use super::{JoinAs, Link, NegotiationPolicy, Signaller, room_name};
 use crate::error::Result;
-use crate::room::manner::{Changes, Channels, FirstOffer, Section, Way};
+use crate::room::policy::{Changes, Channels, FirstOffer, Section, Way};
+use crate::signal::whip_whep::endpoint::Endpoint;
 use async_trait::async_trait;
 
 /// A WHIP endpoint.
@@ -31,7 +31,7 @@ impl Signaller for WhipRoom {
         if endpoint.url.query().is_none() {
             endpoint.url.query_pairs_mut().append_pair("name", &how.name);
         }
-        let manner = Manner {
+        let policy = NegotiationPolicy {
             first_offer: FirstOffer::Us,
             polite: Some(true),
             trickle: false,
@@ -40,8 +40,8 @@ impl Signaller for WhipRoom {
             changes: Changes::Paths,
             channels: Channels::Never,
             chat_by_room: false,
-            carrier: None,
+            sfu: None,
         };
-        endpoint.visit(how.token.as_deref(), self.room.clone(), manner).await
+        endpoint.visit(how.token.as_deref(), self.room.clone(), policy).await
     }
 }

@@ -4,9 +4,9 @@ mod driver;
 
 use super::names::is_room_name;
 use super::protocol::{ClientMessage, ErrorCode, Resume, ServerMessage, VERSION};
-use super::{IceServer, JoinAs, Link, Manner, Signaller};
+use super::{IceServer, JoinAs, Link, NegotiationPolicy, Signaller};
 use crate::error::{Error, Result};
-use crate::room::people::{Participant, ParticipantId};
+use crate::room::participant::{Participant, ParticipantId};
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
 use std::time::Duration;
@@ -162,7 +162,7 @@ impl Signaller for WsRoom {
             room: entry.room.clone(),
             peers: entry.peers.clone(),
             ice_servers: entry.ice_servers.clone(),
-            manner: Manner::default(),
+            policy: NegotiationPolicy::default(),
             events: link_events,
             commands: link_commands,
         };
@@ -175,7 +175,7 @@ impl Signaller for WsRoom {
 mod tests {
     use super::*;
     use crate::error::Blame;
-    use crate::room::people::Role;
+    use crate::room::participant::Role;
     use tokio::net::TcpListener;
 
     fn as_bot() -> JoinAs {

@@ -1,6 +1,6 @@
 //! How long each step of joining took, from a recording's timeline. Pure but for reading that file.
 
-use crate::record::timeline::{Event, PATH_FOUND, TimelineReader};
+use crate::recording::timeline::{Event, PATH_FOUND, TimelineReader};
 use std::collections::BTreeMap;
 use std::path::Path;
 

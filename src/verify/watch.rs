@@ -12,10 +12,10 @@ mod stream;
 pub use delay::{Basis, Clocks, Delays, Source, delays};
 pub use stream::Look;
 
+use crate::client::event::RoomEvent;
 use crate::media::Library;
-use crate::record::happening::Happening;
 use crate::room::clock::TrackClock;
-use crate::room::people::ParticipantId;
+use crate::room::participant::ParticipantId;
 use crate::rtc::PeerEvent;
 use connection::Told;
 use std::collections::HashMap;
@@ -66,17 +66,17 @@ impl Watch {
     }
 
     /// Something happens in the room, before the recorder hears of it. Never waits; must be called within a runtime of tokio.
-    pub fn happened(&self, happening: &Happening) {
+    pub fn happened(&self, happening: &RoomEvent) {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         match happening {
-            Happening::Attached { id, inbox, .. } => {
+            RoomEvent::Attached { id, inbox, .. } => {
                 let (sender, told) = mpsc::unbounded_channel();
                 let task = connection::watch(self.library.clone(), inbox, told, self.seen.clone());
                 self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(task));
                 connections.insert(id.clone(), sender);
             }
-            Happening::Detached { id } => drop(connections.remove(id)),
-            Happening::Peer { id, event } => {
+            RoomEvent::Detached { id } => drop(connections.remove(id)),
+            RoomEvent::Peer { id, event } => {
                 let told = match event {
                     PeerEvent::Track(track) => Told::Track(track.clone()),
                     PeerEvent::TrackEnded { ssrcs, .. } => Told::Ended(ssrcs.clone()),

@@ -3,10 +3,10 @@
 use crate::support::echoes::Person;
 use crate::support::venue::{Call, Guide, Outside, Own, Venue, VideoRoom};
 use crate::support::within;
+use roombot::client::{Session, SessionConfig};
 use roombot::error::Blame;
 use roombot::room::media::{MediaKind, Source};
-use roombot::room::people::Role;
-use roombot::session::{Session, SessionConfig};
+use roombot::room::participant::Role;
 use roombot::signal::{JoinAs, for_url};
 
 /// The table: a test's name, and the kind of room.

@@ -4,7 +4,7 @@ use crate::support::dump::Dump;
 use crate::support::probe::probe;
 use crate::support::studio::{Studio, finish, subscribed, track_path};
 use crate::support::synthetic::label;
-use roombot::record::manifest::Status;
+use roombot::recording::manifest::Status;
 use roombot::room::clock::Basis;
 use roombot::room::media::{Codec, MediaKind, Source};
 use roombot::rtc::{Impairment, OutboundTrack};

@@ -2,10 +2,10 @@
 
 use crate::support::studio::{Studio, finish};
 use crate::support::within;
-use roombot::record::happening::Happening;
-use roombot::room::people::{ParticipantId, Role};
+use roombot::client::event::RoomEvent;
+use roombot::client::{Session, SessionConfig};
+use roombot::room::participant::{ParticipantId, Role};
 use roombot::rtc::PeerEvent;
-use roombot::session::{Session, SessionConfig};
 use roombot::signal::JoinAs;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -13,24 +13,24 @@ use tokio::sync::mpsc;
 /// A member who hears what is said.
 struct Listener {
     session: Session,
-    happenings: mpsc::Receiver<Happening>,
+    events: mpsc::Receiver<RoomEvent>,
 }
 
 impl Listener {
     async fn join(studio: &Studio, name: &str) -> Listener {
-        let (observer, happenings) = mpsc::channel(1024);
+        let (observer, events) = mpsc::channel(1024);
         let how = JoinAs { name: name.into(), role: Role::Participant, token: None };
         let config = SessionConfig { observer: Some(observer), ..SessionConfig::default() };
         let session = within(5, "joins", Session::join(&studio.room, how, config)).await.expect("joins");
-        Listener { session, happenings }
+        Listener { session, events }
     }
 
     /// The next text, and who said it.
     async fn hears(&mut self) -> (ParticipantId, String) {
         let text = async {
             loop {
-                match self.happenings.recv().await.expect("still there") {
-                    Happening::Peer { id, event: PeerEvent::Text { text, .. } } => return (id, text),
+                match self.events.recv().await.expect("still there") {
+                    RoomEvent::Peer { id, event: PeerEvent::Text { text, .. } } => return (id, text),
                     _ => continue,
                 }
             }

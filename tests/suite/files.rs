@@ -10,15 +10,15 @@ use crate::support::studio::{Studio, finish, subscribed, track_path};
 use crate::support::synthetic::{Vp8Sender, label};
 use crate::support::{pair, within};
 use bytes::BytesMut;
-use roombot::record::happening::Happening;
-use roombot::record::manifest::{FileState, Manifest};
+use roombot::client::event::RoomEvent;
+use roombot::client::{FileSend, Outcome, Sending, Session, SessionConfig, TakeFiles};
 use roombot::record::recorder::Summary;
-use roombot::record::recover::recover;
-use roombot::record::timeline::{Event, FileWord, TimelineReader};
+use roombot::recording::manifest::{FileState, Manifest};
+use roombot::recording::recover::recover;
+use roombot::recording::timeline::{Event, FileWord, TimelineReader};
 use roombot::room::media::{Codec, Source};
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use roombot::rtc::{ChannelSpec, Inbound, OutboundTrack, Wake};
-use roombot::session::{FileSend, Outcome, Sending, Session, SessionConfig, TakeFiles};
 use roombot::signal::JoinAs;
 use roombot::transfer::vault::Vault;
 use roombot::transfer::{FileReport, FileStatus};
@@ -283,7 +283,7 @@ async fn the_guides_framing_goes_through_and_is_unconfirmed() {
 async fn bots_take_files_of_each_other_or_say_that_they_do_not() {
     let studio = Studio::new();
     let alice = studio.sender("Alice", vec![]).await;
-    let (observer, mut happenings) = tokio::sync::mpsc::channel(64);
+    let (observer, mut events) = tokio::sync::mpsc::channel(64);
     let inbox = tempfile::tempdir().expect("a folder");
     let vault = Vault::new(std::fs::File::open(inbox.path()).expect("open").into(), "in", studio.limits.clone());
     let config =
@@ -297,8 +297,8 @@ async fn bots_take_files_of_each_other_or_say_that_they_do_not() {
     assert!(matches!(outcome, Outcome::Received { .. }), "{outcome:?}");
     let came = async {
         loop {
-            match happenings.recv().await.expect("still there") {
-                Happening::File { report: FileReport { status: FileStatus::Received { path, .. }, .. }, id } => {
+            match events.recv().await.expect("still there") {
+                RoomEvent::File { report: FileReport { status: FileStatus::Received { path, .. }, .. }, id } => {
                     return (id, path);
                 }
                 _ => continue,

@@ -1,16 +1,16 @@
 //! From track files to a film: everybody at their place, at their time.
 
 use bytes::Bytes;
+use roombot::container::matroska::TrackFormat;
+use roombot::film::layout::{Policy, Rect, Screen, Shows, View, layout};
 use roombot::film::{Job, Look, PictureJob, Quality, compose};
 use roombot::media::{Library, MediaSource};
-use roombot::record::folder::RecordingFolder;
-use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
-use roombot::record::matroska::TrackFormat;
-use roombot::record::timeline::{Entry, Event};
-use roombot::record::track::TrackFile;
-use roombot::room::layout::{Policy, Rect, Screen, Shows, View, layout};
+use roombot::recording::folder::RecordingFolder;
+use roombot::recording::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
+use roombot::recording::timeline::{Entry, Event};
+use roombot::recording::track::TrackFile;
 use roombot::room::media::{Codec, Frame, MediaKind, Source};
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -220,7 +220,7 @@ fn everybody_is_where_the_layout_says_when_they_are_there() {
             let mut area = tile.area;
             if let Shows::Screen(_) = tile.shows {
                 // Slides are wide, and beside them there is nothing.
-                area = roombot::room::layout::fit((1280, 720), area);
+                area = roombot::film::layout::fit((1280, 720), area);
             }
             let [r, g, b] = mean(&frame, area);
             // Alice sits before blue, Bob before green, Carol before red; the first slide is a deep blue.

@@ -4,7 +4,7 @@ use crate::film::{Made, pictures, streams};
 use crate::support::bot::Bot;
 use crate::support::recorder::PATIENCE;
 use crate::support::within;
-use roombot::record::timeline::Event;
+use roombot::recording::timeline::Event;
 use roombot::room::media::Source;
 use serde_json::Value;
 use std::collections::BTreeMap;

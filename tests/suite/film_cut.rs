@@ -3,11 +3,11 @@
 use crate::film::{Made, job, streams};
 use crate::film_live::Growing;
 use roombot::film::compose;
+use roombot::film::layout::Policy;
 use roombot::media::Library;
-use roombot::record::folder::RecordingFolder;
-use roombot::record::manifest::Manifest;
-use roombot::record::timeline::{Entry, Event};
-use roombot::room::layout::Policy;
+use roombot::recording::folder::RecordingFolder;
+use roombot::recording::manifest::Manifest;
+use roombot::recording::timeline::{Entry, Event};
 use roombot::room::media::Source;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -3,9 +3,9 @@
 use crate::film::{FPS, Made, job, streams};
 use crate::support::browser::Browser;
 use crate::support::player::play;
+use roombot::film::layout::Policy;
 use roombot::film::{FilmCodec, compose, each};
 use roombot::media::Library;
-use roombot::room::layout::Policy;
 use roombot::room::media::Source;
 
 #[tokio::test(flavor = "multi_thread")]

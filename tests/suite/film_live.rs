@@ -1,15 +1,15 @@
 //! A film that is made while its meeting is recorded: it grows, plays as it lies there, and is an ordinary film at the end.
 
 use crate::film::{SIZE, mean, pictures, streams};
+use roombot::container::matroska::TrackFormat;
+use roombot::film::layout::Rect;
 use roombot::media::{Library, MediaSource};
-use roombot::record::folder::RecordingFolder;
-use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
-use roombot::record::matroska::TrackFormat;
-use roombot::record::timeline::{Entry, Event};
-use roombot::record::track::TrackFile;
-use roombot::room::layout::Rect;
+use roombot::recording::folder::RecordingFolder;
+use roombot::recording::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
+use roombot::recording::timeline::{Entry, Event};
+use roombot::recording::track::TrackFile;
 use roombot::room::media::{MediaKind, Source};
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -2,9 +2,9 @@
 
 use crate::film::{FPS, Made, SIZE, job, mean, pictures};
 use roombot::film::compose;
+use roombot::film::layout::{Policy, Rect, Screen, Shows, Tile, View, layout};
 use roombot::media::Library;
-use roombot::record::timeline::Event;
-use roombot::room::layout::{Policy, Rect, Screen, Shows, Tile, View, layout};
+use roombot::recording::timeline::Event;
 use roombot::room::media::Source;
 
 const ALICE: usize = 0;
@@ -52,7 +52,7 @@ fn check(policy: Policy) {
         let view = View { screens, faces: vec![ALICE, BOB, CAROL], featured: Some(CAROL) };
         for Tile { shows, mut area } in layout(&view, SIZE, policy) {
             if matches!(shows, Shows::Screen(_)) {
-                area = roombot::room::layout::fit((1280, 720), area);
+                area = roombot::film::layout::fit((1280, 720), area);
             }
             let colour = mean(&frame, area);
             assert!(is_right(shows, colour), "{policy:?} at {ms} ms: {shows:?} in {area:?} is {colour:.0?}");
@@ -135,7 +135,7 @@ fn a_title_a_clock_and_tiles_that_glide() {
     let frames = pictures(&summary.film, &[number(1000), number(3270), number(3534), number(3934)]);
     let [titled, alone, gliding, both] = &frames[..] else { panic!("four pictures") };
     let whole = Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 };
-    // Letters on a dark ground.
+    // OutgoingQueue on a dark ground.
     assert!(mean(titled, whole).iter().sum::<f64>() < 130.0 && titled.chunks(3).any(|p| p[0] > 220));
     assert!(mean(alone, whole).iter().sum::<f64>() > 250.0);
     // The clock is dark with light digits, at the upper right, whatever lies below it.

@@ -2,11 +2,11 @@
 //! is heard. They come late, leave, mute, share a screen, and one drops out and comes back.
 
 use crate::film::{Made, job, stream_of};
+use roombot::film::layout::{Policy, Rect, Screen, Shows, View, featured, fit, layout};
 use roombot::film::{FilmCodec, compose};
 use roombot::media::Library;
-use roombot::record::manifest::Span;
-use roombot::record::timeline::Event;
-use roombot::room::layout::{Policy, Rect, Screen, Shows, View, featured, fit, layout};
+use roombot::recording::manifest::Span;
+use roombot::recording::timeline::Event;
 use roombot::room::media::Source;
 use roombot::verify::stamp::{Heard, Listener, Luma, MarkStamp, Reader, Sighting};
 use roombot::verify::{Format, Job, make};

@@ -4,13 +4,13 @@
 use super::support::bot;
 use super::support::browser::Browser;
 use super::support::server::TestServer;
+use roombot::container::matroska::TrackFormat;
 use roombot::media::{Encoding, Library, MediaSource, Origin};
-use roombot::record::folder::RecordingFolder;
-use roombot::record::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
-use roombot::record::matroska::TrackFormat;
-use roombot::record::track::TrackFile;
+use roombot::recording::folder::RecordingFolder;
+use roombot::recording::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
+use roombot::recording::track::TrackFile;
 use roombot::room::media::{Frame, MediaKind, Source};
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use roombot::verify::verdict::{Judged, Report, Verdict, judge};
 use roombot::verify::{Format, Job, expect::Expectation, make, target};
 use std::path::{Path, PathBuf};

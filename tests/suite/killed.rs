@@ -10,11 +10,11 @@ use crate::support::synthetic::label;
 use crate::support::within;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use roombot::record::scan::scan;
+use roombot::client::{Session, SessionConfig};
+use roombot::container::matroska_reader::scan;
 use roombot::room::media::{Codec, MediaKind, Source};
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use roombot::rtc::OutboundTrack;
-use roombot::session::{Session, SessionConfig};
 use roombot::signal::{JoinAs, for_url};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -145,7 +145,7 @@ async fn round(number: u64) {
         let mut found = None;
         while found.is_none() {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            let dead = |path: &PathBuf| !roombot::record::folder::RecordingFolder::is_live(path);
+            let dead = |path: &PathBuf| !roombot::recording::folder::RecordingFolder::is_live(path);
             found = recordings(dir.path()).into_iter().find(|r| dead(r) && !killed.iter().any(|(k, _)| k == r));
         }
         killed.push((found.expect("found"), killed_ms));

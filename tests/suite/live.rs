@@ -4,11 +4,11 @@ use crate::support::bot::Bot as Child;
 use crate::support::echoes::{Person, bot, filter, plain, room};
 use crate::support::server::TestServer;
 use crate::support::{echoes, within};
-use roombot::live::{Answer, Choices, LiveSetup};
+use roombot::bot::Bot;
+use roombot::bot::{Answer, Choices, LiveSetup};
 use roombot::media::{Filter, FrameFilter};
 use roombot::room::media::{Codec, MediaKind, Source};
 use roombot::rtc::Impairment;
-use roombot::session::Bot;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@ use crate::support::browser::Browser;
 use crate::support::sender::{During, PATIENCE, Sample, Sender};
 use crate::support::server::TestServer;
 use crate::support::tape::{Recorded, Tape, now};
-use roombot::record::timeline::Event;
+use roombot::recording::timeline::Event;
 use roombot::room::media::Source;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use crate::support::browser::{Browser, Page};
 use crate::support::proxy::Proxy;
 use crate::support::server::TestServer;
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use roombot::signal::{JoinAs, Link, SignalCommand, SignalEvent, for_url};
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use super::support::bot::{self, Bot, Outcome};
 use super::support::browser::Browser;
 use super::support::server::TestServer;
 use super::support::tape::Tape;
-use roombot::record::timeline::Event;
+use roombot::recording::timeline::Event;
 use roombot::room::media::Source;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -7,10 +7,10 @@ use crate::support::member::Member;
 use crate::support::twin::{Scribe, Twin};
 use crate::support::within;
 use roombot::error::Blame;
-use roombot::room::exchange::Candidate;
-use roombot::room::manner::FirstOffer;
+use roombot::room::description::Candidate;
 use roombot::room::media::{MediaKind, Source};
-use roombot::room::people::{ParticipantId, Role, TrackLabel};
+use roombot::room::participant::{ParticipantId, Role, TrackLabel};
+use roombot::room::policy::FirstOffer;
 use roombot::signal::{Ask, JoinAs, Signal, SignalCommand, SignalEvent, for_url};
 use std::time::Duration;
 
@@ -80,8 +80,8 @@ async fn next(member: &mut Member) -> SignalEvent {
 /// A connection is to be made to the server; who makes the offer.
 async fn carrier(member: &mut Member, first: FirstOffer) -> ParticipantId {
     match next(member).await {
-        SignalEvent::Carrier { id, manner } => {
-            assert_eq!(manner.first_offer, first);
+        SignalEvent::SfuConnection { id, policy } => {
+            assert_eq!(policy.first_offer, first);
             id
         }
         other => panic!("{other:?}"),

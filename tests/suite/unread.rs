@@ -4,7 +4,7 @@ use crate::support::bot::Bot;
 use crate::support::cargo::only;
 use crate::support::recorder::{PATIENCE, begun};
 use crate::support::server::TestServer;
-use roombot::record::manifest::{Manifest, Status};
+use roombot::recording::manifest::{Manifest, Status};
 use std::process::{Command, Stdio};
 
 /// `roombot`, and nobody reads what it prints.

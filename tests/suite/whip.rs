@@ -7,12 +7,12 @@ use crate::support::echoes::Person;
 use crate::support::endpoint::{Asked, Endpoint, OFFER, says};
 use crate::support::server::TestServer;
 use crate::support::{log, within};
-use roombot::record::folder::TIMELINE;
-use roombot::record::manifest::Manifest;
-use roombot::record::timeline::{Event, TimelineReader};
-use roombot::room::manner::{Ask, FirstOffer, PeerState};
+use roombot::recording::folder::TIMELINE;
+use roombot::recording::manifest::Manifest;
+use roombot::recording::timeline::{Event, TimelineReader};
 use roombot::room::media::{Codec, MediaKind, Source};
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
+use roombot::room::policy::{Ask, FirstOffer, PeerState};
 use roombot::server::{RoomServer, RoomServerConfig};
 use roombot::signal::{Description, JoinAs, Link, Signal, SignalCommand, SignalEvent, for_url};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ async fn next(link: &mut Link) -> SignalEvent {
 
 async fn describe(link: &Link, kind: &str, number: u32, sdp: &str) {
     let signal = Signal::Description(Description { kind: kind.into(), sdp: sdp.into() });
-    let to = roombot::room::people::ParticipantId(format!("endpoint-{number}"));
+    let to = roombot::room::participant::ParticipantId(format!("endpoint-{number}"));
     link.commands.send(SignalCommand::Signal { to, signal }).await.expect("it listens");
 }
 
@@ -149,8 +149,8 @@ async fn a_counter_offer_is_answered_by_another_connection() {
     let mut link = visit(&endpoint.url("whep+http", "/door"), None).await;
     describe(&link, "offer", 1, OFFER).await;
     assert!(matches!(next(&mut link).await, SignalEvent::Left { .. }));
-    let SignalEvent::Met { who, manner } = next(&mut link).await else { panic!("nobody was met") };
-    assert_eq!((who.id.0.as_str(), manner.first_offer), ("endpoint-2", FirstOffer::Them));
+    let SignalEvent::Met { who, policy } = next(&mut link).await else { panic!("nobody was met") };
+    assert_eq!((who.id.0.as_str(), policy.first_offer), ("endpoint-2", FirstOffer::Them));
     assert_eq!(
         description(next(&mut link).await),
         ("endpoint-2".into(), Description { kind: "offer".into(), sdp: theirs })

@@ -1,7 +1,7 @@
 //! The status line of a bot: one line for each track on a terminal, a log line now and then elsewhere. Shows; changes nothing.
 
+use crate::bot::{TrackStatus, Watcher};
 use crate::cli::say::tell;
-use crate::live::{TrackStatus, Watcher};
 use console::{Term, style, truncate_str};
 use std::time::Duration;
 use tokio::sync::watch;

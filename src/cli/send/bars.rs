@@ -1,7 +1,7 @@
 //! How far each file is, as bars on a terminal; nothing elsewhere. It watches, and changes nothing.
 
 use crate::cli::live::printable;
-use crate::session::Progress;
+use crate::client::Progress;
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;

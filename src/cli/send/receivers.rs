@@ -1,7 +1,7 @@
 //! Who is to get it: those who were named, or everybody who is there. It listens to what happens in the room, and sends nothing.
 
-use crate::record::happening::Happening;
-use crate::room::people::{ParticipantId, is_called};
+use crate::client::event::RoomEvent;
+use crate::room::participant::{ParticipantId, is_called};
 use crate::rtc::{PeerEvent, PeerState};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) struct Receivers {
 
 impl Receivers {
     /// Waits until everybody named in `to` is connected, or for so long; without names, until everybody is who is there.
-    pub async fn find(mut happenings: mpsc::Receiver<Happening>, to: &[String], wait: Duration) -> Self {
+    pub async fn find(mut events: mpsc::Receiver<RoomEvent>, to: &[String], wait: Duration) -> Self {
         let mut there: HashMap<ParticipantId, (String, bool)> = HashMap::new();
         let mut until = Instant::now() + wait;
         loop {
@@ -35,15 +35,15 @@ impl Receivers {
             if to.is_empty() && !connected.is_empty() {
                 until = until.min(Instant::now() + OTHERS);
             }
-            let next = if complete { Ok(None) } else { timeout_at(until, happenings.recv()).await };
+            let next = if complete { Ok(None) } else { timeout_at(until, events.recv()).await };
             match next {
-                Ok(Some(Happening::Joined(who))) => {
+                Ok(Some(RoomEvent::Joined(who))) => {
                     there.insert(who.id, (who.name, false));
                 }
-                Ok(Some(Happening::Left { id, .. })) => {
+                Ok(Some(RoomEvent::Left { id, .. })) => {
                     there.remove(&id);
                 }
-                Ok(Some(Happening::Peer { id, event: PeerEvent::State(state) })) => {
+                Ok(Some(RoomEvent::Peer { id, event: PeerEvent::State(state) })) => {
                     if let Some((_, up)) = there.get_mut(&id) {
                         *up = state == PeerState::Connected;
                     }
@@ -51,7 +51,7 @@ impl Receivers {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => {
                     // Nobody looks on; but the room must not wait for that.
-                    tokio::spawn(async move { while happenings.recv().await.is_some() {} });
+                    tokio::spawn(async move { while events.recv().await.is_some() {} });
                     let is_missing = |name: &&String| !connected.iter().any(|(_, there)| is_called(there, name));
                     let missing = to.iter().filter(is_missing).cloned().collect();
                     let mut found = connected;

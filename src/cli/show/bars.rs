@@ -1,7 +1,7 @@
 //! The bar timeline: a row each for presence, microphone, camera and screen of every participant, over a time axis. Pure.
 
 use super::text::{LONGEST_NAME, plain};
-use crate::record::intervals::{Activity, Interval};
+use crate::recording::intervals::{Activity, Interval};
 use console::{Style, measure_text_width, truncate_str};
 
 /// Columns between two ticks, at least.

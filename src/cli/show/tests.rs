@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::error::Blame;
-use crate::record::manifest::{FileEntry, FileState, ParticipantEntry, Resolution, Span, TrackEntry};
-use crate::record::timeline::Event;
+use crate::recording::manifest::{FileEntry, FileState, ParticipantEntry, Resolution, Span, TrackEntry};
+use crate::recording::timeline::Event;
 use crate::room::media::{Codec, Source};
-use crate::room::people::Role;
+use crate::room::participant::Role;
 use jiff::Timestamp;
 
 const GOLDEN: &str = include_str!("golden.txt");

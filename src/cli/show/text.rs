@@ -1,8 +1,8 @@
 //! A recording as text for people: header, table of tracks, bars, warnings. Pure: the same report gives the same text.
 
 use super::{Report, State, bars};
-use crate::record::manifest::{FileState, TrackEntry};
-use crate::record::subtitles::CHAT;
+use crate::recording::manifest::{FileState, TrackEntry};
+use crate::recording::subtitles::CHAT;
 use crate::room::media::MediaKind;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, presets};
 use console::{Style, truncate_str};
@@ -120,7 +120,7 @@ fn table(report: &Report, width: usize) -> String {
 
 /// The picture's size at first and at last.
 fn size(track: &TrackEntry) -> String {
-    let one = |size: &crate::record::manifest::Resolution| format!("{}x{}", size.width, size.height);
+    let one = |size: &crate::recording::manifest::Resolution| format!("{}x{}", size.width, size.height);
     match track.resolutions.as_slice() {
         [] if track.kind == MediaKind::Audio => String::new(),
         [] => "-".into(),

@@ -3,7 +3,7 @@
 
 use super::stage::{Stage, strange};
 use crate::error::{Error, Result};
-use crate::room::layout::{Rect, Size};
+use crate::film::layout::{Rect, Size};
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameRef, VideoInfo, VideoResamplerMethod};
 use gstreamer as gst;
 use gstreamer_video as gst_video;

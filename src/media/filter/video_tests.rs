@@ -145,7 +145,7 @@ fn pixelate_leaves_blocks_of_one_colour_inside_and_all_as_it_was_outside() {
 
 #[test]
 fn pixelate_destroys_what_it_covers() {
-    // Letters or their negative: afterwards nobody can tell which, so nobody can read them.
+    // OutgoingQueue or their negative: afterwards nobody can tell which, so nobody can read them.
     let letters = |on: u32| {
         RgbaImage::from_fn(SIZE.0, SIZE.1, |x, y| {
             if (x / 2 + y / 2) % 2 == on { Rgba([255; 4]) } else { Rgba([0, 0, 0, 255]) }

@@ -6,10 +6,10 @@
 
 use super::super::simple_peer::{self, Heard};
 use super::super::talk::Step;
-use super::super::{Description, Manner, Signal, SignalCommand, SignalEvent};
+use super::super::{Description, NegotiationPolicy, Signal, SignalCommand, SignalEvent};
 use super::{id_of, wire};
-use crate::room::manner::{FirstOffer, PeerState};
-use crate::room::people::{Participant, ParticipantId, Role};
+use crate::room::participant::{Participant, ParticipantId, Role};
+use crate::room::policy::{FirstOffer, PeerState};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ struct Member {
 /// What we know of the mesh.
 pub(super) struct Mesh {
     me: String,
-    manner: Manner,
+    policy: NegotiationPolicy,
     members: HashMap<String, Member>,
     /// In the list, but not to be reached.
     ghosts: BTreeSet<String>,
@@ -61,10 +61,10 @@ pub(super) struct Mesh {
 }
 
 impl Mesh {
-    pub fn new(me: String, manner: Manner) -> Mesh {
+    pub fn new(me: String, policy: NegotiationPolicy) -> Mesh {
         Mesh {
             me,
-            manner,
+            policy,
             members: HashMap::new(),
             ghosts: BTreeSet::new(),
             list: None,
@@ -165,7 +165,7 @@ impl Mesh {
         };
         let we_offer = !called && self.me.as_str() > name;
         let first_offer = if we_offer { FirstOffer::Us } else { FirstOffer::Them };
-        let manner = Manner { first_offer, polite: Some(!we_offer), ..self.manner.clone() };
+        let policy = NegotiationPolicy { first_offer, polite: Some(!we_offer), ..self.policy.clone() };
         let member = Member {
             who: who.clone(),
             since: now,
@@ -176,7 +176,7 @@ impl Mesh {
             unanswered: false,
         };
         self.members.insert(name.to_owned(), member);
-        Step::Tell(if called { SignalEvent::Met { who, manner } } else { SignalEvent::Called { who, manner } })
+        Step::Tell(if called { SignalEvent::Met { who, policy } } else { SignalEvent::Called { who, policy } })
     }
 
     fn part(&mut self, name: &str, reason: &str) -> Option<Step> {

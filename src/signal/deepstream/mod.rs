@@ -8,10 +8,10 @@ mod wire;
 use super::ice;
 use super::names::percent_decoded;
 use super::talk::{Dial, NoEntry, Place, Socket, Step, Talk, start};
-use super::{IceServer, JoinAs, Link, Manner, SignalCommand, Signaller};
+use super::{IceServer, JoinAs, Link, NegotiationPolicy, SignalCommand, Signaller};
 use crate::error::{Error, Result};
-use crate::room::manner::{Changes, Channels, Section, Way};
-use crate::room::people::{Participant, ParticipantId, Role};
+use crate::room::participant::{Participant, ParticipantId, Role};
+use crate::room::policy::{Changes, Channels, Section, Way};
 use async_trait::async_trait;
 use mesh::Mesh;
 use pair::Pair;
@@ -53,7 +53,7 @@ impl App {
     }
 
     /// How connections are made with its pages.
-    fn manner(self, role: Role) -> Manner {
+    fn policy(self, role: Role) -> NegotiationPolicy {
         // A place for a track that a bot sends later; a recorder shows nobody an empty one.
         let media = Section::Always(if role == Role::Recorder { Way::Receive } else { Way::Both });
         let (audio, video) = match self {
@@ -61,14 +61,14 @@ impl App {
             App::Video => (Section::Never, media),
             App::Data | App::FullMesh | App::Files => (Section::Never, Section::Never),
         };
-        Manner {
+        NegotiationPolicy {
             trickle: false,
             audio,
             video,
             // Pages of 8.1 answer a second offer, once the first is answered.
             changes: Changes::Offer,
             channels: Channels::One { chat: self != App::Files, files: self == App::Files },
-            ..Manner::default()
+            ..NegotiationPolicy::default()
         }
     }
 }
@@ -147,14 +147,14 @@ impl Signaller for GuideRoom {
         let mut dial = Dialler { url: self.url.to_string(), login };
         let socket = dial.dial().await.map_err(|no| no.error)?;
         let uid = format!("{}-{:06x}", id_of(&how.name, 1), rand::random::<u32>() & 0xff_ffff);
-        let manner = self.app.manner(how.role);
+        let policy = self.app.policy(how.role);
         let party = match self.app {
-            App::FullMesh => Party::Mesh(Mesh::new(uid.clone(), manner.clone())),
-            app => Party::Pair(Pair::new(app.event(), format!("user/{uid}"), self.initiator, manner.clone())),
+            App::FullMesh => Party::Mesh(Mesh::new(uid.clone(), policy.clone())),
+            app => Party::Pair(Pair::new(app.event(), format!("user/{uid}"), self.initiator, policy.clone())),
         };
         let word = APPS.iter().find(|(_, app)| *app == self.app).map_or("", |(word, _)| *word);
-        let talk = Guest { me: ParticipantId(uid), event: self.app.event(), party, manner: manner.clone() };
-        let place = Place { room: format!("guide-{word}"), ice_servers: self.ice_servers.clone(), manner };
+        let talk = Guest { me: ParticipantId(uid), event: self.app.event(), party, policy: policy.clone() };
+        let place = Place { room: format!("guide-{word}"), ice_servers: self.ice_servers.clone(), policy };
         Ok(start(socket, dial, talk, place))
     }
 }
@@ -219,7 +219,7 @@ struct Guest {
     me: ParticipantId,
     event: &'static str,
     party: Party,
-    manner: Manner,
+    policy: NegotiationPolicy,
 }
 
 impl Guest {
@@ -286,7 +286,7 @@ impl Talk for Guest {
 
     fn obey(&mut self, command: SignalCommand, now: Instant) -> Vec<Step> {
         if let SignalCommand::Tracks(labels) = &command {
-            if labels.iter().any(|label| !self.manner.section(label.kind).sends()) {
+            if labels.iter().any(|label| !self.policy.section(label.kind).sends()) {
                 tracing::warn!("this room of the guide does not take everything that is sent: see docs/rooms.md");
             }
             return Vec::new();

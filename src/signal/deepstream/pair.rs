@@ -6,10 +6,10 @@
 
 use super::super::simple_peer::{self, Heard, Labels};
 use super::super::talk::Step;
-use super::super::{Description, Manner, Signal, SignalCommand, SignalEvent};
+use super::super::{Description, NegotiationPolicy, Signal, SignalCommand, SignalEvent};
 use super::{id_of, wire};
-use crate::room::manner::{FirstOffer, PeerState};
-use crate::room::people::{Participant, ParticipantId, Role};
+use crate::room::participant::{Participant, ParticipantId, Role};
+use crate::room::policy::{FirstOffer, PeerState};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ pub(super) struct Pair {
     me: String,
     /// We offer.
     initiator: bool,
-    manner: Manner,
+    policy: NegotiationPolicy,
     partner: Option<Partner>,
     /// Ids that were given so far.
     given: u32,
@@ -67,8 +67,8 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub fn new(event: &'static str, me: String, initiator: bool, manner: Manner) -> Pair {
-        Pair { event, me, initiator, manner, partner: None, given: 0, third: HashSet::new() }
+    pub fn new(event: &'static str, me: String, initiator: bool, policy: NegotiationPolicy) -> Pair {
+        Pair { event, me, initiator, policy, partner: None, given: 0, third: HashSet::new() }
     }
 
     pub fn present(&self) -> Vec<Participant> {
@@ -96,8 +96,8 @@ impl Pair {
         });
         let first_offer = if initiator { FirstOffer::Us } else { FirstOffer::Them };
         // Who began the call stands by it: the other side takes its own offer back by itself.
-        let manner = Manner { first_offer, polite: Some(!initiator), ..self.manner.clone() };
-        Step::Tell(if initiator { SignalEvent::Called { who, manner } } else { SignalEvent::Met { who, manner } })
+        let policy = NegotiationPolicy { first_offer, polite: Some(!initiator), ..self.policy.clone() };
+        Step::Tell(if initiator { SignalEvent::Called { who, policy } } else { SignalEvent::Met { who, policy } })
     }
 
     /// The other one is gone; who offers waits for the next one.

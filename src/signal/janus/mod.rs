@@ -10,10 +10,10 @@ mod wire;
 
 use super::ice;
 use super::talk::{self, Dial, start};
-use super::{IceServer, JoinAs, Link, Manner, Signaller};
+use super::{IceServer, JoinAs, Link, NegotiationPolicy, Signaller};
 use crate::error::{Error, Result};
-use crate::room::manner::{Changes, Channels, FirstOffer, Section, Way};
-use crate::room::people::ParticipantId;
+use crate::room::participant::ParticipantId;
+use crate::room::policy::{Changes, Channels, FirstOffer, Section, Way};
 use async_trait::async_trait;
 use dial::Dialler;
 use serde_json::Value;
@@ -85,30 +85,30 @@ fn speaking() -> ParticipantId {
 }
 
 /// How people are met here: their media comes over a connection of the server's.
-fn carried() -> Manner {
-    Manner { carrier: Some(listening()), channels: Channels::Never, ..Manner::default() }
+fn carried() -> NegotiationPolicy {
+    NegotiationPolicy { sfu: Some(listening()), channels: Channels::Never, ..NegotiationPolicy::default() }
 }
 
-fn manner_of_listening() -> Manner {
-    Manner {
+fn manner_of_listening() -> NegotiationPolicy {
+    NegotiationPolicy {
         first_offer: FirstOffer::Them,
         polite: Some(true),
         audio: Section::Never,
         video: Section::Never,
         changes: Changes::Ask,
         channels: Channels::Never,
-        ..Manner::default()
+        ..NegotiationPolicy::default()
     }
 }
 
-fn manner_of_speaking() -> Manner {
-    Manner {
+fn manner_of_speaking() -> NegotiationPolicy {
+    NegotiationPolicy {
         first_offer: FirstOffer::Us,
         polite: Some(false),
         audio: Section::Published(Way::Send),
         video: Section::Published(Way::Send),
         channels: Channels::Never,
-        ..Manner::default()
+        ..NegotiationPolicy::default()
     }
 }
 
@@ -127,7 +127,7 @@ impl Signaller for JanusRoom {
         };
         let socket = dial.dial().await.map_err(|no| no.error)?;
         let room =
-            talk::Place { room: self.place.name.clone(), ice_servers: self.ice_servers.clone(), manner: carried() };
+            talk::Place { room: self.place.name.clone(), ice_servers: self.ice_servers.clone(), policy: carried() };
         let talk = room::Room::new(entry, self.place.clone(), secrets, how.role, self.substream);
         Ok(start(socket, dial, talk, room))
     }

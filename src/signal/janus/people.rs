@@ -5,7 +5,7 @@ use super::super::talk::Step;
 use super::listener::{Listener, Wanted};
 use super::wire::{self, FeedStream};
 use crate::room::media::{MediaKind, Source};
-use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
+use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -7,9 +7,9 @@ use super::listener::{Listener, Request};
 use super::people::People;
 use super::wire::{self, Secrets};
 use super::{Place, listening, manner_of_listening, manner_of_speaking, sections, speaking};
-use crate::room::exchange::Candidate;
+use crate::room::description::Candidate;
 use crate::room::media::MediaKind;
-use crate::room::people::{Participant, ParticipantId, Role, TrackLabel};
+use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -242,7 +242,7 @@ impl Room {
             return Vec::new();
         }
         (self.published, self.offer) = (false, None);
-        vec![Step::Tell(SignalEvent::Carrier { id: speaking(), manner: manner_of_speaking() })]
+        vec![Step::Tell(SignalEvent::SfuConnection { id: speaking(), policy: manner_of_speaking() })]
     }
 
     fn handle_of(&self, id: &ParticipantId) -> Option<u64> {
@@ -274,7 +274,7 @@ impl Talk for Room {
                     let reason = "the server forgot us".to_owned();
                     steps.push(Step::Tell(SignalEvent::Left { id: listening(), reason }));
                 }
-                steps.push(Step::Tell(SignalEvent::Carrier { id: speaking(), manner: manner_of_speaking() }));
+                steps.push(Step::Tell(SignalEvent::SfuConnection { id: speaking(), policy: manner_of_speaking() }));
                 let named = [&joined["publishers"], &joined["attendees"]].into_iter().filter_map(Value::as_array);
                 steps.extend(self.people.listed(&named.flatten().cloned().collect::<Vec<_>>(), &mut self.listener));
                 steps.extend(self.room_says(&joined, None, For::Nothing, now));
@@ -312,8 +312,8 @@ impl Talk for Room {
                 Some(handle) => {
                     self.listener.attached(handle);
                     // The server's candidates may come before its offer.
-                    let manner = manner_of_listening();
-                    let mut steps = vec![Step::Tell(SignalEvent::Carrier { id: listening(), manner })];
+                    let policy = manner_of_listening();
+                    let mut steps = vec![Step::Tell(SignalEvent::SfuConnection { id: listening(), policy })];
                     steps.extend(self.steer(now));
                     steps
                 }

@@ -1,7 +1,7 @@
 //! Keeps one membership alive: carries events and commands, answers pings, notices silence, comes back after a loss. One task, one loop.
 
 use super::{Entry, NoEntry, Socket, WsRoom, written};
-use crate::room::people::{ParticipantId, TrackLabel};
+use crate::room::participant::{ParticipantId, TrackLabel};
 use crate::signal::protocol::{ClientMessage, ErrorCode, Resume, ServerMessage, limits};
 use crate::signal::{JoinAs, SignalCommand, SignalEvent};
 use backon::{BackoffBuilder, ExponentialBuilder};

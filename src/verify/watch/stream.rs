@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::media::{Library, LivePicture, LivePictures};
 use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Codec, Frame, RtpPacket};
-use crate::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
+use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, Received};
 use crate::verify::stamp::{FrameStamp, Luma, Reader};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};

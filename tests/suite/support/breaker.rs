@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use roombot::error::Result;
-use roombot::room::people::{Participant, Role};
+use roombot::room::participant::{Participant, Role};
 use roombot::signal::memory::MemoryRoom;
 use roombot::signal::{JoinAs, Link, SignalEvent, Signaller};
 use std::sync::{Arc, Mutex};

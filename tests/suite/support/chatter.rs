@@ -4,7 +4,7 @@
 use super::line::Line;
 use super::within;
 use bytes::BytesMut;
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use roombot::signal::{Candidate, Description, JoinAs, Signal, SignalCommand, SignalEvent, for_url};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,16 +1,17 @@
 //! A bot of ours in a room in memory, and people of ours who send it what files hold and look at what comes back.
 
 use super::within;
+use roombot::bot::{Bot, BotConfig};
+use roombot::bot::{Choices, LiveSetup};
+use roombot::client::event::RoomEvent;
+use roombot::client::{Asker, Session, SessionConfig};
 use roombot::error::Result;
-use roombot::live::{Choices, LiveSetup};
 use roombot::media::{Filter, Library, MediaSource};
-use roombot::record::happening::Happening;
 use roombot::room::clock::unwrap_rtp;
 use roombot::room::media::{Codec, Frame, MediaKind, Source};
-use roombot::room::people::{ParticipantId, Role, TrackLabel};
-use roombot::rtc::receive::{AssemblerConfig, FrameAssembler, Received};
+use roombot::room::participant::{ParticipantId, Role, TrackLabel};
+use roombot::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, Received};
 use roombot::rtc::{Impairment, Inbound, Inbox, OutboundTrack, PeerEvent, RemoteTrack};
-use roombot::session::{Asker, Bot, BotConfig, Session, SessionConfig};
 use roombot::signal::memory::MemoryRoom;
 use roombot::signal::{JoinAs, Signaller, for_url};
 use std::collections::BTreeMap;
@@ -106,7 +107,7 @@ impl Person {
         let label = |kind, source| TrackLabel { stream: "face".into(), kind, source, muted: false };
         let camera = OutboundTrack::new(label(MediaKind::Video, Source::Camera), codec);
         let mic = OutboundTrack::new(label(MediaKind::Audio, Source::Mic), Codec::Opus);
-        let (observer, happenings) = mpsc::channel(1024);
+        let (observer, events) = mpsc::channel(1024);
         let config = SessionConfig {
             publish: vec![camera.clone(), mic.clone()],
             impairment,
@@ -116,7 +117,7 @@ impl Person {
         let how = JoinAs { name: name.into(), role, token: None };
         let session = within(30, "a person joins", Session::join(room, how, config)).await?;
         let sight: Arc<Mutex<Sight>> = Arc::default();
-        let looking = tokio::spawn(look(happenings, sight.clone(), session.asker()));
+        let looking = tokio::spawn(look(events, sight.clone(), session.asker()));
         Ok(Person { session, camera, mic, sight, playing: vec![looking] })
     }
 
@@ -189,33 +190,33 @@ async fn play(file: String, wants: fn(MediaKind) -> bool, tracks: Vec<OutboundTr
     }
 }
 
-async fn look(mut happenings: mpsc::Receiver<Happening>, sight: Arc<Mutex<Sight>>, asker: Asker) {
+async fn look(mut events: mpsc::Receiver<RoomEvent>, sight: Arc<Mutex<Sight>>, asker: Asker) {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     let mut early = Vec::new();
     loop {
         tokio::select! {
-            happening = happenings.recv() => {
+            happening = events.recv() => {
                 let sight = &mut *sight.lock().expect("lock");
                 match happening {
-                    Some(Happening::Attached { inbox, .. }) => sight.inboxes.push(inbox),
-                    Some(Happening::Tracks { tracks, .. }) => sight.labels = tracks,
-                    Some(Happening::Joined(who)) => {
+                    Some(RoomEvent::Attached { inbox, .. }) => sight.inboxes.push(inbox),
+                    Some(RoomEvent::Tracks { tracks, .. }) => sight.labels = tracks,
+                    Some(RoomEvent::Joined(who)) => {
                         if !who.tracks.is_empty() {
                             sight.labels = who.tracks;
                         }
                         sight.there.insert(who.id, who.name);
                     }
-                    Some(Happening::Left { id, .. }) => drop(sight.there.remove(&id)),
-                    Some(Happening::Reconnecting { .. }) => sight.lost += 1,
-                    Some(Happening::Resumed) => sight.resumed += 1,
-                    Some(Happening::Peer { id, event: PeerEvent::Track(remote) }) => {
+                    Some(RoomEvent::Left { id, .. }) => drop(sight.there.remove(&id)),
+                    Some(RoomEvent::Reconnecting { .. }) => sight.lost += 1,
+                    Some(RoomEvent::Resumed) => sight.resumed += 1,
+                    Some(RoomEvent::Peer { id, event: PeerEvent::Track(remote) }) => {
                         let assembler = FrameAssembler::new(remote.codec, AssemblerConfig::default());
                         sight.tracks.retain(|seen| seen.remote.ssrc != remote.ssrc);
                         let (frames, reports) = (Vec::new(), Vec::new());
                         sight.tracks.push(Seen { remote, from: id, starved: None, frames, reports, assembler });
                     }
-                    Some(Happening::Peer { event: PeerEvent::Text { text, .. }, .. }) => sight.texts.push(text),
-                    Some(Happening::Peer { event: PeerEvent::Warning(text), .. }) => println!("warning: {text}"),
+                    Some(RoomEvent::Peer { event: PeerEvent::Text { text, .. }, .. }) => sight.texts.push(text),
+                    Some(RoomEvent::Peer { event: PeerEvent::Warning(text), .. }) => println!("warning: {text}"),
                     Some(_) => {}
                     None => return,
                 }

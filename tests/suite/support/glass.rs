@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use roombot::error::Result;
-use roombot::room::people::Participant;
+use roombot::room::participant::Participant;
 use roombot::signal::{JoinAs, Link, SignalCommand, SignalEvent, Signaller};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -68,7 +68,7 @@ impl Signaller for Glass {
             room: link.room,
             peers,
             ice_servers: link.ice_servers,
-            manner: link.manner,
+            policy: link.policy,
             events,
             commands,
         })

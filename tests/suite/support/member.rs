@@ -1,9 +1,9 @@
 //! A member of a room by its signalling alone: what it is told is looked at, and what it says is said by hand.
 
 use super::within;
-use roombot::room::manner::FirstOffer;
 use roombot::room::media::Source;
-use roombot::room::people::{ParticipantId, Role};
+use roombot::room::participant::{ParticipantId, Role};
+use roombot::room::policy::FirstOffer;
 use roombot::signal::{JoinAs, Link, Signal, SignalCommand, SignalEvent, for_url};
 
 pub struct Member(pub Link);
@@ -28,8 +28,8 @@ impl Member {
     /// Somebody to be connected to: id, name, who offers, and whether they are known to be there.
     pub async fn meets(&mut self) -> (ParticipantId, String, FirstOffer, bool) {
         match self.next().await {
-            SignalEvent::Met { who, manner } => (who.id, who.name, manner.first_offer, true),
-            SignalEvent::Called { who, manner } => (who.id, who.name, manner.first_offer, false),
+            SignalEvent::Met { who, policy } => (who.id, who.name, policy.first_offer, true),
+            SignalEvent::Called { who, policy } => (who.id, who.name, policy.first_offer, false),
             other => panic!("{other:?}"),
         }
     }

@@ -1,6 +1,6 @@
 //! Two connections of ours in one process, joined by channels instead of a room.
 
-use roombot::room::people::ParticipantId;
+use roombot::room::participant::ParticipantId;
 use roombot::rtc::{DataChannel, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack, Wake};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -58,7 +58,7 @@ pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option
         peer: id(peer),
         polite,
         first_offer,
-        manner: Default::default(),
+        policy: Default::default(),
         ice_servers: vec![],
         relay_only: false,
         wake,

@@ -2,7 +2,7 @@
 
 use super::within;
 use futures_util::{SinkExt, StreamExt};
-use roombot::room::people::{ParticipantId, Role};
+use roombot::room::participant::{ParticipantId, Role};
 use roombot::signal::Signal;
 use roombot::signal::protocol::{ClientMessage, ErrorCode, ServerMessage, VERSION};
 use tokio::net::TcpStream;

@@ -4,7 +4,7 @@ use super::bot::Bot;
 use super::cargo::{below, only};
 use super::probe::probe;
 use super::within;
-use roombot::record::manifest::Manifest;
+use roombot::recording::manifest::Manifest;
 use roombot::room::media::Source;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,10 +1,11 @@
 //! A room in memory with senders of ours and a recorder in it.
 
 use super::within;
+use roombot::client::{Session, SessionConfig};
 use roombot::record::recorder::{RecorderConfig, Summary};
-use roombot::room::people::Role;
+use roombot::record::{RecordConfig, Recording};
+use roombot::room::participant::Role;
 use roombot::rtc::{Impairment, OutboundTrack, Wake};
-use roombot::session::{RecordConfig, Recording, Session, SessionConfig};
 use roombot::signal::memory::MemoryRoom;
 use roombot::signal::{JoinAs, Signaller};
 use roombot::transfer::vault::Limits;

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use roombot::room::media::{MediaKind, RtpPacket, Source};
-use roombot::room::people::TrackLabel;
+use roombot::room::participant::TrackLabel;
 use std::time::Instant;
 
 /// A label for a synthetic track.

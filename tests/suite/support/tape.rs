@@ -1,8 +1,8 @@
 //! The recorder as its user has it, the program in a process of its own, and what it left behind: manifest, timeline, files.
 
 use super::bot::Bot;
-use roombot::record::manifest::{Manifest, TrackEntry};
-use roombot::record::timeline::{Entry, TimelineReader};
+use roombot::recording::manifest::{Manifest, TrackEntry};
+use roombot::recording::timeline::{Entry, TimelineReader};
 use roombot::room::media::Source;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use super::others::Others;
 use super::proxy::Proxy;
 use super::server::TestServer;
 use async_trait::async_trait;
-use roombot::room::people::Role;
+use roombot::room::participant::Role;
 use std::net::SocketAddr;
 
 /// What there is in a kind of room. What is not there is not asked for.

@@ -1,0 +1,289 @@
+//! The bot's desk: who is there, what is done for them, what is wished of the room. Each participant's tracks are looked after by a
+//! task of their own ([`crate::bot::connection`]); here is only what they share.
+
+use crate::bot::choices::Choices;
+use crate::bot::command;
+use crate::bot::command::Command;
+use crate::bot::connection::{Connection, Told};
+use crate::bot::status::{Board, TrackStatus};
+use crate::media::{Filter, Library, ParamKind};
+use crate::room::media::{Codec, MediaKind};
+use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
+use crate::rtc::{BandwidthEstimate, Inbox, OutboundTrack, PeerEvent};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// What is left of a path for sound and reports before pictures get theirs, in bits a second.
+const FOR_SOUND: u64 = 60_000;
+
+/// What a bot is set up to do; what can change while it runs are its [`Choices`].
+#[derive(Clone)]
+pub struct LiveSetup {
+    pub library: Library,
+    /// The codec of pictures that go back; none: the one they come in.
+    pub codec: Option<Codec>,
+    /// Everybody gets every track back, not only its sender.
+    pub to_all: bool,
+    pub choices: Choices,
+}
+
+/// What a bot wishes to be done in its room.
+pub enum BotAction {
+    /// Send this track to the participant, or to everybody.
+    Publish(Option<ParticipantId>, OutboundTrack),
+    Unpublish(TrackLabel),
+    /// Label the track as muted, or no longer.
+    Mute(TrackLabel, bool),
+    KeyFrame(ParticipantId, u32),
+    Say(ParticipantId, String),
+    Warn(String),
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub library: Library,
+    pub codec: Option<Codec>,
+    pub to_all: bool,
+    /// The zero of session time.
+    pub start: Instant,
+    /// As many wait as its owner allows (policy Block).
+    wishes: mpsc::Sender<BotAction>,
+    pub board: Board,
+    paths: Mutex<HashMap<ParticipantId, Receiving>>,
+}
+
+/// What goes to one participant.
+struct Receiving {
+    path: watch::Receiver<BandwidthEstimate>,
+    /// Pictures that are made of their own tracks.
+    pictures: usize,
+}
+
+impl Shared {
+    /// Bits a second for one picture that is made of this participant's tracks, and the round trip to them.
+    pub fn budget(&self, id: &ParticipantId) -> (u64, Option<Duration>) {
+        let paths = self.paths();
+        let share = |receiving: &Receiving, pictures: usize| {
+            receiving.path.borrow().bitrate().saturating_sub(FOR_SOUND) / pictures.max(1) as u64
+        };
+        let own = paths.get(id);
+        let round_trip = own.and_then(|own| own.path.borrow().round_trip);
+        let budget = if self.to_all {
+            // The slowest receiver decides for all: there is one encoder a track.
+            let pictures = paths.values().map(|receiving| receiving.pictures).sum();
+            paths.values().map(|receiving| share(receiving, pictures)).min()
+        } else {
+            own.map(|own| share(own, own.pictures))
+        };
+        (budget.unwrap_or(0), round_trip)
+    }
+
+    pub async fn wish(&self, wish: BotAction) {
+        let _ = self.wishes.send(wish).await;
+    }
+
+    /// So many pictures are made of this participant's tracks.
+    pub fn shows(&self, id: &ParticipantId, pictures: usize) {
+        if let Some(receiving) = self.paths().get_mut(id) {
+            receiving.pictures = pictures;
+        }
+    }
+
+    fn paths(&self) -> MutexGuard<'_, HashMap<ParticipantId, Receiving>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody in the room.
+struct Person {
+    participant: Participant,
+    connection: Option<Connection>,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// To be said to whoever asked.
+    Say(String),
+    /// The bot is to leave.
+    Quit,
+}
+
+/// Watches a bot from anywhere; keeps nothing running.
+#[derive(Clone)]
+pub struct Watcher {
+    shared: Arc<Shared>,
+    choices: watch::Receiver<Choices>,
+}
+
+impl Watcher {
+    /// What the bot does, in one line.
+    pub fn doing(&self) -> String {
+        self.choices.borrow().describe()
+    }
+    /// The tracks that there are.
+    pub fn tracks(&self) -> Vec<TrackStatus> {
+        self.shared.board.tracks()
+    }
+    /// The tracks that there are, behind those that have ended.
+    pub fn all_tracks(&self) -> Vec<TrackStatus> {
+        self.shared.board.all()
+    }
+}
+
+/// A bot's live side.
+pub struct Live {
+    shared: Arc<Shared>,
+    choices: watch::Sender<Choices>,
+    people: HashMap<ParticipantId, Person>,
+}
+
+impl Live {
+    /// Begins with nobody. What it wishes goes to `wishes`. Must be called, and used, within a tokio runtime.
+    pub fn new(setup: LiveSetup, wishes: mpsc::Sender<BotAction>) -> Live {
+        let LiveSetup { library, codec, to_all, choices } = setup;
+        let (board, paths) = (Board::default(), Mutex::default());
+        let shared = Shared { library, codec, to_all, start: Instant::now(), wishes, board, paths };
+        Live { shared: Arc::new(shared), choices: watch::channel(choices).0, people: HashMap::new() }
+    }
+
+    /// A handle for whoever watches.
+    pub fn watcher(&self) -> Watcher {
+        Watcher { shared: self.shared.clone(), choices: self.choices.subscribe() }
+    }
+
+    pub fn joined(&mut self, participant: Participant) {
+        self.people.insert(participant.id.clone(), Person { participant, connection: None });
+    }
+
+    /// Gone: their pipelines go too.
+    pub fn left(&mut self, id: &ParticipantId) {
+        self.detached(id);
+        self.people.remove(id);
+    }
+
+    /// Their labels, all of them.
+    pub async fn labelled(&mut self, id: &ParticipantId, tracks: Vec<TrackLabel>) {
+        let Some(person) = self.people.get_mut(id) else { return };
+        person.participant.tracks.clone_from(&tracks);
+        if let Some(connection) = &person.connection {
+            connection.tell(Told::Labels(tracks)).await;
+        }
+    }
+
+    /// A connection exists. What bots and recorders send is left alone.
+    pub fn attached(&mut self, id: &ParticipantId, inbox: Arc<Inbox>, path: watch::Receiver<BandwidthEstimate>) {
+        let Some(person) = self.people.get_mut(id) else { return };
+        self.shared.paths().insert(id.clone(), Receiving { path, pictures: 0 });
+        if person.participant.role == Role::Participant {
+            let connection =
+                Connection::start(&person.participant, inbox, self.shared.clone(), self.choices.subscribe());
+            person.connection = Some(connection);
+        }
+    }
+
+    pub fn detached(&mut self, id: &ParticipantId) {
+        self.shared.paths().remove(id);
+        if let Some(person) = self.people.get_mut(id) {
+            person.connection = None;
+        }
+        crate::bot::memory::give_back_soon();
+    }
+
+    /// Something from a connection. Texts are not looked at.
+    pub async fn peer(&mut self, id: &ParticipantId, event: PeerEvent) {
+        let Some(connection) = self.people.get(id).and_then(|person| person.connection.as_ref()) else { return };
+        match event {
+            PeerEvent::Track(track) => connection.tell(Told::Track(track)).await,
+            PeerEvent::TrackEnded { ssrcs, .. } => connection.tell(Told::Ended(ssrcs)).await,
+            _ => {}
+        }
+    }
+
+    /// What somebody in the room said, if it was meant for the bot. Who is not at this machine can name filters of the library
+    /// only, cannot have it open a file, and cannot send it away.
+    pub async fn heard(&mut self, id: &ParticipantId, text: &str) {
+        let Some(text) = command::addressed(text) else { return };
+        let answer = match self.command(text, false).await {
+            Answer::Say(answer) => answer,
+            Answer::Quit => "only who runs the bot can do that".to_owned(),
+        };
+        self.shared.wish(BotAction::Say(id.clone(), answer)).await;
+    }
+
+    /// Carries out what was typed. `trusted`: by who runs the bot.
+    pub async fn command(&mut self, text: &str, trusted: bool) -> Answer {
+        let command = match command::parse(text) {
+            Ok(command) => command,
+            Err(answer) => return Answer::Say(answer),
+        };
+        let mut choices = self.choices.borrow().clone();
+        match command {
+            Command::Quit => return Answer::Quit,
+            Command::Help => return Answer::Say(command::HELP.to_owned()),
+            Command::Status => return Answer::Say(self.status()),
+            Command::Video { filter, values } => match self.resolve(MediaKind::Video, filter, values, trusted).await {
+                Ok(filter) => (choices.video, choices.video_on) = (filter, true),
+                Err(answer) => return Answer::Say(answer),
+            },
+            Command::Audio { filter, values } => match self.resolve(MediaKind::Audio, filter, values, trusted).await {
+                Ok(filter) => (choices.audio, choices.audio_on) = (filter, true),
+                Err(answer) => return Answer::Say(answer),
+            },
+            Command::VideoOn(on) => choices.video_on = on,
+            Command::AudioOn(on) => choices.audio_on = on,
+            Command::Source(pick) => choices.pick = pick,
+            Command::Only(None) => choices.only.clear(),
+            Command::Only(Some(name)) => {
+                if !self.people.values().any(|person| person.participant.name == name) {
+                    let known: Vec<&str> =
+                        self.people.values().map(|person| person.participant.name.as_str()).collect();
+                    return Answer::Say(format!("nobody here is called that; there is {}", known.join(", ")));
+                }
+                choices.only = vec![name];
+            }
+        }
+        let answer = choices.describe();
+        self.choices.send_replace(choices);
+        Answer::Say(answer)
+    }
+
+    /// Finds a filter; tries it before anybody's picture meets it.
+    async fn resolve(
+        &self,
+        kind: MediaKind,
+        name: String,
+        values: Vec<(String, String)>,
+        trusted: bool,
+    ) -> Result<Filter, String> {
+        let library = self.shared.library.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            if !trusted && (name.ends_with(".gst") || opens_files(&library, kind, &name, &values)) {
+                return Err("only who runs the bot can have it open a file".to_owned());
+            }
+            let filter = Filter::resolve(&library, kind, &name, &values).map_err(|e| e.to_string())?;
+            crate::media::check_filter(&filter).map_err(|e| e.to_string())?;
+            Ok(filter)
+        });
+        found.await.unwrap_or_else(|_| Err("that filter could not be tried".to_owned()))
+    }
+
+    fn status(&self) -> String {
+        let tracks = self.shared.board.tracks();
+        let delay = tracks.iter().filter_map(|track| track.delay_p95_ms).max();
+        let delay = delay.map(|ms| format!(", at most {ms} ms (95 in 100)")).unwrap_or_default();
+        format!("{}; {} tracks{delay}", self.choices.borrow().describe(), tracks.len())
+    }
+}
+
+/// Whether any of these parameters is a file.
+fn opens_files(library: &Library, kind: MediaKind, name: &str, values: &[(String, String)]) -> bool {
+    let folder = if kind == MediaKind::Video { "video" } else { "audio" };
+    // A filter that is not there opens nothing; the error says what there is.
+    library.get(&format!("filter/{folder}/{name}")).is_ok_and(|template| {
+        let is_file = |param: &&crate::media::Param| matches!(param.kind, ParamKind::Image);
+        template.params.iter().filter(is_file).any(|param| values.iter().any(|(name, _)| *name == param.name))
+    })
+}

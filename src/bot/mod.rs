@@ -1,0 +1,24 @@
+//! What a bot gives back: each participant's tracks decoded, filtered and sent again while they are live. Knows no room and no
+//! signalling: it is told what happens, and says what it wishes to be done. It records nothing.
+//!
+//! ```text
+//! inbox -> receive (short patience) -> media::LiveTrack -> OutboundTrack
+//!            one task a participant        one pipeline a track
+//! ```
+
+mod actor;
+mod choices;
+pub mod command;
+mod connection;
+mod delays;
+mod memory;
+pub mod quality;
+mod returns;
+mod run;
+mod status;
+mod stream;
+
+pub use actor::{Answer, BotAction, Live, LiveSetup, Watcher};
+pub use choices::{Choices, Pick};
+pub use run::{Bot, BotConfig, Commander};
+pub use status::TrackStatus;

@@ -1,0 +1,82 @@
+//! What `echo` gives back besides media: what was said, to who said it, and files, to who sent them. It keeps none of them, and
+//! answers people only: two echoes would talk to each other for ever.
+
+use crate::bot::command;
+use crate::client::event::RoomEvent;
+use crate::client::{FileSend, Handle, TakeFiles};
+use crate::error::{Error, Result};
+use crate::room::participant::{ParticipantId, Role};
+use crate::rtc::PeerEvent;
+use crate::transfer::vault::{Limits, Vault};
+use crate::transfer::{FileReport, FileStatus};
+use std::collections::HashSet;
+use std::fs::File;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// The folder of received files below the temporary one.
+const FOLDER: &str = "files";
+
+/// Gives chat and files back.
+pub(crate) struct Returns {
+    /// Gone with everything in it when the last file has left.
+    folder: Arc<TempDir>,
+    vault: Arc<Vault>,
+    people: HashSet<ParticipantId>,
+}
+
+impl Returns {
+    /// Makes a temporary folder for the files on their way.
+    ///
+    /// # Errors
+    /// The machine's: there can be none.
+    pub fn new() -> Result<Returns> {
+        let cannot = |e| Error::machine("no temporary folder for files that are sent back").because(e);
+        let folder = tempfile::Builder::new().prefix("roombot-echo-").tempdir().map_err(cannot)?;
+        let vault = Vault::new(File::open(folder.path()).map_err(cannot)?.into(), FOLDER, Limits::default());
+        Ok(Returns { folder: Arc::new(folder), vault, people: HashSet::new() })
+    }
+
+    /// Takes the files that participants send.
+    pub fn takes(&self) -> TakeFiles {
+        TakeFiles::into(self.vault.clone())
+    }
+
+    /// Gives back what has just come, if it is something of that kind.
+    pub async fn happened(&mut self, happening: &RoomEvent, room: &Handle) {
+        match happening {
+            RoomEvent::Joined(participant) if participant.role == Role::Participant => {
+                self.people.insert(participant.id.clone());
+            }
+            RoomEvent::Left { id, .. } => {
+                self.people.remove(id);
+            }
+            RoomEvent::Peer { id, event: PeerEvent::Text { text, .. } }
+                if self.people.contains(id) && command::addressed(text).is_none() =>
+            {
+                room.say(Some(id), text).await;
+            }
+            RoomEvent::File { id, report } => self.file(id, report, room),
+            _ => {}
+        }
+    }
+
+    fn file(&self, id: &ParticipantId, report: &FileReport, room: &Handle) {
+        let FileStatus::Received { path, .. } = &report.status else { return };
+        let path = self.folder.path().join(FOLDER).join(path);
+        let file = FileSend { name: Some(report.name.clone()), mime: report.mime.clone(), ..FileSend::new(&path) };
+        let sending = self.people.contains(id).then(|| room.send_file(id, file));
+        let (vault, folder, owner, size) = (self.vault.clone(), self.folder.clone(), report.owner.clone(), report.size);
+        tokio::spawn(async move {
+            if let Some(mut sending) = sending {
+                let outcome = sending.outcome().await;
+                tracing::info!("{owner}: sent back: {outcome:?}");
+            }
+            if let Err(e) = tokio::fs::remove_file(&path).await {
+                tracing::warn!("{}: cannot be removed: {e}", path.display());
+            }
+            vault.release(&owner, size);
+            drop(folder);
+        });
+    }
+}

@@ -1,0 +1,178 @@
+//! A session that gives back: joins the room, tells the bot's live side what happens there, and does what it wishes. It decides
+//! nothing about media.
+
+use crate::bot::returns::Returns;
+use crate::bot::{Answer, BotAction, Live, LiveSetup, TrackStatus, Watcher};
+use crate::client::event::RoomEvent;
+use crate::client::{Handle, Session, SessionConfig};
+use crate::error::Result;
+use crate::rtc::{Impairment, PeerEvent, PeerState, Wake};
+use crate::signal::{JoinAs, Signaller};
+use std::future::Future;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Wishes that may wait (policy Block): those of a few seconds with many people coming at once.
+const WISHES: usize = 256;
+/// Commands that may wait (policy Block: who types waits).
+const COMMANDS: usize = 16;
+
+/// What to give back, and as whom.
+pub struct BotConfig {
+    pub how: JoinAs,
+    pub live: LiveSetup,
+    /// Whether what people say and send as files goes back to them too.
+    pub returns: bool,
+    /// Use no path but those over TURN servers.
+    pub relay_only: bool,
+    /// A bad network, for tests.
+    pub impairment: Option<Impairment>,
+}
+
+/// A command that was typed, and where its answer goes.
+type Typed = (String, oneshot::Sender<Answer>);
+
+/// A bot in a room. Dropping it leaves at once; [`Bot::finish`] leaves politely.
+pub struct Bot {
+    session: Session,
+    watcher: Watcher,
+    commands: mpsc::Sender<Typed>,
+    task: JoinHandle<()>,
+}
+
+impl Bot {
+    /// Joins the room and gives back from now on.
+    ///
+    /// # Errors
+    /// What the room says.
+    pub async fn start(room: &dyn Signaller, config: BotConfig) -> Result<Bot> {
+        let (observer, events) = mpsc::channel(1024);
+        let returns = config.returns.then(Returns::new).transpose()?;
+        let session_config = SessionConfig {
+            files: returns.as_ref().map(Returns::takes),
+            wake: Wake::OnArrival,
+            measure: true,
+            relay_only: config.relay_only,
+            impairment: config.impairment,
+            observer: Some(observer),
+            ..SessionConfig::default()
+        };
+        let session = Session::join(room, config.how, session_config).await?;
+        let (wishes, wished) = mpsc::channel(WISHES);
+        let live = Live::new(config.live, wishes);
+        let watcher = live.watcher();
+        let (commands, typed) = mpsc::channel(COMMANDS);
+        tokio::spawn(fulfil(session.handle(), wished));
+        let task = tokio::spawn(run(live, returns, session.handle(), events, typed));
+        Ok(Bot { session, watcher, commands, task })
+    }
+
+    /// How everything stands.
+    pub fn watcher(&self) -> Watcher {
+        self.watcher.clone()
+    }
+
+    /// A handle that takes commands of who runs the bot.
+    pub fn commander(&self) -> Commander {
+        Commander(self.commands.clone())
+    }
+
+    /// Waits until the time is up, `stop` completes or the room ends; says why in a few words.
+    pub async fn until(&mut self, duration: Option<Duration>, stop: impl Future<Output = String>) -> String {
+        let clock = async {
+            match duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            why = stop => why,
+            () = clock => "the time was up".to_owned(),
+            cause = self.session.ended() => format!("the room ended: {cause}"),
+        }
+    }
+
+    /// Leaves the room; every track, with what became of it.
+    pub async fn finish(self) -> Vec<TrackStatus> {
+        let tracks = self.watcher.all_tracks();
+        self.session.leave().await;
+        self.task.abort();
+        tracks
+    }
+}
+
+/// Takes commands as typed; keeps no bot alive for longer than one of them takes.
+#[derive(Clone)]
+pub struct Commander(mpsc::Sender<Typed>);
+
+impl Commander {
+    /// Carries out a command; none where the bot has gone.
+    pub async fn command(&self, text: &str) -> Option<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send((text.to_owned(), answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+/// Tells the live side what happens and what was typed.
+async fn run(
+    mut live: Live,
+    mut returns: Option<Returns>,
+    room: Handle,
+    mut events: mpsc::Receiver<RoomEvent>,
+    mut typed: mpsc::Receiver<Typed>,
+) {
+    loop {
+        tokio::select! {
+            happening = events.recv() => {
+                let Some(happening) = happening else { return };
+                if let Some(returns) = &mut returns {
+                    returns.happened(&happening, &room).await;
+                }
+                happened(&mut live, happening).await;
+            }
+            Some((text, answer)) = typed.recv() => {
+                // Nobody may wait for it any more.
+                let _ = answer.send(live.command(&text, true).await);
+            }
+        }
+    }
+}
+
+async fn happened(live: &mut Live, happening: RoomEvent) {
+    match happening {
+        RoomEvent::Joined(participant) => live.joined(participant),
+        RoomEvent::Left { id, .. } => live.left(&id),
+        RoomEvent::Tracks { id, tracks } => live.labelled(&id, tracks).await,
+        RoomEvent::Attached { id, inbox, path } => live.attached(&id, inbox, path),
+        RoomEvent::Detached { id } => live.detached(&id),
+        RoomEvent::File { .. } => {}
+        RoomEvent::Peer { id, event: PeerEvent::Text { text, .. } } => live.heard(&id, &text).await,
+        RoomEvent::Peer { id, event: PeerEvent::Warning(warning) } => tracing::warn!("{id}: {warning}"),
+        RoomEvent::Peer { id, event: PeerEvent::State(state) } => {
+            tracing::info!("{id}: {}", state.word());
+            if state == PeerState::Closed {
+                live.detached(&id);
+            }
+        }
+        RoomEvent::Peer { id, event } => live.peer(&id, event).await,
+        RoomEvent::Reconnecting { cause } => tracing::warn!("the room is lost, trying again: {cause}"),
+        RoomEvent::Resumed => tracing::info!("back in the room"),
+    }
+}
+
+/// Does what the live side wishes.
+async fn fulfil(room: Handle, mut wished: mpsc::Receiver<BotAction>) {
+    while let Some(wish) = wished.recv().await {
+        match wish {
+            BotAction::Publish(Some(id), track) => room.publish_to(&id, track).await,
+            BotAction::Publish(None, track) => room.publish(track).await,
+            BotAction::Unpublish(label) => room.unpublish(&label).await,
+            BotAction::Mute(label, muted) => room.mute(&label, muted).await,
+            BotAction::KeyFrame(id, ssrc) => room.request_key_frame(&id, ssrc),
+            BotAction::Say(id, text) => room.say(Some(&id), &text).await,
+            BotAction::Warn(warning) => tracing::warn!("{warning}"),
+        }
+    }
+}

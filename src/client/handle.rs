@@ -1,0 +1,88 @@
+//! Handles on a session for those who act in its room but do not own it, and on what was said there. They keep no session alive,
+//! and decide nothing.
+
+use crate::client::Command;
+use crate::client::transfers;
+use crate::client::transfers::{FileSend, Sending};
+use crate::room::participant::{ParticipantId, TrackLabel};
+use crate::rtc::OutboundTrack;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Something that was said, on its way to those who were there.
+#[derive(Default)]
+pub struct Said(pub(crate) Vec<(ParticipantId, oneshot::Receiver<()>)>);
+
+impl Said {
+    /// Waits until it has arrived everywhere, or for so long; where it has.
+    pub async fn heard(self, patience: Duration) -> Vec<ParticipantId> {
+        let until = tokio::time::Instant::now() + patience;
+        let mut heard = Vec::new();
+        for (id, arrived) in self.0 {
+            if let Ok(Ok(())) = tokio::time::timeout_at(until, arrived).await {
+                heard.push(id);
+            }
+        }
+        heard
+    }
+}
+
+/// Asks participants for key frames; keeps no session alive.
+#[derive(Clone)]
+pub struct Asker(mpsc::WeakSender<Command>);
+
+impl Asker {
+    pub(super) fn of(session: &mpsc::Sender<Command>) -> Asker {
+        Asker(session.downgrade())
+    }
+    /// Asks a participant for a key frame of one stream. Never waits: a request that finds no room is made again anyway.
+    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
+        if let Some(commands) = self.0.upgrade() {
+            let _ = commands.try_send(Command::KeyFrame(id.clone(), ssrc));
+        }
+    }
+}
+
+/// Acts in a room; keeps no session alive. Each call waits while 256 wait before it.
+#[derive(Clone)]
+pub struct Handle(mpsc::WeakSender<Command>);
+
+impl Handle {
+    pub(super) fn of(session: &mpsc::Sender<Command>) -> Handle {
+        Handle(session.downgrade())
+    }
+    /// Sends a track to one participant only (renegotiates with them); it ends with their connection.
+    pub async fn publish_to(&self, id: &ParticipantId, track: OutboundTrack) {
+        self.send(Command::PublishTo(id.clone(), track)).await;
+    }
+    /// Sends a track to everybody.
+    pub async fn publish(&self, track: OutboundTrack) {
+        self.send(Command::Publish(track)).await;
+    }
+    /// Takes a track away from whoever gets it.
+    pub async fn unpublish(&self, label: &TrackLabel) {
+        self.send(Command::Unpublish(label.stream.clone(), Some(label.kind))).await;
+    }
+    /// Labels a published track as muted, or no longer: nothing comes on it for a while. No renegotiation.
+    pub async fn mute(&self, label: &TrackLabel, muted: bool) {
+        self.send(Command::Mute(label.stream.clone(), label.kind, muted)).await;
+    }
+    /// As [`crate::client::Session::say`].
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
+        // Whether it was heard is not waited for.
+        self.send(Command::Say(to.cloned(), text.to_owned(), oneshot::channel().0)).await;
+    }
+    /// As [`Asker::request_key_frame`].
+    pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
+        Asker(self.0.clone()).request_key_frame(id, ssrc);
+    }
+    /// As [`crate::client::Session::send_file`].
+    pub fn send_file(&self, to: &ParticipantId, file: FileSend) -> Sending {
+        transfers::start(self.0.clone(), to.clone(), file)
+    }
+    async fn send(&self, command: Command) {
+        if let Some(commands) = self.0.upgrade() {
+            let _ = commands.send(command).await;
+        }
+    }
+}

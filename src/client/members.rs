@@ -1,0 +1,209 @@
+//! Who is in the room, and the connection to each: what the room's events do to them.
+
+use crate::client::event::RoomEvent;
+use crate::client::{Actor, Member};
+use crate::room::participant::{Participant, ParticipantId, Role, is_called};
+use crate::room::policy::{FirstOffer, NegotiationPolicy};
+use crate::rtc::{CHAT_CHANNEL, Peer, PeerConfig, PeerEvent};
+use crate::signal::{SignalEvent, is_polite, makes_first_offer};
+use crate::transfer::texts::{Allowed, LONGEST_TEXT};
+
+impl Actor {
+    pub(crate) async fn signal(&mut self, event: SignalEvent) {
+        match event {
+            SignalEvent::Joined(participant) => self.joined(participant, true, self.policy.clone()).await,
+            SignalEvent::Met { who, policy } => self.joined(who, true, policy).await,
+            SignalEvent::Called { who, policy } => self.called(who, policy).await,
+            SignalEvent::Answered { id, name } => self.answered(&id, name).await,
+            SignalEvent::SfuConnection { id, policy } => self.sfu(id, policy).await,
+            SignalEvent::Left { id, reason } => self.left(&id, reason).await,
+            SignalEvent::Tracks { id, tracks } => {
+                if let Some(member) = self.members.get_mut(&id) {
+                    member.participant.tracks.clone_from(&tracks);
+                    self.tell(RoomEvent::Tracks { id, tracks }).await;
+                    self.hand_out().await;
+                }
+            }
+            SignalEvent::Signal { from, signal } => match self.peer(&from) {
+                Some(peer) => peer.signal(signal).await,
+                None => tracing::debug!("a signal from {from}, who is not connected to us"),
+            },
+            SignalEvent::Asked { from, ask } => {
+                if let Some(peer) = self.peer(&from) {
+                    peer.asked(ask).await;
+                }
+            }
+            SignalEvent::Said { from: id, text } => {
+                let allowance = &mut self.room_texts;
+                match allowance.take(std::time::Instant::now()) {
+                    Allowed::Yes if text.len() <= LONGEST_TEXT => {
+                        let event = PeerEvent::Text { channel: CHAT_CHANNEL.to_owned(), text };
+                        self.tell(RoomEvent::Peer { id, event }).await;
+                    }
+                    Allowed::FirstRefused => {
+                        let text = "texts come too fast; some are left out".to_owned();
+                        self.tell(RoomEvent::Peer { id, event: PeerEvent::Warning(text) }).await;
+                    }
+                    _ => {}
+                }
+            }
+            SignalEvent::Warning { id, text } => {
+                self.tell(RoomEvent::Peer { id, event: PeerEvent::Warning(text) }).await;
+            }
+            SignalEvent::IceServers(servers) => self.ice_servers = servers,
+            SignalEvent::Reconnecting { cause, .. } => {
+                self.tell(RoomEvent::Reconnecting { cause }).await;
+            }
+            SignalEvent::Resumed { me, peers } => self.resumed(me, peers).await,
+            SignalEvent::Closed { .. } => {}
+        }
+    }
+
+    /// Back in the room. With our old id, those who stayed never noticed; with a new one, everybody must be met again.
+    async fn resumed(&mut self, me: ParticipantId, peers: Vec<Participant>) {
+        let renamed = me != self.me;
+        let gone: Vec<ParticipantId> =
+            self.members.keys().filter(|id| renamed || !peers.iter().any(|p| p.id == **id)).cloned().collect();
+        for id in gone {
+            self.left(&id, "left".to_owned()).await;
+        }
+        self.me = me;
+        for participant in peers {
+            match self.members.get_mut(&participant.id) {
+                Some(member) => {
+                    let (id, tracks) = (participant.id.clone(), participant.tracks.clone());
+                    member.participant = participant;
+                    if let Some(peer) = &member.peer {
+                        peer.resend().await;
+                    }
+                    if !member.silent {
+                        self.tell(RoomEvent::Tracks { id, tracks }).await;
+                        self.hand_out().await;
+                    }
+                }
+                None => self.joined(participant, !renamed, self.policy.clone()).await,
+            }
+        }
+        self.tell(RoomEvent::Resumed).await;
+    }
+
+    pub(crate) async fn joined(&mut self, participant: Participant, after_us: bool, policy: NegotiationPolicy) {
+        let id = participant.id.clone();
+        let wanted = self.wanted(&participant);
+        self.tell(RoomEvent::Joined(participant.clone())).await;
+        let carried = policy.sfu.is_some();
+        let inbox = if wanted && carried { Some(self.attach(&id).await) } else { None };
+        let peer = if wanted && !carried { self.connect(&participant, after_us, policy.clone()).await } else { None };
+        if let Some(peer) = &peer {
+            self.attached(&id, peer).await;
+        }
+        self.keep(Member { participant, peer, policy, own: Vec::new(), silent: false, inbox }).await;
+        if carried {
+            self.hand_out().await;
+        }
+    }
+
+    /// Whether we connect to them.
+    fn wanted(&self, participant: &Participant) -> bool {
+        (self.only.is_empty() || self.only.iter().any(|only| is_called(&participant.name, only)))
+            && !(self.role == Role::Recorder && participant.role == Role::Recorder)
+    }
+
+    async fn keep(&mut self, member: Member) {
+        let old = self.members.insert(member.participant.id.clone(), member);
+        if let Some(peer) = old.and_then(|old| old.peer) {
+            peer.close().await;
+        }
+    }
+
+    async fn attached(&self, id: &ParticipantId, peer: &Peer) {
+        self.tell(RoomEvent::Attached { id: id.clone(), inbox: peer.inbox(), path: peer.path() }).await;
+    }
+
+    /// Somebody is called, who may not be there.
+    async fn called(&mut self, participant: Participant, policy: NegotiationPolicy) {
+        let peer = self.connect(&participant, true, policy.clone()).await;
+        self.keep(Member { participant, peer, policy, own: Vec::new(), silent: true, inbox: None }).await;
+    }
+
+    /// They are there.
+    async fn answered(&mut self, id: &ParticipantId, name: String) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        (member.silent, member.participant.name) = (false, name);
+        let participant = member.participant.clone();
+        let wanted = self.wanted(&participant);
+        self.tell(RoomEvent::Joined(participant)).await;
+        let Some(member) = self.members.get_mut(id) else { return };
+        match member.peer.take() {
+            Some(peer) if wanted => {
+                self.attached(id, &peer).await;
+                if let Some(member) = self.members.get_mut(id) {
+                    member.peer = Some(peer);
+                }
+            }
+            Some(peer) => peer.close().await,
+            None => {}
+        }
+    }
+
+    async fn connect(&self, participant: &Participant, after_us: bool, policy: NegotiationPolicy) -> Option<Peer> {
+        let first_offer = match policy.first_offer {
+            FirstOffer::ByRole => makes_first_offer(self.role, participant.role, after_us),
+            FirstOffer::Us => true,
+            FirstOffer::Them => false,
+        };
+        let config = self.peer_config(&participant.id, first_offer, policy);
+        match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
+            Ok(peer) => Some(peer),
+            Err(e) => {
+                let event = PeerEvent::Warning(e.to_string());
+                self.tell(RoomEvent::Peer { id: participant.id.clone(), event }).await;
+                None
+            }
+        }
+    }
+
+    pub(crate) fn peer_config(&self, id: &ParticipantId, first_offer: bool, policy: NegotiationPolicy) -> PeerConfig {
+        PeerConfig {
+            peer: id.clone(),
+            polite: policy.polite.unwrap_or_else(|| is_polite(&self.me, id)),
+            first_offer,
+            policy,
+            ice_servers: self.ice_servers.clone(),
+            relay_only: self.relay_only,
+            wake: self.wake,
+            measure: self.measure,
+            impairment: self.impairment.clone(),
+            channels: Some(self.channels.clone()),
+        }
+    }
+
+    /// The connection to somebody, or to the room's server.
+    fn peer(&self, id: &ParticipantId) -> Option<&Peer> {
+        self.members.get(id).and_then(|member| member.peer.as_ref()).or_else(|| self.sfu.peer(id))
+    }
+
+    async fn left(&mut self, id: &ParticipantId, reason: String) {
+        self.uncarry(id).await;
+        if let Some(member) = self.members.get(id) {
+            let silent = member.silent;
+            self.disconnect(id).await;
+            if !silent {
+                self.tell(RoomEvent::Left { id: id.clone(), reason }).await;
+            }
+        }
+    }
+
+    pub(crate) async fn disconnect(&mut self, id: &ParticipantId) {
+        let Some(member) = self.members.remove(id) else { return };
+        if member.inbox.is_some() {
+            self.detach(id, &member.own).await;
+        }
+        if let Some(peer) = member.peer {
+            peer.close().await;
+            if !member.silent {
+                self.tell(RoomEvent::Detached { id: id.clone() }).await;
+            }
+        }
+    }
+}

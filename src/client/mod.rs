@@ -1,0 +1,366 @@
+//! One actor per room: the only place where signalling, connections and recording meet.
+//!
+//! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`RoomEvent`]s and sends commands.
+
+pub mod event;
+mod handle;
+mod labels;
+mod members;
+mod sfu;
+mod transfers;
+
+pub use handle::{Asker, Handle, Said};
+pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
+
+use crate::client::event::RoomEvent;
+use crate::error::Result;
+use crate::room::media::MediaKind;
+use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
+use crate::room::policy::{Channels, NegotiationPolicy};
+use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, Inbox, OutboundTrack, Peer, PeerEvent, Wake};
+use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller};
+use crate::transfer::texts::TextAllowance;
+use sfu::SfuConnections;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use transfers::{OpenChannel, Transfers};
+
+/// How long the room may take to hear that we leave.
+const GOODBYE: Duration = Duration::from_millis(1500);
+
+/// What a session does in its room.
+#[derive(Default)]
+pub struct SessionConfig {
+    /// Tracks that are published from the start.
+    pub publish: Vec<OutboundTrack>,
+    /// Connect only to participants with one of these names; empty: to all.
+    pub only: Vec<String>,
+    /// Use no path but those over TURN servers.
+    pub relay_only: bool,
+    /// When connections are woken by packets.
+    pub wake: Wake,
+    /// Whether to measure what the paths to participants carry.
+    pub measure: bool,
+    /// A bad network, for tests.
+    pub impairment: Option<Impairment>,
+    /// Takes files that participants send. None: they are refused.
+    pub files: Option<TakeFiles>,
+    /// Told everything that happens (policy Block). None: nobody listens.
+    pub observer: Option<mpsc::Sender<RoomEvent>>,
+}
+
+enum Command {
+    Publish(OutboundTrack),
+    PublishTo(ParticipantId, OutboundTrack),
+    Mute(String, MediaKind, bool),
+    Unpublish(String, Option<MediaKind>),
+    KeyFrame(ParticipantId, u32),
+    RestartIce(Option<ParticipantId>),
+    Say(Option<ParticipantId>, String, oneshot::Sender<Said>),
+    OpenChannel(OpenChannel),
+    Leave,
+}
+
+/// A room that was joined. Dropping it leaves at once; [`Session::leave`] leaves politely.
+pub struct Session {
+    me: ParticipantId,
+    room: String,
+    present: Vec<ParticipantId>,
+    commands: mpsc::Sender<Command>,
+    /// Why the session ended, once it has.
+    ended: watch::Receiver<Option<String>>,
+}
+
+impl Session {
+    /// Joins, and connects to everybody who is there and to everybody who comes.
+    pub async fn join(room: &dyn Signaller, how: JoinAs, config: SessionConfig) -> Result<Session> {
+        let role = how.role;
+        let link = room.join(how).await?;
+        let (me, name) = (link.me.clone(), link.room.clone());
+        let present = link.peers.iter().map(|participant| participant.id.clone()).collect();
+        let (commands, command_rx) = mpsc::channel(256);
+        let (ended_tx, ended) = watch::channel(None);
+        tokio::spawn(async move {
+            let cause = Actor::new(&link, role, config).run(link, command_rx).await;
+            ended_tx.send_replace(Some(cause));
+        });
+        Ok(Session { me, room: name, present, commands, ended })
+    }
+    /// Our id in the room.
+    pub fn me(&self) -> &ParticipantId {
+        &self.me
+    }
+    /// Who was there when we came.
+    pub fn present(&self) -> &[ParticipantId] {
+        &self.present
+    }
+    /// The room's name, as the room gives it.
+    pub fn room(&self) -> &str {
+        &self.room
+    }
+    /// Publishes one more track in mid-call (renegotiates with every peer).
+    pub async fn publish(&self, track: OutboundTrack) {
+        let _ = self.commands.send(Command::Publish(track)).await;
+    }
+    /// Takes a published track away again, named by its stream id (renegotiates with every peer).
+    pub async fn unpublish(&self, stream: &str) {
+        let _ = self.commands.send(Command::Unpublish(stream.to_owned(), None)).await;
+    }
+    /// A handle for those who act in the room but do not own it.
+    pub fn handle(&self) -> Handle {
+        Handle::of(&self.commands)
+    }
+    /// A handle that asks for key frames.
+    pub fn asker(&self) -> Asker {
+        Asker::of(&self.commands)
+    }
+    /// Looks for new network paths to a participant, or to everybody.
+    pub async fn restart_ice(&self, id: Option<&ParticipantId>) {
+        let _ = self.commands.send(Command::RestartIce(id.cloned())).await;
+    }
+    /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
+    /// Nobody has to wait for what is returned.
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) -> Said {
+        let (reply, said) = oneshot::channel();
+        let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned(), reply)).await;
+        said.await.unwrap_or_default()
+    }
+    /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
+    pub async fn ended(&mut self) -> String {
+        match self.ended.wait_for(Option::is_some).await {
+            Ok(cause) => cause.clone().unwrap_or_default(),
+            Err(_) => "the session's actor is gone".to_owned(),
+        }
+    }
+    /// Leaves politely: says goodbye, closes every connection.
+    pub async fn leave(mut self) {
+        let _ = self.commands.send(Command::Leave).await;
+        let _ = tokio::time::timeout(2 * GOODBYE, self.ended()).await;
+    }
+}
+
+struct Member {
+    participant: Participant,
+    peer: Option<Peer>,
+    policy: NegotiationPolicy,
+    /// What only they get, or, where a server carries it, what is theirs.
+    own: Vec<OutboundTrack>,
+    /// They were called and have not answered: nobody is told of them.
+    silent: bool,
+    /// Where their packets arrive, if a sfu brings them.
+    inbox: Option<Arc<Inbox>>,
+}
+
+struct Actor {
+    me: ParticipantId,
+    role: Role,
+    only: Vec<String>,
+    relay_only: bool,
+    wake: Wake,
+    measure: bool,
+    impairment: Option<Impairment>,
+    ice_servers: Vec<IceServer>,
+    /// How connections are made, where the room says nothing else of somebody.
+    policy: NegotiationPolicy,
+    /// What may still be said through the room itself, by all together.
+    room_texts: TextAllowance,
+    publish: Vec<OutboundTrack>,
+    /// Stream and kind of what is labelled as muted.
+    muted: HashSet<(String, MediaKind)>,
+    observer: Option<mpsc::Sender<RoomEvent>>,
+    channels: ChannelTaker,
+    members: HashMap<ParticipantId, Member>,
+    /// Connections to the room's server, where it carries the media.
+    sfu: SfuConnections,
+    peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
+    /// Taken by `run`.
+    peer_rx: Option<mpsc::Receiver<(ParticipantId, PeerEvent)>>,
+}
+
+impl Actor {
+    fn new(link: &Link, role: Role, config: SessionConfig) -> Self {
+        let (peer_events, peer_rx) = mpsc::channel(1024);
+        Self {
+            me: link.me.clone(),
+            role,
+            only: config.only,
+            relay_only: config.relay_only,
+            wake: config.wake,
+            measure: config.measure,
+            impairment: config.impairment,
+            ice_servers: link.ice_servers.clone(),
+            policy: link.policy.clone(),
+            room_texts: TextAllowance::default(),
+            publish: config.publish,
+            muted: HashSet::new(),
+            channels: Transfers::start(config.files, config.observer.clone()),
+            observer: config.observer,
+            members: HashMap::new(),
+            sfu: SfuConnections::default(),
+            peer_events,
+            peer_rx: Some(peer_rx),
+        }
+    }
+
+    /// Runs until the session ends; says why.
+    async fn run(mut self, mut link: Link, mut commands: mpsc::Receiver<Command>) -> String {
+        let Some(mut peer_rx) = self.peer_rx.take() else { return "started twice".to_owned() };
+        if !self.publish.is_empty() {
+            let _ = link.commands.send(SignalCommand::Tracks(self.labels())).await;
+        }
+        for participant in std::mem::take(&mut link.peers) {
+            self.joined(participant, false, self.policy.clone()).await;
+        }
+        let cause = loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Leave) | None => break "left".to_owned(),
+                    Some(command) => self.command(command, &link.commands).await,
+                },
+                event = link.events.recv() => match event {
+                    Some(SignalEvent::Closed { cause }) => break cause,
+                    Some(event) => self.signal(event).await,
+                    None => break "the connection to the room ended".to_owned(),
+                },
+                Some((id, event)) = peer_rx.recv() => match event {
+                    PeerEvent::Signal(signal) => {
+                        let _ = link.commands.send(SignalCommand::Signal { to: id, signal }).await;
+                    }
+                    PeerEvent::Ask(ask) => {
+                        let _ = link.commands.send(SignalCommand::Ask { to: id, ask }).await;
+                    }
+                    event => {
+                        if let PeerEvent::State(state) = event {
+                            let _ = link.commands.send(SignalCommand::Peer { id: id.clone(), state }).await;
+                        }
+                        if self.members.get(&id).is_none_or(|member| !member.silent) {
+                            self.peer_event(id, event).await;
+                        }
+                    }
+                },
+            }
+        };
+        let _ = link.commands.send(SignalCommand::Leave).await;
+        let ids: Vec<ParticipantId> = self.members.keys().cloned().collect();
+        for id in ids {
+            self.disconnect(&id).await;
+        }
+        self.close_carriers().await;
+        // The adapter ends once it has said goodbye. Who is gone before that stays in the room for as long as a lost socket
+        // may come back, and their next visit is somebody else's.
+        let goodbye = async { while link.events.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        cause
+    }
+
+    /// The labels of everything that we publish to anybody.
+    fn labels(&self) -> Vec<TrackLabel> {
+        let own = self.members.values().flat_map(|member| &member.own);
+        labels::of(self.publish.iter().chain(own).map(OutboundTrack::label), &self.muted)
+    }
+
+    async fn tell(&self, event: RoomEvent) {
+        if let Some(observer) = &self.observer {
+            let _ = observer.send(event).await;
+        }
+    }
+
+    async fn command(&mut self, command: Command, room: &mpsc::Sender<SignalCommand>) {
+        match command {
+            Command::Publish(track) => {
+                self.publish.push(track.clone());
+                let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
+                    peer.publish(track.clone()).await;
+                }
+                self.carry(track).await;
+            }
+            Command::PublishTo(id, track) => {
+                let reached = |member: &&mut Member| member.peer.is_some() || member.inbox.is_some();
+                let Some(member) = self.members.get_mut(&id).filter(reached) else { return };
+                member.own.push(track.clone());
+                // First what it is, then the track.
+                let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                match self.members.get(&id).and_then(|m| m.peer.as_ref()) {
+                    Some(peer) => peer.publish(track).await,
+                    // What a server carries goes to everybody.
+                    None => self.carry(track).await,
+                }
+            }
+            Command::Mute(stream, kind, muted) => {
+                let key = (stream, kind);
+                if if muted { self.muted.insert(key) } else { self.muted.remove(&key) } {
+                    let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                }
+            }
+            Command::Unpublish(stream, kind) => {
+                let stays = |label: &TrackLabel| label.stream != stream || kind.is_some_and(|kind| kind != label.kind);
+                self.publish.retain(|track| stays(track.label()));
+                self.members.values_mut().for_each(|m| m.own.retain(|track| stays(track.label())));
+                self.muted.retain(|(muted, of)| *muted != stream || kind.is_some_and(|kind| kind != *of));
+                let _ = room.send(SignalCommand::Tracks(self.labels())).await;
+                for peer in self.members.values().filter_map(|m| m.peer.as_ref()).chain(self.sfu.peers()) {
+                    peer.withdraw(&stream, kind).await;
+                }
+            }
+            Command::KeyFrame(id, ssrc) => {
+                let Some(member) = self.members.get(&id) else { return };
+                if let Some(peer) = member.peer.as_ref().or_else(|| self.sfu.of(&member.policy)) {
+                    peer.request_key_frame(ssrc);
+                }
+            }
+            Command::RestartIce(id) => {
+                for (_, member) in self.members.iter().filter(|(at, _)| id.as_ref().is_none_or(|id| id == *at)) {
+                    if let Some(peer) = &member.peer {
+                        peer.restart_ice().await;
+                    }
+                }
+            }
+            Command::Say(to, text, reply) => {
+                let mut said = Said::default();
+                let meant = |id: &ParticipantId| to.as_ref().is_none_or(|to| to == id);
+                let through_room: Vec<_> = self
+                    .members
+                    .iter()
+                    .filter(|(id, m)| meant(id) && m.policy.chat_by_room)
+                    .map(|(id, _)| id)
+                    .collect();
+                if !through_room.is_empty() {
+                    let _ = room.send(SignalCommand::Say { to: to.clone(), text: text.clone() }).await;
+                    for id in through_room {
+                        let (arrived, answer) = oneshot::channel();
+                        let _ = arrived.send(());
+                        said.0.push((id.clone(), answer));
+                    }
+                }
+                for (id, member) in self.members.iter().filter(|(id, _)| meant(id)) {
+                    if let Some(peer) = &member.peer
+                        && !member.silent
+                        && matches!(member.policy.channels, Channels::Named | Channels::One { chat: true, .. })
+                        && !member.policy.chat_by_room
+                    {
+                        said.0.push((id.clone(), peer.send_text(CHAT_CHANNEL, &text).await));
+                    }
+                }
+                let _ = reply.send(said);
+            }
+            Command::OpenChannel(open) => self.open_channel(open).await,
+            Command::Leave => {}
+        }
+    }
+
+    async fn open_channel(&self, OpenChannel { to, name, spec, reply }: OpenChannel) {
+        let by_name = || self.members.values().find(|m| Some(&m.participant.name) == name.as_ref());
+        let member = self.members.get(&to).or_else(by_name);
+        let opened =
+            match member.and_then(|m| m.peer.as_ref().map(|peer| (peer, &m.participant.name, m.policy.has_files()))) {
+                Some((peer, name, true)) => Some((Some(peer.open_channel(spec).await), name.clone())),
+                Some((_, name, false)) => Some((None, name.clone())),
+                None => None,
+            };
+        let _ = reply.send(opened);
+    }
+}

@@ -1,0 +1,204 @@
+//! Rooms whose server forwards the media of everybody: connections to the server, and whose each stream on them is. Everybody else sees
+//! participants with an inbox of their own, as where each has a connection.
+
+use crate::client::Actor;
+use crate::client::event::RoomEvent;
+use crate::room::participant::{ParticipantId, TrackLabel};
+use crate::room::policy::{FirstOffer, NegotiationPolicy};
+use crate::rtc::{BandwidthEstimate, Inbox, OutboundTrack, Peer, PeerEvent, RemoteTrack};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Connections to the room's server.
+pub(crate) struct SfuConnections {
+    all: HashMap<ParticipantId, SfuConnection>,
+    /// What the path on which we send carries.
+    path: watch::Sender<BandwidthEstimate>,
+}
+
+impl Default for SfuConnections {
+    fn default() -> Self {
+        SfuConnections { all: HashMap::new(), path: watch::channel(BandwidthEstimate::UNKNOWN).0 }
+    }
+}
+
+struct SfuConnection {
+    policy: NegotiationPolicy,
+    /// None until there is something to send, where we offer: an offer of nothing is none.
+    peer: Option<Peer>,
+    /// Streams that arrive, and whose they are.
+    streams: HashMap<u32, (RemoteTrack, Option<ParticipantId>)>,
+}
+
+impl SfuConnections {
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.all.values().filter_map(|sfu| sfu.peer.as_ref())
+    }
+    pub fn peer(&self, id: &ParticipantId) -> Option<&Peer> {
+        self.all.get(id).and_then(|sfu| sfu.peer.as_ref())
+    }
+    /// The connection that brings the media of those who are met in this policy.
+    pub fn of(&self, policy: &NegotiationPolicy) -> Option<&Peer> {
+        policy.sfu.as_ref().and_then(|id| self.peer(id))
+    }
+}
+
+impl Actor {
+    /// There is a connection to be made to the server.
+    pub(crate) async fn sfu(&mut self, id: ParticipantId, policy: NegotiationPolicy) {
+        self.uncarry(&id).await;
+        let waits = policy.first_offer == FirstOffer::Us;
+        self.sfu.all.insert(id.clone(), SfuConnection { policy, peer: None, streams: HashMap::new() });
+        if !waits || !self.sent().is_empty() {
+            self.connect_carrier(&id).await;
+        }
+    }
+
+    /// Everything that we send to anybody.
+    fn sent(&self) -> Vec<OutboundTrack> {
+        let own = self.members.values().filter(|member| member.inbox.is_some()).flat_map(|member| &member.own);
+        self.publish.iter().chain(own).cloned().collect()
+    }
+
+    async fn connect_carrier(&mut self, id: &ParticipantId) {
+        let publish = self.sent();
+        let Some(sfu) = self.sfu.all.get(id) else { return };
+        let offers = sfu.policy.first_offer == FirstOffer::Us;
+        let config = self.peer_config(id, offers, sfu.policy.clone());
+        match Peer::connect(config, publish, self.peer_events.clone()).await {
+            Ok(peer) => {
+                if offers {
+                    let (mut path, shown) = (peer.path(), self.sfu.path.clone());
+                    tokio::spawn(async move {
+                        while path.changed().await.is_ok() {
+                            shown.send_replace(*path.borrow_and_update());
+                        }
+                    });
+                }
+                if let Some(sfu) = self.sfu.all.get_mut(id) {
+                    sfu.peer = Some(peer);
+                }
+            }
+            Err(e) => tracing::warn!("{id}: {e}"),
+        }
+    }
+
+    /// Sends one more track by the server.
+    pub(crate) async fn carry(&mut self, track: OutboundTrack) {
+        let ids: Vec<ParticipantId> = self.sfu.all.keys().cloned().collect();
+        for id in ids {
+            match self.sfu.all.get(&id) {
+                Some(SfuConnection { peer: Some(peer), .. }) => peer.publish(track.clone()).await,
+                Some(_) => self.connect_carrier(&id).await,
+                None => {}
+            }
+        }
+    }
+
+    /// A connection to the server is no more, if it was one.
+    pub(crate) async fn uncarry(&mut self, id: &ParticipantId) {
+        let Some(sfu) = self.sfu.all.remove(id) else { return };
+        for (track, owner) in sfu.streams.into_values() {
+            if let Some(owner) = owner {
+                self.tell(RoomEvent::Peer { id: owner, event: ended(&track) }).await;
+            }
+        }
+        if let Some(peer) = sfu.peer {
+            peer.close().await;
+        }
+    }
+
+    pub(crate) async fn close_carriers(&mut self) {
+        let ids: Vec<ParticipantId> = self.sfu.all.keys().cloned().collect();
+        for id in ids {
+            self.uncarry(&id).await;
+        }
+    }
+
+    /// An inbox for somebody whose media a sfu brings.
+    pub(crate) async fn attach(&self, id: &ParticipantId) -> Arc<Inbox> {
+        let inbox = Arc::new(Inbox::default());
+        let path = self.sfu.path.subscribe();
+        self.tell(RoomEvent::Attached { id: id.clone(), inbox: inbox.clone(), path }).await;
+        inbox
+    }
+
+    /// Somebody who was carried has gone, and with them what was sent for them.
+    pub(crate) async fn detach(&mut self, id: &ParticipantId, own: &[OutboundTrack]) {
+        self.hand_out().await;
+        for track in own {
+            let TrackLabel { stream, kind, .. } = track.label();
+            for peer in self.sfu.peers() {
+                peer.withdraw(stream, Some(*kind)).await;
+            }
+        }
+        self.tell(RoomEvent::Detached { id: id.clone() }).await;
+    }
+
+    /// Something from a connection. What a sfu says is said of whom it concerns.
+    pub(crate) async fn peer_event(&mut self, id: ParticipantId, event: PeerEvent) {
+        let Some(sfu) = self.sfu.all.get_mut(&id) else {
+            return self.tell(RoomEvent::Peer { id, event }).await;
+        };
+        match event {
+            PeerEvent::Track(track) => {
+                let before = sfu.streams.insert(track.ssrc, (track, None));
+                if let Some((track, Some(owner))) = before {
+                    self.tell(RoomEvent::Peer { id: owner, event: ended(&track) }).await;
+                }
+                self.hand_out().await;
+            }
+            PeerEvent::TrackEnded { ssrcs, .. } => {
+                for (track, owner) in ssrcs.iter().filter_map(|ssrc| sfu.streams.remove(ssrc)).collect::<Vec<_>>() {
+                    if let Some(owner) = owner {
+                        self.tell(RoomEvent::Peer { id: owner, event: ended(&track) }).await;
+                    }
+                }
+            }
+            PeerEvent::State(_) | PeerEvent::PathFound => {
+                let carried = self.members.iter().filter(|(_, member)| member.policy.sfu.as_ref() == Some(&id));
+                for id in carried.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+                    self.tell(RoomEvent::Peer { id, event: event.clone() }).await;
+                }
+            }
+            // It is no participant's.
+            PeerEvent::Warning(warning) => tracing::warn!("{id}: {warning}"),
+            PeerEvent::Signal(_) | PeerEvent::Ask(_) | PeerEvent::Text { .. } => {}
+        }
+    }
+
+    /// Gives each stream of each sfu to whom it belongs now, by their labels.
+    pub(crate) async fn hand_out(&mut self) {
+        let mut news = Vec::new();
+        for (id, sfu) in &mut self.sfu.all {
+            let Some(peer) = &sfu.peer else { continue };
+            for (track, owner) in sfu.streams.values_mut() {
+                let theirs = |label: &TrackLabel| label.stream == track.stream && label.kind == track.kind();
+                let now = self.members.iter().find(|(_, member)| {
+                    member.policy.sfu.as_ref() == Some(id) && member.participant.tracks.iter().any(theirs)
+                });
+                let inbox = now.and_then(|(_, member)| member.inbox.clone());
+                let now = now.map(|(id, _)| id.clone()).filter(|_| inbox.is_some());
+                if *owner == now {
+                    continue;
+                }
+                if let Some(before) = owner.take() {
+                    news.push((before, ended(track)));
+                }
+                peer.inbox().hand_on(track.ssrc, inbox);
+                if let Some(now) = &now {
+                    news.push((now.clone(), PeerEvent::Track(track.clone())));
+                }
+                *owner = now;
+            }
+        }
+        for (id, event) in news {
+            self.tell(RoomEvent::Peer { id, event }).await;
+        }
+    }
+}
+
+fn ended(track: &RemoteTrack) -> PeerEvent {
+    PeerEvent::TrackEnded { track: track.track.clone(), ssrcs: vec![track.ssrc] }
+}

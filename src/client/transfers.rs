@@ -1,0 +1,149 @@
+//! Where data channels and the protocols of chat and files meet: a task for each channel. It never holds up the room's actor, and
+//! waits for a disk only on threads that may.
+
+mod part_writer;
+mod reading;
+mod receive;
+mod send;
+
+pub use send::{FileSend, Outcome, Progress, Sending};
+pub(crate) use send::{OpenChannel, start};
+
+use crate::client::event::RoomEvent;
+use crate::room::participant::ParticipantId;
+use crate::rtc::{ChannelTaker, DataChannel, PeerEvent};
+use crate::transfer::texts::{Allowed, LONGEST_TEXT, TextAllowance};
+use crate::transfer::vault::Vault;
+use crate::transfer::{FileReport, FileStatus, PROTOCOL};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// How long a participant's folder may take to be known.
+const NAMING: Duration = Duration::from_secs(5);
+/// Refused files of one participant that are told one by one; the rest is counted in the vault's warnings only.
+const MOST_REFUSALS: u32 = 100;
+
+/// Where the files go that participants send.
+#[derive(Clone)]
+pub struct FileDesk {
+    pub vault: Arc<Vault>,
+    /// Folder names of participants, given by who keeps the account of them; absent: their ids.
+    pub owners: Option<watch::Receiver<HashMap<ParticipantId, String>>>,
+}
+
+/// Takes files that participants send, once there is a desk for them.
+#[derive(Clone)]
+pub struct TakeFiles(watch::Receiver<Option<FileDesk>>);
+
+impl TakeFiles {
+    /// Takes files into a vault, in a folder for each id.
+    pub fn into(vault: Arc<Vault>) -> Self {
+        Self(watch::channel(Some(FileDesk { vault, owners: None })).1)
+    }
+    /// Takes files once the desk is sent; offers wait a few seconds for it.
+    pub fn later() -> (watch::Sender<Option<FileDesk>>, Self) {
+        let (sender, desk) = watch::channel(None);
+        (sender, Self(desk))
+    }
+}
+
+/// What the channel tasks of a session share.
+pub(crate) struct Transfers {
+    files: Option<TakeFiles>,
+    observer: Option<mpsc::Sender<RoomEvent>>,
+    people: Mutex<HashMap<ParticipantId, Arc<Person>>>,
+}
+
+/// What one participant's channels share.
+#[derive(Default)]
+struct Person {
+    texts: TextAllowance,
+    refused: Mutex<u32>,
+    /// Files in the guide's framing that come now.
+    classic: Mutex<u32>,
+}
+
+impl Transfers {
+    /// Starts to read the channels that come to the taker. It ends when nobody holds the taker any more.
+    pub fn start(files: Option<TakeFiles>, observer: Option<mpsc::Sender<RoomEvent>>) -> ChannelTaker {
+        let (taker, mut channels) = mpsc::channel::<(ParticipantId, DataChannel)>(64);
+        let transfers = Arc::new(Transfers { files, observer, people: Mutex::default() });
+        tokio::spawn(async move {
+            while let Some((id, channel)) = channels.recv().await {
+                let person = transfers.person(&id);
+                let reader = Reader { transfers: transfers.clone(), id, person, channel };
+                tokio::spawn(reader.run());
+            }
+        });
+        taker
+    }
+
+    fn person(&self, id: &ParticipantId) -> Arc<Person> {
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        people.entry(id.clone()).or_default().clone()
+    }
+
+    /// Where a participant's files go, and the name of their folder.
+    async fn desk(&self, id: &ParticipantId) -> Option<(Arc<Vault>, String)> {
+        let mut files = self.files.clone()?.0;
+        let found = async {
+            let desk = files.wait_for(Option::is_some).await.ok()?.clone()?;
+            let Some(mut owners) = desk.owners else { return Some((desk.vault, id.to_string())) };
+            let owners = owners.wait_for(|owners| owners.contains_key(id)).await.ok()?;
+            owners.get(id).cloned().map(|owner| (desk.vault, owner))
+        };
+        tokio::time::timeout(NAMING, found).await.ok()?
+    }
+
+    async fn tell(&self, happening: RoomEvent) {
+        if let Some(observer) = &self.observer {
+            let _ = observer.send(happening).await;
+        }
+    }
+}
+
+/// Reads one channel of one participant.
+struct Reader {
+    transfers: Arc<Transfers>,
+    id: ParticipantId,
+    person: Arc<Person>,
+    channel: DataChannel,
+}
+
+impl Reader {
+    async fn run(self) {
+        if self.channel.protocol() == PROTOCOL {
+            // Whatever became of it, it is theirs to close the channel.
+            receive::file(&self).await;
+        } else {
+            receive::shared(&self).await;
+        }
+    }
+
+    /// They say something.
+    async fn chat(&self, text: String) {
+        if text.len() > LONGEST_TEXT {
+            return;
+        }
+        let event = match self.person.texts.take(Instant::now()) {
+            Allowed::Yes => PeerEvent::Text { channel: self.channel.label().to_owned(), text },
+            Allowed::FirstRefused => PeerEvent::Warning("texts come too fast; some are left out".to_owned()),
+            Allowed::No => return,
+        };
+        self.transfers.tell(RoomEvent::Peer { id: self.id.clone(), event }).await;
+    }
+
+    /// Something became of a file of theirs. Who offers a thousand times what is refused is not told of a thousand times.
+    async fn report(&self, report: FileReport) {
+        if let FileStatus::Refused { path: None, .. } = report.status {
+            let mut refused = self.person.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            *refused = refused.saturating_add(1);
+            if *refused > MOST_REFUSALS {
+                return;
+            }
+        }
+        self.transfers.tell(RoomEvent::File { id: self.id.clone(), report }).await;
+    }
+}

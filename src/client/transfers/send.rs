@@ -1,0 +1,376 @@
+//! Sends a file to one participant: over as many channels as it takes, until they have it or say no. It reads the file on a
+//! thread that may wait for the disk, a little ahead of the channel.
+
+use crate::client::transfers::reading::{LONGEST_CHUNK, Reading};
+use crate::client::{Command, Session};
+use crate::room::participant::ParticipantId;
+use crate::rtc::{ChannelRequest, ChannelSpec, DataChannel};
+use crate::transfer::PROTOCOL;
+use crate::transfer::classic::{Announcement, CHUNK};
+use crate::transfer::message::{Digest, Message, Offer};
+use crate::transfer::protocol::{Order, Outgoing, POSITION, Sent};
+use bytes::{BufMut, BytesMut};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+/// How long nothing may happen on an open channel before another is tried.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Between two attempts to find the participant again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What to send, and how.
+#[derive(Debug, Clone)]
+pub struct FileSend {
+    pub path: PathBuf,
+    /// What they are told that it is called; absent: the path's last part.
+    pub name: Option<String>,
+    pub mime: Option<String>,
+    /// In the guide's framing, which has no answer, no hash and no resume.
+    pub classic: bool,
+    /// On a channel that keeps the order of messages (the guide's framing always does).
+    pub ordered: bool,
+    /// How long a participant who is not connected is waited for.
+    pub patience: Duration,
+}
+
+impl FileSend {
+    /// Sends a file as it is called, ordered, and waits 30 s for who is not connected.
+    pub fn new(path: &Path) -> Self {
+        let patience = Duration::from_secs(30);
+        Self { path: path.to_owned(), name: None, mime: None, classic: false, ordered: true, patience }
+    }
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that left us; goes back when they ask for them again.
+    pub sent: u64,
+    pub size: u64,
+    /// Every byte has left; they write and verify.
+    pub verifying: bool,
+    /// Channels that were needed so far.
+    pub attempts: u32,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// They have it, whole and verified.
+    Received {
+        sha256: Digest,
+    },
+    /// Everything was sent in the guide's framing, where nobody answers.
+    Unconfirmed,
+    /// They do not want it: their word, their sentence.
+    Refused {
+        reason: String,
+        text: String,
+    },
+    Cancelled {
+        reason: String,
+    },
+    /// They were not there, or were lost for longer than the patience.
+    Unreachable,
+    /// The file could not be read.
+    Unreadable {
+        cause: String,
+    },
+}
+
+/// A file on its way. Dropped, it is cancelled.
+pub struct Sending {
+    progress: watch::Receiver<Progress>,
+    cancel: Option<oneshot::Sender<()>>,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+impl Sending {
+    /// How far it is; changes many times a second.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+    /// Ends it politely; [`Sending::outcome`] says what came of it.
+    pub fn cancel(&mut self) {
+        self.cancel.take();
+    }
+    /// Waits for the end. Losing the future loses nothing.
+    pub async fn outcome(&mut self) -> Outcome {
+        let lost = || Outcome::Cancelled { reason: "the session ended".to_owned() };
+        (&mut self.outcome).await.unwrap_or_else(|_| lost())
+    }
+}
+
+/// Asks the room's actor for a channel to a participant, by their id or, for who came back with another, by their name.
+pub(crate) struct OpenChannel {
+    pub to: ParticipantId,
+    pub name: Option<String>,
+    pub spec: ChannelSpec,
+    /// None: they are not there. No request: there are no files in their kind of room.
+    pub reply: oneshot::Sender<Option<(Option<ChannelRequest>, String)>>,
+}
+
+/// Begins to send.
+pub(crate) fn start(session: mpsc::WeakSender<Command>, to: ParticipantId, file: FileSend) -> Sending {
+    let (progress_tx, progress) = watch::channel(Progress::default());
+    let (cancel, cancelled) = oneshot::channel();
+    let (done, outcome) = oneshot::channel();
+    let run = async move {
+        let job = Job { session, to, file, progress: progress_tx, cancelled, name: None, unwanted: false };
+        let _ = done.send(job.run().await);
+    };
+    tokio::spawn(run);
+    Sending { progress, cancel: Some(cancel), outcome }
+}
+
+struct Job {
+    session: mpsc::WeakSender<Command>,
+    to: ParticipantId,
+    /// The participant's display name, once known.
+    name: Option<String>,
+    file: FileSend,
+    /// There are no files in this kind of room.
+    unwanted: bool,
+    progress: watch::Sender<Progress>,
+    /// Completes when nobody wants it any more.
+    cancelled: oneshot::Receiver<()>,
+}
+
+/// How an attempt on one channel ended.
+enum Attempt {
+    Over(Outcome),
+    /// The channel was lost; another may do.
+    Lost,
+}
+
+impl Job {
+    async fn run(mut self) -> Outcome {
+        let offer = match self.offer().await {
+            Ok(offer) => offer,
+            Err(cause) => return Outcome::Unreadable { cause },
+        };
+        self.progress.send_modify(|progress| progress.size = offer.size);
+        let mut lost = Instant::now();
+        loop {
+            if let Some(channel) = self.channel(lost + self.file.patience).await {
+                self.progress.send_modify(|progress| progress.attempts += 1);
+                let before = self.progress.borrow().sent;
+                // A room may have a channel for the guide's framing only.
+                let attempt = match self.file.classic || channel.protocol() != PROTOCOL {
+                    true => self.classic(&channel, &offer).await,
+                    false => self.send(&channel, &offer).await,
+                };
+                match attempt {
+                    Attempt::Over(outcome) => {
+                        channel.close();
+                        return outcome;
+                    }
+                    // Patience begins anew only where something was achieved.
+                    Attempt::Lost if self.progress.borrow().sent > before => lost = Instant::now(),
+                    Attempt::Lost => {}
+                }
+            }
+            if self.unwanted {
+                let text = "there are no files in this kind of room".to_owned();
+                return Outcome::Refused { reason: "unwanted".to_owned(), text };
+            }
+            if self.is_cancelled() {
+                return Outcome::Cancelled { reason: "cancelled".to_owned() };
+            }
+            if Instant::now() >= lost + self.file.patience {
+                return Outcome::Unreachable;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                _ = &mut self.cancelled => return Outcome::Cancelled { reason: "cancelled".to_owned() },
+            }
+        }
+    }
+
+    fn is_cancelled(&mut self) -> bool {
+        !matches!(self.cancelled.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
+    async fn offer(&self) -> Result<Offer, String> {
+        let path = self.file.path.clone();
+        let metadata = spawn_blocking(move || std::fs::metadata(path)).await.map_err(|e| e.to_string())?;
+        let metadata = metadata.map_err(|e| e.to_string())?;
+        if !metadata.is_file() {
+            return Err("is not a file".to_owned());
+        }
+        let last = self.file.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = self.file.name.clone().or(last).unwrap_or_default();
+        let id = format!("{:032x}", rand::random::<u128>());
+        let offer = Offer { id, name, size: metadata.len(), mime: self.file.mime.clone(), sha256: None };
+        if offer.is_valid() { Ok(offer) } else { Err("has a name or a size that cannot be sent".to_owned()) }
+    }
+
+    /// A channel to the participant, if there is one before `until`.
+    async fn channel(&mut self, until: Instant) -> Option<DataChannel> {
+        let (protocol, label) = match self.file.classic {
+            true => (String::new(), "file".to_owned()),
+            false => (PROTOCOL.to_owned(), "file".to_owned()),
+        };
+        let spec = ChannelSpec { label, protocol, ordered: self.file.ordered || self.file.classic };
+        let (reply, opened) = oneshot::channel();
+        let open = OpenChannel { to: self.to.clone(), name: self.name.clone(), spec, reply };
+        let wait = async {
+            self.session.upgrade()?.send(Command::OpenChannel(open)).await.ok()?;
+            let (request, name) = opened.await.ok()??;
+            match request {
+                Some(request) => Some((Some(request.opened().await.ok()?), name)),
+                None => Some((None, name)),
+            }
+        };
+        let (channel, name) = tokio::select! {
+            opened = tokio::time::timeout_at(until, wait) => opened.ok()??,
+            _ = &mut self.cancelled => return None,
+        };
+        self.name = Some(name);
+        self.unwanted = channel.is_none();
+        channel
+    }
+
+    /// Sends in `roombot-file/1`.
+    async fn send(&mut self, channel: &DataChannel, offer: &Offer) -> Attempt {
+        let (mut machine, first) = Outgoing::new(offer.clone());
+        if !channel.send_text(&first.to_text()).await {
+            return Attempt::Lost;
+        }
+        let header = if channel.ordered() { 0 } else { POSITION };
+        let chunk = LONGEST_CHUNK.min(channel.max_message_size()) - header;
+        let mut reader: Option<Reading> = None;
+        loop {
+            let wanted = machine.next(chunk);
+            let heard = tokio::select! {
+                biased;
+                _ = &mut self.cancelled => {
+                    let reason = "cancelled".to_owned();
+                    channel.send_text(&Message::Cancel { reason: reason.clone() }.to_text()).await;
+                    return Attempt::Over(Outcome::Cancelled { reason });
+                }
+                message = channel.recv() => match message {
+                    None => return Attempt::Lost,
+                    Some(message) => message,
+                },
+                open = channel.writable(), if wanted.is_some() || machine.is_at_end() => {
+                    if !open {
+                        return Attempt::Lost;
+                    }
+                    let Some(reading) = &mut reader else { return Attempt::Lost };
+                    match self.push(channel, &mut machine, reading, wanted).await {
+                        Ok(true) => continue,
+                        Ok(false) => return Attempt::Lost,
+                        Err(cause) => {
+                            let reason = "unreadable".to_owned();
+                            channel.send_text(&Message::Cancel { reason }.to_text()).await;
+                            return Attempt::Over(Outcome::Unreadable { cause });
+                        }
+                    }
+                }
+                // A person may have to decide first, and a disk to write last.
+                () = tokio::time::sleep(SILENCE), if reader.is_some() && !machine.is_ended() => return Attempt::Lost,
+            };
+            let text = if heard.text { std::str::from_utf8(&heard.data).unwrap_or_default() } else { "" };
+            match machine.text(text) {
+                None => {}
+                Some(Order::Seek(offset)) => {
+                    if machine.is_roomy() {
+                        channel.unpaced();
+                    }
+                    reader = Some(Reading::start(self.file.path.clone(), offer.size, offset, chunk));
+                    self.progress.send_modify(|progress| (progress.sent, progress.verifying) = (offset, false));
+                }
+                Some(Order::Stop(sent)) => return stopped(sent),
+            }
+        }
+    }
+
+    /// Sends the next chunk, or the end. False: the channel is lost.
+    async fn push(
+        &self,
+        channel: &DataChannel,
+        machine: &mut Outgoing,
+        reading: &mut Reading,
+        wanted: Option<usize>,
+    ) -> Result<bool, String> {
+        let Some(wanted) = wanted else {
+            let sha256 = reading.digest().await?;
+            self.progress.send_modify(|progress| progress.verifying = true);
+            return Ok(channel.send_text(&machine.end(sha256).to_text()).await);
+        };
+        let data = reading.next(wanted).await?;
+        let length = data.len();
+        let message = match channel.ordered() {
+            true => data,
+            false => {
+                let mut message = BytesMut::with_capacity(POSITION + length);
+                message.put_u64(machine.position());
+                message.extend_from_slice(&data);
+                message
+            }
+        };
+        if !channel.send(message).await {
+            return Ok(false);
+        }
+        machine.sent(length);
+        self.progress.send_modify(|progress| progress.sent = machine.position());
+        Ok(true)
+    }
+
+    /// Sends in the guide's framing.
+    async fn classic(&mut self, channel: &DataChannel, offer: &Offer) -> Attempt {
+        let announcement = Announcement { file_name: offer.name.clone(), file_size: offer.size };
+        if !channel.send_text(&announcement.to_text()).await {
+            return Attempt::Lost;
+        }
+        let mut reading = Reading::start(self.file.path.clone(), offer.size, 0, CHUNK);
+        let mut sent = 0;
+        self.progress.send_modify(|progress| progress.sent = 0);
+        if offer.size == 0 && !channel.send(BytesMut::new()).await {
+            return Attempt::Lost;
+        }
+        while sent < offer.size {
+            if self.is_cancelled() {
+                return Attempt::Over(Outcome::Cancelled { reason: "cancelled".to_owned() });
+            }
+            let data = match reading.next(CHUNK).await {
+                Ok(data) => data,
+                Err(cause) => return Attempt::Over(Outcome::Unreadable { cause }),
+            };
+            sent += data.len() as u64;
+            let written = tokio::time::timeout(SILENCE, channel.send(data)).await;
+            if written != Ok(true) {
+                return Attempt::Lost;
+            }
+            self.progress.send_modify(|progress| progress.sent = sent);
+        }
+        match tokio::time::timeout(SILENCE, channel.arrived()).await {
+            Ok(true) => Attempt::Over(Outcome::Unconfirmed),
+            _ => Attempt::Lost,
+        }
+    }
+}
+
+fn stopped(sent: Sent) -> Attempt {
+    match sent {
+        Sent::Received(sha256) => Attempt::Over(Outcome::Received { sha256 }),
+        // They have not noticed yet that the last channel is gone.
+        Sent::Refused { reason, .. } if reason == "busy" => Attempt::Lost,
+        Sent::Refused { reason, text } => Attempt::Over(Outcome::Refused { reason, text }),
+        Sent::Cancelled { reason } => Attempt::Over(Outcome::Cancelled { reason }),
+        Sent::Confused(why) => {
+            Attempt::Over(Outcome::Refused { reason: "bad-message".to_owned(), text: why.to_owned() })
+        }
+    }
+}
+
+impl Session {
+    /// Sends a file to one participant. It goes on over connections that break, and ends when they have it or say no.
+    pub fn send_file(&self, to: &ParticipantId, file: FileSend) -> Sending {
+        start(self.commands.downgrade(), to.clone(), file)
+    }
+}

@@ -1,0 +1,9 @@
+//! Container formats: Matroska/WebM and MP4, readers and writers. No clock, no network.
+
+pub mod ebml;
+pub mod matroska;
+pub mod matroska_interleaved;
+pub mod matroska_reader;
+pub mod matroska_writer;
+pub mod mp4;
+pub mod mp4_tracks;

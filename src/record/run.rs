@@ -1,0 +1,168 @@
+//! A session that records: joins the room, hands what happens there to the recorder, and its wishes back to the room.
+
+use crate::client::FileDesk;
+use crate::client::{Session, SessionConfig, TakeFiles};
+use crate::error::{Error, Result};
+use crate::record::recorder::{Recorder, RecorderConfig, Summary};
+use crate::record::status::Status;
+use crate::room::participant::ParticipantId;
+use crate::rtc::{Impairment, Wake};
+use crate::signal::{JoinAs, Signaller};
+use crate::transfer::vault::Limits as FileLimits;
+use crate::verify::watch::Watch;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How long files that were still coming may take to be written as far as they came.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// What to record, and as whom.
+pub struct RecordConfig {
+    pub recorder: RecorderConfig,
+    pub how: JoinAs,
+    pub wake: Wake,
+    /// Use no path but those over TURN servers.
+    pub relay_only: bool,
+    /// A bad network, for tests.
+    pub impairment: Option<Impairment>,
+    /// How much of files that people send is taken. None: no files.
+    pub files: Option<FileLimits>,
+    /// Looks at what comes while it is recorded. None: nothing is decoded.
+    pub watch: Option<Arc<Watch>>,
+}
+
+/// When a recording ends by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// After this long.
+    pub duration: Option<Duration>,
+    /// When nobody but recorders has been in the room for this long, after somebody was.
+    pub until_empty: Option<Duration>,
+}
+
+/// A room that is being recorded.
+pub struct Recording {
+    session: Session,
+    recorder: Recorder,
+    /// Carries to the recorder what happens; ends when nothing can happen any more.
+    telling: JoinHandle<()>,
+    started: Instant,
+}
+
+impl Recording {
+    /// Joins the room and starts to record it. The folder that recordings go to is tried first, so that nobody sees a recorder
+    /// that cannot record.
+    pub async fn start(room: &dyn Signaller, config: RecordConfig) -> Result<Recording> {
+        writable(&config.recorder.parent)?;
+        let (observer, mut events) = mpsc::channel(1024);
+        let (asks, mut asked) = mpsc::unbounded_channel();
+        let (desk, files) = TakeFiles::later();
+        let session_config = SessionConfig {
+            files: config.files.is_some().then_some(files),
+            wake: config.wake,
+            relay_only: config.relay_only,
+            impairment: config.impairment,
+            observer: Some(observer),
+            ..SessionConfig::default()
+        };
+        let session = Session::join(room, config.how, session_config).await?;
+        let recorder = match Recorder::start(config.recorder, asks) {
+            Ok(recorder) => recorder,
+            Err(e) => {
+                session.leave().await;
+                return Err(e);
+            }
+        };
+        if let Some(limits) = config.files {
+            let files = FileDesk { vault: recorder.vault(limits)?, owners: Some(recorder.keys()) };
+            desk.send_replace(Some(files));
+        }
+        let (teller, watch) = (recorder.teller(), config.watch);
+        let telling = tokio::spawn(async move {
+            while let Some(happening) = events.recv().await {
+                if let Some(watch) = &watch {
+                    watch.happened(&happening);
+                }
+                teller.happened(happening);
+            }
+        });
+        let asker = session.asker();
+        tokio::spawn(async move {
+            while let Some((id, ssrc)) = asked.recv().await {
+                asker.request_key_frame(&id, ssrc);
+            }
+        });
+        Ok(Recording { session, recorder, telling, started: Instant::now() })
+    }
+
+    /// How the recording stands; changes about once a second.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.recorder.status()
+    }
+    /// The recorder's id in the room.
+    pub fn me(&self) -> &ParticipantId {
+        self.session.me()
+    }
+    /// The zero of session time.
+    pub fn zero(&self) -> std::time::Instant {
+        self.recorder.started()
+    }
+    /// The recording's folder.
+    pub fn folder(&self) -> &Path {
+        self.recorder.folder()
+    }
+
+    /// Waits until a limit is reached, `stop` completes or the room ends; says why in a few words.
+    pub async fn until(&mut self, limits: Limits, stop: impl Future<Output = ()>) -> String {
+        let mut status = self.recorder.status();
+        let end = limits.duration.map(|d| self.started + d);
+        let empty = async {
+            let Some(patience) = limits.until_empty else { return std::future::pending().await };
+            loop {
+                if status.wait_for(|s| !s.empty).await.is_err() || status.wait_for(|s| s.empty).await.is_err() {
+                    return std::future::pending().await;
+                }
+                if tokio::time::timeout(patience, status.wait_for(|s| !s.empty)).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let clock = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop => "stopped".to_owned(),
+            () = clock => "the time was up".to_owned(),
+            () = empty => "the room was empty".to_owned(),
+            cause = self.session.ended() => format!("the room ended: {cause}"),
+        }
+    }
+
+    /// Leaves the room and finishes the recording: waits until everything is on the disk.
+    pub async fn finish(self, reason: &str) -> Result<Summary> {
+        self.session.leave().await;
+        // What is to be said of files that were still coming.
+        let _ = tokio::time::timeout(LAST_WORDS, self.telling).await;
+        let (recorder, reason) = (self.recorder, reason.to_owned());
+        tokio::task::spawn_blocking(move || recorder.finish(&reason))
+            .await
+            .map_err(|e| Error::us("the recording could not be finished").because(e))?
+    }
+}
+
+/// Makes the folder for recordings, or says why there can be none.
+fn writable(parent: &Path) -> Result<()> {
+    use rustix::fs::{Access, access};
+    let cannot =
+        |e: std::io::Error| Error::user(format!("{}: recordings cannot be written there: {e}", parent.display()));
+    std::fs::create_dir_all(parent).map_err(cannot)?;
+    access(parent, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| cannot(e.into()))
+}

@@ -1,0 +1,276 @@
+//! Brings a manifest that is some seconds old up to what the timeline and the track files say. Pure: it reads values, no files.
+
+use crate::container::matroska_reader::Scan;
+use crate::recording::attachments;
+use crate::recording::manifest::{Gap, Manifest, ParticipantEntry, Resolution, Span, Status, TrackEntry};
+use crate::recording::names::FileNames;
+use crate::recording::timeline::{Entry, Event};
+use crate::room::media::Codec;
+use crate::room::participant::Role;
+use jiff::SignedDuration;
+
+/// Brings `manifest` up to date: who was there, which tracks there are and how long, what happened since it was written.
+/// Spans that are still open stay open: see [`close`].
+pub fn complete(manifest: &mut Manifest, events: &[Entry], tracks: &[(String, Scan)]) {
+    let written_ms = manifest.duration_ms;
+    people(manifest, events);
+    for entry in events {
+        happened(manifest, entry, entry.t_ms > written_ms);
+    }
+    for (file, scan) in tracks {
+        measured(manifest, file, scan);
+    }
+    let ends = manifest.tracks.iter().map(|track| track.end_ms);
+    let latest = ends.chain(events.iter().map(|entry| entry.t_ms)).max().unwrap_or(0);
+    manifest.duration_ms = manifest.duration_ms.max(latest);
+}
+
+/// Ends the recording where it was cut short: status, end, and every span that was still open.
+pub fn close(manifest: &mut Manifest) {
+    let end_ms = manifest.duration_ms;
+    manifest.status = Status::Recovered;
+    let length = SignedDuration::from_millis(i64::try_from(end_ms).unwrap_or(i64::MAX));
+    manifest.ended = manifest.started.checked_add(length).ok();
+    let present = manifest.participants.iter_mut().flat_map(|participant| &mut participant.present);
+    let muted = manifest.tracks.iter_mut().flat_map(|track| &mut track.mutes);
+    for span in present.chain(muted) {
+        span.end_ms = Some(span.until(end_ms));
+    }
+}
+
+/// When everybody was there: the timeline knows it to the event, the manifest only until it was written.
+fn people(manifest: &mut Manifest, events: &[Entry]) {
+    let mut seen: Vec<&str> = Vec::new();
+    for Entry { t_ms, event, .. } in events {
+        match event {
+            Event::Joined { participant, id, name } => {
+                let entry = participant_entry(manifest, participant, name);
+                if !entry.ids.contains(id) {
+                    entry.ids.push(id.clone());
+                }
+                if !seen.contains(&participant.as_str()) {
+                    seen.push(participant);
+                    entry.present.clear();
+                }
+                if entry.present.last().is_none_or(|span| span.end_ms.is_some()) {
+                    entry.present.push(Span { start_ms: *t_ms, end_ms: None });
+                }
+            }
+            Event::Left { participant, .. } => {
+                let entry = manifest.participants.iter_mut().find(|entry| entry.key == *participant);
+                if let Some(span) = entry.and_then(|entry| entry.present.last_mut()) {
+                    span.end_ms.get_or_insert(*t_ms);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn participant_entry<'a>(manifest: &'a mut Manifest, key: &str, name: &str) -> &'a mut ParticipantEntry {
+    let at = manifest.participants.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
+        let (key, name) = (key.to_owned(), name.to_owned());
+        manifest.participants.push(ParticipantEntry {
+            key,
+            ids: Vec::new(),
+            name,
+            role: Role::default(),
+            present: Vec::new(),
+        });
+        manifest.participants.len() - 1
+    });
+    &mut manifest.participants[at]
+}
+
+/// One event; `later`: since the manifest was written.
+fn happened(manifest: &mut Manifest, Entry { t_ms, event, .. }: &Entry, later: bool) {
+    let t_ms = *t_ms;
+    match event {
+        Event::TrackOn { participant, file, source, codec } if !manifest.tracks.iter().any(|t| t.file == *file) => {
+            manifest.tracks.push(TrackEntry::new(file, participant, *source, *codec, t_ms));
+        }
+        Event::Mute { participant, source } if later => {
+            let tracks = manifest.tracks.iter_mut().filter(|t| t.participant == *participant && t.source == *source);
+            tracks.for_each(|track| track.mutes.push(Span { start_ms: t_ms, end_ms: None }));
+        }
+        Event::Unmute { participant, source } if later => {
+            let tracks = manifest.tracks.iter_mut().filter(|t| t.participant == *participant && t.source == *source);
+            tracks.filter_map(|track| track.mutes.last_mut()).for_each(|span| {
+                span.end_ms.get_or_insert(t_ms);
+            });
+        }
+        Event::Gap { file, start_ms, end_ms, cause } if later => {
+            if let Some(track) = manifest.tracks.iter_mut().find(|track| track.file == *file) {
+                track.gaps.push(Gap { start_ms: *start_ms, end_ms: *end_ms, cause: cause.clone() });
+            }
+        }
+        Event::Resolution { file, width, height } if later => {
+            if let Some(track) = manifest.tracks.iter_mut().find(|track| track.file == *file) {
+                track.resolutions.push(Resolution { at_ms: t_ms, width: *width, height: *height });
+            }
+        }
+        Event::File { .. } => attachments::enter(manifest, t_ms, event),
+        Event::Recovered { file, dropped_bytes, .. } => {
+            let cut = match dropped_bytes {
+                0 => "no byte was lost".to_owned(),
+                bytes => format!("its last {bytes} bytes were no whole frame"),
+            };
+            manifest.warn(format!("tracks/{file} was cut short and has been finished: {cut}"));
+        }
+        Event::Warning { message } if later => manifest.warn(message),
+        _ => {}
+    }
+}
+
+/// What is in a file is what is true of it.
+fn measured(manifest: &mut Manifest, file: &str, scan: &Scan) {
+    let at = manifest.tracks.iter().position(|track| track.file == file);
+    let at = at.or_else(|| {
+        let entry = unannounced(file, scan.format.codec)?;
+        manifest.warn(format!("tracks/{file}: when it began is not known"));
+        manifest.tracks.push(entry);
+        Some(manifest.tracks.len() - 1)
+    });
+    let Some(track) = at.and_then(|at| manifest.tracks.get_mut(at)) else {
+        return manifest.warn(format!("tracks/{file}: is not part of this recording"));
+    };
+    let last_ms = scan.last_ms.unwrap_or(0);
+    if track.frames != scan.frames {
+        let ticks = last_ms.saturating_mul(u64::from(track.clock_rate)) / 1000;
+        track.last_rtp = track.first_rtp.map(|first| first.saturating_add_unsigned(ticks));
+    }
+    (track.frames, track.key_frames, track.bytes) = (scan.frames, scan.key_frames, scan.payload);
+    track.finished = scan.finished;
+    let length = scan.duration_ms.unwrap_or(last_ms) as f64 * track.stretch();
+    track.end_ms = track.end_ms.max(track.start_ms.saturating_add(length as u64));
+    if let (Some((width, height)), true) = (scan.format.size, track.resolutions.is_empty()) {
+        track.resolutions.push(Resolution { at_ms: track.start_ms, width, height });
+    }
+}
+
+/// The entry of a file that neither the manifest nor the timeline knows: its name says whose it is.
+fn unannounced(file: &str, codec: Codec) -> Option<TrackEntry> {
+    let (participant, source) = FileNames::owner(file)?;
+    Some(TrackEntry::new(file, participant, source, codec, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::matroska::TrackFormat;
+    use crate::room::clock::{Basis, ClockSummary, Piece, SessionTime};
+    use crate::room::media::Source;
+    use jiff::Timestamp;
+
+    fn at(t_ms: u64, event: Event) -> Entry {
+        Entry { t_ms, at: Timestamp::UNIX_EPOCH, event }
+    }
+    fn joined(t_ms: u64, id: &str) -> Entry {
+        at(t_ms, Event::Joined { participant: "alice".into(), id: id.into(), name: "Alice".into() })
+    }
+    fn left(t_ms: u64) -> Entry {
+        at(t_ms, Event::Left { participant: "alice".into(), reason: "left".into() })
+    }
+    fn camera_on(t_ms: u64) -> Entry {
+        let (participant, file) = ("alice".into(), "alice.camera.1.webm".into());
+        at(t_ms, Event::TrackOn { participant, file, source: Source::Camera, codec: Codec::Vp8 })
+    }
+    fn scan(last_ms: u64, finished: bool) -> Scan {
+        let format = TrackFormat {
+            codec: Codec::Vp8,
+            config: None,
+            size: Some((640, 360)),
+            channels: 0,
+            name: "alice camera".into(),
+        };
+        let duration_ms = finished.then_some(last_ms + 33);
+        Scan {
+            format,
+            finished,
+            frames: 90,
+            key_frames: 1,
+            payload: 9000,
+            first_ms: Some(0),
+            last_ms: Some(last_ms),
+            duration_ms,
+            dropped: 0,
+        }
+    }
+    fn manifest() -> Manifest {
+        Manifest::new("standup", "ws://127.0.0.1/rooms/standup", Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_track_that_the_manifest_missed_comes_from_timeline_and_file() {
+        let mut manifest = manifest();
+        let events = [joined(100, "p1"), camera_on(500)];
+        complete(&mut manifest, &events, &[("alice.camera.1.webm".into(), scan(2967, true))]);
+        let track = &manifest.tracks[0];
+        assert_eq!((track.start_ms, track.end_ms, track.frames, track.finished), (500, 3500, 90, true));
+        assert_eq!(track.resolutions, [Resolution { at_ms: 500, width: 640, height: 360 }]);
+        assert_eq!(manifest.duration_ms, 3500);
+        assert_eq!(manifest.participants[0].present, [Span { start_ms: 100, end_ms: None }]);
+        close(&mut manifest);
+        assert_eq!(manifest.participants[0].present, [Span { start_ms: 100, end_ms: Some(3500) }]);
+        assert_eq!(manifest.ended.unwrap().as_millisecond(), 3500);
+    }
+
+    #[test]
+    fn who_comes_back_is_the_same_participant_with_two_spans() {
+        let mut manifest = manifest();
+        let events = [joined(0, "p1"), left(1000), joined(2000, "p2"), joined(2500, "p2")];
+        complete(&mut manifest, &events, &[]);
+        let alice = &manifest.participants[0];
+        assert_eq!((manifest.participants.len(), &alice.ids), (1, &vec!["p1".to_owned(), "p2".to_owned()]));
+        assert_eq!(alice.present, [Span { start_ms: 0, end_ms: Some(1000) }, Span { start_ms: 2000, end_ms: None }]);
+        // Once more changes nothing.
+        let before = manifest.clone();
+        complete(&mut manifest, &events, &[]);
+        assert_eq!(manifest, before);
+    }
+
+    #[test]
+    fn a_file_that_nobody_announced_is_named_by_its_name() {
+        let mut manifest = manifest();
+        complete(
+            &mut manifest,
+            &[],
+            &[("bob.screen.2.webm".into(), scan(0, true)), ("holiday.webm".into(), scan(0, true))],
+        );
+        assert_eq!(manifest.tracks.len(), 1);
+        assert_eq!((manifest.tracks[0].participant.as_str(), manifest.tracks[0].source), ("bob", Source::Screen));
+        assert_eq!(manifest.warnings.len(), 2, "{:?}", manifest.warnings);
+    }
+
+    #[test]
+    fn the_end_is_on_the_sessions_clock() {
+        let mut manifest = manifest();
+        complete(&mut manifest, &[camera_on(0)], &[]);
+        manifest.tracks[0].clock = Some(ClockSummary {
+            basis: Basis::SenderReports,
+            first: Piece { origin_rtp: 0, origin: SessionTime(0), rate: 90_090.0 },
+            error_ms: 1.0,
+            drift_ppm: 1000.0,
+            clock_rate: 90_000,
+            reports_used: 9,
+            reports_rejected: 0,
+            later: Vec::new(),
+        });
+        complete(&mut manifest, &[], &[("alice.camera.1.webm".into(), scan(1_000_967, true))]);
+        assert_eq!(manifest.tracks[0].end_ms, 1_000_000);
+    }
+
+    #[test]
+    fn only_what_happened_since_is_added() {
+        let mut manifest = manifest();
+        let mute = |t_ms| at(t_ms, Event::Mute { participant: "alice".into(), source: Source::Camera });
+        let unmute = |t_ms| at(t_ms, Event::Unmute { participant: "alice".into(), source: Source::Camera });
+        complete(&mut manifest, &[camera_on(0)], &[]);
+        manifest.tracks[0].mutes.push(Span { start_ms: 1000, end_ms: None });
+        manifest.duration_ms = 5000;
+        let events = [camera_on(0), mute(1000), unmute(6000), mute(7000)];
+        complete(&mut manifest, &events, &[]);
+        let expected = [Span { start_ms: 1000, end_ms: Some(6000) }, Span { start_ms: 7000, end_ms: None }];
+        assert_eq!(manifest.tracks[0].mutes, expected);
+    }
+}

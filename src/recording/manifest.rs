@@ -1,0 +1,384 @@
+//! The manifest: what a recording holds, as one JSON document with a schema version. It holds values only; the recorder fills them in.
+
+use crate::error::{Error, Result, io_failed};
+use crate::recording::folder::{MANIFEST, RecordingFolder};
+use crate::room::clock::ClockSummary;
+use crate::room::media::{Codec, MediaKind, Source};
+use crate::room::participant::Role;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The schema that this version writes, and the newest that it reads.
+pub const SCHEMA: u32 = 1;
+/// The largest manifest that is read.
+const LARGEST: u64 = 64 << 20;
+
+/// A recording. All `*_ms` are session time: milliseconds since `started`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub schema: u32,
+    /// `roombot 0.1.0`
+    pub tool: String,
+    pub room: String,
+    /// The room's address, without its token.
+    pub url: String,
+    pub status: Status,
+    #[serde(with = "utc_ms")]
+    pub started: Timestamp,
+    #[serde(default, with = "utc_ms::option")]
+    pub ended: Option<Timestamp>,
+    /// Until the end; while recording, until the last time that the manifest was written.
+    pub duration_ms: u64,
+    #[serde(default)]
+    pub participants: Vec<ParticipantEntry>,
+    #[serde(default)]
+    pub tracks: Vec<TrackEntry>,
+    #[serde(default)]
+    pub files: Vec<FileEntry>,
+    /// For people: what was lost, cut or doubtful, one line each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// How far a recording is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Being written; or cut short, where nobody holds the lock.
+    Recording,
+    /// Ended by itself; every track is finished.
+    Complete,
+    /// Cut short, and finished by a later start.
+    Recovered,
+}
+
+/// Somebody who was there, however often they came back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParticipantEntry {
+    /// Unique in the recording, and what the names of their files begin with: `alice`.
+    pub key: String,
+    /// The ids that the room gave, in the order of joining.
+    pub ids: Vec<String>,
+    pub name: String,
+    #[serde(default)]
+    pub role: Role,
+    /// When they were in the room.
+    pub present: Vec<Span>,
+}
+
+/// From and until, in session milliseconds; no end: still so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    pub start_ms: u64,
+    #[serde(default)]
+    pub end_ms: Option<u64>,
+}
+
+/// One track file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrackEntry {
+    /// The name in `tracks/`.
+    pub file: String,
+    /// A participant's key.
+    pub participant: String,
+    pub source: Source,
+    pub kind: MediaKind,
+    pub codec: Codec,
+    /// Bytes of media in the file, without the container's.
+    pub bytes: u64,
+    pub frames: u64,
+    pub key_frames: u64,
+    /// The unwrapped RTP time of the file's time 0. With `clock` it puts the file on the session's time.
+    pub first_rtp: Option<i64>,
+    pub last_rtp: Option<i64>,
+    /// RTP ticks a second.
+    pub clock_rate: u32,
+    /// Where the first frame begins and the last ends.
+    pub start_ms: u64,
+    pub end_ms: u64,
+    /// RTP time to session time; absent before the first packet.
+    #[serde(default)]
+    pub clock: Option<ClockSummary>,
+    /// How far `start_ms` may be wrong.
+    #[serde(default)]
+    pub sync_error_ms: Option<f64>,
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+    /// Video: the sizes that the picture had, each from when.
+    #[serde(default)]
+    pub resolutions: Vec<Resolution>,
+    /// RTP packets: received (without duplicates), never received, got by retransmission, received again.
+    #[serde(default)]
+    pub packets: u64,
+    #[serde(default)]
+    pub lost: u64,
+    #[serde(default)]
+    pub repaired: u64,
+    #[serde(default)]
+    pub duplicates: u64,
+    #[serde(default)]
+    pub mutes: Vec<Span>,
+    /// The file has its duration and index.
+    pub finished: bool,
+}
+
+/// Media that is missing in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub start_ms: u64,
+    pub end_ms: u64,
+    /// `loss`, `mute`, `key-frame-wait`, `disk`, `jump`, …
+    pub cause: String,
+}
+
+/// The picture's size from `at_ms` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    pub at_ms: u64,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// A file that was received over a data channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// The path in the recording: `files/alice/slides.pdf`, and with `.part` behind it while it is incomplete.
+    pub file: String,
+    pub participant: String,
+    /// As the sender called it: any text.
+    pub name: String,
+    #[serde(default)]
+    pub mime: Option<String>,
+    /// In bytes, as the sender said.
+    pub size: u64,
+    /// How many of them are there.
+    pub bytes: u64,
+    /// Of the whole file, computed here.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    pub state: FileState,
+    /// Why it is incomplete.
+    #[serde(default)]
+    pub reason: Option<String>,
+    pub started_ms: u64,
+    /// When it was received, or was last heard of.
+    pub at_ms: u64,
+}
+
+/// Whether a file is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileState {
+    /// Whole, verified and on the disk.
+    Received,
+    /// As far as it came, under a name that ends in `.part`.
+    Incomplete,
+}
+
+impl Manifest {
+    /// The manifest of a recording that begins now.
+    pub fn new(room: &str, url: &str, started: Timestamp) -> Self {
+        Self {
+            schema: SCHEMA,
+            tool: concat!("roombot ", env!("CARGO_PKG_VERSION")).into(),
+            room: room.into(),
+            url: url.into(),
+            status: Status::Recording,
+            started,
+            ended: None,
+            duration_ms: 0,
+            participants: Vec::new(),
+            tracks: Vec::new(),
+            files: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Reads a recording's manifest. Blames the user where the folder is no recording, or one of a newer version.
+    pub fn load(recording: &Path) -> Result<Self> {
+        let path = recording.join(MANIFEST);
+        let mut text = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text));
+        match read {
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                let path = recording.display();
+                return Err(Error::user(format!("{path}: is not a recording (it has no {MANIFEST})")).because(e));
+            }
+            read => read.map_err(|e| io_failed(&format!("read {}", path.display()), e))?,
+        };
+        if text.len() as u64 > LARGEST {
+            return Err(Error::user(format!("{}: is too large to be a manifest", path.display())));
+        }
+        Self::parse(&text).map_err(|e| Error::user(format!("{}: {e}", path.display())).because(e))
+    }
+
+    /// Reads a manifest's text; says so when a newer version wrote it.
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+            #[serde(default)]
+            tool: String,
+        }
+        let version: Version = serde_json::from_slice(text)
+            .map_err(|e| Error::user("is not the manifest of a recording, or it is damaged").because(e))?;
+        if version.schema > SCHEMA {
+            let Version { schema, tool } = version;
+            let by = if tool.is_empty() { String::new() } else { format!(" by {}", tool.escape_debug()) };
+            return Err(Error::user(format!(
+                "was written{by} with schema {schema}, this version reads up to {SCHEMA}: use a newer roombot"
+            )));
+        }
+        serde_json::from_slice(text).map_err(|e| Error::user(format!("is damaged: {e}")).because(e))
+    }
+
+    /// Writes the manifest in place of the one before, whole or not at all. Waits for the disk.
+    pub fn save(&self, folder: &RecordingFolder) -> Result<()> {
+        let mut text =
+            serde_json::to_vec_pretty(self).map_err(|e| Error::us("cannot write the manifest").because(e))?;
+        text.push(b'\n');
+        folder.write_atomically(MANIFEST, &text)
+    }
+
+    /// Adds a warning, once.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        let warning = warning.into();
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+}
+
+impl TrackEntry {
+    /// The entry of a track that begins at `start_ms`, with nothing in it yet.
+    pub fn new(file: &str, participant: &str, source: Source, codec: Codec, start_ms: u64) -> Self {
+        Self {
+            file: file.into(),
+            participant: participant.into(),
+            source,
+            kind: codec.kind(),
+            codec,
+            bytes: 0,
+            frames: 0,
+            key_frames: 0,
+            first_rtp: None,
+            last_rtp: None,
+            clock_rate: codec.clock_rate(),
+            start_ms,
+            end_ms: start_ms,
+            clock: None,
+            sync_error_ms: None,
+            gaps: Vec::new(),
+            resolutions: Vec::new(),
+            packets: 0,
+            lost: 0,
+            repaired: 0,
+            duplicates: 0,
+            mutes: Vec::new(),
+            finished: false,
+        }
+    }
+
+    /// How much session time a second of the file takes: 1 but for the drift of the sender's clock.
+    pub fn stretch(&self) -> f64 {
+        let ticks = self.clock.as_ref().map_or(0.0, |clock| clock.first.rate);
+        let stretch = f64::from(self.clock_rate) / ticks;
+        if (0.9..1.1).contains(&stretch) { stretch } else { 1.0 }
+    }
+}
+
+impl Span {
+    /// The end, or `now_ms` where there is none; never before the start.
+    pub fn until(&self, now_ms: u64) -> u64 {
+        self.end_ms.unwrap_or(now_ms).max(self.start_ms)
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds: `2026-11-22T14:05:00.250Z`.
+pub(crate) mod utc_ms {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{time:.3}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        text.parse().map_err(D::Error::custom)
+    }
+
+    pub mod option {
+        use super::*;
+
+        pub fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+            let text = Option::<String>::deserialize(from)?;
+            text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The manifest in the documentation.
+    fn documented() -> &'static str {
+        let page = include_str!("../../docs/recording.md");
+        let start = page.find("```json\n{\n  \"schema\"").unwrap() + "```json\n".len();
+        page[start..].split_once("```").unwrap().0
+    }
+
+    #[test]
+    fn the_documented_manifest_comes_back_as_it_is() {
+        let manifest = Manifest::parse(documented().as_bytes()).unwrap();
+        assert_eq!(manifest.tracks[0].clock.as_ref().unwrap().basis, crate::room::clock::Basis::SenderReports);
+        let again = serde_json::to_value(&manifest).unwrap();
+        let page: serde_json::Value = serde_json::from_str(documented()).unwrap();
+        assert_eq!(again, page);
+    }
+
+    #[test]
+    fn a_newer_schema_is_named() {
+        let text = documented().replace("\"schema\": 1", "\"schema\": 7").replace("roombot 0.1.0", "roombot 9.0.0");
+        let error = Manifest::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(error.blame(), crate::error::Blame::User);
+        assert_eq!(
+            error.to_string(),
+            "was written by roombot 9.0.0 with schema 7, this version reads up to 1: use a newer roombot"
+        );
+        // Even where nothing else is as we know it.
+        assert!(Manifest::parse(b"{\"schema\": 2}").unwrap_err().to_string().contains("schema 2"));
+    }
+
+    #[test]
+    fn what_is_no_recording_is_said_to_be_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Manifest::load(dir.path()).unwrap_err();
+        assert!(error.to_string().ends_with("is not a recording (it has no manifest.json)"), "{error}");
+        std::fs::write(dir.path().join(MANIFEST), "{\"schema\": 1, \"room\":").unwrap();
+        let error = Manifest::load(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn times_have_milliseconds() {
+        let mut manifest = Manifest::new("r", "u", Timestamp::from_millisecond(250).unwrap());
+        manifest.ended = Some(Timestamp::from_second(60).unwrap());
+        let json = serde_json::to_value(&manifest).unwrap();
+        assert_eq!(
+            (&json["started"], &json["ended"]),
+            (&"1970-01-01T00:00:00.250Z".into(), &"1970-01-01T00:01:00.000Z".into())
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! What we offer and accept: codecs, their feedback, header extensions, and the interceptor chain.
+
+use crate::room::media::{Codec, MediaKind};
+use crate::rtc::congestion::BandwidthEstimate;
+use crate::rtc::driver::bandwidth::Estimator;
+use crate::rtc::driver::compound::Compound;
+use crate::rtc::driver::nack_generator::Steady;
+use crate::rtc::driver::sender_report::{Corrector, SenderReportRewriter};
+use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI, RtxRepair, Streams, Tap};
+use crate::rtc::inbox::Inbox;
+use rtc::interceptor::{CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, Slot, TwccSenderBuilder};
+use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc_receiver_only};
+use rtc::peer_connection::configuration::media_engine::MediaEngine;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+};
+use rtc::shared::error::Result;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use webrtc::peer_connection::Registry;
+
+/// One codec as SDP describes it: payload type, of its retransmissions, and format parameters.
+pub(crate) struct Entry {
+    pub codec: Codec,
+    pub payload_type: u8,
+    pub rtx: Option<u8>,
+    pub fmtp: &'static str,
+}
+
+/// The codecs that a track file can hold, and nothing else: what is not negotiated cannot arrive. (The library's default set
+/// gives one payload type to two codecs.)
+pub(crate) const CODECS: &[Entry] = &[
+    Entry { codec: Codec::Opus, payload_type: 111, rtx: None, fmtp: "minptime=10;useinbandfec=1" },
+    Entry { codec: Codec::Vp8, payload_type: 96, rtx: Some(97), fmtp: "" },
+    Entry { codec: Codec::Vp9, payload_type: 98, rtx: Some(99), fmtp: "profile-id=0" },
+    Entry {
+        codec: Codec::H264,
+        payload_type: 102,
+        rtx: Some(103),
+        fmtp: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f",
+    },
+    Entry {
+        codec: Codec::H264,
+        payload_type: 106,
+        rtx: Some(107),
+        fmtp: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+    },
+    Entry {
+        codec: Codec::H264,
+        payload_type: 112,
+        rtx: Some(113),
+        fmtp: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=4d001f",
+    },
+    Entry {
+        codec: Codec::H264,
+        payload_type: 116,
+        rtx: Some(117),
+        fmtp: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f",
+    },
+    Entry { codec: Codec::Av1, payload_type: 45, rtx: Some(46), fmtp: "profile=0;level-idx=5;tier=0" },
+    Entry { codec: Codec::Vp9, payload_type: 100, rtx: Some(101), fmtp: "profile-id=2" },
+];
+
+pub(crate) fn library_kind(kind: MediaKind) -> RtpCodecKind {
+    match kind {
+        MediaKind::Audio => RtpCodecKind::Audio,
+        MediaKind::Video => RtpCodecKind::Video,
+    }
+}
+
+/// The codec in the library's words, with the first payload type under which we offer it.
+pub(crate) fn library_codec(codec: Codec) -> RTCRtpCodec {
+    let fmtp = CODECS.iter().find(|e| e.codec == codec).map_or("", |e| e.fmtp);
+    describe(codec, fmtp)
+}
+
+pub(crate) fn describe(codec: Codec, fmtp: &str) -> RTCRtpCodec {
+    let feedback: &[(&str, &str)] = match codec.kind() {
+        MediaKind::Audio => &[],
+        MediaKind::Video => &[("ccm", "fir"), ("nack", ""), ("nack", "pli"), ("goog-remb", "")],
+    };
+    RTCRtpCodec {
+        mime_type: codec.mime().to_owned(),
+        clock_rate: codec.clock_rate(),
+        channels: if codec == Codec::Opus { 2 } else { 0 },
+        sdp_fmtp_line: fmtp.to_owned(),
+        rtcp_feedback: feedback
+            .iter()
+            .map(|(typ, parameter)| RTCPFeedback { typ: (*typ).to_owned(), parameter: (*parameter).to_owned() })
+            .collect(),
+    }
+}
+
+pub(crate) fn media_engine() -> Result<MediaEngine> {
+    let mut engine = MediaEngine::default();
+    for entry in CODECS {
+        let kind = library_kind(entry.codec.kind());
+        let codec = describe(entry.codec, entry.fmtp);
+        let clock_rate = codec.clock_rate;
+        engine.register_codec(RTCRtpCodecParameters { rtp_codec: codec, payload_type: entry.payload_type }, kind)?;
+        if let Some(rtx) = entry.rtx {
+            let codec = RTCRtpCodec {
+                mime_type: "video/rtx".to_owned(),
+                clock_rate,
+                channels: 0,
+                sdp_fmtp_line: format!("apt={}", entry.payload_type),
+                rtcp_feedback: vec![],
+            };
+            engine.register_codec(RTCRtpCodecParameters { rtp_codec: codec, payload_type: rtx }, kind)?;
+        }
+    }
+    for (uri, kind) in [(AUDIO_LEVEL_URI, RtpCodecKind::Audio), (PLAYOUT_DELAY_URI, RtpCodecKind::Video)] {
+        engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None)?;
+    }
+    Ok(engine)
+}
+
+/// Our ends of the interceptor chain: what it fills and what it asks.
+pub(crate) struct Links {
+    pub inbox: Arc<Inbox>,
+    pub key_frames: mpsc::UnboundedSender<u32>,
+    pub streams: Arc<Streams>,
+    pub taken: Arc<SenderReportRewriter>,
+    pub path: watch::Sender<BandwidthEstimate>,
+}
+
+/// NACK both ways, sender and receiver reports, transport-wide feedback both ways, and our own links. `measure`: whether what we
+/// send is numbered for the other side's feedback, and a bitrate made of it. There is no pacer: it would hold pictures back, and
+/// each of ours is a few packets.
+pub(crate) fn interceptors(engine: &mut MediaEngine, links: Links, measure: bool) -> Result<Registry> {
+    // As the library's `configure_nack` does it, but that what is missing is remembered.
+    for parameter in ["", "pli"] {
+        let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: parameter.to_owned() };
+        engine.register_feedback(feedback, RtpCodecKind::Video);
+    }
+    let registry = Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::NackGenerator, Steady::new(NackGeneratorBuilder::new().build()));
+    let registry = configure_rtcp_reports(registry);
+    let mut registry = configure_twcc_receiver_only(registry, engine)?;
+    if measure {
+        let estimator = Estimator::new(links.path.clone());
+        registry = registry
+            .with(Slot::CongestionControl, CongestionControlBuilder::new(estimator).build())
+            .with(Slot::TwccSender, TwccSenderBuilder::new().build());
+    }
+    Ok(registry
+        .with(Slot::from(3_500), Corrector::new(links.taken.clone()))
+        .with(Slot::from(6_500), RtxRepair::default())
+        .with(Slot::from(9_500), Compound::default())
+        .with(Slot::from(14_000), Tap::new(links)))
+}

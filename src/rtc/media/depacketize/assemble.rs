@@ -1,0 +1,352 @@
+//! Packets of one SSRC to frames: finds where frames begin and end, drops what cannot be decoded, reports gaps. Knows no
+//! codec; never waits for anything but a hole in the sequence.
+
+use crate::room::clock::unwrap_rtp;
+use crate::room::media::{AudioLevel, Codec, Frame, MediaKind, RtpPacket};
+use crate::rtc::media::depacketize::av1::Av1;
+use crate::rtc::media::depacketize::depend::{Continuity, Deps, Verdict};
+use crate::rtc::media::depacketize::h264::H264;
+use crate::rtc::media::depacketize::opus::Opus;
+use crate::rtc::media::depacketize::reorder::{Ordered, Reorder};
+use crate::rtc::media::depacketize::vp8::Vp8;
+use crate::rtc::media::depacketize::vp9::Vp9;
+use crate::rtc::media::depacketize::{AssemblerConfig, Depayload, Head, Picture, ReceiveStats, Received, Starts};
+use bytes::Bytes;
+use std::time::{Duration, Instant};
+
+/// A frame of more parts than this is malformed: a guard against one built of empty ones.
+const MAX_PARTS: usize = 16_384;
+/// After a jump in sequence, how far (in seconds) timestamp and arrival may disagree before it counts as a restart.
+const RESTART_SECONDS: i64 = 5;
+
+/// RTP packets of one media SSRC, in the order of their arrival, to encoded frames (RFC 7741, 9628, 6184, 7587, AOM AV1).
+///
+/// Without loss nothing is delayed: a frame comes out with the push of its last packet. A hole delays what follows it
+/// until the missing packet comes or [`AssemblerConfig::hold`] is over. Video begins with a key frame; after a loss,
+/// frames that depend on what was lost are dropped. Audio is never held to anything but the sequence.
+///
+/// The first packet's sequence number is the beginning: what a network reorders before it is late.
+pub struct FrameAssembler {
+    depayloader: Box<dyn Depayload>,
+    video: bool,
+    clock_rate: i64,
+    max_bytes: usize,
+    reorder: Reorder,
+    /// Unwrapped timestamp and arrival of the newest packet in sequence.
+    newest: Option<(i64, Instant)>,
+    /// A jump in sequence just happened; the next timestamp tells a long loss from a restart.
+    jumped: Option<Option<u32>>,
+    /// Timestamp and marker bit of the packet before, unless it is missing.
+    previous: Option<(i64, bool)>,
+    building: Option<Building>,
+    parts: Vec<Bytes>,
+    /// The rest of the frame of this time is thrown away; it is counted already.
+    dropping: Option<i64>,
+    continuity: Continuity,
+    asked: bool,
+    last_out: Option<i64>,
+    gap_lost: u32,
+    gap_dropped: u32,
+    discontinuity: bool,
+    stats: ReceiveStats,
+}
+
+/// The frame whose packets are coming in.
+struct Building {
+    time: i64,
+    arrival: Instant,
+    audio_level: Option<AudioLevel>,
+    deps: Deps,
+    bytes: usize,
+}
+
+impl FrameAssembler {
+    /// An assembler for one SSRC that sends `codec`.
+    pub fn new(codec: Codec, config: AssemblerConfig) -> Self {
+        let depayloader: Box<dyn Depayload> = match codec {
+            Codec::Vp8 => Box::new(Vp8),
+            Codec::Vp9 => Box::new(Vp9),
+            Codec::Av1 => Box::new(Av1::default()),
+            Codec::H264 => Box::new(H264::default()),
+            Codec::Opus => Box::new(Opus),
+        };
+        Self {
+            depayloader,
+            video: codec.kind() == MediaKind::Video,
+            clock_rate: codec.clock_rate().into(),
+            max_bytes: config.max_bytes,
+            reorder: Reorder::new(&config),
+            newest: None,
+            jumped: None,
+            previous: None,
+            building: None,
+            parts: Vec::new(),
+            dropping: None,
+            continuity: Continuity::new(),
+            asked: false,
+            last_out: None,
+            gap_lost: 0,
+            gap_dropped: 0,
+            discontinuity: false,
+            stats: ReceiveStats::default(),
+        }
+    }
+
+    /// Takes a packet as it arrives; what it completes is appended to `out`.
+    pub fn push(&mut self, packet: RtpPacket, out: &mut Vec<Received>) {
+        let now = packet.arrival;
+        self.stats.packets += 1;
+        self.stats.bytes += packet.payload.len() as u64;
+        if let Some(packet) = self.reorder.push(packet, &mut self.stats) {
+            self.take(packet, out);
+        }
+        if self.reorder.is_waiting() {
+            self.tick(now, out);
+        }
+    }
+
+    /// Gives up holes older than [`AssemblerConfig::hold`]. Needed only when no packet comes: `push` does it too.
+    pub fn tick(&mut self, now: Instant, out: &mut Vec<Received>) {
+        self.drain(out);
+        self.reorder.expire(now);
+        self.drain(out);
+    }
+
+    /// From now on a hole waits so long for its retransmission.
+    pub fn set_hold(&mut self, hold: Duration) {
+        self.reorder.hold = hold;
+    }
+
+    /// When `tick` has something to do; none while nothing is held back.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.reorder.deadline()
+    }
+
+    /// Gives out what is whole and held back behind holes, and the last gap. A frame whose end was not seen is dropped.
+    pub fn finish(&mut self, out: &mut Vec<Received>) {
+        self.reorder.flush();
+        self.drain(out);
+        if let Some(building) = self.building.take() {
+            self.drop_frame(building.time, &building.deps, out);
+        }
+        self.report_gap(self.newest.map(|(time, _)| time), out);
+    }
+
+    /// Counts since the beginning.
+    pub fn stats(&self) -> ReceiveStats {
+        self.stats
+    }
+
+    fn drain(&mut self, out: &mut Vec<Received>) {
+        while let Some(ordered) = self.reorder.pop() {
+            match ordered {
+                Ordered::Packet(packet) => self.take(packet, out),
+                Ordered::Lost(count) => {
+                    self.break_off(out);
+                    self.count_lost(count);
+                }
+                Ordered::Jump(ahead) => {
+                    self.break_off(out);
+                    self.jumped = Some(ahead);
+                }
+            }
+        }
+    }
+
+    /// Packets are missing after the newest one.
+    fn break_off(&mut self, out: &mut Vec<Received>) {
+        self.previous = None;
+        if let Some(building) = self.building.take() {
+            self.drop_frame(building.time, &building.deps, out);
+        }
+        self.continuity.lost();
+    }
+
+    fn count_lost(&mut self, count: u32) {
+        self.stats.lost += u64::from(count);
+        self.gap_lost = self.gap_lost.saturating_add(count);
+    }
+
+    /// The next packet in sequence.
+    fn take(&mut self, packet: RtpPacket, out: &mut Vec<Received>) {
+        if packet.payload.is_empty() {
+            return;
+        }
+        let time = self.unwrap(&packet, out);
+        if self.building.as_ref().is_some_and(|building| building.time != time) {
+            self.complete(out);
+        }
+        let previous = self.previous.replace((time, packet.marker));
+        let head = match self.depayloader.head(&packet.payload) {
+            Ok(Some(head)) => head,
+            Ok(None) => {
+                self.stats.malformed += 1;
+                return;
+            }
+            Err(_) => return self.malformed(time, out),
+        };
+        if self.building.is_none() {
+            let begins = match head.starts {
+                Starts::Yes => true,
+                Starts::No => false,
+                Starts::AfterEnd => previous.is_some_and(|(before, marker)| marker || before != time),
+            };
+            if !self.begin(begins, time, &head, &packet, out) {
+                return;
+            }
+        }
+        let Some(building) = &mut self.building else { return };
+        building.arrival = building.arrival.min(packet.arrival);
+        building.bytes += packet.payload.len();
+        let fits = building.bytes <= self.max_bytes && self.parts.len() < MAX_PARTS;
+        if !fits || self.depayloader.add(&head, &packet.payload, &mut self.parts).is_err() {
+            return self.malformed(time, out);
+        }
+        if packet.marker || head.ends {
+            self.complete(out);
+        }
+    }
+
+    /// No frame is being built. True: one is now. False: the packet is of no use.
+    fn begin(&mut self, begins: bool, time: i64, head: &Head, packet: &RtpPacket, out: &mut Vec<Received>) -> bool {
+        if !begins && self.dropping == Some(time) {
+            return false;
+        }
+        if self.video {
+            let harmless = self.continuity.explain(&head.deps);
+            let verdict = if begins { self.continuity.judge(&head.deps, head.key) } else { Verdict::Spoilt };
+            if harmless && begins && self.gap_dropped == 0 {
+                self.gap_lost = 0;
+            }
+            if matches!(verdict, Verdict::Spoilt | Verdict::NeedKey) {
+                self.drop_frame(time, &head.deps, out);
+                if verdict == Verdict::NeedKey {
+                    self.ask(out);
+                }
+                return false;
+            }
+        }
+        self.dropping = None;
+        self.building = Some(Building {
+            time,
+            arrival: packet.arrival,
+            audio_level: packet.audio_level,
+            deps: head.deps,
+            bytes: 0,
+        });
+        true
+    }
+
+    /// The frame that is being built has all its packets.
+    fn complete(&mut self, out: &mut Vec<Received>) {
+        let Some(building) = self.building.take() else { return };
+        let picture = match self.depayloader.finish(&mut self.parts) {
+            Ok(Some(picture)) => picture,
+            Ok(None) => return self.parts.clear(),
+            Err(_) => {
+                self.stats.malformed += 1;
+                return self.drop_frame(building.time, &building.deps, out);
+            }
+        };
+        if self.video && !self.continuity.whole(&building.deps, picture.key) {
+            self.drop_frame(building.time, &building.deps, out);
+            return self.ask(out);
+        }
+        self.give_out(building, picture, out);
+    }
+
+    fn give_out(&mut self, building: Building, picture: Picture, out: &mut Vec<Received>) {
+        // A timestamp that goes back by less than a restart (pictures out of order, which WebRTC does not send) is
+        // given the time of the frame before: a file's times must not decrease.
+        let rtp_time = self.last_out.map_or(building.time, |last| last.max(building.time));
+        self.report_gap(Some(rtp_time), out);
+        if std::mem::take(&mut self.discontinuity) {
+            out.push(Received::Discontinuity);
+        }
+        self.stats.frames += 1;
+        if self.video && picture.key {
+            self.stats.key_frames += 1;
+            self.asked = false;
+        }
+        self.last_out = Some(rtp_time);
+        let parts = Vec::with_capacity(self.parts.len());
+        out.push(Received::Frame(Frame {
+            rtp_time,
+            arrival: building.arrival,
+            parts: std::mem::replace(&mut self.parts, parts),
+            key: picture.key,
+            size: picture.size,
+            config: picture.config,
+            audio_level: building.audio_level,
+        }));
+    }
+
+    /// A packet or its frame is not what its codec says it should be.
+    fn malformed(&mut self, time: i64, out: &mut Vec<Received>) {
+        self.stats.malformed += 1;
+        let deps = self.building.take().map(|building| building.deps).unwrap_or_default();
+        self.drop_frame(time, &deps, out);
+    }
+
+    /// The frame of `time` is thrown away, whether or not it was being built.
+    fn drop_frame(&mut self, time: i64, deps: &Deps, out: &mut Vec<Received>) {
+        self.parts.clear();
+        self.depayloader.reset();
+        if self.dropping != Some(time) {
+            self.dropping = Some(time);
+            self.stats.dropped_frames += 1;
+            self.gap_dropped = self.gap_dropped.saturating_add(1);
+        }
+        if self.video && self.continuity.dropped(deps) {
+            self.ask(out);
+        }
+    }
+
+    fn ask(&mut self, out: &mut Vec<Received>) {
+        if !std::mem::replace(&mut self.asked, true) {
+            out.push(Received::NeedKeyFrame);
+        }
+    }
+
+    /// Tells of what is missing between the last frame given out and the one of time `to`.
+    fn report_gap(&mut self, to: Option<i64>, out: &mut Vec<Received>) {
+        let (lost_packets, dropped_frames) =
+            (std::mem::take(&mut self.gap_lost), std::mem::take(&mut self.gap_dropped));
+        if let (Some(from), Some(to)) = (self.last_out, to)
+            && (lost_packets, dropped_frames) != (0, 0)
+        {
+            out.push(Received::Gap { from, to: to.max(from), lost_packets, dropped_frames });
+        }
+    }
+
+    /// The packet's timestamp in 64 bits. Notices a sender that began anew.
+    fn unwrap(&mut self, packet: &RtpPacket, out: &mut Vec<Received>) -> i64 {
+        let fresh = i64::from(packet.timestamp);
+        let jumped = self.jumped.take();
+        let Some((last, last_arrival)) = self.newest.replace((fresh, packet.arrival)) else { return fresh };
+        let time = unwrap_rtp(last, packet.timestamp);
+        let elapsed =
+            packet.arrival.saturating_duration_since(last_arrival).as_millis() as i64 * self.clock_rate / 1000;
+        let astray = (time - last).saturating_sub(elapsed).abs() > RESTART_SECONDS * self.clock_rate;
+        if time < last - self.clock_rate || (jumped.is_some() && astray) {
+            self.restart(last, out);
+            return fresh;
+        }
+        if let Some(Some(count)) = jumped {
+            self.count_lost(count);
+        }
+        self.newest = Some((time, packet.arrival));
+        time
+    }
+
+    /// A new time begins, and with it a new file, which (video) needs a key frame of its own.
+    fn restart(&mut self, last: i64, out: &mut Vec<Received>) {
+        self.complete(out);
+        self.report_gap(Some(last), out);
+        self.continuity = Continuity::new();
+        self.previous = None;
+        self.dropping = None;
+        self.asked = false;
+        self.discontinuity |= self.last_out.take().is_some();
+    }
+}
