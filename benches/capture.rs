@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use janus::Janus;
 use others::Others;
-use roombot::client::{Session, SessionConfig};
+use roombot::client::{Client, ClientConfig};
 use roombot::recording::manifest::{Manifest, TrackEntry};
 use roombot::room::media::{Codec, Frame, MediaKind, Source};
 use roombot::room::participant::{Role, TrackLabel};
@@ -322,8 +322,8 @@ async fn send(url: &str, clip: &Path, connections: usize, seconds: u64, everybod
             let how = JoinAs { name: format!("Sender {n}"), role: Role::Participant, token: None };
             let publish = vec![camera.clone(), mic.clone()];
             let only = if everybody { Vec::new() } else { vec![RECORDER.to_owned()] };
-            let config = SessionConfig { publish, only, ..SessionConfig::default() };
-            let session = Session::join(room.as_ref(), how, config).await.expect("joins");
+            let config = ClientConfig { publish, only, ..ClientConfig::default() };
+            let session = Client::join(room.as_ref(), how, config).await.expect("joins");
             for track in [&camera, &mic] {
                 track.key_frame_requests().wait_for(|n| *n > 0).await.expect("connects");
             }

@@ -6,10 +6,11 @@ use crate::bot::command;
 use crate::bot::command::Command;
 use crate::bot::connection::{Connection, Told};
 use crate::bot::status::{Board, TrackStatus};
+use crate::client::IncomingMedia;
 use crate::media::{Filter, Library, ParamKind};
 use crate::room::media::{Codec, MediaKind};
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{BandwidthEstimate, Inbox, OutboundTrack, PeerEvent};
+use crate::rtc::{BandwidthEstimate, OutboundTrack};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -174,7 +175,8 @@ impl Live {
     }
 
     /// A connection exists. What bots and recorders send is left alone.
-    pub fn attached(&mut self, id: &ParticipantId, inbox: Arc<Inbox>, path: watch::Receiver<BandwidthEstimate>) {
+    pub fn attached(&mut self, id: &ParticipantId, media: IncomingMedia) {
+        let IncomingMedia { inbox, bandwidth: path } = media;
         let Some(person) = self.people.get_mut(id) else { return };
         self.shared.paths().insert(id.clone(), Receiving { path, pictures: 0 });
         if person.participant.role == Role::Participant {
@@ -192,13 +194,10 @@ impl Live {
         crate::bot::memory::give_back_soon();
     }
 
-    /// Something from a connection. Texts are not looked at.
-    pub async fn peer(&mut self, id: &ParticipantId, event: PeerEvent) {
-        let Some(connection) = self.people.get(id).and_then(|person| person.connection.as_ref()) else { return };
-        match event {
-            PeerEvent::Track(track) => connection.tell(Told::Track(track)).await,
-            PeerEvent::TrackEnded { ssrcs, .. } => connection.tell(Told::Ended(ssrcs)).await,
-            _ => {}
+    /// What the connection of a participant is told.
+    pub(crate) async fn told(&mut self, id: &ParticipantId, told: Told) {
+        if let Some(connection) = self.people.get(id).and_then(|person| person.connection.as_ref()) {
+            connection.tell(told).await;
         }
     }
 

@@ -6,7 +6,6 @@ use crate::client::event::RoomEvent;
 use crate::client::{FileSend, Handle, TakeFiles};
 use crate::error::{Error, Result};
 use crate::room::participant::{ParticipantId, Role};
-use crate::rtc::PeerEvent;
 use crate::transfer::vault::{Limits, Vault};
 use crate::transfer::{FileReport, FileStatus};
 use std::collections::HashSet;
@@ -51,9 +50,7 @@ impl Returns {
             RoomEvent::Left { id, .. } => {
                 self.people.remove(id);
             }
-            RoomEvent::Peer { id, event: PeerEvent::Text { text, .. } }
-                if self.people.contains(id) && command::addressed(text).is_none() =>
-            {
+            RoomEvent::Chat { id, text } if self.people.contains(id) && command::addressed(text).is_none() => {
                 room.say(Some(id), text).await;
             }
             RoomEvent::File { id, report } => self.file(id, report, room),

@@ -1,12 +1,15 @@
 //! A session that gives back: joins the room, tells the bot's live side what happens there, and does what it wishes. It decides
 //! nothing about media.
 
+use crate::bot::connection::Told;
 use crate::bot::returns::Returns;
 use crate::bot::{Answer, BotAction, Live, LiveSetup, TrackStatus, Watcher};
 use crate::client::event::RoomEvent;
-use crate::client::{Handle, Session, SessionConfig};
+use crate::client::{Client, ClientConfig, Handle};
 use crate::error::Result;
-use crate::rtc::{Impairment, PeerEvent, PeerState, Wake};
+use crate::room::end::EndReason;
+use crate::room::policy::PeerState;
+use crate::rtc::{Impairment, Wake};
 use crate::signal::{JoinAs, Signaller};
 use std::future::Future;
 use std::time::Duration;
@@ -35,7 +38,7 @@ type Typed = (String, oneshot::Sender<Answer>);
 
 /// A bot in a room. Dropping it leaves at once; [`Bot::finish`] leaves politely.
 pub struct Bot {
-    session: Session,
+    session: Client,
     watcher: Watcher,
     commands: mpsc::Sender<Typed>,
     task: JoinHandle<()>,
@@ -49,16 +52,16 @@ impl Bot {
     pub async fn start(room: &dyn Signaller, config: BotConfig) -> Result<Bot> {
         let (observer, events) = mpsc::channel(1024);
         let returns = config.returns.then(Returns::new).transpose()?;
-        let session_config = SessionConfig {
+        let session_config = ClientConfig {
             files: returns.as_ref().map(Returns::takes),
             wake: Wake::OnArrival,
             measure: true,
             relay_only: config.relay_only,
             impairment: config.impairment,
             observer: Some(observer),
-            ..SessionConfig::default()
+            ..ClientConfig::default()
         };
-        let session = Session::join(room, config.how, session_config).await?;
+        let session = Client::join(room, config.how, session_config).await?;
         let (wishes, wished) = mpsc::channel(WISHES);
         let live = Live::new(config.live, wishes);
         let watcher = live.watcher();
@@ -78,8 +81,8 @@ impl Bot {
         Commander(self.commands.clone())
     }
 
-    /// Waits until the time is up, `stop` completes or the room ends; says why in a few words.
-    pub async fn until(&mut self, duration: Option<Duration>, stop: impl Future<Output = String>) -> String {
+    /// Waits until the time is up, `stop` completes or the room ends; says why.
+    pub async fn until(&mut self, duration: Option<Duration>, stop: impl Future<Output = EndReason>) -> EndReason {
         let clock = async {
             match duration {
                 Some(duration) => tokio::time::sleep(duration).await,
@@ -88,8 +91,8 @@ impl Bot {
         };
         tokio::select! {
             why = stop => why,
-            () = clock => "the time was up".to_owned(),
-            cause = self.session.ended() => format!("the room ended: {cause}"),
+            () = clock => EndReason::TimeUp,
+            reason = self.session.ended() => reason,
         }
     }
 
@@ -144,19 +147,21 @@ async fn happened(live: &mut Live, happening: RoomEvent) {
     match happening {
         RoomEvent::Joined(participant) => live.joined(participant),
         RoomEvent::Left { id, .. } => live.left(&id),
-        RoomEvent::Tracks { id, tracks } => live.labelled(&id, tracks).await,
-        RoomEvent::Attached { id, inbox, path } => live.attached(&id, inbox, path),
-        RoomEvent::Detached { id } => live.detached(&id),
+        RoomEvent::Labels { id, tracks } => live.labelled(&id, tracks).await,
+        RoomEvent::ConnectionOpened { id, media, .. } => live.attached(&id, media),
+        RoomEvent::ConnectionClosed { id, .. } => live.detached(&id),
         RoomEvent::File { .. } => {}
-        RoomEvent::Peer { id, event: PeerEvent::Text { text, .. } } => live.heard(&id, &text).await,
-        RoomEvent::Peer { id, event: PeerEvent::Warning(warning) } => tracing::warn!("{id}: {warning}"),
-        RoomEvent::Peer { id, event: PeerEvent::State(state) } => {
+        RoomEvent::Chat { id, text } => live.heard(&id, &text).await,
+        RoomEvent::Warning { id, text } => tracing::warn!("{id}: {text}"),
+        RoomEvent::ConnectionState { id, state } => {
             tracing::info!("{id}: {}", state.word());
             if state == PeerState::Closed {
                 live.detached(&id);
             }
         }
-        RoomEvent::Peer { id, event } => live.peer(&id, event).await,
+        RoomEvent::PathFound { .. } => {}
+        RoomEvent::TrackAdded { id, track, .. } => live.told(&id, Told::Track(track)).await,
+        RoomEvent::TrackRemoved { id, ssrcs, .. } => live.told(&id, Told::Ended(ssrcs)).await,
         RoomEvent::Reconnecting { cause } => tracing::warn!("the room is lost, trying again: {cause}"),
         RoomEvent::Resumed => tracing::info!("back in the room"),
     }

@@ -8,6 +8,7 @@ use super::{compose, live, record, show};
 use crate::error::{Error, Result};
 use crate::record::recorder::RecorderConfig;
 use crate::record::{Limits, RecordConfig, Recording};
+use crate::room::end::EndReason;
 use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::server::{RoomServer, RoomServerConfig};
@@ -76,7 +77,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         relay_only: false,
         impairment: None,
         files: Some(Default::default()),
-        watch: None,
+        observer: None,
     };
     let mut recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
     people.add(&url, "Alice", &fixtures.join("alice.webm"), &[])?;
@@ -101,24 +102,24 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         }
     };
     display.close().await;
-    let summary = recording.finish(&reason).await?;
+    let summary = recording.finish(reason.clone()).await?;
     added?;
     if !args.json {
         show::print(&summary.folder)?;
         say!("\nThe recording is in {}", summary.folder.display());
         say!("Its tracks play in any browser or player:  ls {}/tracks", summary.folder.display());
     }
-    let stays = args.keep && reason != "stopped";
+    let stays = args.keep && reason != EndReason::Stopped;
     if !stays {
         // The film needs the machine more than the empty room does.
         std::mem::take(&mut people).leave().await;
     }
     let mut film = None;
-    if !args.no_film && reason != "stopped" {
+    if !args.no_film && reason != EndReason::Stopped {
         film = Some(compose::film(summary.folder.clone(), args.json).await?);
     }
     if args.json {
-        record::report(&summary, &reason, true, film.as_ref().map(|film| film.film.as_path()));
+        record::report(&summary, &reason.to_string(), true, film.as_ref().map(|film| film.film.as_path()));
     } else if let Some(film) = &film {
         compose::report(film);
     }

@@ -7,12 +7,13 @@ mod what;
 use super::args::{PipelineArgs, Span, duration, span};
 use super::say::say;
 use crate::client::event::RoomEvent;
-use crate::client::{Session, SessionConfig};
+use crate::client::{Client, ClientConfig};
 use crate::error::{Error, Result};
 use crate::media::{Encoding, Library, MediaSource, Origin, Track};
+use crate::room::end::EndReason;
 use crate::room::media::{Codec, MediaKind, Source};
 use crate::room::participant::{Role, TrackLabel};
-use crate::rtc::{OutboundTrack, PeerEvent};
+use crate::rtc::OutboundTrack;
 use crate::signal::{self, JoinAs};
 use futures_util::FutureExt;
 use futures_util::future::{pending, select_all};
@@ -158,13 +159,13 @@ pub async fn run(args: FeedArgs) -> Result<()> {
     for copy in 1..=args.copies {
         let name = if args.copies == 1 { args.name.clone() } else { format!("{} {copy}", args.name) };
         let how = JoinAs { name: name.clone(), role: Role::Participant, token: args.token.clone() };
-        let config = SessionConfig {
+        let config = ClientConfig {
             publish: tracks.clone(),
             only: args.only.clone(),
             observer: Some(logged(&name)),
-            ..SessionConfig::default()
+            ..ClientConfig::default()
         };
-        sessions.push(Session::join(room.as_ref(), how, config).await?);
+        sessions.push(Client::join(room.as_ref(), how, config).await?);
         tracing::info!("{name} has joined");
     }
     let start = Instant::now();
@@ -181,14 +182,14 @@ pub async fn run(args: FeedArgs) -> Result<()> {
             None => shares.last().map(|s| s.span.from),
         };
         if playing.is_empty() && switch.is_none() {
-            break Ok("every share is over");
+            break Ok(EndReason::MediaOver);
         }
         let next = tokio::select! {
             biased;
-            () = &mut stop => break Ok("stopped"),
-            () = until(start, args.duration) => break Ok("the time is over"),
-            (cause, ..) = select_all(sessions.iter_mut().map(|s| s.ended().boxed())) => {
-                break Err(Error::room(format!("the room ended: {cause}")));
+            () = &mut stop => break Ok(EndReason::Stopped),
+            () = until(start, args.duration) => break Ok(EndReason::TimeUp),
+            (reason, ..) = select_all(sessions.iter_mut().map(|s| s.ended().boxed())) => {
+                break Err(Error::room(reason.to_string()));
             }
             (index, ended) = ended(&mut playing) => Next::Over(index, ended),
             () = until(start, switch) => Next::Switch,
@@ -201,7 +202,7 @@ pub async fn run(args: FeedArgs) -> Result<()> {
                     Err(e) => break Err(e),
                 }
                 if !playing.iter().any(|(has_an_end, _)| *has_an_end) {
-                    break Ok("the file is over");
+                    break Ok(EndReason::MediaOver);
                 }
             }
             Next::Switch => match shared.take() {
@@ -228,8 +229,8 @@ pub async fn run(args: FeedArgs) -> Result<()> {
         add(&mut sent, pump.stop().await?);
     }
     tokio::time::sleep(GRACE).await;
-    futures_util::future::join_all(sessions.into_iter().map(Session::leave)).await;
-    report(&args, outcome.as_ref().map_or("the room ended", |reason| *reason), seconds, &sent);
+    futures_util::future::join_all(sessions.into_iter().map(Client::leave)).await;
+    report(&args, &outcome.as_ref().map_or("the room ended".to_owned(), EndReason::to_string), seconds, &sent);
     outcome.map(drop)
 }
 
@@ -328,10 +329,10 @@ fn logged(name: &str) -> mpsc::Sender<RoomEvent> {
             match happening {
                 RoomEvent::Joined(who) => tracing::info!("{name} sees {:?} in the room", who.name),
                 RoomEvent::Left { id, reason } => tracing::info!("{name} sees {id} go: {}", reason.escape_debug()),
-                RoomEvent::Peer { id, event: PeerEvent::State(state) } => {
+                RoomEvent::ConnectionState { id, state } => {
                     tracing::info!("{name} to {id}: {}", state.word())
                 }
-                RoomEvent::Peer { id, event: PeerEvent::Warning(warning) } => {
+                RoomEvent::Warning { id, text: warning } => {
                     tracing::warn!("{name} to {id}: {warning}")
                 }
                 RoomEvent::Reconnecting { cause } => {

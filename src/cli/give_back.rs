@@ -9,6 +9,7 @@ use crate::bot::{Answer, Choices, LiveSetup, TrackStatus};
 use crate::bot::{Bot, BotConfig, Commander};
 use crate::error::{Error, Result};
 use crate::media::{Encoder, Filter, Library, check_filter};
+use crate::room::end::EndReason;
 use crate::room::media::{Codec, MediaKind};
 use crate::room::participant::Role;
 use crate::signal::{self, JoinAs};
@@ -122,16 +123,16 @@ pub(super) async fn run(
     let typed = typed(bot.commander());
     let stop = async {
         tokio::select! {
-            () = interrupted => "stopped".to_owned(),
-            () = typed => "told to quit".to_owned(),
+            () = interrupted => EndReason::Stopped,
+            () = typed => EndReason::Quit,
         }
     };
     let reason = bot.until(args.duration, stop).await;
     line.close().await;
     let doing = bot.watcher().doing();
     let tracks = bot.finish().await;
-    report(args, name, &doing, &reason, start.elapsed(), &tracks);
-    if reason.starts_with("the room ended") { Err(Error::room(reason)) } else { Ok(()) }
+    report(args, name, &doing, &reason.to_string(), start.elapsed(), &tracks);
+    if reason.is_by_room() { Err(Error::room(reason.to_string())) } else { Ok(()) }
 }
 
 fn filter(library: &Library, kind: MediaKind, wanted: Option<Wanted<'_>>) -> Result<Filter> {

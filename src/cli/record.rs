@@ -113,7 +113,7 @@ pub async fn run(args: RecordArgs) -> Result<()> {
         relay_only: args.relay_only,
         impairment: None,
         files,
-        watch: None,
+        observer: None,
     };
     let mut recording = Recording::start(room.as_ref(), config).await?;
     let film = if args.film { Some(film(recording.folder(), args.live_hls.as_deref())?) } else { None };
@@ -121,13 +121,13 @@ pub async fn run(args: RecordArgs) -> Result<()> {
     let limits = Ends { duration: args.duration, until_empty: args.until_empty };
     let reason = recording.until(limits, stop).await;
     display.close().await;
-    let ended_by_room = reason.starts_with("the room ended");
-    let summary = recording.finish(&reason).await?;
+    let ended_by_room = reason.is_by_room();
+    let summary = recording.finish(reason.clone()).await?;
     let film = match film {
         Some(film) => finished(film).await,
         None => None,
     };
-    report(&summary, &reason, args.json, film.as_deref());
+    report(&summary, &reason.to_string(), args.json, film.as_deref());
     if summary.manifest.status != Completion::Complete {
         return Err(Error::machine(
             "not every track file could be finished: make room, and the next `roombot record` into the same folder does it",

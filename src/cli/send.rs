@@ -5,7 +5,7 @@ mod receivers;
 
 use super::args::duration;
 use super::say::say;
-use crate::client::{FileSend, Outcome, Session, SessionConfig};
+use crate::client::{Client, ClientConfig, FileSend, Outcome};
 use crate::error::{Error, Result};
 use crate::room::participant::{ParticipantId, Role};
 use crate::rtc::Wake;
@@ -92,13 +92,13 @@ pub async fn run(args: SendArgs) -> Result<()> {
     let room = signal::for_url(&args.room)?;
     let (observer, events) = tokio::sync::mpsc::channel(256);
     let how = JoinAs { name: args.name.clone(), role: Role::Participant, token: args.token.clone() };
-    let config = SessionConfig {
+    let config = ClientConfig {
         observer: Some(observer),
         only: args.to.clone(),
         wake: Wake::OnArrival,
-        ..SessionConfig::default()
+        ..ClientConfig::default()
     };
-    let mut session = Session::join(room.as_ref(), how, config).await?;
+    let mut session = Client::join(room.as_ref(), how, config).await?;
     let (cancel, cancelled) = watch::channel(false);
     let stopping = tokio::spawn(async move {
         stop.await;
@@ -111,7 +111,7 @@ pub async fn run(args: SendArgs) -> Result<()> {
     let receivers = tokio::select! {
         receivers = Receivers::find(events, &args.to, args.wait) => receivers,
         _ = gone.wait_for(|gone| *gone) => return Err(Error::user("stopped before anything was sent")),
-        cause = session.ended() => return Err(Error::room(format!("the room ended: {cause}"))),
+        reason = session.ended() => return Err(Error::room(reason.to_string())),
     };
     if receivers.found.is_empty() && receivers.missing.is_empty() {
         session.leave().await;
@@ -125,7 +125,7 @@ pub async fn run(args: SendArgs) -> Result<()> {
 }
 
 /// Says the message; who did not hear it.
-async fn say(session: &Session, args: &SendArgs, receivers: &Receivers) -> Vec<String> {
+async fn say(session: &Client, args: &SendArgs, receivers: &Receivers) -> Vec<String> {
     let Some(message) = &args.message else { return Vec::new() };
     let mut deaf = Vec::new();
     for (id, name) in &receivers.found {
@@ -138,7 +138,7 @@ async fn say(session: &Session, args: &SendArgs, receivers: &Receivers) -> Vec<S
 
 /// Sends every file to every receiver, a few at once to each.
 async fn give(
-    session: &Session,
+    session: &Client,
     args: &SendArgs,
     receivers: &Receivers,
     cancelled: &watch::Receiver<bool>,
@@ -164,7 +164,7 @@ async fn give(
 }
 
 async fn one(
-    session: &Session,
+    session: &Client,
     id: &ParticipantId,
     name: &str,
     file: FileSend,

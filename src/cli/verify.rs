@@ -142,13 +142,13 @@ async fn listen(
         relay_only: false,
         impairment: None,
         files: None,
-        watch: Some(watch.clone()),
+        observer: Some(watch.clone()),
     };
     let mut recording = Recording::start(joined.as_ref(), config).await?;
     let limits = Limits { duration: Some(Duration::from_secs(args.seconds.into())), until_empty: None };
     let reason = recording.until(limits, stop).await;
     let start = recording.zero();
-    let folder = recording.finish(&reason).await?.folder;
+    let folder = recording.finish(reason).await?.folder;
     let (watched, trouble) = watch.finish().await;
     Ok((folder, watch::delays(&watched, clocks, start, is_here), trouble))
 }

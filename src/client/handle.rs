@@ -67,7 +67,7 @@ impl Handle {
     pub async fn mute(&self, label: &TrackLabel, muted: bool) {
         self.send(Command::Mute(label.stream.clone(), label.kind, muted)).await;
     }
-    /// As [`crate::client::Session::say`].
+    /// As [`crate::client::Client::say`].
     pub async fn say(&self, to: Option<&ParticipantId>, text: &str) {
         // Whether it was heard is not waited for.
         self.send(Command::Say(to.cloned(), text.to_owned(), oneshot::channel().0)).await;
@@ -76,7 +76,7 @@ impl Handle {
     pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
         Asker(self.0.clone()).request_key_frame(id, ssrc);
     }
-    /// As [`crate::client::Session::send_file`].
+    /// As [`crate::client::Client::send_file`].
     pub fn send_file(&self, to: &ParticipantId, file: FileSend) -> Sending {
         transfers::start(self.0.clone(), to.clone(), file)
     }

@@ -1,10 +1,10 @@
 //! Who is in the room, and the connection to each: what the room's events do to them.
 
-use crate::client::event::RoomEvent;
-use crate::client::{Actor, Member};
+use crate::client::{Actor, IncomingMedia, Member, RoomEvent};
+use crate::room::event::ConnectionId;
 use crate::room::participant::{Participant, ParticipantId, Role, is_called};
 use crate::room::policy::{FirstOffer, NegotiationPolicy};
-use crate::rtc::{CHAT_CHANNEL, Peer, PeerConfig, PeerEvent};
+use crate::rtc::{Peer, PeerConfig};
 use crate::signal::{SignalEvent, is_polite, makes_first_offer};
 use crate::transfer::texts::{Allowed, LONGEST_TEXT};
 
@@ -20,7 +20,7 @@ impl Actor {
             SignalEvent::Tracks { id, tracks } => {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.participant.tracks.clone_from(&tracks);
-                    self.tell(RoomEvent::Tracks { id, tracks }).await;
+                    self.tell(RoomEvent::Labels { id, tracks }).await;
                     self.hand_out().await;
                 }
             }
@@ -37,25 +37,24 @@ impl Actor {
                 let allowance = &mut self.room_texts;
                 match allowance.take(std::time::Instant::now()) {
                     Allowed::Yes if text.len() <= LONGEST_TEXT => {
-                        let event = PeerEvent::Text { channel: CHAT_CHANNEL.to_owned(), text };
-                        self.tell(RoomEvent::Peer { id, event }).await;
+                        self.tell(RoomEvent::Chat { id, text }).await;
                     }
                     Allowed::FirstRefused => {
                         let text = "texts come too fast; some are left out".to_owned();
-                        self.tell(RoomEvent::Peer { id, event: PeerEvent::Warning(text) }).await;
+                        self.tell(RoomEvent::Warning { id, text }).await;
                     }
                     _ => {}
                 }
             }
             SignalEvent::Warning { id, text } => {
-                self.tell(RoomEvent::Peer { id, event: PeerEvent::Warning(text) }).await;
+                self.tell(RoomEvent::Warning { id, text }).await;
             }
             SignalEvent::IceServers(servers) => self.ice_servers = servers,
             SignalEvent::Reconnecting { cause, .. } => {
                 self.tell(RoomEvent::Reconnecting { cause }).await;
             }
             SignalEvent::Resumed { me, peers } => self.resumed(me, peers).await,
-            SignalEvent::Closed { .. } => {}
+            SignalEvent::Closed(_) => {}
         }
     }
 
@@ -77,7 +76,7 @@ impl Actor {
                         peer.resend().await;
                     }
                     if !member.silent {
-                        self.tell(RoomEvent::Tracks { id, tracks }).await;
+                        self.tell(RoomEvent::Labels { id, tracks }).await;
                         self.hand_out().await;
                     }
                 }
@@ -92,12 +91,13 @@ impl Actor {
         let wanted = self.wanted(&participant);
         self.tell(RoomEvent::Joined(participant.clone())).await;
         let carried = policy.sfu.is_some();
-        let inbox = if wanted && carried { Some(self.attach(&id).await) } else { None };
+        let connection = self.new_connection();
+        let inbox = if wanted && carried { Some(self.attach(&id, connection).await) } else { None };
         let peer = if wanted && !carried { self.connect(&participant, after_us, policy.clone()).await } else { None };
         if let Some(peer) = &peer {
-            self.attached(&id, peer).await;
+            self.attached(&id, connection, peer).await;
         }
-        self.keep(Member { participant, peer, policy, own: Vec::new(), silent: false, inbox }).await;
+        self.keep(Member { participant, connection, peer, policy, own: Vec::new(), silent: false, inbox }).await;
         if carried {
             self.hand_out().await;
         }
@@ -116,14 +116,16 @@ impl Actor {
         }
     }
 
-    async fn attached(&self, id: &ParticipantId, peer: &Peer) {
-        self.tell(RoomEvent::Attached { id: id.clone(), inbox: peer.inbox(), path: peer.path() }).await;
+    async fn attached(&self, id: &ParticipantId, connection: ConnectionId, peer: &Peer) {
+        let media = IncomingMedia { inbox: peer.inbox(), bandwidth: peer.path() };
+        self.tell(RoomEvent::ConnectionOpened { id: id.clone(), connection, media }).await;
     }
 
     /// Somebody is called, who may not be there.
     async fn called(&mut self, participant: Participant, policy: NegotiationPolicy) {
         let peer = self.connect(&participant, true, policy.clone()).await;
-        self.keep(Member { participant, peer, policy, own: Vec::new(), silent: true, inbox: None }).await;
+        let connection = self.new_connection();
+        self.keep(Member { participant, connection, peer, policy, own: Vec::new(), silent: true, inbox: None }).await;
     }
 
     /// They are there.
@@ -136,7 +138,8 @@ impl Actor {
         let Some(member) = self.members.get_mut(id) else { return };
         match member.peer.take() {
             Some(peer) if wanted => {
-                self.attached(id, &peer).await;
+                let connection = member.connection;
+                self.attached(id, connection, &peer).await;
                 if let Some(member) = self.members.get_mut(id) {
                     member.peer = Some(peer);
                 }
@@ -156,8 +159,7 @@ impl Actor {
         match Peer::connect(config, self.publish.clone(), self.peer_events.clone()).await {
             Ok(peer) => Some(peer),
             Err(e) => {
-                let event = PeerEvent::Warning(e.to_string());
-                self.tell(RoomEvent::Peer { id: participant.id.clone(), event }).await;
+                self.tell(RoomEvent::Warning { id: participant.id.clone(), text: e.to_string() }).await;
                 None
             }
         }
@@ -197,12 +199,12 @@ impl Actor {
     pub(crate) async fn disconnect(&mut self, id: &ParticipantId) {
         let Some(member) = self.members.remove(id) else { return };
         if member.inbox.is_some() {
-            self.detach(id, &member.own).await;
+            self.detach(id, member.connection, &member.own).await;
         }
         if let Some(peer) = member.peer {
             peer.close().await;
             if !member.silent {
-                self.tell(RoomEvent::Detached { id: id.clone() }).await;
+                self.tell(RoomEvent::ConnectionClosed { id: id.clone(), connection: member.connection }).await;
             }
         }
     }

@@ -9,11 +9,13 @@ mod members;
 mod sfu;
 mod transfers;
 
+pub use event::{IncomingMedia, RoomEvent, RoomObserver};
 pub use handle::{Asker, Handle, Said};
 pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
 
-use crate::client::event::RoomEvent;
 use crate::error::Result;
+use crate::room::end::EndReason;
+use crate::room::event::ConnectionId;
 use crate::room::media::MediaKind;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::room::policy::{Channels, NegotiationPolicy};
@@ -32,7 +34,7 @@ const GOODBYE: Duration = Duration::from_millis(1500);
 
 /// What a session does in its room.
 #[derive(Default)]
-pub struct SessionConfig {
+pub struct ClientConfig {
     /// Tracks that are published from the start.
     pub publish: Vec<OutboundTrack>,
     /// Connect only to participants with one of these names; empty: to all.
@@ -63,19 +65,19 @@ enum Command {
     Leave,
 }
 
-/// A room that was joined. Dropping it leaves at once; [`Session::leave`] leaves politely.
-pub struct Session {
+/// A room that was joined. Dropping it leaves at once; [`Client::leave`] leaves politely.
+pub struct Client {
     me: ParticipantId,
     room: String,
     present: Vec<ParticipantId>,
     commands: mpsc::Sender<Command>,
     /// Why the session ended, once it has.
-    ended: watch::Receiver<Option<String>>,
+    ended: watch::Receiver<Option<EndReason>>,
 }
 
-impl Session {
+impl Client {
     /// Joins, and connects to everybody who is there and to everybody who comes.
-    pub async fn join(room: &dyn Signaller, how: JoinAs, config: SessionConfig) -> Result<Session> {
+    pub async fn join(room: &dyn Signaller, how: JoinAs, config: ClientConfig) -> Result<Client> {
         let role = how.role;
         let link = room.join(how).await?;
         let (me, name) = (link.me.clone(), link.room.clone());
@@ -86,7 +88,7 @@ impl Session {
             let cause = Actor::new(&link, role, config).run(link, command_rx).await;
             ended_tx.send_replace(Some(cause));
         });
-        Ok(Session { me, room: name, present, commands, ended })
+        Ok(Client { me, room: name, present, commands, ended })
     }
     /// Our id in the room.
     pub fn me(&self) -> &ParticipantId {
@@ -128,10 +130,10 @@ impl Session {
         said.await.unwrap_or_default()
     }
     /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
-    pub async fn ended(&mut self) -> String {
+    pub async fn ended(&mut self) -> EndReason {
         match self.ended.wait_for(Option::is_some).await {
-            Ok(cause) => cause.clone().unwrap_or_default(),
-            Err(_) => "the session's actor is gone".to_owned(),
+            Ok(reason) => reason.clone().unwrap_or(EndReason::Left),
+            Err(_) => EndReason::Internal { detail: "the client's task is gone".to_owned() },
         }
     }
     /// Leaves politely: says goodbye, closes every connection.
@@ -143,6 +145,8 @@ impl Session {
 
 struct Member {
     participant: Participant,
+    /// The connection that brings their media; another one is another number.
+    connection: ConnectionId,
     peer: Option<Peer>,
     policy: NegotiationPolicy,
     /// What only they get, or, where a server carries it, what is theirs.
@@ -174,13 +178,15 @@ struct Actor {
     members: HashMap<ParticipantId, Member>,
     /// Connections to the room's server, where it carries the media.
     sfu: SfuConnections,
+    /// The number of the next connection.
+    next_connection: u64,
     peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     /// Taken by `run`.
     peer_rx: Option<mpsc::Receiver<(ParticipantId, PeerEvent)>>,
 }
 
 impl Actor {
-    fn new(link: &Link, role: Role, config: SessionConfig) -> Self {
+    fn new(link: &Link, role: Role, config: ClientConfig) -> Self {
         let (peer_events, peer_rx) = mpsc::channel(1024);
         Self {
             me: link.me.clone(),
@@ -199,14 +205,17 @@ impl Actor {
             observer: config.observer,
             members: HashMap::new(),
             sfu: SfuConnections::default(),
+            next_connection: 1,
             peer_events,
             peer_rx: Some(peer_rx),
         }
     }
 
     /// Runs until the session ends; says why.
-    async fn run(mut self, mut link: Link, mut commands: mpsc::Receiver<Command>) -> String {
-        let Some(mut peer_rx) = self.peer_rx.take() else { return "started twice".to_owned() };
+    async fn run(mut self, mut link: Link, mut commands: mpsc::Receiver<Command>) -> EndReason {
+        let Some(mut peer_rx) = self.peer_rx.take() else {
+            return EndReason::Internal { detail: "started twice".to_owned() };
+        };
         if !self.publish.is_empty() {
             let _ = link.commands.send(SignalCommand::Tracks(self.labels())).await;
         }
@@ -217,13 +226,13 @@ impl Actor {
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
-                    Some(Command::Leave) | None => break "left".to_owned(),
+                    Some(Command::Leave) | None => break EndReason::Left,
                     Some(command) => self.command(command, &link.commands).await,
                 },
                 event = link.events.recv() => match event {
-                    Some(SignalEvent::Closed { cause }) => break cause,
+                    Some(SignalEvent::Closed(reason)) => break reason,
                     Some(event) => self.signal(event).await,
-                    None => break "the connection to the room ended".to_owned(),
+                    None => break EndReason::Internal { detail: "the connection to the room ended".to_owned() },
                 },
                 Some((id, event)) = peer_rx.recv() => match event {
                     PeerEvent::Signal(signal) => {
@@ -260,6 +269,12 @@ impl Actor {
     fn labels(&self) -> Vec<TrackLabel> {
         let own = self.members.values().flat_map(|member| &member.own);
         labels::of(self.publish.iter().chain(own).map(OutboundTrack::label), &self.muted)
+    }
+
+    fn new_connection(&mut self) -> ConnectionId {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        connection
     }
 
     async fn tell(&self, event: RoomEvent) {

@@ -1,8 +1,8 @@
 //! Rooms whose server forwards the media of everybody: connections to the server, and whose each stream on them is. Everybody else sees
 //! participants with an inbox of their own, as where each has a connection.
 
-use crate::client::Actor;
-use crate::client::event::RoomEvent;
+use crate::client::{Actor, IncomingMedia, RoomEvent};
+use crate::room::event::ConnectionId;
 use crate::room::participant::{ParticipantId, TrackLabel};
 use crate::room::policy::{FirstOffer, NegotiationPolicy};
 use crate::rtc::{BandwidthEstimate, Inbox, OutboundTrack, Peer, PeerEvent, RemoteTrack};
@@ -101,7 +101,7 @@ impl Actor {
         let Some(sfu) = self.sfu.all.remove(id) else { return };
         for (track, owner) in sfu.streams.into_values() {
             if let Some(owner) = owner {
-                self.tell(RoomEvent::Peer { id: owner, event: ended(&track) }).await;
+                self.track_removed(owner, vec![track.ssrc]).await;
             }
         }
         if let Some(peer) = sfu.peer {
@@ -117,15 +117,15 @@ impl Actor {
     }
 
     /// An inbox for somebody whose media a sfu brings.
-    pub(crate) async fn attach(&self, id: &ParticipantId) -> Arc<Inbox> {
+    pub(crate) async fn attach(&self, id: &ParticipantId, connection: ConnectionId) -> Arc<Inbox> {
         let inbox = Arc::new(Inbox::default());
-        let path = self.sfu.path.subscribe();
-        self.tell(RoomEvent::Attached { id: id.clone(), inbox: inbox.clone(), path }).await;
+        let media = IncomingMedia { inbox: inbox.clone(), bandwidth: self.sfu.path.subscribe() };
+        self.tell(RoomEvent::ConnectionOpened { id: id.clone(), connection, media }).await;
         inbox
     }
 
     /// Somebody who was carried has gone, and with them what was sent for them.
-    pub(crate) async fn detach(&mut self, id: &ParticipantId, own: &[OutboundTrack]) {
+    pub(crate) async fn detach(&mut self, id: &ParticipantId, connection: ConnectionId, own: &[OutboundTrack]) {
         self.hand_out().await;
         for track in own {
             let TrackLabel { stream, kind, .. } = track.label();
@@ -133,38 +133,38 @@ impl Actor {
                 peer.withdraw(stream, Some(*kind)).await;
             }
         }
-        self.tell(RoomEvent::Detached { id: id.clone() }).await;
+        self.tell(RoomEvent::ConnectionClosed { id: id.clone(), connection }).await;
     }
 
     /// Something from a connection. What a sfu says is said of whom it concerns.
     pub(crate) async fn peer_event(&mut self, id: ParticipantId, event: PeerEvent) {
         let Some(sfu) = self.sfu.all.get_mut(&id) else {
-            return self.tell(RoomEvent::Peer { id, event }).await;
+            return self.member_event(id, event).await;
         };
         match event {
             PeerEvent::Track(track) => {
                 let before = sfu.streams.insert(track.ssrc, (track, None));
                 if let Some((track, Some(owner))) = before {
-                    self.tell(RoomEvent::Peer { id: owner, event: ended(&track) }).await;
+                    self.track_removed(owner, vec![track.ssrc]).await;
                 }
                 self.hand_out().await;
             }
             PeerEvent::TrackEnded { ssrcs, .. } => {
                 for (track, owner) in ssrcs.iter().filter_map(|ssrc| sfu.streams.remove(ssrc)).collect::<Vec<_>>() {
                     if let Some(owner) = owner {
-                        self.tell(RoomEvent::Peer { id: owner, event: ended(&track) }).await;
+                        self.track_removed(owner, vec![track.ssrc]).await;
                     }
                 }
             }
             PeerEvent::State(_) | PeerEvent::PathFound => {
                 let carried = self.members.iter().filter(|(_, member)| member.policy.sfu.as_ref() == Some(&id));
                 for id in carried.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-                    self.tell(RoomEvent::Peer { id, event: event.clone() }).await;
+                    self.member_event(id, event.clone()).await;
                 }
             }
             // It is no participant's.
             PeerEvent::Warning(warning) => tracing::warn!("{id}: {warning}"),
-            PeerEvent::Signal(_) | PeerEvent::Ask(_) | PeerEvent::Text { .. } => {}
+            PeerEvent::Signal(_) | PeerEvent::Ask(_) => {}
         }
     }
 
@@ -184,21 +184,39 @@ impl Actor {
                     continue;
                 }
                 if let Some(before) = owner.take() {
-                    news.push((before, ended(track)));
+                    news.push((before, None, track.ssrc));
                 }
                 peer.inbox().hand_on(track.ssrc, inbox);
                 if let Some(now) = &now {
-                    news.push((now.clone(), PeerEvent::Track(track.clone())));
+                    news.push((now.clone(), Some(track.clone()), track.ssrc));
                 }
                 *owner = now;
             }
         }
-        for (id, event) in news {
-            self.tell(RoomEvent::Peer { id, event }).await;
+        for (id, added, ssrc) in news {
+            match added {
+                Some(track) => self.member_event(id, PeerEvent::Track(track)).await,
+                None => self.track_removed(id, vec![ssrc]).await,
+            }
         }
     }
-}
 
-fn ended(track: &RemoteTrack) -> PeerEvent {
-    PeerEvent::TrackEnded { track: track.track.clone(), ssrcs: vec![track.ssrc] }
+    async fn track_removed(&self, id: ParticipantId, ssrcs: Vec<u32>) {
+        let Some(connection) = self.members.get(&id).map(|member| member.connection) else { return };
+        self.tell(RoomEvent::TrackRemoved { id, connection, ssrcs }).await;
+    }
+
+    /// Tells what a member's connection says.
+    async fn member_event(&self, id: ParticipantId, event: PeerEvent) {
+        let Some(connection) = self.members.get(&id).map(|member| member.connection) else { return };
+        let event = match event {
+            PeerEvent::State(state) => RoomEvent::ConnectionState { id, state },
+            PeerEvent::PathFound => RoomEvent::PathFound { id },
+            PeerEvent::Track(track) => RoomEvent::TrackAdded { id, connection, track },
+            PeerEvent::TrackEnded { ssrcs, .. } => RoomEvent::TrackRemoved { id, connection, ssrcs },
+            PeerEvent::Warning(text) => RoomEvent::Warning { id, text },
+            PeerEvent::Signal(_) | PeerEvent::Ask(_) => return,
+        };
+        self.tell(event).await;
+    }
 }

@@ -11,7 +11,7 @@ pub(crate) use send::{OpenChannel, start};
 
 use crate::client::event::RoomEvent;
 use crate::room::participant::ParticipantId;
-use crate::rtc::{ChannelTaker, DataChannel, PeerEvent};
+use crate::rtc::{ChannelTaker, DataChannel};
 use crate::transfer::texts::{Allowed, LONGEST_TEXT, TextAllowance};
 use crate::transfer::vault::Vault;
 use crate::transfer::{FileReport, FileStatus, PROTOCOL};
@@ -128,11 +128,14 @@ impl Reader {
             return;
         }
         let event = match self.person.texts.take(Instant::now()) {
-            Allowed::Yes => PeerEvent::Text { channel: self.channel.label().to_owned(), text },
-            Allowed::FirstRefused => PeerEvent::Warning("texts come too fast; some are left out".to_owned()),
+            Allowed::Yes => RoomEvent::Chat { id: self.id.clone(), text },
+            Allowed::FirstRefused => {
+                let text = "texts come too fast; some are left out".to_owned();
+                RoomEvent::Warning { id: self.id.clone(), text }
+            }
             Allowed::No => return,
         };
-        self.transfers.tell(RoomEvent::Peer { id: self.id.clone(), event }).await;
+        self.transfers.tell(event).await;
     }
 
     /// Something became of a file of theirs. Who offers a thousand times what is refused is not told of a thousand times.

@@ -4,7 +4,7 @@
 use super::player::{Pause, Played, Player};
 use super::run::{GRACE, blocking};
 use super::scenario::Person;
-use crate::client::{Session, SessionConfig};
+use crate::client::{Client, ClientConfig};
 use crate::error::{Error, Result};
 use crate::media::{Encoding, Library, MediaSource, Origin};
 use crate::room::media::{MediaKind, Source};
@@ -75,8 +75,8 @@ pub async fn attend(
     tokio::time::sleep_until(start + person.join).await;
     let how = JoinAs { name: person.name.clone(), role: Role::Participant, token: None };
     let only = if mesh { vec![] } else { vec!["recorder".into()] };
-    let config = SessionConfig { publish: tracks.clone(), only, ..SessionConfig::default() };
-    let session = Session::join(signal::for_url(url)?.as_ref(), how, config).await?;
+    let config = ClientConfig { publish: tracks.clone(), only, ..ClientConfig::default() };
+    let session = Client::join(signal::for_url(url)?.as_ref(), how, config).await?;
     let pause = |span: Option<(Duration, Duration)>, kind| span.map(|(from, until)| Pause { kind, from, until });
     let pauses = [pause(person.mute, MediaKind::Audio), pause(person.hide, MediaKind::Video)];
     let pauses: Vec<Pause> = pauses.into_iter().flatten().collect();

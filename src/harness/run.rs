@@ -5,11 +5,13 @@ use super::attend::{Media, attend};
 use super::browser::Ready;
 use super::player::{LATE, Played, VERY_LATE};
 use super::scenario::{Person, Scenario};
+use crate::client::RoomObserver;
 use crate::error::{Error, Result};
 use crate::film;
 use crate::media::Library;
 use crate::record::recorder::RecorderConfig;
 use crate::record::{RecordConfig, Recording};
+use crate::room::end::EndReason;
 use crate::room::participant::Role;
 use crate::rtc::{Impairment, Wake};
 use crate::server::{RoomServer, RoomServerConfig};
@@ -136,7 +138,7 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
         relay_only: false,
         impairment,
         files: None,
-        watch: watch.clone(),
+        observer: watch.clone().map(|watch| watch as Arc<dyn RoomObserver>),
     };
     let page = Url::parse(&format!("http://{server_address}/rooms/{ROOM}"));
     let page = page.map_err(|e| Error::us("the room has no address").because(e))?;
@@ -166,7 +168,7 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
     tokio::time::sleep_until(start + scenario.duration).await;
     tokio::time::sleep(GRACE).await;
     let zero = recording.zero();
-    let summary = recording.finish("the scenario is over").await?;
+    let summary = recording.finish(EndReason::Stopped).await?;
     let (watched, trouble) = match watch {
         Some(watch) => watch.finish().await,
         None => Default::default(),

@@ -14,9 +14,10 @@ use crate::recording::folder::{RecordingFolder, Sub};
 use crate::recording::manifest::{FileState, Manifest, Status as Completion};
 use crate::recording::subtitles;
 use crate::recording::timeline::{Event, PATH_FOUND};
+use crate::room::clock::SessionTime;
+use crate::room::end::EndReason;
 use crate::room::participant::ParticipantId;
 use crate::room::speaker::SpeakerDetector;
-use crate::rtc::PeerEvent;
 use crate::transfer::vault::{Limits, Vault};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -56,7 +57,7 @@ pub struct Summary {
 
 enum Command {
     Happened(Instant, RoomEvent),
-    Finish(String),
+    Finish(EndReason),
 }
 
 /// A recording that is being made. Dropped without [`Recorder::finish`], it ends as if it had been told to.
@@ -124,8 +125,8 @@ impl Recorder {
         self.keys.clone()
     }
     /// Ends the recording and waits until everything is on the disk. Blocks.
-    pub fn finish(mut self, reason: &str) -> Result<Summary> {
-        let _ = self.commands.send(Command::Finish(reason.to_owned()));
+    pub fn finish(mut self, reason: EndReason) -> Result<Summary> {
+        let _ = self.commands.send(Command::Finish(reason));
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(summary)) => summary,
             _ => Err(Error::us(format!(
@@ -170,7 +171,9 @@ impl Capture {
                     }
                 }
                 Ok(Command::Finish(reason)) => break reason,
-                Err(RecvTimeoutError::Disconnected) => break "dropped".to_owned(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    break EndReason::Internal { detail: "dropped".to_owned() };
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = Instant::now();
@@ -223,45 +226,40 @@ impl Capture {
                 }
                 self.desk.log.left(&id, reason, at);
             }
-            RoomEvent::Tracks { id, tracks } => {
+            RoomEvent::Labels { id, tracks } => {
                 self.desk.log.labelled(&id, tracks, at);
                 self.with(&id, |connection, desk| connection.labelled(instant, desk));
             }
-            RoomEvent::Attached { id, inbox, .. } => {
+            RoomEvent::ConnectionOpened { id, media, .. } => {
                 if let Some(key) = self.desk.log.key(&id) {
                     self.detach(&id, instant);
-                    self.connections.insert(id.clone(), Connection::new(id, key, inbox));
+                    self.connections.insert(id.clone(), Connection::new(id, key, media.inbox));
                 }
             }
-            RoomEvent::Detached { id } => self.detach(&id, instant),
-            RoomEvent::Peer { id, event } => self.peer(&id, event, instant),
+            RoomEvent::ConnectionClosed { id, .. } => self.detach(&id, instant),
+            RoomEvent::TrackAdded { id, track, .. } => {
+                self.with(&id, |connection, _| connection.track(track, instant));
+            }
+            RoomEvent::TrackRemoved { id, ssrcs, .. } => {
+                self.with(&id, |connection, _| connection.ended(&ssrcs, instant));
+            }
+            RoomEvent::ConnectionState { id, state } => self.ice_state(&id, state.word(), at),
+            RoomEvent::PathFound { id } => self.ice_state(&id, PATH_FOUND, at),
+            RoomEvent::Chat { id, text } => self.desk.log.chat(&id, text.chars().take(CHAT_CHARS).collect(), at),
+            RoomEvent::Warning { id, text } => {
+                if let Some(participant) = self.desk.log.key(&id) {
+                    self.desk.log.warn(at, format!("{participant}: {text}"));
+                }
+            }
             RoomEvent::File { report, .. } => self.desk.log.file(report, at),
             RoomEvent::Reconnecting { cause } => self.desk.log.event(at, Event::Reconnecting { cause }),
             RoomEvent::Resumed => self.desk.log.event(at, Event::Resumed {}),
         }
     }
 
-    fn peer(&mut self, id: &ParticipantId, event: PeerEvent, instant: Instant) {
-        let at = self.desk.log.session(instant);
-        if let PeerEvent::Text { text, .. } = event {
-            return self.desk.log.chat(id, text.chars().take(CHAT_CHARS).collect(), at);
-        }
-        let Some(participant) = self.desk.log.key(id) else { return };
-        match event {
-            PeerEvent::Track(track) => {
-                self.with(id, |connection, _| connection.track(track, instant));
-            }
-            PeerEvent::TrackEnded { ssrcs, .. } => {
-                self.with(id, |connection, _| connection.ended(&ssrcs, instant));
-            }
-            PeerEvent::State(state) => {
-                self.desk.log.event(at, Event::IceState { participant, state: state.word().to_owned() });
-            }
-            PeerEvent::PathFound => {
-                self.desk.log.event(at, Event::IceState { participant, state: PATH_FOUND.to_owned() });
-            }
-            PeerEvent::Warning(message) => self.desk.log.warn(at, format!("{participant}: {message}")),
-            PeerEvent::Signal(_) | PeerEvent::Ask(_) | PeerEvent::Text { .. } => {}
+    fn ice_state(&mut self, id: &ParticipantId, state: &str, at: SessionTime) {
+        if let Some(participant) = self.desk.log.key(id) {
+            self.desk.log.event(at, Event::IceState { participant, state: state.to_owned() });
         }
     }
 
@@ -364,14 +362,14 @@ impl Capture {
         }
     }
 
-    fn finish(mut self, reason: String) -> Result<Summary> {
+    fn finish(mut self, reason: EndReason) -> Result<Summary> {
         let now = Instant::now();
         let ids: Vec<ParticipantId> = self.connections.keys().cloned().collect();
         for id in ids {
             self.detach(&id, now);
         }
         let at = self.desk.log.session(now);
-        self.desk.log.close(at, reason);
+        self.desk.log.close(at, reason.to_string());
         for done in self.desk.disk.close() {
             self.done(done);
         }

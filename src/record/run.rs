@@ -1,15 +1,15 @@
 //! A session that records: joins the room, hands what happens there to the recorder, and its wishes back to the room.
 
 use crate::client::FileDesk;
-use crate::client::{Session, SessionConfig, TakeFiles};
+use crate::client::{Client, ClientConfig, RoomObserver, TakeFiles};
 use crate::error::{Error, Result};
 use crate::record::recorder::{Recorder, RecorderConfig, Summary};
 use crate::record::status::Status;
+use crate::room::end::EndReason;
 use crate::room::participant::ParticipantId;
 use crate::rtc::{Impairment, Wake};
 use crate::signal::{JoinAs, Signaller};
 use crate::transfer::vault::Limits as FileLimits;
-use crate::verify::watch::Watch;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct RecordConfig {
     /// How much of files that people send is taken. None: no files.
     pub files: Option<FileLimits>,
     /// Looks at what comes while it is recorded. None: nothing is decoded.
-    pub watch: Option<Arc<Watch>>,
+    pub observer: Option<Arc<dyn RoomObserver>>,
 }
 
 /// When a recording ends by itself.
@@ -47,7 +47,7 @@ pub struct Limits {
 
 /// A room that is being recorded.
 pub struct Recording {
-    session: Session,
+    session: Client,
     recorder: Recorder,
     /// Carries to the recorder what happens; ends when nothing can happen any more.
     telling: JoinHandle<()>,
@@ -62,15 +62,15 @@ impl Recording {
         let (observer, mut events) = mpsc::channel(1024);
         let (asks, mut asked) = mpsc::unbounded_channel();
         let (desk, files) = TakeFiles::later();
-        let session_config = SessionConfig {
+        let session_config = ClientConfig {
             files: config.files.is_some().then_some(files),
             wake: config.wake,
             relay_only: config.relay_only,
             impairment: config.impairment,
             observer: Some(observer),
-            ..SessionConfig::default()
+            ..ClientConfig::default()
         };
-        let session = Session::join(room, config.how, session_config).await?;
+        let session = Client::join(room, config.how, session_config).await?;
         let recorder = match Recorder::start(config.recorder, asks) {
             Ok(recorder) => recorder,
             Err(e) => {
@@ -82,11 +82,11 @@ impl Recording {
             let files = FileDesk { vault: recorder.vault(limits)?, owners: Some(recorder.keys()) };
             desk.send_replace(Some(files));
         }
-        let (teller, watch) = (recorder.teller(), config.watch);
+        let (teller, observer) = (recorder.teller(), config.observer);
         let telling = tokio::spawn(async move {
             while let Some(happening) = events.recv().await {
-                if let Some(watch) = &watch {
-                    watch.happened(&happening);
+                if let Some(observer) = &observer {
+                    observer.on_event(&happening);
                 }
                 teller.happened(happening);
             }
@@ -117,8 +117,8 @@ impl Recording {
         self.recorder.folder()
     }
 
-    /// Waits until a limit is reached, `stop` completes or the room ends; says why in a few words.
-    pub async fn until(&mut self, limits: Limits, stop: impl Future<Output = ()>) -> String {
+    /// Waits until a limit is reached, `stop` completes or the room ends; says why.
+    pub async fn until(&mut self, limits: Limits, stop: impl Future<Output = ()>) -> EndReason {
         let mut status = self.recorder.status();
         let end = limits.duration.map(|d| self.started + d);
         let empty = async {
@@ -139,20 +139,20 @@ impl Recording {
             }
         };
         tokio::select! {
-            () = stop => "stopped".to_owned(),
-            () = clock => "the time was up".to_owned(),
-            () = empty => "the room was empty".to_owned(),
-            cause = self.session.ended() => format!("the room ended: {cause}"),
+            () = stop => EndReason::Stopped,
+            () = clock => EndReason::TimeUp,
+            () = empty => EndReason::RoomEmpty,
+            reason = self.session.ended() => reason,
         }
     }
 
     /// Leaves the room and finishes the recording: waits until everything is on the disk.
-    pub async fn finish(self, reason: &str) -> Result<Summary> {
+    pub async fn finish(self, reason: EndReason) -> Result<Summary> {
         self.session.leave().await;
         // What is to be said of files that were still coming.
         let _ = tokio::time::timeout(LAST_WORDS, self.telling).await;
-        let (recorder, reason) = (self.recorder, reason.to_owned());
-        tokio::task::spawn_blocking(move || recorder.finish(&reason))
+        let (recorder, reason) = (self.recorder, reason);
+        tokio::task::spawn_blocking(move || recorder.finish(reason))
             .await
             .map_err(|e| Error::us("the recording could not be finished").because(e))?
     }

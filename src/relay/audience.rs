@@ -5,7 +5,7 @@ use super::contact::Contact;
 use super::stream::{Early, Stream, ssrc_of};
 use super::{Door, Refused, Request, Requests};
 use crate::client::event::RoomEvent;
-use crate::client::{Session, SessionConfig};
+use crate::client::{Client, ClientConfig};
 use crate::room::clock::SenderClock;
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::{ParticipantId, Role, TrackLabel};
@@ -53,7 +53,7 @@ pub struct Watched {
 
 /// The task of an audience.
 pub(super) struct WhepSource {
-    session: Session,
+    session: Client,
     name: String,
     events: mpsc::Receiver<RoomEvent>,
     /// The participant, once met.
@@ -93,13 +93,13 @@ impl WhepSource {
         let (observer, events) = mpsc::channel(1024);
         let name: String = format!("Viewers of {}", watched.name).chars().take(NAME_CHARS).collect();
         let how = JoinAs { name: name.trim_end().to_owned(), role: Role::Bot, token: watched.token };
-        let config = SessionConfig {
+        let config = ClientConfig {
             wake: Wake::OnArrival,
             only: vec![watched.name.clone()],
             observer: Some(observer),
-            ..SessionConfig::default()
+            ..ClientConfig::default()
         };
-        let session = Session::join(room.as_ref(), how, config).await.map_err(|e| Refused::Room(e.to_string()))?;
+        let session = Client::join(room.as_ref(), how, config).await.map_err(|e| Refused::Room(e.to_string()))?;
         let (asks, asked) = mpsc::channel(8);
         Ok(WhepSource {
             session,
@@ -172,9 +172,9 @@ impl WhepSource {
                 self.labels = who.tracks;
                 self.gone = None;
             }
-            RoomEvent::Tracks { id, tracks } if self.id.as_ref() == Some(&id) => self.labels = tracks,
-            RoomEvent::Attached { id, inbox, .. } if self.id.as_ref() == Some(&id) => {
-                self.inbox = Some(inbox);
+            RoomEvent::Labels { id, tracks } if self.id.as_ref() == Some(&id) => self.labels = tracks,
+            RoomEvent::ConnectionOpened { id, media, .. } if self.id.as_ref() == Some(&id) => {
+                self.inbox = Some(media.inbox);
                 self.early = Early::default();
                 self.sender = SenderClock::new();
             }
@@ -182,7 +182,7 @@ impl WhepSource {
                 self.gone = Some(Instant::now());
                 self.inbox = None;
             }
-            RoomEvent::Peer { id, event: PeerEvent::Track(track) } if self.id.as_ref() == Some(&id) => self.add(&track),
+            RoomEvent::TrackAdded { id, track, .. } if self.id.as_ref() == Some(&id) => self.add(&track),
             _ => {}
         }
     }

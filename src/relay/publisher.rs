@@ -6,7 +6,7 @@ use super::offers::{expected, sends_one_each};
 use super::stream::{Early, Stream, ssrc_of};
 use super::{Door, Refused, Request, Requests};
 use crate::client::event::RoomEvent;
-use crate::client::{Session, SessionConfig};
+use crate::client::{Client, ClientConfig};
 use crate::room::clock::SenderClock;
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::{ParticipantId, Role, TrackLabel};
@@ -47,7 +47,7 @@ pub struct Publication {
 
 /// A publisher in the room, not yet at work.
 pub(super) struct Publisher {
-    session: Session,
+    session: Client,
     contact: Contact,
     source: Source,
     inbox: Arc<Inbox>,
@@ -112,13 +112,13 @@ impl Publisher {
         }
         let how = JoinAs { name: what.name, role: Role::Participant, token: what.token };
         let (observer, events) = mpsc::channel(256);
-        let config = SessionConfig {
+        let config = ClientConfig {
             publish: streams.values().map(|passing| passing.stream.out().clone()).collect(),
             wake: Wake::OnArrival,
             observer: Some(observer),
-            ..SessionConfig::default()
+            ..ClientConfig::default()
         };
-        let session = match Session::join(room.as_ref(), how, config).await {
+        let session = match Client::join(room.as_ref(), how, config).await {
             Ok(session) => session,
             Err(e) => {
                 contact.close().await;
@@ -172,7 +172,7 @@ impl Publisher {
                     },
                     None => break "the connection is closed".to_owned(),
                 },
-                cause = self.session.ended() => break format!("the room ended: {cause}"),
+                reason = self.session.ended() => break reason.to_string(),
                 Some(kind) = self.asked.recv() => {
                     if let Some(ssrc) = self.streams.get(&kind).and_then(|passing| passing.stream.ssrc()) {
                         self.contact.request_key_frame(ssrc);
@@ -309,10 +309,7 @@ async fn met(mut those: Vec<ParticipantId>, mut events: mpsc::Receiver<RoomEvent
     while !those.is_empty()
         && let Some(happening) = events.recv().await
     {
-        let (RoomEvent::Peer {
-            id,
-            event: PeerEvent::State(PeerState::Connected | PeerState::Failed | PeerState::Closed),
-        }
+        let (RoomEvent::ConnectionState { id, state: PeerState::Connected | PeerState::Failed | PeerState::Closed }
         | RoomEvent::Left { id, .. }) = happening
         else {
             continue;

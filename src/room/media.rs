@@ -115,6 +115,24 @@ pub struct RtpPacket {
     pub payload: Bytes,
 }
 
+/// A stream of packets that the participant sends: known from its first packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteTrack {
+    pub ssrc: u32,
+    pub codec: Codec,
+    /// Media stream id (`a=msid`).
+    pub stream: String,
+    /// Track id (`a=msid`).
+    pub track: String,
+    pub channels: u16,
+}
+
+impl RemoteTrack {
+    pub fn kind(&self) -> MediaKind {
+        self.codec.kind()
+    }
+}
+
 /// One encoded frame (video: a whole picture or temporal unit; audio: one packet), as it goes into a file.
 #[derive(Debug, Clone)]
 pub struct Frame {

@@ -4,6 +4,7 @@ use super::names::{display_name, is_room_name, numbered};
 use super::protocol::limits;
 use super::{JoinAs, Link, NegotiationPolicy, SignalCommand, SignalEvent, Signaller};
 use crate::error::{Error, Result};
+use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,7 +57,7 @@ impl MemoryRoom {
     pub fn close(&self, cause: &str) {
         for member in self.lock().members.drain(..) {
             // Whoever has dropped its link knows already.
-            let _ = member.events.try_send(SignalEvent::Closed { cause: cause.to_owned() });
+            let _ = member.events.try_send(SignalEvent::Closed(EndReason::RoomClosed { detail: cause.to_owned() }));
         }
     }
 
@@ -205,7 +206,7 @@ mod tests {
         assert!(matches!(next(&mut alice).await, SignalEvent::Joined(_)));
         assert!(matches!(next(&mut alice).await, SignalEvent::Left { .. }));
         room.close("over");
-        assert_eq!(next(&mut alice).await, SignalEvent::Closed { cause: "over".into() });
+        assert_eq!(next(&mut alice).await, SignalEvent::Closed(EndReason::RoomClosed { detail: "over".into() }));
         assert!(room.members().is_empty());
     }
 }

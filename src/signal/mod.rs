@@ -19,6 +19,7 @@ pub mod ws;
 
 use crate::error::{Error, Result};
 pub use crate::room::description::{Candidate, Description, IceServer, Signal};
+use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::room::policy::PeerState;
 pub use crate::room::policy::{Ask, NegotiationPolicy};
@@ -68,7 +69,7 @@ pub enum SignalEvent {
     /// The socket is back. The list says who is there now; connections to those who stayed are still good.
     Resumed { me: ParticipantId, peers: Vec<Participant> },
     /// The room is closed to us for good; the last event.
-    Closed { cause: String },
+    Closed(EndReason),
 }
 
 /// What the session tells the room.

@@ -3,6 +3,7 @@
 
 use super::{IceServer, Link, NegotiationPolicy, SignalCommand, SignalEvent};
 use crate::error::{Error, Result};
+use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId};
 use async_trait::async_trait;
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -207,7 +208,7 @@ impl<D: Dial, T: Talk> Driver<D, T> {
             match ending {
                 Ending::Left => self.say_goodbye().await,
                 Ending::Closed(cause) | Ending::Lost(cause) => {
-                    self.untaken.push_back(SignalEvent::Closed { cause });
+                    self.untaken.push_back(SignalEvent::Closed(EndReason::RoomClosed { detail: cause }));
                     for event in self.untaken {
                         // A session that has gone needs no reason.
                         let _ = self.events.send(event).await;

@@ -1,7 +1,7 @@
 //! The text messages of `roombot-file/1` (docs/files.md), parsed with their limits. Pure; it never trusts a length.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+pub use crate::room::file::{Digest, Reason};
+use serde::{Deserialize, Serialize};
 
 /// The longest text message of the protocol, in bytes.
 pub const LONGEST: usize = 8 << 10;
@@ -14,10 +14,6 @@ const ID_LENGTH: std::ops::RangeInclusive<usize> = 8..=64;
 /// Characters of a reason or a sentence of theirs that are kept.
 const LONGEST_WORD: usize = 64;
 const LONGEST_SENTENCE: usize = 400;
-
-/// A SHA-256; 64 lower-case hex digits as text.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest(pub [u8; 32]);
 
 /// What a sender says of its file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,42 +64,6 @@ pub enum Message {
         #[serde(default)]
         reason: String,
     },
-}
-
-/// Why a file is refused: the words of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    BadOffer,
-    BadMessage,
-    Unwanted,
-    TooLarge,
-    TooMany,
-    NoSpace,
-    Flood,
-    Mismatch,
-    Idle,
-    Busy,
-    Broken,
-}
-
-impl Reason {
-    /// The word on the wire.
-    pub fn word(self) -> &'static str {
-        match self {
-            Reason::BadOffer => "bad-offer",
-            Reason::BadMessage => "bad-message",
-            Reason::Unwanted => "unwanted",
-            Reason::TooLarge => "too-large",
-            Reason::TooMany => "too-many",
-            Reason::NoSpace => "no-space",
-            Reason::Flood => "flood",
-            Reason::Mismatch => "mismatch",
-            Reason::Idle => "idle",
-            Reason::Busy => "busy",
-            Reason::Broken => "broken",
-        }
-    }
 }
 
 impl Message {
@@ -159,48 +119,6 @@ impl Offer {
 
 fn cut(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl std::str::FromStr for Digest {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "a SHA-256 is 64 hex digits";
-        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(FORM);
-        }
-        let mut digest = [0; 32];
-        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| FORM)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| FORM)?;
-        }
-        Ok(Self(digest))
-    }
-}
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(from)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 #[cfg(test)]

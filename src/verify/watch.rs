@@ -12,11 +12,10 @@ mod stream;
 pub use delay::{Basis, Clocks, Delays, Source, delays};
 pub use stream::Look;
 
-use crate::client::event::RoomEvent;
+use crate::client::{RoomEvent, RoomObserver};
 use crate::media::Library;
 use crate::room::clock::TrackClock;
 use crate::room::participant::ParticipantId;
-use crate::rtc::PeerEvent;
 use connection::Told;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -54,6 +53,29 @@ struct Seen {
     trouble: Vec<String>,
 }
 
+impl RoomObserver for Watch {
+    /// Must be called within a runtime of tokio.
+    fn on_event(&self, happening: &RoomEvent) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        // A connection that is gone has nothing to be told.
+        let tell = |connections: &HashMap<ParticipantId, mpsc::UnboundedSender<Told>>, id, told| {
+            let _ = connections.get(id).map(|sender| sender.send(told));
+        };
+        match happening {
+            RoomEvent::ConnectionOpened { id, media, .. } => {
+                let (sender, told) = mpsc::unbounded_channel();
+                let task = connection::watch(self.library.clone(), &media.inbox, told, self.seen.clone());
+                self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(task));
+                connections.insert(id.clone(), sender);
+            }
+            RoomEvent::ConnectionClosed { id, .. } => drop(connections.remove(id)),
+            RoomEvent::TrackAdded { id, track, .. } => tell(&connections, id, Told::Track(track.clone())),
+            RoomEvent::TrackRemoved { id, ssrcs, .. } => tell(&connections, id, Told::Ended(ssrcs.clone())),
+            _ => {}
+        }
+    }
+}
+
 impl Watch {
     /// A watch that has seen nothing yet.
     pub fn new(library: &Library) -> Arc<Watch> {
@@ -63,30 +85,6 @@ impl Watch {
             tasks: Mutex::default(),
             seen: Arc::default(),
         })
-    }
-
-    /// Something happens in the room, before the recorder hears of it. Never waits; must be called within a runtime of tokio.
-    pub fn happened(&self, happening: &RoomEvent) {
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        match happening {
-            RoomEvent::Attached { id, inbox, .. } => {
-                let (sender, told) = mpsc::unbounded_channel();
-                let task = connection::watch(self.library.clone(), inbox, told, self.seen.clone());
-                self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(task));
-                connections.insert(id.clone(), sender);
-            }
-            RoomEvent::Detached { id } => drop(connections.remove(id)),
-            RoomEvent::Peer { id, event } => {
-                let told = match event {
-                    PeerEvent::Track(track) => Told::Track(track.clone()),
-                    PeerEvent::TrackEnded { ssrcs, .. } => Told::Ended(ssrcs.clone()),
-                    _ => return,
-                };
-                // A connection that is gone has nothing to be told.
-                let _ = connections.get(id).map(|sender| sender.send(told));
-            }
-            _ => {}
-        }
     }
 
     /// Ends the watch: what was seen of every stream, and what this machine could not do.

@@ -3,7 +3,7 @@
 use crate::support::echoes::Person;
 use crate::support::venue::{Call, Guide, Outside, Own, Venue, VideoRoom};
 use crate::support::within;
-use roombot::client::{Session, SessionConfig};
+use roombot::client::{Client, ClientConfig};
 use roombot::error::Blame;
 use roombot::room::media::{MediaKind, Source};
 use roombot::room::participant::Role;
@@ -169,6 +169,6 @@ async fn notices(person: Person, lost: usize) {
 async fn refusal(url: &str) -> roombot::error::Error {
     let how = JoinAs { name: "Eve".into(), role: Role::Participant, token: None };
     let room = for_url(url).expect("a room");
-    let refused = within(PATIENCE, "an answer", Session::join(room.as_ref(), how, SessionConfig::default())).await;
+    let refused = within(PATIENCE, "an answer", Client::join(room.as_ref(), how, ClientConfig::default())).await;
     refused.err().unwrap_or_else(|| panic!("{url} let us in"))
 }

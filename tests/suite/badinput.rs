@@ -5,7 +5,7 @@ use crate::support::dump::Dump;
 use crate::support::probe::{packets, probe};
 use crate::support::server::TestServer;
 use crate::support::synthetic::label;
-use roombot::client::{Session, SessionConfig};
+use roombot::client::{Client, ClientConfig};
 use roombot::room::media::{Codec, Source};
 use roombot::room::participant::Role;
 use roombot::rtc::OutboundTrack;
@@ -117,14 +117,14 @@ async fn a_room_that_goes_away_ends_the_recording_whole() {
 }
 
 /// Somebody who sends a camera and a microphone until the set is dropped.
-async fn send(room: &str) -> (Session, JoinSet<()>, Vec<OutboundTrack>) {
+async fn send(room: &str) -> (Client, JoinSet<()>, Vec<OutboundTrack>) {
     let tracks = vec![
         OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8),
         OutboundTrack::new(label("voice", Source::Mic), Codec::Opus),
     ];
     let how = JoinAs { name: "Alice".into(), role: Role::Participant, token: None };
-    let config = SessionConfig { publish: tracks.clone(), ..SessionConfig::default() };
-    let alice = Session::join(for_url(room).expect("a room").as_ref(), how, config).await.expect("joined");
+    let config = ClientConfig { publish: tracks.clone(), ..ClientConfig::default() };
+    let alice = Client::join(for_url(room).expect("a room").as_ref(), how, config).await.expect("joined");
     let mut players = JoinSet::new();
     for track in tracks.clone() {
         players.spawn(async move { Dump::load(track.codec()).play(&track, 0, usize::MAX, 0).await });

@@ -3,16 +3,15 @@
 use crate::support::studio::{Studio, finish};
 use crate::support::within;
 use roombot::client::event::RoomEvent;
-use roombot::client::{Session, SessionConfig};
+use roombot::client::{Client, ClientConfig};
 use roombot::room::participant::{ParticipantId, Role};
-use roombot::rtc::PeerEvent;
 use roombot::signal::JoinAs;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// A member who hears what is said.
 struct Listener {
-    session: Session,
+    session: Client,
     events: mpsc::Receiver<RoomEvent>,
 }
 
@@ -20,8 +19,8 @@ impl Listener {
     async fn join(studio: &Studio, name: &str) -> Listener {
         let (observer, events) = mpsc::channel(1024);
         let how = JoinAs { name: name.into(), role: Role::Participant, token: None };
-        let config = SessionConfig { observer: Some(observer), ..SessionConfig::default() };
-        let session = within(5, "joins", Session::join(&studio.room, how, config)).await.expect("joins");
+        let config = ClientConfig { observer: Some(observer), ..ClientConfig::default() };
+        let session = within(5, "joins", Client::join(&studio.room, how, config)).await.expect("joins");
         Listener { session, events }
     }
 
@@ -30,7 +29,7 @@ impl Listener {
         let text = async {
             loop {
                 match self.events.recv().await.expect("still there") {
-                    RoomEvent::Peer { id, event: PeerEvent::Text { text, .. } } => return (id, text),
+                    RoomEvent::Chat { id, text } => return (id, text),
                     _ => continue,
                 }
             }

@@ -10,7 +10,7 @@ use crate::support::synthetic::label;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngCore, SeedableRng};
-use roombot::client::{Session, SessionConfig};
+use roombot::client::{Client, ClientConfig};
 use roombot::room::media::{Codec, Source};
 use roombot::room::participant::Role;
 use roombot::rtc::OutboundTrack;
@@ -274,12 +274,12 @@ async fn names_are_only_names() {
         for (n, name) in names.enumerate() {
             let voice = OutboundTrack::new(label(&format!("../{n}\u{1b}"), Source::Mic), Codec::Opus);
             let how = JoinAs { name, role: Role::Participant, token: None };
-            let config = SessionConfig {
+            let config = ClientConfig {
                 publish: vec![voice.clone()],
                 only: vec!["Recorder".into(), "Second [31m".into()],
-                ..SessionConfig::default()
+                ..ClientConfig::default()
             };
-            let guest = Session::join(for_url(&room).expect("a room").as_ref(), how, config).await.expect("joined");
+            let guest = Client::join(for_url(&room).expect("a room").as_ref(), how, config).await.expect("joined");
             guests.push((guest, voice));
         }
         let voices: Vec<&OutboundTrack> = guests.iter().map(|(_, voice)| voice).collect();

@@ -10,7 +10,7 @@ use crate::support::synthetic::label;
 use crate::support::within;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use roombot::client::{Session, SessionConfig};
+use roombot::client::{Client, ClientConfig};
 use roombot::container::matroska_reader::scan;
 use roombot::room::media::{Codec, MediaKind, Source};
 use roombot::room::participant::Role;
@@ -36,13 +36,13 @@ fn now_ms() -> i64 {
 }
 
 /// Somebody who sends all five codecs from now on until the set is dropped.
-async fn send_everything(room: &str) -> (Session, Vec<OutboundTrack>, Sent, JoinSet<()>) {
+async fn send_everything(room: &str) -> (Client, Vec<OutboundTrack>, Sent, JoinSet<()>) {
     let source = |codec: Codec| if codec.kind() == MediaKind::Audio { Source::Mic } else { Source::Camera };
     let tracks: Vec<OutboundTrack> =
         Codec::ALL.iter().map(|c| OutboundTrack::new(label(c.name(), source(*c)), *c)).collect();
     let how = JoinAs { name: "Alice".into(), role: Role::Participant, token: None };
-    let config = SessionConfig { publish: tracks.clone(), ..SessionConfig::default() };
-    let alice = Session::join(for_url(room).expect("a room").as_ref(), how, config).await.expect("joined");
+    let config = ClientConfig { publish: tracks.clone(), ..ClientConfig::default() };
+    let alice = Client::join(for_url(room).expect("a room").as_ref(), how, config).await.expect("joined");
     let sent = Sent::default();
     let mut players = JoinSet::new();
     for track in tracks.clone() {

@@ -5,7 +5,7 @@ use crate::support::raw::Raw;
 use crate::support::server::TestServer;
 use crate::support::within;
 use futures_util::SinkExt;
-use roombot::client::{Session, SessionConfig};
+use roombot::client::{Client, ClientConfig};
 use roombot::error::Blame;
 use roombot::room::media::{MediaKind, Source};
 use roombot::room::participant::{Role, TrackLabel};
@@ -53,7 +53,7 @@ async fn who_has_left_is_gone() {
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let room = for_url(&url).expect("a room");
-                let session = Session::join(room.as_ref(), named("Alice"), SessionConfig::default()).await;
+                let session = Client::join(room.as_ref(), named("Alice"), ClientConfig::default()).await;
                 session.expect("joined").leave().await;
             });
         });
@@ -310,7 +310,7 @@ async fn a_server_that_stops_says_so() {
     let mut alice = join(&server.room("a"), "Alice").await;
     server.stop().await;
     match next(&mut alice).await {
-        SignalEvent::Closed { cause } => assert!(cause.contains("shutting down"), "{cause}"),
+        SignalEvent::Closed(reason) => assert!(reason.detail().contains("shutting down"), "{reason}"),
         other => panic!("{other:?}"),
     }
     assert!(within(5, "the link ends", alice.events.recv()).await.is_none());

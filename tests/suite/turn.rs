@@ -6,7 +6,7 @@ use crate::support::server::TestServer;
 use crate::support::studio::{finish, subscribed, track_path};
 use crate::support::synthetic::label;
 use crate::support::within;
-use roombot::client::{Session, SessionConfig};
+use roombot::client::{Client, ClientConfig};
 use roombot::record::recorder::RecorderConfig;
 use roombot::record::{RecordConfig, Recording};
 use roombot::recording::manifest::Status;
@@ -109,8 +109,8 @@ async fn media_through_a_relay_is_recorded_whole() {
         OutboundTrack::new(label("voice", Source::Mic), Codec::Opus),
     ];
     let how = |name: &str, role| JoinAs { name: name.into(), role, token: None };
-    let config = SessionConfig { publish: tracks.to_vec(), relay_only: true, ..SessionConfig::default() };
-    let alice = Session::join(&glass, how("Alice", Role::Participant), config).await.expect("joined");
+    let config = ClientConfig { publish: tracks.to_vec(), relay_only: true, ..ClientConfig::default() };
+    let alice = Client::join(&glass, how("Alice", Role::Participant), config).await.expect("joined");
     let dir = tempfile::tempdir().expect("a folder");
     let config = RecordConfig {
         recorder: RecorderConfig { parent: dir.path().into(), room: "far".into(), url: room.clone() },
@@ -119,7 +119,7 @@ async fn media_through_a_relay_is_recorded_whole() {
         relay_only: true,
         impairment: None,
         files: None,
-        watch: None,
+        observer: None,
     };
     let recording = Recording::start(for_url(&room).expect("a room").as_ref(), config).await.expect("records");
     within(20, "both are connected through the relay", subscribed(&tracks.iter().collect::<Vec<_>>())).await;

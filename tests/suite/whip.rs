@@ -122,7 +122,7 @@ async fn a_refusal_says_who_must_act() {
         let mut link = visit(&endpoint.url("whip+http", "/door?a=b"), None).await;
         describe(&link, "offer", 1, OFFER).await;
         match next(&mut link).await {
-            SignalEvent::Closed { cause } => assert!(cause.contains(words), "{status}: {cause}"),
+            SignalEvent::Closed(reason) => assert!(reason.detail().contains(words), "{status}: {reason}"),
             other => panic!("{status}: {other:?}"),
         }
         assert_eq!(link.events.recv().await, None);

@@ -2,7 +2,7 @@
 
 use crate::client::event::RoomEvent;
 use crate::room::participant::{ParticipantId, is_called};
-use crate::rtc::{PeerEvent, PeerState};
+use crate::rtc::PeerState;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -43,7 +43,7 @@ impl Receivers {
                 Ok(Some(RoomEvent::Left { id, .. })) => {
                     there.remove(&id);
                 }
-                Ok(Some(RoomEvent::Peer { id, event: PeerEvent::State(state) })) => {
+                Ok(Some(RoomEvent::ConnectionState { id, state })) => {
                     if let Some((_, up)) = there.get_mut(&id) {
                         *up = state == PeerState::Connected;
                     }

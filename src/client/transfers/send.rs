@@ -2,7 +2,7 @@
 //! thread that may wait for the disk, a little ahead of the channel.
 
 use crate::client::transfers::reading::{LONGEST_CHUNK, Reading};
-use crate::client::{Command, Session};
+use crate::client::{Client, Command};
 use crate::room::participant::ParticipantId;
 use crate::rtc::{ChannelRequest, ChannelSpec, DataChannel};
 use crate::transfer::PROTOCOL;
@@ -368,7 +368,7 @@ fn stopped(sent: Sent) -> Attempt {
     }
 }
 
-impl Session {
+impl Client {
     /// Sends a file to one participant. It goes on over connections that break, and ends when they have it or say no.
     pub fn send_file(&self, to: &ParticipantId, file: FileSend) -> Sending {
         start(self.commands.downgrade(), to.clone(), file)

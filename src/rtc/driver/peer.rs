@@ -9,7 +9,8 @@ mod transceivers;
 
 use crate::error::{Error, Result};
 use crate::room::description::{IceServer, Signal};
-use crate::room::media::{Codec, MediaKind};
+use crate::room::media::MediaKind;
+pub use crate::room::media::RemoteTrack;
 use crate::room::participant::ParticipantId;
 pub use crate::room::policy::PeerState;
 use crate::room::policy::{Ask, NegotiationPolicy};
@@ -61,24 +62,6 @@ pub struct PeerConfig {
     pub channels: Option<ChannelTaker>,
 }
 
-/// A stream of packets that the participant sends: known from its first packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteTrack {
-    pub ssrc: u32,
-    pub codec: Codec,
-    /// Media stream id (`a=msid`).
-    pub stream: String,
-    /// Track id (`a=msid`).
-    pub track: String,
-    pub channels: u16,
-}
-
-impl RemoteTrack {
-    pub fn kind(&self) -> MediaKind {
-        self.codec.kind()
-    }
-}
-
 /// What a connection tells its session.
 #[derive(Debug, Clone)]
 pub enum PeerEvent {
@@ -95,11 +78,6 @@ pub enum PeerEvent {
     TrackEnded {
         track: String,
         ssrcs: Vec<u32>,
-    },
-    /// They say something in a data channel, at most 64 KiB of UTF-8. Told by the session, which reads the channels.
-    Text {
-        channel: String,
-        text: String,
     },
     /// Something went wrong that the connection survives.
     Warning(String),

@@ -2,6 +2,7 @@
 //! Where the connection cannot be had back by an ICE restart, a new session begins.
 
 use crate::room::description::{Description, IceServer, Signal, with_candidates};
+use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId, Role};
 use crate::room::policy::{Ask, FirstOffer, NegotiationPolicy, PeerState};
 use crate::signal::whip_whep::endpoint::Endpoint;
@@ -151,7 +152,7 @@ impl HttpSession {
             let _ = timeout(GOODBYE, self.http.end(&session.at)).await;
         }
         if let Ending::Closed(cause) | Ending::Lost(No { why: cause, .. }) = ending {
-            let _ = self.events.send(SignalEvent::Closed { cause }).await;
+            let _ = self.events.send(SignalEvent::Closed(EndReason::RoomClosed { detail: cause })).await;
         }
     }
 

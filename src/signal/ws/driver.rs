@@ -1,6 +1,7 @@
 //! Keeps one membership alive: carries events and commands, answers pings, notices silence, comes back after a loss. One task, one loop.
 
 use super::{Entry, NoEntry, Socket, WsRoom, written};
+use crate::room::end::EndReason;
 use crate::room::participant::{ParticipantId, TrackLabel};
 use crate::signal::protocol::{ClientMessage, ErrorCode, Resume, ServerMessage, limits};
 use crate::signal::{JoinAs, SignalCommand, SignalEvent};
@@ -94,7 +95,7 @@ impl Driver {
             match ending {
                 Ending::Left => self.say_goodbye().await,
                 Ending::Closed(cause) | Ending::Lost(cause) => {
-                    self.untaken.push_back(SignalEvent::Closed { cause });
+                    self.untaken.push_back(SignalEvent::Closed(EndReason::RoomClosed { detail: cause }));
                     for event in self.untaken {
                         // A session that has gone needs no reason.
                         let _ = self.events.send(event).await;

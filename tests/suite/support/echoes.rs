@@ -4,14 +4,14 @@ use super::within;
 use roombot::bot::{Bot, BotConfig};
 use roombot::bot::{Choices, LiveSetup};
 use roombot::client::event::RoomEvent;
-use roombot::client::{Asker, Session, SessionConfig};
+use roombot::client::{Asker, Client, ClientConfig};
 use roombot::error::Result;
 use roombot::media::{Filter, Library, MediaSource};
 use roombot::room::clock::unwrap_rtp;
 use roombot::room::media::{Codec, Frame, MediaKind, Source};
 use roombot::room::participant::{ParticipantId, Role, TrackLabel};
 use roombot::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, Received};
-use roombot::rtc::{Impairment, Inbound, Inbox, OutboundTrack, PeerEvent, RemoteTrack};
+use roombot::rtc::{Impairment, Inbound, Inbox, OutboundTrack, RemoteTrack};
 use roombot::signal::memory::MemoryRoom;
 use roombot::signal::{JoinAs, Signaller, for_url};
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ pub struct Sight {
 
 /// Somebody in the room.
 pub struct Person {
-    pub session: Session,
+    pub session: Client,
     pub camera: OutboundTrack,
     pub mic: OutboundTrack,
     pub sight: Arc<Mutex<Sight>>,
@@ -108,14 +108,14 @@ impl Person {
         let camera = OutboundTrack::new(label(MediaKind::Video, Source::Camera), codec);
         let mic = OutboundTrack::new(label(MediaKind::Audio, Source::Mic), Codec::Opus);
         let (observer, events) = mpsc::channel(1024);
-        let config = SessionConfig {
+        let config = ClientConfig {
             publish: vec![camera.clone(), mic.clone()],
             impairment,
             observer: Some(observer),
-            ..SessionConfig::default()
+            ..ClientConfig::default()
         };
         let how = JoinAs { name: name.into(), role, token: None };
-        let session = within(30, "a person joins", Session::join(room, how, config)).await?;
+        let session = within(30, "a person joins", Client::join(room, how, config)).await?;
         let sight: Arc<Mutex<Sight>> = Arc::default();
         let looking = tokio::spawn(look(events, sight.clone(), session.asker()));
         Ok(Person { session, camera, mic, sight, playing: vec![looking] })
@@ -198,8 +198,8 @@ async fn look(mut events: mpsc::Receiver<RoomEvent>, sight: Arc<Mutex<Sight>>, a
             happening = events.recv() => {
                 let sight = &mut *sight.lock().expect("lock");
                 match happening {
-                    Some(RoomEvent::Attached { inbox, .. }) => sight.inboxes.push(inbox),
-                    Some(RoomEvent::Tracks { tracks, .. }) => sight.labels = tracks,
+                    Some(RoomEvent::ConnectionOpened { media, .. }) => sight.inboxes.push(media.inbox),
+                    Some(RoomEvent::Labels { tracks, .. }) => sight.labels = tracks,
                     Some(RoomEvent::Joined(who)) => {
                         if !who.tracks.is_empty() {
                             sight.labels = who.tracks;
@@ -209,14 +209,14 @@ async fn look(mut events: mpsc::Receiver<RoomEvent>, sight: Arc<Mutex<Sight>>, a
                     Some(RoomEvent::Left { id, .. }) => drop(sight.there.remove(&id)),
                     Some(RoomEvent::Reconnecting { .. }) => sight.lost += 1,
                     Some(RoomEvent::Resumed) => sight.resumed += 1,
-                    Some(RoomEvent::Peer { id, event: PeerEvent::Track(remote) }) => {
+                    Some(RoomEvent::TrackAdded { id, track: remote, .. }) => {
                         let assembler = FrameAssembler::new(remote.codec, AssemblerConfig::default());
                         sight.tracks.retain(|seen| seen.remote.ssrc != remote.ssrc);
                         let (frames, reports) = (Vec::new(), Vec::new());
                         sight.tracks.push(Seen { remote, from: id, starved: None, frames, reports, assembler });
                     }
-                    Some(RoomEvent::Peer { event: PeerEvent::Text { text, .. }, .. }) => sight.texts.push(text),
-                    Some(RoomEvent::Peer { event: PeerEvent::Warning(text), .. }) => println!("warning: {text}"),
+                    Some(RoomEvent::Chat { text, .. }) => sight.texts.push(text),
+                    Some(RoomEvent::Warning { text, .. }) => println!("warning: {text}"),
                     Some(_) => {}
                     None => return,
                 }

@@ -7,7 +7,7 @@ use super::server::TestServer;
 use super::studio::{finish, subscribed, track_path};
 use super::synthetic::label;
 use super::within;
-use roombot::client::{FileSend, Sending, Session, SessionConfig};
+use roombot::client::{Client, ClientConfig, FileSend, Sending};
 use roombot::record::recorder::{RecorderConfig, Summary};
 use roombot::record::{RecordConfig, Recording};
 use roombot::room::media::{Codec, Source};
@@ -30,7 +30,7 @@ pub struct Meeting {
     pub room: String,
     pub overheard: Arc<Mutex<Overheard>>,
     dir: tempfile::TempDir,
-    alice: Session,
+    alice: Client,
     tracks: [OutboundTrack; 2],
     recording: Recording,
 }
@@ -82,8 +82,8 @@ impl Meeting {
         ];
         let how = |name: &str, role| JoinAs { name: name.into(), role, token: None };
         let config =
-            SessionConfig { publish: tracks.to_vec(), only: vec!["Recorder".into()], ..SessionConfig::default() };
-        let alice = Session::join(&glass, how("Alice", Role::Participant), config).await.expect("joined");
+            ClientConfig { publish: tracks.to_vec(), only: vec!["Recorder".into()], ..ClientConfig::default() };
+        let alice = Client::join(&glass, how("Alice", Role::Participant), config).await.expect("joined");
         let dir = tempfile::tempdir().expect("a folder");
         let config = RecordConfig {
             recorder: RecorderConfig { parent: dir.path().into(), room: "meeting".into(), url: room.clone() },
@@ -92,7 +92,7 @@ impl Meeting {
             relay_only: false,
             impairment: None,
             files: Some(files),
-            watch: None,
+            observer: None,
         };
         let view = seen(for_url(&room).expect("a room"));
         let recording = within(10, "the recorder joins", Recording::start(view.as_ref(), config)).await;

@@ -1,7 +1,7 @@
 //! A room in memory with senders of ours and a recorder in it.
 
 use super::within;
-use roombot::client::{Session, SessionConfig};
+use roombot::client::{Client, ClientConfig};
 use roombot::record::recorder::{RecorderConfig, Summary};
 use roombot::record::{RecordConfig, Recording};
 use roombot::room::participant::Role;
@@ -27,15 +27,15 @@ impl Studio {
     }
 
     /// Somebody who sends `tracks`.
-    pub async fn sender(&self, name: &str, tracks: Vec<OutboundTrack>) -> Session {
+    pub async fn sender(&self, name: &str, tracks: Vec<OutboundTrack>) -> Client {
         self.sender_in(&self.room, name, tracks).await
     }
 
     /// The same through `room`.
-    pub async fn sender_in(&self, room: &dyn Signaller, name: &str, tracks: Vec<OutboundTrack>) -> Session {
+    pub async fn sender_in(&self, room: &dyn Signaller, name: &str, tracks: Vec<OutboundTrack>) -> Client {
         let how = JoinAs { name: name.into(), role: Role::Participant, token: None };
-        let config = SessionConfig { publish: tracks, ..SessionConfig::default() };
-        within(5, "a sender joins", Session::join(room, how, config)).await.expect("joins")
+        let config = ClientConfig { publish: tracks, ..ClientConfig::default() };
+        within(5, "a sender joins", Client::join(room, how, config)).await.expect("joins")
     }
 
     pub async fn recorder(&self, impairment: Option<Impairment>) -> Recording {
@@ -51,7 +51,7 @@ impl Studio {
             relay_only: false,
             impairment,
             files: Some(self.limits.clone()),
-            watch: None,
+            observer: None,
         };
         within(5, "the recorder joins", Recording::start(room, config)).await.expect("records")
     }
@@ -70,7 +70,7 @@ pub async fn subscribed(tracks: &[&OutboundTrack]) {
 /// Ends the recording; a little later, so that what is under way arrives.
 pub async fn finish(recording: Recording) -> Summary {
     tokio::time::sleep(Duration::from_millis(300)).await;
-    within(10, "the recording ends", recording.finish("the test is over")).await.expect("a summary")
+    within(10, "the recording ends", recording.finish(roombot::room::end::EndReason::Stopped)).await.expect("a summary")
 }
 
 /// The path of a track file.
