@@ -27,7 +27,7 @@ const people = new Map(); // id -> {id, name, role, labels, peer}
 
 const wish = { width: number("width", 1280), height: number("height", 720), fps: number("fps", 30), raw: query.get("raw") === "1" };
 const media = new Media(wish, ourTrackChanged);
-const view = new View(() => banner("The browser is waiting for a click before it plays sound.", "Turn the sound on", () => {
+const view = new View(() => banner("The browser plays no sound before a click.", "Turn the sound on", () => {
   view.play();
   banner(null);
 }));
@@ -98,14 +98,14 @@ function heard(message) {
       if (person) person.labels = message.tracks;
       break;
     }
-    case "error": console.warn(`the room says: ${message.message}`); break;
+    case "error": console.warn(`room: ${message.message}`); break;
   }
   render();
 }
 
 function lost() {
   phase = "reconnecting";
-  banner("The connection to the room was lost; coming back… Picture and sound go on meanwhile.");
+  banner("The connection to the room was lost. Reconnecting… Video and audio continue.");
   render();
 }
 

@@ -146,8 +146,8 @@ function refused(error) {
 
 function explain(error, what) {
   switch (error.name) {
-    case "NotAllowedError": return `The browser blocks the ${what}. Allow it beside the address, then switch it on again.`;
-    case "SecurityError": return `Browsers open the ${what} on https: pages and on localhost only.`;
+    case "NotAllowedError": return `The browser blocks the ${what}. Allow it in the address bar, then switch it on again.`;
+    case "SecurityError": return `Browsers allow the ${what} only on https: pages and localhost.`;
     case "NotFoundError": case "OverconstrainedError": return `There is no ${what} on this device.`;
     case "NotReadableError": return `The ${what} is used by another program.`;
     default: return `The ${what} could not be opened: ${error.message || error.name}`;

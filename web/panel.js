@@ -154,7 +154,7 @@ export class Panel {
     drawn.element.append(make("div", "file", icon("file"), make("div", "file-name", name, make("small", "", size(line.size))), drawn.rows, drawn.actions));
     if (!line.mine) drawn.take = this.#button(drawn, "Save", () => this.#talk.take(line.key));
     drawn.cancel = this.#button(drawn, line.mine ? "Cancel" : "Decline", () => this.#talk.cancel(line.key));
-    if (line.mine && !line.outgoing.length) drawn.rows.append(make("p", "quiet", "Nobody is here to take it."));
+    if (line.mine && !line.outgoing.length) drawn.rows.append(make("p", "quiet", "Nobody is here to receive it."));
   }
 
   #button(drawn, text, run) {
@@ -193,9 +193,9 @@ export class Panel {
 
   #words(line, transfer) {
     switch (transfer.state) {
-      case "waiting": return transfer.bytes ? "waits for the connection" : "waits";
+      case "waiting": return transfer.bytes ? "waiting for the connection" : "waiting";
       case "offered": return line.incoming ? "" : "offered";
-      case "checking": return "being checked";
+      case "checking": return "verifying";
       case "done": return line.incoming ? "saved" : "received";
       case "ended": return why(transfer.reason);
       default: return this.#rate(transfer, line.size);

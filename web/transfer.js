@@ -14,8 +14,8 @@ const MOST_BUSY = 90; // offers, about a second apart: a receiver may take a min
 const IDLE = 60_000; // milliseconds
 
 const WORDS = {
-  "too-large": "too large", "too-many": "too many files", "no-space": "their disk is full", unwanted: "not wanted", idle: "it stalled",
-  mismatch: "it arrived damaged", cancelled: "cancelled", busy: "it is on its way already", broken: "their disk failed",
+  "too-large": "too large", "too-many": "too many files", "no-space": "their disk is full", unwanted: "not wanted", idle: "timeout",
+  mismatch: "damaged in transfer", cancelled: "cancelled", busy: "already being sent", broken: "their disk failed",
 };
 
 /** Why a transfer ended, in words. */

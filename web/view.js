@@ -32,7 +32,7 @@ export function tilesOf({ me, people }) {
     key: "me", kind: "face", name: `${me.name} (you)`, initialsOf: me.name, self: true,
     stream: media.tracks.has("camera") ? media.face : null, video: media.tracks.has("camera"), muted: media.muted.mic, status: null,
   }];
-  if (media.screen) tiles.push({ key: "me:screen", kind: "screen", name: "You share your screen", self: true, stream: media.screen, video: true });
+  if (media.screen) tiles.push({ key: "me:screen", kind: "screen", name: "You are sharing your screen", self: true, stream: media.screen, video: true });
   for (const { id, name, role, labels, peer } of people) {
     if (role === "recorder") continue;
     const label = (source) => labels.find((one) => one.source === source);
