@@ -3,6 +3,7 @@
 
 pub mod congestion;
 mod driver;
+pub mod feedback;
 mod inbox;
 pub mod media;
 mod negotiation;

@@ -15,6 +15,7 @@ use crate::rtc::driver::peer::{CHAT_CHANNEL, PeerEvent, PeerState, RemoteTrack};
 use crate::rtc::driver::send::{OutboundTrack, Sending};
 use crate::rtc::driver::sender_report::SenderReportRewriter;
 use crate::rtc::driver::tap::Streams;
+use crate::rtc::feedback::KeyFrameRequests;
 use crate::rtc::negotiation::Negotiation;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::collections::{HashMap, VecDeque};
@@ -87,7 +88,7 @@ pub(crate) struct Actor {
     pub(crate) connected: bool,
     /// Data channels can be opened.
     pub(crate) associated: bool,
-    pub(crate) key_frame_asked: HashMap<u32, Instant>,
+    key_frame_requests: KeyFrameRequests,
     pub(crate) restarted: Option<Instant>,
 }
 
@@ -135,7 +136,7 @@ impl Actor {
             sending: Vec::new(),
             connected: false,
             associated: false,
-            key_frame_asked: HashMap::new(),
+            key_frame_requests: KeyFrameRequests::new(KEY_FRAME_PAUSE),
             restarted: None,
         }
     }
@@ -348,11 +349,9 @@ impl Actor {
 
     async fn ask_key_frame(&mut self, ssrc: u32) {
         let Some((_, track)) = self.tracks.get(&ssrc) else { return };
-        let now = Instant::now();
-        if self.key_frame_asked.get(&ssrc).is_some_and(|last| now.duration_since(*last) < KEY_FRAME_PAUSE) {
+        if !self.key_frame_requests.request(&ssrc, Instant::now()) {
             return;
         }
-        self.key_frame_asked.insert(ssrc, now);
         let request = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
         if let Err(e) = track.write_rtcp(vec![Box::new(request)]).await {
             tracing::debug!(peer = %self.peer, "asking for a key frame: {e}");
