@@ -6,7 +6,7 @@
 
 use image::{DynamicImage, RgbaImage};
 use roombot::error::{Error, Result};
-use roombot::media::{Filter, FrameFilter, Library, Playthrough, filter_frames};
+use roombot::media::{Filter, FrameFilter, Library, TrackReader, filter_frames};
 use roombot::room::media::Codec;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl FrameFilter for Comic {
 
 /// The pictures of the first second of a VP8 file.
 fn first_second(path: &Path) -> Result<Vec<RgbaImage>> {
-    let mut decoder = Playthrough::open(&Library::default(), path, Codec::Vp8)?;
+    let mut decoder = TrackReader::open(&Library::default(), path, Codec::Vp8)?;
     let mut frames = Vec::new();
     while let Some((at, picture)) = decoder.picture()? {
         if at >= Duration::from_secs(1) {

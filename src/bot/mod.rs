@@ -2,7 +2,7 @@
 //! signalling: it is told what happens, and says what it wishes to be done. It records nothing.
 //!
 //! ```text
-//! inbox -> receive (short patience) -> media::LiveTrack -> OutboundTrack
+//! inbox -> receive (short patience) -> media::TrackFilter -> OutboundTrack
 //!            one task a participant        one pipeline a track
 //! ```
 

@@ -1,6 +1,6 @@
 //! From what a path carries to what is sent over it: bitrate, size and frame rate, with hysteresis. Pure: is told the time.
 
-use crate::media::Shape;
+use crate::media::VideoScale;
 use crate::room::media::{Codec, Source};
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub struct Pictures {
 pub struct Setting {
     /// Bits a second for the encoder.
     pub bitrate: u64,
-    pub shape: Shape,
+    pub shape: VideoScale,
 }
 
 /// The quality of one track over time.
@@ -81,7 +81,7 @@ impl Quality {
         let (percent, part) = steps.get(step).copied().unwrap_or((100, 1));
         let bitrate = (payload.min(need(step) * USEFUL) as u64).max(LEAST);
         let fps = (part > 1).then(|| (pictures.fps / f64::from(part)).round().max(1.0) as u32);
-        Setting { bitrate, shape: Shape { percent, fps } }
+        Setting { bitrate, shape: VideoScale { percent, fps } }
     }
 }
 

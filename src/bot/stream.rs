@@ -6,7 +6,7 @@ use crate::bot::delays::Delays;
 use crate::bot::quality::{Pictures, Quality};
 use crate::bot::status::TrackStatus;
 use crate::error::Result;
-use crate::media::{Fed, Filter, LiveConfig, LiveTrack, Shape};
+use crate::media::{Filter, PushResult, TrackFilter, TrackFilterConfig, VideoScale};
 use crate::room::clock::{Mapping, SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Codec, Frame, MediaKind, RtpPacket, Source};
 use crate::room::participant::TrackLabel;
@@ -36,14 +36,14 @@ pub(crate) struct Stream {
     /// What is added to RTP times so that they go on where a sender began anew; none until its first frame says.
     offset: Option<i64>,
     shared: Arc<Mutex<Sent>>,
-    live: Option<LiveTrack>,
+    live: Option<TrackFilter>,
     /// Whether it is to be given back at present.
     wanted: bool,
     failed: Option<Instant>,
     needs_key: bool,
     asked: Option<Instant>,
     quality: Quality,
-    shape: Shape,
+    shape: VideoScale,
     bitrate: u64,
     /// Frames given out by the assembler since the last look, and the rate that they come at.
     came: u32,
@@ -92,7 +92,7 @@ impl Stream {
             needs_key: false,
             asked: None,
             quality: Quality::default(),
-            shape: Shape::WHOLE,
+            shape: VideoScale::WHOLE,
             bitrate: 0,
             came: 0,
             fps: USUAL_FPS,
@@ -131,18 +131,19 @@ impl Stream {
         } else {
             SOUND.0.max(300_000 * u64::from(self.kind() == MediaKind::Video))
         };
-        let config = LiveConfig { from: self.remote.codec, to: self.out.codec(), filter: filter.clone(), bitrate };
+        let config =
+            TrackFilterConfig { from: self.remote.codec, to: self.out.codec(), filter: filter.clone(), bitrate };
         let (desk, shared, out) = (desk.clone(), self.shared.clone(), self.out.clone());
         let build = move || {
             let start = desk.start;
-            LiveTrack::start(&desk.library, &config, move |frame| give_back(frame, start, offset, &shared, &out))
+            TrackFilter::start(&desk.library, &config, move |frame| give_back(frame, start, offset, &shared, &out))
         };
         self.failed = Some(Instant::now());
         let live = tokio::task::spawn_blocking(build).await;
         self.live = Some(live.map_err(|e| crate::error::Error::us("a live track was not built").because(e))??);
         self.failed = None;
         self.quality = Quality::default();
-        self.shape = Shape::WHOLE;
+        self.shape = VideoScale::WHOLE;
         self.needs_key = self.kind() == MediaKind::Video;
         Ok(())
     }
@@ -203,8 +204,8 @@ impl Stream {
         }
         let Some(live) = &mut self.live else { return };
         match live.push(&frame) {
-            Fed::Taken => self.needs_key &= !frame.key,
-            Fed::NeedKeyFrame | Fed::TooLarge => self.needs_key = true,
+            PushResult::Accepted => self.needs_key &= !frame.key,
+            PushResult::NeedKeyFrame | PushResult::TooLarge => self.needs_key = true,
         }
     }
 
@@ -226,7 +227,7 @@ impl Stream {
     /// What time brings, some ten times a second: failures, key frames, bitrate. `budget` is in bits a second, for pictures.
     pub fn look(&mut self, now: Instant, budget: u64, round_trip: Option<Duration>) -> Needs {
         let mut needs = Needs::default();
-        if let Some(Err(e)) = self.live.as_ref().map(LiveTrack::poll) {
+        if let Some(Err(e)) = self.live.as_ref().map(TrackFilter::poll) {
             needs.warning = Some(e.to_string());
             self.failed = Some(now);
             self.stop();
@@ -268,7 +269,7 @@ impl Stream {
                 let setting = self.quality.decide(now, budget, &pictures);
                 if setting.shape != self.shape {
                     self.shape = setting.shape;
-                    live.set_shape(setting.shape);
+                    live.set_scale(setting.shape);
                 }
                 setting.bitrate
             }
@@ -294,7 +295,7 @@ impl Stream {
 
     /// Frames that came, that went back and that were left out, of all its pipelines.
     fn counts(&self) -> (u64, u64, u64) {
-        let counts = self.live.as_ref().map(LiveTrack::counts).unwrap_or_default();
+        let counts = self.live.as_ref().map(TrackFilter::counts).unwrap_or_default();
         let (came, returned, skipped) = self.before;
         (came + counts.came, returned + counts.returned, skipped + counts.came.saturating_sub(counts.returned))
     }
@@ -302,8 +303,8 @@ impl Stream {
     /// How it stands.
     pub fn status(&self, name: &str) -> TrackStatus {
         let (frames_in, frames_out, frames_skipped) = self.counts();
-        let counts = self.live.as_ref().map(LiveTrack::counts).unwrap_or_default();
-        let size = self.live.as_ref().and_then(LiveTrack::size).map(|size| self.shape.of(size));
+        let counts = self.live.as_ref().map(TrackFilter::counts).unwrap_or_default();
+        let size = self.live.as_ref().and_then(TrackFilter::size).map(|size| self.shape.of(size));
         let sent = self.lock();
         TrackStatus {
             name: name.to_owned(),

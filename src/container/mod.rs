@@ -1,5 +1,6 @@
 //! Container formats: Matroska/WebM and MP4, readers and writers. No clock, no network.
 
+mod chapter;
 pub mod ebml;
 pub mod matroska;
 pub mod matroska_interleaved;
@@ -7,3 +8,5 @@ pub mod matroska_reader;
 pub mod matroska_writer;
 pub mod mp4;
 pub mod mp4_tracks;
+
+pub use chapter::Chapter;

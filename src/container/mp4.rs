@@ -1,9 +1,9 @@
 //! The last touch to an MP4 file (ISO 14496-12): its index in front of its media, so that a browser starts at once, and its chapters.
 //! It copies media as it is and changes nothing but where it lies.
 
+use super::Chapter;
 use crate::error::write_failed;
 use crate::error::{Error, Result};
-use crate::media::Chapter;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;

@@ -2,7 +2,7 @@
 //! Pure; it writes no file.
 
 use super::script::Script;
-use crate::media::Chapter;
+use crate::container::Chapter;
 use crate::recording::timeline::{Entry, Event};
 use crate::room::media::Source;
 use std::fmt::Write;

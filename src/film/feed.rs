@@ -3,7 +3,7 @@
 
 use crate::container::matroska_reader::{Block, TrackReader};
 use crate::error::{Error, Result};
-use crate::media::{Decoded, Decoder, Encoded, Library};
+use crate::media::{Decoded, Decoder, Library, TrackFormat};
 use crate::recording::manifest::TrackEntry;
 use crate::recording::placement::Placement;
 use std::collections::VecDeque;
@@ -143,9 +143,9 @@ impl TrackFeed {
             let reader = self.open()?;
             let format = reader.format();
             let (codec, config, channels) = (format.codec, format.config.clone(), format.channels);
-            self.decoder = Some(Decoder::new(library, &Encoded { codec, config, channels })?);
+            self.decoder = Some(Decoder::new(library, &TrackFormat { codec, config, channels })?);
         }
-        while !self.ended && self.decoder.as_ref().is_some_and(Decoder::is_hungry) {
+        while !self.ended && self.decoder.as_ref().is_some_and(Decoder::wants_input) {
             let block = match self.skipped.pop_front() {
                 Some(block) => Some(block),
                 None => self.read()?,

@@ -4,6 +4,7 @@ mod featured;
 #[cfg(test)]
 mod tests;
 
+pub use crate::media::{Rect, Size};
 pub use featured::featured;
 
 /// The most tiles that are laid out; whoever comes after them is heard, not seen.
@@ -16,18 +17,6 @@ const STRIPS: [(u32, u32); 4] = [(1, 2), (1, 3), (1, 4), (1, 5)];
 const SMALLEST_FACE: u32 = 9;
 /// The shape of a face.
 const FACE: Size = (16, 9);
-
-/// Width and height in pixels.
-pub type Size = (u32, u32);
-
-/// A rectangle in whole pixels; all four are even, for chroma is stored at half the resolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Rect {
-    pub x: u32,
-    pub y: u32,
-    pub width: u32,
-    pub height: u32,
-}
 
 /// How a picture is arranged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -251,7 +251,7 @@ struct Making<'a> {
     part: Part,
     script: Script,
     tracks: PathBuf,
-    chapters: Vec<crate::media::Chapter>,
+    chapters: Vec<crate::container::Chapter>,
     warnings: Vec<String>,
 }
 

@@ -4,7 +4,7 @@
 use super::text::{Line, Weight, Words, initials, shortened, written};
 use crate::error::Result;
 use crate::film::layout::{Rect, Size};
-use crate::media::{Library, Stamp};
+use crate::media::{Library, Overlay};
 use image::{Rgba, RgbaImage};
 
 /// The colour behind everything.
@@ -105,7 +105,7 @@ pub fn card(library: &Library, name: &str, (width, height): Size) -> Result<Rgba
 }
 
 /// What makes the corners of `area` round, and a frame around who speaks.
-pub fn frame(area: Rect, speaks: bool) -> Stamp {
+pub fn frame(area: Rect, speaks: bool) -> Overlay {
     let side = area.width.min(area.height);
     let radius = (side / 24).clamp(4, 16) & !1;
     let thick = if speaks { (side / 70).clamp(2, 6) } else { 0 };
@@ -137,7 +137,7 @@ pub fn frame(area: Rect, speaks: bool) -> Stamp {
         parts.push(part((0, radius), (radius, high)));
         parts.push(part((right, radius), (radius, high)));
     }
-    let mut stamp = Stamp::default();
+    let mut stamp = Overlay::default();
     parts.iter().for_each(|(drawn, at)| stamp.add(drawn, *at));
     stamp
 }
@@ -201,14 +201,14 @@ impl Clock {
 
     /// The time since the meeting began, at the upper right of a picture of this size. Nothing in it is transparent, so it can be
     /// stamped over itself.
-    pub fn stamp(&self, seconds: u64, size: Size) -> Stamp {
+    pub fn stamp(&self, seconds: u64, size: Size) -> Overlay {
         let text = format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
         let glyphs: Vec<_> = text.chars().filter_map(|c| self.glyphs.iter().find(|(g, _)| *g == c)).collect();
         let wide: u32 = glyphs.iter().map(|(_, drawn)| drawn.width()).sum();
         let pad = glyphs.first().map_or(0, |(_, drawn)| drawn.height() / 4).next_multiple_of(2);
         let y = (size.0.min(size.1) / 30) & !1;
         let mut x = size.0.saturating_sub(wide + 2 * pad + y) & !1;
-        let mut stamp = Stamp::default();
+        let mut stamp = Overlay::default();
         let height = glyphs.first().map_or(0, |(_, drawn)| drawn.height());
         let end = RgbaImage::from_pixel(pad, height, opaque(PILL, 1.0));
         stamp.add(&end, (x, y));

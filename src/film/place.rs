@@ -3,7 +3,7 @@
 use super::paint::{BACKGROUND, TILE, card, frame, label};
 use crate::error::Result;
 use crate::film::layout::{Rect, Shows, Size, fit};
-use crate::media::{Canvas, Kept, Library, Picture, Stamp};
+use crate::media::{Cache, Canvas, Library, Overlay, Picture};
 use image::RgbaImage;
 
 /// Drawings that are kept; with more names and sizes than that, they are drawn again.
@@ -46,13 +46,13 @@ enum Seen {
 pub struct Place {
     pub wanted: Wanted,
     seen: Option<Seen>,
-    over: Stamp,
+    over: Overlay,
 }
 
 impl Place {
     /// A tile with nothing in it.
     pub fn new(wanted: Wanted) -> Place {
-        Place { wanted, seen: None, over: Stamp::default() }
+        Place { wanted, seen: None, over: Overlay::default() }
     }
 
     /// What is to be shown has changed in the same area: it is painted again.
@@ -96,12 +96,12 @@ impl Place {
                 return Ok(false);
             }
             self.seen = Some(Seen::Card);
-            canvas.stamp(&Stamp::new(
+            canvas.overlay(&Overlay::new(
                 &drawings.card(&self.wanted.owner, (tile.width, tile.height), plain)?,
                 (tile.x, tile.y),
             ))?;
             self.over = self.cover(drawings, tile, plain)?;
-            canvas.stamp(&self.over)?;
+            canvas.overlay(&self.over)?;
             return Ok(true);
         };
         let seen = Seen::Picture(fit(picture.size(), tile));
@@ -116,12 +116,12 @@ impl Place {
             self.seen = Some(seen);
         }
         canvas.draw(picture, area, self.wanted.is_screen())?;
-        canvas.stamp(&self.over)?;
+        canvas.overlay(&self.over)?;
         Ok(true)
     }
 
     /// Name, frame and round corners over a picture that lies in `picture`.
-    fn cover(&self, drawings: &mut Drawings, picture: Rect, plain: bool) -> Result<Stamp> {
+    fn cover(&self, drawings: &mut Drawings, picture: Rect, plain: bool) -> Result<Overlay> {
         let (tile, is_screen) = (self.wanted.area, self.wanted.is_screen());
         // A screen has no tile around it: its own corners are the round ones.
         let around = if is_screen { picture } else { tile };
@@ -148,14 +148,14 @@ impl Place {
 /// Names and cards that were drawn.
 pub struct Drawings {
     library: Library,
-    labels: Kept<(String, bool, Size), RgbaImage>,
-    cards: Kept<(String, Size), RgbaImage>,
+    labels: Cache<(String, bool, Size), RgbaImage>,
+    cards: Cache<(String, Size), RgbaImage>,
 }
 
 impl Drawings {
     /// None yet.
     pub fn new(library: &Library) -> Drawings {
-        Drawings { library: library.clone(), labels: Kept::new(MOST_DRAWINGS), cards: Kept::new(MOST_DRAWINGS) }
+        Drawings { library: library.clone(), labels: Cache::new(MOST_DRAWINGS), cards: Cache::new(MOST_DRAWINGS) }
     }
 
     fn label(&mut self, name: &str, is_muted: bool, tile: Size) -> Result<&RgbaImage> {

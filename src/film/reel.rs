@@ -4,10 +4,11 @@
 use super::format::{Container, Format};
 use super::output::Output;
 use super::sound::RATE;
+use crate::container::Chapter;
 use crate::container::mp4;
 use crate::error::{Error, Result, write_failed};
 use crate::film::layout::Size;
-use crate::media::{Canvas, Chapter, FileWriter, Library, Value, count_pictures};
+use crate::media::{Canvas, FileWriter, Library, Value, count_pictures};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,7 +110,8 @@ impl Reel {
 
     /// Says what it is; before anything else.
     pub fn describe(&self, title: &str, recorded: jiff::Timestamp, chapters: &[Chapter]) -> Result<()> {
-        self.writer.describe(title, recorded, chapters)
+        let chapters: Vec<_> = chapters.iter().map(|c| (c.from..c.until, c.title.as_str())).collect();
+        self.writer.describe(title, recorded, &chapters)
     }
 
     /// How many pictures a film of this length has.

@@ -8,7 +8,7 @@ use super::place::{Drawings, Place, Wanted};
 use super::script::{Scene, Script};
 use crate::error::{Error, Result};
 use crate::film::layout::{Policy, Rect, Shows, Size, layout};
-use crate::media::{Canvas, Library, Picture, Stamp};
+use crate::media::{Canvas, Library, Overlay, Picture};
 use crate::room::media::MediaKind;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ pub struct Stage {
     places: Vec<Place>,
     glide: Option<Glide>,
     /// A title and until when it is seen.
-    titled: Option<(Stamp, Duration)>,
+    titled: Option<(Overlay, Duration)>,
     /// By the track's number in the manifest.
     lanes: BTreeMap<usize, Lane>,
 }
@@ -126,7 +126,7 @@ impl Stage {
             let seconds = at.as_secs();
             if painted || *shown != seconds {
                 *shown = seconds;
-                self.canvas.stamp(&clock.stamp(seconds, self.look.size))?;
+                self.canvas.overlay(&clock.stamp(seconds, self.look.size))?;
                 painted = true;
             }
         }
@@ -234,11 +234,11 @@ impl Stage {
         if let Some(text) = self.look.title.take() {
             let day = self.script.manifest.started.strftime("%-d %B %Y").to_string();
             let drawn = title(&self.library, &text, &day, self.look.size)?;
-            self.titled = Some((Stamp::new(&drawn, (0, 0)), at + TITLED));
+            self.titled = Some((Overlay::new(&drawn, (0, 0)), at + TITLED));
         }
         match &self.titled {
             None => Ok(false),
-            Some((drawn, until)) if at < *until => self.canvas.stamp(drawn).map(|()| true),
+            Some((drawn, until)) if at < *until => self.canvas.overlay(drawn).map(|()| true),
             Some(_) => {
                 self.titled = None;
                 self.glide = None;

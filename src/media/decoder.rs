@@ -1,8 +1,7 @@
 //! Encoded frames of one track in, pictures or sound out, each with the time of the frame it came from. It reads no file,
 //! holds a few frames and no more, and never waits without a deadline.
 
-use super::picture::Picture;
-use super::{Library, Pipeline};
+use super::{Library, Picture, Pipeline};
 use crate::error::{Error, Result};
 use crate::room::media::Codec;
 use bytes::Bytes;
@@ -21,7 +20,7 @@ const PACKETS_WAITING: u64 = 16;
 
 /// What a decoder has to know of a track before its first frame.
 #[derive(Debug, Clone)]
-pub struct Encoded {
+pub struct TrackFormat {
     pub codec: Codec,
     /// H.264: `avcC`.
     pub config: Option<Bytes>,
@@ -57,7 +56,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The user's: the package of a decoder is missing.
-    pub fn new(library: &Library, track: &Encoded) -> Result<Decoder> {
+    pub fn new(library: &Library, track: &TrackFormat) -> Result<Decoder> {
         let template = library.get(&format!("compose/{}", track.codec.name().to_lowercase()))?;
         let mut pipeline = Pipeline::build(&template, &[])?;
         let (into, out) = (pipeline.app_src("frames")?, pipeline.app_sink("out")?);
@@ -68,7 +67,7 @@ impl Decoder {
     }
 
     /// True while it takes more frames without holding too many.
-    pub fn is_hungry(&self) -> bool {
+    pub fn wants_input(&self) -> bool {
         let most = if self.codec == Codec::Opus { PACKETS_WAITING } else { WAITING };
         self.ready.is_empty() && self.into.current_level_buffers() < most
     }
@@ -102,7 +101,7 @@ impl Decoder {
         // VP8 has one colour space (RFC 6386, 9.2); GStreamer guesses another one for large pictures.
         let is_bt601 = self.codec == Codec::Vp8;
         let mut described = self.described.take();
-        let next = self.next(wait, |sample| Picture::new(sample, is_bt601, &mut described));
+        let next = self.next(wait, |sample| Picture::from_sample(sample, is_bt601, &mut described));
         self.described = described;
         next
     }
@@ -139,7 +138,7 @@ impl Decoder {
     }
 }
 
-fn caps(track: &Encoded) -> gst::Caps {
+fn caps(track: &TrackFormat) -> gst::Caps {
     let config = track.config.as_ref().map(|config| gst::Buffer::from_slice(config.clone()));
     match track.codec {
         Codec::Vp8 => gst::Caps::builder("video/x-vp8").build(),

@@ -1,7 +1,7 @@
 //! Real-time encoders, made from `pipelines/send`: built with a bitrate that can be changed while they run, and asked for key
 //! frames. Never waits, never holds a frame back.
 
-use super::pipeline::bin;
+use super::bin::build_bin;
 use super::{Library, Template, Value};
 use crate::error::{Error, Result};
 use crate::room::media::Codec;
@@ -44,7 +44,7 @@ impl Encoder {
     pub fn build(library: &Library, codec: Codec, bitrate: u64) -> Result<Encoder> {
         let template = library.get(&format!("send/{}", codec.name().to_lowercase()))?;
         let kilobits = i64::try_from(bitrate.div_ceil(1000)).unwrap_or(i64::MAX);
-        let bin = bin(&template, &[("kilobits", Value::Int(kilobits))], true)?;
+        let bin = build_bin(&template, &[("kilobits", Value::Int(kilobits))], true)?;
         let element = bin.by_name("encoder").ok_or_else(|| lacks(&template, "an element with name=encoder"))?;
         for pad in ["sink", "src"] {
             bin.static_pad(pad).ok_or_else(|| lacks(&template, "a free input and a free output"))?;

@@ -1,15 +1,10 @@
 //! A filter: a validated choice of what happens to a track's pictures or sound, from a pipeline text or from Rust code.
 //! It holds nothing that runs; each stream that is filtered gets elements of its own.
 
-mod code;
-mod frames;
-mod hold;
-mod pictures;
-mod samples;
-mod stage;
-
-use super::pipeline::bin;
-use super::{Library, Template, Value};
+use super::bin::build_bin;
+use super::runtime::init;
+use super::transform::probe;
+use super::{FrameFilter, Library, SampleFilter, Template, Value};
 use crate::error::{Error, Result};
 use crate::room::media::MediaKind;
 use gstreamer as gst;
@@ -18,25 +13,6 @@ use image::RgbaImage;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-pub(super) use code::attach_codes;
-pub(super) use stage::picture;
-
-/// Changes pictures one after the other, in Rust. One is made for each stream, so it may keep what it has seen.
-///
-/// It runs on the thread that the pictures flow through: what it takes longer than a picture lasts is lost frames.
-pub trait FrameFilter: Send {
-    /// Changes `frame` (not premultiplied RGBA), which is due at `at` on the stream's time; that only grows. Assigning a picture of
-    /// another size is allowed: what follows adapts, but each change costs a key frame.
-    fn apply(&mut self, frame: &mut RgbaImage, at: Duration);
-}
-
-/// Changes sound piece by piece, in Rust. One is made for each stream, so it may keep what it has heard.
-pub trait SampleFilter: Send {
-    /// Changes `samples`, left and right in turn, 48,000 of each a second, 1.0 the loudest. A piece is some 10 to 60 ms long,
-    /// its first sample due at `at` on the stream's time.
-    fn apply(&mut self, samples: &mut [f32], at: Duration);
-}
 
 /// A filter that was found and whose parameters hold. Cheap to clone.
 #[derive(Clone)]
@@ -119,20 +95,20 @@ impl Filter {
     /// # Errors
     /// As [`Filter::resolve`].
     pub(super) fn bin(&self) -> Result<gst::Bin> {
-        super::init()?;
+        init()?;
         let bin = match &self.how {
             How::Text { template, values } => {
                 let values: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-                bin(template, &values, false)?
+                build_bin(template, &values, false)?
             }
             How::Frames(make) => {
                 self.of_code("videoconvert name=in ! video/x-raw,format=RGBA ! identity name=out", |out| {
-                    stage::attach(out, Box::new(stage::Frames(make())))
+                    probe::attach(out, Box::new(probe::FrameTransform(make())))
                 })?
             }
             How::Samples(make) => {
                 self.of_code("audioconvert name=in ! audio/x-raw,format=F32LE,layout=interleaved,rate=48000,channels=2 ! identity name=out", |out| {
-                    stage::attach(out, Box::new(stage::Samples(make())))
+                    probe::attach(out, Box::new(probe::SampleTransform(make())))
                 })?
             }
         };
@@ -147,7 +123,7 @@ impl Filter {
 
     fn of_code(&self, text: &str, attach: impl FnOnce(&gst::Element) -> Result<()>) -> Result<gst::Bin> {
         let template = Template::parse(&self.name, &self.name, &format!("# Code.\n{text}"))?;
-        let bin = bin(&template, &[], false)?;
+        let bin = build_bin(&template, &[], false)?;
         attach(&self.end(&bin, "out")?)?;
         Ok(bin)
     }

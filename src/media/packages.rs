@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_element_of_the_table_is_there_when_its_package_is() {
-        crate::media::init().unwrap();
+        crate::media::runtime::init().unwrap();
         for (package, elements) in PACKAGES {
             // A package counts as installed when one of its elements is; then a name that is not there is a typing error.
             let there: Vec<_> = elements.iter().filter(|e| gstreamer::ElementFactory::find(e).is_some()).collect();

@@ -1,16 +1,15 @@
 //! Pictures and sound into a media file, through a pipeline template. For films and fixtures; recordings are written
 //! elsewhere, without GStreamer.
 
-use super::{Canvas, Library, Pipeline, Value, path_text};
+use super::buffer::{from_bytes, timed};
+use super::{Canvas, Library, Pipeline, Value};
 use crate::error::{Error, Result};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// How long one picture may take to be captioned.
-const CAPTION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long an encoder may take for what is under way, on a machine that is busy.
 const ENCODER_PATIENCE: Duration = Duration::from_secs(60);
@@ -26,14 +25,6 @@ pub struct FileWriter {
     pipeline: Pipeline,
     picture: Option<AppSrc>,
     sound: Option<AppSrc>,
-}
-
-/// A part of a film.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chapter {
-    pub from: Duration,
-    pub until: Duration,
-    pub title: String,
 }
 
 impl FileWriter {
@@ -57,7 +48,7 @@ impl FileWriter {
         texts: &[(&str, &str, &str)],
     ) -> Result<FileWriter> {
         let mut pipeline = Pipeline::build(&library.get(name)?, values)?;
-        pipeline.set_text("file", "location", path_text(path)?)?;
+        pipeline.set_path("file", path)?;
         for (element, property, text) in texts {
             pipeline.set_text(element, property, text)?;
         }
@@ -68,7 +59,7 @@ impl FileWriter {
 
     /// Says what the file is, before anything is added: title, when it was recorded, and its parts, where the container has
     /// room for them.
-    pub fn describe(&self, title: &str, recorded: jiff::Timestamp, chapters: &[Chapter]) -> Result<()> {
+    pub fn describe(&self, title: &str, recorded: jiff::Timestamp, chapters: &[(Range<Duration>, &str)]) -> Result<()> {
         let mux = self.pipeline.element("mux")?;
         if let Some(tagged) = mux.dynamic_cast_ref::<gst::TagSetter>() {
             tagged.add_tag::<gst::tags::Title>(&title, gst::TagMergeMode::Replace);
@@ -104,7 +95,7 @@ impl FileWriter {
     pub fn picture(&self, bytes: Vec<u8>, at: Duration, lasts: Duration) -> Result<()> {
         let source = self.picture.as_ref().ok_or_else(pictureless)?;
         self.wait(source)?;
-        self.push(source, buffer(bytes, at, lasts))
+        self.push(source, from_bytes(bytes, at, lasts))
     }
 
     /// Adds sound: samples of one channel at 48,000 Hz.
@@ -118,7 +109,7 @@ impl FileWriter {
         let lasts = Duration::from_nanos(samples.len() as u64 * 1_000_000_000 / (48_000 * channels));
         let mut bytes = Vec::with_capacity(size_of_val(samples));
         samples.iter().for_each(|sample| bytes.extend_from_slice(&sample.to_le_bytes()));
-        self.push(sound, buffer(bytes, at, lasts))
+        self.push(sound, from_bytes(bytes, at, lasts))
     }
 
     /// Writes what is under way and closes the file.
@@ -160,17 +151,17 @@ fn pictureless() -> Error {
 }
 
 /// Chapters as Matroska has them: one edition, one entry each.
-fn contents(chapters: &[Chapter]) -> gst::Toc {
+fn contents(chapters: &[(Range<Duration>, &str)]) -> gst::Toc {
     let time = |at: Duration| i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
     let mut toc = gst::Toc::new(gst::TocScope::Global);
     let mut edition = gst::TocEntry::new(gst::TocEntryType::Edition, "0");
-    for (number, chapter) in chapters.iter().enumerate() {
+    for (number, (span, title)) in chapters.iter().enumerate() {
         let mut entry = gst::TocEntry::new(gst::TocEntryType::Chapter, &format!("{}", number + 1));
         if let Some(entry) = entry.get_mut() {
-            entry.set_start_stop_times(time(chapter.from), time(chapter.until));
+            entry.set_start_stop_times(time(span.start), time(span.end));
             let mut tags = gst::TagList::new();
             if let Some(tags) = tags.get_mut() {
-                tags.add::<gst::tags::Title>(&chapter.title.as_str(), gst::TagMergeMode::Replace);
+                tags.add::<gst::tags::Title>(title, gst::TagMergeMode::Replace);
             }
             entry.set_tags(tags);
         }
@@ -190,7 +181,7 @@ fn contents(chapters: &[Chapter]) -> gst::Toc {
 /// It does not open as a player opens it.
 pub fn count_pictures(library: &Library, path: &Path) -> Result<u64> {
     let mut pipeline = Pipeline::build(&library.get("compose/verify")?, &[])?;
-    pipeline.set_text("file", "location", path_text(path)?)?;
+    pipeline.set_path("file", path)?;
     let out = pipeline.app_sink("out")?;
     pipeline.start()?;
     let mut count = 0;
@@ -203,51 +194,6 @@ pub fn count_pictures(library: &Library, path: &Path) -> Result<u64> {
         let late = || Error::machine(format!("{} cannot be read to its end", path.display()));
         return if out.is_eos() { Ok(count) } else { Err(late()) };
     }
-}
-
-/// Writes `text` (Pango markup) in white into an RGB picture. `align` is `left`, `center` or `right`; `at` is the distance
-/// from that side (not for `center`) and from the top, in pixels.
-///
-/// # Errors
-/// The user's: no `textoverlay` here.
-pub fn caption(
-    library: &Library,
-    (width, height): (u32, u32),
-    rgb: Vec<u8>,
-    text: &str,
-    align: &str,
-    at: (u32, u32),
-) -> Result<Vec<u8>> {
-    let int = |v: u32| Value::Int(v.into());
-    let values = [
-        ("width", int(width)),
-        ("height", int(height)),
-        ("x", int(at.0)),
-        ("y", int(at.1)),
-        ("align", Value::Word(align.into())),
-    ];
-    let mut pipeline = Pipeline::build(&library.get("fixture/caption")?, &values)?;
-    pipeline.set_text("caption", "text", text)?;
-    let (source, sink) = (pipeline.app_src("picture")?, pipeline.app_sink("out")?);
-    pipeline.start()?;
-    let late = || Error::machine("a caption was not written in time");
-    source.push_buffer(buffer(rgb, Duration::ZERO, Duration::from_secs(1))).map_err(|e| late().because(e))?;
-    let sample = sink.try_pull_sample(gst::ClockTime::try_from(CAPTION_PATIENCE).ok());
-    let sample = sample.ok_or_else(|| pipeline.poll().err().unwrap_or_else(late))?;
-    let data = sample.buffer().and_then(|b| b.map_readable().ok()).ok_or_else(late)?;
-    Ok(data.to_vec())
-}
-
-fn buffer(data: Vec<u8>, at: Duration, lasts: Duration) -> gst::Buffer {
-    timed(gst::Buffer::from_mut_slice(data), at, lasts)
-}
-
-fn timed(mut buffer: gst::Buffer, at: Duration, lasts: Duration) -> gst::Buffer {
-    if let Some(buffer) = buffer.get_mut() {
-        buffer.set_pts(gst::ClockTime::try_from(at).ok());
-        buffer.set_duration(gst::ClockTime::try_from(lasts).ok());
-    }
-    buffer
 }
 
 #[cfg(test)]

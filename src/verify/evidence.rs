@@ -3,7 +3,7 @@
 use super::stamp::{FrameStamp, Heard, Listener, Luma, MarkStamp, Reader, Silence};
 use super::watch::Basis;
 use crate::error::{Blame, Result};
-use crate::media::{Content, Library, Playback};
+use crate::media::{Content, FileDecoder, Library};
 use crate::room::media::MediaKind;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +81,7 @@ impl Evidence {
     /// # Errors
     /// The user's: there is no such file. All else becomes damage or trouble.
     pub fn read(&mut self, library: &Library, path: &Path, place: impl Fn(Duration) -> f64) -> Result<()> {
-        let mut playback = Playback::open(library, path)?;
+        let mut playback = FileDecoder::open(library, path)?;
         let mut readers: BTreeMap<usize, Reader> = BTreeMap::new();
         let mut listeners: BTreeMap<usize, Listener> = BTreeMap::new();
         loop {

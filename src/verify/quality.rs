@@ -4,7 +4,7 @@
 use super::evidence::Stretch;
 use super::stamp::{Luma, Pictures, Place, Reader};
 use crate::error::Result;
-use crate::media::{Content, Library, Playback};
+use crate::media::{Content, FileDecoder, Library};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -119,7 +119,7 @@ pub fn compare(
     }
     let mut found: BTreeMap<u8, Quality> = BTreeMap::new();
     let (mut held, mut readers): (BTreeMap<u8, Held>, BTreeMap<usize, Reader>) = Default::default();
-    let mut playback = Playback::open(library, path)?;
+    let mut playback = FileDecoder::open(library, path)?;
     // Damage and trouble were told when the evidence was read.
     while let Ok(Some(piece)) = playback.next_piece() {
         let Content::Picture { luma, width, height } = piece.content else { continue };

@@ -2,7 +2,7 @@
 //! no media.
 
 use crate::error::{Error, Result};
-use crate::media::{Drawing, Library, Origin, Template, Value};
+use crate::media::{Library, Origin, Synthetic, Template, Value};
 use crate::room::media::MediaKind;
 use crate::verify::stamp::code::FRAMES;
 use crate::verify::stamp::{Pictures, Sound, number_of};
@@ -66,12 +66,15 @@ pub fn stamped(text: &str) -> Result<[Origin; 2]> {
     let sound = Mutex::new(Sound::new(participant));
     let draw = Arc::new(move |number: u32| pictures.i420(number % FRAMES));
     let play = move |from: u64, count: usize| sound.lock().unwrap_or_else(PoisonError::into_inner).samples(from, count);
-    Ok([Origin::Drawn(Drawing::Pictures { size, fps, draw }), Origin::Drawn(Drawing::Sound(Arc::new(play)))])
+    Ok([
+        Origin::Synthetic(Synthetic::Pictures { size, fps, draw }),
+        Origin::Synthetic(Synthetic::Sound(Arc::new(play))),
+    ])
 }
 
 /// Whether it is over some day, unless it is repeated.
 pub fn has_an_end(origin: &Origin) -> bool {
-    !matches!(origin, Origin::Generated { .. } | Origin::Drawn(_))
+    !matches!(origin, Origin::Generated { .. } | Origin::Synthetic(_))
 }
 
 /// `NAME` or `NAME:VALUES` where there is a template `source/NAME`.
@@ -167,7 +170,7 @@ mod tests {
     fn a_stamp_has_a_name_or_a_number_and_a_size_that_fits() {
         for text in ["alice", "7", "alice,1280x720", "bob,320x180@15"] {
             let made = stamped(text).unwrap();
-            assert!(made.iter().all(|origin| matches!(origin, Origin::Drawn(_)) && !has_an_end(origin)), "{text}");
+            assert!(made.iter().all(|origin| matches!(origin, Origin::Synthetic(_)) && !has_an_end(origin)), "{text}");
         }
         for text in ["", "alice,1x1", "alice,320x180@29", "alice,320", "alice,axb"] {
             assert!(stamped(text).is_err(), "{text}");

@@ -6,7 +6,7 @@ use crate::cli::fixture::before_a_green_screen;
 use crate::cli::say::say;
 use crate::error::{Error, Result};
 use crate::media::{
-    Filter, Library, Playthrough, Template, Value, filter_frames, filter_samples, frame_cost, sound_cost,
+    Filter, Library, Template, TrackReader, Value, filter_frames, filter_samples, frame_cost, sound_cost,
 };
 use crate::room::media::{Codec, MediaKind};
 use image::imageops::{FilterType, resize};
@@ -135,7 +135,7 @@ pub(super) fn parameters(template: &Template) -> String {
 }
 
 fn frames(library: &Library, path: &Path, from: Duration, count: usize) -> Result<Vec<RgbaImage>> {
-    let mut decoder = Playthrough::open(library, path, Codec::Vp8)?;
+    let mut decoder = TrackReader::open(library, path, Codec::Vp8)?;
     let mut frames = Vec::new();
     while let Some((at, picture)) = decoder.picture()? {
         if at >= from {
@@ -149,7 +149,7 @@ fn frames(library: &Library, path: &Path, from: Duration, count: usize) -> Resul
 }
 
 fn sound(library: &Library, path: &Path) -> Result<Vec<f32>> {
-    let mut decoder = Playthrough::open(library, path, Codec::Opus)?;
+    let mut decoder = TrackReader::open(library, path, Codec::Opus)?;
     let mut samples = Vec::new();
     while let Some((at, sound)) = decoder.sound()? {
         if at >= SOUND_FROM && samples.len() < SOUND {

@@ -181,7 +181,7 @@ fn pixelate_covers_all_of_the_region_in_the_pictures_of_a_camera_too() {
 
 /// What two filters make of the scene in I420.
 fn planes(one: &Filter, other: &Filter) -> (Vec<u8>, Vec<u8>) {
-    let planes = |filter: &Filter| crate::media::apply::planar(filter, &[scene()]).unwrap().remove(0);
+    let planes = |filter: &Filter| crate::media::offline::planar(filter, &[scene()]).unwrap().remove(0);
     (planes(one), planes(other))
 }
 

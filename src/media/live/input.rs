@@ -1,6 +1,6 @@
 //! Frames as decoders want them: their caps, and their bytes in one buffer. Decodes nothing.
 
-use crate::media::demux::TEMPORAL_DELIMITER;
+use crate::media::encoded_frame::TEMPORAL_DELIMITER;
 use crate::room::media::{Codec, Frame};
 use gstreamer as gst;
 use gstreamer_app::{AppLeakyType, AppSrc};

@@ -3,7 +3,7 @@
 
 use super::Watched;
 use crate::error::Result;
-use crate::media::{Library, LivePicture, LivePictures};
+use crate::media::{Library, LiveDecoder, LivePicture};
 use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Codec, Frame, RtpPacket};
 use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, Received};
@@ -30,7 +30,7 @@ pub(super) struct Stream {
     pub codec: Codec,
     library: Library,
     assembler: FrameAssembler,
-    pictures: LivePictures,
+    pictures: LiveDecoder,
     looks: Arc<Mutex<Vec<Look>>>,
     clock: TrackClock,
     from: Option<IpAddr>,
@@ -142,10 +142,10 @@ impl Stream {
 }
 
 /// A decoder whose pictures' stamps are noted.
-fn decoder(library: &Library, codec: Codec, looks: &Arc<Mutex<Vec<Look>>>) -> Result<LivePictures> {
+fn decoder(library: &Library, codec: Codec, looks: &Arc<Mutex<Vec<Look>>>) -> Result<LiveDecoder> {
     let looks = looks.clone();
     let mut reader = Reader::new();
-    LivePictures::start(library, codec, move |LivePicture { rtp_time, decoded, luma, width, height }| {
+    LiveDecoder::start(library, codec, move |LivePicture { rtp_time, decoded, luma, width, height }| {
         // What time it was then: this thread may have come to it later.
         let wall = SystemTime::now().checked_sub(decoded.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         let Some(luma) = Luma::new(&luma, (width, height), width) else { return };

@@ -1,0 +1,14 @@
+//! Live tracks: frames of a room decoded as they arrive, either to be filtered and sent back or to be looked at.
+
+mod input;
+mod live_decoder;
+mod parts;
+mod scale;
+mod track_filter;
+mod tracker;
+
+pub use live_decoder::{LiveDecoder, LivePicture};
+pub use parts::PushResult;
+pub use scale::VideoScale;
+pub use track_filter::{TrackFilter, TrackFilterConfig};
+pub use tracker::TrackFilterCounts;

@@ -1,0 +1,173 @@
+//! Real encoders' frames through live tracks.
+
+use super::*;
+use crate::media::{FrameFilter, Library};
+use bytes::Bytes;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// Frames of `fixtures/frames`: length, RTP time, key, bytes.
+fn dump(codec: Codec) -> Vec<Frame> {
+    let name = format!("{}/fixtures/frames/{}.frames", env!("CARGO_MANIFEST_DIR"), codec.name().to_lowercase());
+    let data = std::fs::read(name).unwrap();
+    let word = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().unwrap());
+    let (mut frames, mut at) = (Vec::new(), 0);
+    while at < data.len() {
+        let len = word(at) as usize;
+        frames.push(Frame {
+            rtp_time: i64::from(word(at + 4)),
+            arrival: Instant::now(),
+            parts: vec![Bytes::copy_from_slice(&data[at + 9..at + 9 + len])],
+            key: data[at + 8] == 1,
+            size: None,
+            config: None,
+            audio_level: None,
+        });
+        at += 9 + len;
+    }
+    frames
+}
+
+fn start(from: Codec, to: Codec, filter: Filter) -> (TrackFilter, Receiver<Frame>) {
+    let (sender, frames) = channel();
+    let config = TrackFilterConfig { from, to, filter, bitrate: if to == Codec::Opus { 40_000 } else { 500_000 } };
+    let track = TrackFilter::start(&Library::default(), &config, move |frame| drop(sender.send(frame))).unwrap();
+    (track, frames)
+}
+
+fn none(kind: MediaKind) -> Filter {
+    Filter::resolve(&Library::default(), kind, "none", &[]).unwrap()
+}
+
+/// Hands one frame over and waits for what comes of it.
+fn through(track: &mut TrackFilter, frames: &Receiver<Frame>, frame: &Frame) -> Frame {
+    assert_eq!(track.push(frame), PushResult::Accepted);
+    let patience = Duration::from_secs(10);
+    frames
+        .recv_timeout(patience)
+        .unwrap_or_else(|e| panic!("{}: {e}: {:?} {:?}", frame.rtp_time, track.poll(), track.counts()))
+}
+
+#[test]
+fn no_codec_holds_a_frame_back() {
+    for (from, to) in [
+        (Codec::Vp8, Codec::Vp8),
+        (Codec::Vp9, Codec::Vp9),
+        (Codec::H264, Codec::H264),
+        (Codec::Av1, Codec::Av1),
+        (Codec::Vp8, Codec::H264),
+        (Codec::Opus, Codec::Opus),
+    ] {
+        let (mut track, frames) = start(from, to, none(from.kind()));
+        for (n, frame) in dump(from).iter().take(12).enumerate() {
+            // The next one is handed over only when this one is back.
+            let back = through(&mut track, &frames, frame);
+            assert_eq!((back.rtp_time, back.arrival), (frame.rtp_time, frame.arrival), "{from:?} {n}");
+            assert_eq!(back.key, n == 0 || to == Codec::Opus, "{from:?} to {to:?}, frame {n}");
+            assert!(!back.is_empty() && (n > 0 || to != Codec::H264 || back.config.is_some()));
+        }
+        track.poll().unwrap();
+    }
+}
+
+#[test]
+fn a_key_frame_is_made_when_asked_for() {
+    for to in [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1] {
+        let (mut track, frames) = start(Codec::Vp8, to, none(MediaKind::Video));
+        for (n, frame) in dump(Codec::Vp8).iter().take(9).enumerate() {
+            if n == 5 {
+                track.ask_key_frame();
+            }
+            assert_eq!(through(&mut track, &frames, frame).key, n == 0 || n == 5, "{to:?} {n}");
+        }
+    }
+}
+
+#[test]
+fn a_filter_is_exchanged_while_frames_flow() {
+    let kinds = [(Codec::Vp8, "grey"), (Codec::Opus, "robot")];
+    for (codec, name) in kinds {
+        let other = Filter::resolve(&Library::default(), codec.kind(), name, &[]).unwrap();
+        let (mut track, frames) = start(codec, codec, none(codec.kind()));
+        let mut last = i64::MIN;
+        for (n, frame) in dump(codec).iter().take(16).enumerate() {
+            match n {
+                4 | 12 => track.set_filter(&other).unwrap(),
+                8 => track.set_filter(&none(codec.kind())).unwrap(),
+                _ => {}
+            }
+            let back = through(&mut track, &frames, frame);
+            assert!(back.rtp_time > last && (n == 0 || codec == Codec::Opus || !back.key), "{name} {n}");
+            last = back.rtp_time;
+        }
+        track.poll().unwrap();
+    }
+}
+
+#[test]
+fn pictures_get_smaller_and_larger_again() {
+    let (mut track, frames) = start(Codec::Vp8, Codec::Vp8, none(MediaKind::Video));
+    let mut sizes = Vec::new();
+    for (n, frame) in dump(Codec::Vp8).iter().take(12).enumerate() {
+        track.set_scale(VideoScale { percent: if (4..8).contains(&n) { 50 } else { 100 }, fps: None });
+        track.set_bitrate(200_000 + 10_000 * n as u64);
+        let back = through(&mut track, &frames, frame);
+        if back.key {
+            sizes.push((n, back.size));
+        }
+    }
+    assert_eq!(sizes, [(0, Some((240, 132))), (4, Some((120, 66))), (8, Some((240, 132)))]);
+    assert_eq!(track.size(), Some((240, 132)));
+}
+
+/// Takes its time.
+struct Slow;
+
+impl FrameFilter for Slow {
+    fn apply(&mut self, _: &mut image::RgbaImage, _: Duration) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_slow_filter_gets_the_newest_picture() {
+    let (mut track, frames) = start(Codec::Vp8, Codec::Vp8, Filter::of("slow", || Box::new(Slow)));
+    let all = dump(Codec::Vp8);
+    let mut worst = Duration::ZERO;
+    for (n, frame) in (0..60).map(|n| (n, &all[n % all.len()])) {
+        let frame = Frame { rtp_time: n as i64 * 3000, arrival: Instant::now(), ..frame.clone() };
+        assert_eq!(track.push(&frame), PushResult::Accepted, "the decoder is quick enough");
+        std::thread::sleep(Duration::from_millis(20));
+        while let Ok(back) = frames.try_recv() {
+            worst = worst.max(back.arrival.elapsed());
+        }
+    }
+    let counts = track.counts();
+    assert!((6..40).contains(&counts.returned) && counts.decoded > counts.returned, "{counts:?}");
+    // Two pictures at most are before it: the one in the filter, and the one that waits.
+    assert!(worst < Duration::from_millis(900), "{worst:?} {counts:?}");
+}
+
+#[test]
+fn nothing_begins_without_a_key_frame_and_nothing_too_large_is_decoded() {
+    let (mut track, frames) = start(Codec::Vp8, Codec::Vp8, none(MediaKind::Video));
+    let all = dump(Codec::Vp8);
+    assert_eq!(track.push(&all[1]), PushResult::NeedKeyFrame);
+    assert_eq!(track.push(&Frame { size: Some((16_383, 16_383)), ..all[0].clone() }), PushResult::TooLarge);
+    assert_eq!(track.push(&all[1]), PushResult::NeedKeyFrame);
+    through(&mut track, &frames, &all[0]);
+}
+
+#[test]
+fn irregular_times_come_back_as_they_are() {
+    for to in [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1] {
+        let (mut track, frames) = start(Codec::Vp8, to, none(MediaKind::Video));
+        let mut rtp_time = 1 << 33;
+        for (n, frame) in dump(Codec::Vp8).iter().take(20).enumerate() {
+            // From 3 ms to half a second apart.
+            rtp_time += [270, 300, 9000, 45_000][n % 4];
+            let back = through(&mut track, &frames, &Frame { rtp_time, ..frame.clone() });
+            assert_eq!((back.rtp_time, back.key), (rtp_time, n == 0), "{to:?} {n}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! One pass over a media file: its first video and its first audio track as encoded frames, in the order of the file. Changes no
+//! frame that can be sent as it is; a full queue stops the reading, so memory does not grow with the file.
+
+use super::transcode::{EncoderHandle, Encoding, Transcoder};
+use crate::error::{Error, Result};
+use crate::media::audio_level::measure;
+use crate::media::bin::build_bin;
+use crate::media::encoded_frame::{Item, forward, size};
+use crate::media::{Library, Pipeline, Template, Value};
+use crate::room::media::{Codec, MediaKind};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::AppSink;
+use std::path::Path;
+use std::sync::atomic::AtomicU8;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Frames between the file and the reader (policy Block): a third of a second of picture with its sound. What is encoded here
+/// answers the wish for a key frame only behind it.
+const QUEUE: usize = 24;
+/// The same of pictures that are made here, which have no file to be read ahead of: 0.1 s at 30 a second, 0.3 s at 10.
+const MADE: usize = 3;
+/// How long a file may take to show its tracks, and then to give its next frame.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A track that is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    pub codec: Codec,
+    /// Width and height in pixels, for pictures that are sent as they are.
+    pub size: Option<(u32, u32)>,
+    /// What it was before, where it is encoded for sending (`AAC`, `a pattern`).
+    pub was: Option<String>,
+}
+
+/// A source that is being read, once.
+pub(super) struct FrameReader {
+    // Dropped first: a reader that is gone lets a blocked callback go, and only then can the pipeline be taken down.
+    items: Receiver<Item>,
+    /// What came while the tracks were not known yet.
+    first: Option<Item>,
+    pipeline: Pipeline,
+    pub tracks: Vec<Track>,
+    /// What else is in the file: codecs that cannot be sent, and what was left out.
+    pub refused: Vec<String>,
+    /// What encodes the picture, where it is not sent as it is.
+    encoder: Option<EncoderHandle>,
+    /// How the source is called in messages.
+    shown: String,
+}
+
+#[derive(Default)]
+struct Found {
+    tracks: Vec<Track>,
+    refused: Vec<String>,
+    encoder: Option<EncoderHandle>,
+    failure: Option<Error>,
+}
+
+impl Found {
+    fn has(&self, kind: MediaKind) -> bool {
+        self.tracks.iter().any(|t| t.codec.kind() == kind)
+    }
+}
+
+impl FrameReader {
+    /// Opens `path` and waits until its tracks are known. Tracks of a kind that is not wanted are left alone; those that cannot be
+    /// sent as they are, and those of the kinds in `anew`, are encoded.
+    ///
+    /// # Errors
+    /// The user's: no such file, or nothing that GStreamer can read. A file without a usable track is none: see `tracks`.
+    pub fn open(
+        library: &Library,
+        path: &Path,
+        wants: fn(MediaKind) -> bool,
+        encoding: &Encoding,
+        anew: &[MediaKind],
+    ) -> Result<FrameReader> {
+        let shown = path.display();
+        let about = std::fs::metadata(path).map_err(|e| Error::user(format!("cannot open {shown}: {e}")))?;
+        if !about.is_file() {
+            return Err(Error::user(format!("cannot open {shown}: it is not a file")));
+        }
+        let mut pipeline = Pipeline::build(&library.get("feed/source")?, &[])?;
+        pipeline.set_path("file", path)?;
+        let branches = Codec::ALL.iter().map(|c| branch(library, *c)).collect::<Result<Vec<_>>>()?;
+
+        let (sender, items) = sync_channel(QUEUE);
+        let transcoder = Transcoder::new(library, encoding, sender.clone());
+        transcoder.check()?;
+        let found = Arc::new(Mutex::new(Found::default()));
+        let tracks = pipeline.element("tracks")?;
+        let (finds, anew) = (found.clone(), anew.to_vec());
+        tracks.connect_pad_added(move |tracks, pad| {
+            let mut found = finds.lock().unwrap_or_else(PoisonError::into_inner);
+            let (kind, name, as_it_is) = match about_pad(pad) {
+                (Some(kind), name, codec) => (kind, name, codec.filter(|_| !anew.contains(&kind))),
+                (None, name, _) => return found.refused.push(name),
+            };
+            if !wants(kind) {
+                return found.refused.push(format!("{name} (left out)"));
+            }
+            if found.has(kind) {
+                return;
+            }
+            let led = match as_it_is {
+                Some(track) => lead_on(tracks, pad, &track, &branches, &sender).map(|()| track),
+                None => transcoder.decode(tracks, pad, kind).map(|encoder| {
+                    found.encoder = found.encoder.take().or(Some(encoder).filter(|_| kind == MediaKind::Video));
+                    Track { codec: transcoder.codec(kind), size: None, was: Some(name) }
+                }),
+            };
+            match led {
+                Ok(track) => found.tracks.push(track),
+                Err(e) => found.failure = Some(e),
+            }
+        });
+
+        pipeline.start().map_err(|e| unreadable(&shown.to_string(), e))?;
+        // Every track is led on before the first of them flows.
+        let first = first_item(&items, &pipeline, &shown.to_string());
+        let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        let Found { tracks, refused, encoder, failure } = found;
+        let first = match (failure, first) {
+            (Some(e), _) => return Err(e),
+            // Nothing was led on, so the demuxer complains that nobody listens.
+            (None, Err(_)) if tracks.is_empty() && !refused.is_empty() => None,
+            (None, first) => Some(first?),
+        };
+        Ok(FrameReader { items, first, pipeline, tracks, refused, encoder, shown: shown.to_string() })
+    }
+
+    /// What `template` makes: an endless picture or sound, encoded. Its last element is called `out`.
+    ///
+    /// # Errors
+    /// The user's: the template does not build, or makes something else.
+    pub fn generated(
+        library: &Library,
+        template: &Template,
+        values: &[(&str, Value)],
+        kind: MediaKind,
+        encoding: &Encoding,
+        prepare: impl FnOnce(&Pipeline) -> Result<()>,
+    ) -> Result<FrameReader> {
+        let mut pipeline = Pipeline::build(template, values)?;
+        prepare(&pipeline)?;
+        let (sender, items) = sync_channel(if kind == MediaKind::Video { MADE } else { QUEUE });
+        let transcoder = Transcoder::new(library, encoding, sender);
+        let out = pipeline.element("out")?;
+        let pad = out.static_pad("src").filter(|pad| !pad.is_linked());
+        let pad = pad.ok_or_else(|| Error::user(format!("{}: `out` is not its end", template.file)))?;
+        let encoder = EncoderHandle::of(transcoder.encode(&out, &pad, kind)?);
+        let shown = template.name.rsplit('/').next().unwrap_or_default().to_owned();
+        pipeline.start()?;
+        let first = first_item(&items, &pipeline, &shown)?;
+        let track = Track { codec: transcoder.codec(kind), size: None, was: Some(shown.clone()) };
+        let encoder = Some(encoder).filter(|_| kind == MediaKind::Video);
+        Ok(FrameReader {
+            items,
+            first: Some(first),
+            pipeline,
+            tracks: vec![track],
+            refused: Vec::new(),
+            encoder,
+            shown,
+        })
+    }
+
+    /// The next frame or end; waits for it.
+    ///
+    /// # Errors
+    /// The file cannot be read any further.
+    pub fn next(&mut self) -> Result<Item> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
+        let started = Instant::now();
+        loop {
+            let item = self.items.recv_timeout(Duration::from_millis(200));
+            // A demuxer that fails says so on the bus, and only then ends its tracks.
+            if !matches!(item, Ok(Item::Frame(_))) {
+                self.pipeline.poll().map_err(|e| unreadable(&self.shown, e))?;
+            }
+            match item {
+                Ok(item) => return Ok(item),
+                Err(RecvTimeoutError::Timeout) if started.elapsed() < PATIENCE => {}
+                Err(_) => return Err(Error::machine(format!("{} gives no more frames and no end", self.shown))),
+            }
+        }
+    }
+
+    /// The next picture that is encoded here is to be a key frame.
+    pub fn ask_key_frame(&self) {
+        if let Some(encoder) = &self.encoder {
+            encoder.ask_key_frame();
+        }
+    }
+}
+
+/// Waits for whatever a source gives first.
+fn first_item(items: &Receiver<Item>, pipeline: &Pipeline, shown: &str) -> Result<Item> {
+    let started = Instant::now();
+    loop {
+        if let Ok(item) = items.recv_timeout(Duration::from_millis(20)) {
+            return Ok(item);
+        }
+        pipeline.poll().map_err(|e| unreadable(shown, e))?;
+        if started.elapsed() > PATIENCE {
+            let message = format!("{shown} shows no tracks after {} s: is it whole?", PATIENCE.as_secs());
+            return Err(Error::user(message));
+        }
+    }
+}
+
+fn unreadable(shown: &str, cause: Error) -> Error {
+    Error::user(format!("{shown} cannot be read as media: {cause}")).because(cause)
+}
+
+/// The pipeline that a codec's frames run through; it needs no values.
+fn branch(library: &Library, codec: Codec) -> Result<(Codec, Template)> {
+    let template = library.get(&format!("feed/{}", codec.name().to_lowercase()))?;
+    template.fill(&[])?;
+    Ok((codec, template))
+}
+
+/// What is behind a pad: its kind where it is picture or sound, its name for people, and the track where it can be sent as it is.
+fn about_pad(pad: &gst::Pad) -> (Option<MediaKind>, String, Option<Track>) {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let Some(about) = caps.structure(0) else { return (None, "an unknown codec".into(), None) };
+    let many_channels = about.get::<i32>("channels").is_ok_and(|n| n > 2);
+    let version = || about.get::<i32>("mpegversion").unwrap_or(0);
+    let (codec, name) = match about.name().as_str() {
+        "video/x-vp8" => (Some(Codec::Vp8), "VP8"),
+        "video/x-vp9" => (Some(Codec::Vp9), "VP9"),
+        "video/x-av1" => (Some(Codec::Av1), "AV1"),
+        "video/x-h264" => (Some(Codec::H264), "H.264"),
+        // RTP carries Opus in one stream of one or two channels (RFC 7587).
+        "audio/x-opus" if many_channels => (None, "Opus with many channels"),
+        "audio/x-opus" => (Some(Codec::Opus), "Opus"),
+        "video/x-h265" => (None, "H.265"),
+        "audio/mpeg" if version() == 1 => (None, "MP3"),
+        "audio/mpeg" => (None, "AAC"),
+        "audio/x-vorbis" => (None, "Vorbis"),
+        "audio/x-flac" => (None, "FLAC"),
+        "audio/x-raw" => (None, "PCM"),
+        other => (None, other),
+    };
+    let kind = match about.name().as_str() {
+        name if name.starts_with("audio/") => Some(MediaKind::Audio),
+        name if name.starts_with("video/") || name.starts_with("image/") => Some(MediaKind::Video),
+        _ => None,
+    };
+    (kind, name.to_owned(), codec.map(|codec| Track { codec, size: size(about), was: None }))
+}
+
+/// Builds the codec's branch behind `pad`, its frames going into the queue.
+fn lead_on(
+    tracks: &gst::Element,
+    pad: &gst::Pad,
+    track: &Track,
+    branches: &[(Codec, Template)],
+    queue: &SyncSender<Item>,
+) -> Result<()> {
+    let wrong = |what: &str| Error::us(format!("a {} branch {what}", track.codec.name()));
+    let (_, template) = branches.iter().find(|(c, _)| *c == track.codec).ok_or_else(|| wrong("is missing"))?;
+    let sink = |branch: &gst::Bin, name: &str| branch.by_name(name).and_then(|e| e.downcast::<AppSink>().ok());
+    let branch = build_bin(template, &[], true)?;
+    let frames =
+        sink(&branch, "frames").ok_or_else(|| Error::user(format!("{}: no appsink has name=frames", template.file)))?;
+    let level = Arc::new(AtomicU8::new(u8::MAX));
+    if let Some(sound) = sink(&branch, "sound") {
+        measure(&sound, level.clone());
+    }
+    forward(&frames, track.codec.kind(), level, queue.clone());
+    let parent = tracks.parent().and_then(|p| p.downcast::<gst::Bin>().ok()).ok_or_else(|| wrong("has no home"))?;
+    parent.add(&branch).map_err(|e| wrong("cannot be added").because(e))?;
+    branch.sync_state_with_parent().map_err(|e| wrong("does not start").because(e))?;
+    let input = branch
+        .static_pad("sink")
+        .ok_or_else(|| Error::user(format!("{}: its first element has no free input", template.file)))?;
+    pad.link(&input).map(drop).map_err(|e| wrong("does not fit its track").because(e))
+}
