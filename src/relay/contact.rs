@@ -298,7 +298,7 @@ impl Contact {
 
     /// Another ICE session is in force.
     fn tag(&mut self, ours: &str) {
-        let ufrag = credentials(ours).map(|(ufrag, _)| ufrag).unwrap_or_default();
+        let ufrag = credentials(ours).map(|ours| ours.ufrag).unwrap_or_default();
         self.etag = format!("\"{}\"", ufrag.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
     }
 }

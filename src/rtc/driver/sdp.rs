@@ -1,4 +1,4 @@
-//! What we mend in the library's session descriptions. Text to text.
+//! What we correct in the library's session descriptions.
 //!
 //! A section for a track that we send lists only that track's codec, and the library, when it answers, takes the codecs of the
 //! first section of a kind for all of them: a camera in VP8 beside a screen in VP9 would be answered with VP8 twice. So every
@@ -8,63 +8,55 @@
 //! browsers refuse where it made the first offer itself.
 
 use crate::room::media::MediaKind;
-use crate::rtc::driver::engine::{CODECS, describe};
-use std::fmt::Write;
+use crate::room::sdp::{PayloadFormat, Sdp, Section, SetupRole};
+use crate::rtc::driver::engine::{CODECS, Entry, describe};
 
 /// The offer with every video codec in every video section that lists at least one.
 pub(crate) fn with_every_codec(offer: &str) -> String {
-    let mut out = String::with_capacity(offer.len() + 1024);
-    let mut missing = String::new();
-    for line in offer.lines() {
-        if line.starts_with("m=") {
-            out.push_str(&std::mem::take(&mut missing));
+    Sdp::edit(offer, |sdp| {
+        sdp.sections.iter_mut().filter(|section| section.kind() == Some(MediaKind::Video)).for_each(add_missing_codecs);
+    })
+}
+
+fn add_missing_codecs(section: &mut Section) {
+    let listed: Vec<String> = section.formats().map(str::to_owned).collect();
+    let video = CODECS.iter().filter(|entry| entry.codec.kind() == MediaKind::Video);
+    for entry in video.filter(|entry| !listed.contains(&entry.payload_type.to_string())) {
+        for format in formats(entry) {
+            section.add_format(&format);
         }
-        out.push_str(line);
-        if let Some(section) = line.strip_prefix("m=video ") {
-            let listed: Vec<&str> = section.split_ascii_whitespace().skip(2).collect();
-            for entry in CODECS.iter().filter(|entry| entry.codec.kind() == MediaKind::Video) {
-                if listed.contains(&entry.payload_type.to_string().as_str()) {
-                    continue;
-                }
-                let (name, rate, pt) = (entry.codec.name(), entry.codec.clock_rate(), entry.payload_type);
-                let _ = write!(out, " {pt}");
-                let _ = write!(missing, "a=rtpmap:{pt} {name}/{rate}\r\n");
-                if !entry.fmtp.is_empty() {
-                    let _ = write!(missing, "a=fmtp:{pt} {}\r\n", entry.fmtp);
-                }
-                for feedback in describe(entry.codec, entry.fmtp).rtcp_feedback {
-                    let _ = write!(missing, "a=rtcp-fb:{pt} {} {}", feedback.typ, feedback.parameter);
-                    missing.truncate(missing.trim_end().len());
-                    missing.push_str("\r\n");
-                }
-                let _ = write!(missing, "a=rtcp-fb:{pt} transport-cc\r\n");
-                if let Some(rtx) = entry.rtx {
-                    let _ = write!(out, " {rtx}");
-                    let _ = write!(missing, "a=rtpmap:{rtx} rtx/{rate}\r\na=fmtp:{rtx} apt={pt}\r\n");
-                }
-            }
-        }
-        out.push_str("\r\n");
     }
-    out.push_str(&missing);
-    out
+}
+
+/// A codec and its retransmissions (RFC 4588).
+fn formats(entry: &Entry) -> Vec<PayloadFormat> {
+    let rate = entry.codec.clock_rate();
+    let feedback = describe(entry.codec, entry.fmtp).rtcp_feedback;
+    let feedback =
+        feedback.iter().map(|feedback| format!("{} {}", feedback.typ, feedback.parameter).trim_end().to_owned());
+    let mut formats = vec![PayloadFormat {
+        payload_type: entry.payload_type,
+        encoding: format!("{}/{rate}", entry.codec.name()),
+        parameters: entry.fmtp.to_owned(),
+        feedback: feedback.chain(["transport-cc".to_owned()]).collect(),
+    }];
+    formats.extend(entry.rtx.map(|payload_type| PayloadFormat {
+        payload_type,
+        encoding: format!("rtx/{rate}"),
+        parameters: format!("apt={}", entry.payload_type),
+        feedback: Vec::new(),
+    }));
+    formats
 }
 
 /// Our DTLS role (`active` or `passive`), as the other side's answer settled it.
-pub(crate) fn role_left_by(their_answer: &str) -> Option<&'static str> {
-    match their_answer.lines().find_map(|line| line.strip_prefix("a=setup:"))?.trim() {
-        "active" => Some("passive"),
-        "passive" => Some("active"),
-        _ => None,
-    }
+pub(crate) fn role_left_by(their_answer: &Sdp) -> Option<SetupRole> {
+    their_answer.setup_role()?.opposite()
 }
 
 /// Our answer with this DTLS role in every section.
-pub(crate) fn with_role(answer: &str, role: &str) -> String {
-    let mend = |line: &str| {
-        if line.starts_with("a=setup:") { format!("a=setup:{role}\r\n") } else { format!("{line}\r\n") }
-    };
-    answer.lines().map(mend).collect()
+pub(crate) fn with_role(answer: &str, role: SetupRole) -> String {
+    Sdp::edit(answer, |sdp| sdp.set_setup_role(role))
 }
 
 #[cfg(test)]
@@ -90,10 +82,12 @@ mod tests {
     #[test]
     fn roles_stay_as_the_first_answer_left_them() {
         let answer = "v=0\r\nm=audio 9 X 111\r\na=setup:active\r\na=mid:0\r\nm=video 9 X 96\r\na=setup:active\r\n";
-        assert_eq!(role_left_by(answer), Some("passive"));
-        assert_eq!(role_left_by(&with_role(answer, "passive")), Some("active"));
-        assert_eq!(with_role(answer, "passive").matches("a=setup:passive\r\n").count(), 2);
-        assert_eq!(with_role(answer, "active"), answer);
-        assert_eq!(role_left_by("a=setup:actpass\r\n"), None);
+        let left_by = |text: &str| role_left_by(&Sdp::parse(text).expect("a description"));
+        assert_eq!(left_by(answer), Some(SetupRole::Passive));
+        let passive = with_role(answer, SetupRole::Passive);
+        assert_eq!(left_by(&passive), Some(SetupRole::Active));
+        assert_eq!(passive.matches("a=setup:passive\r\n").count(), 2);
+        assert_eq!(with_role(&passive, SetupRole::Active), Sdp::edit(answer, |_| ()));
+        assert_eq!(left_by("v=0\r\na=setup:actpass\r\n"), None);
     }
 }

@@ -9,6 +9,7 @@ mod session;
 
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::TrackLabel;
+use crate::room::sdp::{Sdp, Section};
 
 /// The media type of session descriptions.
 pub const SDP: &str = "application/sdp";
@@ -19,34 +20,18 @@ pub const MOST_BYTES: usize = 64 * 1024;
 
 /// The description as RFC 9725 (4.4.1) wants it: who sends says that RTP and RTCP never go apart (RFC 8858).
 pub fn muxed_only(sdp: &str) -> String {
-    const MUX: &str = "a=rtcp-mux";
-    const ONLY: &str = "a=rtcp-mux-only";
-    let mut out = String::with_capacity(sdp.len() + 64);
-    for line in sdp.lines().map(str::trim_end).filter(|line| *line != ONLY) {
-        out.push_str(line);
-        out.push_str("\r\n");
-        if line == MUX {
-            out.push_str(ONLY);
-            out.push_str("\r\n");
-        }
-    }
-    out
+    Sdp::edit(sdp, |sdp| sdp.sections.iter_mut().for_each(Section::require_rtcp_mux))
 }
 
 /// Labels for screens in a description: there is no other word for them than the name of their stream.
 fn screens(sdp: &str) -> Vec<TrackLabel> {
-    let of_section = |section: &str| {
-        let kind = match section.split(' ').next()? {
-            "audio" => MediaKind::Audio,
-            "video" => MediaKind::Video,
-            _ => return None,
-        };
-        let id = section.lines().find_map(|line| line.strip_prefix("a=msid:"))?;
-        let stream = id.split_ascii_whitespace().next().filter(|stream| stream.starts_with("screen"))?.to_owned();
+    let of_section = |section: &Section| {
+        let kind = section.kind()?;
+        let stream = section.msid().map(|(stream, _)| stream).filter(|stream| stream.starts_with("screen"))?.to_owned();
         let source = if kind == MediaKind::Video { Source::Screen } else { Source::ScreenAudio };
         Some(TrackLabel { stream, kind, source, muted: false })
     };
-    sdp.split("\nm=").skip(1).filter_map(of_section).collect()
+    Sdp::sections_of(sdp).iter().filter_map(of_section).collect()
 }
 
 #[cfg(test)]

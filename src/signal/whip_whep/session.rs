@@ -1,12 +1,13 @@
 //! A visit to a WHIP or WHEP endpoint: one description to and fro, and what becomes of the connection after it. One task, one loop.
 //! Where the connection cannot be had back by an ICE restart, a new session begins.
 
-use crate::room::description::{Description, IceServer, Signal, with_candidates};
+use crate::room::description::{Description, IceServer, Signal};
 use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId, Role};
 use crate::room::policy::{Ask, FirstOffer, NegotiationPolicy, PeerState};
+use crate::room::sdp::Sdp;
 use crate::signal::whip_whep::endpoint::Endpoint;
-use crate::signal::whip_whep::fragment::{Fragment, with_credentials};
+use crate::signal::whip_whep::fragment::Fragment;
 use crate::signal::whip_whep::http::{Http, No, Reply, shown};
 use crate::signal::whip_whep::{muxed_only, screens};
 use crate::signal::{SignalCommand, SignalEvent};
@@ -243,7 +244,7 @@ impl HttpSession {
 
     /// Begins a session with an offer.
     async fn begin(&mut self, offer: &str) -> Result<(), Ending> {
-        if !offer.contains("\nm=") {
+        if Sdp::sections_of(offer).is_empty() {
             return Err(Ending::Closed(
                 "there is nothing to send from the start, and later nothing can be added".to_owned(),
             ));
@@ -253,7 +254,9 @@ impl HttpSession {
             let (http, at, offer) = (self.http.clone(), self.endpoint.url.clone(), offer.as_str());
             let no = match self.asked(async move { http.begin(&at, offer).await }).await? {
                 Ok(reply) => match (reply.status.as_u16(), reply.session()) {
-                    (200..300, Some(at)) if reply.body.contains("\nm=") => return self.begun(&reply, at).await,
+                    (200..300, Some(at)) if !Sdp::sections_of(&reply.body).is_empty() => {
+                        return self.begun(&reply, at).await;
+                    }
                     (200..300, _) => No::refused(format!("{} gives no session and description", shown(&reply.url))),
                     // Only where media comes to us: who sends knows best what.
                     (406, Some(at)) if !self.policy.video.sends() && reply.is_description() => {
@@ -328,7 +331,10 @@ impl HttpSession {
             }));
         };
         let lines: Vec<&str> = candidates.iter().map(|candidate| candidate.candidate.as_str()).collect();
-        let answer = with_candidates(&with_credentials(&before, &new), &lines);
+        let answer = Sdp::edit(&before, |sdp| {
+            sdp.restart_ice(&new);
+            sdp.add_candidates(&lines);
+        });
         if let Some(session) = &mut self.session {
             session.answer = Some(answer.clone());
         }

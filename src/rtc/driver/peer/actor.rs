@@ -5,6 +5,7 @@ use crate::room::description::{Description, Signal};
 use crate::room::media::{Codec, MediaKind};
 use crate::room::participant::ParticipantId;
 use crate::room::policy::{Ask, Channels, NegotiationPolicy};
+use crate::room::sdp::SetupRole;
 use crate::rtc::congestion::pace::Pace;
 use crate::rtc::driver::channel;
 use crate::rtc::driver::channel::{ChannelSpec, ChannelTaker, Common, DataChannel};
@@ -71,7 +72,7 @@ pub(crate) struct Actor {
     streams: Arc<Streams>,
     pub(crate) taken: Arc<SenderReportRewriter>,
     /// Our DTLS role, where the other side's answer settled it.
-    pub(crate) role: Option<&'static str>,
+    pub(crate) role: Option<SetupRole>,
     pub(crate) remote_described: bool,
     pub(crate) pending_candidates: Vec<RTCIceCandidateInit>,
     /// SenderReportRewriter since the last description.

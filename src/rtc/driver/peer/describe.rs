@@ -1,7 +1,8 @@
 //! Descriptions and candidates: what [`Negotiation`](crate::rtc::negotiation::Negotiation) decides is done here.
 
-use crate::room::description::{Candidate, Description, Signal, with_candidates};
+use crate::room::description::{Candidate, Description, Signal};
 use crate::room::policy::{Ask, Changes};
+use crate::room::sdp::Sdp;
 use crate::rtc::driver::peer::PeerEvent;
 use crate::rtc::driver::peer::actor::Actor;
 use crate::rtc::driver::sdp;
@@ -25,7 +26,8 @@ impl Actor {
             return None;
         }
         let local = self.connection.local_description().await;
-        let mid = local.as_ref().and_then(|d| d.sdp.lines().find_map(|line| line.strip_prefix("a=mid:")));
+        let local = local.and_then(|description| Sdp::parse(&description.sdp).ok());
+        let mid = local.as_ref().and_then(Sdp::first_mid);
         Some(Candidate {
             candidate: init.candidate,
             sdp_mid: Some(mid.unwrap_or("0").to_owned()),
@@ -88,7 +90,7 @@ impl Actor {
     pub(crate) async fn let_go(&mut self) {
         self.held_until = None;
         while let Some(Description { kind, sdp }) = self.held.pop_front() {
-            let sdp = with_candidates(&sdp, &self.own_candidates);
+            let sdp = Sdp::edit(&sdp, |sdp| sdp.add_candidates(&self.own_candidates));
             self.tell(PeerEvent::Signal(Signal::Description(Description { kind, sdp }))).await;
         }
     }
@@ -111,10 +113,12 @@ impl Actor {
             "answer" => Kind::Answer,
             other => return Err(rtc::shared::error::Error::Other(format!("unknown type {other:?}"))),
         };
-        if description.sdp.matches("\na=candidate:").count() > MAX_CANDIDATES {
+        let sdp = Sdp::parse(&description.sdp);
+        if sdp.as_ref().is_ok_and(|sdp| sdp.candidates().count() > MAX_CANDIDATES) {
             return Err(rtc::shared::error::Error::Other("it has too many candidates".to_owned()));
         }
         let session = session_description(&description)?;
+        let sdp = sdp.map_err(rtc::shared::error::Error::Other)?;
         let verdict = self.negotiation.received(kind);
         tracing::debug!(peer = %self.peer, ?kind, ?verdict, "description");
         if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {
@@ -123,7 +127,7 @@ impl Actor {
         match verdict {
             Verdict::Ignore | Verdict::Stale => Ok(()),
             Verdict::Conclude => {
-                self.role = self.role.or(sdp::role_left_by(&description.sdp));
+                self.role = self.role.or(sdp::role_left_by(&sdp));
                 let applied = self.connection.set_remote_description(session).await;
                 match applied {
                     Ok(()) => self.described().await,
@@ -235,7 +239,7 @@ impl Actor {
 /// # Errors
 /// In the library's words.
 pub fn readable(kind: &str, sdp: &str) -> Result<(), String> {
-    if !sdp.lines().any(|line| line.starts_with("m=")) {
+    if Sdp::sections_of(sdp).is_empty() {
         return Err("it describes no media".to_owned());
     }
     session_description(&Description { kind: kind.to_owned(), sdp: sdp.to_owned() })
