@@ -1,13 +1,14 @@
-//! The bot's desk: who is there, what is done for them, what is wished of the room. Each participant's tracks are looked after by a
-//! task of their own ([`crate::bot::connection`]); here is only what they share.
+//! The bot's actor: who is in the room, what is done for them, what the room is asked for. Each connection's tracks are handled by a task of
+//! their own ([`crate::bot::connection`]); here is only what they share.
 
 use crate::bot::choices::Choices;
 use crate::bot::command;
 use crate::bot::command::Command;
-use crate::bot::connection::{Connection, Told};
+use crate::bot::connection::{Connection, ConnectionMessage};
 use crate::bot::status::{Board, TrackStatus};
 use crate::client::IncomingMedia;
 use crate::media::{Filter, Library, ParamKind};
+use crate::room::event::ConnectionId;
 use crate::room::media::{Codec, MediaKind};
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::rtc::{BandwidthEstimate, OutboundTrack};
@@ -30,7 +31,7 @@ pub struct LiveSetup {
     pub choices: Choices,
 }
 
-/// What a bot wishes to be done in its room.
+/// What a bot wants done in its room.
 pub enum BotAction {
     /// Send this track to the participant, or to everybody.
     Publish(Option<ParticipantId>, OutboundTrack),
@@ -50,7 +51,7 @@ pub(crate) struct Shared {
     /// The zero of session time.
     pub start: Instant,
     /// As many wait as its owner allows (policy Block).
-    wishes: mpsc::Sender<BotAction>,
+    actions: mpsc::Sender<BotAction>,
     pub board: Board,
     paths: Mutex<HashMap<ParticipantId, Receiving>>,
 }
@@ -81,8 +82,8 @@ impl Shared {
         (budget.unwrap_or(0), round_trip)
     }
 
-    pub async fn wish(&self, wish: BotAction) {
-        let _ = self.wishes.send(wish).await;
+    pub async fn act(&self, action: BotAction) {
+        let _ = self.actions.send(action).await;
     }
 
     /// So many pictures are made of this participant's tracks.
@@ -100,7 +101,7 @@ impl Shared {
 /// Somebody in the room.
 struct Person {
     participant: Participant,
-    connection: Option<Connection>,
+    connections: HashMap<ConnectionId, Connection>,
 }
 
 /// What a command came to.
@@ -142,11 +143,11 @@ pub struct Live {
 }
 
 impl Live {
-    /// Begins with nobody. What it wishes goes to `wishes`. Must be called, and used, within a tokio runtime.
-    pub fn new(setup: LiveSetup, wishes: mpsc::Sender<BotAction>) -> Live {
+    /// Begins with nobody. What it wants done in the room goes to `actions`. Must be called, and used, within a tokio runtime.
+    pub fn new(setup: LiveSetup, actions: mpsc::Sender<BotAction>) -> Live {
         let LiveSetup { library, codec, to_all, choices } = setup;
         let (board, paths) = (Board::default(), Mutex::default());
-        let shared = Shared { library, codec, to_all, start: Instant::now(), wishes, board, paths };
+        let shared = Shared { library, codec, to_all, start: Instant::now(), actions, board, paths };
         Live { shared: Arc::new(shared), choices: watch::channel(choices).0, people: HashMap::new() }
     }
 
@@ -156,48 +157,59 @@ impl Live {
     }
 
     pub fn joined(&mut self, participant: Participant) {
-        self.people.insert(participant.id.clone(), Person { participant, connection: None });
+        self.people.insert(participant.id.clone(), Person { participant, connections: HashMap::new() });
     }
 
-    /// Gone: their pipelines go too.
+    /// Somebody has gone: their pipelines go too.
     pub fn left(&mut self, id: &ParticipantId) {
-        self.detached(id);
+        self.shared.paths().remove(id);
         self.people.remove(id);
+        crate::bot::memory::give_back_soon();
     }
 
     /// Their labels, all of them.
     pub async fn labelled(&mut self, id: &ParticipantId, tracks: Vec<TrackLabel>) {
         let Some(person) = self.people.get_mut(id) else { return };
         person.participant.tracks.clone_from(&tracks);
-        if let Some(connection) = &person.connection {
-            connection.tell(Told::Labels(tracks)).await;
+        for connection in person.connections.values() {
+            connection.send(ConnectionMessage::Labels(tracks.clone())).await;
         }
     }
 
     /// A connection exists. What bots and recorders send is left alone.
-    pub fn attached(&mut self, id: &ParticipantId, media: IncomingMedia) {
-        let IncomingMedia { inbox, bandwidth: path } = media;
+    pub fn connection_opened(&mut self, id: &ParticipantId, connection: ConnectionId, media: IncomingMedia) {
         let Some(person) = self.people.get_mut(id) else { return };
-        self.shared.paths().insert(id.clone(), Receiving { path, pictures: 0 });
+        self.shared.paths().insert(id.clone(), Receiving { path: media.bandwidth, pictures: 0 });
         if person.participant.role == Role::Participant {
-            let connection =
-                Connection::start(&person.participant, inbox, self.shared.clone(), self.choices.subscribe());
-            person.connection = Some(connection);
+            let (shared, choices) = (self.shared.clone(), self.choices.subscribe());
+            let task = Connection::start(&person.participant, media.inbox, shared, choices);
+            person.connections.insert(connection, task);
         }
     }
 
-    pub fn detached(&mut self, id: &ParticipantId) {
-        self.shared.paths().remove(id);
+    /// A connection is gone, and the pipelines of its streams with it.
+    pub fn connection_closed(&mut self, id: &ParticipantId, connection: ConnectionId) {
         if let Some(person) = self.people.get_mut(id) {
-            person.connection = None;
+            person.connections.remove(&connection);
+            if person.connections.is_empty() {
+                self.shared.paths().remove(id);
+            }
         }
         crate::bot::memory::give_back_soon();
     }
 
-    /// What the connection of a participant is told.
-    pub(crate) async fn told(&mut self, id: &ParticipantId, told: Told) {
-        if let Some(connection) = self.people.get(id).and_then(|person| person.connection.as_ref()) {
-            connection.tell(told).await;
+    /// All connections to somebody are gone.
+    pub fn disconnected(&mut self, id: &ParticipantId) {
+        let Some(person) = self.people.get(id) else { return };
+        for connection in person.connections.keys().copied().collect::<Vec<_>>() {
+            self.connection_closed(id, connection);
+        }
+    }
+
+    /// Hands a message to a connection of a participant.
+    pub(crate) async fn tell(&mut self, id: &ParticipantId, connection: ConnectionId, message: ConnectionMessage) {
+        if let Some(connection) = self.people.get(id).and_then(|person| person.connections.get(&connection)) {
+            connection.send(message).await;
         }
     }
 
@@ -209,7 +221,7 @@ impl Live {
             Answer::Say(answer) => answer,
             Answer::Quit => "only who runs the bot can do that".to_owned(),
         };
-        self.shared.wish(BotAction::Say(id.clone(), answer)).await;
+        self.shared.act(BotAction::Say(id.clone(), answer)).await;
     }
 
     /// Carries out what was typed. `trusted`: by who runs the bot.

@@ -1,265 +1,182 @@
-//! One participant's connection: a task that takes their packets as they arrive and sorts them to streams. It waits for nothing but
-//! packets, wishes and, for some milliseconds, a new pipeline.
+//! One participant's connection: a task that takes their packets as they arrive and sends their streams back. It waits for nothing but
+//! packets, messages and, for some milliseconds, a new pipeline.
 
 use crate::bot::actor::{BotAction, Shared};
 use crate::bot::choices::Choices;
-use crate::bot::stream::Stream;
-use crate::room::clock::{SenderClock, SessionTime};
-use crate::room::media::Source;
+use crate::bot::stream::{self, Returned, ReturnedStream};
+use crate::room::clock::SenderClock;
+use crate::room::media::{Frame, RemoteTrack, Source};
 use crate::room::participant::{Participant, ParticipantId, TrackLabel};
-use crate::rtc::{Inbound, Inbox, RemoteTrack, due};
-use std::collections::HashMap;
+use crate::rtc::subscriber::{MediaHandler, Report, StreamInfo, Subscriber, SubscriberConfig};
+use crate::rtc::{Inbound, Inbox, OutboundTrack, due};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
-/// How long a stream waits for the participant to say what it is.
-const LABEL_FOR: Duration = Duration::from_millis(500);
 /// How often streams are looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// Two key frames of one track are at least so far apart.
+/// At least this long between two key frames of one returned track.
 const KEY_FRAME_PAUSE: Duration = Duration::from_millis(300);
-/// Streams that are given back to one participant; more are left alone.
-const MOST_STREAMS: usize = 8;
+/// Streams that are sent back to one participant; more are left alone.
+const MAX_STREAMS: usize = 8;
 
-/// What a connection is told.
-pub(crate) enum Told {
-    Track(RemoteTrack),
-    Ended(Vec<u32>),
+/// What a connection is told of its participant.
+pub(crate) enum ConnectionMessage {
+    TrackAdded(RemoteTrack),
+    TracksRemoved(Vec<u32>),
     Labels(Vec<TrackLabel>),
 }
 
 /// A handle on the task; dropping it ends everything that it runs.
-pub(crate) struct Connection(mpsc::Sender<Told>);
+pub(crate) struct Connection(mpsc::Sender<ConnectionMessage>);
 
 impl Connection {
     pub fn start(
         who: &Participant,
         inbox: Arc<Inbox>,
-        desk: Arc<Shared>,
+        shared: Arc<Shared>,
         choices: watch::Receiver<Choices>,
     ) -> Connection {
         // 64 wait at most (policy Block): it is never busy for longer than a pipeline takes to build.
-        let (sender, told) = mpsc::channel(64);
-        let (asks, asked) = mpsc::channel(64);
+        let (sender, messages) = mpsc::channel(64);
+        let (key_frames, key_frame_requests) = mpsc::channel(64);
+        let config =
+            SubscriberConfig { max_streams: MAX_STREAMS, ..SubscriberConfig::live(shared.start, stream::hold(None)) };
         let task = Task {
-            id: who.id.clone(),
-            name: who.name.clone(),
-            labels: who.tracks.clone(),
             inbox,
-            desk,
-            choices,
-            sender: SenderClock::new(),
-            announced: Vec::new(),
-            streams: HashMap::new(),
+            subscriber: Subscriber::new(config, who.tracks.clone()),
+            handler: Handler {
+                id: who.id.clone(),
+                name: who.name.clone(),
+                shared,
+                choices,
+                sources: HashSet::new(),
+                actions: Vec::new(),
+                key_frames,
+            },
             batch: Vec::new(),
-            asks,
         };
-        tokio::spawn(task.run(told, asked));
+        tokio::spawn(task.run(messages, key_frame_requests));
         Connection(sender)
     }
 
-    pub async fn tell(&self, told: Told) {
-        let _ = self.0.send(told).await;
+    pub async fn send(&self, message: ConnectionMessage) {
+        let _ = self.0.send(message).await;
     }
 }
 
 struct Task {
-    id: ParticipantId,
-    name: String,
-    labels: Vec<TrackLabel>,
     inbox: Arc<Inbox>,
-    desk: Arc<Shared>,
-    choices: watch::Receiver<Choices>,
-    sender: SenderClock,
-    /// Streams that have not begun: since when they wait for a label.
-    announced: Vec<(RemoteTrack, Instant)>,
-    streams: HashMap<u32, Running>,
+    subscriber: Subscriber<Returned>,
+    handler: Handler,
     batch: Vec<Inbound>,
-    asks: mpsc::Sender<u32>,
 }
 
-struct Running {
-    stream: Stream,
-    /// Labelled as muted by us.
-    muted: bool,
-    /// Carries key-frame requests of whoever watches.
-    asking: JoinHandle<()>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.asking.abort();
-    }
+struct Handler {
+    id: ParticipantId,
+    /// The participant's name.
+    name: String,
+    shared: Arc<Shared>,
+    choices: watch::Receiver<Choices>,
+    /// What is sent back already: one stream of each.
+    sources: HashSet<Source>,
+    /// What the room is to be asked for, in its order.
+    actions: Vec<BotAction>,
+    /// SSRCs of streams for whose returned track a receiver wants a key frame.
+    key_frames: mpsc::Sender<u32>,
 }
 
 impl Task {
-    async fn run(mut self, mut told: mpsc::Receiver<Told>, mut asked: mpsc::Receiver<u32>) {
+    async fn run(mut self, mut messages: mpsc::Receiver<ConnectionMessage>, mut key_frames: mpsc::Receiver<u32>) {
         let inbox = self.inbox.clone();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let due = due(self.streams.values().filter_map(|running| running.stream.deadline()).min());
+            let due = due(self.subscriber.deadline());
             tokio::select! {
                 biased;
-                news = told.recv() => match news {
-                    Some(news) => self.told(news).await,
+                message = messages.recv() => match message {
+                    Some(message) => self.on_message(message).await,
                     None => break,
                 },
-                Some(ssrc) = asked.recv() => {
-                    if let Some(running) = self.streams.get(&ssrc) {
-                        running.stream.ask_key_frame();
+                Some(ssrc) = key_frames.recv() => {
+                    if let Some(stream) = self.subscriber.stream(ssrc) {
+                        stream.state.request_key_frame();
                     }
                 }
-                changed = self.choices.changed() => match changed {
-                    Ok(()) => self.chosen().await,
+                changed = self.handler.choices.changed() => match changed {
+                    Ok(()) => self.on_choices().await,
                     Err(_) => break,
                 },
                 () = inbox.arrived() => self.drain(),
-                () = due => self.each(|stream, desk| stream.tick(Instant::now(), desk)),
+                () = due => self.subscriber.expire(Instant::now(), &mut self.handler),
                 _ = tick.tick() => self.look().await,
             }
+            self.act().await;
         }
-        let ssrcs: Vec<u32> = self.streams.keys().copied().collect();
-        for ssrc in ssrcs {
-            self.end(ssrc).await;
-        }
+        let Task { subscriber, mut handler, .. } = self;
+        subscriber.end(Instant::now(), &mut handler);
+        handler.act().await;
     }
 
-    fn each(&mut self, mut act: impl FnMut(&mut Stream, &Shared)) {
-        for running in self.streams.values_mut() {
-            act(&mut running.stream, &self.desk);
-        }
+    async fn act(&mut self) {
+        self.handler.act().await;
     }
 
-    async fn told(&mut self, news: Told) {
-        match news {
-            Told::Track(track) => {
-                if self.streams.contains_key(&track.ssrc) {
-                    self.end(track.ssrc).await;
-                }
-                self.announced.retain(|(known, _)| known.ssrc != track.ssrc);
-                if self.announced.len() + self.streams.len() < MOST_STREAMS {
-                    self.announced.push((track, Instant::now()));
-                }
-            }
-            Told::Ended(ssrcs) => {
-                self.announced.retain(|(track, _)| !ssrcs.contains(&track.ssrc));
-                for ssrc in ssrcs {
-                    self.end(ssrc).await;
-                }
-            }
-            Told::Labels(labels) => self.labels = labels,
+    async fn on_message(&mut self, message: ConnectionMessage) {
+        let now = Instant::now();
+        match message {
+            ConnectionMessage::TrackAdded(track) => self.subscriber.announce(track, now, &mut self.handler),
+            ConnectionMessage::TracksRemoved(ssrcs) => self.subscriber.remove(&ssrcs, now, &mut self.handler),
+            ConnectionMessage::Labels(labels) => self.subscriber.set_labels(labels, now, &mut self.handler),
         }
-        self.begin().await;
-        self.follow().await;
-    }
-
-    /// Announced streams begin once it is known what they are.
-    async fn begin(&mut self) {
-        let (labels, now) = (&self.labels, Instant::now());
-        let label = |track: &RemoteTrack| {
-            labels
-                .iter()
-                .find(|label| label.stream == track.stream && label.kind == track.kind())
-                .map(|label| label.source)
-        };
-        let known = |(track, since): &mut (RemoteTrack, Instant)| {
-            label(track).is_some() || now.duration_since(*since) >= LABEL_FOR
-        };
-        let ready: Vec<(RemoteTrack, Source)> = self
-            .announced
-            .extract_if(.., known)
-            .map(|(track, _)| (label(&track).unwrap_or(Source::default_for(track.kind())), track))
-            .map(|(source, track)| (track, source))
-            .collect();
-        for (track, source) in ready {
-            self.add(track, source).await;
-        }
-    }
-
-    async fn add(&mut self, track: RemoteTrack, source: Source) {
-        // Sound and picture of one source share a stream, and so one clock at whoever plays them.
-        let screen = matches!(source, Source::Screen | Source::ScreenAudio);
-        let stream = format!("{}-{}", self.id, if screen { "screen" } else { "face" });
-        let label = TrackLabel { stream, kind: track.kind(), source, muted: false };
-        if self.streams.values().any(|running| running.stream.source == source) {
-            tracing::debug!("{}: a second {} is left alone", self.id, source.word());
-            return;
-        }
-        let ssrc = track.ssrc;
-        let codec = self.desk.codec.filter(|codec| codec.kind() == track.kind()).unwrap_or(track.codec);
-        let mut stream = Stream::new(track, source, label, codec);
-        let wanted = self.choices.borrow().takes(&self.name, source);
-        stream.want(wanted);
-        let (out, asks) = (stream.out.clone(), self.asks.clone());
-        let asking = tokio::spawn(async move {
-            let mut requests = out.key_frame_requests();
-            while requests.changed().await.is_ok() && asks.send(ssrc).await.is_ok() {
-                // What is asked for meanwhile is answered by one more.
-                tokio::time::sleep(KEY_FRAME_PAUSE).await;
-            }
-        });
-        let to = (!self.desk.to_all).then(|| self.id.clone());
-        self.desk.wish(BotAction::Publish(to, stream.out.clone())).await;
-        self.streams.insert(ssrc, Running { stream, muted: false, asking });
+        // Tracks are published before their pipelines are built.
+        self.act().await;
         self.build().await;
+        self.follow();
     }
 
-    async fn end(&mut self, ssrc: u32) {
-        let Some(running) = self.streams.remove(&ssrc) else { return };
-        self.desk.board.set(&self.id.0, ssrc, running.stream.status(&self.name));
-        self.desk.board.end(&self.id.0, ssrc);
-        self.desk.wish(BotAction::Unpublish(running.stream.out.label().clone())).await;
-    }
-
-    /// Pipelines that are wanted and not there.
+    /// Builds the pipelines that are wanted and not there.
     async fn build(&mut self) {
-        let choices = self.choices.borrow().clone();
-        let mut warnings = Vec::new();
-        for running in self.streams.values_mut() {
-            let filter = choices.filter(running.stream.remote.kind());
-            warnings.extend(running.stream.begin(&self.desk, filter).await.err());
-        }
-        for warning in warnings {
-            self.desk.wish(BotAction::Warn(format!("{}: {warning}", self.name))).await;
+        let choices = self.handler.choices.borrow().clone();
+        let now = Instant::now();
+        for stream in self.subscriber.streams().0 {
+            let filter = choices.filter(stream.kind());
+            if let Err(warning) = stream.state.build(&self.handler.shared, filter).await {
+                self.handler.warn(&warning.to_string());
+            }
+            if stream.state.take_key_frame_need() {
+                stream.key_frames.need_at_once(now);
+            }
         }
     }
 
     /// The choices have changed.
-    async fn chosen(&mut self) {
-        let choices = self.choices.borrow_and_update().clone();
-        let mut warnings = Vec::new();
-        for running in self.streams.values_mut() {
-            let stream = &mut running.stream;
-            warnings.extend(stream.set_filter(choices.filter(stream.remote.kind())).err());
-            stream.want(choices.takes(&self.name, stream.source));
-        }
-        for warning in warnings {
-            self.desk.wish(BotAction::Warn(format!("{}: {warning}", self.name))).await;
+    async fn on_choices(&mut self) {
+        let choices = self.handler.choices.borrow_and_update().clone();
+        for stream in self.subscriber.streams().0 {
+            if let Err(warning) = stream.state.set_filter(choices.filter(stream.kind())) {
+                self.handler.warn(&warning.to_string());
+            }
+            stream.state.want(choices.takes(&self.handler.name, stream.info.source));
         }
         self.build().await;
-        self.follow().await;
+        self.follow();
     }
 
     /// Labels follow what is switched off here or there.
-    async fn follow(&mut self) {
-        let choices = self.choices.borrow().clone();
-        let mut changed = Vec::new();
-        for running in self.streams.values_mut() {
-            let stream = &running.stream;
-            let theirs = self
-                .labels
-                .iter()
-                .find(|label| label.stream == stream.remote.stream && label.kind == stream.remote.kind());
-            let muted = theirs.is_some_and(|label| label.muted) || !choices.takes(&self.name, stream.source);
-            if std::mem::replace(&mut running.muted, muted) != muted {
-                changed.push((stream.out.label().clone(), muted));
+    fn follow(&mut self) {
+        let choices = self.handler.choices.borrow().clone();
+        let labels = self.subscriber.labels().to_vec();
+        for stream in self.subscriber.streams().0 {
+            let track = &stream.info.track;
+            let theirs = labels.iter().find(|label| label.stream == track.stream && label.kind == track.kind());
+            let is_taken = choices.takes(&self.handler.name, stream.info.source);
+            let muted = theirs.is_some_and(|label| label.muted) || !is_taken;
+            if std::mem::replace(&mut stream.state.muted, muted) != muted {
+                self.handler.actions.push(BotAction::Mute(stream.state.out.label().clone(), muted));
             }
-        }
-        for (label, muted) in changed {
-            self.desk.wish(BotAction::Mute(label, muted)).await;
         }
     }
 
@@ -267,43 +184,97 @@ impl Task {
         let mut batch = std::mem::take(&mut self.batch);
         let dropped = self.inbox.drain(&mut batch);
         if dropped > 0 {
-            tracing::warn!("{}: {dropped} packets came too fast to be looked at", self.name);
+            tracing::warn!("{}: {dropped} packets came too fast to be looked at", self.handler.name);
         }
         for item in batch.drain(..) {
-            match item {
-                Inbound::Rtp(packet) => {
-                    if let Some(running) = self.streams.get_mut(&packet.ssrc) {
-                        running.stream.packet(packet, &self.desk);
-                    }
-                }
-                Inbound::SenderReport { ssrc, ntp, rtp, arrival, .. } => {
-                    if let Some(running) = self.streams.get_mut(&ssrc) {
-                        let at = SessionTime::since(self.desk.start, arrival);
-                        running.stream.report(&mut self.sender, ntp, rtp, at);
-                    }
-                }
-            }
+            self.subscriber.receive(item, &mut self.handler);
         }
         self.batch = batch;
     }
 
     async fn look(&mut self) {
-        self.begin().await;
-        self.build().await;
-        self.desk.shows(&self.id, self.streams.values().filter(|running| running.stream.shows()).count());
-        let (budget, round_trip) = self.desk.budget(&self.id);
         let now = Instant::now();
-        let mut wishes = Vec::new();
-        for (ssrc, running) in &mut self.streams {
-            let needs = running.stream.look(now, budget, round_trip);
-            if needs.key_frame {
-                wishes.push(BotAction::KeyFrame(self.id.clone(), *ssrc));
+        self.subscriber.begin(now, &mut self.handler);
+        self.act().await;
+        self.build().await;
+        let (shared, id) = (self.handler.shared.clone(), self.handler.id.clone());
+        shared.shows(&id, self.subscriber.streams().0.filter(|stream| stream.state.shows()).count());
+        let (budget, round_trip) = shared.budget(&id);
+        self.subscriber.set_hold(stream::hold(round_trip));
+        for stream in self.subscriber.streams().0 {
+            if let Some(warning) = stream.state.look(now, budget) {
+                self.handler.warn(&warning);
             }
-            wishes.extend(needs.warning.map(|warning| BotAction::Warn(format!("{}: {warning}", self.name))));
-            self.desk.board.set(&self.id.0, *ssrc, running.stream.status(&self.name));
+            shared.board.set(&id.0, stream.ssrc(), stream.state.status(&self.handler.name));
         }
-        for wish in wishes {
-            self.desk.wish(wish).await;
+        self.subscriber.tick(now, &mut self.handler);
+    }
+}
+
+impl Handler {
+    /// Asks the room for what is to be done, in its order.
+    async fn act(&mut self) {
+        for action in std::mem::take(&mut self.actions) {
+            self.shared.act(action).await;
         }
+    }
+
+    fn warn(&mut self, warning: &str) {
+        self.actions.push(BotAction::Warn(format!("{}: {warning}", self.name)));
+    }
+}
+
+impl MediaHandler for Handler {
+    type State = Returned;
+
+    fn on_begin(&mut self, info: &StreamInfo, _: Instant) -> Option<Returned> {
+        if !self.sources.insert(info.source) {
+            tracing::debug!("{}: a second {} is left alone", self.id, info.source.word());
+            return None;
+        }
+        let codec = self.shared.codec.filter(|codec| codec.kind() == info.track.kind());
+        let out = OutboundTrack::new(stream::label(&self.id.0, info), codec.unwrap_or(info.track.codec));
+        let out = out.shown_at_once();
+        let (ssrc, requests, key_frames) = (info.track.ssrc, out.clone(), self.key_frames.clone());
+        let requests = tokio::spawn(async move {
+            let mut requests = requests.key_frame_requests();
+            while requests.changed().await.is_ok() && key_frames.send(ssrc).await.is_ok() {
+                // What is asked for meanwhile is answered by one more.
+                tokio::time::sleep(KEY_FRAME_PAUSE).await;
+            }
+        });
+        let to = (!self.shared.to_all).then(|| self.id.clone());
+        self.actions.push(BotAction::Publish(to, out.clone()));
+        let mut returned = Returned::new(info, out, requests);
+        returned.want(self.choices.borrow().takes(&self.name, info.source));
+        Some(returned)
+    }
+
+    fn on_frame(&mut self, stream: &mut ReturnedStream, frame: Frame, _: &SenderClock) {
+        if !stream.state.frame(&frame) {
+            stream.key_frames.need(frame.arrival);
+        }
+    }
+
+    fn on_restart(&mut self, stream: &mut ReturnedStream, _: &SenderClock) {
+        stream.state.restart();
+    }
+
+    fn on_report(&mut self, stream: &mut ReturnedStream, _: &Report, _: &SenderClock) {
+        let mapping = stream.reported_mapping().cloned();
+        stream.state.set_mapping(mapping);
+    }
+
+    fn request_key_frame(&mut self, stream: &mut ReturnedStream, _: Instant) {
+        if stream.state.is_wanted() {
+            self.actions.push(BotAction::KeyFrame(self.id.clone(), stream.ssrc()));
+        }
+    }
+
+    fn on_end(&mut self, stream: ReturnedStream, _: Instant, _: &SenderClock) {
+        self.sources.remove(&stream.info.source);
+        self.shared.board.set(&self.id.0, stream.ssrc(), stream.state.status(&self.name));
+        self.shared.board.end(&self.id.0, stream.ssrc());
+        self.actions.push(BotAction::Unpublish(stream.state.out.label().clone()));
     }
 }

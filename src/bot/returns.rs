@@ -42,8 +42,8 @@ impl Returns {
     }
 
     /// Gives back what has just come, if it is something of that kind.
-    pub async fn happened(&mut self, happening: &RoomEvent, room: &Handle) {
-        match happening {
+    pub async fn on_event(&mut self, event: &RoomEvent, room: &Handle) {
+        match event {
             RoomEvent::Joined(participant) if participant.role == Role::Participant => {
                 self.people.insert(participant.id.clone());
             }

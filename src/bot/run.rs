@@ -1,7 +1,6 @@
-//! A session that gives back: joins the room, tells the bot's live side what happens there, and does what it wishes. It decides
-//! nothing about media.
+//! A bot in a room: joins it, tells the bot's actor what happens there, and does what that wants done. It decides nothing about media.
 
-use crate::bot::connection::Told;
+use crate::bot::connection::ConnectionMessage;
 use crate::bot::returns::Returns;
 use crate::bot::{Answer, BotAction, Live, LiveSetup, TrackStatus, Watcher};
 use crate::client::event::RoomEvent;
@@ -16,8 +15,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// Wishes that may wait (policy Block): those of a few seconds with many people coming at once.
-const WISHES: usize = 256;
+/// Actions that may wait (policy Block): those of a few seconds with many people coming at once.
+const ACTIONS: usize = 256;
 /// Commands that may wait (policy Block: who types waits).
 const COMMANDS: usize = 16;
 
@@ -62,11 +61,11 @@ impl Bot {
             ..ClientConfig::default()
         };
         let session = Client::join(room, config.how, session_config).await?;
-        let (wishes, wished) = mpsc::channel(WISHES);
-        let live = Live::new(config.live, wishes);
+        let (actions, actions_rx) = mpsc::channel(ACTIONS);
+        let live = Live::new(config.live, actions);
         let watcher = live.watcher();
         let (commands, typed) = mpsc::channel(COMMANDS);
-        tokio::spawn(fulfil(session.handle(), wished));
+        tokio::spawn(act(session.handle(), actions_rx));
         let task = tokio::spawn(run(live, returns, session.handle(), events, typed));
         Ok(Bot { session, watcher, commands, task })
     }
@@ -128,12 +127,12 @@ async fn run(
 ) {
     loop {
         tokio::select! {
-            happening = events.recv() => {
-                let Some(happening) = happening else { return };
+            event = events.recv() => {
+                let Some(event) = event else { return };
                 if let Some(returns) = &mut returns {
-                    returns.happened(&happening, &room).await;
+                    returns.on_event(&event, &room).await;
                 }
-                happened(&mut live, happening).await;
+                on_event(&mut live, event).await;
             }
             Some((text, answer)) = typed.recv() => {
                 // Nobody may wait for it any more.
@@ -143,34 +142,38 @@ async fn run(
     }
 }
 
-async fn happened(live: &mut Live, happening: RoomEvent) {
-    match happening {
+async fn on_event(live: &mut Live, event: RoomEvent) {
+    match event {
         RoomEvent::Joined(participant) => live.joined(participant),
         RoomEvent::Left { id, .. } => live.left(&id),
         RoomEvent::Labels { id, tracks } => live.labelled(&id, tracks).await,
-        RoomEvent::ConnectionOpened { id, media, .. } => live.attached(&id, media),
-        RoomEvent::ConnectionClosed { id, .. } => live.detached(&id),
+        RoomEvent::ConnectionOpened { id, connection, media } => live.connection_opened(&id, connection, media),
+        RoomEvent::ConnectionClosed { id, connection } => live.connection_closed(&id, connection),
         RoomEvent::File { .. } => {}
         RoomEvent::Chat { id, text } => live.heard(&id, &text).await,
         RoomEvent::Warning { id, text } => tracing::warn!("{id}: {text}"),
         RoomEvent::ConnectionState { id, state } => {
             tracing::info!("{id}: {}", state.word());
             if state == PeerState::Closed {
-                live.detached(&id);
+                live.disconnected(&id);
             }
         }
         RoomEvent::PathFound { .. } => {}
-        RoomEvent::TrackAdded { id, track, .. } => live.told(&id, Told::Track(track)).await,
-        RoomEvent::TrackRemoved { id, ssrcs, .. } => live.told(&id, Told::Ended(ssrcs)).await,
+        RoomEvent::TrackAdded { id, connection, track } => {
+            live.tell(&id, connection, ConnectionMessage::TrackAdded(track)).await;
+        }
+        RoomEvent::TrackRemoved { id, connection, ssrcs } => {
+            live.tell(&id, connection, ConnectionMessage::TracksRemoved(ssrcs)).await;
+        }
         RoomEvent::Reconnecting { cause } => tracing::warn!("the room is lost, trying again: {cause}"),
         RoomEvent::Resumed => tracing::info!("back in the room"),
     }
 }
 
-/// Does what the live side wishes.
-async fn fulfil(room: Handle, mut wished: mpsc::Receiver<BotAction>) {
-    while let Some(wish) = wished.recv().await {
-        match wish {
+/// Does what the bot wants done in its room.
+async fn act(room: Handle, mut actions: mpsc::Receiver<BotAction>) {
+    while let Some(action) = actions.recv().await {
+        match action {
             BotAction::Publish(Some(id), track) => room.publish_to(&id, track).await,
             BotAction::Publish(None, track) => room.publish(track).await,
             BotAction::Unpublish(label) => room.unpublish(&label).await,

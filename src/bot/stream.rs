@@ -1,118 +1,131 @@
-//! One incoming stream (SSRC) and what goes back for it: packets to frames, frames through a pipeline, and out again. It blocks
-//! nobody: pipelines are built and taken down on threads for that.
+//! One stream of a participant and what is sent back for it: frames through a pipeline, and out again. It blocks nobody: pipelines are
+//! built and taken down on threads for that.
 
 use crate::bot::actor::Shared;
 use crate::bot::delays::Delays;
 use crate::bot::quality::{Pictures, Quality};
 use crate::bot::status::TrackStatus;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::media::{Filter, PushResult, TrackFilter, TrackFilterConfig, VideoScale};
-use crate::room::clock::{Mapping, SenderClock, SessionTime, TrackClock, unwrap_rtp};
-use crate::room::media::{Codec, Frame, MediaKind, RtpPacket, Source};
+use crate::room::clock::Mapping;
+use crate::room::media::{Codec, Frame, MediaKind};
 use crate::room::participant::TrackLabel;
-use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, Received};
-use crate::rtc::{OutboundTrack, RemoteTrack};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::rtc::OutboundTrack;
+use crate::rtc::subscriber::{ContinuousTime, Stream, StreamInfo};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
-/// How often a key frame that is needed is asked for again.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// A pipeline that failed is built anew after this long.
 const BUILD_AGAIN: Duration = Duration::from_secs(1);
-/// Bits a second of sound that goes back, where there is room and where there is little.
-const SOUND: (u64, u64) = (48_000, 20_000);
-/// The frame rate that is taken for granted until it is known.
+/// Bits a second of returned sound, where there is room and where there is little.
+const SOUND_BITRATES: (u64, u64) = (48_000, 20_000);
+/// The frame rate that is assumed until it is known.
 const USUAL_FPS: f64 = 30.0;
 
-/// A stream that is given back.
-pub(crate) struct Stream {
-    pub remote: RemoteTrack,
-    pub source: Source,
+/// A stream that is sent back.
+pub(crate) type ReturnedStream = Stream<Returned>;
+
+/// What the bot keeps for a stream.
+pub(crate) struct Returned {
+    info: StreamInfo,
     /// Published; what it is called.
     pub out: OutboundTrack,
-    assembler: FrameAssembler,
-    clock: TrackClock,
-    newest_rtp: Option<i64>,
-    /// What is added to RTP times so that they go on where a sender began anew; none until its first frame says.
-    offset: Option<i64>,
+    /// Labelled as muted by us.
+    pub muted: bool,
+    /// Passes on key-frame requests of whoever watches.
+    requests: JoinHandle<()>,
     shared: Arc<Mutex<Sent>>,
+    /// A restart of the sender, whose first frame has not come: there is no pipeline until it says by how much times differ.
+    restarted: bool,
+    offset: i64,
     live: Option<TrackFilter>,
-    /// Whether it is to be given back at present.
+    /// Whether it is to be sent back at present.
     wanted: bool,
+    /// The pipeline has failed or is being built since then.
     failed: Option<Instant>,
+    /// A new pipeline needs a key frame.
     needs_key: bool,
-    asked: Option<Instant>,
     quality: Quality,
     shape: VideoScale,
     bitrate: u64,
-    /// Frames given out by the assembler since the last look, and the rate that they come at.
+    /// Frames given out by assembly since the last measurement, and the rate that they come at.
     came: u32,
     fps: f64,
-    looked: Option<(Instant, u64)>,
+    measured: Option<(Instant, u64)>,
     returned_fps: u32,
     /// Counts of pipelines that are gone.
-    before: (u64, u64, u64),
-    scratch: Vec<Received>,
+    before: Counts,
+}
+
+/// Frames that came, that went back and that were left out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    came: u64,
+    returned: u64,
+    skipped: u64,
 }
 
 /// What is known of frames as they leave; shared with the pipeline's thread.
-#[derive(Default)]
 struct Sent {
     delays: Delays,
     key_frames: u64,
     /// RTP time (as it came) to session time.
     mapping: Option<Mapping>,
-    newest: Option<(i64, Instant)>,
+    time: ContinuousTime,
 }
 
-/// What a look at a stream came to.
-#[derive(Debug, Default)]
-pub(crate) struct Needs {
-    /// The sender must be asked for a key frame.
-    pub key_frame: bool,
-    /// Something for the people who run the bot.
-    pub warning: Option<String>,
-}
-
-impl Stream {
-    /// A stream that goes back as `label` says, in `codec`.
-    pub fn new(remote: RemoteTrack, source: Source, label: TrackLabel, codec: Codec) -> Stream {
-        Stream {
-            assembler: FrameAssembler::new(remote.codec, patience(None)),
-            clock: TrackClock::new(remote.codec.clock_rate()),
-            out: OutboundTrack::new(label, codec).shown_at_once(),
-            remote,
-            source,
-            newest_rtp: None,
-            offset: Some(0),
-            shared: Arc::default(),
+impl Returned {
+    /// A stream that goes back as `label` says, in `codec`. `requests` is ended with it.
+    pub fn new(info: &StreamInfo, out: OutboundTrack, requests: JoinHandle<()>) -> Returned {
+        let sent = Sent {
+            delays: Delays::default(),
+            key_frames: 0,
+            mapping: None,
+            time: ContinuousTime::new(info.track.codec.clock_rate()),
+        };
+        Returned {
+            info: info.clone(),
+            out,
+            muted: false,
+            requests,
+            shared: Arc::new(Mutex::new(sent)),
+            restarted: false,
+            offset: 0,
             live: None,
             wanted: false,
             failed: None,
             needs_key: false,
-            asked: None,
             quality: Quality::default(),
             shape: VideoScale::WHOLE,
             bitrate: 0,
             came: 0,
             fps: USUAL_FPS,
-            looked: None,
+            measured: None,
             returned_fps: 0,
-            before: (0, 0, 0),
-            scratch: Vec::new(),
+            before: Counts::default(),
         }
     }
 
     fn kind(&self) -> MediaKind {
-        self.remote.kind()
+        self.info.track.kind()
     }
 
-    /// Whether it is to be given back from now on.
+    fn codec(&self) -> Codec {
+        self.info.track.codec
+    }
+
+    /// Whether it is to be sent back from now on.
     pub fn want(&mut self, wanted: bool) {
         self.wanted = wanted;
         if !wanted {
             self.stop();
         }
+    }
+
+    /// Whether key frames of its sender are of use.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
     }
 
     /// Whether pictures of it are being sent.
@@ -121,26 +134,25 @@ impl Stream {
     }
 
     /// Builds the pipeline if it is wanted and there is none.
-    pub async fn begin(&mut self, desk: &Arc<Shared>, filter: &Filter) -> Result<()> {
+    pub async fn build(&mut self, desk: &Arc<Shared>, filter: &Filter) -> Result<()> {
         let resting = self.failed.is_some_and(|at| at.elapsed() < BUILD_AGAIN);
-        let Some(offset) = self.offset.filter(|_| self.wanted && self.live.is_none() && !resting) else {
+        if !self.wanted || self.live.is_some() || self.restarted || resting {
             return Ok(());
-        };
+        }
         let bitrate = if self.bitrate > 0 {
             self.bitrate
         } else {
-            SOUND.0.max(300_000 * u64::from(self.kind() == MediaKind::Video))
+            SOUND_BITRATES.0.max(300_000 * u64::from(self.kind() == MediaKind::Video))
         };
-        let config =
-            TrackFilterConfig { from: self.remote.codec, to: self.out.codec(), filter: filter.clone(), bitrate };
-        let (desk, shared, out) = (desk.clone(), self.shared.clone(), self.out.clone());
+        let config = TrackFilterConfig { from: self.codec(), to: self.out.codec(), filter: filter.clone(), bitrate };
+        let (desk, shared, out, offset) = (desk.clone(), self.shared.clone(), self.out.clone(), self.offset);
         let build = move || {
             let start = desk.start;
-            TrackFilter::start(&desk.library, &config, move |frame| give_back(frame, start, offset, &shared, &out))
+            TrackFilter::start(&desk.library, &config, move |frame| send_back(frame, start, offset, &shared, &out))
         };
         self.failed = Some(Instant::now());
         let live = tokio::task::spawn_blocking(build).await;
-        self.live = Some(live.map_err(|e| crate::error::Error::us("a live track was not built").because(e))??);
+        self.live = Some(live.map_err(|e| Error::us("a live track was not built").because(e))??);
         self.failed = None;
         self.quality = Quality::default();
         self.shape = VideoScale::WHOLE;
@@ -148,104 +160,69 @@ impl Stream {
         Ok(())
     }
 
-    /// Another filter; a stream without a pipeline gets it when it begins.
+    /// True once after a pipeline was built that cannot begin without a key frame.
+    pub fn take_key_frame_need(&mut self) -> bool {
+        std::mem::take(&mut self.needs_key)
+    }
+
+    /// Another filter; a stream without a pipeline gets it when one is built.
     pub fn set_filter(&mut self, filter: &Filter) -> Result<()> {
         self.live.as_mut().map_or(Ok(()), |live| live.set_filter(filter))
     }
 
-    pub fn packet(&mut self, packet: RtpPacket, desk: &Shared) {
-        let mut out = std::mem::take(&mut self.scratch);
-        self.assembler.push(packet, &mut out);
-        self.take(&mut out, desk);
-        self.scratch = out;
-    }
-
-    /// Gives up holes that are too old.
-    pub fn tick(&mut self, now: Instant, desk: &Shared) {
-        let mut out = std::mem::take(&mut self.scratch);
-        self.assembler.tick(now, &mut out);
-        self.take(&mut out, desk);
-        self.scratch = out;
-    }
-
-    /// When `tick` has something to do.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.assembler.deadline()
-    }
-
-    /// A sender report for this stream.
-    pub fn report(&mut self, sender: &mut SenderClock, ntp: u64, rtp: u32, at: SessionTime) {
-        if let Some(newest) = self.newest_rtp {
-            self.clock.on_sender_report(sender, unwrap_rtp(newest, rtp), ntp, at);
-        }
-        self.lock().mapping = self.clock.mapping(sender);
-    }
-
-    fn take(&mut self, received: &mut Vec<Received>, desk: &Shared) {
-        for item in received.drain(..) {
-            match item {
-                Received::Frame(frame) => self.frame(frame, desk),
-                Received::NeedKeyFrame => self.needs_key = true,
-                Received::Gap { .. } => {}
-                Received::Discontinuity => self.begins_anew(),
-            }
-        }
-    }
-
-    fn frame(&mut self, frame: Frame, desk: &Shared) {
-        self.clock.on_arrival(frame.rtp_time, SessionTime::since(desk.start, frame.arrival));
-        self.newest_rtp = Some(frame.rtp_time);
+    /// Takes a frame of the sender. False where a key frame is needed before more is of use.
+    pub fn frame(&mut self, frame: &Frame) -> bool {
         self.came += 1;
-        if self.offset.is_none() {
-            let (last, at) = self.lock().newest.unwrap_or((frame.rtp_time, frame.arrival));
-            let passed = frame.arrival.saturating_duration_since(at).as_secs_f64();
-            let ticks = (passed * f64::from(self.remote.codec.clock_rate())) as i64;
-            self.offset = Some((last + ticks + 1).saturating_sub(frame.rtp_time));
+        if std::mem::take(&mut self.restarted) {
+            let offset = self.sent().time.offset(frame.rtp_time, frame.arrival);
+            self.offset = offset;
         }
-        let Some(live) = &mut self.live else { return };
-        match live.push(&frame) {
-            PushResult::Accepted => self.needs_key &= !frame.key,
-            PushResult::NeedKeyFrame | PushResult::TooLarge => self.needs_key = true,
+        let Some(live) = &mut self.live else { return true };
+        match live.push(frame) {
+            PushResult::Accepted => true,
+            PushResult::NeedKeyFrame | PushResult::TooLarge => false,
         }
     }
 
     /// The sender's time begins anew; ours goes on. The next frame says by how much they differ.
-    fn begins_anew(&mut self) {
+    pub fn restart(&mut self) {
         self.stop();
-        self.offset = None;
-        self.clock = TrackClock::new(self.remote.codec.clock_rate());
-        self.lock().mapping = None;
+        self.restarted = true;
+        let mut sent = self.sent();
+        sent.time.restart();
+        sent.mapping = None;
+    }
+
+    /// Where the sender's frames lie in the session, by its reports.
+    pub fn set_mapping(&mut self, mapping: Option<Mapping>) {
+        self.sent().mapping = mapping;
     }
 
     /// Asks the encoder for a key frame.
-    pub fn ask_key_frame(&self) {
+    pub fn request_key_frame(&self) {
         if let Some(live) = &self.live {
             live.ask_key_frame();
         }
     }
 
-    /// What time brings, some ten times a second: failures, key frames, bitrate. `budget` is in bits a second, for pictures.
-    pub fn look(&mut self, now: Instant, budget: u64, round_trip: Option<Duration>) -> Needs {
-        let mut needs = Needs::default();
+    /// What time brings, some ten times a second: failures, rates, bitrate. `budget` is in bits a second, for pictures.
+    /// Returns what the people who run the bot should know.
+    pub fn look(&mut self, now: Instant, budget: u64) -> Option<String> {
+        let mut warning = None;
         if let Some(Err(e)) = self.live.as_ref().map(TrackFilter::poll) {
-            needs.warning = Some(e.to_string());
+            warning = Some(e.to_string());
             self.failed = Some(now);
             self.stop();
         }
-        self.assembler.set_hold(patience(round_trip).hold);
-        if self.needs_key && self.wanted && self.asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN) {
-            self.asked = Some(now);
-            needs.key_frame = true;
-        }
         self.measure(now);
         self.adapt(now, budget);
-        needs
+        warning
     }
 
     /// Rates of the last second.
     fn measure(&mut self, now: Instant) {
-        let returned = self.counts().1;
-        let (since, before) = *self.looked.get_or_insert((now, returned));
+        let returned = self.counts().returned;
+        let (since, before) = *self.measured.get_or_insert((now, returned));
         let seconds = now.saturating_duration_since(since).as_secs_f64();
         if seconds >= 1.0 {
             let fps = f64::from(self.came) / seconds;
@@ -255,17 +232,17 @@ impl Stream {
             }
             self.returned_fps = (returned.saturating_sub(before) as f64 / seconds).round() as u32;
             self.came = 0;
-            self.looked = Some((now, returned));
+            self.measured = Some((now, returned));
         }
     }
 
     fn adapt(&mut self, now: Instant, budget: u64) {
         let Some(live) = &self.live else { return };
         let bitrate = match (self.kind(), live.size()) {
-            (MediaKind::Audio, _) if budget < 150_000 => SOUND.1,
-            (MediaKind::Audio, _) => SOUND.0,
+            (MediaKind::Audio, _) if budget < 150_000 => SOUND_BITRATES.1,
+            (MediaKind::Audio, _) => SOUND_BITRATES.0,
             (MediaKind::Video, Some(size)) => {
-                let pictures = Pictures { source: self.source, codec: self.out.codec(), size, fps: self.fps };
+                let pictures = Pictures { source: self.info.source, codec: self.out.codec(), size, fps: self.fps };
                 let setting = self.quality.decide(now, budget, &pictures);
                 if setting.shape != self.shape {
                     self.shape = setting.shape;
@@ -284,62 +261,73 @@ impl Stream {
 
     /// Takes the pipeline down, somewhere else.
     fn stop(&mut self) {
+        if self.live.is_some() {
+            self.before = self.counts();
+        }
         if let Some(live) = self.live.take() {
-            let counts = live.counts();
-            let (came, returned, skipped) = self.before;
-            self.before =
-                (came + counts.came, returned + counts.returned, skipped + counts.came.saturating_sub(counts.returned));
             drop(tokio::task::spawn_blocking(move || drop(live)));
         }
     }
 
-    /// Frames that came, that went back and that were left out, of all its pipelines.
-    fn counts(&self) -> (u64, u64, u64) {
-        let counts = self.live.as_ref().map(TrackFilter::counts).unwrap_or_default();
-        let (came, returned, skipped) = self.before;
-        (came + counts.came, returned + counts.returned, skipped + counts.came.saturating_sub(counts.returned))
+    /// Counts of all its pipelines.
+    fn counts(&self) -> Counts {
+        let now = self.live.as_ref().map(TrackFilter::counts).unwrap_or_default();
+        Counts {
+            came: self.before.came + now.came,
+            returned: self.before.returned + now.returned,
+            skipped: self.before.skipped + now.came.saturating_sub(now.returned),
+        }
     }
 
-    /// How it stands.
+    /// How it stands; `name` is the participant's.
     pub fn status(&self, name: &str) -> TrackStatus {
-        let (frames_in, frames_out, frames_skipped) = self.counts();
-        let counts = self.live.as_ref().map(TrackFilter::counts).unwrap_or_default();
+        let counts = self.counts();
+        let now = self.live.as_ref().map(TrackFilter::counts).unwrap_or_default();
         let size = self.live.as_ref().and_then(TrackFilter::size).map(|size| self.shape.of(size));
-        let sent = self.lock();
+        let sent = self.sent();
         TrackStatus {
             name: name.to_owned(),
-            source: self.source,
-            codec: self.remote.codec,
+            source: self.info.source,
+            codec: self.codec(),
             back: self.out.codec(),
-            idle: frames_out == 0 || !self.wanted,
+            idle: counts.returned == 0 || !self.wanted,
             size,
             bitrate: self.bitrate,
-            frames_in,
-            frames_out,
-            frames_skipped,
+            frames_in: counts.came,
+            frames_out: counts.returned,
+            frames_skipped: counts.skipped,
             fps: self.returned_fps,
             key_frames: sent.key_frames,
             delay_p50_ms: sent.delays.quantile(0.5),
             delay_p95_ms: sent.delays.quantile(0.95),
-            decode_ms: counts.decode_ms,
-            filter_ms: counts.filter_ms,
-            encode_ms: counts.encode_ms,
+            decode_ms: now.decode_ms,
+            filter_ms: now.filter_ms,
+            encode_ms: now.encode_ms,
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Sent> {
+    fn sent(&self) -> MutexGuard<'_, Sent> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Stream {
+impl Drop for Returned {
     fn drop(&mut self) {
+        self.requests.abort();
         self.stop();
     }
 }
 
+/// The label of what is sent back. Sound and picture of one source share a stream, and so one clock at whoever plays them.
+pub(crate) fn label(participant: &str, info: &StreamInfo) -> TrackLabel {
+    use crate::room::media::Source;
+    let screen = matches!(info.source, Source::Screen | Source::ScreenAudio);
+    let stream = format!("{participant}-{}", if screen { "screen" } else { "face" });
+    TrackLabel { stream, kind: info.track.kind(), source: info.source, muted: false }
+}
+
 /// On the pipeline's thread: sends a frame, and says when it was taken.
-fn give_back(mut frame: Frame, start: Instant, offset: i64, shared: &Mutex<Sent>, out: &OutboundTrack) {
+fn send_back(mut frame: Frame, start: Instant, offset: i64, shared: &Mutex<Sent>, out: &OutboundTrack) {
     let now = Instant::now();
     let taken = {
         let sent = &mut *shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -347,17 +335,14 @@ fn give_back(mut frame: Frame, start: Instant, offset: i64, shared: &Mutex<Sent>
         sent.key_frames += u64::from(frame.key && out.codec().kind() == MediaKind::Video);
         let at = sent.mapping.as_ref().map(|mapping| mapping.to_session(frame.rtp_time));
         frame.rtp_time = frame.rtp_time.saturating_add(offset);
-        sent.newest = Some((frame.rtp_time, now));
+        sent.time.sent(frame.rtp_time, now);
         at.and_then(|at| start.checked_add(Duration::from_nanos(u64::try_from(at.0).ok()?)))
     };
     out.send_taken(&frame, taken.unwrap_or(frame.arrival));
 }
 
-/// How long a hole waits for its repair: a round trip and some, but never as long as a recorder does.
-fn patience(round_trip: Option<Duration>) -> AssemblerConfig {
+/// How long a hole waits for its repair: a round trip and some, but never as long as a recorder waits.
+pub(crate) fn hold(round_trip: Option<Duration>) -> Duration {
     let hold = round_trip.map_or(Duration::from_millis(60), |rtt| rtt + Duration::from_millis(20));
-    AssemblerConfig {
-        hold: hold.clamp(Duration::from_millis(30), Duration::from_millis(100)),
-        ..AssemblerConfig::default()
-    }
+    hold.clamp(Duration::from_millis(30), Duration::from_millis(100))
 }

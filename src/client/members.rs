@@ -110,9 +110,13 @@ impl Actor {
     }
 
     async fn keep(&mut self, member: Member) {
-        let old = self.members.insert(member.participant.id.clone(), member);
-        if let Some(peer) = old.and_then(|old| old.peer) {
+        let id = member.participant.id.clone();
+        let Some(old) = self.members.insert(id.clone(), member) else { return };
+        if let Some(peer) = old.peer {
             peer.close().await;
+            if !old.silent {
+                self.tell(RoomEvent::ConnectionClosed { id, connection: old.connection }).await;
+            }
         }
     }
 

@@ -1,199 +1,152 @@
-//! What arrives from one participant: sorts packets to their streams, and waits for what is not known yet.
+//! One participant's connection: its subscriber, and what the recorder does with what that gives out.
 
-use super::stream::{RecordingContext, Stream};
-use crate::room::clock::SenderClock;
-use crate::room::media::{RtpPacket, Source};
-use crate::room::participant::ParticipantId;
+use super::stream::{self, RecordingContext, TrackCapture, TrackStream};
+use crate::room::clock::{SenderClock, SessionTime};
+use crate::room::media::{Frame, RemoteTrack, RtpPacket, Source};
+use crate::room::participant::{ParticipantId, TrackLabel};
 use crate::room::speaker::SpeakerDetector;
-use crate::rtc::{Inbound, Inbox, RemoteTrack};
-use std::collections::HashMap;
+use crate::rtc::subscriber::{Gap, MediaHandler, StreamInfo, Subscriber, SubscriberConfig};
+use crate::rtc::{Inbound, Inbox};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Packets that may wait for their stream to be announced: of so many streams, so many of each, so long.
-const EARLY_STREAMS: usize = 32;
-const EARLY_PACKETS: usize = 1024;
-const EARLY_FOR: Duration = Duration::from_secs(3);
-/// How long a stream waits for the participant to say what it is.
-const LABEL_FOR: Duration = Duration::from_millis(500);
-/// How long a stream that was taken away may still deliver what is under way.
-const LINGER: Duration = Duration::from_millis(200);
+/// A stream of a participant that needs a key frame.
+pub(super) type KeyFrameRequest = (ParticipantId, u32);
+
+/// What the connections of a recording share.
+pub(super) struct Shared {
+    pub context: RecordingContext,
+    pub speakers: SpeakerDetector,
+    /// Unbounded: at most one a second and stream.
+    pub key_frame_requests: mpsc::UnboundedSender<KeyFrameRequest>,
+}
 
 /// One participant's connection.
 pub(super) struct Connection {
-    id: ParticipantId,
-    /// The participant's key in the manifest.
-    key: String,
+    owner: Owner,
     inbox: Arc<Inbox>,
-    sender: SenderClock,
-    streams: HashMap<u32, Stream>,
-    /// Streams that the connection has announced.
-    announced: HashMap<u32, Announced>,
-    early: HashMap<u32, (Instant, Vec<RtpPacket>)>,
-    /// Streams that were taken away, and when they end.
-    ending: Vec<(u32, Instant)>,
+    subscriber: Subscriber<TrackCapture>,
     batch: Vec<Inbound>,
 }
 
-struct Announced {
-    track: RemoteTrack,
-    since: Instant,
-    /// The participant has said what it is: without a label it is gone, not nameless.
-    labelled: bool,
+/// Whose connection it is.
+struct Owner {
+    id: ParticipantId,
+    /// The participant's key in the manifest.
+    key: String,
 }
 
 impl Connection {
-    pub fn new(id: ParticipantId, key: String, inbox: Arc<Inbox>) -> Connection {
+    /// A connection to the participant `id`, whose key in the manifest is `key` and whose tracks are labelled so.
+    pub fn new(
+        (id, key): (ParticipantId, String),
+        inbox: Arc<Inbox>,
+        labels: Vec<TrackLabel>,
+        started: Instant,
+    ) -> Connection {
         Connection {
-            id,
-            key,
+            owner: Owner { id, key },
             inbox,
-            sender: SenderClock::default(),
-            streams: HashMap::new(),
-            announced: HashMap::new(),
-            early: HashMap::new(),
-            ending: Vec::new(),
+            subscriber: Subscriber::new(SubscriberConfig::recording(started), labels),
             batch: Vec::new(),
         }
     }
 
+    pub fn participant(&self) -> &ParticipantId {
+        &self.owner.id
+    }
+
     pub fn key(&self) -> &str {
-        &self.key
+        &self.owner.key
     }
 
     /// The open streams, and the clock that they share.
-    pub fn streams(&mut self) -> (impl Iterator<Item = &mut Stream>, &SenderClock) {
-        (self.streams.values_mut(), &self.sender)
+    pub fn streams(&mut self) -> (impl Iterator<Item = &mut TrackStream>, &SenderClock) {
+        self.subscriber.streams()
     }
 
     /// Takes what waits in the inbox. Returns how many packets the inbox had to drop.
-    pub fn drain(&mut self, speakers: &mut SpeakerDetector, desk: &mut RecordingContext) -> u64 {
+    pub fn drain(&mut self, shared: &mut Shared) -> u64 {
         let mut batch = std::mem::take(&mut self.batch);
         let dropped = self.inbox.drain(&mut batch);
+        let mut handler = Handler { owner: &self.owner, shared };
         for item in batch.drain(..) {
-            match item {
-                Inbound::Rtp(packet) => match self.streams.get_mut(&packet.ssrc) {
-                    Some(stream) => {
-                        if let Some(level) = packet.audio_level
-                            && stream.source == Source::Mic
-                        {
-                            speakers.heard(&self.key, level, desk.log.session(packet.arrival).as_ms());
-                        }
-                        stream.packet(packet, &self.sender, desk);
-                    }
-                    None => self.wait(packet),
-                },
-                Inbound::SenderReport { ssrc, ntp, rtp, arrival, .. } => {
-                    let at = desk.log.session(arrival);
-                    if let Some(stream) = self.streams.get_mut(&ssrc) {
-                        stream.report(&mut self.sender, ntp, rtp, at);
-                    }
-                }
-            }
+            self.subscriber.receive(item, &mut handler);
         }
         self.batch = batch;
         dropped
     }
 
-    fn wait(&mut self, packet: RtpPacket) {
-        if self.early.len() >= EARLY_STREAMS && !self.early.contains_key(&packet.ssrc) {
-            return;
-        }
-        let (_, packets) = self.early.entry(packet.ssrc).or_insert_with(|| (packet.arrival, Vec::new()));
-        if packets.len() < EARLY_PACKETS {
-            packets.push(packet);
-        }
-    }
-
     /// A stream was announced.
-    pub fn track(&mut self, track: RemoteTrack, now: Instant) {
-        self.ending.retain(|(ssrc, _)| *ssrc != track.ssrc);
-        // A place on a server's connection may be taken by somebody who sends something else.
-        if self.streams.get(&track.ssrc).is_some_and(|stream| stream.remote.codec != track.codec) {
-            self.ended(&[track.ssrc], now);
-        }
-        self.announced.insert(track.ssrc, Announced { track, since: now, labelled: false });
+    pub fn track(&mut self, track: RemoteTrack, now: Instant, shared: &mut Shared) {
+        self.subscriber.announce(track, now, &mut Handler { owner: &self.owner, shared });
     }
 
-    /// The participant's labels changed: what is no longer there ends.
-    pub fn labelled(&mut self, now: Instant, desk: &mut RecordingContext) {
-        for (ssrc, stream) in &self.streams {
-            let there = desk.log.label(&self.id, &stream.remote.stream, stream.remote.kind()).is_some();
-            let ending = self.ending.iter().any(|(s, _)| s == ssrc);
-            // Who never labels anything ends nothing by it.
-            if !there && !ending && stream.labelled {
-                self.ending.push((*ssrc, now));
-            }
-        }
+    /// The participant's labels changed.
+    pub fn labelled(&mut self, labels: Vec<TrackLabel>, now: Instant, shared: &mut Shared) {
+        self.subscriber.set_labels(labels, now, &mut Handler { owner: &self.owner, shared });
     }
 
     /// The sender took these streams away.
-    pub fn ended(&mut self, ssrcs: &[u32], now: Instant) {
-        for ssrc in ssrcs {
-            self.announced.remove(ssrc);
-            if self.streams.contains_key(ssrc) && !self.ending.iter().any(|(s, _)| s == ssrc) {
-                self.ending.push((*ssrc, now));
-            }
-        }
+    pub fn removed(&mut self, ssrcs: &[u32], now: Instant, shared: &mut Shared) {
+        self.subscriber.remove(ssrcs, now, &mut Handler { owner: &self.owner, shared });
     }
 
-    /// What time brings: streams begin and end, holes are given up, key frames asked for.
-    pub fn tick(
-        &mut self,
-        now: Instant,
-        desk: &mut RecordingContext,
-        asks: &mpsc::UnboundedSender<(ParticipantId, u32)>,
-    ) {
-        self.begin(now, desk);
-        let due: Vec<(u32, Instant)> =
-            self.ending.iter().filter(|(_, at)| now.saturating_duration_since(*at) >= LINGER).copied().collect();
-        self.ending.retain(|(_, at)| now.saturating_duration_since(*at) < LINGER);
-        for (ssrc, at) in due {
-            if let Some(stream) = self.streams.remove(&ssrc) {
-                stream.end(&self.sender, at, desk);
-            }
-        }
-        self.early.retain(|_, (since, _)| now.saturating_duration_since(*since) < EARLY_FOR);
-        for (ssrc, stream) in &mut self.streams {
-            stream.tick(now, &self.sender, desk);
-            if stream.wants_key_frame(now) {
-                let _ = asks.send((self.id.clone(), *ssrc));
-            }
-        }
-    }
-
-    /// Announced streams whose packets wait begin once it is known what they are.
-    fn begin(&mut self, now: Instant, desk: &mut RecordingContext) {
-        let ready: Vec<(RemoteTrack, Option<Source>)> = self
-            .announced
-            .iter()
-            .filter(|(ssrc, _)| !self.streams.contains_key(ssrc) && self.early.contains_key(ssrc))
-            .filter_map(|(_, Announced { track, since, labelled })| {
-                let label = desk.log.label(&self.id, &track.stream, track.kind()).map(|label| label.source);
-                let patient = *labelled || now.saturating_duration_since(*since) < LABEL_FOR;
-                (label.is_some() || !patient).then(|| (track.clone(), label))
-            })
-            .collect();
-        for (track, label) in ready {
-            let source = label.unwrap_or(Source::default_for(track.kind()));
-            let ssrc = track.ssrc;
-            if let Some(announced) = self.announced.get_mut(&ssrc) {
-                announced.labelled |= label.is_some();
-            }
-            let mut stream = Stream::new(track, self.key.clone(), source, label.is_some());
-            for packet in self.early.remove(&ssrc).map(|(_, packets)| packets).unwrap_or_default() {
-                stream.packet(packet, &self.sender, desk);
-            }
-            self.streams.insert(ssrc, stream);
-        }
+    /// What time brings.
+    pub fn tick(&mut self, now: Instant, shared: &mut Shared) {
+        self.subscriber.tick(now, &mut Handler { owner: &self.owner, shared });
     }
 
     /// The connection is gone: everything that came is written, and every file ends.
-    pub fn end(mut self, at: Instant, desk: &mut RecordingContext) {
-        self.begin(at + LABEL_FOR, desk);
-        for stream in std::mem::take(&mut self.streams).into_values() {
-            stream.end(&self.sender, at, desk);
+    pub fn end(self, at: Instant, shared: &mut Shared) {
+        self.subscriber.end(at, &mut Handler { owner: &self.owner, shared });
+    }
+}
+
+struct Handler<'a> {
+    owner: &'a Owner,
+    shared: &'a mut Shared,
+}
+
+impl MediaHandler for Handler<'_> {
+    type State = TrackCapture;
+
+    fn on_begin(&mut self, _: &StreamInfo, _: Instant) -> Option<TrackCapture> {
+        Some(TrackCapture::new(self.owner.key.clone()))
+    }
+
+    fn on_packet(&mut self, stream: &mut TrackStream, packet: &RtpPacket) {
+        if let Some(level) = packet.audio_level
+            && stream.info.source == Source::Mic
+        {
+            let at = self.shared.context.log.session(packet.arrival);
+            self.shared.speakers.heard(&self.owner.key, level, at.as_ms());
         }
+    }
+
+    fn on_frame(&mut self, stream: &mut TrackStream, frame: Frame, sender: &SenderClock) {
+        stream::frame(stream, &frame, sender, &mut self.shared.context);
+    }
+
+    fn on_key_frame_wait_over(&mut self, stream: &mut TrackStream, waited: Duration, at: Instant) {
+        stream::key_frame_wait_over(stream, waited, at, &mut self.shared.context);
+    }
+
+    fn on_gap(&mut self, stream: &mut TrackStream, gap: Gap, sender: &SenderClock) {
+        stream::gap(stream, gap, sender, &mut self.shared.context);
+    }
+
+    fn on_restart(&mut self, stream: &mut TrackStream, sender: &SenderClock) {
+        stream::close(stream, SessionTime::default(), sender, &mut self.shared.context);
+    }
+
+    fn on_end(&mut self, mut stream: TrackStream, at: Instant, sender: &SenderClock) {
+        let at = self.shared.context.log.session(at);
+        stream::close(&mut stream, at, sender, &mut self.shared.context);
+    }
+
+    fn request_key_frame(&mut self, stream: &mut TrackStream, _: Instant) {
+        let _ = self.shared.key_frame_requests.send((self.owner.id.clone(), stream.ssrc()));
     }
 }

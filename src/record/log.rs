@@ -7,7 +7,7 @@ use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
 use crate::recording::names::FileNames;
 use crate::recording::timeline::{Entry, Event, TimelineWriter};
 use crate::room::clock::SessionTime;
-use crate::room::media::{MediaKind, Source};
+use crate::room::media::Source;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::transfer::FileReport;
 use jiff::{SignedDuration, Timestamp};
@@ -188,9 +188,9 @@ impl Log {
         self.present.get(id).map(|p| self.manifest.participants[p.entry].key.clone())
     }
 
-    /// What a stream of this participant is, as far as they have said.
-    pub fn label(&self, id: &ParticipantId, stream: &str, kind: MediaKind) -> Option<&TrackLabel> {
-        self.present.get(id)?.tracks.iter().find(|label| label.stream == stream && label.kind == kind)
+    /// What this participant has said of their tracks.
+    pub fn labels(&self, id: &ParticipantId) -> Vec<TrackLabel> {
+        self.present.get(id).map(|present| present.tracks.clone()).unwrap_or_default()
     }
 
     /// Whether the participant has muted this source.

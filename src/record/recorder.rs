@@ -3,19 +3,20 @@
 //! Nothing here awaits, decodes or waits for the disk to sync ([`super::disk`] does). One write per track every 400 ms is what
 //! leaves the process; a kill costs what came since.
 
-use super::connection::Connection;
+use super::connection::{Connection, KeyFrameRequest, Shared};
 use super::disk::{Disk, Done};
 use super::log::Log;
 use super::status::{PersonStatus, Status};
-use super::stream::RecordingContext;
+use super::stream::{self, RecordingContext, TrackStream};
 use crate::client::event::RoomEvent;
 use crate::error::{Error, Result};
 use crate::recording::folder::{RecordingFolder, Sub};
 use crate::recording::manifest::{FileState, Manifest, Status as Completion};
 use crate::recording::subtitles;
 use crate::recording::timeline::{Event, PATH_FOUND};
-use crate::room::clock::SessionTime;
+use crate::room::clock::{SenderClock, SessionTime};
 use crate::room::end::EndReason;
+use crate::room::event::ConnectionId;
 use crate::room::participant::ParticipantId;
 use crate::room::speaker::SpeakerDetector;
 use crate::transfer::vault::{Limits, Vault};
@@ -56,7 +57,7 @@ pub struct Summary {
 }
 
 enum Command {
-    Happened(Instant, RoomEvent),
+    Event(Instant, RoomEvent),
     Finish(EndReason),
 }
 
@@ -71,9 +72,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Makes the folder and starts the thread. `asks` is told which streams need a key frame (unbounded: at most one a second
-    /// and stream).
-    pub fn start(config: RecorderConfig, asks: mpsc::UnboundedSender<(ParticipantId, u32)>) -> Result<Recorder> {
+    /// Makes the folder and starts the thread. `key_frame_requests` is told which streams need a key frame.
+    pub fn start(
+        config: RecorderConfig,
+        key_frame_requests: mpsc::UnboundedSender<KeyFrameRequest>,
+    ) -> Result<Recorder> {
         let started_utc = Timestamp::now();
         let started = Instant::now();
         let folder = Arc::new(RecordingFolder::create(&config.parent, &config.room, started_utc)?);
@@ -86,10 +89,13 @@ impl Recorder {
         let (status_tx, status) = watch::channel(Status { empty: true, ..Status::default() });
         let (shared, keys) = (folder.clone(), log.keys.subscribe());
         let capture = Capture {
-            desk: RecordingContext { folder, log, disk, trouble: None },
+            shared: Shared {
+                context: RecordingContext { folder, log, disk, trouble: None },
+                speakers: SpeakerDetector::default(),
+                key_frame_requests,
+            },
             connections: HashMap::new(),
-            speakers: SpeakerDetector::default(),
-            asks,
+            started,
             status: status_tx,
             dropped: 0,
         };
@@ -100,9 +106,9 @@ impl Recorder {
         Ok(Recorder { commands, thread: Some(thread), folder: shared, started, status, keys })
     }
 
-    /// A handle that tells the recorder what happens in the room.
-    pub fn teller(&self) -> Teller {
-        Teller(self.commands.clone())
+    /// A handle that hands the room's events to the recorder.
+    pub fn events(&self) -> EventSender {
+        EventSender(self.commands.clone())
     }
     /// How the recording stands; changes about once a second.
     pub fn status(&self) -> watch::Receiver<Status> {
@@ -137,22 +143,22 @@ impl Recorder {
     }
 }
 
-/// Tells a recorder what happens in the room.
+/// Hands the room's events to a recorder.
 #[derive(Clone)]
-pub struct Teller(Sender<Command>);
+pub struct EventSender(Sender<Command>);
 
-impl Teller {
-    /// It happens now. Never waits.
-    pub fn happened(&self, happening: RoomEvent) {
-        let _ = self.0.send(Command::Happened(Instant::now(), happening));
+impl EventSender {
+    /// Something happened just now. Never waits.
+    pub fn send(&self, event: RoomEvent) {
+        let _ = self.0.send(Command::Event(Instant::now(), event));
     }
 }
 
 struct Capture {
-    desk: RecordingContext,
-    connections: HashMap<ParticipantId, Connection>,
-    speakers: SpeakerDetector,
-    asks: mpsc::UnboundedSender<(ParticipantId, u32)>,
+    shared: Shared,
+    connections: HashMap<ConnectionId, Connection>,
+    /// The zero of session time.
+    started: Instant,
     status: watch::Sender<Status>,
     dropped: u64,
 }
@@ -163,8 +169,8 @@ impl Capture {
         let (mut tick, mut flush, mut status, mut save) = (start, start, start, start);
         let reason = loop {
             match commands.recv_timeout((tick + TICK).saturating_duration_since(Instant::now())) {
-                Ok(Command::Happened(at, happening)) => {
-                    self.happened(at, happening);
+                Ok(Command::Event(at, event)) => {
+                    self.on_event(at, event);
                     // However much happens (a flood of chat), the media comes round in its time.
                     if tick.elapsed() < TICK {
                         continue;
@@ -181,7 +187,7 @@ impl Capture {
             self.drain(now);
             if now.duration_since(flush) >= FLUSH {
                 flush = now;
-                self.each_stream(|stream, _, desk| stream.flush(desk));
+                self.each_stream(|stream, _, context| stream.state.flush(context));
             }
             if now.duration_since(status) >= STATUS {
                 self.report(now.duration_since(status).as_secs_f64(), now);
@@ -196,97 +202,98 @@ impl Capture {
     }
 
     /// Runs `each` over every open stream, with its participant's clock and what it may use.
-    fn each_stream(
-        &mut self,
-        mut each: impl FnMut(&mut super::stream::Stream, &crate::room::clock::SenderClock, &mut RecordingContext),
-    ) {
+    fn each_stream(&mut self, mut each: impl FnMut(&mut TrackStream, &SenderClock, &mut RecordingContext)) {
         for connection in self.connections.values_mut() {
             let (streams, sender) = connection.streams();
             for stream in streams {
-                each(stream, sender, &mut self.desk);
+                each(stream, sender, &mut self.shared.context);
             }
         }
     }
 
-    fn with<T>(
-        &mut self,
-        id: &ParticipantId,
-        act: impl FnOnce(&mut Connection, &mut RecordingContext) -> T,
-    ) -> Option<T> {
-        self.connections.get_mut(id).map(|connection| act(connection, &mut self.desk))
+    fn with(&mut self, connection: ConnectionId, act: impl FnOnce(&mut Connection, &mut Shared)) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            act(connection, &mut self.shared);
+        }
     }
 
-    fn happened(&mut self, instant: Instant, happening: RoomEvent) {
-        let at = self.desk.log.session(instant);
-        match happening {
-            RoomEvent::Joined(participant) => self.desk.log.joined(participant, at),
+    fn on_event(&mut self, instant: Instant, event: RoomEvent) {
+        let log = &mut self.shared.context.log;
+        let at = log.session(instant);
+        match event {
+            RoomEvent::Joined(participant) => log.joined(participant, at),
             RoomEvent::Left { id, reason } => {
-                if let Some(key) = self.desk.log.key(&id) {
-                    self.speakers.gone(&key);
+                if let Some(key) = log.key(&id) {
+                    self.shared.speakers.gone(&key);
                 }
-                self.desk.log.left(&id, reason, at);
+                log.left(&id, reason, at);
             }
             RoomEvent::Labels { id, tracks } => {
-                self.desk.log.labelled(&id, tracks, at);
-                self.with(&id, |connection, desk| connection.labelled(instant, desk));
-            }
-            RoomEvent::ConnectionOpened { id, media, .. } => {
-                if let Some(key) = self.desk.log.key(&id) {
-                    self.detach(&id, instant);
-                    self.connections.insert(id.clone(), Connection::new(id, key, media.inbox));
+                log.labelled(&id, tracks.clone(), at);
+                for connection in self.connections.values_mut().filter(|connection| *connection.participant() == id) {
+                    connection.labelled(tracks.clone(), instant, &mut self.shared);
                 }
             }
-            RoomEvent::ConnectionClosed { id, .. } => self.detach(&id, instant),
-            RoomEvent::TrackAdded { id, track, .. } => {
-                self.with(&id, |connection, _| connection.track(track, instant));
+            RoomEvent::ConnectionOpened { id, connection, media } => {
+                if let Some(key) = log.key(&id) {
+                    let labels = log.labels(&id);
+                    let opened = Connection::new((id, key), media.inbox, labels, self.started);
+                    self.connections.insert(connection, opened);
+                }
             }
-            RoomEvent::TrackRemoved { id, ssrcs, .. } => {
-                self.with(&id, |connection, _| connection.ended(&ssrcs, instant));
+            RoomEvent::ConnectionClosed { connection, .. } => self.close(connection, instant),
+            RoomEvent::TrackAdded { connection, track, .. } => {
+                self.with(connection, |connection, shared| connection.track(track, instant, shared));
+            }
+            RoomEvent::TrackRemoved { connection, ssrcs, .. } => {
+                self.with(connection, |connection, shared| connection.removed(&ssrcs, instant, shared));
             }
             RoomEvent::ConnectionState { id, state } => self.ice_state(&id, state.word(), at),
             RoomEvent::PathFound { id } => self.ice_state(&id, PATH_FOUND, at),
-            RoomEvent::Chat { id, text } => self.desk.log.chat(&id, text.chars().take(CHAT_CHARS).collect(), at),
+            RoomEvent::Chat { id, text } => log.chat(&id, text.chars().take(CHAT_CHARS).collect(), at),
             RoomEvent::Warning { id, text } => {
-                if let Some(participant) = self.desk.log.key(&id) {
-                    self.desk.log.warn(at, format!("{participant}: {text}"));
+                if let Some(participant) = log.key(&id) {
+                    log.warn(at, format!("{participant}: {text}"));
                 }
             }
-            RoomEvent::File { report, .. } => self.desk.log.file(report, at),
-            RoomEvent::Reconnecting { cause } => self.desk.log.event(at, Event::Reconnecting { cause }),
-            RoomEvent::Resumed => self.desk.log.event(at, Event::Resumed {}),
+            RoomEvent::File { report, .. } => log.file(report, at),
+            RoomEvent::Reconnecting { cause } => log.event(at, Event::Reconnecting { cause }),
+            RoomEvent::Resumed => log.event(at, Event::Resumed {}),
         }
     }
 
     fn ice_state(&mut self, id: &ParticipantId, state: &str, at: SessionTime) {
-        if let Some(participant) = self.desk.log.key(id) {
-            self.desk.log.event(at, Event::IceState { participant, state: state.to_owned() });
+        if let Some(participant) = self.shared.context.log.key(id) {
+            self.shared.context.log.event(at, Event::IceState { participant, state: state.to_owned() });
         }
     }
 
-    fn detach(&mut self, id: &ParticipantId, instant: Instant) {
-        let Some(mut connection) = self.connections.remove(id) else { return };
-        self.dropped += connection.drain(&mut self.speakers, &mut self.desk);
-        connection.end(instant, &mut self.desk);
+    fn close(&mut self, connection: ConnectionId, instant: Instant) {
+        let Some(mut connection) = self.connections.remove(&connection) else { return };
+        self.dropped += connection.drain(&mut self.shared);
+        connection.end(instant, &mut self.shared);
     }
 
     fn drain(&mut self, now: Instant) {
         let before = self.dropped;
         for connection in self.connections.values_mut() {
-            self.dropped += connection.drain(&mut self.speakers, &mut self.desk);
-            connection.tick(now, &mut self.desk, &self.asks);
+            self.dropped += connection.drain(&mut self.shared);
+            connection.tick(now, &mut self.shared);
         }
-        let at = self.desk.log.session(now);
+        let log = &mut self.shared.context.log;
+        let at = log.session(now);
         if self.dropped > before {
-            self.desk.log.warn(at, format!("capture fell behind: {} packets dropped so far", self.dropped));
+            log.warn(at, format!("capture fell behind: {} packets dropped so far", self.dropped));
         }
-        if let Some(participant) = self.speakers.poll(at.as_ms()) {
-            self.desk.log.event(at, Event::Speaker { participant });
+        if let Some(participant) = self.shared.speakers.poll(at.as_ms()) {
+            log.event(at, Event::Speaker { participant });
         }
     }
 
     fn report(&mut self, seconds: f64, now: Instant) {
         let mut people: Vec<(String, PersonStatus)> = self
-            .desk
+            .shared
+            .context
             .log
             .people()
             .into_iter()
@@ -295,28 +302,29 @@ impl Capture {
         for connection in self.connections.values_mut() {
             let key = connection.key().to_owned();
             let Some((_, person)) = people.iter_mut().find(|(k, _)| *k == key) else { continue };
-            person.tracks.extend(connection.streams().0.map(|stream| stream.status(seconds)));
+            person.tracks.extend(connection.streams().0.map(|stream| stream::status(stream, seconds)));
             person.tracks.sort_by_key(|track| track.source);
         }
-        self.each_stream(|stream, sender, desk| stream.account(sender, desk));
-        let received = self.desk.log.manifest.files.iter().filter(|f| f.state == FileState::Received);
+        self.each_stream(|stream, sender, context| stream::account(stream, sender, context));
+        let received = self.shared.context.log.manifest.files.iter().filter(|f| f.state == FileState::Received);
         let status = Status {
-            elapsed_ms: self.desk.log.session(now).as_ms(),
-            bytes: self.desk.log.manifest.tracks.iter().map(|t| t.bytes).sum(),
+            elapsed_ms: self.shared.context.log.session(now).as_ms(),
+            bytes: self.shared.context.log.manifest.tracks.iter().map(|t| t.bytes).sum(),
             people: people.into_iter().map(|(_, person)| person).collect(),
             files: received.clone().count() as u64,
             file_bytes: received.map(|f| f.bytes).sum(),
             files_coming: self
-                .desk
+                .shared
+                .context
                 .log
                 .manifest
                 .files
                 .iter()
                 .filter(|f| f.state == FileState::Incomplete && f.reason.is_none())
                 .count() as u64,
-            chats: self.desk.log.chats,
-            empty: self.desk.log.empty(),
-            trouble: self.desk.trouble.clone(),
+            chats: self.shared.context.log.chats,
+            empty: self.shared.context.log.empty(),
+            trouble: self.shared.context.trouble.clone(),
             dropped: self.dropped,
         };
         self.status.send_replace(status);
@@ -324,39 +332,39 @@ impl Capture {
 
     fn save(&mut self, now: Instant) {
         // What the disk refused is said again, if it still refuses.
-        self.desk.trouble = None;
-        for done in self.desk.disk.done() {
+        self.shared.context.trouble = None;
+        for done in self.shared.context.disk.done() {
             self.done(done);
         }
-        self.each_stream(|stream, sender, desk| {
-            stream.account(sender, desk);
-            stream.sync(&desk.disk);
+        self.each_stream(|stream, sender, context| {
+            stream::account(stream, sender, context);
+            stream.state.sync(&context.disk);
         });
-        self.desk.log.manifest.duration_ms = self.desk.log.session(now).as_ms();
-        self.desk.disk.save(&self.desk.log.manifest);
+        self.shared.context.log.manifest.duration_ms = self.shared.context.log.session(now).as_ms();
+        self.shared.context.disk.save(&self.shared.context.log.manifest);
     }
 
     fn done(&mut self, done: Done) {
-        let at = self.desk.log.session(Instant::now());
+        let at = self.shared.context.log.session(Instant::now());
         match done {
             Done::Finished { index, result: Ok(summary) } => {
-                let entry = &mut self.desk.log.manifest.tracks[index];
+                let entry = &mut self.shared.context.log.manifest.tracks[index];
                 entry.finished = true;
                 entry.frames = summary.frames;
                 entry.key_frames = summary.key_frames;
                 entry.bytes = summary.payload_bytes;
                 if summary.lost_frames > 0 {
                     let message = format!("{}: {} frames could not be written", entry.file, summary.lost_frames);
-                    self.desk.log.warn(at, message);
+                    self.shared.context.log.warn(at, message);
                 }
             }
             Done::Finished { index, result: Err(e) } => {
-                let message = format!("{}: {e}", self.desk.log.manifest.tracks[index].file);
-                self.desk.log.warn(at, message);
+                let message = format!("{}: {e}", self.shared.context.log.manifest.tracks[index].file);
+                self.shared.context.log.warn(at, message);
             }
             Done::Saved(Err(e)) => {
-                self.desk.trouble = Some(e.to_string());
-                self.desk.log.warn(at, e.to_string());
+                self.shared.context.trouble = Some(e.to_string());
+                self.shared.context.log.warn(at, e.to_string());
             }
             Done::Saved(Ok(())) => {}
         }
@@ -364,23 +372,23 @@ impl Capture {
 
     fn finish(mut self, reason: EndReason) -> Result<Summary> {
         let now = Instant::now();
-        let ids: Vec<ParticipantId> = self.connections.keys().cloned().collect();
-        for id in ids {
-            self.detach(&id, now);
+        let connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for connection in connections {
+            self.close(connection, now);
         }
-        let at = self.desk.log.session(now);
-        self.desk.log.close(at, reason.to_string());
-        for done in self.desk.disk.close() {
+        let at = self.shared.context.log.session(now);
+        self.shared.context.log.close(at, reason.to_string());
+        for done in self.shared.context.disk.close() {
             self.done(done);
         }
-        subtitles::save(&self.desk.log.manifest, &self.desk.folder)?;
-        let manifest = &mut self.desk.log.manifest;
+        subtitles::save(&self.shared.context.log.manifest, &self.shared.context.folder)?;
+        let manifest = &mut self.shared.context.log.manifest;
         // A track that the disk did not let us finish is left for the next start to recover.
         if manifest.tracks.iter().all(|t| t.finished) {
             manifest.status = Completion::Complete;
         }
         manifest.ended = Some(Timestamp::now());
-        manifest.save(&self.desk.folder)?;
-        Ok(Summary { folder: self.desk.folder.path().to_owned(), manifest: manifest.clone() })
+        manifest.save(&self.shared.context.folder)?;
+        Ok(Summary { folder: self.shared.context.folder.path().to_owned(), manifest: manifest.clone() })
     }
 }

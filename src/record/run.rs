@@ -82,13 +82,13 @@ impl Recording {
             let files = FileDesk { vault: recorder.vault(limits)?, owners: Some(recorder.keys()) };
             desk.send_replace(Some(files));
         }
-        let (teller, observer) = (recorder.teller(), config.observer);
+        let (sender, observer) = (recorder.events(), config.observer);
         let telling = tokio::spawn(async move {
-            while let Some(happening) = events.recv().await {
+            while let Some(event) = events.recv().await {
                 if let Some(observer) = &observer {
-                    observer.on_event(&happening);
+                    observer.on_event(&event);
                 }
-                teller.happened(happening);
+                sender.send(event);
             }
         });
         let asker = session.asker();

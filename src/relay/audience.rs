@@ -2,21 +2,19 @@
 //! all of them, with its times; never transcoded.
 
 use super::contact::Contact;
-use super::stream::{Early, Stream, ssrc_of};
+use super::outputs::{Change, Outputs, subscriber_config};
 use super::{Door, Refused, Request, Requests};
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig};
-use crate::room::clock::SenderClock;
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::{ParticipantId, Role, TrackLabel};
+use crate::rtc::subscriber::{Stream, StreamInfo, Subscriber};
 use crate::rtc::{Inbound, Inbox, OutboundTrack, PeerEvent, PeerState, RemoteTrack, Wake, due};
 use crate::signal::JoinAs;
 use crate::signal::protocol::limits::NAME_CHARS;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
 /// How long the first of an audience waits for the participant's media.
 const MEDIA: Duration = Duration::from_secs(8);
@@ -30,8 +28,6 @@ const COUNTER_OFFER: Duration = Duration::from_secs(30);
 const EMPTY: Duration = Duration::from_secs(10);
 /// How often all is looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// Two key frames that viewers ask for are at least so far apart.
-const KEY_FRAME_PAUSE: Duration = Duration::from_millis(300);
 
 /// What an audience sees and hears.
 pub(super) type Show = Vec<OutboundTrack>;
@@ -58,14 +54,12 @@ pub(super) struct WhepSource {
     events: mpsc::Receiver<RoomEvent>,
     /// The participant, once met.
     id: Option<ParticipantId>,
-    labels: Vec<TrackLabel>,
     inbox: Option<Arc<Inbox>>,
-    sender: SenderClock,
-    streams: HashMap<Source, Passing>,
-    asks: mpsc::Sender<Source>,
-    asked: mpsc::Receiver<Source>,
+    subscriber: Subscriber<Source>,
+    outputs: Outputs<Source>,
+    /// Sources of which a viewer wants a key frame.
+    key_frames: mpsc::Receiver<Source>,
     batch: Vec<Inbound>,
-    early: Early,
     /// Those who wait for media, and since when.
     waiting: Vec<(Ask, Instant)>,
     /// When the first media came.
@@ -73,17 +67,6 @@ pub(super) struct WhepSource {
     seats: watch::Sender<()>,
     alone: Instant,
     gone: Option<Instant>,
-}
-
-struct Passing {
-    stream: Stream,
-    asking: JoinHandle<()>,
-}
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        self.asking.abort();
-    }
 }
 
 impl WhepSource {
@@ -100,24 +83,22 @@ impl WhepSource {
             ..ClientConfig::default()
         };
         let session = Client::join(room.as_ref(), how, config).await.map_err(|e| Refused::Room(e.to_string()))?;
-        let (asks, asked) = mpsc::channel(8);
+        let (sender, key_frames) = mpsc::channel(8);
+        let now = Instant::now();
         Ok(WhepSource {
             session,
             name: watched.name,
             events,
             id: None,
-            labels: Vec::new(),
             inbox: None,
-            sender: SenderClock::new(),
-            streams: HashMap::new(),
-            asks,
-            asked,
+            subscriber: Subscriber::new(subscriber_config(now), Vec::new()),
+            outputs: Outputs::new(label, sender),
+            key_frames,
             batch: Vec::new(),
-            early: Early::default(),
             waiting: Vec::new(),
             first: None,
             seats: watch::Sender::new(()),
-            alone: Instant::now(),
+            alone: now,
             gone: None,
         })
     }
@@ -134,92 +115,91 @@ impl WhepSource {
                     None => std::future::pending().await,
                 }
             };
-            let due = due(self.streams.values().filter_map(|passing| passing.stream.deadline()).min());
+            let due = due(self.subscriber.deadline());
             tokio::select! {
                 biased;
-                happening = self.events.recv() => match happening {
-                    Some(happening) => self.happened(happening).await,
+                event = self.events.recv() => match event {
+                    Some(event) => self.on_event(event),
                     None => break,
                 },
                 Some(ask) = doors.recv() => self.waiting.push((ask, Instant::now())),
-                Some(source) = self.asked.recv() => {
-                    let ssrc = self.streams.get(&source).and_then(|passing| passing.stream.ssrc());
-                    if let (Some(id), Some(ssrc)) = (&self.id, ssrc) {
-                        self.session.handle().request_key_frame(id, ssrc);
-                    }
+                Some(source) = self.key_frames.recv() => {
+                    let stream = self.subscriber.streams().0.find(|stream| stream.state == source);
+                    self.outputs.key_frame_requests.extend(stream.map(|stream| stream.ssrc()));
                 }
                 _ = self.session.ended() => break,
                 () = arrived => self.drain(),
-                () = due => self.give_up_holes(Instant::now()),
+                () = due => self.subscriber.expire(Instant::now(), &mut self.outputs),
                 _ = tick.tick() => if self.look(Instant::now()) {
                     break;
                 },
             }
+            self.act();
         }
         // Who comes now is told to come again.
         doors.close();
         while let Ok(ask) = doors.try_recv() {
             let _ = ask.send(Err(Refused::Gone));
         }
-        self.streams.clear();
+        self.outputs.clear();
         self.session.leave().await;
     }
 
-    async fn happened(&mut self, happening: RoomEvent) {
-        match happening {
+    fn on_event(&mut self, event: RoomEvent) {
+        let now = Instant::now();
+        match event {
             RoomEvent::Joined(who) if who.name == self.name => {
                 self.id = Some(who.id);
-                self.labels = who.tracks;
+                self.subscriber.set_labels(who.tracks, now, &mut self.outputs);
                 self.gone = None;
             }
-            RoomEvent::Labels { id, tracks } if self.id.as_ref() == Some(&id) => self.labels = tracks,
+            RoomEvent::Labels { id, tracks } if self.id.as_ref() == Some(&id) => {
+                self.subscriber.set_labels(tracks, now, &mut self.outputs);
+            }
             RoomEvent::ConnectionOpened { id, media, .. } if self.id.as_ref() == Some(&id) => {
                 self.inbox = Some(media.inbox);
-                self.early = Early::default();
-                self.sender = SenderClock::new();
+                let labels = self.subscriber.labels().to_vec();
+                self.subscriber = Subscriber::new(subscriber_config(now), labels);
             }
             RoomEvent::Left { id, .. } if self.id.as_ref() == Some(&id) => {
-                self.gone = Some(Instant::now());
+                self.gone = Some(now);
                 self.inbox = None;
             }
-            RoomEvent::TrackAdded { id, track, .. } if self.id.as_ref() == Some(&id) => self.add(&track),
+            RoomEvent::TrackAdded { id, track, .. } if self.id.as_ref() == Some(&id) => self.add(track),
             _ => {}
         }
     }
 
-    fn add(&mut self, track: &RemoteTrack) {
-        self.place(track);
-        for item in self.early.take(track.ssrc) {
-            self.take(item);
-        }
+    /// One track of a source is passed on: a second one is a new beginning of the first.
+    fn add(&mut self, track: RemoteTrack) {
+        let now = Instant::now();
+        let label = self.subscriber.labels().iter().find(|l| l.stream == track.stream && l.kind == track.kind());
+        let source = label.map_or(Source::default_for(track.kind()), |label| label.source);
+        let same = |stream: &&mut Stream<Source>| stream.state == source && stream.ssrc() != track.ssrc;
+        let before: Vec<u32> = self.subscriber.streams().0.filter(same).map(|stream| stream.ssrc()).collect();
+        self.subscriber.remove(&before, now, &mut self.outputs);
+        self.subscriber.announce(track, now, &mut self.outputs);
     }
 
-    fn place(&mut self, track: &RemoteTrack) {
-        let kind = track.kind();
-        let label = self.labels.iter().find(|label| label.stream == track.stream && label.kind == kind);
-        let source = label.map_or(Source::default_for(kind), |label| label.source);
-        match self.streams.get_mut(&source).map(|passing| passing.stream.go_on(track)) {
-            Some(true) => return,
-            // There is no way to tell viewers of another codec: they are sent away, and come again if they want to.
-            Some(false) => {
-                self.seats = watch::Sender::new(());
-                self.first = None;
+    /// Does what packets and time have brought.
+    fn act(&mut self) {
+        for change in std::mem::take(&mut self.outputs.changes) {
+            match change {
+                Change::Published(_) => {
+                    self.first.get_or_insert_with(Instant::now);
+                }
+                // There is no way to tell viewers of another codec: they are sent away, and come again if they want to.
+                Change::Withdrawn(_) => {
+                    self.seats = watch::Sender::new(());
+                    self.first = None;
+                }
             }
-            None => {}
         }
-        let screen = matches!(source, Source::Screen | Source::ScreenAudio);
-        let stream = if screen { "screen" } else { "main" }.to_owned();
-        let now = Instant::now();
-        let stream = Stream::new(track, TrackLabel { stream, kind, source, muted: false }, now);
-        let (out, asks) = (stream.out().clone(), self.asks.clone());
-        let asking = tokio::spawn(async move {
-            let mut requests = out.key_frame_requests();
-            while requests.changed().await.is_ok() && asks.send(source).await.is_ok() {
-                tokio::time::sleep(KEY_FRAME_PAUSE).await;
+        for ssrc in self.outputs.key_frame_requests.drain(..) {
+            if let Some(id) = &self.id {
+                self.session.handle().request_key_frame(id, ssrc);
             }
-        });
-        self.first.get_or_insert(now);
-        self.streams.insert(source, Passing { stream, asking });
+        }
     }
 
     fn drain(&mut self) {
@@ -229,32 +209,15 @@ impl WhepSource {
             tracing::warn!("{}: packets came too fast to be passed on", self.name);
         }
         for item in batch.drain(..) {
-            self.take(item);
+            self.subscriber.receive(item, &mut self.outputs);
         }
         self.batch = batch;
     }
 
-    fn take(&mut self, item: Inbound) {
-        let ssrc = Some(ssrc_of(&item));
-        match self.streams.values_mut().find(|passing| passing.stream.ssrc() == ssrc) {
-            Some(passing) => passing.stream.take(item, &mut self.sender),
-            None => self.early.keep(item),
-        }
-    }
-
-    fn give_up_holes(&mut self, now: Instant) {
-        for passing in self.streams.values_mut() {
-            if passing.stream.tick(now)
-                && let (Some(id), Some(ssrc)) = (&self.id, passing.stream.ssrc())
-            {
-                self.session.handle().request_key_frame(id, ssrc);
-            }
-        }
-    }
-
     /// What time brings; true when it is over.
     fn look(&mut self, now: Instant) -> bool {
-        self.give_up_holes(now);
+        self.subscriber.tick(now, &mut self.outputs);
+        self.act();
         self.admit(now);
         if self.seats.receiver_count() > 0 || !self.waiting.is_empty() {
             self.alone = now;
@@ -269,11 +232,12 @@ impl WhepSource {
             return;
         }
         let show = self.show();
-        let expected = |kind| self.labels.iter().any(|label| label.kind == kind && !label.muted);
+        let labels = self.subscriber.labels();
+        let expected = |kind| labels.iter().any(|label| label.kind == kind && !label.muted);
         let has = |kind| show.iter().any(|track| track.label().kind == kind);
         let kinds = [MediaKind::Audio, MediaKind::Video];
         let complete = kinds.iter().all(|kind| has(*kind))
-            || (!show.is_empty() && !self.labels.is_empty() && kinds.iter().all(|kind| has(*kind) || !expected(*kind)))
+            || (!show.is_empty() && !labels.is_empty() && kinds.iter().all(|kind| has(*kind) || !expected(*kind)))
             || self.first.is_some_and(|first| now.saturating_duration_since(first) > MORE_MEDIA);
         for (ask, since) in std::mem::take(&mut self.waiting) {
             if complete && !show.is_empty() {
@@ -289,11 +253,18 @@ impl WhepSource {
     /// One sound and one picture: the camera before the screen, and the sound that belongs to it.
     fn show(&self) -> Show {
         let pick = |sources: [Source; 2]| {
-            sources.iter().find_map(|source| self.streams.get(source)).map(|passing| passing.stream.out().clone())
+            sources.iter().find_map(|source| self.outputs.get(*source)).map(|output| output.out.clone())
         };
         let picture = pick([Source::Camera, Source::Screen]);
         pick([Source::Mic, Source::ScreenAudio]).into_iter().chain(picture).collect()
     }
+}
+
+/// What a track of the participant is called for viewers.
+fn label(info: &StreamInfo) -> TrackLabel {
+    let screen = matches!(info.source, Source::Screen | Source::ScreenAudio);
+    let stream = if screen { "screen" } else { "main" }.to_owned();
+    TrackLabel { stream, kind: info.track.kind(), source: info.source, muted: false }
 }
 
 /// A viewer's connection, until it ends; says why.

@@ -5,8 +5,8 @@
 mod audience;
 mod contact;
 mod offers;
+mod outputs;
 mod publisher;
-mod stream;
 
 pub use audience::Watched;
 pub use publisher::Publication;

@@ -3,20 +3,18 @@
 
 use super::contact::{Caller, Contact};
 use super::offers::{expected, sends_one_each};
-use super::stream::{Early, Stream, ssrc_of};
+use super::outputs::{Change, Outputs, subscriber_config};
 use super::{Door, Refused, Request, Requests};
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig};
-use crate::room::clock::SenderClock;
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::{ParticipantId, Role, TrackLabel};
-use crate::rtc::{Inbound, Inbox, PeerEvent, PeerState, RemoteTrack, Wake, due};
+use crate::rtc::subscriber::{Stream, StreamInfo, Subscriber};
+use crate::rtc::{Inbound, Inbox, OutboundTrack, PeerEvent, PeerState, RemoteTrack, Wake, due};
 use crate::signal::JoinAs;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How long a connection may take to stand, and to stand again.
@@ -27,8 +25,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 const MUTED: Duration = Duration::from_secs(3);
 /// How often streams are looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// Two key frames that the room asks for are at least so far apart.
-const KEY_FRAME_PAUSE: Duration = Duration::from_millis(300);
 
 /// How long their answer waits for connections to those who are in the room.
 const MEETING: Duration = Duration::from_secs(2);
@@ -51,41 +47,14 @@ pub(super) struct Publisher {
     contact: Contact,
     source: Source,
     inbox: Arc<Inbox>,
-    sender: SenderClock,
-    streams: HashMap<MediaKind, Passing>,
-    asks: mpsc::Sender<MediaKind>,
-    asked: mpsc::Receiver<MediaKind>,
+    subscriber: Subscriber<MediaKind>,
+    outputs: Outputs<MediaKind>,
+    /// Kinds of which somebody in the room wants a key frame.
+    key_frames: mpsc::Receiver<MediaKind>,
     batch: Vec<Inbound>,
-    early: Early,
     /// Since when there is no connection.
     down: Option<Instant>,
     heard: Instant,
-}
-
-/// A stream that is published.
-struct Passing {
-    stream: Stream,
-    muted: bool,
-    /// Carries key-frame requests of those in the room.
-    asking: JoinHandle<()>,
-}
-
-impl Passing {
-    fn new(stream: Stream, asks: mpsc::Sender<MediaKind>) -> Passing {
-        let (kind, mut requests) = (stream.kind(), stream.out().key_frame_requests());
-        let asking = tokio::spawn(async move {
-            while requests.changed().await.is_ok() && asks.send(kind).await.is_ok() {
-                tokio::time::sleep(KEY_FRAME_PAUSE).await;
-            }
-        });
-        Passing { stream, muted: false, asking }
-    }
-}
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        self.asking.abort();
-    }
 }
 
 impl Publisher {
@@ -103,21 +72,20 @@ impl Publisher {
             return Err(Refused::Unfit(format!("the {what} comes in no codec that is taken here")));
         }
         let now = Instant::now();
-        let (asks, asked) = mpsc::channel(8);
-        let mut streams = HashMap::new();
+        let (sender, key_frames) = mpsc::channel(8);
+        let source = what.source;
+        let mut outputs = Outputs::new(move |info: &StreamInfo| label(source, info.track.kind()), sender);
+        let mut publish: Vec<OutboundTrack> = Vec::new();
         for codec in taken {
-            let (kind, asks) = (codec.kind(), asks.clone());
-            let stream = || Stream::expected(codec, label(what.source, kind), now);
-            streams.entry(kind).or_insert_with(|| Passing::new(stream(), asks));
+            let kind = codec.kind();
+            if outputs.get(kind).is_none() {
+                publish.push(outputs.expect(kind, codec, label(source, kind), now));
+            }
         }
         let how = JoinAs { name: what.name, role: Role::Participant, token: what.token };
         let (observer, events) = mpsc::channel(256);
-        let config = ClientConfig {
-            publish: streams.values().map(|passing| passing.stream.out().clone()).collect(),
-            wake: Wake::OnArrival,
-            observer: Some(observer),
-            ..ClientConfig::default()
-        };
+        let config =
+            ClientConfig { publish, wake: Wake::OnArrival, observer: Some(observer), ..ClientConfig::default() };
         let session = match Client::join(room.as_ref(), how, config).await {
             Ok(session) => session,
             Err(e) => {
@@ -133,12 +101,10 @@ impl Publisher {
             contact,
             source: what.source,
             inbox,
-            sender: SenderClock::new(),
-            streams,
-            asks,
-            asked,
+            subscriber: Subscriber::new(subscriber_config(now), Vec::new()),
+            outputs,
+            key_frames,
             batch: Vec::new(),
-            early: Early::default(),
             down: Some(now),
             heard: now,
         };
@@ -155,7 +121,7 @@ impl Publisher {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let why = loop {
-            let due = due(self.streams.values().filter_map(|passing| passing.stream.deadline()).min());
+            let due = due(self.subscriber.deadline());
             tokio::select! {
                 biased;
                 request = requests.recv() => match request {
@@ -167,22 +133,22 @@ impl Publisher {
                     None => break "the server stops".to_owned(),
                 },
                 event = self.contact.next() => match event {
-                    Some(event) => if let Some(why) = self.happened(event).await {
+                    Some(event) => if let Some(why) = self.on_peer_event(event).await {
                         break why;
                     },
                     None => break "the connection is closed".to_owned(),
                 },
                 reason = self.session.ended() => break reason.to_string(),
-                Some(kind) = self.asked.recv() => {
-                    if let Some(ssrc) = self.streams.get(&kind).and_then(|passing| passing.stream.ssrc()) {
-                        self.contact.request_key_frame(ssrc);
+                Some(kind) = self.key_frames.recv() => {
+                    if let Some(stream) = self.subscriber.streams().0.find(|stream| stream.state == kind) {
+                        self.contact.request_key_frame(stream.ssrc());
                     }
                 }
                 () = inbox.arrived() => self.drain(),
-                () = due => self.look(Instant::now()),
+                () = due => self.subscriber.expire(Instant::now(), &mut self.outputs),
                 _ = tick.tick() => {
                     let now = Instant::now();
-                    self.look(now);
+                    self.subscriber.tick(now, &mut self.outputs);
                     self.follow(now).await;
                     if self.down.is_some_and(|since| now.saturating_duration_since(since) > CONNECTING) {
                         break format!("no connection for {} s", CONNECTING.as_secs());
@@ -192,9 +158,10 @@ impl Publisher {
                     }
                 }
             }
+            self.act().await;
         };
         self.last_words().await;
-        self.streams.clear();
+        self.outputs.clear();
         self.session.leave().await;
         self.contact.close().await;
         why
@@ -204,19 +171,21 @@ impl Publisher {
     async fn last_words(&mut self) {
         tokio::time::sleep(LAST_WORDS / 2).await;
         self.drain();
-        self.streams.values_mut().for_each(|passing| passing.stream.finish());
+        let now = Instant::now();
+        let subscriber = std::mem::replace(&mut self.subscriber, Subscriber::new(subscriber_config(now), Vec::new()));
+        subscriber.end(now, &mut self.outputs);
         tokio::time::sleep(LAST_WORDS / 2).await;
     }
 
     /// Something about the connection; why it is over, if it is.
-    async fn happened(&mut self, event: PeerEvent) -> Option<String> {
+    async fn on_peer_event(&mut self, event: PeerEvent) -> Option<String> {
         match event {
             PeerEvent::State(PeerState::Connected) => self.down = None,
             PeerEvent::State(PeerState::Closed) => return Some("they have closed the connection".to_owned()),
             PeerEvent::State(PeerState::Disconnected | PeerState::Failed) => {
                 self.down.get_or_insert_with(Instant::now);
             }
-            PeerEvent::Track(track) => self.add(track).await,
+            PeerEvent::Track(track) => self.add(track),
             PeerEvent::Warning(warning) => tracing::info!("from outside: {warning}"),
             _ => {}
         }
@@ -224,27 +193,25 @@ impl Publisher {
     }
 
     /// One track of a kind is passed on: a second one is a new beginning of the first.
-    async fn add(&mut self, track: RemoteTrack) {
-        self.place(&track).await;
-        for item in self.early.take(track.ssrc) {
-            self.take(item);
-        }
+    fn add(&mut self, track: RemoteTrack) {
+        let now = Instant::now();
+        let same = |stream: &&mut Stream<MediaKind>| stream.state == track.kind() && stream.ssrc() != track.ssrc;
+        let before: Vec<u32> = self.subscriber.streams().0.filter(same).map(|stream| stream.ssrc()).collect();
+        self.subscriber.remove(&before, now, &mut self.outputs);
+        self.subscriber.announce(track, now, &mut self.outputs);
     }
 
-    async fn place(&mut self, track: &RemoteTrack) {
-        let kind = track.kind();
-        let label = label(self.source, kind);
-        match self.streams.get_mut(&kind).map(|passing| passing.stream.go_on(track)) {
-            Some(true) => return,
-            Some(false) => {
-                self.streams.remove(&kind);
-                self.session.handle().unpublish(&label).await;
+    /// Tells the room and the sender what has changed.
+    async fn act(&mut self) {
+        for change in std::mem::take(&mut self.outputs.changes) {
+            match change {
+                Change::Published(track) => self.session.publish(track).await,
+                Change::Withdrawn(label) => self.session.handle().unpublish(&label).await,
             }
-            None => {}
         }
-        let stream = Stream::new(track, label, Instant::now());
-        self.session.publish(stream.out().clone()).await;
-        self.streams.insert(kind, Passing::new(stream, self.asks.clone()));
+        for ssrc in self.outputs.key_frame_requests.drain(..) {
+            self.contact.request_key_frame(ssrc);
+        }
     }
 
     fn drain(&mut self) {
@@ -257,37 +224,19 @@ impl Publisher {
             if let Inbound::Rtp(packet) = &item {
                 self.heard = self.heard.max(packet.arrival);
             }
-            self.take(item);
+            self.subscriber.receive(item, &mut self.outputs);
         }
         self.batch = batch;
-    }
-
-    fn take(&mut self, item: Inbound) {
-        let ssrc = Some(ssrc_of(&item));
-        match self.streams.values_mut().find(|passing| passing.stream.ssrc() == ssrc) {
-            Some(passing) => passing.stream.take(item, &mut self.sender),
-            None => self.early.keep(item),
-        }
-    }
-
-    fn look(&mut self, now: Instant) {
-        for passing in self.streams.values_mut() {
-            if passing.stream.tick(now)
-                && let Some(ssrc) = passing.stream.ssrc()
-            {
-                self.contact.request_key_frame(ssrc);
-            }
-        }
     }
 
     /// Labels follow what comes: there is no other word for a mute in WHIP. A screen that stands still sends nothing.
     async fn follow(&mut self, now: Instant) {
         let handle = self.session.handle();
-        for passing in self.streams.values_mut() {
-            let still = passing.stream.kind() == MediaKind::Video && self.source == Source::Screen;
-            let muted = !still && now.saturating_duration_since(passing.stream.heard()) > MUTED;
-            if std::mem::replace(&mut passing.muted, muted) != muted {
-                handle.mute(passing.stream.out().label(), muted).await;
+        for output in self.outputs.values_mut() {
+            let still = output.out.label().kind == MediaKind::Video && self.source == Source::Screen;
+            let muted = !still && now.saturating_duration_since(output.heard) > MUTED;
+            if std::mem::replace(&mut output.muted, muted) != muted {
+                handle.mute(output.out.label(), muted).await;
             }
         }
     }

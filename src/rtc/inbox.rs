@@ -26,13 +26,13 @@ pub enum Inbound {
 }
 
 impl Inbound {
-    fn ssrc(&self) -> u32 {
+    pub(crate) fn ssrc(&self) -> u32 {
         match self {
             Inbound::Rtp(packet) => packet.ssrc,
             Inbound::SenderReport { ssrc, .. } => *ssrc,
         }
     }
-    fn arrival(&self) -> Instant {
+    pub(crate) fn arrival(&self) -> Instant {
         match self {
             Inbound::Rtp(packet) => packet.arrival,
             Inbound::SenderReport { arrival, .. } => *arrival,

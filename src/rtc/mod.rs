@@ -7,6 +7,7 @@ pub mod feedback;
 mod inbox;
 pub mod media;
 mod negotiation;
+pub mod subscriber;
 mod transport;
 
 pub use congestion::BandwidthEstimate;

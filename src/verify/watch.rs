@@ -15,8 +15,8 @@ pub use stream::Look;
 use crate::client::{RoomEvent, RoomObserver};
 use crate::media::Library;
 use crate::room::clock::TrackClock;
-use crate::room::participant::ParticipantId;
-use connection::Told;
+use crate::room::event::ConnectionId;
+use connection::ConnectionMessage;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ pub struct Watched {
 /// Watches the connections that it is told of.
 pub struct Watch {
     library: Library,
-    connections: Mutex<HashMap<ParticipantId, mpsc::UnboundedSender<Told>>>,
+    connections: Mutex<HashMap<ConnectionId, mpsc::UnboundedSender<ConnectionMessage>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     seen: Arc<Mutex<Seen>>,
 }
@@ -55,22 +55,26 @@ struct Seen {
 
 impl RoomObserver for Watch {
     /// Must be called within a runtime of tokio.
-    fn on_event(&self, happening: &RoomEvent) {
+    fn on_event(&self, event: &RoomEvent) {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         // A connection that is gone has nothing to be told.
-        let tell = |connections: &HashMap<ParticipantId, mpsc::UnboundedSender<Told>>, id, told| {
-            let _ = connections.get(id).map(|sender| sender.send(told));
+        let tell = |connections: &HashMap<ConnectionId, mpsc::UnboundedSender<ConnectionMessage>>, id, message| {
+            let _ = connections.get(id).map(|sender| sender.send(message));
         };
-        match happening {
-            RoomEvent::ConnectionOpened { id, media, .. } => {
-                let (sender, told) = mpsc::unbounded_channel();
-                let task = connection::watch(self.library.clone(), &media.inbox, told, self.seen.clone());
+        match event {
+            RoomEvent::ConnectionOpened { connection, media, .. } => {
+                let (sender, messages) = mpsc::unbounded_channel();
+                let task = connection::watch(self.library.clone(), &media.inbox, messages, self.seen.clone());
                 self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(task));
-                connections.insert(id.clone(), sender);
+                connections.insert(*connection, sender);
             }
-            RoomEvent::ConnectionClosed { id, .. } => drop(connections.remove(id)),
-            RoomEvent::TrackAdded { id, track, .. } => tell(&connections, id, Told::Track(track.clone())),
-            RoomEvent::TrackRemoved { id, ssrcs, .. } => tell(&connections, id, Told::Ended(ssrcs.clone())),
+            RoomEvent::ConnectionClosed { connection, .. } => drop(connections.remove(connection)),
+            RoomEvent::TrackAdded { connection, track, .. } => {
+                tell(&connections, connection, ConnectionMessage::TrackAdded(track.clone()))
+            }
+            RoomEvent::TrackRemoved { connection, ssrcs, .. } => {
+                tell(&connections, connection, ConnectionMessage::TracksRemoved(ssrcs.clone()))
+            }
             _ => {}
         }
     }

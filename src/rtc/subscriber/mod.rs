@@ -1,0 +1,325 @@
+//! The one receive path: what arrives on a connection, sorted to its streams, put into sequence and assembled to frames. Pure: it is told
+//! the time, waits for nothing and touches no socket. The recorder, bots, relays, the judge and tests all receive by it.
+//!
+//! ```text
+//! Inbound -> early packets -> label -> reorder, assemble -> transform -> MediaHandler
+//!            (until announced) (until known or patience ends)   (optional)
+//! ```
+
+mod config;
+mod continuity;
+mod early;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use config::{EarlyLimits, SubscriberConfig};
+pub use continuity::ContinuousTime;
+pub use stream::{FrameTransform, Gap, Stream, StreamInfo};
+
+use crate::room::clock::{SenderClock, SessionTime};
+use crate::room::media::{Frame, RemoteTrack, RtpPacket, Source};
+use crate::room::participant::TrackLabel;
+use crate::rtc::inbox::Inbound;
+use early::EarlyPackets;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// What a consumer of media does with it. `State` is what it keeps for each stream.
+pub trait MediaHandler {
+    /// What the consumer keeps for each stream.
+    type State;
+
+    /// A stream begins; its packets follow. None: the consumer does not take it, and its packets are dropped.
+    fn on_begin(&mut self, info: &StreamInfo, now: Instant) -> Option<Self::State>;
+
+    /// A packet arrived, before it is put into sequence.
+    fn on_packet(&mut self, _stream: &mut Stream<Self::State>, _packet: &RtpPacket) {}
+
+    /// A whole frame that can be decoded after those before it.
+    fn on_frame(&mut self, stream: &mut Stream<Self::State>, frame: Frame, sender: &SenderClock);
+
+    /// The key frame arrived that the stream needed; its frame follows. `waited`: how long nothing could be decoded.
+    fn on_key_frame_wait_over(&mut self, _stream: &mut Stream<Self::State>, _waited: Duration, _at: Instant) {}
+
+    /// Something between two frames will not come any more.
+    fn on_gap(&mut self, _stream: &mut Stream<Self::State>, _gap: Gap, _sender: &SenderClock) {}
+
+    /// The sender began anew under the same SSRC: the next frame's time has nothing to do with those before. Told before the stream's clock
+    /// is replaced.
+    fn on_restart(&mut self, _stream: &mut Stream<Self::State>, _sender: &SenderClock) {}
+
+    /// A sender report was taken into the stream's clock.
+    fn on_report(&mut self, _stream: &mut Stream<Self::State>, _report: &Report, _sender: &SenderClock) {}
+
+    /// The stream has ended at `at`; everything that came of it has been given out.
+    fn on_end(&mut self, _stream: Stream<Self::State>, _at: Instant, _sender: &SenderClock) {}
+
+    /// The sender of this stream must be asked for a key frame (PLI, RFC 4585 6.3.1).
+    fn request_key_frame(&mut self, _stream: &mut Stream<Self::State>, _now: Instant) {}
+
+    /// Packets of this connection are not received as they should be.
+    fn on_problem(&mut self, problem: Problem) {
+        tracing::debug!("{problem}");
+    }
+}
+
+/// An RTCP sender report (RFC 3550, 6.4.1) of a stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Report {
+    /// The sender's clock: seconds since 1900, 32.32 bits.
+    pub ntp: u64,
+    /// The stream's RTP time at that moment, unwrapped near its newest frame.
+    pub rtp_time: i64,
+    /// When it arrived.
+    pub arrival: Instant,
+    /// Where it came from: the sender, or a server that stands between.
+    pub from: std::net::IpAddr,
+}
+
+/// Why packets did not become frames; each is counted where it happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Packets of a stream that was never announced, or whose label never came, were dropped.
+    Unannounced { ssrc: u32, packets: u64 },
+    /// Packets of an announced stream that waits to begin went over the limit and were dropped.
+    EarlyOverflow { ssrc: u32, packets: u64 },
+    /// A stream was announced beyond the number that is taken.
+    TooManyStreams { ssrc: u32 },
+    /// A frame could not be transformed (decrypted) and was dropped.
+    Transform { ssrc: u32, why: String },
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Problem::Unannounced { ssrc, packets } => {
+                write!(f, "{packets} packets of an unknown stream (SSRC {ssrc}) were dropped")
+            }
+            Problem::EarlyOverflow { ssrc, packets } => {
+                write!(f, "{packets} packets came before their stream (SSRC {ssrc}) could begin and were dropped")
+            }
+            Problem::TooManyStreams { ssrc } => write!(f, "too many streams: SSRC {ssrc} is not received"),
+            Problem::Transform { ssrc, why } => write!(f, "a frame of SSRC {ssrc} could not be transformed: {why}"),
+        }
+    }
+}
+
+/// Receives the media of one connection.
+pub struct Subscriber<S> {
+    config: SubscriberConfig,
+    /// The sender's clock, which all streams of a connection share.
+    sender: SenderClock,
+    streams: HashMap<u32, Stream<S>>,
+    /// Streams that the connection has announced, begun or not.
+    announced: HashMap<u32, Announced>,
+    early: EarlyPackets,
+    labels: Vec<TrackLabel>,
+    /// Streams that were taken away, and when.
+    ending: Vec<(u32, Instant)>,
+}
+
+struct Announced {
+    track: RemoteTrack,
+    since: Instant,
+    /// The participant has said what it is: without a label it is gone, not nameless.
+    labelled: bool,
+    /// The consumer does not take it.
+    refused: bool,
+}
+
+impl<S> Subscriber<S> {
+    /// A connection of which nothing has arrived. `labels` is what the participant has said of its tracks so far.
+    pub fn new(config: SubscriberConfig, labels: Vec<TrackLabel>) -> Subscriber<S> {
+        Subscriber {
+            early: EarlyPackets::new(config.early),
+            config,
+            sender: SenderClock::default(),
+            streams: HashMap::new(),
+            announced: HashMap::new(),
+            labels,
+            ending: Vec::new(),
+        }
+    }
+
+    /// The open streams, and the clock that they share.
+    pub fn streams(&mut self) -> (impl Iterator<Item = &mut Stream<S>>, &SenderClock) {
+        (self.streams.values_mut(), &self.sender)
+    }
+
+    /// An open stream.
+    pub fn stream(&mut self, ssrc: u32) -> Option<&mut Stream<S>> {
+        self.streams.get_mut(&ssrc)
+    }
+
+    /// The participant's labels as they were told last.
+    pub fn labels(&self) -> &[TrackLabel] {
+        &self.labels
+    }
+
+    /// From now on a hole waits so long for its retransmission.
+    pub fn set_hold(&mut self, hold: Duration) {
+        self.config.hold = hold;
+        self.streams.values_mut().for_each(|stream| stream.set_hold(hold));
+    }
+
+    /// When [`Subscriber::tick`] has a hole to give up; none while nothing is held back.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.streams.values().filter_map(Stream::deadline).min()
+    }
+
+    /// The connection announces a stream. Announced again with another codec, the old stream ends.
+    pub fn announce(&mut self, track: RemoteTrack, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        let ssrc = track.ssrc;
+        self.ending.retain(|(ending, _)| *ending != ssrc);
+        if self.streams.get(&ssrc).is_some_and(|stream| stream.info.track.codec != track.codec) {
+            self.remove(&[ssrc], now, handler);
+        }
+        if !self.announced.contains_key(&ssrc) && self.announced.len() >= self.config.max_streams {
+            handler.on_problem(Problem::TooManyStreams { ssrc });
+            self.early.take(ssrc);
+            return;
+        }
+        self.announced.insert(ssrc, Announced { track, since: now, labelled: false, refused: false });
+        self.begin(now, handler);
+    }
+
+    /// The sender took these streams away. What is under way is still taken for [`SubscriberConfig::linger`].
+    pub fn remove(&mut self, ssrcs: &[u32], now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        for ssrc in ssrcs {
+            self.announced.remove(ssrc);
+            if self.streams.contains_key(ssrc) && !self.ending.iter().any(|(ending, _)| ending == ssrc) {
+                self.ending.push((*ssrc, now));
+            }
+        }
+        self.end_due(now, handler);
+    }
+
+    /// The participant's whole new list of labels: streams that wait for theirs begin, labelled ones whose label is gone end.
+    pub fn set_labels(&mut self, labels: Vec<TrackLabel>, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        self.labels = labels;
+        for (ssrc, stream) in &self.streams {
+            let ending = self.ending.iter().any(|(ending, _)| ending == ssrc);
+            // A participant that never labels anything ends nothing by it.
+            if stream.info.labelled && !ending && label_of(&self.labels, &stream.info.track).is_none() {
+                self.ending.push((*ssrc, now));
+            }
+        }
+        self.begin(now, handler);
+        self.end_due(now, handler);
+    }
+
+    /// Takes what arrived, in the order of arrival.
+    pub fn receive(&mut self, item: Inbound, handler: &mut impl MediaHandler<State = S>) {
+        match item {
+            Inbound::Rtp(packet) => match self.streams.get_mut(&packet.ssrc) {
+                Some(stream) => {
+                    handler.on_packet(stream, &packet);
+                    stream.packet(packet, &self.sender, handler);
+                }
+                None => self.keep_early(Inbound::Rtp(packet), handler),
+            },
+            Inbound::SenderReport { ssrc, ntp, rtp, arrival, from } => match self.streams.get_mut(&ssrc) {
+                Some(stream) => {
+                    let at = SessionTime::since(self.config.zero, arrival);
+                    stream.report(&mut self.sender, (ntp, rtp), at, (arrival, from.ip()), handler);
+                }
+                None => self.keep_early(Inbound::SenderReport { ssrc, ntp, rtp, arrival, from }, handler),
+            },
+        }
+    }
+
+    fn keep_early(&mut self, item: Inbound, handler: &mut impl MediaHandler<State = S>) {
+        if self.announced.get(&item.ssrc()).is_none_or(|announced| !announced.refused)
+            && let Some(problem) = self.early.keep(item)
+        {
+            handler.on_problem(problem);
+        }
+    }
+
+    /// What time brings: streams begin and end, holes are given up, key frames are asked for.
+    pub fn tick(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        self.begin(now, handler);
+        self.end_due(now, handler);
+        for problem in self.early.expire(now) {
+            handler.on_problem(problem);
+        }
+        for stream in self.streams.values_mut() {
+            stream.tick(now, &self.sender, handler);
+            if stream.key_frames.request_due(now) {
+                handler.request_key_frame(stream, now);
+            }
+        }
+    }
+
+    /// Gives up holes that are too old, and nothing else: for those who wait for [`Subscriber::deadline`].
+    pub fn expire(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        for stream in self.streams.values_mut() {
+            stream.tick(now, &self.sender, handler);
+        }
+    }
+
+    /// Announced streams whose packets wait begin once it is known what they are.
+    pub fn begin(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        let Subscriber { streams, announced, early, labels, config, sender, .. } = self;
+        for (ssrc, waiting) in announced.iter_mut().filter(|(_, waiting)| !waiting.refused) {
+            if streams.contains_key(ssrc) || !early.has(*ssrc) {
+                continue;
+            }
+            let label = label_of(labels, &waiting.track).map(|label| label.source);
+            let patient = waiting.labelled || now.saturating_duration_since(waiting.since) < config.label_wait;
+            if label.is_none() && patient {
+                continue;
+            }
+            waiting.labelled |= label.is_some();
+            let source = label.unwrap_or(Source::default_for(waiting.track.kind()));
+            let info = StreamInfo { track: waiting.track.clone(), source, labelled: label.is_some() };
+            let early = early.take(*ssrc);
+            let Some(state) = handler.on_begin(&info, now) else {
+                waiting.refused = true;
+                continue;
+            };
+            let mut stream = Stream::new(info, config, state, now);
+            for item in early {
+                match item {
+                    Inbound::Rtp(packet) => {
+                        handler.on_packet(&mut stream, &packet);
+                        stream.packet(packet, sender, handler);
+                    }
+                    Inbound::SenderReport { ntp, rtp, arrival, from, .. } => {
+                        let at = SessionTime::since(config.zero, arrival);
+                        stream.report(sender, (ntp, rtp), at, (arrival, from.ip()), handler);
+                    }
+                }
+            }
+            streams.insert(*ssrc, stream);
+        }
+    }
+
+    fn end_due(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        let linger = self.config.linger;
+        let due = |(_, at): &mut (u32, Instant)| now.saturating_duration_since(*at) >= linger;
+        for (ssrc, at) in self.ending.extract_if(.., due).collect::<Vec<_>>() {
+            if let Some(stream) = self.streams.remove(&ssrc) {
+                stream.end(&self.sender, at, handler);
+            }
+        }
+    }
+
+    /// The connection is gone: streams that only waited for a label begin, everything that came is given out, every stream ends.
+    pub fn end(mut self, at: Instant, handler: &mut impl MediaHandler<State = S>) {
+        self.begin(at + self.config.label_wait, handler);
+        for stream in std::mem::take(&mut self.streams).into_values() {
+            stream.end(&self.sender, at, handler);
+        }
+        for problem in self.early.clear() {
+            handler.on_problem(problem);
+        }
+    }
+}
+
+/// The label of a track, by media stream id and kind.
+fn label_of<'a>(labels: &'a [TrackLabel], track: &RemoteTrack) -> Option<&'a TrackLabel> {
+    labels.iter().find(|label| label.stream == track.stream && label.kind == track.kind())
+}
