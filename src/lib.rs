@@ -24,24 +24,33 @@
 //! | [`cli`] | one file a verb: flags to a validated configuration to a run | hold state |
 //!
 //! `ARCHITECTURE.md` says why, and how a packet travels.
+// A smaller program uses less of its shared parts.
+#![cfg_attr(not(all(feature = "film", feature = "filters", feature = "server")), allow(dead_code, unused_imports))]
 #![forbid(unsafe_op_in_unsafe_fn)]
 // They panic where nobody reads any more: `cli::say` prints.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+#[cfg(feature = "filters")]
 pub mod bot;
 pub mod cli;
 pub mod client;
 pub mod container;
 pub mod error;
+#[cfg(feature = "film")]
 pub mod film;
+#[cfg(all(feature = "film", feature = "server"))]
 pub mod harness;
+#[cfg(feature = "media")]
 pub mod media;
 pub mod record;
 pub mod recording;
+#[cfg(feature = "server")]
 pub mod relay;
 pub mod room;
 pub mod rtc;
+#[cfg(feature = "server")]
 pub mod server;
 pub mod signal;
 pub mod transfer;
+#[cfg(feature = "media")]
 pub mod verify;

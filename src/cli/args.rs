@@ -19,6 +19,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if duration > Duration::from_secs(366 * 24 * 3600) { Err(form()) } else { Ok(duration) }
 }
 
+/// A picture's width and height in pixels, as `1280x720`.
+pub fn size(text: &str) -> Result<(u32, u32), String> {
+    let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    sides.ok_or_else(|| format!("`{text}` is not a size; write it as 1280x720"))
+}
+
 /// A number of bytes as people write it: `500KB`, `2GiB`, `1.5G`, `4096`. `K`, `M`, `G`, `T` are powers of 1024, as with an `iB`
 /// behind them; with a `B` they are powers of 1000. At most 2^53.
 pub fn bytes(text: &str) -> Result<u64, String> {
@@ -93,6 +99,14 @@ mod tests {
         }
         for text in ["", "GiB", "-1", "1.2.3", "5 parsecs", "1e3", "99999TiB", "2gx", "2gibb"] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn picture_sizes_are_two_numbers() {
+        assert_eq!(size("1280x720"), Ok((1280, 720)));
+        for text in ["1280", "x", "1280x", "-2x4", "1280x720x2"] {
+            assert!(size(text).is_err(), "{text}");
         }
     }
 

@@ -1,23 +1,34 @@
 //! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
 
 mod args;
+#[cfg(all(feature = "film", feature = "server"))]
 mod check;
+#[cfg(feature = "film")]
 mod compose;
+#[cfg(all(feature = "film", feature = "server"))]
 mod demo;
+#[cfg(feature = "filters")]
 mod echo;
+#[cfg(feature = "media")]
 mod feed;
+#[cfg(feature = "filters")]
 mod filter;
-mod fixture;
+#[cfg(feature = "filters")]
 mod give_back;
 mod live;
+#[cfg(feature = "media")]
 mod pipelines;
 mod record;
+#[cfg(feature = "server")]
 mod room;
 mod say;
 mod send;
 mod show;
+#[cfg(feature = "media")]
 mod stamp;
+#[cfg(feature = "media")]
 mod verify;
+#[cfg(feature = "media")]
 mod work;
 
 use crate::error::{Error, Result};
@@ -53,21 +64,29 @@ pub enum Colour {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[cfg(all(feature = "film", feature = "server"))]
     Demo(demo::DemoArgs),
     Record(record::RecordArgs),
     Show(show::ShowArgs),
+    #[cfg(feature = "film")]
     Compose(compose::ComposeArgs),
+    #[cfg(feature = "server")]
     Room(room::RoomArgs),
+    #[cfg(feature = "media")]
     Feed(feed::FeedArgs),
+    #[cfg(feature = "filters")]
     Echo(echo::EchoArgs),
+    #[cfg(feature = "filters")]
     Filter(filter::FilterArgs),
     Send(send::SendArgs),
+    #[cfg(feature = "media")]
     Stamp(stamp::StampArgs),
+    #[cfg(feature = "media")]
     Verify(verify::VerifyArgs),
+    #[cfg(all(feature = "film", feature = "server"))]
     Check(check::CheckArgs),
+    #[cfg(feature = "media")]
     Pipelines(pipelines::PipelinesArgs),
-    #[command(hide = true)]
-    Fixture(fixture::FixtureArgs),
 }
 
 impl Cli {
@@ -78,20 +97,29 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         self.prepare_output();
         match self.verb {
+            #[cfg(all(feature = "film", feature = "server"))]
             Verb::Demo(args) => runtime()?.block_on(demo::run(args)),
             Verb::Record(args) => runtime_of(args.threads())?.block_on(record::run(args)),
             Verb::Show(args) => show::run(args),
+            #[cfg(feature = "film")]
             Verb::Compose(args) => runtime()?.block_on(compose::run(args)),
+            #[cfg(feature = "server")]
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             Verb::Send(args) => runtime()?.block_on(send::run(args)),
+            #[cfg(feature = "media")]
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),
+            #[cfg(feature = "filters")]
             Verb::Echo(args) => runtime()?.block_on(echo::run(args)),
+            #[cfg(feature = "filters")]
             Verb::Filter(args) => runtime()?.block_on(filter::run(args)),
+            #[cfg(feature = "media")]
             Verb::Stamp(args) => runtime()?.block_on(stamp::run(args)),
+            #[cfg(feature = "media")]
             Verb::Verify(args) => verify::run(args),
+            #[cfg(all(feature = "film", feature = "server"))]
             Verb::Check(args) => runtime()?.block_on(check::run(args)),
+            #[cfg(feature = "media")]
             Verb::Pipelines(args) => pipelines::run(&args),
-            Verb::Fixture(args) => fixture::run(&args),
         }
     }
 

@@ -1,8 +1,4 @@
-//! `roombot pipelines`: shows and checks pipeline templates, and makes the page about the filters. Lets none run but filters, on
-//! a little media of its own.
-
-mod gallery;
-mod spectrogram;
+//! `roombot pipelines`: shows and checks pipeline templates. It runs filters only, on a second of generated media.
 
 use super::args::PipelineArgs;
 use super::say::{say, tell};
@@ -44,15 +40,6 @@ enum Action {
         /// Files to check; without any: all that are listed.
         files: Vec<PathBuf>,
     },
-    /// Make the page about the filters (FOLDER/filters.md) with a still and the cost of each.
-    #[command(hide = true)]
-    Gallery {
-        /// Where to; `docs` in the sources.
-        folder: PathBuf,
-        /// Pictures and sound to show them on.
-        #[arg(long, default_value = "fixtures")]
-        fixtures: PathBuf,
-    },
 }
 
 /// Runs the verb.
@@ -66,7 +53,6 @@ pub fn run(args: &PipelinesArgs) -> Result<()> {
         }
         Action::Check { files } if files.is_empty() => check(library.list()?.into_iter().collect()),
         Action::Check { files } => check(files.iter().map(|f| (f.display().to_string(), read(f))).collect()),
-        Action::Gallery { folder, fixtures } => gallery::make(&library, folder, fixtures),
     }
 }
 

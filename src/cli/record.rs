@@ -1,5 +1,8 @@
 //! `roombot record`: joins a room and records it until it is told to stop.
 
+#[cfg_attr(not(feature = "film"), path = "record/no_film.rs")]
+mod film;
+
 use super::args::{bytes, duration};
 use super::live;
 use super::say::{say, tell};
@@ -12,12 +15,10 @@ use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::signal::{self, JoinAs};
 use crate::transfer::vault::Limits;
-use rustix::process::{Pid, Signal, kill_process};
+use film::FilmArgs;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::{Child, Command};
 
 /// Record a room: every track to its own file, with timeline and manifest.
 #[derive(Debug, clap::Args)]
@@ -69,12 +70,8 @@ pub struct RecordArgs {
     /// Threads for the network. More than one pays only for hundreds of participants: packets that change threads cost more.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
-    /// Make the film while the meeting runs, in a process of its own: film.live.mp4 grows in the recording, and becomes film.mp4.
-    #[arg(long)]
-    film: bool,
-    /// Write that film as HLS into this folder, too: film.m3u8 and its segments, for browsers.
-    #[arg(long, value_name = "DIR", requires = "film")]
-    live_hls: Option<PathBuf>,
+    #[command(flatten)]
+    film: FilmArgs,
     /// Print one JSON object with the summary instead of the folder.
     #[arg(long)]
     json: bool,
@@ -116,17 +113,14 @@ pub async fn run(args: RecordArgs) -> Result<()> {
         observer: None,
     };
     let mut recording = Recording::start(room.as_ref(), config).await?;
-    let film = if args.film { Some(film(recording.folder(), args.live_hls.as_deref())?) } else { None };
+    let film = args.film.start(recording.folder())?;
     let display = live::show(recording.status(), args.quiet);
     let limits = Ends { duration: args.duration, until_empty: args.until_empty };
     let reason = recording.until(limits, stop).await;
     display.close().await;
     let ended_by_room = reason.is_by_room();
     let summary = recording.finish(reason.clone()).await?;
-    let film = match film {
-        Some(film) => finished(film).await,
-        None => None,
-    };
+    let film = film.finish().await;
     report(&summary, &reason.to_string(), args.json, film.as_deref());
     if summary.manifest.status != Completion::Complete {
         return Err(Error::machine(
@@ -137,34 +131,6 @@ pub async fn run(args: RecordArgs) -> Result<()> {
         return Err(Error::room(format!("{reason}; what was recorded until then is complete")));
     }
     Ok(())
-}
-
-/// Starts to make the film, in a process of its own that nothing here waits for until the recording has ended. It ends with the
-/// recording, not with Ctrl-C.
-fn film(recording: &Path, hls: Option<&Path>) -> Result<Child> {
-    let failed = |e: std::io::Error| Error::machine("the film cannot be started").because(e);
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-    command.arg("compose").arg(recording).args(["--follow", "--json"]).process_group(0);
-    if let Some(folder) = hls {
-        command.arg("--live-hls").arg(folder);
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)
-}
-
-/// Where the film is, once it is whole. One that failed has said so, and the recording is none the worse. Ctrl-C ends the film, too.
-async fn finished(film: Child) -> Option<PathBuf> {
-    tell!("Finishing the film; Ctrl-C leaves it as it is.");
-    let process = film.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    let mut output = std::pin::pin!(film.wait_with_output());
-    let output = tokio::select! {
-        output = &mut output => output.ok()?,
-        () = super::interrupted().ok()? => {
-            process.map(|process| kill_process(process, Signal::INT));
-            output.await.ok()?
-        }
-    };
-    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-    summary["film"].as_str().map(PathBuf::from)
 }
 
 /// Finishes what a crash cut short, one line each.

@@ -1,6 +1,6 @@
 //! `roombot stamp`: a media file whose every frame and half second can be recognised.
 
-use super::args::{PipelineArgs, duration};
+use super::args::{PipelineArgs, duration, size};
 use super::say::say;
 use super::work::work;
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ pub struct StampArgs {
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "30")]
     seconds: Duration,
     /// Width and height in pixels.
-    #[arg(long, value_name = "WxH", value_parser = super::compose::size, default_value = "1280x720")]
+    #[arg(long, value_name = "WxH", value_parser = size, default_value = "1280x720")]
     size: (u32, u32),
     /// Pictures a second.
     #[arg(long, value_name = "N", default_value_t = 30)]

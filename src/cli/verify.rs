@@ -1,6 +1,6 @@
 //! `roombot verify`: judges media by the stamps in it: files, recordings, and rooms while people are there. Changes nothing that it reads.
 
-use super::args::PipelineArgs;
+use super::args::{PipelineArgs, size};
 use super::say::say;
 use crate::error::{Blame, Error, Result};
 use crate::media::Library;
@@ -61,7 +61,7 @@ pub struct VerifyArgs {
     #[arg(long)]
     quality: bool,
     /// Width and height of the source's pictures, for that.
-    #[arg(long, value_name = "WxH", value_parser = super::compose::size, default_value = "1280x720")]
+    #[arg(long, value_name = "WxH", value_parser = size, default_value = "1280x720")]
     source_size: (u32, u32),
     /// Print one JSON object with every figure.
     #[arg(long)]

@@ -3,10 +3,13 @@
 mod chapter;
 pub mod ebml;
 pub mod matroska;
+#[cfg(feature = "film")]
 pub mod matroska_interleaved;
 pub mod matroska_reader;
 pub mod matroska_writer;
+#[cfg(feature = "film")]
 pub mod mp4;
+#[cfg(feature = "film")]
 pub mod mp4_tracks;
 
 pub use chapter::Chapter;

@@ -1,16 +1,25 @@
-//! The page about the filters: each with its help, parameters, a still and what it costs, made from the templates themselves and
-//! the fixtures. It writes into one folder and reads nothing else.
+//! Makes `docs/filters.md`: every filter with its help, parameters, a still and what it costs, from the templates and the fixtures.
+//! It writes into one folder and joins no room.
+//!
+//! ```text
+//! cargo run --release --example gallery                 # into docs; or name another folder
+//! ```
 
-use super::spectrogram;
-use crate::cli::fixture::before_a_green_screen;
-use crate::cli::say::say;
-use crate::error::{Error, Result};
-use crate::media::{
+#[allow(dead_code)] // Only a part of it is needed here.
+#[path = "../make_fixtures/canvas.rs"]
+mod canvas;
+#[allow(dead_code)]
+#[path = "../make_fixtures/person.rs"]
+mod person;
+mod spectrogram;
+
+use image::imageops::{FilterType, resize};
+use image::{DynamicImage, Rgb, RgbImage, Rgba, RgbaImage};
+use roombot::error::{Error, Result};
+use roombot::media::{
     Filter, Library, Template, TrackReader, Value, filter_frames, filter_samples, frame_cost, sound_cost,
 };
-use crate::room::media::{Codec, MediaKind};
-use image::imageops::{FilterType, resize};
-use image::{DynamicImage, Rgba, RgbaImage};
+use roombot::room::media::{Codec, MediaKind};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,8 +53,13 @@ struct Media {
     logo: Arc<RgbaImage>,
 }
 
+fn main() -> Result<()> {
+    let folder = std::env::args_os().nth(1).unwrap_or_else(|| "docs".into());
+    make(&Library::default(), Path::new(&folder), Path::new("fixtures"))
+}
+
 /// Writes `folder/filters.md` and `folder/filters/*.jpg`.
-pub fn make(library: &Library, folder: &Path, fixtures: &Path) -> Result<()> {
+fn make(library: &Library, folder: &Path, fixtures: &Path) -> Result<()> {
     let alice = fixtures.join("alice.webm");
     let media = Media {
         frames: frames(library, &alice, FROM, FRAMES)?,
@@ -75,7 +89,7 @@ pub fn make(library: &Library, folder: &Path, fixtures: &Path) -> Result<()> {
                 "| `{name}` | {} | {parameters} | {cost:.1} | ![{name}](filters/{file}) |",
                 template.help
             );
-            say!("{name}");
+            println!("{name}");
         }
     }
     std::fs::write(folder.join("filters.md"), page).map_err(cannot)
@@ -87,7 +101,7 @@ const HEAD: &str = "# Filters
 A text of your own (`--video ./mine.gst`) has a first element with `name=in` and a last one with `name=out`, takes raw pictures or stereo
 sound, and is checked with `roombot pipelines check mine.gst`. ARCHITECTURE.md (Pipelines) says what a header may declare.
 
-This page and its stills are made by `roombot pipelines gallery docs`. Costs are CPU time for 640x360, from I420 to I420, on one core of
+This page and its stills are made by `cargo run --release --example gallery`. Costs are CPU time for 640x360, from I420 to I420, on one core of
 the machine that made the page; 30 pictures a second leave 33 ms for each. The stills of sound are spectrograms of the same words: time to the
 right, 0 to 6 kHz upwards.
 ";
@@ -120,6 +134,12 @@ fn still(filter: &Filter, media: &Media) -> Result<DynamicImage> {
     Ok(resize(&frame, width, height, FilterType::Triangle).into())
 }
 
+/// Alice in front of a green screen: what the chroma key is shown on.
+fn before_a_green_screen() -> RgbImage {
+    let screen = RgbImage::from_pixel(person::WIDTH, person::HEIGHT, Rgb([38, 178, 74]));
+    person::ALICE.draw(&screen, 0.3, 8.0, 0.1)
+}
+
 fn cost(filter: &Filter, media: &Media) -> Result<f64> {
     let (cost, seconds) = match filter.kind() {
         MediaKind::Video => (frame_cost(filter, &media.frames)?, 1.0),
@@ -129,7 +149,7 @@ fn cost(filter: &Filter, media: &Media) -> Result<f64> {
 }
 
 /// All parameters, as a cell of the page.
-pub(super) fn parameters(template: &Template) -> String {
+fn parameters(template: &Template) -> String {
     let cells = template.params.iter().map(|p| format!("`{}`: {}; {}", p.name, p.kind, p.otherwise()));
     cells.collect::<Vec<_>>().join("<br>")
 }
@@ -184,7 +204,7 @@ mod tests {
     fn the_page_has_every_filter_as_it_is_and_its_still() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
         let page = std::fs::read_to_string(docs.join("filters.md")).unwrap();
-        let again = "run `roombot pipelines gallery docs`";
+        let again = "run `cargo run --release --example gallery`";
         let mut bytes = 0;
         for (name, template) in Library::default().list().unwrap() {
             let Some(filter) = name.strip_prefix("filter/") else { continue };

@@ -1,16 +1,19 @@
-//! `roombot fixture`: draws and speaks the small media files of `fixtures/`. Hidden: users need what it made, not itself.
+//! Draws and speaks the media files in `fixtures/`. It joins no room.
+//!
+//! ```text
+//! cargo run --example make_fixtures                     # --out DIR: another folder; --stills: also some pictures
+//! ```
 
 mod canvas;
 mod person;
 mod slides;
 mod voice;
 
-use super::say::say;
-use crate::error::{Error, Result};
-use crate::media::{FileWriter, Library};
-use clap::{Args, Subcommand};
+use clap::Parser;
 use image::RgbImage;
 use person::{Hair, Look};
+use roombot::error::{Error, Result};
+use roombot::media::{FileWriter, Library};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use voice::Line;
@@ -22,24 +25,15 @@ const ENCODING: Duration = Duration::from_secs(120);
 /// Samples that an Opus encoder puts in front of the sound: left out at the end, so that the packets last whole seconds.
 const OPUS_LEAD: usize = 312;
 
-/// Make the media files that tests and the demo use.
-#[derive(Debug, Args)]
-pub struct FixtureArgs {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// Make the people and the slides that the demo and the tests use.
-    Make {
-        /// Folder to write into.
-        #[arg(long, value_name = "DIR", default_value = "fixtures")]
-        out: PathBuf,
-        /// Also write a still of each, to look at.
-        #[arg(long)]
-        stills: bool,
-    },
+/// Make the people and the slides that the demo and the tests use.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Folder to write into.
+    #[arg(long, value_name = "DIR", default_value = "fixtures")]
+    out: PathBuf,
+    /// Also write some pictures of each file.
+    #[arg(long)]
+    stills: bool,
 }
 
 /// One person's file.
@@ -55,19 +49,8 @@ const PEOPLE: [Person; 3] = [
     Person {
         name: "Alice",
         file: "alice.webm",
-        encoder: "fixture/encode-vp8",
-        look: Look {
-            wall: [96, 126, 196],
-            skin: [250, 212, 184],
-            hair_colour: [128, 62, 34],
-            hair: Hair::Long,
-            shirt: [240, 180, 76],
-            eyes: [72, 124, 92],
-            glasses: false,
-            beard: false,
-            blinks: &[1.1, 3.9, 6.2, 6.6],
-            phase: 0.0,
-        },
+        encoder: "encode/vp8",
+        look: person::ALICE,
         line: Line {
             text: "Good morning! Shall we look at the plan?",
             voice: "en-gb+f3",
@@ -79,7 +62,7 @@ const PEOPLE: [Person; 3] = [
     Person {
         name: "Bob",
         file: "bob.webm",
-        encoder: "fixture/encode-vp9",
+        encoder: "encode/vp9",
         look: Look {
             wall: [62, 150, 132],
             skin: [240, 194, 160],
@@ -103,7 +86,7 @@ const PEOPLE: [Person; 3] = [
     Person {
         name: "Carol",
         file: "carol.mkv",
-        encoder: "fixture/encode-h264",
+        encoder: "encode/h264",
         look: Look {
             wall: [206, 112, 108],
             skin: [150, 98, 70],
@@ -120,24 +103,19 @@ const PEOPLE: [Person; 3] = [
     },
 ];
 
-/// Alice before a green screen: what a chroma key is shown on.
-pub(super) fn before_a_green_screen() -> RgbImage {
-    let screen = RgbImage::from_pixel(person::WIDTH, person::HEIGHT, image::Rgb([38, 178, 74]));
-    PEOPLE[0].look.draw(&screen, 0.3, 8.0, 0.1)
-}
-
-/// Runs the verb.
-pub fn run(args: &FixtureArgs) -> Result<()> {
-    let Action::Make { out, stills } = &args.action;
+fn main() -> Result<()> {
+    let Args { out, stills } = Args::parse();
     let cannot = |e| Error::user(format!("cannot make the folder {}", out.display())).because(e);
-    std::fs::create_dir_all(out).map_err(cannot)?;
-    let library = Library::default();
+    std::fs::create_dir_all(&out).map_err(cannot)?;
+    // The encoders' settings are no pipelines of the program.
+    let encoders = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/make_fixtures/pipelines");
+    let library = Library::new(Some(&encoders))?;
     for person in &PEOPLE {
-        make_person(&library, person, out, *stills)?;
-        say!("{}", out.join(person.file).display());
+        make_person(&library, person, &out, stills)?;
+        println!("{}", out.join(person.file).display());
     }
-    make_slides(&library, out, *stills)?;
-    say!("{}", out.join("slides.webm").display());
+    make_slides(&library, &out, stills)?;
+    println!("{}", out.join("slides.webm").display());
     Ok(())
 }
 
@@ -165,7 +143,7 @@ fn make_person(library: &Library, person: &Person, out: &Path, stills: bool) -> 
 }
 
 fn make_slides(library: &Library, out: &Path, stills: bool) -> Result<()> {
-    let writer = FileWriter::create(library, "fixture/slides", &out.join("slides.webm"))?;
+    let writer = FileWriter::create(library, "encode/slides", &out.join("slides.webm"))?;
     let all = slides::all(library)?;
     let (each, frames) = (slides::RATE * slides::STAYS, SECONDS * slides::RATE);
     for index in 0..frames {
