@@ -4,114 +4,194 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// Who has to do something about an error; each has its own exit code.
+/// Result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, by who must act on it. `Display` is one line that says what to do; the cause is behind `source()`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The user: a flag, a URL, a file that they named, a package to install.
+    User(Details),
+    /// The room or its server, which refused or went away.
+    Room(Details),
+    /// Whoever runs the machine: disk, memory, sockets, codecs.
+    Machine(Details),
+    /// We: a bug in this crate.
+    Internal(Details),
+    /// Whoever made what was judged: an expectation failed.
+    Failed(Details),
+    /// Nobody yet: it could not be judged.
+    Inconclusive(Details),
+}
+
+/// An old name, until all callers match on the variants of [`Error`].
+#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// A defect of ours. Exit code 1.
     Us,
-    /// A flag, a URL, a missing plugin. Exit code 2.
     User,
-    /// The room or its server refused or went away. Exit code 3.
     Room,
-    /// Disk, memory, codec, sockets. Exit code 4.
     Machine,
-    /// Whoever made what was judged: it is not as expected. Exit code 5.
     Judged,
-    /// Nobody knows: the judge could not find out. Exit code 6.
     Open,
 }
 
-impl Blame {
-    /// The process exit code for this blame.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Blame::Us => 1,
-            Blame::User => 2,
-            Blame::Room => 3,
-            Blame::Machine => 4,
-            Blame::Judged => 5,
-            Blame::Open => 6,
-        }
-    }
-}
-
-/// An error with one line for the person who must act, and its causes behind `source()`.
+/// The message and the cause of an [`Error`].
 #[derive(Debug)]
-pub struct Error {
-    blame: Blame,
+pub struct Details {
     message: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Result of anything that a verb does.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+impl Details {
+    fn new(message: impl Into<String>) -> Details {
+        Details { message: message.into(), source: None }
+    }
+}
 
 impl Error {
-    /// An error for which `blame` must act; `message` says what to do, in one line.
-    pub fn new(blame: Blame, message: impl Into<String>) -> Self {
-        Self { blame, message: message.into(), source: None }
+    /// [`Error::User`] with this message.
+    pub fn user(message: impl Into<String>) -> Error {
+        Error::User(Details::new(message))
     }
-    /// The user must act: a flag, a URL, a file they named, a package to install.
-    pub fn user(message: impl Into<String>) -> Self {
-        Self::new(Blame::User, message)
+    /// [`Error::Room`] with this message.
+    pub fn room(message: impl Into<String>) -> Error {
+        Error::Room(Details::new(message))
     }
-    /// The room or its server must act.
-    pub fn room(message: impl Into<String>) -> Self {
-        Self::new(Blame::Room, message)
+    /// [`Error::Machine`] with this message.
+    pub fn machine(message: impl Into<String>) -> Error {
+        Error::Machine(Details::new(message))
     }
-    /// The machine fell short: disk, memory, sockets, codecs.
-    pub fn machine(message: impl Into<String>) -> Self {
-        Self::new(Blame::Machine, message)
+    /// [`Error::Internal`] with this message.
+    pub fn internal(message: impl Into<String>) -> Error {
+        Error::Internal(Details::new(message))
     }
-    /// A defect of ours.
-    pub fn us(message: impl Into<String>) -> Self {
-        Self::new(Blame::Us, message)
+    /// [`Error::Failed`] with this message.
+    pub fn failed(message: impl Into<String>) -> Error {
+        Error::Failed(Details::new(message))
     }
-    /// Adds the cause that `-v` shows.
-    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+    /// [`Error::Inconclusive`] with this message.
+    pub fn inconclusive(message: impl Into<String>) -> Error {
+        Error::Inconclusive(Details::new(message))
+    }
+
+    /// Adds the cause, which `-v` shows.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        self.details_mut().source = Some(source.into());
         self
     }
-    /// Who must act.
+
+    /// Puts `context` (a file's name, say) before the message. The same party must act.
+    #[must_use]
+    pub fn within(mut self, context: impl fmt::Display) -> Error {
+        let details = self.details_mut();
+        details.message = format!("{context}: {}", details.message);
+        self
+    }
+
+    /// The process's exit code: 1 for a bug in this crate, 2 for a usage error, 3 for the room, 4 for the machine, 5 where an
+    /// expectation failed and 6 where there is no verdict.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Internal(_) => 1,
+            Error::User(_) => 2,
+            Error::Room(_) => 3,
+            Error::Machine(_) => 4,
+            Error::Failed(_) => 5,
+            Error::Inconclusive(_) => 6,
+        }
+    }
+
+    /// An old name, until all callers have the new one.
+    #[doc(hidden)]
+    pub fn us(message: impl Into<String>) -> Error {
+        Error::internal(message)
+    }
+    /// An old accessor, until all callers match on the variants.
+    #[doc(hidden)]
     pub fn blame(&self) -> Blame {
-        self.blame
+        match self {
+            Error::User(_) => Blame::User,
+            Error::Room(_) => Blame::Room,
+            Error::Machine(_) => Blame::Machine,
+            Error::Internal(_) => Blame::Us,
+            Error::Failed(_) => Blame::Judged,
+            Error::Inconclusive(_) => Blame::Open,
+        }
+    }
+
+    fn details(&self) -> &Details {
+        match self {
+            Error::User(details)
+            | Error::Room(details)
+            | Error::Machine(details)
+            | Error::Internal(details)
+            | Error::Failed(details)
+            | Error::Inconclusive(details) => details,
+        }
+    }
+
+    fn details_mut(&mut self) -> &mut Details {
+        match self {
+            Error::User(details)
+            | Error::Room(details)
+            | Error::Machine(details)
+            | Error::Internal(details)
+            | Error::Failed(details)
+            | Error::Inconclusive(details) => details,
+        }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.details().message)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|e| e as _)
+        self.details().source.as_deref().map(|e| e as _)
     }
 }
 
-/// The machine's (or, where access is missing, the user's) error for a file operation, in words.
+/// The error for a file operation: `doing` follows "cannot".
 pub(crate) fn io_failed(doing: &str, error: io::Error) -> Error {
     use io::ErrorKind::*;
     let said = match error.kind() {
         StorageFull | QuotaExceeded => Error::machine(format!("cannot {doing}: the disk is full")),
-        PermissionDenied => Error::user(format!("cannot {doing}: no permission")),
+        PermissionDenied => Error::user(format!("cannot {doing}: permission denied")),
         ReadOnlyFilesystem => Error::user(format!("cannot {doing}: the file system is read-only")),
-        NotFound => Error::user(format!("cannot {doing}: it is not there")),
-        AlreadyExists => Error::us(format!("cannot {doing}: it is there already")),
+        NotFound => Error::user(format!("cannot {doing}: not found")),
+        AlreadyExists => Error::internal(format!("cannot {doing}: it already exists")),
         _ => Error::machine(format!("cannot {doing}: {error}")),
     };
     said.because(error)
 }
 
-/// The error for a file operation, in words.
+/// The error for writing `path`.
 pub(crate) fn write_failed(path: &Path, error: io::Error) -> Error {
     let shown = path.display();
     let said = match error.kind() {
-        io::ErrorKind::NotFound => Error::user(format!("{shown}: the folder is not there")),
+        io::ErrorKind::NotFound => Error::user(format!("{shown}: the folder does not exist")),
         io::ErrorKind::PermissionDenied => Error::user(format!("{shown}: no permission to write there")),
         io::ErrorKind::StorageFull => Error::machine(format!("{shown}: the disk is full")),
         _ => Error::machine(format!("{shown}: cannot be written: {error}")),
     };
     said.because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn context_and_cause_leave_the_party_and_the_message() {
+        let error = Error::room("the room is full").because("HTTP 503").within("standup");
+        assert!(matches!(error, Error::Room(_)));
+        assert_eq!((error.to_string().as_str(), error.exit_code()), ("standup: the room is full", 3));
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "HTTP 503");
+    }
 }

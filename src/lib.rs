@@ -1,33 +1,64 @@
-//! `roombot`: a headless participant of WebRTC rooms, and a recorder of what is said and shown in them.
+//! `roombot` joins WebRTC rooms as a participant. It records meetings (one file per track, plus chat, shared files and a composed film),
+//! sends people's video and audio back through filters, and sends test media and measures what arrives. It is a program and a library.
 //!
-//! The crate is a house with rooms; imports run one way (held by `tests/suite/house.rs`):
+//! The three examples below are in `examples/`; the tests run them.
 //!
-//! ```text
-//! room  <-  signal | rtc | media | transfer  <-  record | live  <-  verify  <-  film  <-  session  <-  relay  <-  server  <-  harness  <-  cli  <-  main
+//! # Record a room
+//!
+//! ```ignore
+#![doc = include_str!("../examples/record.rs")]
 //! ```
 //!
-//! | room | what it holds | what it never does |
-//! |---|---|---|
-//! | [`room`] | participants, tracks, frames, clocks: pure values | name tokio, GStreamer or webrtc; ask for the time |
-//! | [`signal`] | the room protocol, `trait Signaller`, its adapters | know of media |
-//! | [`rtc`] | one WebRTC connection: negotiation, packets in and out, frames | let a `webrtc`/`rtc` type out |
-//! | [`media`] | GStreamer: pipeline templates, demuxing, decoding | touch the network |
-//! | [`transfer`] | chat and files: protocol, safe names, quotas, the disk | touch a connection |
-//! | [`record`] | track files, clock, timeline, manifest, recovery | decode, wait for anybody |
-//! | [`live`] | what a bot gives back: tracks filtered while they are live | record, know a room |
-//! | [`verify`] | stamps in picture and sound, their readers, measures, the verdict | join a room; change what it judges |
-//! | [`film`] | a recording as one film: scenes over time, painting, mixing | touch the recording's tracks or manifest |
-//! | [`session`] | one actor a room: where the parts meet | parse a flag |
-//! | [`relay`] | those outside who send into a room or watch it by HTTP (WHIP, WHEP) | transcode; know HTTP |
-//! | [`server`] | the room server and its page | know of media |
-//! | [`harness`] | scenarios: a room, stamped people and a recorder in one process, and a verdict | leave this machine |
-//! | [`cli`] | one file a verb: flags to a validated configuration to a run | hold state |
+//! # A filter in Rust
 //!
-//! `ARCHITECTURE.md` says why, and how a packet travels.
-// A smaller program uses less of its shared parts.
+//! ```ignore
+#![doc = include_str!("../examples/rust_filter.rs")]
+//! ```
+//!
+//! # A kind of room of one's own
+//!
+//! ```ignore
+#![doc = include_str!("../examples/own_signaller.rs")]
+//! ```
+//!
+//! # Cargo features
+//!
+//! | feature (all on by default) | what it adds | what it needs |
+//! |---|---|---|
+//! | `film` | films of recordings | GStreamer |
+//! | `filters` | bots that send media back through filters | GStreamer |
+//! | `server` | the room server, its page, WHIP and WHEP | |
+//!
+//! With `film` or `filters` come test media and their measurement (`feed`, `stamp`, `verify`); with `film` and `server` the scenarios
+//! (`check`) and the demo. Without any of them, `record`, `show` and `send` are left, and GStreamer is not linked.
+//!
+//! # Modules
+//!
+//! Imports run one way, from the bottom of this table to its top; consumers of [`client`] never import each other (a test holds this).
+//!
+//! | module | what it holds | what it never does |
+//! |---|---|---|
+//! | [`error`] | what went wrong and who must act; exit codes | |
+//! | [`room`] | participants, tracks, codecs, events, clocks: values and pure rules | name tokio, GStreamer or webrtc; read the time |
+//! | [`signal`] | how to join each kind of room: `trait Signaller` and its adapters | handle media |
+//! | [`rtc`] | WebRTC connections: packets to frames and back, congestion, sockets | let a type of the `webrtc` crate out |
+//! | `media` | GStreamer: pipelines, decoders, encoders, filters | use the network |
+//! | [`transfer`] | chat and files over data channels: protocol, safe names, quotas | use a connection |
+//! | [`container`] | Matroska and MP4: readers and writers | read the time, use the network |
+//! | [`recording`] | the recording folder: manifest, timeline, tracks, recovery | decode media |
+//! | [`client`] | joins a room: a stream of events, subscriptions, publications | know a recorder, bot or verifier |
+//! | [`record`] | the recorder, a consumer of `client` | decode media, wait for anybody |
+//! | `bot` | sends people's media back filtered, a consumer of `client` | record |
+//! | `verify` | test stamps in media: makes, finds and measures them, checks expectations | change what it measures |
+//! | `relay` | WHIP publishers and WHEP viewers of a room, a consumer of `client` | re-encode media, know HTTP |
+//! | `film` | a recording as one film: layout, scenes, painting, sound | change the recording |
+//! | `server` | the room server and its page | handle media |
+//! | `harness` | scenarios: room, participants and recorder in one process, and a verdict | leave this machine |
+//! | [`cli`] | one file per verb: from flags to a run | keep state |
+// The modules that a smaller program leaves out use parts of the others that are then unused.
 #![cfg_attr(not(all(feature = "film", feature = "filters", feature = "server")), allow(dead_code, unused_imports))]
 #![forbid(unsafe_op_in_unsafe_fn)]
-// They panic where nobody reads any more: `cli::say` prints.
+// They panic when the reader has gone away; `cli::print` does not.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 #[cfg(feature = "filters")]
@@ -54,3 +85,9 @@ pub mod signal;
 pub mod transfer;
 #[cfg(feature = "media")]
 pub mod verify;
+
+#[cfg(feature = "filters")]
+pub use bot::Bot;
+pub use error::{Error, Result};
+pub use record::Recorder;
+pub use signal::Signaller;

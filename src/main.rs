@@ -11,9 +11,9 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            // Nobody may be reading; the exit code says it as well.
+            // stderr may be closed.
             let _ = writeln!(std::io::stderr(), "{}", explain(&e, verbose));
-            ExitCode::from(e.blame().exit_code())
+            ExitCode::from(e.exit_code())
         }
     }
 }

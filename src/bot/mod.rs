@@ -7,6 +7,7 @@
 //! ```
 
 mod actor;
+mod builder;
 mod choices;
 pub mod command;
 mod connection;
@@ -19,6 +20,7 @@ mod status;
 mod stream;
 
 pub use actor::{Answer, BotAction, Live, LiveSetup, Watcher};
+pub use builder::BotBuilder;
 pub use choices::{Choices, Pick};
 pub use run::{Bot, BotConfig, Commander};
 pub use status::TrackStatus;

@@ -1,19 +1,19 @@
-//! What several verbs read from the command line in the same way. Reads text; opens nothing.
+//! Flags and parsers of values that several verbs share. Parses text only.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where pipelines come from.
+/// The folder of pipeline templates.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PipelineArgs {
-    /// Folder of your own pipelines, in front of the built-in ones (DIR/feed/source.gst hides feed/source).
+    /// Folder with your own pipelines; they override the built-in ones of the same name (DIR/feed/source.gst).
     #[arg(long, value_name = "DIR")]
     pub pipelines: Option<PathBuf>,
 }
 
-/// A length of time as people write it: `30s`, `250ms`, `1m30s`, `2h`. Never negative, at most a year.
+/// A duration: `30s`, `250ms`, `1m30s`, `2h`. Not negative, at most a year.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let form = || format!("`{text}` is no length of time; write it as 30s, 250ms, 1m30s or 2h");
+    let form = || format!("`{text}` is not a duration; write it as 30s, 250ms, 1m30s or 2h");
     let signed: jiff::SignedDuration = text.parse().map_err(|_| form())?;
     let duration = Duration::try_from(signed).map_err(|_| form())?;
     if duration > Duration::from_secs(366 * 24 * 3600) { Err(form()) } else { Ok(duration) }
@@ -25,10 +25,10 @@ pub fn size(text: &str) -> Result<(u32, u32), String> {
     sides.ok_or_else(|| format!("`{text}` is not a size; write it as 1280x720"))
 }
 
-/// A number of bytes as people write it: `500KB`, `2GiB`, `1.5G`, `4096`. `K`, `M`, `G`, `T` are powers of 1024, as with an `iB`
-/// behind them; with a `B` they are powers of 1000. At most 2^53.
+/// A number of bytes: `500KB`, `2GiB`, `1.5G`, `4096`. `K`, `M`, `G`, `T` are powers of 1024, also with `iB`; with `B` they are
+/// powers of 1000. At most 2^53.
 pub fn bytes(text: &str) -> Result<u64, String> {
-    let form = || format!("`{text}` is no size; write it as 500MB, 2GiB or 4096");
+    let form = || format!("`{text}` is not a size; write it as 500MB, 2GiB or 4096");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: f64 = number.parse().map_err(|_| form())?;
@@ -47,21 +47,22 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     if bytes <= (1u64 << 53) as f64 { Ok(bytes as u64) } else { Err(form()) }
 }
 
-/// A span of a session, from and to, counted from its start.
+/// A span of time, counted from the start of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
+    /// Its start.
     pub from: Duration,
-    /// Absent: until the end.
+    /// Its end; `None`: the end of the session.
     pub until: Option<Duration>,
 }
 
-/// A span as `5s..12s`, `5s..` or `..12s`.
+/// A span: `5s..12s`, `5s..` or `..12s`.
 pub fn span(text: &str) -> Result<Span, String> {
-    let (from, until) = text.split_once("..").ok_or_else(|| format!("`{text}` is no span; write it as 5s..12s"))?;
+    let (from, until) = text.split_once("..").ok_or_else(|| format!("`{text}` is not a span; write it as 5s..12s"))?;
     let from = if from.is_empty() { Duration::ZERO } else { duration(from)? };
     let until = if until.is_empty() { None } else { Some(duration(until)?) };
     if until.is_some_and(|until| until <= from) {
-        return Err(format!("`{text}` ends before it begins"));
+        return Err(format!("`{text}` ends before it starts"));
     }
     Ok(Span { from, until })
 }
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_as_people_write_them() {
+    fn durations_are_parsed() {
         for (text, millis) in
             [("30s", 30_000), ("250ms", 250), ("1m30s", 90_000), ("2h", 7_200_000), ("1.5s", 1500), ("0s", 0)]
         {
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
+    fn byte_sizes_are_parsed() {
         for (text, size) in [
             ("4096", 4096),
             ("0", 0),

@@ -1,7 +1,8 @@
-//! `roombot check`: runs scenarios and reports how they went.
+//! `roombot check`: runs scenarios and reports their verdicts.
 
 use super::args::PipelineArgs;
-use super::say::say;
+use super::print::print_out;
+use super::runtime::interrupted;
 use super::verify;
 use crate::error::{Error, Result};
 use crate::harness::{Run, Scenario, html, junit, markdown, run as run_scenario};
@@ -11,46 +12,46 @@ use console::style;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long after a run without a verdict the first repetition begins; the next one after twice as long.
-const PAUSE: Duration = Duration::from_secs(3);
+/// The pause before the first retry; n times as long before the nth.
+const RETRY_PAUSE: Duration = Duration::from_secs(3);
 
-/// Run meetings of stamped people over a network as bad as asked for, record them, and judge the recordings.
+/// Run test scenarios: meetings of stamped participants over an impaired network, recorded and verified.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot check tests/scenarios/clean.toml
   roombot check tests/scenarios/*.toml --junit report.xml --json report.json --html report.html --repeat 5 --seed 7
 
-docs/verify.md says how a scenario is written, and docs/scenario.schema.json has its schema. Exit code 0: all as expected, 5: something \
-is not, 6: this machine could not find out.")]
+docs/verify.md describes scenarios, docs/scenario.schema.json is their schema. Exit code 0: all expectations hold, 5: some failed, \
+6: inconclusive (this machine was too busy, for instance).")]
 pub struct CheckArgs {
-    /// Scenarios, as TOML.
+    /// Scenario files (TOML).
     #[arg(value_name = "SCENARIO", required = true)]
     scenarios: Vec<PathBuf>,
-    /// Run each so many times, each with the next seed.
+    /// Run each scenario N times, with consecutive seeds.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
-    /// What the bad network throws its dice with.
+    /// Random seed for network impairments.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Run again, so often at most, what this machine was too busy for; each time later and with the same seed. The last run counts.
+    /// Retry inconclusive runs up to N times, with the same seed and growing pauses. The last run counts.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20))]
     retry: u32,
-    /// Where recordings and media go; those of runs that passed are removed again.
+    /// Folder for recordings and media; those of passed runs are removed.
     #[arg(long, value_name = "DIR", default_value = "check")]
     out: PathBuf,
-    /// Keep everything.
+    /// Keep recordings and media of passed runs.
     #[arg(long)]
     keep: bool,
     /// Write a JUnit report.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Write a report with every figure.
+    /// Write a JSON report with every figure.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write a page with plots.
+    /// Write an HTML report with plots.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write a table of every figure, a scenario a column, as Markdown.
+    /// Write a Markdown table of every figure, one column per scenario.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
     #[command(flatten)]
@@ -60,9 +61,9 @@ pub struct CheckArgs {
 /// Runs the scenarios.
 ///
 /// # Errors
-/// The user's for files that cannot be read or written. What is not as expected is the judged one's to mend.
+/// [`Error::User`]: files that cannot be read or written. [`Error::Failed`] and [`Error::Inconclusive`]: the verdict.
 pub async fn run(args: CheckArgs) -> Result<()> {
-    let mut stop = std::pin::pin!(super::interrupted()?);
+    let mut stop = std::pin::pin!(interrupted()?);
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let mut scenarios = Vec::new();
     for path in &args.scenarios {
@@ -80,7 +81,7 @@ pub async fn run(args: CheckArgs) -> Result<()> {
                     stopped = true;
                     break 'all;
                 }
-                ran = conclusive(&library, scenario, &folder, seed, &args) => ran?,
+                ran = run_with_retries(&library, scenario, &folder, seed, &args) => ran?,
             };
             show(&ran);
             let passed = ran.report.verdict <= Verdict::Warn;
@@ -102,41 +103,47 @@ pub async fn run(args: CheckArgs) -> Result<()> {
     let words: Vec<String> =
         words.iter().filter(|(_, count)| *count > 0).map(|(v, count)| format!("{count} {}", v.word())).collect();
     if !runs.is_empty() {
-        say!("{} runs: {}", runs.len(), words.join(", "));
+        print_out!("{} runs: {}", runs.len(), words.join(", "));
     }
     if stopped {
-        return Err(Error::new(crate::error::Blame::Open, "stopped before every scenario had run"));
+        return Err(Error::inconclusive("stopped before all scenarios had run"));
     }
     verify::conclude(&Report::of(runs.into_iter().flat_map(|run| run.report.targets).collect()))
 }
 
-/// Runs a scenario until this machine can tell how it went, or has been given every chance.
-async fn conclusive(library: &Library, scenario: &Scenario, folder: &Path, seed: u64, args: &CheckArgs) -> Result<Run> {
-    for again in 1..=args.retry {
+/// Runs a scenario, and retries it as long as the verdict is inconclusive and `args` allow.
+async fn run_with_retries(
+    library: &Library,
+    scenario: &Scenario,
+    folder: &Path,
+    seed: u64,
+    args: &CheckArgs,
+) -> Result<Run> {
+    for attempt in 1..=args.retry {
         let ran = run_scenario(library, scenario, folder, seed).await?;
         if ran.report.verdict != Verdict::Inconclusive {
             return Ok(ran);
         }
         show(&ran);
-        say!("no verdict; it runs again, {again} of {} times at most", args.retry);
+        print_out!("inconclusive; retry {attempt} of {}", args.retry);
         if !args.keep {
             remove(&ran.folder);
         }
-        // Whatever keeps the machine busy gets time to end.
-        tokio::time::sleep(PAUSE * again).await;
+        // Gives whatever keeps the machine busy time to end.
+        tokio::time::sleep(RETRY_PAUSE * attempt).await;
     }
     run_scenario(library, scenario, folder, seed).await
 }
 
 fn show(ran: &Run) {
-    say!("{} (seed {})", style(&ran.scenario.name).bold(), ran.seed);
+    print_out!("{} (seed {})", style(&ran.scenario.name).bold(), ran.seed);
     ran.report.targets.iter().for_each(verify::print);
 }
 
-/// What a run that passed leaves behind is of no use.
+/// Removes the files of a passed run.
 fn remove(folder: &Path) {
     if let Err(e) = std::fs::remove_dir_all(folder) {
-        tracing::warn!("{} stays: {e}", folder.display());
+        tracing::warn!("cannot remove {}: {e}", folder.display());
     }
 }
 
@@ -153,5 +160,5 @@ fn json(runs: &[Run]) -> Result<String> {
         })
     };
     let all = serde_json::json!({ "schema": crate::verify::verdict::SCHEMA, "runs": runs.iter().map(run).collect::<Vec<_>>() });
-    serde_json::to_string_pretty(&all).map_err(|e| Error::us("cannot write the report").because(e))
+    serde_json::to_string_pretty(&all).map_err(|e| Error::internal("cannot write the report").because(e))
 }

@@ -1,8 +1,8 @@
-//! `roombot compose`: a film of a recording, its sound alone, or a file for each participant.
+//! `roombot compose`: makes a film of a recording, an audio file, or a file for each participant.
 
 use super::args::{PipelineArgs, size};
-use super::say::{say, tell};
-use super::work::work;
+use super::cancellable::cancellable;
+use super::print::{print_err, print_out};
 use crate::error::{Error, Result};
 use crate::film::layout::Policy;
 use crate::film::{self, FilmCodec, Job, Look, PictureJob, Progress, Quality, Summary};
@@ -13,97 +13,97 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How much politer than a recorder a film is that follows it (`nice`).
-const FOLLOWER: i32 = 10;
+/// The niceness of a film that follows its recording: capture has priority.
+const FOLLOW_NICENESS: i32 = 10;
 
-/// Make a film of a recording: everybody in one picture, all sound in one, at their true times.
+/// Make a film of a recording: all participants in one video, with mixed and synchronised audio.
 ///
-/// The tracks stay as they are; a film that is there already is not overwritten, the new one gets a number. Of a recording that
-/// still goes on, the film ends where it is now.
+/// Tracks are not changed and existing films are not overwritten: a new film gets a number. The film of a running recording ends at the
+/// present moment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot compose recordings/standup-20261122T140500Z              # film.mp4, subtitles and stills beside the tracks
   roombot compose REC --layout speaker --size 1920x1080 --out talk.webm --from 00:10 --to 12:00 --without bob
   roombot compose REC --audio-only --out talk.opus --loudness
-  roombot compose REC --each                                       # participants/NAME.mp4 (.webm, .mkv), nothing transcoded")]
+  roombot compose REC --each                                       # participants/NAME.mp4 (.webm, .mkv), not re-encoded")]
 pub struct ComposeArgs {
     /// The recording's folder.
     recording: PathBuf,
-    /// How the picture is arranged.
+    /// Layout of the video.
     #[arg(long, value_enum, default_value_t = Layout::Auto)]
     layout: Layout,
-    /// Width and height of the film in pixels.
+    /// Video size in pixels.
     #[arg(long, value_name = "WxH", value_parser = size, default_value = "1280x720")]
     size: (u32, u32),
-    /// Pictures a second.
+    /// Frames per second.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
     fps: u32,
-    /// The codec of the pictures; H.264 unless given, VP9 where the name ends in .webm.
+    /// Video codec; by default H.264, or VP9 if the file ends in .webm.
     #[arg(long, value_enum)]
     codec: Option<Codec>,
-    /// How much time the encoder takes: `good` is smaller and looks better, for several times the work.
+    /// Encoder effort: `good` gives smaller files of better quality but takes several times as long.
     #[arg(long, value_enum, default_value_t = Encoding::Fast)]
     quality: Encoding,
-    /// The film's file (.mp4, .webm, .mkv); film.mp4 in the recording's folder unless given.
+    /// Output file (.mp4, .webm, .mkv); by default film.mp4 in the recording's folder.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Begin there, counted from the recording's start (1:30, 00:01:30.5, 90s).
+    /// Start of the film, counted from the recording's start (1:30, 00:01:30.5, 90s).
     #[arg(long, value_name = "TIME", value_parser = moment, default_value = "0s", hide_default_value = true)]
     from: Duration,
-    /// End there.
+    /// End of the film.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     to: Option<Duration>,
-    /// Leave somebody out, by name; can be repeated.
+    /// Leave out a participant, by name; repeatable.
     #[arg(long, value_name = "NAME")]
     without: Vec<String>,
-    /// Begin with a title.
+    /// Start with a title card.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
-    /// Show the time since the recording began in a corner.
+    /// Show the elapsed time in a corner.
     #[arg(long)]
     clock: bool,
-    /// Let tiles glide to their new places.
+    /// Animate layout changes.
     #[arg(long)]
     animate: bool,
-    /// Make the sound as loud as that (EBU R 128, LUFS): -23 unless a number is given.
+    /// Normalise the loudness (EBU R 128) to this many LUFS; -23 without a value.
     #[arg(long, value_name = "LUFS", num_args = 0..=1, default_missing_value = "-23", allow_negative_numbers = true,
           value_parser = loudness)]
     loudness: Option<f64>,
-    /// Make no stills: poster, contact sheet, slides.
+    /// Make no still images (poster, contact sheet, slides).
     #[arg(long)]
     no_stills: bool,
-    /// Make a file of the sound alone (.opus, .m4a, .wav); film.opus unless --out is given.
+    /// Make an audio file only (.opus, .m4a, .wav); film.opus unless --out is given.
     #[arg(long, conflicts_with_all = ["each", "codec", "title", "clock", "animate"])]
     audio_only: bool,
-    /// Make a file for each participant with picture and sound, in sync and not transcoded: participants/NAME.mp4
-    /// where their codecs go into it, else .webm or .mkv.
+    /// Make one file per participant with video and audio in sync, not re-encoded: participants/NAME.mp4 if the codecs allow it,
+    /// else .webm or .mkv.
     #[arg(long, conflicts_with_all = ["out", "codec", "from", "to", "title", "clock", "animate", "loudness"])]
     each: bool,
-    /// Follow a recording that goes on, a few seconds behind, until it ends: film.live.mp4 grows, and becomes film.mp4.
+    /// Follow a running recording, a few seconds behind, until it ends: film.live.mp4 grows and becomes film.mp4.
     #[arg(long, conflicts_with_all = ["each", "audio_only", "from", "to", "loudness", "without"])]
     follow: bool,
-    /// While it follows, write HLS into this folder, too: film.m3u8 and its segments, for browsers.
+    /// With --follow, also write HLS into this folder: film.m3u8 and its segments, for browsers.
     #[arg(long, value_name = "DIR", requires = "follow")]
     live_hls: Option<PathBuf>,
-    /// Print one JSON object with the summary.
+    /// Print a JSON summary.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     pipelines: PipelineArgs,
 }
 
-/// The layouts as words.
+/// The layouts that can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Layout {
     /// Presentation while a screen is shared, else grid.
     Auto,
-    /// Everything in tiles of one size.
+    /// Tiles of equal size.
     Grid,
-    /// Who speaks is large, the others in a strip.
+    /// The speaker large, the others in a strip.
     Speaker,
-    /// The shared screen large, faces in a strip, who speaks first.
+    /// The shared screen large, cameras in a strip, the speaker first.
     Presentation,
-    /// One at a time: the shared screen, else who speaks.
+    /// One at a time: the shared screen, else the speaker.
     Single,
 }
 
@@ -119,7 +119,7 @@ impl From<Layout> for Policy {
     }
 }
 
-/// The codecs as words.
+/// The codecs that can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Codec {
     H264,
@@ -172,7 +172,7 @@ impl ComposeArgs {
 /// Makes the film.
 ///
 /// # Errors
-/// The user's for a folder that is no recording, or a flag; the machine's where the disk or the encoder fails.
+/// [`Error::User`]: no recording, or a flag. [`Error::Machine`]: the disk or an encoder failed.
 pub async fn run(args: ComposeArgs) -> Result<()> {
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let json = args.json;
@@ -181,10 +181,9 @@ pub async fn run(args: ComposeArgs) -> Result<()> {
     }
     let (follows, hls) = (args.follow, args.live_hls.clone());
     let summary = if follows {
-        // Capture comes first.
-        let _ = rustix::process::nice(FOLLOWER);
+        let _ = rustix::process::nice(FOLLOW_NICENESS);
         let job = args.job();
-        watched(json, move |progress| film::follow(&library, &job, hls.as_deref(), progress)).await?
+        with_progress(json, move |progress| film::follow(&library, &job, hls.as_deref(), progress)).await?
     } else {
         make(library, args.job(), json).await?
     };
@@ -199,12 +198,12 @@ pub async fn run(args: ComposeArgs) -> Result<()> {
 /// Makes a file for each participant.
 async fn each(args: ComposeArgs) -> Result<()> {
     let bar = bar(args.json)?;
-    let (drawn, json) = (bar.clone(), args.json);
-    let made = work(move |stop| {
+    let (shown, json) = (bar.clone(), args.json);
+    let made = cancellable(move |cancel| {
         film::each(&args.recording, &args.without, |done, of| {
-            drawn.set_length(of as u64);
-            drawn.set_position(done as u64);
-            stop.check()
+            shown.set_length(of as u64);
+            shown.set_position(done as u64);
+            cancel.check()
         })
     });
     let made = made.await;
@@ -213,55 +212,60 @@ async fn each(args: ComposeArgs) -> Result<()> {
     if json {
         return print(&made);
     }
-    made.warnings.iter().for_each(|warning| tell!("warning: {warning}"));
+    made.warnings.iter().for_each(|warning| print_err!("warning: {warning}"));
     for person in &made.participants {
-        say!("{}: {:.1} s, {}", person.file.display(), person.duration_ms as f64 / 1000.0, HumanBytes(person.bytes));
+        print_out!(
+            "{}: {:.1} s, {}",
+            person.file.display(),
+            person.duration_ms as f64 / 1000.0,
+            HumanBytes(person.bytes)
+        );
     }
     Ok(())
 }
 
 fn print(summary: &impl Serialize) -> Result<()> {
     let json = serde_json::to_string_pretty(summary);
-    say!("{}", json.map_err(|e| Error::us("cannot print the summary").because(e))?);
+    print_out!("{}", json.map_err(|e| Error::internal("cannot print the summary").because(e))?);
     Ok(())
 }
 
-/// Makes the default film of a recording, with progress on a terminal unless `quiet`.
+/// Makes the default film of a recording, with a progress bar on a terminal unless `quiet`.
 pub(super) async fn film(recording: PathBuf, quiet: bool) -> Result<Summary> {
     make(Library::new(None)?, Job::usual(recording, 30), quiet).await
 }
 
-/// What was made, for a person.
+/// Prints what was made as text.
 pub(super) fn report(summary: &Summary) {
     for warning in &summary.warnings {
-        tell!("warning: {warning}");
+        print_err!("warning: {warning}");
     }
     let seconds = summary.duration_ms as f64 / 1000.0;
     let (bytes, speed) = (HumanBytes(summary.bytes), summary.speed);
-    say!("{}: {seconds:.1} s, {bytes}, made at {speed:.1} x real time", summary.film.display());
+    print_out!("{}: {seconds:.1} s, {bytes}, made at {speed:.1} x real time", summary.film.display());
     let stills = &summary.stills;
     let slides = stills.index.as_deref().map(|index| (index, format!(" ({} slides)", stills.slides.len())));
     let others = [&stills.poster, &stills.contact_sheet].into_iter().flatten().chain(&summary.subtitles);
     for (path, more) in others.map(|path| (path.as_path(), String::new())).chain(slides) {
-        say!("{}{more}", Path::display(path));
+        print_out!("{}{more}", Path::display(path));
     }
 }
 
 async fn make(library: Library, job: Job, quiet: bool) -> Result<Summary> {
-    watched(quiet, move |progress| film::compose(&library, &job, progress)).await
+    with_progress(quiet, move |progress| film::compose(&library, &job, progress)).await
 }
 
-/// Does something with a bar, unless `quiet`, until it is done or Ctrl-C ends it.
-async fn watched(
+/// Runs `make` with a progress bar, unless `quiet`; Ctrl-C cancels it.
+async fn with_progress(
     quiet: bool,
     make: impl FnOnce(&mut dyn FnMut(Progress) -> Result<()>) -> Result<Summary> + Send + 'static,
 ) -> Result<Summary> {
     let bar = bar(quiet)?;
-    let drawn = bar.clone();
-    let made = work(move |stop| {
+    let shown = bar.clone();
+    let made = cancellable(move |cancel| {
         make(&mut |progress| {
-            advance(&drawn, progress);
-            stop.check()
+            advance(&shown, progress);
+            cancel.check()
         })
     });
     let made = made.await;
@@ -269,12 +273,12 @@ async fn watched(
     made
 }
 
-/// A bar that is drawn on a terminal only.
+/// A progress bar, visible on a terminal only.
 fn bar(quiet: bool) -> Result<ProgressBar> {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {eta} left");
     let bar = ProgressBar::with_draw_target(None, target);
-    bar.set_style(style.map_err(|e| Error::us("a bad progress bar").because(e))?);
+    bar.set_style(style.map_err(|e| Error::internal("bad template of the progress bar").because(e))?);
     Ok(bar)
 }
 
@@ -283,12 +287,12 @@ fn advance(bar: &ProgressBar, progress: Progress) {
     bar.set_position(u64::try_from(progress.done.as_millis()).unwrap_or(u64::MAX));
 }
 
-/// A moment of a recording: `90s`, or minutes and seconds, with hours if need be: `1:30`, `00:01:30.5`.
+/// A position in a recording: `90s`, or minutes and seconds, with hours if need be: `1:30`, `00:01:30.5`.
 fn moment(text: &str) -> Result<Duration, String> {
     if !text.contains(':') {
         return super::args::duration(text);
     }
-    let form = || format!("`{text}` is no moment; write it as 1:30, 00:01:30.5 or 90s");
+    let form = || format!("`{text}` is not a position; write it as 1:30, 00:01:30.5 or 90s");
     let mut seconds = 0.0;
     let parts: Vec<&str> = text.split(':').collect();
     for (index, part) in parts.iter().enumerate() {
@@ -303,10 +307,12 @@ fn moment(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// A loudness in LUFS that somebody could mean.
+/// A loudness in LUFS, -60 to -5.
 fn loudness(text: &str) -> Result<f64, String> {
     let value = text.parse().ok().filter(|value: &f64| (-60.0..=-5.0).contains(value));
-    value.ok_or_else(|| format!("`{text}` is no loudness in LUFS: -60 to -5, -23 for television, -16 for the web"))
+    value.ok_or_else(|| {
+        format!("`{text}` is not a loudness in LUFS: -60 to -5, for instance -23 (television) or -16 (web)")
+    })
 }
 
 #[cfg(test)]
@@ -314,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_read_as_players_show_them() {
+    fn positions_are_parsed() {
         for (text, millis) in
             [("1:30", 90_000), ("00:10", 10_000), ("1:02:03.5", 3_723_500), ("90s", 90_000), ("250ms", 250)]
         {

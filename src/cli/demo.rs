@@ -1,18 +1,15 @@
-//! `roombot demo`: a room, three fed people (one shares a screen for a while), a recording of it, a film, and what came of it.
+//! `roombot demo`: a room with three participants who send files (one also shares a screen), its recording and film.
 //!
-//! The people are processes of their own, as they would be elsewhere; the room and the recorder are in this one.
+//! The participants are separate processes, as they would be elsewhere; the room server and the recorder run in this one.
 
 use super::args::duration;
-use super::say::{say, tell};
-use super::{compose, live, record, show};
+use super::print::{print_err, print_out};
+use super::runtime::interrupted;
+use super::{compose, record, show, status_display};
 use crate::error::{Error, Result};
-use crate::record::recorder::RecorderConfig;
-use crate::record::{Limits, RecordConfig, Recording};
+use crate::record::Recorder;
 use crate::room::end::EndReason;
-use crate::room::participant::Role;
-use crate::rtc::Wake;
 use crate::server::{RoomServer, RoomServerConfig};
-use crate::signal::{self, JoinAs};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -21,34 +18,34 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 const ROOM: &str = "demo";
-/// Where a browser is told to look, unless somebody else is there already.
+/// The port of the room server, if it is free.
 const PORT: u16 = 8080;
 
-/// Run a room with three fed people, record it, show the recording and make a film of it.
+/// Run a room with three test participants, record it, and compose a film.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  roombot demo                  # 20 seconds, then the recording and its film
-  roombot demo --keep           # the room stays open for your browser until Ctrl-C")]
+  roombot demo                  # records 20 seconds, then composes the film
+  roombot demo --keep           # keeps the room open for your browser until Ctrl-C")]
 pub struct DemoArgs {
-    /// How long to record.
+    /// Length of the recording.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "20s")]
     duration: Duration,
-    /// Leave the room open afterwards, with the three in it, until Ctrl-C.
+    /// Keep the room and its participants afterwards, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// Address and port of the room server; without it port 8080, or a free one.
+    /// Address and port of the room server; by default port 8080, or a free one if that is taken.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// The folder in which the recording's folder is made.
+    /// Output folder; the recording gets a folder in it.
     #[arg(long, value_name = "DIR", default_value = "recordings")]
     out: PathBuf,
-    /// The folder with alice.webm, bob.webm, carol.mkv and slides.webm.
+    /// Folder with alice.webm, bob.webm, carol.mkv and slides.webm.
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
-    /// Make no film of the recording.
+    /// Do not compose a film.
     #[arg(long)]
     no_film: bool,
-    /// Print one JSON object with the summary instead of the table.
+    /// Print a JSON summary instead of the table.
     #[arg(long)]
     json: bool,
 }
@@ -56,9 +53,9 @@ pub struct DemoArgs {
 /// Runs the demo.
 ///
 /// # Errors
-/// The user's for missing fixtures or a bad folder; the machine's where a process or the disk fails.
+/// [`Error::User`]: missing fixtures or a bad folder. [`Error::Machine`]: a process or the disk failed.
 pub async fn run(args: DemoArgs) -> Result<()> {
-    let mut stop = std::pin::pin!(super::interrupted()?);
+    let mut stop = std::pin::pin!(interrupted()?);
     let fixtures = fixtures(args.fixtures.as_deref())?;
     let server = bind(args.listen).await?;
     let address = crate::server::reachable(server.local_addr());
@@ -67,52 +64,42 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     let serving = tokio::spawn(server.run(async move {
         let _ = closed.await;
     }));
-    tell!("The room is open: watch it at {page}");
+    print_err!("The room is open at {page}");
 
-    let mut people = People::default();
-    let config = RecordConfig {
-        recorder: RecorderConfig { parent: args.out, room: ROOM.into(), url: url.clone() },
-        how: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
-        wake: Wake::default(),
-        relay_only: false,
-        impairment: None,
-        files: Some(Default::default()),
-        observer: None,
-    };
-    let mut recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
-    people.add(&url, "Alice", &fixtures.join("alice.webm"), &[])?;
+    let mut participants = Participants::default();
+    let mut recorder = Recorder::builder(&url).out(&args.out).duration(args.duration).start().await?;
+    participants.add(&url, "Alice", &fixtures.join("alice.webm"), &[])?;
     let slides = fixtures.join("slides.webm");
     let (from, until) = (args.duration.mul_f64(0.2), args.duration.mul_f64(0.7));
     let during = format!("{}ms..{}ms", from.as_millis(), until.as_millis());
     let share = ["--screen".as_ref(), slides.as_os_str(), "--screen-during".as_ref(), during.as_ref()];
-    people.add(&url, "Bob", &fixtures.join("bob.webm"), &share)?;
-    // Carol comes a little late.
+    participants.add(&url, "Bob", &fixtures.join("bob.webm"), &share)?;
+    // Carol joins late.
     let late = tokio::time::sleep(args.duration.mul_f64(0.1).min(Duration::from_secs(3)));
-    let display = live::show(recording.status(), args.json);
-    let limits = Limits { duration: Some(args.duration), until_empty: None };
+    let display = status_display::show(recorder.status(), args.json);
     let (added, reason) = {
         let carol = async {
             late.await;
-            people.add(&url, "Carol", &fixtures.join("carol.mkv"), &[])
+            participants.add(&url, "Carol", &fixtures.join("carol.mkv"), &[])
         };
-        let mut until = std::pin::pin!(recording.until(limits, stop.as_mut()));
+        let mut until = std::pin::pin!(recorder.until(stop.as_mut()));
         tokio::select! {
             reason = &mut until => (Ok(()), reason),
             added = carol => (added, until.await),
         }
     };
     display.close().await;
-    let summary = recording.finish(reason.clone()).await?;
+    let summary = recorder.finish().await?;
     added?;
     if !args.json {
         show::print(&summary.folder)?;
-        say!("\nThe recording is in {}", summary.folder.display());
-        say!("Its tracks play in any browser or player:  ls {}/tracks", summary.folder.display());
+        print_out!("\nThe recording is in {}", summary.folder.display());
+        print_out!("Its tracks play in any browser or media player:  ls {}/tracks", summary.folder.display());
     }
-    let stays = args.keep && reason != EndReason::Stopped;
-    if !stays {
-        // The film needs the machine more than the empty room does.
-        std::mem::take(&mut people).leave().await;
+    let keep = args.keep && reason != EndReason::Stopped;
+    if !keep {
+        // Composing needs the CPU.
+        std::mem::take(&mut participants).leave().await;
     }
     let mut film = None;
     if !args.no_film && reason != EndReason::Stopped {
@@ -123,19 +110,19 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     } else if let Some(film) = &film {
         compose::report(film);
     }
-    if stays {
-        tell!("\nThe room stays open at {page}; Ctrl-C ends it.");
+    if keep {
+        print_err!("\nThe room stays open at {page}; stop with Ctrl-C.");
         stop.await;
     }
-    people.leave().await;
+    participants.leave().await;
     let _ = close.send(());
     match serving.await {
         Ok(ended) => ended,
-        Err(e) => Err(Error::us("the room server failed").because(e)),
+        Err(e) => Err(Error::internal("the room server failed").because(e)),
     }
 }
 
-/// The fixtures beside the sources, unless told otherwise.
+/// The folder of fixtures: the given one, or the one in the working directory or in the sources.
 fn fixtures(given: Option<&Path>) -> Result<PathBuf> {
     let beside_sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let candidates = match given {
@@ -146,7 +133,7 @@ fn fixtures(given: Option<&Path>) -> Result<PathBuf> {
     found.ok_or_else(|| {
         let tried: Vec<String> = candidates.iter().map(|dir| dir.display().to_string()).collect();
         Error::user(format!(
-            "no fixtures in {}: run it in the project's folder or give --fixtures DIR",
+            "no fixtures in {}: run it in the project's folder or use --fixtures DIR",
             tried.join(" or ")
         ))
     })
@@ -163,11 +150,11 @@ async fn bind(listen: Option<SocketAddr>) -> Result<RoomServer> {
     }
 }
 
-/// The fed people. Killed when dropped, so that nobody stays behind.
+/// The participants' processes. Killed when dropped.
 #[derive(Default)]
-struct People(Vec<Child>);
+struct Participants(Vec<Child>);
 
-impl People {
+impl Participants {
     fn add(&mut self, url: &str, name: &str, media: &Path, more: &[&std::ffi::OsStr]) -> Result<()> {
         let failed = |e: std::io::Error| Error::machine(format!("{name} cannot be started")).because(e);
         let child = Command::new(std::env::current_exe().map_err(failed)?)
@@ -176,7 +163,7 @@ impl People {
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            // A Ctrl-C on the terminal is for us; they are told to leave.
+            // Not stopped by Ctrl-C on the terminal, but by `leave`.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -185,7 +172,7 @@ impl People {
         Ok(())
     }
 
-    /// Asks everybody to leave, and waits a little for it.
+    /// Asks all processes to leave, and waits a few seconds for each.
     async fn leave(mut self) {
         for child in &self.0 {
             let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);

@@ -1,6 +1,10 @@
-//! The command line: one file a verb, from flags to a validated configuration to a run. Holds no state of its own.
+//! The command line: one file per verb, which turns flags into a checked configuration and runs it. Keeps no state between runs.
 
 mod args;
+#[cfg(feature = "filters")]
+mod bot_run;
+#[cfg(feature = "media")]
+mod cancellable;
 #[cfg(all(feature = "film", feature = "server"))]
 mod check;
 #[cfg(feature = "film")]
@@ -13,40 +17,38 @@ mod echo;
 mod feed;
 #[cfg(feature = "filters")]
 mod filter;
-#[cfg(feature = "filters")]
-mod give_back;
-mod live;
 #[cfg(feature = "media")]
 mod pipelines;
+mod print;
 mod record;
 #[cfg(feature = "server")]
 mod room;
-mod say;
+mod runtime;
 mod send;
 mod show;
 #[cfg(feature = "media")]
 mod stamp;
+mod status_display;
+mod terminal;
 #[cfg(feature = "media")]
 mod verify;
-#[cfg(feature = "media")]
-mod work;
 
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use runtime::{runtime, runtime_with};
 use std::io::IsTerminal;
-use std::time::Duration;
 
-/// What every verb has stands behind its own flags.
+/// The position in `--help` of the flags that every verb has: after its own.
 const LAST: usize = 900;
 
-/// A headless participant of WebRTC rooms: records what is said and shown in them, and puts media into them.
+/// A headless WebRTC participant: records rooms, filters what people send, sends media, and measures what arrives.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
-    /// Say more on stderr: once what happens, twice every detail. ROOMBOT_LOG takes a filter (roombot::rtc=trace).
+    /// Log to stderr: -v events, -vv details. ROOMBOT_LOG sets a filter instead (roombot::rtc=trace).
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = LAST)]
     pub verbose: u8,
-    /// Colour in what is printed.
+    /// When to print in colour.
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN", display_order = LAST)]
     pub color: Colour,
     #[command(subcommand)]
@@ -58,7 +60,9 @@ pub struct Cli {
 pub enum Colour {
     /// On a terminal, unless NO_COLOR is set.
     Auto,
+    /// Also into files and pipes.
     Always,
+    /// Nowhere.
     Never,
 }
 
@@ -90,16 +94,16 @@ enum Verb {
 }
 
 impl Cli {
-    /// Runs the one verb that was asked for.
+    /// Runs the verb to its end.
     ///
     /// # Errors
-    /// Whatever stopped it, and who must act.
+    /// The verb's own.
     pub fn run(self) -> Result<()> {
         self.prepare_output();
         match self.verb {
             #[cfg(all(feature = "film", feature = "server"))]
             Verb::Demo(args) => runtime()?.block_on(demo::run(args)),
-            Verb::Record(args) => runtime_of(args.threads())?.block_on(record::run(args)),
+            Verb::Record(args) => runtime_with(args.threads())?.block_on(record::run(args)),
             Verb::Show(args) => show::run(args),
             #[cfg(feature = "film")]
             Verb::Compose(args) => runtime()?.block_on(compose::run(args)),
@@ -123,7 +127,7 @@ impl Cli {
         }
     }
 
-    /// Colours and the log. The log goes to stderr: stdout is for results.
+    /// Sets up colours and the log. The log goes to stderr: stdout is for results.
     fn prepare_output(&self) {
         let colours = match self.color {
             Colour::Always => true,
@@ -132,7 +136,7 @@ impl Cli {
         };
         console::set_colors_enabled(colours);
         let default = match self.verbose {
-            // What the libraries call an error is often only what a peer did: nobody at a terminal can act on it.
+            // The libraries log as errors what peers do wrong, on which a user cannot act.
             0 => "off,roombot=warn",
             1 => "warn,roombot=info",
             _ => "info,roombot=debug",
@@ -144,27 +148,14 @@ impl Cli {
             always_or_never => always_or_never == Colour::Always,
         };
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(on_stderr);
-        // Whoever reads may have gone; that it says so there would be a panic.
+        // If stderr is closed, reporting that there would panic.
         let log = log.log_internal_errors(false);
-        // Only a test that runs several verbs in one process has a log already.
+        // A log is set already only in tests that run several verbs in one process.
         let _ = log.with_target(self.verbose > 1).try_init();
     }
 }
 
-/// The asynchronous runtime that a verb with a network runs on, with a thread for each core.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    runtime_of(std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
-}
-
-/// The same with so many threads.
-fn runtime_of(threads: usize) -> Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    // A thread that took a pipeline down is gone a second later, not ten: a bot among many comers and goers stays small.
-    builder.worker_threads(threads.max(1)).thread_keep_alive(Duration::from_secs(1)).enable_all();
-    builder.build().map_err(|e| Error::machine("cannot start threads").because(e))
-}
-
-/// What a person reads of an error: one line, and its causes below where they are asked for.
+/// An error as text for a terminal: one line, and with `causes` one more for each cause.
 pub fn explain(error: &Error, causes: bool) -> String {
     let mut text = format!("error: {error}");
     let mut next = std::error::Error::source(error).filter(|_| causes);
@@ -173,18 +164,4 @@ pub fn explain(error: &Error, causes: bool) -> String {
         next = cause.source();
     }
     text
-}
-
-/// Done when the user or the system asks us to stop. Listens from now on, not from the first poll.
-fn interrupted() -> Result<impl Future<Output = ()> + Send + 'static> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let deaf = |e: std::io::Error| Error::machine("cannot listen for Ctrl-C").because(e);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(deaf)?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }

@@ -1,19 +1,19 @@
 //! `roombot pipelines`: shows and checks pipeline templates. It runs filters only, on a second of generated media.
 
 use super::args::PipelineArgs;
-use super::say::{say, tell};
+use super::print::{print_err, print_out};
 use crate::error::{Error, Result};
 use crate::media::{Library, Param, Template, check_template};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
-/// Show and check pipelines and filters.
+/// List, show and check pipelines and filters.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   roombot pipelines list
-  roombot pipelines list filter/video          # only the filters for pictures
-  roombot pipelines show filter/edges          # what it takes, and its text
-  roombot pipelines check                      # every pipeline: is each element here, does each filter work?
+  roombot pipelines list filter/video          # only the video filters
+  roombot pipelines show filter/edges          # its parameters and its text
+  roombot pipelines check                      # all pipelines: build each, run each filter
   roombot pipelines check my/sepia.gst         # only this file")]
 pub struct PipelinesArgs {
     #[command(flatten)]
@@ -24,25 +24,28 @@ pub struct PipelinesArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Name every pipeline, with what it does and which parameters it takes.
+    /// List pipelines with their description and parameters.
     List {
-        /// Only those whose names begin with this.
+        /// Only names that start with this.
         #[arg(default_value = "")]
         prefix: String,
     },
     /// Print a pipeline and its parameters.
     Show {
-        /// As listed, for instance feed/opus; filter/edges is filter/video/edges.
+        /// A name as listed, for instance feed/opus; filter/edges stands for filter/video/edges.
         name: String,
     },
-    /// Parse and build pipelines, and let a second of media through those that are filters.
+    /// Parse and build pipelines; run filters on a second of media.
     Check {
-        /// Files to check; without any: all that are listed.
+        /// Files to check; by default all listed pipelines.
         files: Vec<PathBuf>,
     },
 }
 
 /// Runs the verb.
+///
+/// # Errors
+/// [`Error::User`]: no such pipeline, or some do not work.
 pub fn run(args: &PipelinesArgs) -> Result<()> {
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     match &args.action {
@@ -64,30 +67,30 @@ fn list(library: &Library, prefix: &str) -> Result<()> {
     let all = library.list()?;
     let chosen: Vec<_> = all.iter().filter(|(name, _)| name.starts_with(prefix)).collect();
     if chosen.is_empty() {
-        return Err(Error::user(format!("no pipeline's name begins with `{prefix}`")));
+        return Err(Error::user(format!("no pipeline's name starts with `{prefix}`")));
     }
     let widest = chosen.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, template) in chosen {
         match template {
-            Ok(template) => say!("{name:widest$}  {}{}", template.help, names(&template.params)),
-            Err(e) => say!("{name:widest$}  (broken) {e}"),
+            Ok(template) => print_out!("{name:widest$}  {}{}", template.help, names(&template.params)),
+            Err(e) => print_out!("{name:widest$}  (broken) {e}"),
         }
     }
     Ok(())
 }
 
-/// The names of the parameters, as they stand behind the help.
+/// The names of the parameters, in brackets.
 fn names(params: &[Param]) -> String {
     let names: Vec<_> = params.iter().map(|p| p.name.as_str()).collect();
     if names.is_empty() { String::new() } else { format!(" [{}]", names.join(", ")) }
 }
 
 fn show(template: &Template) {
-    say!("{}: {}", template.file, template.help);
+    print_out!("{}: {}", template.file, template.help);
     for param in &template.params {
-        say!("  {}: {}; {}", param.name, param.kind, param.otherwise());
+        print_out!("  {}: {}; {}", param.name, param.kind, param.otherwise());
     }
-    say!("\n{}", template.source().trim_end());
+    print_out!("\n{}", template.source().trim_end());
 }
 
 fn check(all: Vec<(String, Result<Template>)>) -> Result<()> {
@@ -95,7 +98,7 @@ fn check(all: Vec<(String, Result<Template>)>) -> Result<()> {
     let count = all.len();
     for (name, template) in all {
         match template.and_then(|t| check_template(&t)) {
-            Ok(()) => say!("ok  {name}"),
+            Ok(()) => print_out!("ok  {name}"),
             Err(e) => broken.push(e),
         }
     }
@@ -104,7 +107,7 @@ fn check(all: Vec<(String, Result<Template>)>) -> Result<()> {
         1 => Err(broken.remove(0)),
         n => {
             for e in &broken {
-                tell!("{e}");
+                print_err!("{e}");
             }
             Err(Error::user(format!("{n} of {count} pipelines do not work")))
         }

@@ -1,26 +1,27 @@
-//! `roombot record`: joins a room and records it until it is told to stop.
+//! `roombot record`: joins a room and records it until it is stopped.
 
 #[cfg_attr(not(feature = "film"), path = "record/no_film.rs")]
 mod film;
 
 use super::args::{bytes, duration};
-use super::live;
-use super::say::{say, tell};
+use super::print::{print_err, print_out};
+use super::runtime::interrupted;
+use super::status_display;
 use crate::error::{Error, Result};
-use crate::record::recorder::{RecorderConfig, Summary};
-use crate::record::{Limits as Ends, RecordConfig, Recording};
+use crate::record::Recorder;
+use crate::record::recorder::Summary;
 use crate::recording::manifest::{FileState, Status as Completion};
 use crate::recording::recover::recover_all;
 use crate::room::participant::Role;
 use crate::rtc::Wake;
-use crate::signal::{self, JoinAs};
-use crate::transfer::vault::Limits;
+use crate::signal;
+use crate::transfer::vault::Limits as FileLimits;
 use film::FilmArgs;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Record a room: every track to its own file, with timeline and manifest.
+/// Record a room: one file per track, with chat, shared files, timeline and manifest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot record ws://127.0.0.1:8080/rooms/standup
@@ -28,103 +29,103 @@ use std::time::Duration;
   roombot record whep+http://127.0.0.1:8080/whep/standup/Alice
   roombot record wss://meet.example.org/rooms/standup --token secret --until-empty 10s --json
 
-Ends with Ctrl-C, with --for, with --until-empty or with the room, and prints the recording's folder as its last line.
-Recordings in the same folder that were cut short by a crash are finished first.")]
+Stops on Ctrl-C, --for, --until-empty or when the room closes. The last line on stdout is the recording's folder.
+Interrupted recordings in the same output folder are finished first.")]
 pub struct RecordArgs {
-    /// The room: ws://host:port/rooms/NAME, wss://…, or a WHEP endpoint, whep+http://… or whep+https://…
+    /// The room: ws://host:port/rooms/NAME or wss://…; whep+http(s)://… for a WHEP endpoint (docs/rooms.md lists other kinds).
     #[arg(value_name = "ROOM_URL")]
     room: String,
-    /// The folder in which the recording's folder is made.
+    /// Output folder; each recording gets a folder in it.
     #[arg(long, value_name = "DIR", default_value = "recordings")]
     out: PathBuf,
-    /// The name under which the room sees the recorder.
+    /// The recorder's name in the room.
     #[arg(long = "as", value_name = "NAME", default_value = "Recorder")]
     name: String,
     /// Stop after this long: 30s, 5m, 1h30m.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
-    /// Stop when everybody has been gone for this long.
+    /// Stop when the room has been empty for this long, after somebody was there.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     until_empty: Option<Duration>,
     /// The room's join token.
     #[arg(long)]
     token: Option<String>,
-    /// Receive through the room's TURN servers only.
+    /// Use TURN servers only.
     #[arg(long)]
     relay_only: bool,
-    /// The largest file that is taken from somebody.
+    /// Largest shared file to accept.
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "2GiB")]
     max_file: u64,
-    /// How many files are taken from each participant.
+    /// Maximum number of shared files per participant.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_files: u32,
-    /// The size of all files together; one participant may fill half of it.
+    /// Total size of shared files; one participant may use half of it.
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "20GiB")]
     max_files_total: u64,
-    /// Take no files.
+    /// Refuse shared files.
     #[arg(long)]
     no_files: bool,
-    /// How long packets may wait for the recorder to wake up, in milliseconds: 0 wakes it for each, which costs more.
+    /// Receive packets in batches of this many milliseconds; 0 wakes the process for every packet, which uses more CPU.
     #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=50))]
     batch: u64,
-    /// Threads for the network. More than one pays only for hundreds of participants: packets that change threads cost more.
+    /// Network threads. More than one helps only with hundreds of participants.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: u16,
     #[command(flatten)]
     film: FilmArgs,
-    /// Print one JSON object with the summary instead of the folder.
+    /// Print a JSON summary instead of the folder.
     #[arg(long)]
     json: bool,
-    /// No live status; log lines only.
+    /// No status while recording.
     #[arg(long, short)]
     quiet: bool,
 }
 
 impl RecordArgs {
-    /// Threads that the network may use.
+    /// The number of network threads.
     pub(super) fn threads(&self) -> usize {
         self.threads.into()
     }
 
-    /// Which files are taken.
-    fn files(&self) -> Option<Limits> {
+    /// Which shared files are accepted.
+    fn files(&self) -> Option<FileLimits> {
         let (file, files, total) = (self.max_file, self.max_files, self.max_files_total);
-        (!self.no_files).then(|| Limits { file, files, total, ..Limits::default() })
+        (!self.no_files).then(|| FileLimits { file, files, total, ..FileLimits::default() })
     }
 }
 
 /// Records until stopped.
 ///
 /// # Errors
-/// The user's for a bad URL or folder, the room's where it refuses, the machine's where the disk does.
+/// [`Error::User`]: the URL or the folder. [`Error::Room`]: the room refused or closed. [`Error::Machine`]: the disk failed.
 pub async fn run(args: RecordArgs) -> Result<()> {
-    let stop = super::interrupted()?;
-    let room = signal::for_url(&args.room)?;
-    let name = signal::room_name(&args.room);
-    let (parent, files) = (args.out.clone(), args.files());
+    let stop = interrupted()?;
+    // A wrong URL is told before anything is done.
+    signal::for_url(&args.room)?;
+    let parent = args.out.clone();
     let _ = tokio::task::spawn_blocking(move || recover(&parent)).await;
-    let config = RecordConfig {
-        recorder: RecorderConfig { parent: args.out, room: name, url: signal::public_url(&args.room) },
-        how: JoinAs { name: args.name, role: Role::Recorder, token: args.token },
-        wake: if args.batch == 0 { Wake::OnArrival } else { Wake::Batched(Duration::from_millis(args.batch)) },
-        relay_only: args.relay_only,
-        impairment: None,
-        files,
-        observer: None,
-    };
-    let mut recording = Recording::start(room.as_ref(), config).await?;
-    let film = args.film.start(recording.folder())?;
-    let display = live::show(recording.status(), args.quiet);
-    let limits = Ends { duration: args.duration, until_empty: args.until_empty };
-    let reason = recording.until(limits, stop).await;
+    let mut recorder = Recorder::builder(&args.room)
+        .out(&args.out)
+        .name(&args.name)
+        .token(args.token.clone())
+        .duration(args.duration)
+        .until_empty(args.until_empty)
+        .files(args.files())
+        .wake(if args.batch == 0 { Wake::OnArrival } else { Wake::Batched(Duration::from_millis(args.batch)) })
+        .relay_only(args.relay_only)
+        .start()
+        .await?;
+    let film = args.film.start(recorder.folder())?;
+    let display = status_display::show(recorder.status(), args.quiet);
+    let reason = recorder.until(stop).await;
     display.close().await;
     let ended_by_room = reason.is_by_room();
-    let summary = recording.finish(reason.clone()).await?;
+    let summary = recorder.finish().await?;
     let film = film.finish().await;
     report(&summary, &reason.to_string(), args.json, film.as_deref());
     if summary.manifest.status != Completion::Complete {
         return Err(Error::machine(
-            "not every track file could be finished: make room, and the next `roombot record` into the same folder does it",
+            "some track files could not be finished: free some space; the next `roombot record` with the same --out finishes them",
         ));
     }
     if ended_by_room {
@@ -133,19 +134,19 @@ pub async fn run(args: RecordArgs) -> Result<()> {
     Ok(())
 }
 
-/// Finishes what a crash cut short, one line each.
+/// Finishes interrupted recordings, and prints a line for each.
 pub(super) fn recover(parent: &Path) {
     if parent.is_dir() {
         for (folder, result) in recover_all(parent) {
             match result {
-                Ok(recovery) => tell!("{recovery}"),
-                Err(e) => tell!("warning: {} could not be finished: {e}", folder.display()),
+                Ok(recovery) => print_err!("{recovery}"),
+                Err(e) => print_err!("warning: {} could not be finished: {e}", folder.display()),
             }
         }
     }
 }
 
-/// The last words: how it ended on stderr, the folder (or the summary) on stdout.
+/// Prints how the recording ended on stderr, and its folder or a JSON summary on stdout.
 pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&Path>) {
     let manifest = &summary.manifest;
     if json {
@@ -166,7 +167,7 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&
             "duration_ms": manifest.duration_ms, "participants": manifest.participants.len(), "tracks": tracks,
             "files": manifest.files, "warnings": manifest.warnings, "film": film,
         });
-        say!("{object}");
+        print_out!("{object}");
         return;
     }
     let seconds = manifest.duration_ms as f64 / 1000.0;
@@ -176,9 +177,9 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let files = if manifest.files.is_empty() { String::new() } else { format!(", {}", count(received, "file")) };
     let (tracks, people) = (count(tracks, "track"), count(people, "participant"));
-    tell!("Recorded {seconds:.1} s: {tracks} of {people}{files}; {reason}.");
+    print_err!("Recorded {seconds:.1} s: {tracks} of {people}{files}; {reason}.");
     for warning in &manifest.warnings {
-        tell!("warning: {}", warning.escape_debug());
+        print_err!("warning: {}", warning.escape_debug());
     }
-    say!("{}", summary.folder.display());
+    print_out!("{}", summary.folder.display());
 }

@@ -1,6 +1,7 @@
 //! `roombot room`: runs a room server until Ctrl-C.
 
-use super::say::say;
+use super::print::print_out;
+use super::runtime::interrupted;
 use crate::error::Result;
 use crate::server::{RoomServer, RoomServerConfig, parse_ice_server, reachable};
 use crate::signal::IceServer;
@@ -8,35 +9,35 @@ use crate::signal::protocol::limits;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-/// Run a room server: signalling, and the page that joins its rooms.
+/// Run a room server: signalling and a web page to join rooms.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot room                                      # open http://127.0.0.1:8080/rooms/standup in a browser
   roombot room --listen 0.0.0.0:8080 --token s3cret --ice-server turn:user:pass@turn.example.org
-  roombot room --whip --whep                        # also for OBS and FFmpeg, and for viewers
+  roombot room --whip --whep                        # also accept OBS and FFmpeg, and serve viewers
 
-A room exists while somebody is in it. Browsers give camera and microphone to https:// pages and to localhost only: for anybody \
-else, put a TLS proxy in front. Ends with Ctrl-C.")]
+A room exists while somebody is in it. Browsers allow camera and microphone on https:// pages and on localhost only: for other hosts, \
+put a TLS proxy in front. Stop it with Ctrl-C.")]
 pub struct RoomArgs {
-    /// Address and port to listen on; port 0 takes a free one.
+    /// Address and port to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// What everybody must know to join (?token=… in the page's address).
+    /// Token that participants need to join (?token=… in the page's URL).
     #[arg(long)]
     token: Option<String>,
-    /// A STUN or TURN server to hand to everybody: stun:host[:port], turn:user:pass@host[:port][?transport=tcp]; repeatable.
+    /// STUN or TURN server for all participants: stun:host[:port], turn:user:pass@host[:port][?transport=tcp]; repeatable.
     #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
     ice_servers: Vec<IceServer>,
-    /// How many members a room takes.
+    /// Maximum number of participants per room.
     #[arg(long, value_name = "N", default_value_t = limits::ROOM_MEMBERS.try_into().unwrap_or(NonZeroUsize::MIN))]
     max_members: NonZeroUsize,
-    /// Let people send into rooms by WHIP (OBS, FFmpeg, GStreamer): POST /whip/ROOM?name=NAME.
+    /// Accept publishers over WHIP (OBS, FFmpeg, GStreamer): POST /whip/ROOM?name=NAME.
     #[arg(long)]
     whip: bool,
-    /// Let people watch by WHEP: POST /whep/ROOM/PARTICIPANT, or /whep/ROOM for the first who shows something.
+    /// Serve viewers over WHEP: POST /whep/ROOM/PARTICIPANT, or /whep/ROOM for the first participant with video.
     #[arg(long)]
     whep: bool,
-    /// Print one JSON line with the URLs instead of text.
+    /// Print the URLs as one JSON line instead of text.
     #[arg(long)]
     json: bool,
 }
@@ -48,7 +49,7 @@ fn ice_server(text: &str) -> Result<IceServer, String> {
 /// Serves until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// The user's where the port cannot be had; the machine's where it fails later.
+/// [`Error::User`](crate::error::Error::User): the port is not available. [`Error::Machine`](crate::error::Error::Machine): it failed later.
 pub async fn run(args: RoomArgs) -> Result<()> {
     let mut config = RoomServerConfig::new(args.listen);
     config.token = args.token;
@@ -61,17 +62,17 @@ pub async fn run(args: RoomArgs) -> Result<()> {
     if args.json {
         let at = |on: bool, what: &str| on.then(|| format!("{page}{what}/"));
         let (whip, whep) = (at(args.whip, "whip"), at(args.whep, "whep"));
-        say!("{}", serde_json::json!({ "url": page, "rooms": rooms, "whip": whip, "whep": whep }));
+        print_out!("{}", serde_json::json!({ "url": page, "rooms": rooms, "whip": whip, "whep": whep }));
     } else {
-        say!("Open {page}rooms/standup in a browser (any room name will do). Ctrl-C ends it.");
+        print_out!("Open {page}rooms/standup in a browser (any room name works). Stop with Ctrl-C.");
         if args.whip {
-            say!("WHIP: send to {page}whip/standup?name=Camera");
+            print_out!("WHIP: send to {page}whip/standup?name=Camera");
         }
         if args.whep {
-            say!("WHEP: watch {page}whep/standup or {page}whep/standup/NAME");
+            print_out!("WHEP: watch {page}whep/standup or {page}whep/standup/NAME");
         }
     }
-    server.run(super::interrupted()?).await
+    server.run(interrupted()?).await
 }
 
 #[cfg(test)]

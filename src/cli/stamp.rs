@@ -1,8 +1,8 @@
-//! `roombot stamp`: a media file whose every frame and half second can be recognised.
+//! `roombot stamp`: makes a media file in which every frame and half second of audio carries a readable ID.
 
 use super::args::{PipelineArgs, duration, size};
-use super::say::say;
-use super::work::work;
+use super::cancellable::cancellable;
+use super::print::print_out;
 use crate::error::{Error, Result};
 use crate::media::Library;
 use crate::verify::stamp::number_of;
@@ -12,45 +12,45 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Make a media file whose every frame and half second of sound can be recognised, for `verify` to judge what became of it.
+/// Make a test file in which every frame and half second of audio carries a readable ID, for `roombot verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot stamp --name alice --seconds 30 --size 1280x720 --fps 30 --out alice.webm
   roombot stamp --name bob --codec h264 --kilobits 300 --out bob.mkv
-  roombot stamp --name carol --seconds 20 --out carol.y4m     # and carol.wav: a browser's fake camera and microphone
+  roombot stamp --name carol --seconds 20 --out carol.y4m     # and carol.wav, for a browser's fake camera and microphone
 
-The file's ending says what is made: .webm (VP8, or VP9), .mkv (H.264), .y4m (raw, its sound in a .wav beside it).
-docs/stamp.md says how the stamps are made.")]
+The file's extension selects the format: .webm (VP8 or VP9), .mkv (H.264), .y4m (raw video, with the audio in a .wav file).
+docs/stamp.md describes the stamps.")]
 pub struct StampArgs {
-    /// Whose stamp it is.
+    /// The participant's name.
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// The number in the stamp, 0 to 255; that of the name's first letter in the alphabet unless given (alice is 1).
+    /// The number in the stamp, 0 to 255; by default the position of the name's first letter in the alphabet (alice is 1).
     #[arg(long, value_name = "N")]
     number: Option<u8>,
-    /// How long, in seconds or as 30s, 2m.
+    /// Duration in whole seconds, or as 30s, 2m.
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "30")]
     seconds: Duration,
     /// Width and height in pixels.
     #[arg(long, value_name = "WxH", value_parser = size, default_value = "1280x720")]
     size: (u32, u32),
-    /// Pictures a second.
+    /// Frames per second.
     #[arg(long, value_name = "N", default_value_t = 30)]
     fps: u32,
-    /// Codec of the pictures; by the file's ending unless given.
+    /// Video codec; by default the one of the file's extension.
     #[arg(long, value_enum)]
     codec: Option<Codec>,
-    /// Bit rate of the pictures in kbit/s.
+    /// Video bitrate in kbit/s.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(20..=50_000))]
     kilobits: u32,
-    /// The file that is made. One that is there already is not overwritten.
+    /// Output file. An existing file is not overwritten.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
     pipelines: PipelineArgs,
 }
 
-/// The codecs as words.
+/// The codecs that can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Codec {
     Vp8,
@@ -61,7 +61,7 @@ enum Codec {
 /// Makes the file.
 ///
 /// # Errors
-/// The user's for flags and files; the machine's where the disk or an encoder fails.
+/// [`Error::User`]: flags and files. [`Error::Machine`]: the disk or an encoder failed.
 pub async fn run(args: StampArgs) -> Result<()> {
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let job = Job {
@@ -73,29 +73,30 @@ pub async fn run(args: StampArgs) -> Result<()> {
         kilobits: args.kilobits,
         out: args.out.clone(),
     };
-    // Drawn on a terminal only.
+    // Visible on a terminal only.
     let bar = ProgressBar::with_draw_target(
         Some(u64::from(job.seconds.saturating_mul(job.fps))),
         ProgressDrawTarget::stderr(),
     );
-    // What was there before is not ours to remove.
-    let ours: Vec<PathBuf> = files(&job).into_iter().filter(|file| !file.exists()).collect();
-    let drawn = bar.clone();
-    let made = work(move |stop| {
+    // An existing file must not be removed after a failure.
+    let created: Vec<PathBuf> = files(&job).into_iter().filter(|file| !file.exists()).collect();
+    let shown = bar.clone();
+    let made = cancellable(move |cancel| {
         make(&library, &job, |frames| {
-            drawn.set_position(frames.into());
-            stop.check()
+            shown.set_position(frames.into());
+            cancel.check()
         })
     });
-    let made = made.await.inspect_err(|_| ours.iter().for_each(|file| std::fs::remove_file(file).unwrap_or_default()));
+    let made =
+        made.await.inspect_err(|_| created.iter().for_each(|file| std::fs::remove_file(file).unwrap_or_default()));
     bar.finish_and_clear();
     for file in made? {
-        say!("{}", file.display());
+        print_out!("{}", file.display());
     }
     Ok(())
 }
 
-/// What a file's ending and the codec make of it.
+/// The format, by the file's extension and the codec.
 fn format(out: &Path, codec: Option<Codec>) -> Result<Format> {
     let ending = out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     match (ending.as_str(), codec) {
@@ -106,18 +107,18 @@ fn format(out: &Path, codec: Option<Codec>) -> Result<Format> {
         ("webm" | "mkv" | "y4m", Some(codec)) => {
             let codec = format!("{codec:?}").to_uppercase();
             Err(Error::user(format!(
-                "{codec} is not written into .{ending}: VP8 and VP9 go into .webm, H264 into .mkv"
+                "{codec} cannot be written to .{ending}: use .webm for VP8 and VP9, .mkv for H264"
             )))
         }
-        _ => Err(Error::user(format!("{}: name a file that ends in .webm, .mkv or .y4m", out.display()))),
+        _ => Err(Error::user(format!("{}: the file must end in .webm, .mkv or .y4m", out.display()))),
     }
 }
 
-/// A length as seconds or with a unit; whole seconds, one at least.
+/// A duration in whole seconds, with or without unit; at least 1 s, at most 4 h.
 fn seconds(text: &str) -> Result<Duration, String> {
     let length = text.parse().map(Duration::from_secs).or_else(|_| duration(text))?;
     let possible = length.subsec_nanos() == 0 && (1..=4 * 3600).contains(&length.as_secs());
-    if possible { Ok(length) } else { Err(format!("`{text}`: a stamped file lasts whole seconds, four hours at most")) }
+    if possible { Ok(length) } else { Err(format!("`{text}`: the duration must be whole seconds, at most four hours")) }
 }
 
 #[cfg(test)]

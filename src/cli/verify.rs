@@ -1,14 +1,14 @@
-//! `roombot verify`: judges media by the stamps in it: files, recordings, and rooms while people are there. Changes nothing that it reads.
+//! `roombot verify`: measures stamped media in files, recordings and live rooms, and checks expectations. Changes nothing that it reads.
 
 use super::args::{PipelineArgs, size};
-use super::say::say;
-use crate::error::{Blame, Error, Result};
+use super::print::print_out;
+use super::runtime::{interrupted, runtime};
+use super::terminal::printable;
+use crate::error::{Error, Result};
 use crate::media::Library;
-use crate::record::recorder::RecorderConfig;
-use crate::record::{Limits, RecordConfig, Recording};
-use crate::room::participant::Role;
+use crate::record::Recorder;
 use crate::rtc::{Wake, is_here};
-use crate::signal::{self, JoinAs};
+use crate::signal;
 use crate::verify::expect::Expectation;
 use crate::verify::quality::Quality;
 use crate::verify::target::{self, Names, Subject, Target};
@@ -20,47 +20,47 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Films that are judged beside the tracks of a recording.
+/// The film that is verified together with the tracks of a recording.
 const FILM: &str = "film.mp4";
 
-/// Judge recordings, films, any media file and live rooms by the stamps in picture and sound (`roombot stamp` makes them).
+/// Measure stamped media in recordings, films, other files and live rooms, and check expectations (`roombot stamp` makes such media).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot verify film.mp4 --expect 'participants == 4' --expect 'freezes == 0'
-  roombot verify recordings/standup-20261122T140500Z        # every track by the manifest's clock, and its film
+  roombot verify recordings/standup-20261122T140500Z        # every track, synchronised by the manifest, and the film
   roombot verify ws://127.0.0.1:8080/rooms/standup --seconds 20 --expect 'alice.first_frame_ms <= 2 s'
   roombot verify theirs.mkv --expect 'alice.lost_percent <= 1' --expect 'warn: av_p95_ms <= 20 during 5s..1m' --json
 
-An expectation is [warn: ][WHO.]FIGURE <=|>=|==|<|> VALUE[ during FROM..UNTIL]; docs/verify.md lists the figures. Without any, what \
-can be expected of everything is: nothing lost, frozen, silent or out of sync. Exit code 0: all as expected. 5: something \
-is not, or there is no evidence for it. 6: this machine could not find out (a missing decoder, no time).")]
+An expectation is [warn: ][WHO.]FIGURE <=|>=|==|<|> VALUE[ during FROM..UNTIL]; docs/verify.md lists the figures. Without --expect, the \
+defaults apply: nothing lost, frozen, silent or out of sync. Exit code 0: all expectations hold. 5: some failed, or there is no evidence \
+for them. 6: inconclusive (a missing decoder, or this machine was too busy).")]
 pub struct VerifyArgs {
-    /// Media files, recordings' folders, and rooms: ws://host:port/rooms/NAME, or wss://…
+    /// Media files, recordings, and rooms (ws://host:port/rooms/NAME or wss://…).
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<PathBuf>,
-    /// How long a room is listened to before it is judged.
+    /// How many seconds to record a live room.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
-    /// The name under which a room sees the judge.
+    /// The verifier's name in a live room.
     #[arg(long = "as", value_name = "NAME", default_value = "Judge")]
     own_name: String,
-    /// A room's join token.
+    /// The join token of a live room.
     #[arg(long)]
     token: Option<String>,
-    /// How far a participant's clock is ahead of this machine's, in ms, as chrony or PTP say: it takes that to tell the end-to-end delay of
-    /// who is on another machine or behind a server; repeatable.
+    /// How many ms a participant's clock is ahead of this machine's (from chrony or PTP): needed for the end-to-end delay of participants on
+    /// other machines or behind a server; repeatable.
     #[arg(long = "clock", value_name = "NAME=MS", value_parser = ahead)]
     clocks: Vec<(String, f64)>,
-    /// What must be so; repeatable.
+    /// Expectation to check; repeatable.
     #[arg(long, value_name = "EXPECTATION")]
     expect: Vec<Expectation>,
-    /// Whose stamp has which number, where it is not that of the name's first letter; repeatable.
+    /// Stamp number of a participant, if it is not the default of the name's first letter; repeatable.
     #[arg(long = "name", value_name = "NAME=N", value_parser = named)]
     names: Vec<(String, u8)>,
-    /// Compare pictures with their source too (as `psnr_db` and `ssim` in an expectation do).
+    /// Also compare frames with their source (implied by `psnr_db` or `ssim` in an expectation).
     #[arg(long)]
     quality: bool,
-    /// Width and height of the source's pictures, for that.
+    /// Size of the source's video, for that comparison.
     #[arg(long, value_name = "WxH", value_parser = size, default_value = "1280x720")]
     source_size: (u32, u32),
     /// Print one JSON object with every figure.
@@ -70,10 +70,10 @@ pub struct VerifyArgs {
     pipelines: PipelineArgs,
 }
 
-/// Judges.
+/// Verifies all targets.
 ///
 /// # Errors
-/// The user's for targets that are not there. What is not as expected is the judged one's to mend.
+/// [`Error::User`]: a target does not exist. [`Error::Failed`] and [`Error::Inconclusive`]: the verdict.
 pub fn run(args: VerifyArgs) -> Result<()> {
     let args = &args;
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
@@ -81,79 +81,76 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     let mut judged = Vec::new();
     for path in &args.targets {
         if let Some(room) = path.to_str().filter(|text| text.contains("://")) {
-            judged.push(judge_live(&library, args, room, &names)?);
+            judged.push(verify_room(&library, args, room, &names)?);
             continue;
         }
         let target = target::read(&library, path, &names)?;
-        judged.push(judge_one(&library, args, &target, &names)?);
+        judged.push(verify_target(&library, args, &target, &names)?);
         let film = path.join(FILM);
         if film.is_file() {
             let numbers = target.subjects.iter().map(|subject| (subject.who.clone(), subject.number));
             let names: Names = numbers.chain(names.clone()).collect();
-            judged.push(judge_one(&library, args, &target::read(&library, &film, &names)?, &names)?);
+            judged.push(verify_target(&library, args, &target::read(&library, &film, &names)?, &names)?);
         }
     }
     let report = Report::of(judged);
     if args.json {
         let text = serde_json::to_string_pretty(&report);
-        say!("{}", text.map_err(|e| Error::us("cannot print the report").because(e))?);
+        print_out!("{}", text.map_err(|e| Error::internal("cannot print the report").because(e))?);
     } else {
         report.targets.iter().for_each(print);
     }
     conclude(&report)
 }
 
-/// Receives what is sent in a room for a while, and judges that. It is kept until then as a recording, because that holds all that there is to
-/// be judged by: what came, when by the senders' clocks, and how joining went.
-fn judge_live(library: &Library, args: &VerifyArgs, room: &str, names: &Names) -> Result<Judged> {
-    let cannot = |e| Error::machine("cannot make a folder for what a room sends").because(e);
+/// Records a room for a while and verifies the recording, which has all that is needed: the media, the senders' clocks, and when
+/// participants joined.
+fn verify_room(library: &Library, args: &VerifyArgs, room: &str, names: &Names) -> Result<Judged> {
+    let cannot = |e| Error::machine("cannot make a temporary folder").because(e);
     let folder = tempfile::Builder::new().prefix("roombot-verify-").tempdir().map_err(cannot)?;
     let ahead = |(who, ms): &(String, f64)| (target::number(names, who), *ms);
-    // Other kinds of rooms have servers that carry the media, and so hide whose clock it is.
+    // In other kinds of rooms a server forwards the media, which hides the sender's clock.
     let direct = room.starts_with("ws://") || room.starts_with("wss://");
     let clocks = Clocks { ahead_ms: args.clocks.iter().map(ahead).collect(), direct, ..Clocks::default() };
     let (recording, delays, trouble) =
-        super::runtime()?.block_on(listen(library, args, room, folder.path(), &clocks))?;
+        runtime()?.block_on(record_and_watch(library, args, room, folder.path(), &clocks))?;
     let mut target = target::read(library, &recording, names)?;
     target.take_delays(delays);
     target.trouble.extend(trouble);
     target.subjects.retain(|subject| subject.who != args.own_name);
-    let mut judged = judge_one(library, args, &target, names)?;
+    let mut judged = verify_target(library, args, &target, names)?;
     judged.target = signal::public_url(room);
     Ok(judged)
 }
 
-/// The recording, how long pictures took, and what this machine could not do.
-async fn listen(
+/// Returns the recording, the delays of frames by participant, and what this machine failed to do.
+async fn record_and_watch(
     library: &Library,
     args: &VerifyArgs,
     room: &str,
     parent: &Path,
     clocks: &Clocks,
 ) -> Result<(PathBuf, BTreeMap<u8, Delays>, Vec<String>)> {
-    let stop = super::interrupted()?;
-    let joined = signal::for_url(room)?;
+    let stop = interrupted()?;
     let watch = Watch::new(library);
-    let (name, url) = (signal::room_name(room), signal::public_url(room));
-    let config = RecordConfig {
-        recorder: RecorderConfig { parent: parent.to_owned(), room: name, url },
-        how: JoinAs { name: args.own_name.clone(), role: Role::Recorder, token: args.token.clone() },
-        wake: Wake::OnArrival,
-        relay_only: false,
-        impairment: None,
-        files: None,
-        observer: Some(watch.clone()),
-    };
-    let mut recording = Recording::start(joined.as_ref(), config).await?;
-    let limits = Limits { duration: Some(Duration::from_secs(args.seconds.into())), until_empty: None };
-    let reason = recording.until(limits, stop).await;
-    let start = recording.zero();
-    let folder = recording.finish(reason).await?.folder;
+    let mut recorder = Recorder::builder(room)
+        .out(parent)
+        .name(&args.own_name)
+        .token(args.token.clone())
+        .duration(Duration::from_secs(args.seconds.into()))
+        .files(None)
+        .wake(Wake::OnArrival)
+        .observer(watch.clone())
+        .start()
+        .await?;
+    recorder.until(stop).await;
+    let start = recorder.started();
+    let folder = recorder.finish().await?.folder;
     let (watched, trouble) = watch.finish().await;
     Ok((folder, watch::delays(&watched, clocks, start, is_here), trouble))
 }
 
-fn judge_one(library: &Library, args: &VerifyArgs, target: &Target, names: &Names) -> Result<Judged> {
+fn verify_target(library: &Library, args: &VerifyArgs, target: &Target, names: &Names) -> Result<Judged> {
     let expected = if args.expect.is_empty() { usual(target) } else { args.expect.clone() };
     let compares = args.quality || expected.iter().any(Expectation::is_of_quality);
     let quality = if compares { target.quality(library, args.source_size)? } else { BTreeMap::new() };
@@ -161,7 +158,10 @@ fn judge_one(library: &Library, args: &VerifyArgs, target: &Target, names: &Name
     Ok(judge(target, &expected, names, figures))
 }
 
-/// The report as the end of a process.
+/// The verdict as a result.
+///
+/// # Errors
+/// [`Error::Failed`]: expectations failed. [`Error::Inconclusive`]: there is no verdict.
 pub(super) fn conclude(report: &Report) -> Result<()> {
     let of = |verdict| report.targets.iter().flat_map(|t| &t.outcomes).filter(move |o| o.verdict == verdict).count();
     match report.verdict {
@@ -169,30 +169,30 @@ pub(super) fn conclude(report: &Report) -> Result<()> {
         Verdict::Fail => {
             let all = report.targets.iter().map(|t| t.outcomes.len()).sum::<usize>();
             let message = match of(Verdict::Fail) {
-                0 => "it cannot be read to its end".to_owned(),
-                failed => format!("{failed} of {all} expectations are not met"),
+                0 => "it cannot be read to the end".to_owned(),
+                failed => format!("{failed} of {all} expectations failed"),
             };
-            Err(Error::new(Blame::Judged, message))
+            Err(Error::failed(message))
         }
         Verdict::Inconclusive => {
             let trouble = report.targets.iter().flat_map(|t| &t.trouble).next();
-            let why = trouble.map_or("nothing was judged", String::as_str);
-            Err(Error::new(Blame::Open, format!("no verdict: {why}")))
+            let why = trouble.map_or("nothing was measured", String::as_str);
+            Err(Error::inconclusive(format!("no verdict: {why}")))
         }
     }
 }
 
-/// A target's figures and outcomes, for a person.
+/// Prints a target's figures and outcomes as text.
 pub(super) fn print(judged: &Judged) {
-    say!("{}  {}", style(&judged.target).bold(), word(judged.verdict));
+    print_out!("{}  {}", style(&judged.target).bold(), word(judged.verdict));
     for line in &judged.trouble {
-        say!("  {}", style(format!("this machine: {line}")).yellow());
+        print_out!("  {}", style(format!("this machine: {line}")).yellow());
     }
     for line in &judged.damage {
-        say!("  {}", style(format!("damage: {line}")).red());
+        print_out!("  {}", style(format!("damage: {line}")).red());
     }
     for line in &judged.notes {
-        say!("  note: {}", clean(line));
+        print_out!("  note: {}", printable(line));
     }
     let compared = judged.participants.iter().any(|person| person.measures.figures.contains_key("psnr_db"));
     let watched = judged.participants.iter().any(|person| person.measures.delay.is_some());
@@ -224,19 +224,19 @@ pub(super) fn print(judged: &Judged) {
             Some(value) => format!("{value:.digits$}"),
             None => "-".to_owned(),
         });
-        table.add_row(std::iter::once(clean(&person.who)).chain(cells));
+        table.add_row(std::iter::once(printable(&person.who)).chain(cells));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    say!("{table}");
+    print_out!("{table}");
     for outcome in &judged.outcomes {
-        let who = outcome.who.as_ref().map(|who| format!("{}: ", clean(who))).unwrap_or_default();
+        let who = outcome.who.as_ref().map(|who| format!("{}: ", printable(who))).unwrap_or_default();
         let measured = match outcome.measured {
             Some(value) => format!("{}", (value * 100.0).round() / 100.0),
             None => "no evidence".to_owned(),
         };
-        say!("  {:12} {who}{} (is {measured})", word(outcome.verdict), outcome.expected);
+        print_out!("  {:12} {who}{} (is {measured})", word(outcome.verdict), outcome.expected);
     }
 }
 
@@ -247,11 +247,6 @@ fn word(verdict: Verdict) -> String {
         Verdict::Warn | Verdict::Inconclusive => style(word).yellow().to_string(),
         Verdict::Fail => style(word).red().to_string(),
     }
-}
-
-/// A name that cannot steer the terminal.
-fn clean(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// `alice=7`.
@@ -294,7 +289,7 @@ mod tests {
         };
         let code = |verdicts: &[Verdict]| {
             let report = Report::of(verdicts.iter().map(|v| judged(*v)).collect());
-            conclude(&report).map_or_else(|e| e.blame().exit_code(), |()| 0)
+            conclude(&report).map_or_else(|e| e.exit_code(), |()| 0)
         };
         use Verdict::{Fail, Inconclusive, Pass, Warn};
         assert_eq!(

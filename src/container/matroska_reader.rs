@@ -92,7 +92,7 @@ impl TrackReader<File> {
     /// Opens a track file as far as it is there now.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| io_failed(&format!("open {}", path.display()), e))?;
-        Self::new(file).map_err(|e| Error::new(e.blame(), format!("{}: {e}", path.display())).because(e))
+        Self::new(file).map_err(|e| e.within(path.display()))
     }
 }
 

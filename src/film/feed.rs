@@ -195,7 +195,7 @@ impl TrackFeed {
     }
 
     fn named(&self, error: Error) -> Error {
-        Error::new(error.blame(), format!("{}: {error}", self.path.display())).because(error)
+        error.within(self.path.display())
     }
 }
 

@@ -36,6 +36,7 @@ pub use encoder::Encoder;
 pub use file_decoder::{Content, FileDecoder, Piece};
 pub use filter::Filter;
 pub use geometry::{Rect, Size};
+pub use image::RgbaImage;
 pub use library::Library;
 pub use live::{LiveDecoder, LivePicture, PushResult, TrackFilter, TrackFilterConfig, TrackFilterCounts, VideoScale};
 pub use offline::{check_filter, check_template, filter_frames, filter_samples, frame_cost, sound_cost};

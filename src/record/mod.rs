@@ -1,5 +1,6 @@
 //! The recorder: joins a room, turns what arrives into track files, a timeline and a manifest. It never decodes and never waits for the network.
 
+mod builder;
 mod connection;
 mod disk;
 mod log;
@@ -8,4 +9,5 @@ mod run;
 pub mod status;
 mod stream;
 
+pub use builder::{Recorder, RecorderBuilder};
 pub use run::{Limits, RecordConfig, Recording};

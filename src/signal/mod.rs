@@ -115,6 +115,22 @@ pub struct Link {
     pub commands: mpsc::Sender<SignalCommand>,
 }
 
+impl Link {
+    /// Lets `change` see and change every event before it is received.
+    pub fn map_events(&mut self, mut change: impl FnMut(&mut SignalEvent) + Send + 'static) {
+        let (changed, receiver) = mpsc::channel(self.events.max_capacity());
+        let mut events = std::mem::replace(&mut self.events, receiver);
+        tokio::spawn(async move {
+            while let Some(mut event) = events.recv().await {
+                change(&mut event);
+                if changed.send(event).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
 /// A kind of room that can be joined.
 #[async_trait]
 pub trait Signaller: Send + Sync {

@@ -56,8 +56,8 @@ async fn wrong_addresses_and_flags_are_the_users() {
     assert!(!out.exists(), "nothing is made for what cannot be recorded");
     assert_refused(&bot::run(&["show", text(dir.path())]).await, USER, "is not a recording");
     assert_refused(&bot::run(&["room", "--listen", "127.0.0.1"]).await, USER, "--listen");
-    assert_refused(&bot::run(&["feed", room]).await, USER, "there is nothing to send: name a file, or give --video");
-    assert_refused(&bot::run(&["send", room]).await, USER, "there is nothing to send: name files, or give a --message");
+    assert_refused(&bot::run(&["feed", room]).await, USER, "nothing to send: name a file, or use --video");
+    assert_refused(&bot::run(&["send", room]).await, USER, "nothing to send: name files, or use --message");
     let nowhere = dir.path().join("nowhere/a.webm");
     let refused = bot::run(&["stamp", "--name", "a", "--out", text(&nowhere)]).await;
     assert_refused(&refused, USER, "a.webm: No such file or directory");
@@ -75,7 +75,7 @@ async fn a_stamp_that_is_stopped_leaves_nothing_that_looks_whole() {
     }
     stamping.interrupt();
     let outcome = stamping.ended(Duration::from_secs(30)).await;
-    assert_refused(&outcome, USER, "stopped before it was made");
+    assert_refused(&outcome, USER, "stopped before it was finished");
     assert!(!file.exists(), "the next run does not find half a file in its way");
 }
 

@@ -311,7 +311,7 @@ async fn what_cannot_be_fed_is_said_before_anybody_is_disturbed() {
         (vec!["--screen".into(), path("empty")], "has no images"),
         (vec![alice.clone(), "--codec".into(), "h265".into()], "one of vp8"),
         (vec![alice.clone(), "--bitrate".into(), "1".into()], "--bitrate"),
-        (vec![], "there is nothing to send"),
+        (vec![], "nothing to send"),
     ] {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let outcome = bot::run(&[&["feed", room], &arguments[..]].concat()).await;

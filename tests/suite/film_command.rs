@@ -232,7 +232,7 @@ async fn ctrl_c_leaves_nothing_half_made() {
     bot.interrupt();
     let outcome = bot.ended(PATIENCE).await;
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("stopped before it was made"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("stopped before it was finished"), "{}", outcome.stderr);
     assert_eq!(contents(&recording), before);
 }
 

@@ -1,8 +1,8 @@
 //! The film that is made while the recording grows: `roombot compose --follow` as a separate process, which the recorder never waits
 //! for before the recording has ended.
 
-use crate::cli::interrupted;
-use crate::cli::say::tell;
+use crate::cli::print::print_err;
+use crate::cli::runtime::interrupted;
 use crate::error::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ impl LiveFilm {
     /// Waits for the film; Ctrl-C ends it early. Returns its file, or nothing if it failed (its process has printed why).
     pub async fn finish(self) -> Option<PathBuf> {
         let film = self.0?;
-        tell!("Finishing the film; Ctrl-C leaves it as it is.");
+        print_err!("Finishing the film; Ctrl-C leaves it as it is.");
         let process = film.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let mut output = std::pin::pin!(film.wait_with_output());
         let output = tokio::select! {

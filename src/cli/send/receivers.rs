@@ -1,4 +1,4 @@
-//! Who is to get it: those who were named, or everybody who is there. It listens to what happens in the room, and sends nothing.
+//! Finds the receivers: the participants that were named, or all. It sends nothing.
 
 use crate::client::event::RoomEvent;
 use crate::room::participant::{ParticipantId, is_called};
@@ -8,17 +8,17 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-/// How long everybody else is waited for once the first is connected, where nobody is named.
-const OTHERS: Duration = Duration::from_secs(2);
+/// Without names: how long to wait for the others once the first is connected.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(2);
 
-/// Those who can be sent to, and those who did not come.
+/// Connected receivers, and names that did not appear.
 pub(super) struct Receivers {
     pub found: Vec<(ParticipantId, String)>,
     pub missing: Vec<String>,
 }
 
 impl Receivers {
-    /// Waits until everybody named in `to` is connected, or for so long; without names, until everybody is who is there.
+    /// Waits until everybody named in `to` is connected, or without names everybody in the room, for at most `wait`.
     pub async fn find(mut events: mpsc::Receiver<RoomEvent>, to: &[String], wait: Duration) -> Self {
         let mut there: HashMap<ParticipantId, (String, bool)> = HashMap::new();
         let mut until = Instant::now() + wait;
@@ -33,7 +33,7 @@ impl Receivers {
                 false => to.iter().all(|name| connected.iter().any(|(_, there)| is_called(there, name))),
             };
             if to.is_empty() && !connected.is_empty() {
-                until = until.min(Instant::now() + OTHERS);
+                until = until.min(Instant::now() + WAIT_FOR_OTHERS);
             }
             let next = if complete { Ok(None) } else { timeout_at(until, events.recv()).await };
             match next {
@@ -50,7 +50,7 @@ impl Receivers {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => {
-                    // Nobody looks on; but the room must not wait for that.
+                    // The client blocks on a full event queue, so the rest is read and dropped.
                     tokio::spawn(async move { while events.recv().await.is_some() {} });
                     let is_missing = |name: &&String| !connected.iter().any(|(_, there)| is_called(there, name));
                     let missing = to.iter().filter(is_missing).cloned().collect();

@@ -1,9 +1,11 @@
-//! The bar timeline: a row each for presence, microphone, camera and screen of every participant, over a time axis. Pure.
+//! Bars over a time axis: a row each for the presence, microphone, camera and screen of every participant. Pure.
 
-use super::text::{LONGEST_NAME, plain};
+use crate::cli::terminal::printable;
 use crate::recording::intervals::{Activity, Interval};
 use console::{Style, measure_text_width, truncate_str};
 
+/// Columns of a participant's name at most.
+pub(super) const LONGEST_NAME: usize = 20;
 /// Columns between two ticks, at least.
 const TICK_COLUMNS: u64 = 10;
 /// Seconds between two ticks.
@@ -11,7 +13,7 @@ const TICKS: [u64; 14] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 360
 
 /// All rows, `width` columns wide, for a session of `duration_ms`.
 pub fn render(activities: &[Activity], duration_ms: u64, width: usize, colours: bool) -> String {
-    let names = activities.iter().map(|activity| measure_text_width(&plain(&activity.name)));
+    let names = activities.iter().map(|activity| measure_text_width(&printable(&activity.name)));
     let label = names.max().unwrap_or(0).clamp("  camera".len(), LONGEST_NAME) + 1;
     let columns = width.saturating_sub(label).max(10);
     let duration_ms = duration_ms.max(1);
@@ -21,7 +23,7 @@ pub fn render(activities: &[Activity], duration_ms: u64, width: usize, colours: 
     let mut out = axis(label, columns, duration_ms);
     for activity in activities {
         let rows = [
-            (plain(&activity.name), Style::new(), &activity.present, &Vec::new()),
+            (printable(&activity.name), Style::new(), &activity.present, &Vec::new()),
             ("  mic".into(), Style::new().green(), &activity.spoke, &activity.mic),
             ("  camera".into(), Style::new().blue(), &activity.camera, &Vec::new()),
             ("  screen".into(), Style::new().magenta(), &activity.screen, &Vec::new()),

@@ -1,9 +1,13 @@
-//! What `show` prints, by golden text, and what it says of recordings that are not whole.
+//! What `show` prints, as a golden text, and of recordings that are not finished.
 
+use super::report::State;
 use super::*;
-use crate::error::Blame;
-use crate::recording::manifest::{FileEntry, FileState, ParticipantEntry, Resolution, Span, TrackEntry};
-use crate::recording::timeline::Event;
+use crate::recording::folder::{RecordingFolder, Sub};
+use crate::recording::intervals::activities;
+use crate::recording::manifest::{
+    FileEntry, FileState, Manifest, ParticipantEntry, Resolution, Span, Status, TrackEntry,
+};
+use crate::recording::timeline::{Entry, Event};
 use crate::room::media::{Codec, Source};
 use crate::room::participant::Role;
 use jiff::Timestamp;
@@ -168,7 +172,7 @@ fn json_is_the_manifest_and_what_follows_from_it() {
 fn what_is_no_recording_is_the_users_error() {
     let dir = tempfile::tempdir().unwrap();
     let error = run(ShowArgs { recording: dir.path().join("nothing"), json: false }).unwrap_err();
-    assert_eq!(error.blame(), Blame::User);
+    assert!(matches!(error, Error::User(_)), "{error:?}");
     assert!(error.to_string().contains("is not a recording"), "{error}");
     std::fs::write(dir.path().join("manifest.json"), r#"{"schema": 9}"#).unwrap();
     let error = run(ShowArgs { recording: dir.path().to_owned(), json: true }).unwrap_err();

@@ -1,6 +1,8 @@
-//! A recording as text for people: header, table of tracks, bars, warnings. Pure: the same report gives the same text.
+//! A recording as text: header, table of tracks, bars, chat and files, warnings. Pure.
 
-use super::{Report, State, bars};
+use super::bars::{self, LONGEST_NAME};
+use super::report::{Report, State};
+use crate::cli::terminal::printable;
 use crate::recording::manifest::{FileState, TrackEntry};
 use crate::recording::subtitles::CHAT;
 use crate::room::media::MediaKind;
@@ -9,12 +11,10 @@ use console::{Style, truncate_str};
 use indicatif::HumanBytes;
 use std::fmt::Write;
 
-/// Columns of the longest name that is shown whole.
-pub(super) const LONGEST_NAME: usize = 20;
-/// From this width on, file names are never wrapped.
+/// From this width on, file names are not wrapped.
 const WIDE: usize = 110;
 
-/// The whole text, at most `width` columns wide (a table that cannot be narrower wraps within its cells).
+/// The whole text, at most `width` columns wide; the table wraps within its cells.
 pub fn render(report: &Report, width: usize, colours: bool) -> String {
     let paint = |style: Style| style.force_styling(colours);
     let manifest = &report.manifest;
@@ -28,12 +28,12 @@ pub fn render(report: &Report, width: usize, colours: bool) -> String {
     let _ = writeln!(
         out,
         "{}  {} UTC, {}, {}",
-        paint(Style::new().bold()).apply_to(plain(&manifest.room)),
+        paint(Style::new().bold()).apply_to(printable(&manifest.room)),
         manifest.started.strftime("%Y-%m-%d %H:%M:%S"),
         clock(manifest.duration_ms),
         paint(style).apply_to(state)
     );
-    let _ = writeln!(out, "{}", plain(&report.path.display().to_string()));
+    let _ = writeln!(out, "{}", printable(&report.path.display().to_string()));
     if report.state == State::CutShort {
         out.push_str("Its files play as they are; the next `roombot record` into the same folder finishes them.\n");
     }
@@ -45,20 +45,20 @@ pub fn render(report: &Report, width: usize, colours: bool) -> String {
     if !report.activities.is_empty() {
         let _ = write!(out, "\n{}", bars::render(&report.activities, manifest.duration_ms, width, colours));
     }
-    talk(&mut out, report, width, &paint(Style::new().bold()));
+    chat_and_files(&mut out, report, width, &paint(Style::new().bold()));
     let missing = report.missing.iter().map(|file| format!("{file} is not there"));
     let warnings: Vec<String> = missing.chain(manifest.warnings.iter().cloned()).collect();
     if !warnings.is_empty() {
         let _ = writeln!(out, "\n{}", paint(Style::new().yellow().bold()).apply_to("Warnings"));
         warnings.iter().for_each(|warning| {
-            let _ = writeln!(out, "- {}", plain(warning));
+            let _ = writeln!(out, "- {}", printable(warning));
         });
     }
     out
 }
 
-/// What was said and sent besides the media.
-fn talk(out: &mut String, report: &Report, width: usize, title: &Style) {
+/// Chat and files.
+fn chat_and_files(out: &mut String, report: &Report, width: usize, title: &Style) {
     let messages = report.messages;
     if messages > 0 {
         let _ = writeln!(out, "\n{messages} {} in {CHAT}", if messages == 1 { "message" } else { "messages" });
@@ -71,10 +71,10 @@ fn talk(out: &mut String, report: &Report, width: usize, title: &Style) {
             (FileState::Received, _) => format!("{}, received at {}", HumanBytes(file.bytes), clock(file.at_ms)),
             (FileState::Incomplete, reason) => {
                 let reason = reason.as_deref().unwrap_or("still coming");
-                format!("{} of {}: {}", HumanBytes(file.bytes), HumanBytes(file.size), plain(reason))
+                format!("{} of {}: {}", HumanBytes(file.bytes), HumanBytes(file.size), printable(reason))
             }
         };
-        let line = format!("- {}  {how}", plain(&file.file));
+        let line = format!("- {}  {how}", printable(&file.file));
         let _ = writeln!(out, "{}", truncate_str(&line, width, "…"));
     }
 }
@@ -84,7 +84,7 @@ fn table(report: &Report, width: usize) -> String {
     table.load_preset(presets::NOTHING).set_style(TableComponent::HeaderLines, '─').force_no_tty();
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(u16::try_from(width).unwrap_or(u16::MAX));
     table.set_header(["who", "source", "codec", "size", "duration", "frames", "bitrate", "loss", "sync", "file"]);
-    // Everybody's tracks together, in the order in which people came.
+    // Each participant's tracks together, in the order of joining.
     let people = &report.manifest.participants;
     let mut tracks: Vec<_> = report.manifest.tracks.iter().collect();
     tracks.sort_by_key(|track| people.iter().position(|person| person.key == track.participant));
@@ -92,7 +92,7 @@ fn table(report: &Report, width: usize) -> String {
         let person = people.iter().find(|person| person.key == track.participant);
         let length_ms = track.end_ms.saturating_sub(track.start_ms);
         table.add_row([
-            truncate_str(&plain(person.map_or(&track.participant, |person| &person.name)), LONGEST_NAME, "…")
+            truncate_str(&printable(person.map_or(&track.participant, |person| &person.name)), LONGEST_NAME, "…")
                 .into_owned(),
             track.source.word().to_owned(),
             track.codec.name().to_owned(),
@@ -102,7 +102,7 @@ fn table(report: &Report, width: usize) -> String {
             bitrate(track.bytes, length_ms),
             share(track.lost, track.packets),
             track.sync_error_ms.map_or("-".into(), |error| format!("±{error:.1} ms")),
-            plain(&track.file),
+            printable(&track.file),
         ]);
     }
     for (n, column) in table.column_iter_mut().enumerate() {
@@ -111,14 +111,14 @@ fn table(report: &Report, width: usize) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
         if n == 9 && width >= WIDE {
-            // A file name is there to be copied.
+            // A wrapped file name cannot be copied.
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
     table.trim_fmt()
 }
 
-/// The picture's size at first and at last.
+/// The picture's first and last size.
 fn size(track: &TrackEntry) -> String {
     let one = |size: &crate::recording::manifest::Resolution| format!("{}x{}", size.width, size.height);
     match track.resolutions.as_slice() {
@@ -138,25 +138,18 @@ fn bitrate(bytes: u64, length_ms: u64) -> String {
     }
 }
 
-/// How much of everything was lost, in percent.
+/// Lost packets in percent.
 fn share(lost: u64, received: u64) -> String {
     let all = lost.saturating_add(received);
     if all == 0 { "-".into() } else { format!("{:.2} %", lost as f64 * 100.0 / all as f64) }
 }
 
 /// `1:02:03` or `2:03`; below ten seconds with a tenth.
-pub(super) fn clock(ms: u64) -> String {
+fn clock(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
         0..10 => format!("0:{:04.1}", (ms / 100) as f64 / 10.0),
         10..3600 => format!("{}:{:02}", seconds / 60, seconds % 60),
         _ => format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
     }
-}
-
-/// What came from the room, without what could move the cursor, paint, or turn the direction of writing around.
-pub(super) fn plain(text: &str) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{200E}' | '\u{200F}' | '\u{061C}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if c.is_control() || turns(c) { '\u{FFFD}' } else { c }).collect()
 }

@@ -1,37 +1,38 @@
-//! The live status of a recording: redrawn in place on a terminal, log lines elsewhere. Reads a status, changes nothing.
+//! The status of a running recording on stderr: redrawn in place on a terminal, a line now and then elsewhere.
 
-use super::say::tell;
+use super::print::print_err;
+use super::terminal::printable;
 use crate::record::status::{PersonStatus, Status, TrackStatus};
 use console::{Term, measure_text_width, style, truncate_str};
 use indicatif::HumanBytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How often a log line is printed where there is no terminal.
-const LOG_EVERY: u64 = 10_000;
+/// Milliseconds between two lines where there is no terminal and nothing but figures changes.
+const LOG_EVERY_MS: u64 = 10_000;
 
-/// A display that runs until it is closed.
+/// A running display.
 pub(super) struct Display {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Display {
-    /// Clears the display away.
+    /// Stops the display and clears it.
     pub async fn close(self) {
         let _ = self.stop.send(true);
         let _ = self.task.await;
     }
 }
 
-/// Shows `status` on stderr as it changes.
+/// Shows `status` on stderr whenever it changes; nothing if `quiet`.
 pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display {
     let (stop, mut stopped) = watch::channel(false);
     let term = Term::stderr();
     let redraw = term.is_term() && !quiet;
     let task = tokio::spawn(async move {
         let mut drawn = 0;
-        let mut said: Option<(u64, Vec<String>)> = None;
+        let mut logged: Option<(u64, Vec<String>)> = None;
         loop {
             tokio::select! {
                 _ = stopped.changed() => break,
@@ -46,10 +47,10 @@ pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display 
             } else if !quiet {
                 let people: Vec<String> = now.people.iter().map(summary_of).collect();
                 let due =
-                    said.as_ref().is_none_or(|(at, before)| *before != people || now.elapsed_ms >= at + LOG_EVERY);
+                    logged.as_ref().is_none_or(|(at, before)| *before != people || now.elapsed_ms >= at + LOG_EVERY_MS);
                 if due {
-                    tell!("{}", line(&now, &people));
-                    said = Some((now.elapsed_ms, people));
+                    print_err!("{}", line(&now, &people));
+                    logged = Some((now.elapsed_ms, people));
                 }
             }
         }
@@ -58,16 +59,16 @@ pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display 
     Display { stop, task }
 }
 
-/// One log line.
+/// The status in one line.
 fn line(status: &Status, people: &[String]) -> String {
     let who = if people.is_empty() { "nobody is here".to_owned() } else { people.join(", ") };
-    let talk = talk(status).map(|t| format!("; {t}")).unwrap_or_default();
+    let exchanged = chat_and_files(status).map(|t| format!("; {t}")).unwrap_or_default();
     let trouble = status.trouble.as_ref().map(|t| format!("; {t}")).unwrap_or_default();
-    format!("{} {}: {who}{talk}{trouble}", clock(status.elapsed_ms), HumanBytes(status.bytes))
+    format!("{} {}: {who}{exchanged}{trouble}", clock(status.elapsed_ms), HumanBytes(status.bytes))
 }
 
-/// What was said and sent besides the media, if anything.
-fn talk(status: &Status) -> Option<String> {
+/// How many chat messages and files there are, if any.
+fn chat_and_files(status: &Status) -> Option<String> {
     let count = |n: u64, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
     let mut parts = Vec::new();
     if status.chats > 0 {
@@ -82,7 +83,7 @@ fn talk(status: &Status) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// A participant in a log line: stable while nothing but the figures change.
+/// A participant and their tracks, without figures: the same until tracks come or go.
 fn summary_of(person: &PersonStatus) -> String {
     let tracks: Vec<&str> = person.tracks.iter().map(|t| t.source.word()).collect();
     let tracks = if tracks.is_empty() { String::new() } else { format!(" ({})", tracks.join(" ")) };
@@ -94,14 +95,7 @@ fn clock(ms: u64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// A name that cannot steer the terminal, nor turn what is written around.
-pub(super) fn printable(name: &str) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{200E}' | '\u{200F}' | '\u{061C}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    name.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// The whole display, no line wider than `width`.
+/// The whole display; no line is as wide as `width` columns.
 fn draw(status: &Status, width: usize) -> Vec<String> {
     let mut lines = vec![format!(
         "{} {}  {}  {}",
@@ -121,8 +115,8 @@ fn draw(status: &Status, width: usize) -> Vec<String> {
         let tracks = if tracks.is_empty() { style("no tracks").dim().to_string() } else { tracks.join("  ") };
         lines.push(format!("  {}{pad}  {tracks}", style(name).cyan()));
     }
-    if let Some(talk) = talk(status) {
-        lines.push(format!("  {}", style(talk).dim()));
+    if let Some(exchanged) = chat_and_files(status) {
+        lines.push(format!("  {}", style(exchanged).dim()));
     }
     if status.dropped > 0 {
         lines.push(format!("  {}", style(format!("capture dropped {} packets", status.dropped)).red()));
@@ -137,7 +131,7 @@ fn draw(status: &Status, width: usize) -> Vec<String> {
 fn track(track: &TrackStatus) -> String {
     let size = track.size.map(|(w, h)| format!(" {w}x{h}")).unwrap_or_default();
     let rate = if track.waiting {
-        style("waits for a key frame").yellow().to_string()
+        style("waiting for a key frame").yellow().to_string()
     } else if track.bitrate >= 1_000_000 {
         format!("{:.1} Mbit/s", track.bitrate as f64 / 1e6)
     } else {
@@ -189,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_display_says_who_is_here_and_what_comes() {
+    fn the_display_lists_participants_and_tracks() {
         console::set_colors_enabled(false);
         let lines = draw(&status(), 200);
         assert_eq!(lines[0], "● recording  01:02:03  5.00 MiB");
@@ -206,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_it_is_a_line() {
+    fn without_a_terminal_it_is_a_line() {
         let status = status();
         let people: Vec<String> = status.people.iter().map(summary_of).collect();
         assert_eq!(

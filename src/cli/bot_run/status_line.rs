@@ -1,32 +1,34 @@
-//! The status line of a bot: one line for each track on a terminal, a log line now and then elsewhere. Shows; changes nothing.
+//! The status of a running bot on stderr: redrawn in place on a terminal, a line now and then elsewhere.
 
 use crate::bot::{TrackStatus, Watcher};
-use crate::cli::say::tell;
+use crate::cli::print::print_err;
+use crate::cli::terminal::printable;
 use console::{Term, style, truncate_str};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How often the display is drawn, and how often a log line is printed where there is no terminal.
+/// How often the display is redrawn.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
+/// Redraws between two lines where there is no terminal.
 const LOG_EVERY: u32 = 10;
 
-/// A display that runs until it is closed.
-pub(super) struct Line {
+/// A running display.
+pub(super) struct Display {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-impl Line {
-    /// Clears the display away.
+impl Display {
+    /// Stops the display and clears it.
     pub async fn close(self) {
         let _ = self.stop.send(true);
         let _ = self.task.await;
     }
 }
 
-/// Shows on stderr what the bot does.
-pub(super) fn show(bot: Watcher, quiet: bool) -> Line {
+/// Shows on stderr what the bot does; nothing if `quiet`.
+pub(super) fn show(bot: Watcher, quiet: bool) -> Display {
     let (stop, mut stopped) = watch::channel(false);
     let term = Term::stderr();
     let redraw = term.is_term() && !quiet;
@@ -49,27 +51,27 @@ pub(super) fn show(bot: Watcher, quiet: bool) -> Line {
                 if waited > LOG_EVERY {
                     waited = 0;
                     let all: Vec<String> = tracks.iter().map(track).collect();
-                    let all = if all.is_empty() { "nothing comes yet".to_owned() } else { all.join("; ") };
-                    tell!("{}: {all}", bot.doing());
+                    let all = if all.is_empty() { "no tracks yet".to_owned() } else { all.join("; ") };
+                    print_err!("{}: {all}", bot.doing());
                 }
             }
         }
         let _ = term.clear_last_lines(drawn);
     });
-    Line { stop, task }
+    Display { stop, task }
 }
 
 fn draw(doing: &str, tracks: &[TrackStatus], width: usize) -> Vec<String> {
     let mut lines = vec![format!("{} {}", style("●").green(), style(printable(doing)).bold())];
     if tracks.is_empty() {
-        lines.push(format!("  {}", style("nothing comes yet").dim()));
+        lines.push(format!("  {}", style("no tracks yet").dim()));
     }
     lines.extend(tracks.iter().map(|one| format!("  {}", track(one))));
-    lines.push(style("  help names the commands; Ctrl-C ends").dim().to_string());
+    lines.push(style("  help lists the commands; Ctrl-C stops").dim().to_string());
     lines.into_iter().map(|line| truncate_str(&line, width.saturating_sub(1), "…").into_owned()).collect()
 }
 
-/// One track, in one line.
+/// One track in one line.
 pub(super) fn track(track: &TrackStatus) -> String {
     let codec = if track.codec == track.back {
         track.codec.name().to_owned()
@@ -78,19 +80,13 @@ pub(super) fn track(track: &TrackStatus) -> String {
     };
     let size = track.size.map(|(w, h)| format!(" {w}x{h}")).unwrap_or_default();
     let what = format!("{} {} {codec}{size}", printable(&track.name), track.source.word());
-    let skipped =
-        if track.frames_skipped > 0 { format!(" ({} left out)", track.frames_skipped) } else { String::new() };
+    let skipped = if track.frames_skipped > 0 { format!(" ({} skipped)", track.frames_skipped) } else { String::new() };
     let delay = match (track.delay_p50_ms, track.delay_p95_ms) {
         (Some(half), Some(most)) => format!(", {half}/{most} ms"),
         _ => String::new(),
     };
     let now = if track.idle { "idle".to_owned() } else { format!("{}/s, {} kbit/s", track.fps, track.bitrate / 1000) };
-    format!("{what}: {now}{delay}, {} of {} frames back{skipped}", track.frames_out, track.frames_in)
-}
-
-/// A name that cannot steer the terminal.
-fn printable(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    format!("{what}: {now}{delay}, {} of {} frames returned{skipped}", track.frames_out, track.frames_in)
 }
 
 #[cfg(test)]
@@ -121,11 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_comes_back() {
-        let want = "Bob\u{fffd}[2J camera VP8 to H264 640x360: 30/s, 960 kbit/s, 8/14 ms, 300 of 310 frames back (10 left out)";
+    fn a_track_is_one_line() {
+        let want = "Bob\u{fffd}[2J camera VP8 to H264 640x360: 30/s, 960 kbit/s, 8/14 ms, 300 of 310 frames returned (10 skipped)";
         assert_eq!(track(&status()), want);
         let idle = TrackStatus { idle: true, back: Codec::Vp8, delay_p50_ms: None, frames_skipped: 0, ..status() };
-        assert_eq!(track(&idle), "Bob\u{fffd}[2J camera VP8 640x360: idle, 300 of 310 frames back");
+        assert_eq!(track(&idle), "Bob\u{fffd}[2J camera VP8 640x360: idle, 300 of 310 frames returned");
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! How far each file is, as bars on a terminal; nothing elsewhere. It watches, and changes nothing.
+//! Progress bars of transfers, on a terminal only.
 
-use crate::cli::live::printable;
+use crate::cli::terminal::printable;
 use crate::client::Progress;
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// All bars of a run.
+/// All bars.
 pub(super) struct Bars(MultiProgress);
 
 /// The bar of one file.
@@ -17,14 +17,14 @@ pub(super) struct Bar {
 }
 
 impl Bars {
-    /// Bars on stderr, where that is a terminal and nobody wants to be spared them.
+    /// Bars on stderr, if that is a terminal and not `hidden`.
     pub fn new(hidden: bool) -> Self {
         let show = Term::stderr().is_term() && !hidden;
         let target = if show { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() };
         Self(MultiProgress::with_draw_target(target))
     }
 
-    /// A bar that follows a file's progress.
+    /// Adds a bar for a file.
     pub fn follow(&self, file: &str, to: &str, mut progress: watch::Receiver<Progress>) -> Bar {
         let bar = self.0.add(ProgressBar::new(0));
         let template = "{msg:30!} [{bar:24}] {bytes}/{total_bytes}  {binary_bytes_per_sec}  {eta} left";
@@ -48,7 +48,7 @@ impl Bars {
 }
 
 impl Bar {
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn done(self) {
         self.task.abort();
         self.bar.finish_and_clear();

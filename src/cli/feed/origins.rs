@@ -1,5 +1,5 @@
-//! What a person asks to be fed, as sources: files, images, folders of them, test pictures, tones. Looks at names and templates; opens
-//! no media.
+//! Parses the sources of `roombot feed`: files, images, folders of images, test pictures, tones, stamps. Looks at names and templates;
+//! opens no media.
 
 use crate::error::{Error, Result};
 use crate::media::{Library, Origin, Synthetic, Template, Value};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Endings of files that are shown as slides.
+/// Extensions of files that are sent as slides.
 const IMAGES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
-/// What is shown: a media file, images (or folders of them) one after the other, or `pattern:NAME,WIDTHxHEIGHT@FPS`.
+/// A video source: a media file, images (or folders of images) as slides of `each`, or `pattern:NAME,WIDTHxHEIGHT@FPS`.
 ///
 /// # Errors
-/// The user's: an unknown pattern, several files that are no images, a folder without any.
-pub fn picture(library: &Library, texts: &[String], each: Duration) -> Result<Origin> {
+/// [`Error::User`]: an unknown pattern, several files that are not images, a folder without images.
+pub fn video(library: &Library, texts: &[String], each: Duration) -> Result<Origin> {
     if let [text] = texts
         && let Some(origin) = generated(library, text, MediaKind::Video)?
     {
@@ -33,26 +33,26 @@ pub fn picture(library: &Library, texts: &[String], each: Duration) -> Result<Or
         } else if texts.len() == 1 {
             return Ok(Origin::File(path.to_owned()));
         } else {
-            return Err(Error::user(format!("{text} is no image: only images are shown one after the other")));
+            return Err(Error::user(format!("{text} is not an image: several sources must all be images")));
         }
     }
     Ok(Origin::Slides { images, each })
 }
 
-/// What is heard: a media file, `tone:HZ`, `silence`, `noise` or `ticks`.
+/// An audio source: a media file, `tone:HZ`, `silence`, `noise` or `ticks`.
 ///
 /// # Errors
-/// The user's: a frequency that cannot be heard.
-pub fn sound(library: &Library, text: &str) -> Result<Origin> {
+/// [`Error::User`]: a frequency out of range.
+pub fn audio(library: &Library, text: &str) -> Result<Origin> {
     Ok(generated(library, text, MediaKind::Audio)?.unwrap_or_else(|| Origin::File(text.into())))
 }
 
-/// A stamped participant, made on the fly: `NAME` or `NAME,WIDTHxHEIGHT` or `NAME,WIDTHxHEIGHT@FPS`, or a number for the name.
+/// A stamped participant, generated live, as video and audio: `NAME` or `NAME,WIDTHxHEIGHT` or `NAME,WIDTHxHEIGHT@FPS`, or a number for the name.
 ///
 /// # Errors
-/// The user's: a size or rate that cannot be stamped.
+/// [`Error::User`]: a size or rate that cannot be stamped.
 pub fn stamped(text: &str) -> Result<[Origin; 2]> {
-    let form = || Error::user(format!("`{text}` is no stamp: write it as alice, 7 or alice,1280x720@30"));
+    let form = || Error::user(format!("`{text}` is not a stamp: write it as alice, 7 or alice,1280x720@30"));
     let (name, shape) = text.split_once(',').unwrap_or((text, "640x360"));
     let (size, fps) = shape.split_once('@').unwrap_or((shape, "30"));
     let (width, height) = size.split_once('x').ok_or_else(form)?;
@@ -72,12 +72,12 @@ pub fn stamped(text: &str) -> Result<[Origin; 2]> {
     ])
 }
 
-/// Whether it is over some day, unless it is repeated.
-pub fn has_an_end(origin: &Origin) -> bool {
+/// Whether the source ends, unless it is looped.
+pub fn is_finite(origin: &Origin) -> bool {
     !matches!(origin, Origin::Generated { .. } | Origin::Synthetic(_))
 }
 
-/// `NAME` or `NAME:VALUES` where there is a template `source/NAME`.
+/// A generated source: `NAME` or `NAME:VALUES`. `None` if there is no template `source/NAME`.
 fn generated(library: &Library, text: &str, kind: MediaKind) -> Result<Option<Origin>> {
     let (name, values) = text.split_once(':').map_or((text, None), |(name, values)| (name, Some(values)));
     let known = library.list()?;
@@ -88,9 +88,9 @@ fn generated(library: &Library, text: &str, kind: MediaKind) -> Result<Option<Or
     let template = template?;
     let values = match (name, values) {
         (_, None) => Vec::new(),
-        ("pattern", Some(values)) => pattern(&template, values)?,
+        ("pattern", Some(values)) => pattern_values(&template, values)?,
         (_, Some(value)) => {
-            let first = template.params.first().ok_or_else(|| Error::user(format!("`{name}` takes no value")))?;
+            let first = template.params.first().ok_or_else(|| Error::user(format!("`{name}` has no parameter")))?;
             vec![(first.name.clone(), template.read(&first.name, value)?)]
         }
     };
@@ -98,8 +98,8 @@ fn generated(library: &Library, text: &str, kind: MediaKind) -> Result<Option<Or
 }
 
 /// `NAME`, `NAME,WIDTHxHEIGHT` or `NAME,WIDTHxHEIGHT@FPS`.
-fn pattern(template: &Template, text: &str) -> Result<Vec<(String, Value)>> {
-    let form = || Error::user(format!("`{text}` is no test picture: write it as smpte or ball,1280x720@30"));
+fn pattern_values(template: &Template, text: &str) -> Result<Vec<(String, Value)>> {
+    let form = || Error::user(format!("`{text}` is not a test picture: write it as smpte or ball,1280x720@30"));
     let (name, shape) = text.split_once(',').map_or((text, None), |(name, shape)| (name, Some(shape)));
     let mut given = vec![("pattern", name)];
     if let Some(shape) = shape {
@@ -116,7 +116,7 @@ fn is_image(path: &Path) -> bool {
     ending.is_some_and(|ending| IMAGES.contains(&ending.as_str()))
 }
 
-/// The images of a folder, by name.
+/// The images of a folder, sorted by name.
 fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let cannot = |e| Error::user(format!("cannot read the folder {}", folder.display())).because(e);
     let mut images = Vec::new();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn shown(asked: &[&str]) -> Result<Origin> {
-        picture(&Library::default(), &texts(asked), Duration::from_secs(5))
+        video(&Library::default(), &texts(asked), Duration::from_secs(5))
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         for text in ["pattern:cat", "pattern:ball,0x5", "pattern:ball,12", "pattern:ball,640x360@999", "pattern:"] {
             assert!(shown(&[text]).is_err(), "{text}");
         }
-        let heard = |text| sound(&Library::default(), text);
+        let heard = |text| audio(&Library::default(), text);
         assert!(
             matches!(heard("tone:1000"), Ok(Origin::Generated { values, .. }) if values == [("frequency".into(), Value::Double(1000.0))])
         );
@@ -170,7 +170,7 @@ mod tests {
     fn a_stamp_has_a_name_or_a_number_and_a_size_that_fits() {
         for text in ["alice", "7", "alice,1280x720", "bob,320x180@15"] {
             let made = stamped(text).unwrap();
-            assert!(made.iter().all(|origin| matches!(origin, Origin::Synthetic(_)) && !has_an_end(origin)), "{text}");
+            assert!(made.iter().all(|origin| matches!(origin, Origin::Synthetic(_)) && !is_finite(origin)), "{text}");
         }
         for text in ["", "alice,1x1", "alice,320x180@29", "alice,320", "alice,axb"] {
             assert!(stamped(text).is_err(), "{text}");

@@ -1,0 +1,75 @@
+//! What `roombot show` prints of a recording, read from its folder.
+
+use crate::container::matroska_reader::scan;
+use crate::error::Result;
+use crate::recording::complete::complete;
+use crate::recording::folder::{RecordingFolder, Sub, TIMELINE};
+use crate::recording::intervals::{Activity, activities};
+use crate::recording::manifest::{Manifest, Status};
+use crate::recording::recover::track_files;
+use crate::recording::timeline::{Entry, Event, TimelineReader};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// The state of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum State {
+    /// It is being written.
+    Recording,
+    /// It was not finished, and nobody is writing it.
+    CutShort,
+    /// It was finished.
+    Complete,
+    /// It was interrupted and finished later.
+    Recovered,
+}
+
+/// A recording; serialized, it is what `--json` prints.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub path: PathBuf,
+    pub state: State,
+    #[serde(flatten)]
+    pub manifest: Manifest,
+    /// When each participant was present, spoke and sent video.
+    pub activities: Vec<Activity>,
+    /// The number of chat messages.
+    pub messages: usize,
+    /// Files that the manifest lists and that do not exist.
+    pub missing: Vec<String>,
+}
+
+impl Report {
+    /// Reads manifest and timeline; of a recording that is not finished, also the track files.
+    ///
+    /// # Errors
+    /// [`Error::User`](crate::error::Error::User): the folder is no recording.
+    pub fn load(path: &Path) -> Result<Self> {
+        let tracks = path.join(Sub::Tracks.word());
+        // The lock before the manifest: a recording that ends in between is complete, not interrupted.
+        let live = RecordingFolder::is_live(path);
+        let mut manifest = Manifest::load(path)?;
+        let events: Vec<Entry> = TimelineReader::open(&path.join(TIMELINE)).map(Iterator::collect).unwrap_or_default();
+        let state = match manifest.status {
+            Status::Complete => State::Complete,
+            Status::Recovered => State::Recovered,
+            Status::Recording if live => State::Recording,
+            Status::Recording => State::CutShort,
+        };
+        if manifest.status == Status::Recording {
+            let mut scans = Vec::new();
+            for file in track_files(path)? {
+                // A file that cannot be read has only been created yet.
+                scans.extend(scan(&tracks.join(&file)).map(|scan| (file, scan)));
+            }
+            complete(&mut manifest, &events, &scans);
+        }
+        let is_missing = |file: &String| !path.join(file).is_file();
+        let tracks = manifest.tracks.iter().map(|track| format!("{}/{}", Sub::Tracks.word(), track.file));
+        let missing = tracks.chain(manifest.files.iter().map(|file| file.file.clone())).filter(is_missing).collect();
+        let messages = events.iter().filter(|entry| matches!(entry.event, Event::Chat { .. })).count();
+        let activities = activities(&manifest, &events);
+        Ok(Self { path: path.to_owned(), state, manifest, activities, messages, missing })
+    }
+}
