@@ -8,7 +8,7 @@ use crate::server::room::same_secret;
 use crate::server::rooms::Rooms;
 use crate::signal::names::{display_name, is_room_name};
 use crate::signal::whip_whep::fragment::Fragment;
-use crate::signal::whip_whep::{FRAGMENT, MOST_BYTES, SDP, link};
+use crate::signal::whip_whep::{FRAGMENT, MAX_BODY_BYTES, SDP, link_header};
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
@@ -71,7 +71,7 @@ pub(crate) fn routes(outside: Outside, whip: bool, whep: bool) -> Router {
             .route("/whep/{room}/{who}", any(watch).layer(endpoint()))
             .route("/whep/{room}/{who}/{id}", any(session));
     }
-    router.layer(DefaultBodyLimit::max(MOST_BYTES)).layer(map_response(open_to_pages)).with_state(Arc::new(outside))
+    router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).layer(map_response(open_to_pages)).with_state(Arc::new(outside))
 }
 
 /// A page of any origin may come: what lets people in is the token and not a cookie.
@@ -235,7 +235,7 @@ fn may_begin(outside: &Outside) -> Response {
 }
 
 fn links(outside: &Outside) -> HeaderMap {
-    let links = outside.rooms.config.ice_servers.iter().flat_map(link::write);
+    let links = outside.rooms.config.ice_servers.iter().flat_map(link_header::write);
     links.filter_map(|link| Some((header::LINK, HeaderValue::try_from(link).ok()?))).collect()
 }
 

@@ -1,8 +1,8 @@
 //! ICE servers as people write them: on the command line of a room server, and in the URLs of rooms that name none themselves. Pure.
 
-use super::IceServer;
 use super::names::percent_decoded;
 use crate::error::{Error, Result};
+use crate::room::description::IceServer;
 use url::Url;
 
 /// The ICE servers of a room's URL: each `ice=` of its query, written as [`parse_ice_server`] reads them.

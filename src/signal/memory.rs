@@ -2,10 +2,11 @@
 
 use super::names::{display_name, is_room_name, numbered};
 use super::protocol::limits;
-use super::{JoinAs, Link, NegotiationPolicy, SignalCommand, SignalEvent, Signaller};
+use super::signaller::{JoinAs, Link, SignalCommand, SignalEvent, Signaller};
 use crate::error::{Error, Result};
 use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId};
+use crate::room::policy::NegotiationPolicy;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;

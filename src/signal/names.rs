@@ -1,5 +1,6 @@
-//! What rooms and people may be called: pure rules shared by the room server and its in-memory twin. Never refuses silently.
+//! Rules for names of rooms and participants, shared by the room server, the in-memory room and the adapters. Pure.
 
+use crate::room::participant::ParticipantId;
 use unicode_normalization::UnicodeNormalization;
 
 /// True for a room name: 1 to 64 of `[A-Za-z0-9._-]`, and not only dots (they would vanish from a URL's path).
@@ -9,15 +10,15 @@ pub fn is_room_name(name: &str) -> bool {
         && name.bytes().any(|b| b != b'.')
 }
 
-/// A display name as a room shows it: NFC, one line, single spaces, no control characters and none that turn the
-/// reading direction of what stands beside it. `None` when nothing is left or it has more than `max_chars`.
+/// A display name as a room shows it: NFC, one line, single spaces, no control characters and none that
+/// change the text direction. `None` when nothing is left or it has more than `max_chars`.
 pub fn display_name(raw: &str, max_chars: usize) -> Option<String> {
-    // Longer than this in bytes cannot fit; do not normalize a megabyte to find out.
+    // Too long in bytes already: normalizing a megabyte would only waste time.
     if raw.len() > max_chars.saturating_mul(16) {
         return None;
     }
     let visible: String =
-        raw.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !turns_text(*c)).nfc().collect();
+        raw.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_invisible(*c)).nfc().collect();
     let name = visible.split_whitespace().collect::<Vec<_>>().join(" ");
     (!name.is_empty() && name.chars().count() <= max_chars).then_some(name)
 }
@@ -35,13 +36,21 @@ pub fn numbered(name: &str, max_chars: usize, taken: impl Fn(&str) -> bool) -> S
     candidate
 }
 
-/// `%20` and its like as what they stand for; `None` where that is not UTF-8.
+/// A participant id made of a name that may have any characters: at most 48 of `[A-Za-z0-9_-]`. The first is the name alone, the others
+/// get their number.
+pub(super) fn id_from_name(name: &str, number: u32) -> ParticipantId {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
+    let name: String = name.chars().take(48).map(safe).collect();
+    ParticipantId(if number == 1 { name } else { format!("{name}-{number}") })
+}
+
+/// Percent-decodes (RFC 3986, 2.1); `None` where the result is not UTF-8.
 pub fn percent_decoded(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
 /// Bidirectional controls and invisible characters that make two different names look alike.
-fn turns_text(c: char) -> bool {
+fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
         && c != '\u{200d}'
 }

@@ -7,7 +7,8 @@
 //! newcomer does), and two recorders do not connect to each other. Everything after that is perfect negotiation, the polite
 //! side being the one with the larger id.
 
-use super::{Candidate, Description, IceServer, Signal};
+use crate::room::description::{Candidate, Description, IceServer, Signal};
+use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use serde::{Deserialize, Serialize};
 
@@ -179,6 +180,34 @@ pub enum ErrorCode {
     Closed,
 }
 
+impl ErrorCode {
+    /// How a membership ended that the server ended with this code. `detail` is the server's message.
+    pub fn end_reason(self, detail: String) -> EndReason {
+        match self {
+            ErrorCode::Closed => EndReason::RoomClosed { detail },
+            ErrorCode::Version | ErrorCode::Token | ErrorCode::Full | ErrorCode::Name => EndReason::Refused { detail },
+            ErrorCode::BadMessage
+            | ErrorCode::Rate
+            | ErrorCode::NoSuchPeer
+            | ErrorCode::Busy
+            | ErrorCode::Replaced
+            | ErrorCode::Slow => EndReason::Removed { detail },
+        }
+    }
+}
+
+/// True where the peer with id `me` is the polite side towards `other` (W3C WebRTC 10.7, perfect negotiation).
+/// A fixed function of the two ids, so that both sides agree without talking.
+pub fn is_polite(me: &ParticipantId, other: &ParticipantId) -> bool {
+    me.0 > other.0
+}
+
+/// Whether we make the first offer to a participant: the member that was there before does, towards the newcomer
+/// (`they_are_new`); but a recorder that was there waits for the newcomer's.
+pub fn makes_first_offer(me: Role, other: Role, they_are_new: bool) -> bool {
+    if they_are_new { me != Role::Recorder } else { other == Role::Recorder }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,5 +253,30 @@ mod tests {
     fn a_browsers_candidate_passes_untouched() {
         let text = r#"{"type":"signal","to":"a","candidate":{"candidate":"candidate:1 1 udp 1 127.0.0.1 9 typ host","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"ab"}}"#;
         assert_round_trip::<ClientMessage>(text);
+    }
+
+    #[test]
+    fn politeness_is_never_mutual() {
+        let (a, b) = (ParticipantId("a".into()), ParticipantId("b".into()));
+        assert!(is_polite(&b, &a) && !is_polite(&a, &b));
+    }
+
+    #[test]
+    fn exactly_one_side_makes_the_first_offer() {
+        use Role::{Bot, Participant, Recorder};
+        for (here, new) in
+            [(Participant, Participant), (Participant, Recorder), (Recorder, Participant), (Bot, Recorder)]
+        {
+            let (first, second) = (makes_first_offer(here, new, true), makes_first_offer(new, here, false));
+            assert!(first != second, "{here:?} was here, {new:?} came");
+        }
+    }
+
+    #[test]
+    fn the_code_says_how_a_membership_ended() {
+        let code = |code: ErrorCode| code.end_reason("why".into()).code();
+        assert_eq!([ErrorCode::Slow, ErrorCode::Replaced, ErrorCode::Rate].map(code), ["removed"; 3]);
+        assert_eq!([ErrorCode::Token, ErrorCode::Full].map(code), ["refused"; 2]);
+        assert_eq!(code(ErrorCode::Closed), "room-closed");
     }
 }

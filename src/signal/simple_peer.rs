@@ -1,34 +1,35 @@
-//! What simple-peer, 8 and 9, emits as its signals and takes as such. Pure. Nothing is written here that destroys a peer of 8.1: it
-//! takes an offer, an answer and candidates with their section, and nothing else.
+//! The signals of simple-peer 8 and 9. Pure. Never writes what would destroy a peer of 8.1, which accepts offers, answers and candidates with
+//! their section, and nothing else.
 
 use super::protocol::limits;
-use super::{Ask, Candidate, Description, Signal};
+use crate::room::description::{Candidate, Description, Signal};
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::TrackLabel;
+use crate::room::policy::Ask;
 use serde_json::{Value, json};
 
-/// The longest description that is looked at, in bytes.
-const LONGEST: usize = 256 << 10;
+/// Bytes of a description; longer ones are ignored.
+const MAX_DESCRIPTION: usize = 256 << 10;
 
-/// What a signal says.
+/// What a signal is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum PeerSignal {
     Offer(String),
     Answer(String),
     Candidate(Candidate),
-    /// Of 9 only, from the side that does not offer.
+    /// Of simple-peer 9 only, from the side that does not make offers.
     Ask(Ask),
-    /// Nothing that we know.
-    Nothing,
+    /// None of these.
+    Unknown,
 }
 
 /// Reads a signal.
-pub(super) fn read(signal: &Value) -> Heard {
-    let text = |value: &Value| value.as_str().filter(|text| text.len() <= LONGEST).map(str::to_owned);
+pub(super) fn read(signal: &Value) -> PeerSignal {
+    let text = |value: &Value| value.as_str().filter(|text| text.len() <= MAX_DESCRIPTION).map(str::to_owned);
     if let Some(candidate) = signal.get("candidate") {
-        let Some(line) = candidate.get("candidate").and_then(text) else { return Heard::Nothing };
+        let Some(line) = candidate.get("candidate").and_then(text) else { return PeerSignal::Unknown };
         let index = candidate.get("sdpMLineIndex").and_then(Value::as_u64);
-        return Heard::Candidate(Candidate {
+        return PeerSignal::Candidate(Candidate {
             candidate: line,
             sdp_mid: candidate.get("sdpMid").and_then(text),
             sdp_m_line_index: index.and_then(|index| u16::try_from(index).ok()),
@@ -37,22 +38,22 @@ pub(super) fn read(signal: &Value) -> Heard {
     }
     if let Some(sdp) = signal.get("sdp").and_then(text) {
         return match signal["type"].as_str() {
-            Some("offer") => Heard::Offer(sdp),
-            Some("answer") => Heard::Answer(sdp),
-            _ => Heard::Nothing,
+            Some("offer") => PeerSignal::Offer(sdp),
+            Some("answer") => PeerSignal::Answer(sdp),
+            _ => PeerSignal::Unknown,
         };
     }
     if signal["renegotiate"].as_bool() == Some(true) {
-        return Heard::Ask(Ask::Offer);
+        return PeerSignal::Ask(Ask::Offer);
     }
     match signal["transceiverRequest"]["kind"].as_str() {
-        Some("audio") => Heard::Ask(Ask::Section(MediaKind::Audio)),
-        Some("video") => Heard::Ask(Ask::Section(MediaKind::Video)),
-        _ => Heard::Nothing,
+        Some("audio") => PeerSignal::Ask(Ask::Section(MediaKind::Audio)),
+        Some("video") => PeerSignal::Ask(Ask::Section(MediaKind::Video)),
+        _ => PeerSignal::Unknown,
     }
 }
 
-/// Writes a signal; none where a peer would not survive it.
+/// Writes a signal; `None` for what would destroy a peer of 8.1.
 pub(super) fn write(signal: &Signal) -> Option<Value> {
     match signal {
         Signal::Description(Description { kind, sdp }) if kind == "offer" || kind == "answer" => {
@@ -67,8 +68,8 @@ pub(super) fn write(signal: &Signal) -> Option<Value> {
     }
 }
 
-/// Writes what is asked of who offers; for 9 only.
-pub(super) fn write_ask(ask: Ask) -> Value {
+/// Writes a request to the side that makes the offers; for simple-peer 9 only.
+pub(super) fn write_request(ask: Ask) -> Value {
     match ask {
         Ask::Offer | Ask::Paths => json!({"type": "renegotiate", "renegotiate": true}),
         Ask::Section(kind) => {
@@ -78,23 +79,22 @@ pub(super) fn write_ask(ask: Ask) -> Value {
     }
 }
 
-/// What tells the connection of one peer object from the next one's: the session of a description (RFC 8866, 5.2), which stays the
-/// same as long as it is negotiated again.
-pub(super) fn session(sdp: &str) -> String {
+/// The session id of a description (RFC 8866, 5.2). It stays the same through renegotiations, so another one means another peer object.
+pub(super) fn session_id(sdp: &str) -> String {
     let origin = sdp.lines().find_map(|line| line.strip_prefix("o=")).unwrap_or_default();
     origin.split_ascii_whitespace().nth(1).unwrap_or_default().to_owned()
 }
 
-/// What somebody's tracks are, where nobody says so: a stream with pictures beside the one of the camera is a screen, and its sound the
-/// screen's.
+/// Track labels guessed from descriptions, where the protocol has none: the first video stream is the camera, a second one a screen, and
+/// audio in the same stream is the screen's.
 #[derive(Debug, Default)]
-pub(super) struct Labels(Vec<TrackLabel>);
+pub(super) struct InferredLabels(Vec<TrackLabel>);
 
-impl Labels {
-    /// A description of theirs came: all labels, if that changes them.
-    pub fn described(&mut self, sdp: &str) -> Option<Vec<TrackLabel>> {
+impl InferredLabels {
+    /// A description came from the other side. Returns all labels, if they changed.
+    pub fn update(&mut self, sdp: &str) -> Option<Vec<TrackLabel>> {
         let sent = sent(sdp);
-        // Those who stay first: what is new is judged by them.
+        // Known labels first: new ones depend on them.
         let stays =
             |label: &&TrackLabel| sent.iter().any(|(stream, kind)| label.stream == *stream && label.kind == *kind);
         let mut labels: Vec<TrackLabel> = self.0.iter().filter(stays).cloned().collect();
@@ -120,7 +120,7 @@ impl Labels {
     }
 }
 
-/// Stream and kind of what the other side sends by its description, each once.
+/// Stream and kind of the tracks that a description sends, each once.
 fn sent(sdp: &str) -> Vec<(String, MediaKind)> {
     let mut sent = Vec::new();
     for section in sdp.split("\nm=").skip(1) {
@@ -150,16 +150,16 @@ mod tests {
     #[test]
     fn signals_are_read_and_written() {
         let offer = json!({"type": "offer", "sdp": "v=0\r\no=- 42 2 IN IP4 127.0.0.1\r\n"});
-        let Heard::Offer(sdp) = read(&offer) else { panic!("an offer") };
-        assert_eq!(session(&sdp), "42");
+        let PeerSignal::Offer(sdp) = read(&offer) else { panic!("an offer") };
+        assert_eq!(session_id(&sdp), "42");
         assert_eq!(write(&Signal::Description(Description { kind: "offer".into(), sdp })), Some(offer));
 
         let candidate =
             json!({"type": "candidate", "candidate": {"candidate": "candidate:1", "sdpMLineIndex": 0, "sdpMid": "0"}});
-        let Heard::Candidate(heard) = read(&candidate) else { panic!("a candidate") };
+        let PeerSignal::Candidate(heard) = read(&candidate) else { panic!("a candidate") };
         assert_eq!(write(&Signal::Candidate(Some(heard))).expect("written")["candidate"], candidate["candidate"]);
         for ask in [Ask::Offer, Ask::Section(MediaKind::Video), Ask::Section(MediaKind::Audio)] {
-            assert_eq!(read(&write_ask(ask)), Heard::Ask(ask));
+            assert_eq!(read(&write_request(ask)), PeerSignal::Ask(ask));
         }
     }
 
@@ -188,16 +188,16 @@ mod tests {
             labels.unwrap_or_default().into_iter().map(word).collect()
         };
         let face = [section("audio", "sendrecv", "face"), section("video", "sendrecv", "face")];
-        let mut labels = Labels::default();
-        assert_eq!(said(labels.described(&sdp(&face))), ["face:camera", "face:mic"]);
-        assert_eq!(labels.described(&sdp(&face)), None);
+        let mut labels = InferredLabels::default();
+        assert_eq!(said(labels.update(&sdp(&face))), ["face:camera", "face:mic"]);
+        assert_eq!(labels.update(&sdp(&face)), None);
         let screen = [section("video", "sendonly", "s"), section("audio", "sendonly", "s")];
-        let all = said(labels.described(&sdp(&[face.as_slice(), screen.as_slice()].concat())));
+        let all = said(labels.update(&sdp(&[face.as_slice(), screen.as_slice()].concat())));
         assert_eq!(all, ["face:camera", "face:mic", "s:screen", "s:screen-audio"]);
         let gone = [section("video", "inactive", "s"), section("audio", "recvonly", "s")];
-        let all = said(labels.described(&sdp(&[face.as_slice(), gone.as_slice()].concat())));
+        let all = said(labels.update(&sdp(&[face.as_slice(), gone.as_slice()].concat())));
         assert_eq!(all, ["face:camera", "face:mic"]);
-        assert_eq!(said(Labels::default().described(&sdp(&[section("video", "sendrecv", "-")]))), [""; 0]);
+        assert_eq!(said(InferredLabels::default().update(&sdp(&[section("video", "sendrecv", "-")]))), [""; 0]);
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             json!({"candidate": null}),
             json!("x"),
         ] {
-            assert_eq!(read(&nonsense), Heard::Nothing, "{nonsense}");
+            assert_eq!(read(&nonsense), PeerSignal::Unknown, "{nonsense}");
         }
     }
 }

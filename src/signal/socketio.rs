@@ -1,27 +1,39 @@
-//! Group calls of socket.io and simple-peer, as many tutorials have them: a server that tells the newcomer who is there and relays two
-//! events. The newcomer calls everybody. Knows nothing of media.
+//! Group calls of socket.io and simple-peer, as in many tutorials: a server that lists the participants to a newcomer and relays two events.
+//! The newcomer calls everybody. Knows nothing of media.
 
-use super::ice;
+use super::connector::{Action, Keepalive, RoomInfo, RoomProtocol, start};
 use super::names::percent_decoded;
-use super::simple_peer::{self, Heard, Labels};
-use super::talk::{Dial, NoEntry, Place, Socket, Step, Talk, start};
-use super::{Description, IceServer, JoinAs, Link, NegotiationPolicy, Signal, SignalCommand, SignalEvent, Signaller};
+use super::signaller::{JoinAs, Link, SignalCommand, SignalEvent, Signaller};
+use super::simple_peer::{self, InferredLabels, PeerSignal};
+use super::websocket::{ConnectError, Message, Socket};
+use super::{address, ice};
 use crate::error::{Error, Result};
+use crate::room::description::{Description, IceServer, Signal};
+use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId, Role};
-use crate::room::policy::{Changes, Channels, FirstOffer, PeerState, Section, Way};
+use crate::room::policy::{Changes, Channels, FirstOffer, NegotiationPolicy, PeerState, Section, Way};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// How long a call may ring.
-const RING: Duration = Duration::from_secs(30);
-/// How long a connection may be disturbed before its end is believed: nobody says goodbye here.
-const DISTURBED: Duration = Duration::from_secs(5);
-/// People who are called.
-const MOST: usize = 64;
+/// Packet types of engine.io 4 and, with two digits, of socket.io 5 in an engine.io message.
+const OPEN: &str = "0";
+const CLOSE: &str = "1";
+const PING: &str = "2";
+const PONG: &str = "3";
+const CONNECT: &str = "40";
+const DISCONNECT: &str = "41";
+const EVENT: &str = "42";
+const CONNECT_ERROR: &str = "44";
+
+/// How long a call may take until it is connected.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be disconnected before the participant counts as gone: the server does not always tell.
+const DISCONNECTED_TIMEOUT: Duration = Duration::from_secs(5);
+/// Participants who are called at most.
+const MAX_PARTICIPANTS: usize = 64;
 
 /// A room of such a server: `socketio+http://host:port/ROOM`, or `socketio+https://…`.
 #[derive(Debug, Clone)]
@@ -54,7 +66,7 @@ impl CallRoom {
             other => return Err(bad(format!("its scheme is socketio+http or socketio+https, not {other:?}"))),
         };
         parsed.set_scheme(scheme).map_err(|()| bad("its scheme cannot be used".to_owned()))?;
-        // A server below a path has its rooms below it too.
+        // The rooms of a server below a path are below that path too.
         let below = parsed.path().trim_end_matches('/').rsplit_once('/').map_or("", |(below, _)| below).to_owned();
         parsed.set_path(&format!("{below}/socket.io/"));
         parsed.set_query(Some("EIO=4&transport=websocket"));
@@ -63,7 +75,7 @@ impl CallRoom {
     }
 
     fn policy(role: Role) -> NegotiationPolicy {
-        // The first exchange is the only one that every page survives, so it has a place for what a bot sends later.
+        // Not every page can renegotiate, so the first offer has sections for tracks that a bot sends later.
         let media = Section::Always(if role == Role::Recorder { Way::Receive } else { Way::Both });
         NegotiationPolicy {
             trickle: false,
@@ -79,214 +91,207 @@ impl CallRoom {
 #[async_trait]
 impl Signaller for CallRoom {
     async fn join(&self, how: JoinAs) -> Result<Link> {
-        let token = how.token.clone().or_else(|| self.token.clone());
-        let id = Arc::new(Mutex::new(String::new()));
-        let mut dial = Dialler { url: self.url.clone(), token, id: id.clone() };
-        let socket = dial.dial().await.map_err(|no| no.error)?;
         let policy = CallRoom::policy(how.role);
-        let talk = Caller {
+        let mut call = Call {
+            url: self.url.clone(),
             room: self.room.clone(),
-            id,
+            token: how.token.or_else(|| self.token.clone()),
             me: String::new(),
             policy: policy.clone(),
             members: HashMap::new(),
-            given: 0,
+            count: 0,
         };
-        let place = Place { room: self.room.clone(), ice_servers: self.ice_servers.clone(), policy };
-        Ok(start(socket, dial, talk, place))
+        let socket = call.connect().await.map_err(|failed| failed.error)?;
+        let info = RoomInfo { room: self.room.clone(), ice_servers: self.ice_servers.clone(), policy };
+        Ok(start(socket, call, info, Keepalive::default()))
     }
 }
 
-struct Dialler {
-    url: Url,
-    token: Option<String>,
-    /// Our id on the latest socket.
-    id: Arc<Mutex<String>>,
-}
-
-#[async_trait]
-impl Dial for Dialler {
-    async fn dial(&mut self) -> Result<Socket, NoEntry> {
-        let shown = super::public_url(self.url.as_str());
-        let mut socket = Socket::open(self.url.as_str(), &shown).await?;
-        loop {
-            let text = socket.hear(&shown).await?;
-            match (text.get(..1), text.get(..2)) {
-                (Some("0"), _) => {
-                    let auth = self.token.as_ref().map(|token| json!({"token": token}).to_string()).unwrap_or_default();
-                    socket.say(format!("40{auth}"), &shown).await?;
-                }
-                (Some("2"), _) => socket.say("3".to_owned(), &shown).await?,
-                (_, Some("40")) => {
-                    let opened: Value = serde_json::from_str(&text[2..]).unwrap_or_default();
-                    let Some(sid) = opened["sid"].as_str() else {
-                        return Err(NoEntry::refused(format!(
-                            "{shown} speaks another version of socket.io than 3 and 4"
-                        )));
-                    };
-                    sid.clone_into(&mut self.id.lock().unwrap_or_else(PoisonError::into_inner));
-                    return Ok(socket);
-                }
-                (_, Some("44")) => {
-                    let why: Value = serde_json::from_str(&text[2..]).unwrap_or_default();
-                    let why = why["message"].as_str().unwrap_or("without a word");
-                    return Err(NoEntry::refused(format!("{shown} refused: {}", why.escape_debug())));
-                }
-                _ => tracing::debug!("not understood and ignored: {}", text.escape_debug()),
-            }
-        }
-    }
-}
-
-/// One of the others.
+/// Another participant.
 struct Member {
-    who: Participant,
+    participant: Participant,
     /// We called them.
-    ours: bool,
+    is_callee: bool,
     since: Instant,
     connected: bool,
-    disturbed: Option<Instant>,
+    disconnected_since: Option<Instant>,
     /// Their last offer.
     offer: Option<String>,
-    unanswered: bool,
-    labels: Labels,
+    /// Our offer was not answered yet.
+    awaits_answer: bool,
+    labels: InferredLabels,
 }
 
-/// Our side of the talk.
-struct Caller {
+/// Our side of the protocol.
+struct Call {
+    url: Url,
     room: String,
-    /// Our id on the latest socket, and the one that others know.
-    id: Arc<Mutex<String>>,
+    token: Option<String>,
+    /// Our id, another one on each socket.
     me: String,
     policy: NegotiationPolicy,
     members: HashMap<String, Member>,
-    given: u32,
+    /// Participants seen so far.
+    count: u32,
 }
 
-impl Caller {
-    fn event(&mut self, name: &str, value: &Value, now: Instant) -> Vec<Step> {
+impl Call {
+    fn on_event(&mut self, name: &str, value: &Value, now: Instant) -> Vec<Action> {
         let text = |value: &Value| value.as_str().filter(|t| !t.is_empty() && t.len() <= 64).map(str::to_owned);
         match name {
             "all users" => {
                 let ids = value.as_array().map(Vec::as_slice).unwrap_or_default();
-                let ids: Vec<String> = ids.iter().filter_map(text).filter(|id| *id != self.me).take(MOST).collect();
-                ids.into_iter().map(|id| self.meet(&id, true, now)).collect()
+                let ids: Vec<String> =
+                    ids.iter().filter_map(text).filter(|id| *id != self.me).take(MAX_PARTICIPANTS).collect();
+                ids.into_iter().map(|id| self.add(&id, true, now)).collect()
             }
             "user joined" => match text(&value["callerID"]) {
-                Some(id) => self.signalled(&id, simple_peer::read(&value["signal"]), now),
+                Some(id) => self.on_signal(&id, simple_peer::read(&value["signal"]), now),
                 None => Vec::new(),
             },
             "receiving returned signal" => match text(&value["id"]) {
-                Some(id) => self.signalled(&id, simple_peer::read(&value["signal"]), now),
+                Some(id) => self.on_signal(&id, simple_peer::read(&value["signal"]), now),
                 None => Vec::new(),
             },
             "user left" | "user disconnected" => {
-                text(value).and_then(|id| self.part(&id, "left")).into_iter().collect()
+                text(value).and_then(|id| self.remove(&id, "left")).into_iter().collect()
             }
-            "room full" => vec![Step::Over("the room is full".to_owned())],
+            "room full" => vec![Action::End(EndReason::Refused { detail: "the room is full".to_owned() })],
             _ => Vec::new(),
         }
     }
 
-    fn meet(&mut self, id: &str, ours: bool, now: Instant) -> Step {
-        self.given += 1;
-        // Nobody has a name here; the id would be none for people.
-        let name = format!("Guest {}", self.given);
+    fn add(&mut self, id: &str, is_callee: bool, now: Instant) -> Action {
+        self.count += 1;
+        // The protocol has no names, and the id is not readable.
+        let name = format!("Guest {}", self.count);
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
         let short: String = id.chars().take(48).map(plain).collect();
-        let who = Participant {
-            id: ParticipantId(format!("{short}-{}", self.given)),
+        let participant = Participant {
+            id: ParticipantId(format!("{short}-{}", self.count)),
             name,
             role: Role::Participant,
             tracks: Vec::new(),
         };
         let (first_offer, changes) =
-            if ours { (FirstOffer::Us, Changes::Never) } else { (FirstOffer::Them, Changes::Ask) };
-        let policy = NegotiationPolicy { first_offer, changes, polite: Some(!ours), ..self.policy.clone() };
+            if is_callee { (FirstOffer::Us, Changes::Never) } else { (FirstOffer::Them, Changes::Ask) };
+        let policy = NegotiationPolicy { first_offer, changes, polite: Some(!is_callee), ..self.policy.clone() };
         let member = Member {
-            who: who.clone(),
-            ours,
+            participant: participant.clone(),
+            is_callee,
             since: now,
             connected: false,
-            disturbed: None,
+            disconnected_since: None,
             offer: None,
-            unanswered: false,
-            labels: Labels::default(),
+            awaits_answer: false,
+            labels: InferredLabels::default(),
         };
         self.members.insert(id.to_owned(), member);
-        Step::Tell(SignalEvent::Met { who, policy })
+        Action::Emit(SignalEvent::Met { who: participant, policy })
     }
 
-    fn part(&mut self, id: &str, reason: &str) -> Option<Step> {
+    fn remove(&mut self, id: &str, reason: &str) -> Option<Action> {
         let member = self.members.remove(id)?;
-        Some(Step::Tell(SignalEvent::Left { id: member.who.id, reason: reason.to_owned() }))
+        Some(Action::Emit(SignalEvent::Left { id: member.participant.id, reason: reason.to_owned() }))
     }
 
-    fn signalled(&mut self, id: &str, heard: Heard, now: Instant) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if let Heard::Offer(sdp) = &heard {
-            let another = self.members.get(id).is_none_or(|member| {
-                member.offer.as_ref().is_some_and(|last| simple_peer::session(last) != simple_peer::session(sdp))
+    fn on_signal(&mut self, id: &str, signal: PeerSignal, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let PeerSignal::Offer(sdp) = &signal {
+            let is_new_peer = self.members.get(id).is_none_or(|member| {
+                member.offer.as_ref().is_some_and(|last| simple_peer::session_id(last) != simple_peer::session_id(sdp))
             });
-            if another && self.members.len() < MOST {
-                steps.extend(self.part(id, "left"));
-                steps.push(self.meet(id, false, now));
+            if is_new_peer && self.members.len() < MAX_PARTICIPANTS {
+                actions.extend(self.remove(id, "left"));
+                actions.push(self.add(id, false, now));
             }
         }
-        let Some(member) = self.members.get_mut(id) else { return steps };
-        let from = member.who.id.clone();
+        let Some(member) = self.members.get_mut(id) else { return actions };
+        let from = member.participant.id.clone();
         let description = |kind: &str, sdp| Signal::Description(Description { kind: kind.into(), sdp });
-        if let Heard::Offer(sdp) | Heard::Answer(sdp) = &heard
-            && let Some(tracks) = member.labels.described(sdp)
+        if let PeerSignal::Offer(sdp) | PeerSignal::Answer(sdp) = &signal
+            && let Some(tracks) = member.labels.update(sdp)
         {
-            steps.push(Step::Tell(SignalEvent::Tracks { id: from.clone(), tracks }));
+            actions.push(Action::Emit(SignalEvent::Tracks { id: from.clone(), tracks }));
         }
-        let event = match heard {
-            Heard::Offer(sdp) if member.offer.as_ref() == Some(&sdp) => return steps,
-            Heard::Offer(sdp) => {
+        let event = match signal {
+            PeerSignal::Offer(sdp) if member.offer.as_ref() == Some(&sdp) => return actions,
+            PeerSignal::Offer(sdp) => {
                 member.offer = Some(sdp.clone());
                 SignalEvent::Signal { from, signal: description("offer", sdp) }
             }
-            Heard::Answer(sdp) if std::mem::take(&mut member.unanswered) => {
+            PeerSignal::Answer(sdp) if std::mem::take(&mut member.awaits_answer) => {
                 SignalEvent::Signal { from, signal: description("answer", sdp) }
             }
-            Heard::Candidate(candidate) => SignalEvent::Signal { from, signal: Signal::Candidate(Some(candidate)) },
-            Heard::Ask(ask) => SignalEvent::Asked { from, ask },
-            Heard::Answer(_) | Heard::Nothing => return steps,
+            PeerSignal::Candidate(candidate) => {
+                SignalEvent::Signal { from, signal: Signal::Candidate(Some(candidate)) }
+            }
+            PeerSignal::Ask(ask) => SignalEvent::Asked { from, ask },
+            PeerSignal::Answer(_) | PeerSignal::Unknown => return actions,
         };
-        steps.push(Step::Tell(event));
-        steps
+        actions.push(Action::Emit(event));
+        actions
     }
 
-    /// Says something to one of them: those whom we called are signalled, the others are answered.
-    fn say(&mut self, to: &ParticipantId, signal: Value, is_offer: bool) -> Option<Step> {
-        let (id, member) = self.members.iter_mut().find(|(_, member)| member.who.id == *to)?;
-        member.unanswered |= is_offer;
-        let event = match member.ours {
+    /// Sends a signal to a participant: the event depends on who called whom.
+    fn send_signal(&mut self, to: &ParticipantId, signal: Value, is_offer: bool) -> Option<Action> {
+        let (id, member) = self.members.iter_mut().find(|(_, member)| member.participant.id == *to)?;
+        member.awaits_answer |= is_offer;
+        let event = match member.is_callee {
             true => json!(["sending signal", {"userToSignal": id, "callerID": self.me, "signal": signal}]),
             false => json!(["returning signal", {"signal": signal, "callerID": id}]),
         };
-        Some(Step::Say(format!("42{event}")))
+        Some(Action::send(format!("{EVENT}{event}")))
     }
 }
 
-impl Talk for Caller {
-    fn begin(&mut self, _: bool, _: Instant) -> Vec<Step> {
-        self.me.clone_from(&self.id.lock().unwrap_or_else(PoisonError::into_inner));
-        self.members.clear();
-        vec![Step::Say(format!("42{}", json!(["join room", self.room])))]
+impl RoomProtocol for Call {
+    async fn connect(&mut self) -> Result<Socket, ConnectError> {
+        let shown = address::public_url(self.url.as_str());
+        let mut socket = Socket::connect(self.url.as_str(), &shown, None).await?;
+        loop {
+            let text = socket.receive_text(&shown).await?;
+            match (text.get(..1), text.get(..2)) {
+                (Some(OPEN), _) => {
+                    let auth = self.token.as_ref().map(|token| json!({"token": token}).to_string()).unwrap_or_default();
+                    socket.request(format!("{CONNECT}{auth}"), &shown).await?;
+                }
+                (Some(PING), _) => socket.request(PONG.to_owned(), &shown).await?,
+                (_, Some(CONNECT)) => {
+                    let opened: Value = serde_json::from_str(&text[2..]).unwrap_or_default();
+                    let Some(sid) = opened["sid"].as_str() else {
+                        let why = format!("{shown} speaks another version of socket.io than 3 and 4");
+                        return Err(ConnectError::refused(why));
+                    };
+                    sid.clone_into(&mut self.me);
+                    return Ok(socket);
+                }
+                (_, Some(CONNECT_ERROR)) => {
+                    let why: Value = serde_json::from_str(&text[2..]).unwrap_or_default();
+                    let why = why["message"].as_str().unwrap_or("no reason given");
+                    return Err(ConnectError::refused(format!("{shown} refused: {}", why.escape_debug())));
+                }
+                _ => tracing::debug!("unknown message ignored: {}", text.escape_debug()),
+            }
+        }
     }
 
-    fn hear(&mut self, text: &str, now: Instant) -> Vec<Step> {
-        match text.get(..2) {
-            _ if text.starts_with('2') => vec![Step::Say("3".to_owned())],
-            _ if text.starts_with('1') => vec![Step::Again("the server closed the connection".to_owned())],
-            Some("41") => vec![Step::Again("the server sent us away".to_owned())],
-            Some("42") => {
-                // Between the kind and the event may stand the number of an acknowledgement.
+    fn on_connected(&mut self, _: bool, _: Instant) -> Vec<Action> {
+        self.members.clear();
+        vec![Action::send(format!("{EVENT}{}", json!(["join room", self.room])))]
+    }
+
+    fn on_message(&mut self, message: &Message, now: Instant) -> Vec<Action> {
+        let Message::Text(text) = message else { return Vec::new() };
+        match (text.get(..1), text.get(..2)) {
+            (Some(PING), _) => vec![Action::send(PONG)],
+            (Some(CLOSE), _) => vec![Action::Reconnect("the server closed the connection".to_owned())],
+            (_, Some(DISCONNECT)) => vec![Action::Reconnect("the server disconnected us".to_owned())],
+            (_, Some(EVENT)) => {
+                // Between the packet type and the event may be the number of an acknowledgement.
                 let event = text[2..].trim_start_matches(|c: char| c.is_ascii_digit());
                 match serde_json::from_str::<Value>(event) {
-                    Ok(event) => self.event(event[0].as_str().unwrap_or_default(), &event[1], now),
+                    Ok(event) => self.on_event(event[0].as_str().unwrap_or_default(), &event[1], now),
                     Err(_) => Vec::new(),
                 }
             }
@@ -294,24 +299,27 @@ impl Talk for Caller {
         }
     }
 
-    fn obey(&mut self, command: SignalCommand, now: Instant) -> Vec<Step> {
+    fn on_command(&mut self, command: SignalCommand, now: Instant) -> Vec<Action> {
         match command {
             SignalCommand::Signal { to, signal } => {
                 let Some(written) = simple_peer::write(&signal) else { return Vec::new() };
                 let is_offer = written["type"] == "offer";
-                self.say(&to, written, is_offer).into_iter().collect()
+                self.send_signal(&to, written, is_offer).into_iter().collect()
             }
-            SignalCommand::Ask { to, ask } => self.say(&to, simple_peer::write_ask(ask), false).into_iter().collect(),
+            SignalCommand::Ask { to, ask } => {
+                self.send_signal(&to, simple_peer::write_request(ask), false).into_iter().collect()
+            }
             SignalCommand::Peer { id, state } => {
-                let Some((key, member)) = self.members.iter_mut().find(|(_, member)| member.who.id == id) else {
+                let Some((key, member)) = self.members.iter_mut().find(|(_, member)| member.participant.id == id)
+                else {
                     return Vec::new();
                 };
                 match state {
-                    PeerState::Connected => (member.connected, member.disturbed) = (true, None),
-                    PeerState::Disconnected => member.disturbed = member.disturbed.or(Some(now)),
+                    PeerState::Connected => (member.connected, member.disconnected_since) = (true, None),
+                    PeerState::Disconnected => member.disconnected_since = member.disconnected_since.or(Some(now)),
                     PeerState::Failed | PeerState::Closed => {
                         let key = key.clone();
-                        return self.part(&key, "left").into_iter().collect();
+                        return self.remove(&key, "left").into_iter().collect();
                     }
                     PeerState::New | PeerState::Connecting => {}
                 }
@@ -321,22 +329,21 @@ impl Talk for Caller {
         }
     }
 
-    fn tick(&mut self, now: Instant) -> Vec<Step> {
+    fn on_tick(&mut self, now: Instant) -> Vec<Action> {
         let late = |member: &Member| {
-            (!member.connected && now.duration_since(member.since) > RING)
-                || member.disturbed.is_some_and(|since| now.duration_since(since) > DISTURBED)
+            (!member.connected && now.duration_since(member.since) > CALL_TIMEOUT)
+                || member.disconnected_since.is_some_and(|since| now.duration_since(since) > DISCONNECTED_TIMEOUT)
         };
         let late: Vec<String> = self.members.iter().filter(|(_, m)| late(m)).map(|(id, _)| id.clone()).collect();
-        late.iter().filter_map(|id| self.part(id, "timeout")).collect()
+        late.iter().filter_map(|id| self.remove(id, "timeout")).collect()
     }
 
-    fn goodbye(&mut self) -> Vec<String> {
-        vec!["41".to_owned()]
+    fn goodbye(&mut self) -> Vec<Message> {
+        vec![Message::Text(DISCONNECT.to_owned())]
     }
 
     fn present(&self) -> (ParticipantId, Vec<Participant>) {
-        // With another socket comes another id: nobody knows us any more, and everybody is called again.
-        let id = self.id.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        (ParticipantId(id), Vec::new())
+        // Each socket has another id: nobody knows us after a reconnect, and everybody is called again.
+        (ParticipantId(self.me.clone()), Vec::new())
     }
 }

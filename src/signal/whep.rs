@@ -1,9 +1,11 @@
-//! Watching what a WHEP endpoint shows (draft-ietf-wish-whep): `whep+http://host/path` or `whep+https://…`. Sends nothing.
+//! Receiving from a WHEP endpoint (draft-ietf-wish-whep): `whep+http://host/path` or `whep+https://…`. Sends nothing.
 
-use super::{JoinAs, Link, NegotiationPolicy, Signaller, room_name};
+use super::address::room_name;
+use super::signaller::{JoinAs, Link, Signaller};
+use super::whip_whep::endpoint::Endpoint;
+use super::whip_whep::session;
 use crate::error::Result;
-use crate::room::policy::{Changes, Channels, FirstOffer, Section, Way};
-use crate::signal::whip_whep::endpoint::Endpoint;
+use crate::room::policy::{Changes, Channels, FirstOffer, NegotiationPolicy, Section, Way};
 use async_trait::async_trait;
 
 /// A WHEP endpoint.
@@ -14,7 +16,7 @@ pub struct WhepRoom {
 }
 
 impl WhepRoom {
-    /// Reads the URL; nothing is connected yet. `?token=…` is the bearer token, unless [`JoinAs::token`] says another.
+    /// Reads the URL; nothing is connected yet. `?token=…` is the bearer token, unless [`JoinAs::token`] is set.
     ///
     /// # Errors
     /// The user must act: that is no such URL.
@@ -37,6 +39,6 @@ impl Signaller for WhepRoom {
             chat_by_room: false,
             sfu: None,
         };
-        self.endpoint.visit(how.token.as_deref(), self.room.clone(), policy).await
+        session::join(&self.endpoint, how.token.as_deref(), self.room.clone(), policy).await
     }
 }

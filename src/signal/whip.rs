@@ -1,9 +1,11 @@
-//! Sending to a WHIP endpoint (RFC 9725): `whip+http://host/path` or `whip+https://…`. Hears nothing of what others send.
+//! Sending to a WHIP endpoint (RFC 9725): `whip+http://host/path` or `whip+https://…`. Receives nothing.
 
-use super::{JoinAs, Link, NegotiationPolicy, Signaller, room_name};
+use super::address::room_name;
+use super::signaller::{JoinAs, Link, Signaller};
+use super::whip_whep::endpoint::Endpoint;
+use super::whip_whep::session;
 use crate::error::Result;
-use crate::room::policy::{Changes, Channels, FirstOffer, Section, Way};
-use crate::signal::whip_whep::endpoint::Endpoint;
+use crate::room::policy::{Changes, Channels, FirstOffer, NegotiationPolicy, Section, Way};
 use async_trait::async_trait;
 
 /// A WHIP endpoint.
@@ -14,7 +16,7 @@ pub struct WhipRoom {
 }
 
 impl WhipRoom {
-    /// Reads the URL; nothing is connected yet. `?token=…` is the bearer token, unless [`JoinAs::token`] says another.
+    /// Reads the URL; nothing is connected yet. `?token=…` is the bearer token, unless [`JoinAs::token`] is set.
     ///
     /// # Errors
     /// The user must act: that is no such URL.
@@ -27,7 +29,7 @@ impl WhipRoom {
 impl Signaller for WhipRoom {
     async fn join(&self, how: JoinAs) -> Result<Link> {
         let mut endpoint = self.endpoint.clone();
-        // WHIP has no names; our own server takes them so. An address with a query is left as it is: it may be signed.
+        // WHIP has no display names; our own server accepts them in the query. A URL with a query is not changed: it may be signed.
         if endpoint.url.query().is_none() {
             endpoint.url.query_pairs_mut().append_pair("name", &how.name);
         }
@@ -42,6 +44,6 @@ impl Signaller for WhipRoom {
             chat_by_room: false,
             sfu: None,
         };
-        endpoint.visit(how.token.as_deref(), self.room.clone(), policy).await
+        session::join(&endpoint, how.token.as_deref(), self.room.clone(), policy).await
     }
 }

@@ -1,58 +1,42 @@
-//! This project's own rooms: JSON over WebSocket. Joins, and hands the socket to a driver that keeps it alive. Knows nothing of media.
+//! This project's own rooms: JSON over WebSocket (`docs/protocol.md`). Knows nothing of media.
 
-mod driver;
-
+use super::connector::{Action, Keepalive, RoomInfo, RoomProtocol, start};
 use super::names::is_room_name;
-use super::protocol::{ClientMessage, ErrorCode, Resume, ServerMessage, VERSION};
-use super::{IceServer, JoinAs, Link, NegotiationPolicy, Signaller};
+use super::protocol::{ClientMessage, ErrorCode, Resume, ServerMessage, VERSION, limits};
+use super::signaller::{JoinAs, Link, SignalCommand, SignalEvent, Signaller};
+use super::websocket::{CONNECT_TIMEOUT, ConnectError, Disconnect, Message, Socket};
 use crate::error::{Error, Result};
-use crate::room::participant::{Participant, ParticipantId};
+use crate::room::description::IceServer;
+use crate::room::end::EndReason;
+use crate::room::participant::{Participant, ParticipantId, TrackLabel};
+use crate::room::policy::NegotiationPolicy;
 use async_trait::async_trait;
-use futures_util::{SinkExt, StreamExt};
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::tungstenite;
 use url::Url;
 
-/// How long a connection, and then the welcome, may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of one message from the server: a welcome to a full room with full label lists fits several times.
-const MAX_MESSAGE: usize = 4 * 1024 * 1024;
-/// Events and commands that wait in a [`Link`].
-const QUEUE: usize = 1024;
+/// Close codes (RFC 6455, 7.4.1) that the server uses on purpose; others come from a failing network or a proxy.
+const NORMAL: u16 = 1000;
+const GOING_AWAY: u16 = 1001;
+const POLICY_VIOLATION: u16 = 1008;
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// The server pings three times as often as this silence takes, in messages of the protocol.
+const KEEPALIVE: Keepalive = Keepalive {
+    ping: None,
+    silence: Duration::from_secs(limits::SILENCE_SECONDS),
+    tick: None,
+    close_code: Some(NORMAL),
+};
 
 /// A room of our own server: `ws://host/rooms/NAME` or `wss://host/rooms/NAME`.
 ///
-/// `?token=…` in the URL is the join token, unless [`JoinAs::token`] says another; the rest of the query belongs to the
-/// page and is ignored, so that an address copied from a browser works with its scheme changed.
+/// `?token=…` in the URL is the join token, unless [`JoinAs::token`] is set; the rest of the query belongs to the page and is ignored, so
+/// that an address copied from a browser works with its scheme changed.
 #[derive(Debug, Clone)]
 pub struct WsRoom {
     url: Url,
     token: Option<String>,
-}
-
-/// A place in the room, on a fresh socket.
-struct Entry {
-    socket: Socket,
-    id: ParticipantId,
-    secret: String,
-    room: String,
-    resumed: bool,
-    peers: Vec<Participant>,
-    ice_servers: Vec<IceServer>,
-}
-
-/// Why there is none.
-struct NoEntry {
-    error: Error,
-    /// True when another attempt may go better.
-    try_again: bool,
 }
 
 impl WsRoom {
@@ -77,97 +61,186 @@ impl WsRoom {
         url.set_fragment(None);
         Ok(WsRoom { url, token })
     }
+}
 
-    /// Connects and joins, or comes back.
-    async fn enter(&self, how: &JoinAs, resume: Option<Resume>) -> Result<Entry, NoEntry> {
-        let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
-        let connected = timeout(PATIENCE, connect_async_with_config(self.url.as_str(), Some(config), true)).await;
-        let mut socket = match connected {
-            Ok(Ok((socket, _))) => socket,
-            Ok(Err(error)) => return Err(self.unreachable(error)),
-            Err(_) => return Err(self.silent()),
+#[async_trait]
+impl Signaller for WsRoom {
+    async fn join(&self, mut how: JoinAs) -> Result<Link> {
+        how.token = how.token.or_else(|| self.token.clone());
+        let mut protocol = WsProtocol {
+            url: self.url.clone(),
+            how,
+            me: ParticipantId(String::new()),
+            secret: None,
+            resumed: true,
+            room: String::new(),
+            peers: Vec::new(),
+            ice_servers: Vec::new(),
+            labels: Vec::new(),
+            fatal_error: None,
         };
-        let join = ClientMessage::Join {
-            protocol: VERSION,
-            name: how.name.clone(),
-            role: how.role,
-            token: how.token.clone().or_else(|| self.token.clone()),
-            resume,
+        let socket = protocol.connect().await.map_err(|failed| failed.error)?;
+        let info = RoomInfo {
+            room: protocol.room.clone(),
+            ice_servers: std::mem::take(&mut protocol.ice_servers),
+            policy: NegotiationPolicy::default(),
         };
-        match timeout(PATIENCE, introduce(&mut socket, &join)).await {
-            Ok(Ok(ServerMessage::Welcome { id, secret, room, resumed, peers, ice_servers, .. })) => {
-                Ok(Entry { socket, id, secret, room, resumed, peers, ice_servers })
-            }
-            Ok(Ok(ServerMessage::Error { code, message })) => {
-                let try_again = matches!(code, ErrorCode::Full | ErrorCode::Closed);
-                Err(NoEntry { error: Error::room(format!("{} refused: {message}", self.url)), try_again })
-            }
-            Ok(Ok(_)) => {
-                let error = Error::room(format!("{} did not answer the join with a welcome", self.url));
-                Err(NoEntry { error, try_again: false })
-            }
-            Ok(Err(error)) => Err(self.unreachable(error)),
-            Err(_) => Err(self.silent()),
-        }
-    }
-
-    fn unreachable(&self, error: tungstenite::Error) -> NoEntry {
-        let (why, try_again) = match &error {
-            tungstenite::Error::Http(response) => {
-                let status = response.status();
-                (format!("{} answered with HTTP {status}: is a room server there?", self.url), status.is_server_error())
-            }
-            error => (format!("cannot reach the room at {}: {error}", self.url), true),
-        };
-        NoEntry { error: Error::room(why).because(error), try_again }
-    }
-
-    fn silent(&self) -> NoEntry {
-        let why = format!("the room at {} does not answer within {} seconds", self.url, PATIENCE.as_secs());
-        NoEntry { error: Error::room(why), try_again: true }
+        Ok(start(socket, protocol, info, KEEPALIVE))
     }
 }
 
-/// Sends the join and waits for what the server says to it.
-async fn introduce(socket: &mut Socket, join: &ClientMessage) -> Result<ServerMessage, tungstenite::Error> {
-    socket.send(written(join)).await?;
-    loop {
-        match socket.next().await {
-            Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+/// A member's side of the protocol.
+struct WsProtocol {
+    url: Url,
+    how: JoinAs,
+    me: ParticipantId,
+    /// Proves our id when we join again; absent before the first welcome.
+    secret: Option<String>,
+    /// Whether the server still knew us at the last join.
+    resumed: bool,
+    room: String,
+    peers: Vec<Participant>,
+    ice_servers: Vec<IceServer>,
+    /// Our last labels, for a server that has forgotten us.
+    labels: Vec<TrackLabel>,
+    /// The last fatal error that the server sent: it explains the close that follows.
+    fatal_error: Option<(ErrorCode, String)>,
+}
+
+impl WsProtocol {
+    /// Sends the join and waits for the server's answer to it.
+    async fn introduce(&self, socket: &mut Socket) -> Result<ServerMessage, ConnectError> {
+        let url = self.url.as_str();
+        let join = ClientMessage::Join {
+            protocol: VERSION,
+            name: self.how.name.clone(),
+            role: self.how.role,
+            token: self.how.token.clone(),
+            resume: self.secret.clone().map(|secret| Resume { id: self.me.clone(), secret }),
+        };
+        socket.request(encode(&join), url).await?;
+        loop {
+            match serde_json::from_str(&socket.receive_text(url).await?) {
                 Ok(ServerMessage::Ping) => {}
                 Ok(message) => return Ok(message),
-                Err(error) => return Err(tungstenite::Error::Io(std::io::Error::other(error))),
-            },
-            Some(Ok(Message::Close(_))) | None => return Err(tungstenite::Error::ConnectionClosed),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(error),
+                Err(error) => {
+                    return Err(ConnectError::unreachable(url, tungstenite::Error::Io(std::io::Error::other(error))));
+                }
+            }
         }
     }
 }
 
 /// A message as it goes over the wire.
-fn written(message: &ClientMessage) -> Message {
+fn encode(message: &ClientMessage) -> String {
     // Strings, numbers and lists only: there is no value of this type that JSON cannot hold.
-    Message::text(serde_json::to_string(message).unwrap_or_default())
+    serde_json::to_string(message).unwrap_or_default()
 }
 
-#[async_trait]
-impl Signaller for WsRoom {
-    async fn join(&self, how: JoinAs) -> Result<Link> {
-        let entry = self.enter(&how, None).await.map_err(|no_entry| no_entry.error)?;
-        let (events, link_events) = mpsc::channel(QUEUE);
-        let (link_commands, commands) = mpsc::channel(QUEUE);
-        let link = Link {
-            me: entry.id.clone(),
-            room: entry.room.clone(),
-            peers: entry.peers.clone(),
-            ice_servers: entry.ice_servers.clone(),
-            policy: NegotiationPolicy::default(),
-            events: link_events,
-            commands: link_commands,
+fn send(message: &ClientMessage) -> Vec<Action> {
+    vec![Action::send(encode(message))]
+}
+
+impl RoomProtocol for WsProtocol {
+    async fn connect(&mut self) -> Result<Socket, ConnectError> {
+        let url = self.url.as_str();
+        let mut socket = Socket::connect(url, url, None).await?;
+        let answer = timeout(CONNECT_TIMEOUT, self.introduce(&mut socket)).await;
+        match answer.unwrap_or_else(|_| Err(ConnectError::timed_out(url)))? {
+            ServerMessage::Welcome { id, secret, room, resumed, peers, ice_servers, .. } => {
+                self.resumed = resumed;
+                (self.me, self.secret, self.room) = (id, Some(secret), room);
+                (self.peers, self.ice_servers) = (peers, ice_servers);
+                self.fatal_error = None;
+                Ok(socket)
+            }
+            ServerMessage::Error { code, message } => {
+                let retry = matches!(code, ErrorCode::Full | ErrorCode::Closed);
+                Err(ConnectError { error: Error::room(format!("{url} refused: {message}")), retry })
+            }
+            _ => Err(ConnectError::refused(format!("{url} did not answer the join with a welcome"))),
+        }
+    }
+
+    fn on_connected(&mut self, reconnected: bool, _: Instant) -> Vec<Action> {
+        match reconnected && !self.resumed {
+            true => send(&ClientMessage::Tracks { tracks: self.labels.clone() }),
+            false => Vec::new(),
+        }
+    }
+
+    fn on_message(&mut self, message: &Message, _: Instant) -> Vec<Action> {
+        // Messages of this protocol are text.
+        let Message::Text(text) = message else { return Vec::new() };
+        let message = match serde_json::from_str(text) {
+            Ok(message) => message,
+            Err(error) => {
+                // A newer server may know more messages.
+                tracing::debug!(room = %self.url, "unknown message ignored: {error}");
+                return Vec::new();
+            }
         };
-        tokio::spawn(driver::Driver::new(self.clone(), how, entry, events, commands).run());
-        Ok(link)
+        let event = match message {
+            ServerMessage::PeerJoined { peer } => SignalEvent::Joined(peer),
+            ServerMessage::PeerLeft { id, reason } => SignalEvent::Left { id, reason },
+            ServerMessage::Signal { from, body } => SignalEvent::Signal { from, signal: body.into() },
+            ServerMessage::Tracks { from, tracks } => SignalEvent::Tracks { id: from, tracks },
+            ServerMessage::Ping => return send(&ClientMessage::Pong),
+            ServerMessage::Pong | ServerMessage::Welcome { .. } => return Vec::new(),
+            ServerMessage::Error { code: ErrorCode::NoSuchPeer | ErrorCode::Busy | ErrorCode::BadMessage, message } => {
+                tracing::warn!(room = %self.url, "the room server says: {message}");
+                return Vec::new();
+            }
+            ServerMessage::Error { code, message } => {
+                self.fatal_error = Some((code, message));
+                return Vec::new();
+            }
+        };
+        vec![Action::Emit(event)]
+    }
+
+    fn on_command(&mut self, command: SignalCommand, _: Instant) -> Vec<Action> {
+        match command {
+            SignalCommand::Signal { to, signal } => send(&ClientMessage::Signal { to, body: signal.into() }),
+            SignalCommand::Tracks(tracks) => {
+                self.labels.clone_from(&tracks);
+                send(&ClientMessage::Tracks { tracks })
+            }
+            // Our own rooms have no message for these.
+            SignalCommand::Ask { .. }
+            | SignalCommand::Say { .. }
+            | SignalCommand::Peer { .. }
+            | SignalCommand::Leave => Vec::new(),
+        }
+    }
+
+    fn on_disconnect(&mut self, how: &Disconnect) -> Option<EndReason> {
+        if let Some((code, message)) = self.fatal_error.take() {
+            return Some(code.end_reason(message));
+        }
+        let detail = "the room server closed the connection".to_owned();
+        match how {
+            Disconnect::Closed(Some(NORMAL | GOING_AWAY)) => Some(EndReason::RoomClosed { detail }),
+            Disconnect::Closed(Some(POLICY_VIOLATION)) => Some(EndReason::Removed { detail }),
+            Disconnect::Closed(_) | Disconnect::Failed(_) => None,
+        }
+    }
+
+    fn is_queued(command: &SignalCommand) -> bool {
+        !matches!(command, SignalCommand::Peer { .. })
+    }
+
+    /// A server that has forgotten us has told the others to close their connections: signals for those are of no use any more.
+    fn is_still_valid(&self, command: &SignalCommand) -> bool {
+        self.resumed || matches!(command, SignalCommand::Tracks(_))
+    }
+
+    fn goodbye(&mut self) -> Vec<Message> {
+        vec![Message::Text(encode(&ClientMessage::Leave))]
+    }
+
+    fn present(&self) -> (ParticipantId, Vec<Participant>) {
+        (self.me.clone(), self.peers.clone())
     }
 }
 

@@ -111,10 +111,10 @@ async fn a_refusal_says_who_must_act() {
     for (status, words) in [
         (400, "description"),
         (401, "--token"),
-        (403, "whoever runs it"),
-        (404, "check the address"),
+        (403, "its operator"),
+        (404, "check the URL"),
         (405, "no WHIP or WHEP endpoint"),
-        (406, "nothing of what we offer"),
+        (406, "nothing of our offer"),
         (302, "elsewhere"),
     ] {
         // Others than WHIP endpoints answer OPTIONS in any way: that alone is no reason.
@@ -133,7 +133,7 @@ async fn a_refusal_says_who_must_act() {
     let room = for_url(&endpoint.url("whep+http", "/door")).expect("a URL");
     let how = JoinAs { name: "Alice".into(), role: Role::Recorder, token: None };
     let refused = room.join(how).await.err().expect("refused").to_string();
-    assert!(refused.contains("wants a token") && refused.contains("--token"), "{refused}");
+    assert!(refused.contains("requires a token") && refused.contains("--token"), "{refused}");
 }
 
 #[tokio::test]

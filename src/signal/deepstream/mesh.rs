@@ -1,63 +1,67 @@
-//! The full mesh of lesson 2: a list of users that everybody writes themselves, an event for each of them. Pure.
+//! The full mesh of lesson 2: a list of users to which everybody adds themselves, and an event for each user. Pure.
 //!
-//! The larger name offers, with all candidates in it. Who is not connected to within seven seconds is taken out of the list by the
-//! other, perhaps wrongly; then everybody drops them, and they write themselves in again. Writes of the list get lost; who closes a
-//! page stays in it as a ghost, so nobody is told of who has not said anything.
+//! The user with the larger name makes the offer, with all candidates in it. A user who is not connected within seven seconds is removed from
+//! the list by the other, perhaps wrongly; then everybody drops them, and they add themselves again. Writes of the list can get lost, and
+//! users who closed their page stay in it. So the client is told of a user only once there was a signal of theirs.
 
-use super::super::simple_peer::{self, Heard};
-use super::super::talk::Step;
-use super::super::{Description, NegotiationPolicy, Signal, SignalCommand, SignalEvent};
-use super::{id_of, wire};
+use super::wire;
+use crate::room::description::{Description, Signal};
 use crate::room::participant::{Participant, ParticipantId, Role};
-use crate::room::policy::{FirstOffer, PeerState};
+use crate::room::policy::{FirstOffer, NegotiationPolicy, PeerState};
+use crate::signal::connector::Action;
+use crate::signal::names::id_from_name;
+use crate::signal::signaller::{SignalCommand, SignalEvent};
+use crate::signal::simple_peer::{self, PeerSignal};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-/// The list.
+/// The record with the list of users.
 const USERS: &str = "users";
-/// Who is not connected by then never will be.
-const CONNECT: Duration = Duration::from_secs(7);
-/// How long a connection may be disturbed before its end is believed. That is known after five seconds of silence, and pages give up at
+/// How long a connection may take until the user counts as gone.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(7);
+/// How long a connection may be disconnected before the user counts as gone. ICE notices after five seconds of silence, and pages give up at
 /// once then.
-const DISTURBED: Duration = Duration::from_secs(2);
-/// How long after we have written the list others have surely read it: before that, an offer of ours is from nobody they know.
-const READ: Duration = Duration::from_millis(400);
-/// At least this long between two writes of ours: others that write at the same time come to an end between them.
-const WRITES: Duration = Duration::from_millis(250);
-/// Bytes of a name.
-const LONGEST_NAME: usize = 64;
-/// Names in the list that are looked at; the WebRTC guide's own mesh breaks at ten.
-const MOST: usize = 64;
+const DISCONNECTED_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long others take to read the list after we wrote it: before that they ignore our offers.
+const LIST_DELAY: Duration = Duration::from_millis(400);
+/// The least time between two writes of ours, so that others who write at the same time can finish.
+const WRITE_INTERVAL: Duration = Duration::from_millis(250);
+/// Bytes of a name at most.
+const MAX_NAME: usize = 64;
+/// Users at most; the guide's own mesh breaks at ten.
+const MAX_MEMBERS: usize = 64;
 
-/// One that we have a connection to, or try to.
+/// A user to whom we have or try a connection.
 struct Member {
-    who: Participant,
+    participant: Participant,
     since: Instant,
-    /// They have said something.
-    heard: bool,
+    /// There was a signal of theirs.
+    has_signalled: bool,
     connected: bool,
-    disturbed: Option<Instant>,
+    disconnected_since: Option<Instant>,
     /// Their last offer.
     offer: Option<String>,
-    unanswered: bool,
+    /// Our offer was not answered yet.
+    awaits_answer: bool,
 }
 
-/// What we know of the mesh.
+/// The state of the mesh.
 pub(super) struct Mesh {
     me: String,
     policy: NegotiationPolicy,
     members: HashMap<String, Member>,
-    /// In the list, but not to be reached.
-    ghosts: BTreeSet<String>,
-    /// The list as we know it, and its version; none until it was read.
+    /// In the list, but not reachable.
+    unreachable: BTreeSet<String>,
+    /// The version and content of the list; none until it was read.
     list: Option<(u64, Vec<String>)>,
-    /// When we wrote it last; and whether we must again.
-    written: Option<Instant>,
-    missing: bool,
-    /// Offers that wait until we are known.
-    early: Vec<(ParticipantId, String)>,
-    given: u32,
+    /// When we wrote the list last.
+    written_at: Option<Instant>,
+    /// We are not in the list and must add ourselves.
+    unlisted: bool,
+    /// Offers that wait until the others have read the list.
+    delayed_offers: Vec<(ParticipantId, String)>,
+    count: u32,
 }
 
 impl Mesh {
@@ -66,17 +70,17 @@ impl Mesh {
             me,
             policy,
             members: HashMap::new(),
-            ghosts: BTreeSet::new(),
+            unreachable: BTreeSet::new(),
             list: None,
-            written: None,
-            missing: false,
-            early: Vec::new(),
-            given: 0,
+            written_at: None,
+            unlisted: false,
+            delayed_offers: Vec::new(),
+            count: 0,
         }
     }
 
     pub fn present(&self) -> Vec<Participant> {
-        self.members.values().map(|member| member.who.clone()).collect()
+        self.members.values().map(|member| member.participant.clone()).collect()
     }
 
     /// The event for us.
@@ -84,81 +88,85 @@ impl Mesh {
         format!("rtc-signal/{}", self.me)
     }
 
-    /// We are subscribed: now others may see us.
-    pub fn begin(&mut self) -> Vec<Step> {
+    /// We are subscribed to our event: now others may see us in the list.
+    pub fn on_subscribed(&mut self) -> Vec<Action> {
         self.list = None;
-        vec![Step::Say(wire::message("R", "CR", &[USERS]))]
+        vec![Action::send(wire::message("R", "CR", &[USERS]))]
     }
 
-    /// The list came, read or written by somebody.
-    pub fn listed(&mut self, version: u64, list: &Value, now: Instant) -> Vec<Step> {
+    /// The list was read, or written by somebody.
+    pub fn on_user_list(&mut self, version: u64, list: &Value, now: Instant) -> Vec<Action> {
         let names = list.as_array().map(Vec::as_slice).unwrap_or_default();
         let names: Vec<String> = names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
         if self.list.as_ref().is_some_and(|(known, _)| version < *known) {
             return Vec::new();
         }
-        let mut steps = Vec::new();
+        let mut actions = Vec::new();
         if !names.contains(&self.me) {
-            // Not yet, evicted, or overwritten. Everybody else has dropped us with this list, and meets us anew once we are in it.
-            self.missing = true;
-            self.ghosts.clear();
+            // Not added yet, removed, or overwritten. Everybody else drops us with this list, and connects again once we are in it.
+            self.unlisted = true;
+            self.unreachable.clear();
             let all: Vec<String> = self.members.keys().cloned().collect();
-            steps.extend(all.iter().filter_map(|name| self.part(name, "left")));
-            self.ghosts.clear();
+            actions.extend(all.iter().filter_map(|name| self.remove(name, "left")));
+            self.unreachable.clear();
         }
-        self.ghosts.retain(|ghost| names.contains(ghost));
-        // One who is evicted while connected to us is not gone; another could not reach them.
+        self.unreachable.retain(|name| names.contains(name));
+        // A user who is removed while connected to us is not gone: somebody else could not reach them.
         let gone = self.members.iter().filter(|(name, m)| !m.connected && !names.contains(name));
         let gone: Vec<String> = gone.map(|(name, _)| name.clone()).collect();
         self.list = Some((version, names));
         for name in gone {
-            // An offer of theirs may have been faster than the list.
-            if self.members.get(&name).is_some_and(|m| m.offer.is_none() || now.duration_since(m.since) > CONNECT) {
-                steps.extend(self.part(&name, "left"));
+            // Their offer may have been faster than the list.
+            if self
+                .members
+                .get(&name)
+                .is_some_and(|m| m.offer.is_none() || now.duration_since(m.since) > CONNECT_TIMEOUT)
+            {
+                actions.extend(self.remove(&name, "left"));
             }
         }
-        steps.extend(self.write(now));
-        steps.extend(self.meet_all(now));
-        steps
+        actions.extend(self.write(now));
+        actions.extend(self.add_listed(now));
+        actions
     }
 
-    /// Meets everybody in the list, once we are in it too.
-    fn meet_all(&mut self, now: Instant) -> Vec<Step> {
-        let Some((_, names)) = self.list.as_ref().filter(|_| !self.missing) else { return Vec::new() };
+    /// Connects to everybody in the list, once we are in it too.
+    fn add_listed(&mut self, now: Instant) -> Vec<Action> {
+        let Some((_, names)) = self.list.as_ref().filter(|_| !self.unlisted) else { return Vec::new() };
         let new = |name: &&String| {
             **name != self.me
                 && !self.members.contains_key(*name)
-                && !self.ghosts.contains(*name)
-                && (1..=LONGEST_NAME).contains(&name.len())
+                && !self.unreachable.contains(*name)
+                && (1..=MAX_NAME).contains(&name.len())
         };
         let new: Vec<String> =
-            names.iter().filter(new).take(MOST.saturating_sub(self.members.len())).cloned().collect();
-        new.iter().map(|name| self.meet(name, false, now)).collect()
+            names.iter().filter(new).take(MAX_MEMBERS.saturating_sub(self.members.len())).cloned().collect();
+        new.iter().map(|name| self.add(name, false, now)).collect()
     }
 
-    /// Writes ourselves into the list, if we must and may.
-    fn write(&mut self, now: Instant) -> Option<Step> {
-        if !self.missing || self.written.is_some_and(|last| now.duration_since(last) < WRITES) {
+    /// Adds ourselves to the list, if necessary and allowed now.
+    fn write(&mut self, now: Instant) -> Option<Action> {
+        if !self.unlisted || self.written_at.is_some_and(|last| now.duration_since(last) < WRITE_INTERVAL) {
             return None;
         }
         let (version, names) = self.list.as_mut()?;
         names.push(self.me.clone());
         *version += 1;
-        (self.missing, self.written) = (false, Some(now));
-        Some(written(*version, names))
+        (self.unlisted, self.written_at) = (false, Some(now));
+        Some(Action::send(update(*version, names)))
     }
 
-    /// Our write came too late: another one's is in force.
-    pub fn refused(&mut self, version: u64, list: &Value, now: Instant) -> Vec<Step> {
+    /// Our write failed: somebody else wrote this version.
+    pub fn on_write_conflict(&mut self, version: u64, list: &Value, now: Instant) -> Vec<Action> {
         self.list = None;
-        self.listed(version, list, now)
+        self.on_user_list(version, list, now)
     }
 
-    /// Somebody is connected to: one who has called, or one of the list who may be a ghost.
-    fn meet(&mut self, name: &str, called: bool, now: Instant) -> Step {
-        self.given += 1;
-        let who = Participant {
-            id: id_of(name, self.given),
+    /// Adds a user: one who called us, or one of the list who may not exist any more.
+    fn add(&mut self, name: &str, called: bool, now: Instant) -> Action {
+        self.count += 1;
+        let participant = Participant {
+            id: id_from_name(name, self.count),
             name: name.to_owned(),
             role: Role::Participant,
             tracks: Vec::new(),
@@ -167,80 +175,85 @@ impl Mesh {
         let first_offer = if we_offer { FirstOffer::Us } else { FirstOffer::Them };
         let policy = NegotiationPolicy { first_offer, polite: Some(!we_offer), ..self.policy.clone() };
         let member = Member {
-            who: who.clone(),
+            participant: participant.clone(),
             since: now,
-            heard: called,
+            has_signalled: called,
             connected: false,
-            disturbed: None,
+            disconnected_since: None,
             offer: None,
-            unanswered: false,
+            awaits_answer: false,
         };
         self.members.insert(name.to_owned(), member);
-        Step::Tell(if called { SignalEvent::Met { who, policy } } else { SignalEvent::Called { who, policy } })
+        Action::Emit(if called {
+            SignalEvent::Met { who: participant, policy }
+        } else {
+            SignalEvent::Called { who: participant, policy }
+        })
     }
 
-    fn part(&mut self, name: &str, reason: &str) -> Option<Step> {
+    fn remove(&mut self, name: &str, reason: &str) -> Option<Action> {
         let member = self.members.remove(name)?;
         if self.list.as_ref().is_some_and(|(_, names)| names.iter().any(|n| n == name)) {
-            self.ghosts.insert(name.to_owned());
+            self.unreachable.insert(name.to_owned());
         }
-        Some(Step::Tell(SignalEvent::Left { id: member.who.id, reason: reason.to_owned() }))
+        Some(Action::Emit(SignalEvent::Left { id: member.participant.id, reason: reason.to_owned() }))
     }
 
-    /// Somebody says something to us.
-    pub fn hear(&mut self, body: &Value, now: Instant) -> Vec<Step> {
-        let Some(name) = body["user"].as_str().filter(|name| (1..=LONGEST_NAME).contains(&name.len())) else {
+    /// A signal for us.
+    pub fn on_event(&mut self, body: &Value, now: Instant) -> Vec<Action> {
+        let Some(name) = body["user"].as_str().filter(|name| (1..=MAX_NAME).contains(&name.len())) else {
             return Vec::new();
         };
         if name == self.me {
             return Vec::new();
         }
-        let heard = simple_peer::read(&body["signal"]);
-        let mut steps = Vec::new();
-        if let Heard::Offer(sdp) = &heard {
-            let another = self.members.get(name).is_none_or(|member| {
-                member.offer.as_ref().is_some_and(|last| simple_peer::session(last) != simple_peer::session(sdp))
+        let peer_signal = simple_peer::read(&body["signal"]);
+        let mut actions = Vec::new();
+        if let PeerSignal::Offer(sdp) = &peer_signal {
+            let is_new_peer = self.members.get(name).is_none_or(|member| {
+                member.offer.as_ref().is_some_and(|last| simple_peer::session_id(last) != simple_peer::session_id(sdp))
             });
-            if another && self.members.len() < MOST {
-                // Faster than the list, or a new peer of theirs.
-                steps.extend(self.part(name, "left"));
-                self.ghosts.remove(name);
-                steps.push(self.meet(name, true, now));
+            if is_new_peer && self.members.len() < MAX_MEMBERS {
+                // Faster than the list, or a new peer object.
+                actions.extend(self.remove(name, "left"));
+                self.unreachable.remove(name);
+                actions.push(self.add(name, true, now));
             }
         }
-        let Some(member) = self.members.get_mut(name) else { return steps };
-        let from = member.who.id.clone();
-        if heard != Heard::Nothing && !std::mem::replace(&mut member.heard, true) {
-            steps.push(Step::Tell(SignalEvent::Answered { id: from.clone(), name: name.to_owned() }));
+        let Some(member) = self.members.get_mut(name) else { return actions };
+        let from = member.participant.id.clone();
+        if peer_signal != PeerSignal::Unknown && !std::mem::replace(&mut member.has_signalled, true) {
+            actions.push(Action::Emit(SignalEvent::Answered { id: from.clone(), name: name.to_owned() }));
         }
         let description = |kind: &str, sdp| Signal::Description(Description { kind: kind.into(), sdp });
-        let signal = match heard {
-            Heard::Offer(sdp) if member.offer.as_ref() == Some(&sdp) => return steps,
-            Heard::Offer(sdp) => {
+        let signal = match peer_signal {
+            PeerSignal::Offer(sdp) if member.offer.as_ref() == Some(&sdp) => return actions,
+            PeerSignal::Offer(sdp) => {
                 member.offer = Some(sdp.clone());
                 description("offer", sdp)
             }
-            Heard::Answer(sdp) if std::mem::take(&mut member.unanswered) => description("answer", sdp),
-            Heard::Candidate(candidate) => Signal::Candidate(Some(candidate)),
-            Heard::Answer(_) | Heard::Ask(_) | Heard::Nothing => return steps,
+            PeerSignal::Answer(sdp) if std::mem::take(&mut member.awaits_answer) => description("answer", sdp),
+            PeerSignal::Candidate(candidate) => Signal::Candidate(Some(candidate)),
+            PeerSignal::Answer(_) | PeerSignal::Ask(_) | PeerSignal::Unknown => return actions,
         };
-        steps.push(Step::Tell(SignalEvent::Signal { from, signal }));
-        steps
+        actions.push(Action::Emit(SignalEvent::Signal { from, signal }));
+        actions
     }
 
-    pub fn obey(&mut self, command: SignalCommand, now: Instant) -> Vec<Step> {
+    pub fn on_command(&mut self, command: SignalCommand, now: Instant) -> Vec<Action> {
         match command {
             SignalCommand::Signal { to, signal } => self.signal(&to, &signal, now).into_iter().collect(),
             SignalCommand::Peer { id, state } => {
-                let Some((name, member)) = self.members.iter_mut().find(|(_, member)| member.who.id == id) else {
+                let Some((name, member)) = self.members.iter_mut().find(|(_, member)| member.participant.id == id)
+                else {
                     return Vec::new();
                 };
                 match state {
-                    PeerState::Connected => (member.connected, member.disturbed) = (true, None),
-                    PeerState::Disconnected => member.disturbed = member.disturbed.or(Some(now)),
+                    PeerState::Connected => (member.connected, member.disconnected_since) = (true, None),
+                    PeerState::Disconnected => member.disconnected_since = member.disconnected_since.or(Some(now)),
                     PeerState::Failed | PeerState::Closed => {
                         let name = name.clone();
-                        return self.part(&name, "left").into_iter().collect();
+                        return self.remove(&name, "left").into_iter().collect();
                     }
                     PeerState::New | PeerState::Connecting => {}
                 }
@@ -250,54 +263,53 @@ impl Mesh {
         }
     }
 
-    fn signal(&mut self, to: &ParticipantId, signal: &Signal, now: Instant) -> Option<Step> {
-        let (name, member) = self.members.iter_mut().find(|(_, member)| member.who.id == *to)?;
+    fn signal(&mut self, to: &ParticipantId, signal: &Signal, now: Instant) -> Option<Action> {
+        let (name, member) = self.members.iter_mut().find(|(_, member)| member.participant.id == *to)?;
         let body = json!({"user": self.me, "signal": simple_peer::write(signal)?});
         let text = wire::message("E", "EVT", &[&format!("rtc-signal/{name}"), &wire::typed(&body)]);
         if matches!(signal, Signal::Description(description) if description.kind == "offer") {
-            member.unanswered = true;
-            let known = self.written.is_none_or(|written| now.duration_since(written) >= READ) && !self.missing;
+            member.awaits_answer = true;
+            let known =
+                self.written_at.is_none_or(|written| now.duration_since(written) >= LIST_DELAY) && !self.unlisted;
             if !known {
-                self.early.push((to.clone(), text));
+                self.delayed_offers.push((to.clone(), text));
                 return None;
             }
         }
-        Some(Step::Say(text))
+        Some(Action::send(text))
     }
 
-    pub fn tick(&mut self, now: Instant) -> Vec<Step> {
-        let mut steps: Vec<Step> = self.write(now).into_iter().collect();
-        if !steps.is_empty() {
-            steps.extend(self.meet_all(now));
+    pub fn on_tick(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions: Vec<Action> = self.write(now).into_iter().collect();
+        if !actions.is_empty() {
+            actions.extend(self.add_listed(now));
         }
-        if !self.missing && self.written.is_none_or(|written| now.duration_since(written) >= READ) {
-            // Of those who have gone meanwhile, the next peer would not survive it.
-            let there = |to: &ParticipantId| self.members.values().any(|member| member.who.id == *to);
-            let early = std::mem::take(&mut self.early);
-            steps.extend(early.into_iter().filter(|(to, _)| there(to)).map(|(_, text)| Step::Say(text)));
+        if !self.unlisted && self.written_at.is_none_or(|written| now.duration_since(written) >= LIST_DELAY) {
+            // An old offer to a user who came back would destroy their new peer.
+            let is_present = |to: &ParticipantId| self.members.values().any(|member| member.participant.id == *to);
+            let offers = std::mem::take(&mut self.delayed_offers);
+            actions.extend(offers.into_iter().filter(|(to, _)| is_present(to)).map(|(_, text)| Action::send(text)));
         }
         let late = |member: &Member| {
-            (!member.connected && now.duration_since(member.since) > CONNECT)
-                || member.disturbed.is_some_and(|since| now.duration_since(since) > DISTURBED)
+            (!member.connected && now.duration_since(member.since) > CONNECT_TIMEOUT)
+                || member.disconnected_since.is_some_and(|since| now.duration_since(since) > DISCONNECTED_TIMEOUT)
         };
         let late: Vec<String> = self.members.iter().filter(|(_, m)| late(m)).map(|(name, _)| name.clone()).collect();
         for name in late {
-            steps.extend(self.part(&name, "timeout"));
+            actions.extend(self.remove(&name, "timeout"));
         }
-        steps
+        actions
     }
 
-    /// Takes ourselves out of the list.
+    /// Removes ourselves from the list.
     pub fn goodbye(&mut self) -> Option<String> {
         let (version, names) = self.list.take()?;
         let others: Vec<String> = names.into_iter().filter(|name| *name != self.me).collect();
-        match written(version + 1, &others) {
-            Step::Say(text) => Some(text),
-            _ => None,
-        }
+        Some(update(version + 1, &others))
     }
 }
 
-fn written(version: u64, names: &[String]) -> Step {
-    Step::Say(wire::message("R", "U", &[USERS, &version.to_string(), &json!(names).to_string()]))
+/// A message that writes the list.
+fn update(version: u64, names: &[String]) -> String {
+    wire::message("R", "U", &[USERS, &version.to_string(), &json!(names).to_string()])
 }

@@ -1,23 +1,29 @@
-//! The rooms of the WebRTC guide (deepstreamHub, 2017): its six lessons' applications over a deepstream server, with pages on
+//! The rooms of the WebRTC guide (deepstreamHub, 2017): the applications of its six lessons over a deepstream server, with pages that use
 //! simple-peer 8.1. `docs/rooms.md` says which room is which lesson. Knows nothing of media.
 
 mod mesh;
 mod pair;
 mod wire;
 
+use super::connector::{Action, Keepalive, RoomInfo, RoomProtocol, start};
 use super::ice;
-use super::names::percent_decoded;
-use super::talk::{Dial, NoEntry, Place, Socket, Step, Talk, start};
-use super::{IceServer, JoinAs, Link, NegotiationPolicy, SignalCommand, Signaller};
+use super::names::{id_from_name, percent_decoded};
+use super::signaller::{JoinAs, Link, SignalCommand, Signaller};
+use super::websocket::{ConnectError, Message, Socket};
 use crate::error::{Error, Result};
+use crate::room::description::IceServer;
+use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId, Role};
-use crate::room::policy::{Changes, Channels, Section, Way};
+use crate::room::policy::{Changes, Channels, NegotiationPolicy, Section, Way};
 use async_trait::async_trait;
 use mesh::Mesh;
 use pair::Pair;
 use serde_json::{Value, json};
 use std::time::Instant;
 use url::Url;
+
+/// Servers that are tried until none redirects us.
+const MAX_SERVERS: u32 = 4;
 
 /// The guide's applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +32,9 @@ enum App {
     Data,
     /// Lesson 2: many that chat.
     FullMesh,
-    /// Lessons 3 and 5: two with sound and picture; a screen is a picture.
+    /// Lessons 3 and 5: two with audio and video; a screen is sent as the video.
     AudioVideo,
-    /// Lesson 4: two with pictures.
+    /// Lesson 4: two with video.
     Video,
     /// Lesson 6: two that send files.
     Files,
@@ -54,7 +60,7 @@ impl App {
 
     /// How connections are made with its pages.
     fn policy(self, role: Role) -> NegotiationPolicy {
-        // A place for a track that a bot sends later; a recorder shows nobody an empty one.
+        // A section for a track that a bot sends later; a recorder must not appear as an empty video.
         let media = Section::Always(if role == Role::Recorder { Way::Receive } else { Way::Both });
         let (audio, video) = match self {
             App::AudioVideo => (media, media),
@@ -65,19 +71,12 @@ impl App {
             trickle: false,
             audio,
             video,
-            // Pages of 8.1 answer a second offer, once the first is answered.
+            // Pages with simple-peer 8.1 answer a second offer once the first is answered.
             changes: Changes::Offer,
             channels: Channels::One { chat: self != App::Files, files: self == App::Files },
             ..NegotiationPolicy::default()
         }
     }
-}
-
-/// The id of somebody with that name, the number of those before them. Names may be anything.
-fn id_of(name: &str, number: u32) -> ParticipantId {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
-    let name: String = name.chars().take(48).map(plain).collect();
-    ParticipantId(if number == 1 { name } else { format!("{name}-{number}") })
 }
 
 /// A room of the guide: `deepstream+ws://host:port/deepstream?app=…`, or `deepstream+wss://…`.
@@ -111,7 +110,7 @@ impl GuideRoom {
         let known = || APPS.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
         let app =
             APPS.iter().find(|(known, _)| Some(*known) == word.as_deref()).map(|(_, app)| *app).ok_or_else(|| {
-                let which = word.map_or("which one is not said".to_owned(), |word| format!("none is called {word:?}"));
+                let which = word.map_or("none is named".to_owned(), |word| format!("none is called {word:?}"));
                 Error::user(format!(
                     "the WebRTC guide has several applications, and {which}: ?app= must be one of {}",
                     known()
@@ -144,109 +143,95 @@ impl Signaller for GuideRoom {
             (Some((user, password)), None) => json!({"username": user, "password": password}),
             (None, None) => json!({}),
         };
-        let mut dial = Dialler { url: self.url.to_string(), login };
-        let socket = dial.dial().await.map_err(|no| no.error)?;
-        let uid = format!("{}-{:06x}", id_of(&how.name, 1), rand::random::<u32>() & 0xff_ffff);
+        let me = format!("{}-{:06x}", id_from_name(&how.name, 1), rand::random::<u32>() & 0xff_ffff);
         let policy = self.app.policy(how.role);
-        let party = match self.app {
-            App::FullMesh => Party::Mesh(Mesh::new(uid.clone(), policy.clone())),
-            app => Party::Pair(Pair::new(app.event(), format!("user/{uid}"), self.initiator, policy.clone())),
+        let members = match self.app {
+            App::FullMesh => Members::Mesh(Mesh::new(me.clone(), policy.clone())),
+            app => Members::Pair(Pair::new(app.event(), format!("user/{me}"), self.initiator, policy.clone())),
         };
         let word = APPS.iter().find(|(_, app)| *app == self.app).map_or("", |(word, _)| *word);
-        let talk = Guest { me: ParticipantId(uid), event: self.app.event(), party, policy: policy.clone() };
-        let place = Place { room: format!("guide-{word}"), ice_servers: self.ice_servers.clone(), policy };
-        Ok(start(socket, dial, talk, place))
+        let (url, event) = (self.url.to_string(), self.app.event());
+        let mut client = Client { url, login, me: ParticipantId(me), event, members, policy: policy.clone() };
+        let socket = client.connect().await.map_err(|failed| failed.error)?;
+        let info = RoomInfo { room: format!("guide-{word}"), ice_servers: self.ice_servers.clone(), policy };
+        Ok(start(socket, client, info, Keepalive::default()))
     }
 }
 
-struct Dialler {
-    url: String,
-    login: Value,
-}
-
-#[async_trait]
-impl Dial for Dialler {
-    async fn dial(&mut self) -> Result<Socket, NoEntry> {
-        let mut url = self.url.clone();
-        // A server may send us on, but not for ever.
-        for _ in 0..4 {
-            match self.enter(&url).await? {
-                Entry::In(socket) => return Ok(*socket),
-                Entry::Elsewhere(other) => url = other,
-            }
-        }
-        Err(NoEntry::refused(format!("{} sends us from one server to the next", self.url)))
-    }
-}
-
-enum Entry {
-    In(Box<Socket>),
-    Elsewhere(String),
-}
-
-impl Dialler {
-    async fn enter(&self, url: &str) -> Result<Entry, NoEntry> {
-        let mut socket = Socket::open(url, url).await?;
-        loop {
-            for message in wire::Message::parse(&socket.hear(url).await?) {
-                match (message.topic.as_str(), message.action.as_str()) {
-                    ("C", "CH") => socket.say(wire::message("C", "CHR", &[url]), url).await?,
-                    ("C", "PI") => socket.say(wire::message("C", "PO", &[]), url).await?,
-                    ("C", "RED") => return Ok(Entry::Elsewhere(message.field(0).to_owned())),
-                    ("C", "REJ") => return Err(NoEntry::refused(format!("{url} rejects us"))),
-                    ("C", "A") => socket.say(wire::message("A", "REQ", &[&self.login.to_string()]), url).await?,
-                    ("A", "A") => return Ok(Entry::In(Box::new(socket))),
-                    ("A" | "C", "E") => {
-                        let why = message.field(0).to_lowercase().replace('_', " ");
-                        let hint = if message.topic == "A" { ": user and password in the URL, or --token" } else { "" };
-                        return Err(NoEntry::refused(format!("{url} refuses us, {why}{hint}")));
-                    }
-                    _ => tracing::debug!("not understood and ignored: {} {}", message.topic, message.action),
-                }
-            }
-        }
-    }
+enum Login {
+    Done(Box<Socket>),
+    /// The server's URL to connect to instead.
+    Redirect(String),
 }
 
 /// The two kinds of room.
-enum Party {
+enum Members {
     Pair(Pair),
     Mesh(Mesh),
 }
 
-/// Our side of the talk.
-struct Guest {
+/// Our side of the protocol.
+struct Client {
+    url: String,
+    login: Value,
     me: ParticipantId,
     event: &'static str,
-    party: Party,
+    members: Members,
     policy: NegotiationPolicy,
 }
 
-impl Guest {
-    fn understand(&mut self, message: &wire::Message, now: Instant) -> Vec<Step> {
+impl Client {
+    /// Connects to one server and logs in.
+    async fn log_in(&self, url: &str) -> Result<Login, ConnectError> {
+        let mut socket = Socket::connect(url, url, None).await?;
+        loop {
+            for message in wire::Message::parse(&socket.receive_text(url).await?) {
+                match (message.topic.as_str(), message.action.as_str()) {
+                    ("C", "CH") => socket.request(wire::message("C", "CHR", &[url]), url).await?,
+                    ("C", "PI") => socket.request(wire::message("C", "PO", &[]), url).await?,
+                    ("C", "RED") => return Ok(Login::Redirect(message.field(0).to_owned())),
+                    ("C", "REJ") => return Err(ConnectError::refused(format!("{url} rejects us"))),
+                    ("C", "A") => {
+                        let login = wire::message("A", "REQ", &[&self.login.to_string()]);
+                        socket.request(login, url).await?;
+                    }
+                    ("A", "A") => return Ok(Login::Done(Box::new(socket))),
+                    ("A" | "C", "E") => {
+                        let why = message.field(0).to_lowercase().replace('_', " ");
+                        let hint = if message.topic == "A" { ": user and password in the URL, or --token" } else { "" };
+                        return Err(ConnectError::refused(format!("{url} refuses us, {why}{hint}")));
+                    }
+                    _ => tracing::debug!("unknown message ignored: {} {}", message.topic, message.action),
+                }
+            }
+        }
+    }
+
+    fn on_server_message(&mut self, message: &wire::Message, now: Instant) -> Vec<Action> {
         match (message.topic.as_str(), message.action.as_str()) {
-            ("C", "PI") => vec![Step::Say(wire::message("C", "PO", &[]))],
-            ("C", "RED" | "REJ") => vec![Step::Again("the server sends us away".to_owned())],
+            ("C", "PI") => vec![Action::send(wire::message("C", "PO", &[]))],
+            ("C", "RED" | "REJ") => vec![Action::Reconnect("the server redirects or rejects us".to_owned())],
             ("E", "EVT") => {
                 let Some(body) = wire::untyped(message.field(1)) else { return Vec::new() };
-                match &mut self.party {
-                    Party::Pair(pair) if message.field(0) == self.event => pair.hear(&body),
-                    Party::Mesh(mesh) if message.field(0) == mesh.event() => mesh.hear(&body, now),
+                match &mut self.members {
+                    Members::Pair(pair) if message.field(0) == self.event => pair.on_event(&body),
+                    Members::Mesh(mesh) if message.field(0) == mesh.event() => mesh.on_event(&body, now),
                     _ => Vec::new(),
                 }
             }
             // Subscribed.
-            ("E", "A") if message.field(0) == "S" => match &mut self.party {
-                Party::Pair(pair) => pair.begin(),
-                Party::Mesh(mesh) => mesh.begin(),
+            ("E", "A") if message.field(0) == "S" => match &mut self.members {
+                Members::Pair(pair) => pair.on_subscribed(),
+                Members::Mesh(mesh) => mesh.on_subscribed(),
             },
-            ("R", "R" | "U") => self.listed(&message.data, false, now),
-            ("R", "E") if message.field(0) == "VERSION_EXISTS" => self.listed(&message.data[1..], true, now),
+            ("R", "R" | "U") => self.on_record(&message.data, false, now),
+            ("R", "E") if message.field(0) == "VERSION_EXISTS" => self.on_record(&message.data[1..], true, now),
             (topic, "E") => {
                 let (code, about) = (message.field(0), message.field(1));
                 match (topic, code) {
                     ("E" | "R", "MESSAGE_DENIED") => {
-                        vec![Step::Over(format!("the server does not let us take part: {code} {about}"))]
+                        let detail = format!("the server does not let us take part: {code} {about}");
+                        vec![Action::End(EndReason::Refused { detail })]
                     }
                     _ => {
                         tracing::warn!("the server says: {topic} {code} {about}");
@@ -258,63 +243,75 @@ impl Guest {
         }
     }
 
-    /// A list of the server's: its name, version and content.
-    fn listed(&mut self, fields: &[String], refused: bool, now: Instant) -> Vec<Step> {
-        let Party::Mesh(mesh) = &mut self.party else { return Vec::new() };
+    /// A record of the server: its name, version and content.
+    fn on_record(&mut self, fields: &[String], conflict: bool, now: Instant) -> Vec<Action> {
+        let Members::Mesh(mesh) = &mut self.members else { return Vec::new() };
         let [name, version, content, ..] = fields else { return Vec::new() };
         let (Ok(version), Ok(content)) = (version.parse(), serde_json::from_str(content)) else { return Vec::new() };
         match name == "users" {
-            true if refused => mesh.refused(version, &content, now),
-            true => mesh.listed(version, &content, now),
+            true if conflict => mesh.on_write_conflict(version, &content, now),
+            true => mesh.on_user_list(version, &content, now),
             false => Vec::new(),
         }
     }
 }
 
-impl Talk for Guest {
-    fn begin(&mut self, _: bool, _: Instant) -> Vec<Step> {
-        let event = match &self.party {
-            Party::Pair(_) => self.event.to_owned(),
-            Party::Mesh(mesh) => mesh.event(),
+impl RoomProtocol for Client {
+    async fn connect(&mut self) -> Result<Socket, ConnectError> {
+        let mut url = self.url.clone();
+        for _ in 0..MAX_SERVERS {
+            match self.log_in(&url).await? {
+                Login::Done(socket) => return Ok(*socket),
+                Login::Redirect(other) => url = other,
+            }
+        }
+        Err(ConnectError::refused(format!("{} redirects us too often", self.url)))
+    }
+
+    fn on_connected(&mut self, _: bool, _: Instant) -> Vec<Action> {
+        let event = match &self.members {
+            Members::Pair(_) => self.event.to_owned(),
+            Members::Mesh(mesh) => mesh.event(),
         };
-        vec![Step::Say(wire::message("E", "S", &[&event]))]
+        vec![Action::send(wire::message("E", "S", &[&event]))]
     }
 
-    fn hear(&mut self, text: &str, now: Instant) -> Vec<Step> {
-        wire::Message::parse(text).iter().flat_map(|message| self.understand(message, now)).collect()
+    fn on_message(&mut self, message: &Message, now: Instant) -> Vec<Action> {
+        let Message::Text(text) = message else { return Vec::new() };
+        wire::Message::parse(text).iter().flat_map(|message| self.on_server_message(message, now)).collect()
     }
 
-    fn obey(&mut self, command: SignalCommand, now: Instant) -> Vec<Step> {
+    fn on_command(&mut self, command: SignalCommand, now: Instant) -> Vec<Action> {
         if let SignalCommand::Tracks(labels) = &command {
             if labels.iter().any(|label| !self.policy.section(label.kind).sends()) {
-                tracing::warn!("this room of the guide does not take everything that is sent: see docs/rooms.md");
+                tracing::warn!("this room of the guide does not accept all of our tracks: see docs/rooms.md");
             }
             return Vec::new();
         }
-        match &mut self.party {
-            Party::Pair(pair) => pair.obey(command, now),
-            Party::Mesh(mesh) => mesh.obey(command, now),
+        match &mut self.members {
+            Members::Pair(pair) => pair.on_command(command, now),
+            Members::Mesh(mesh) => mesh.on_command(command, now),
         }
     }
 
-    fn tick(&mut self, now: Instant) -> Vec<Step> {
-        match &mut self.party {
-            Party::Pair(pair) => pair.tick(now),
-            Party::Mesh(mesh) => mesh.tick(now),
+    fn on_tick(&mut self, now: Instant) -> Vec<Action> {
+        match &mut self.members {
+            Members::Pair(pair) => pair.on_tick(now),
+            Members::Mesh(mesh) => mesh.on_tick(now),
         }
     }
 
-    fn goodbye(&mut self) -> Vec<String> {
-        match &mut self.party {
-            Party::Pair(_) => Vec::new(),
-            Party::Mesh(mesh) => mesh.goodbye().into_iter().collect(),
+    fn goodbye(&mut self) -> Vec<Message> {
+        match &mut self.members {
+            Members::Pair(_) => Vec::new(),
+            Members::Mesh(mesh) => mesh.goodbye().map(Message::Text).into_iter().collect(),
         }
     }
 
     fn present(&self) -> (ParticipantId, Vec<Participant>) {
-        let peers = match &self.party {
-            Party::Pair(pair) => pair.present(),
-            Party::Mesh(mesh) => mesh.present(),
+        let peers = match &self.members {
+            Members::Pair(pair) => pair.present(),
+            Members::Mesh(mesh) => mesh.present(),
         };
         (self.me.clone(), peers)
     }

@@ -1,213 +1,223 @@
-//! A room for two over one event, as lessons 1, 3, 4 and 6 of the WebRTC guide have it: everybody hears everything that is sent. Pure.
+//! A room for two over one event, as in lessons 1, 3, 4 and 6 of the WebRTC guide: everybody receives everything that is sent. Pure.
 //!
-//! Events are not stored, and who joins says nothing. So who offers does so again and again until something comes back; one who has
-//! heard an offer answers at once, and a second one would destroy their peer: between two offers lies longer than any answer takes.
-//! Who is only called is not there yet: nobody hears of them before they answer.
+//! Events are not stored, and joining sends nothing. So the initiator repeats its offer until there is an answer. A second offer would
+//! destroy a peer that has answered the first, so the time between two is longer than any answer takes. A participant who is only
+//! called may not exist: the client is told of them when they answer.
 
-use super::super::simple_peer::{self, Heard, Labels};
-use super::super::talk::Step;
-use super::super::{Description, NegotiationPolicy, Signal, SignalCommand, SignalEvent};
-use super::{id_of, wire};
+use super::wire;
+use crate::room::description::{Description, Signal};
 use crate::room::participant::{Participant, ParticipantId, Role};
-use crate::room::policy::{FirstOffer, PeerState};
+use crate::room::policy::{FirstOffer, NegotiationPolicy, PeerState};
+use crate::signal::connector::Action;
+use crate::signal::names::id_from_name;
+use crate::signal::signaller::{SignalCommand, SignalEvent};
+use crate::signal::simple_peer::{self, InferredLabels, PeerSignal};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// Between two offers that nobody has answered. Who hears one answers within a fraction of it, even on a busy machine.
-const REPEAT: Duration = Duration::from_secs(1);
-/// How long a connection may be disturbed before its end is believed. That is known after five seconds of silence, and pages give up at
-/// once then.
-const DISTURBED: Duration = Duration::from_secs(2);
+/// Time between two offers without an answer: an answer takes a fraction of it, even on a busy machine.
+const OFFER_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a connection may be disconnected before the participant counts as gone. ICE notices after five seconds of silence, and pages give
+/// up at once then.
+const DISCONNECTED_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The other one.
+/// The other participant.
 struct Partner {
-    who: Participant,
-    /// The name that they sign with, once they have said something.
+    participant: Participant,
+    /// The sender in their events, once there was one.
     sender: Option<String>,
     /// Their last offer.
     offer: Option<String>,
-    /// Our last offer, until it is answered; and when it is said again.
-    unanswered: Option<(String, Instant)>,
-    /// Since when the connection is disturbed.
-    disturbed: Option<Instant>,
-    labels: Labels,
+    /// Our last offer, until it is answered, and when it is repeated.
+    unanswered_offer: Option<(String, Instant)>,
+    disconnected_since: Option<Instant>,
+    labels: InferredLabels,
 }
 
 impl Partner {
-    /// They describe their side; and what their tracks are, where that has changed.
-    fn describes(&mut self, kind: &str, sdp: String) -> Vec<Step> {
-        let id = self.who.id.clone();
-        let labels = self.labels.described(&sdp).map(|tracks| SignalEvent::Tracks { id: id.clone(), tracks });
+    /// A description of theirs, and their track labels if they changed.
+    fn on_description(&mut self, kind: &str, sdp: String) -> Vec<Action> {
+        let id = self.participant.id.clone();
+        let labels = self.labels.update(&sdp).map(|tracks| SignalEvent::Tracks { id: id.clone(), tracks });
         if let Some(SignalEvent::Tracks { tracks, .. }) = &labels {
-            self.who.tracks.clone_from(tracks);
+            self.participant.tracks.clone_from(tracks);
         }
         let signal = Signal::description(kind, sdp);
-        labels.into_iter().chain([SignalEvent::Signal { from: id, signal }]).map(Step::Tell).collect()
+        labels.into_iter().chain([SignalEvent::Signal { from: id, signal }]).map(Action::Emit).collect()
     }
 }
 
-/// What they sign with, without what everybody has in it.
-fn name_of(sender: &str) -> &str {
+/// A display name: the sender without its common prefix.
+fn display_name(sender: &str) -> &str {
     sender.strip_prefix("user/").unwrap_or(sender)
 }
 
-/// What we know of the room.
+/// The state of the room.
 pub(super) struct Pair {
     event: &'static str,
     me: String,
-    /// We offer.
+    /// We make the offers.
     initiator: bool,
     policy: NegotiationPolicy,
     partner: Option<Partner>,
-    /// Ids that were given so far.
-    given: u32,
-    /// Others who were told about.
-    third: HashSet<String>,
+    /// Participants seen so far.
+    count: u32,
+    /// Other senders that the client was warned of.
+    ignored_senders: HashSet<String>,
 }
 
 impl Pair {
     pub fn new(event: &'static str, me: String, initiator: bool, policy: NegotiationPolicy) -> Pair {
-        Pair { event, me, initiator, policy, partner: None, given: 0, third: HashSet::new() }
+        Pair { event, me, initiator, policy, partner: None, count: 0, ignored_senders: HashSet::new() }
     }
 
     pub fn present(&self) -> Vec<Participant> {
-        self.partner.iter().map(|partner| partner.who.clone()).collect()
+        self.partner.iter().map(|partner| partner.participant.clone()).collect()
     }
 
-    /// The socket is there and the event subscribed.
-    pub fn begin(&mut self) -> Vec<Step> {
-        if self.initiator && self.partner.is_none() { vec![self.meet(None)] } else { Vec::new() }
+    /// We are subscribed to the event.
+    pub fn on_subscribed(&mut self) -> Vec<Action> {
+        if self.initiator && self.partner.is_none() { vec![self.add(None)] } else { Vec::new() }
     }
 
-    /// Somebody is to be connected to; each time under another id, as what is under way still has the old one.
-    fn meet(&mut self, sender: Option<String>) -> Step {
-        self.given += 1;
-        let (initiator, number) = (sender.is_none(), self.given);
-        let name = sender.as_deref().map_or("Guest", name_of).to_owned();
-        let who = Participant { id: id_of(&name, number), name, role: Role::Participant, tracks: Vec::new() };
+    /// Adds the other participant, each time with another id: signals on their way still have the old one.
+    fn add(&mut self, sender: Option<String>) -> Action {
+        self.count += 1;
+        let (initiator, number) = (sender.is_none(), self.count);
+        let name = sender.as_deref().map_or("Guest", display_name).to_owned();
+        let participant =
+            Participant { id: id_from_name(&name, number), name, role: Role::Participant, tracks: Vec::new() };
         self.partner = Some(Partner {
-            who: who.clone(),
+            participant: participant.clone(),
             sender,
             offer: None,
-            unanswered: None,
-            disturbed: None,
-            labels: Labels::default(),
+            unanswered_offer: None,
+            disconnected_since: None,
+            labels: InferredLabels::default(),
         });
         let first_offer = if initiator { FirstOffer::Us } else { FirstOffer::Them };
-        // Who began the call stands by it: the other side takes its own offer back by itself.
+        // In a glare, the offer of the initiator counts.
         let policy = NegotiationPolicy { first_offer, polite: Some(!initiator), ..self.policy.clone() };
-        Step::Tell(if initiator { SignalEvent::Called { who, policy } } else { SignalEvent::Met { who, policy } })
+        Action::Emit(if initiator {
+            SignalEvent::Called { who: participant, policy }
+        } else {
+            SignalEvent::Met { who: participant, policy }
+        })
     }
 
-    /// The other one is gone; who offers waits for the next one.
-    fn part(&mut self, reason: &str) -> Vec<Step> {
+    /// The other participant is gone; the initiator calls the next one.
+    fn remove(&mut self, reason: &str) -> Vec<Action> {
         let Some(partner) = self.partner.take() else { return Vec::new() };
-        let left = Step::Tell(SignalEvent::Left { id: partner.who.id, reason: reason.to_owned() });
-        let next = self.initiator.then(|| self.meet(None));
+        let left = Action::Emit(SignalEvent::Left { id: partner.participant.id, reason: reason.to_owned() });
+        let next = self.initiator.then(|| self.add(None));
         [left].into_iter().chain(next).collect()
     }
 
-    /// An event came.
-    pub fn hear(&mut self, body: &Value) -> Vec<Step> {
+    /// An event of the room.
+    pub fn on_event(&mut self, body: &Value) -> Vec<Action> {
         let Some(sender) = body["sender"].as_str().filter(|sender| !sender.is_empty() && sender.len() <= 64) else {
             return Vec::new();
         };
         if sender == self.me {
             return Vec::new();
         }
-        let heard = simple_peer::read(&body["signal"]);
+        let signal = simple_peer::read(&body["signal"]);
         if let Some(partner) = &self.partner
             && partner.sender.as_deref().is_some_and(|known| known != sender)
         {
-            return self.heard_third(sender, heard);
+            return self.on_third_signal(sender, signal);
         }
         let Some(partner) = &mut self.partner else {
-            let Heard::Offer(sdp) = heard else { return Vec::new() };
-            return self.called(sender, sdp);
+            let PeerSignal::Offer(sdp) = signal else { return Vec::new() };
+            return self.on_call(sender, sdp);
         };
-        let from = partner.who.id.clone();
-        let mut steps = Vec::new();
-        if partner.sender.is_none() && heard != Heard::Nothing {
+        let from = partner.participant.id.clone();
+        let mut actions = Vec::new();
+        if partner.sender.is_none() && signal != PeerSignal::Unknown {
             partner.sender = Some(sender.to_owned());
-            name_of(sender).clone_into(&mut partner.who.name);
-            let name = partner.who.name.clone();
-            steps.push(Step::Tell(SignalEvent::Answered { id: from.clone(), name }));
+            display_name(sender).clone_into(&mut partner.participant.name);
+            let name = partner.participant.name.clone();
+            actions.push(Action::Emit(SignalEvent::Answered { id: from.clone(), name }));
         }
-        match heard {
-            // They say it again, because they have not heard our answer yet; a second answer would be too much.
-            Heard::Offer(sdp) if partner.offer.as_ref() == Some(&sdp) => {}
-            Heard::Offer(sdp) => {
-                let same =
-                    partner.offer.as_ref().is_none_or(|last| simple_peer::session(last) == simple_peer::session(&sdp));
-                if !same {
-                    // Another peer of theirs: the page was loaded again.
+        match signal {
+            // A repeated offer: our answer is still on its way, and a second one would be an error.
+            PeerSignal::Offer(sdp) if partner.offer.as_ref() == Some(&sdp) => {}
+            PeerSignal::Offer(sdp) => {
+                let same_peer = partner
+                    .offer
+                    .as_ref()
+                    .is_none_or(|last| simple_peer::session_id(last) == simple_peer::session_id(&sdp));
+                if !same_peer {
+                    // Another peer object: the page was reloaded.
                     return self.replace(sender, sdp);
                 }
                 partner.offer = Some(sdp.clone());
-                steps.extend(partner.describes("offer", sdp));
+                actions.extend(partner.on_description("offer", sdp));
             }
-            Heard::Answer(sdp) => {
-                if partner.unanswered.take().is_some() {
-                    steps.extend(partner.describes("answer", sdp));
+            PeerSignal::Answer(sdp) => {
+                if partner.unanswered_offer.take().is_some() {
+                    actions.extend(partner.on_description("answer", sdp));
                 }
             }
-            Heard::Candidate(candidate) => {
+            PeerSignal::Candidate(candidate) => {
                 let signal = Signal::Candidate(Some(candidate));
-                steps.push(Step::Tell(SignalEvent::Signal { from, signal }));
+                actions.push(Action::Emit(SignalEvent::Signal { from, signal }));
             }
-            Heard::Ask(ask) => steps.push(Step::Tell(SignalEvent::Asked { from, ask })),
-            Heard::Nothing => {}
+            PeerSignal::Ask(ask) => actions.push(Action::Emit(SignalEvent::Asked { from, ask })),
+            PeerSignal::Unknown => {}
         }
-        steps
+        actions
     }
 
-    /// Somebody offers.
-    fn called(&mut self, sender: &str, sdp: String) -> Vec<Step> {
-        let met = self.meet(Some(sender.to_owned()));
+    /// An offer of an unknown participant.
+    fn on_call(&mut self, sender: &str, sdp: String) -> Vec<Action> {
+        let met = self.add(Some(sender.to_owned()));
         let call = self.partner.as_mut().map(|partner| {
             partner.offer = Some(sdp.clone());
-            partner.describes("offer", sdp)
+            partner.on_description("offer", sdp)
         });
         [met].into_iter().chain(call.into_iter().flatten()).collect()
     }
 
-    fn replace(&mut self, sender: &str, sdp: String) -> Vec<Step> {
-        let left =
-            self.partner.take().map(|old| Step::Tell(SignalEvent::Left { id: old.who.id, reason: "left".to_owned() }));
-        left.into_iter().chain(self.called(sender, sdp)).collect()
+    fn replace(&mut self, sender: &str, sdp: String) -> Vec<Action> {
+        let left = self
+            .partner
+            .take()
+            .map(|old| Action::Emit(SignalEvent::Left { id: old.participant.id, reason: "left".to_owned() }));
+        left.into_iter().chain(self.on_call(sender, sdp)).collect()
     }
 
-    /// A third one speaks in a room for two. If the second one is disturbed, they are its successor.
-    fn heard_third(&mut self, sender: &str, heard: Heard) -> Vec<Step> {
+    /// A signal of a third participant in a room for two. An offer replaces a participant who is disconnected.
+    fn on_third_signal(&mut self, sender: &str, signal: PeerSignal) -> Vec<Action> {
         let Some(partner) = &self.partner else { return Vec::new() };
-        match heard {
-            Heard::Offer(sdp) if partner.disturbed.is_some() => self.replace(sender, sdp),
-            _ if self.third.len() < 64 && self.third.insert(sender.to_owned()) => {
+        match signal {
+            PeerSignal::Offer(sdp) if partner.disconnected_since.is_some() => self.replace(sender, sdp),
+            _ if self.ignored_senders.len() < 64 && self.ignored_senders.insert(sender.to_owned()) => {
                 let name = partner.sender.clone().unwrap_or_default();
-                let text = format!("{sender:?} is there too, but this room is for two: only {name:?} is connected to");
-                vec![Step::Tell(SignalEvent::Warning { id: partner.who.id.clone(), text })]
+                let text = format!("{sender:?} is in this room too, but it is for two: only {name:?} is connected");
+                vec![Action::Emit(SignalEvent::Warning { id: partner.participant.id.clone(), text })]
             }
             _ => Vec::new(),
         }
     }
 
-    fn say(&self, signal: Value) -> Step {
+    fn send_signal(&self, signal: Value) -> Action {
         let body = json!({"sender": self.me, "signal": signal});
-        Step::Say(wire::message("E", "EVT", &[self.event, &wire::typed(&body)]))
+        Action::send(wire::message("E", "EVT", &[self.event, &wire::typed(&body)]))
     }
 
-    pub fn obey(&mut self, command: SignalCommand, now: Instant) -> Vec<Step> {
+    pub fn on_command(&mut self, command: SignalCommand, now: Instant) -> Vec<Action> {
         match command {
             SignalCommand::Signal { to, signal } => self.signal(&to, signal, now),
             SignalCommand::Peer { id, state } => {
-                let Some(partner) = self.partner.as_mut().filter(|partner| partner.who.id == id) else {
+                let Some(partner) = self.partner.as_mut().filter(|partner| partner.participant.id == id) else {
                     return Vec::new();
                 };
                 match state {
-                    PeerState::Failed | PeerState::Closed => return self.part("left"),
-                    PeerState::Disconnected => partner.disturbed = partner.disturbed.or(Some(now)),
-                    _ => partner.disturbed = None,
+                    PeerState::Failed | PeerState::Closed => return self.remove("left"),
+                    PeerState::Disconnected => partner.disconnected_since = partner.disconnected_since.or(Some(now)),
+                    _ => partner.disconnected_since = None,
                 }
                 Vec::new()
             }
@@ -215,28 +225,30 @@ impl Pair {
         }
     }
 
-    fn signal(&mut self, to: &ParticipantId, signal: Signal, now: Instant) -> Vec<Step> {
-        let Some(partner) = self.partner.as_mut().filter(|partner| partner.who.id == *to) else { return Vec::new() };
+    fn signal(&mut self, to: &ParticipantId, signal: Signal, now: Instant) -> Vec<Action> {
+        let Some(partner) = self.partner.as_mut().filter(|partner| partner.participant.id == *to) else {
+            return Vec::new();
+        };
         let Some(written) = simple_peer::write(&signal) else { return Vec::new() };
         if let Signal::Description(Description { kind, sdp }) = signal
             && kind == "offer"
         {
-            partner.unanswered = Some((sdp, now + REPEAT));
+            partner.unanswered_offer = Some((sdp, now + OFFER_INTERVAL));
         }
-        vec![self.say(written)]
+        vec![self.send_signal(written)]
     }
 
-    pub fn tick(&mut self, now: Instant) -> Vec<Step> {
+    pub fn on_tick(&mut self, now: Instant) -> Vec<Action> {
         let Some(partner) = &mut self.partner else { return Vec::new() };
-        if partner.disturbed.is_some_and(|since| now.duration_since(since) > DISTURBED) {
-            return self.part("timeout");
+        if partner.disconnected_since.is_some_and(|since| now.duration_since(since) > DISCONNECTED_TIMEOUT) {
+            return self.remove("timeout");
         }
-        // Once they have said anything, they have heard us.
-        match &mut partner.unanswered {
+        // Any event of theirs shows that they have received the offer.
+        match &mut partner.unanswered_offer {
             Some((sdp, again)) if partner.sender.is_none() && *again <= now => {
-                *again = now + REPEAT;
+                *again = now + OFFER_INTERVAL;
                 let signal = json!({"type": "offer", "sdp": sdp.as_str()});
-                vec![self.say(signal)]
+                vec![self.send_signal(signal)]
             }
             _ => Vec::new(),
         }

@@ -1,22 +1,22 @@
-//! deepstream's text protocol, 2.x to 3.x: messages of fields, typed values. Pure; it knows no room.
+//! The text protocol of deepstream 2.x to 3.x: messages of fields, typed values. Pure; knows no room.
 
 use serde_json::Value;
 
-/// Between the fields of a message.
+/// Separates the fields of a message.
 const FIELD: char = '\u{1f}';
-/// Behind each message.
+/// Ends a message.
 const END: char = '\u{1e}';
 
-/// One message: a topic (`C` connection, `A` authentication, `E` event, `R` record), an action, and what belongs to it.
+/// One message: a topic (`C` connection, `A` authentication, `E` event, `R` record), an action, and its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub(super) struct Message {
     pub topic: String,
     pub action: String,
     pub data: Vec<String>,
 }
 
 impl Message {
-    /// The messages of a frame; what has no action is none.
+    /// The messages of a frame; those without an action are skipped.
     pub fn parse(frame: &str) -> Vec<Message> {
         let message = |text: &str| {
             let mut fields = text.split(FIELD).map(str::to_owned);
@@ -26,14 +26,14 @@ impl Message {
         frame.split(END).filter_map(message).collect()
     }
 
-    /// A field, or nothing.
+    /// A data field; empty where there is none.
     pub fn field(&self, index: usize) -> &str {
         self.data.get(index).map_or("", String::as_str)
     }
 }
 
-/// A message as it is sent. A field must have neither of the two separators: JSON has none.
-pub fn message(topic: &str, action: &str, data: &[&str]) -> String {
+/// A message as it is sent. Fields must not contain the two separators; JSON does not.
+pub(super) fn message(topic: &str, action: &str, data: &[&str]) -> String {
     let mut text = format!("{topic}{FIELD}{action}");
     for field in data {
         text.push(FIELD);
@@ -44,7 +44,7 @@ pub fn message(topic: &str, action: &str, data: &[&str]) -> String {
 }
 
 /// A typed value as it is sent.
-pub fn typed(value: &Value) -> String {
+pub(super) fn typed(value: &Value) -> String {
     match value {
         Value::String(text) => format!("S{}", text.replace([FIELD, END], " ")),
         Value::Number(number) => format!("N{number}"),
@@ -55,8 +55,8 @@ pub fn typed(value: &Value) -> String {
     }
 }
 
-/// A typed value as it came. None: it is undefined, or not to be read.
-pub fn untyped(text: &str) -> Option<Value> {
+/// A typed value as it was received; `None` if it is undefined or malformed.
+pub(super) fn untyped(text: &str) -> Option<Value> {
     let kind = text.chars().next()?;
     let rest = &text[kind.len_utf8()..];
     match kind {

@@ -1,196 +1,211 @@
-//! Our side of the talk with a Janus room: who is there, what they send and in which section of our connection it comes, and what we send.
+//! Our side of the protocol in a Janus room: participants, what we receive of them over the subscriber handle, and what we publish.
 
-use super::super::talk::{Step, Talk};
-use super::super::{Description, Signal, SignalCommand, SignalEvent};
-use super::dial::{Entry, Shared, lock};
-use super::listener::{Listener, Request};
-use super::people::People;
-use super::wire::{self, Secrets};
-use super::{Place, listening, manner_of_listening, manner_of_speaking, sections, speaking};
-use crate::room::description::Candidate;
+use super::handshake::{JoinRequest, Joined, Session};
+use super::participants::Participants;
+use super::policy::{publisher_id, publisher_policy, subscriber_id, subscriber_policy};
+use super::subscriber::{Request, Subscriber};
+use super::{subscriber_sdp, wire};
+use crate::room::description::{Candidate, Description, Signal};
+use crate::room::end::EndReason;
 use crate::room::media::MediaKind;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
+use crate::signal::connector::{Action, RoomProtocol};
+use crate::signal::signaller::{SignalCommand, SignalEvent};
+use crate::signal::websocket::{ConnectError, Message, Socket};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How often the session is kept alive; without a word for a minute it ends.
+/// How often the session is kept alive: the server ends it after a minute without a message.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
-/// What a request was for.
+/// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum For {
-    Handle,
-    Listening,
-    Speaking,
-    List,
-    Nothing,
+enum Purpose {
+    AttachSubscriber,
+    Subscribe,
+    Publish,
+    ListParticipants,
+    Other,
 }
 
 pub(super) struct Room {
-    entry: Shared,
-    place: Place,
-    secrets: Secrets,
-    /// Whether others are heard; who only sends takes nothing.
-    listens: bool,
+    join: JoinRequest,
+    /// What the last connect joined; taken when the socket comes into use.
+    joined: Joined,
+    /// Whether we subscribe to others; a participant that only sends does not.
+    subscribes: bool,
+    /// The simulcast layer that we subscribe to.
     substream: u64,
     me: ParticipantId,
-    session: u64,
-    handle: u64,
+    /// Present once the room was joined.
+    session: Option<Session>,
     private_id: Option<u64>,
-    people: People,
-    listener: Listener,
-    /// Our tracks, whether the room has any of them, and our offer that is out.
+    participants: Participants,
+    subscriber: Subscriber,
+    /// The labels of our tracks.
     labels: Vec<TrackLabel>,
+    /// Whether the room has tracks of ours.
     published: bool,
+    /// Our offer that was not answered yet.
     offer: Option<String>,
-    asked: u64,
-    pending: HashMap<String, For>,
-    alive: Instant,
+    transactions: u64,
+    pending: HashMap<String, Purpose>,
+    last_keep_alive: Instant,
 }
 
 impl Room {
-    pub fn new(entry: Shared, place: Place, secrets: Secrets, role: Role, substream: u64) -> Room {
-        let me = lock(&entry).joined.as_ref().and_then(|joined| wire::id_of(&joined["id"])).unwrap_or_default();
-        let people = People::new(&me);
+    /// Not connected yet.
+    pub fn new(join: JoinRequest, role: Role, substream: u64) -> Room {
         Room {
-            entry,
-            place,
-            secrets,
-            listens: role != Role::Participant,
+            join,
+            joined: Joined::default(),
+            subscribes: role != Role::Participant,
             substream,
-            me: ParticipantId(me),
-            session: 0,
-            handle: 0,
+            me: ParticipantId(String::new()),
+            session: None,
             private_id: None,
-            people,
-            listener: Listener::default(),
+            participants: Participants::new(""),
+            subscriber: Subscriber::default(),
             labels: Vec::new(),
             published: false,
             offer: None,
-            asked: 0,
+            transactions: 0,
             pending: HashMap::new(),
-            alive: Instant::now(),
+            last_keep_alive: Instant::now(),
         }
     }
 
-    fn ask(&mut self, kind: &str, purpose: For, members: Value) -> Step {
-        self.asked += 1;
-        let transaction = format!("{}", self.asked);
-        let request = wire::request(kind, &transaction, &self.secrets, members);
-        if purpose != For::Nothing {
+    fn session(&self) -> Session {
+        self.session.unwrap_or_default()
+    }
+
+    fn request(&mut self, kind: &str, purpose: Purpose, members: Value) -> Action {
+        self.transactions += 1;
+        let transaction = format!("{}", self.transactions);
+        let request = wire::request(kind, &transaction, &self.join.secrets, members);
+        if purpose != Purpose::Other {
             self.pending.insert(transaction, purpose);
         }
-        Step::Say(request.to_string())
+        Action::send(request.to_string())
     }
 
-    fn carry_out(&mut self, request: Request) -> Step {
+    fn send_request(&mut self, request: Request) -> Action {
         match request {
             Request::Attach => {
-                let members = json!({"session_id": self.session, "plugin": "janus.plugin.videoroom"});
-                self.ask("attach", For::Handle, members)
+                let members = json!({"session_id": self.session().id, "plugin": "janus.plugin.videoroom"});
+                self.request("attach", Purpose::AttachSubscriber, members)
             }
             Request::Message(handle, body) => {
-                self.ask("message", For::Listening, wire::body(self.session, handle, &body, None))
+                self.request("message", Purpose::Subscribe, wire::body(self.session().id, handle, &body, None))
             }
         }
     }
 
-    /// Takes what is not taken yet.
-    fn steer(&mut self, now: Instant) -> Vec<Step> {
-        if !self.listens {
+    /// Subscribes to what is not subscribed to yet.
+    fn subscribe(&mut self, now: Instant) -> Vec<Action> {
+        if !self.subscribes {
             return Vec::new();
         }
-        let mut steps = self.people.leave_out();
-        let wanted = self.people.wanted();
-        let mut join = json!({"request": "join", "ptype": "subscriber", "room": self.place.room});
-        if let Some(pin) = &self.place.pin {
+        let mut actions = self.participants.disable_other_codecs();
+        let wanted = self.participants.wanted();
+        let mut join = json!({"request": "join", "ptype": "subscriber", "room": self.join.address.room});
+        if let Some(pin) = &self.join.address.pin {
             join["pin"] = pin.as_str().into();
         }
-        // By which a room may know that who listens is in it.
+        // Some rooms require it of subscribers, as proof of membership.
         if let Some(id) = self.private_id {
             join["private_id"] = id.into();
         }
-        let request = self.listener.steer(&wanted, &join, self.substream, now);
-        steps.extend(request.map(|request| self.carry_out(request)));
-        steps
+        let request = self.subscriber.next_request(&wanted, &join, self.substream, now);
+        actions.extend(request.map(|request| self.send_request(request)));
+        actions
     }
 
-    /// What the room says on the handle that is in it.
-    fn room_says(&mut self, data: &Value, answer: Option<&str>, purpose: For, now: Instant) -> Vec<Step> {
-        let mut steps = Vec::new();
+    /// A message on the publisher handle, which is the one in the room.
+    fn on_room_message(&mut self, data: &Value, answer: Option<&str>, purpose: Purpose, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         for publisher in list(&data["publishers"]) {
-            steps.extend(self.people.meet(&publisher, Some(wire::streams(&publisher["streams"])), &mut self.listener));
+            actions.extend(self.participants.add(
+                &publisher,
+                Some(wire::streams(&publisher["streams"])),
+                &mut self.subscriber,
+            ));
         }
         for attendee in list(&data["attendees"]).iter().chain(data.get("joining")) {
-            steps.extend(self.people.meet(attendee, Some(Vec::new()), &mut self.listener));
+            actions.extend(self.participants.add(attendee, Some(Vec::new()), &mut self.subscriber));
         }
         if let Some(id) = wire::id_of(&data["unpublished"]) {
             if id == "ok" {
                 self.published = false;
             } else {
-                self.people.falls_silent(&id, &mut self.listener);
+                self.participants.unpublish(&id, &mut self.subscriber);
             }
         }
         let kicked = wire::id_of(&data["kicked"]);
         if let Some(id) = wire::id_of(&data["leaving"]).or(kicked.clone()) {
-            if id == "ok" || id == self.people.me {
-                let why = data["reason"].as_str().unwrap_or("the server ended our stay").escape_debug().to_string();
-                return vec![Step::Over(format!("we were sent out of the room: {why}"))];
+            if id == "ok" || id == self.participants.me {
+                let why = data["reason"].as_str().unwrap_or("no reason given").escape_debug().to_string();
+                let detail = format!("we were removed from the room: {why}");
+                return vec![Action::End(EndReason::Removed { detail })];
             }
-            steps.extend(self.people.part(&id, if kicked.is_some() { "kicked" } else { "left" }, &mut self.listener));
+            actions.extend(self.participants.remove(
+                &id,
+                if kicked.is_some() { "kicked" } else { "left" },
+                &mut self.subscriber,
+            ));
         }
         if let (Some(id), Some(mid)) = (wire::id_of(&data["id"]), wire::id_of(&data["mid"]))
             && let Some(moderation) = data["moderation"].as_str()
         {
-            self.people.moderated(&id, &mid, moderation == "muted");
+            self.participants.set_muted(&id, &mid, moderation == "muted");
         }
         if data["videoroom"] == "destroyed" {
-            return vec![Step::Over("the room was closed".to_owned())];
+            return vec![Action::End(EndReason::RoomClosed { detail: "the room was closed".to_owned() })];
         }
-        if purpose == For::List {
-            steps.extend(self.people.listed(&list(&data["participants"]), &mut self.listener));
+        if purpose == Purpose::ListParticipants {
+            actions.extend(self.participants.reconcile(&list(&data["participants"]), &mut self.subscriber));
         }
         if let Some(sdp) = answer {
             (self.published, self.offer) = (true, None);
-            steps.push(signal(speaking(), "answer", sdp));
+            actions.push(signal(publisher_id(), "answer", sdp));
         }
-        steps.extend(self.people.label(&self.listener));
-        steps.extend(self.steer(now));
-        steps
+        actions.extend(self.participants.update_labels(&self.subscriber));
+        actions.extend(self.subscribe(now));
+        actions
     }
 
-    /// What is said on the handle that listens.
-    fn listener_hears(&mut self, data: &Value, offer: Option<&str>, answers: bool, now: Instant) -> Vec<Step> {
-        let offer = self.listener.heard(data, offer, answers, now);
-        let mut steps = Vec::new();
-        steps.extend(self.people.label(&self.listener));
-        steps.extend(offer.map(|sdp| signal(listening(), "offer", &sdp)));
-        steps.extend(self.steer(now));
-        steps
+    /// A message on the subscriber handle.
+    fn on_subscriber_message(&mut self, data: &Value, offer: Option<&str>, answers: bool, now: Instant) -> Vec<Action> {
+        let offer = self.subscriber.on_message(data, offer, answers, now);
+        let mut actions = Vec::new();
+        actions.extend(self.participants.update_labels(&self.subscriber));
+        actions.extend(offer.map(|sdp| signal(subscriber_id(), "offer", &sdp)));
+        actions.extend(self.subscribe(now));
+        actions
     }
 
-    /// Begins to listen anew, on another handle.
-    fn listen_again(&mut self, why: &str, now: Instant) -> Vec<Step> {
-        tracing::debug!("listening anew: {why}");
-        let mut steps = Vec::new();
-        if let Some(handle) = self.listener.handle {
-            let members = json!({"session_id": self.session, "handle_id": handle});
-            steps.push(self.ask("detach", For::Nothing, members));
+    /// Subscribes from the start, on another handle.
+    fn resubscribe(&mut self, why: &str, now: Instant) -> Vec<Action> {
+        tracing::debug!("subscribing again: {why}");
+        let mut actions = Vec::new();
+        if let Some(handle) = self.subscriber.handle {
+            let members = json!({"session_id": self.session().id, "handle_id": handle});
+            actions.push(self.request("detach", Purpose::Other, members));
         }
-        if self.listener.lost() {
-            steps.push(Step::Tell(SignalEvent::Left { id: listening(), reason: why.to_owned() }));
+        if self.subscriber.reset() {
+            actions.push(Action::Emit(SignalEvent::Left { id: subscriber_id(), reason: why.to_owned() }));
         }
-        self.pending.retain(|_, purpose| !matches!(purpose, For::Handle | For::Listening));
-        steps.extend(self.people.label(&self.listener));
-        steps.extend(self.steer(now));
-        steps
+        self.pending.retain(|_, purpose| !matches!(purpose, Purpose::AttachSubscriber | Purpose::Subscribe));
+        actions.extend(self.participants.update_labels(&self.subscriber));
+        actions.extend(self.subscribe(now));
+        actions
     }
 
-    /// Offers what we send.
-    fn publish(&mut self, sdp: &str) -> Step {
-        let tracks = sections::sent(sdp);
+    /// Publishes our tracks with an offer.
+    fn publish(&mut self, sdp: &str) -> Action {
+        let tracks = subscriber_sdp::sent_tracks(sdp);
         let described: Vec<Value> = tracks
             .iter()
             .filter_map(|track| {
@@ -199,153 +214,191 @@ impl Room {
             })
             .collect();
         let mut body = json!({"request": if self.published { "configure" } else { "publish" }});
-        // Our offers list every codec, and a room takes the one that it likes best: it is told which one will come.
+        // Our offers list every codec, and a room would choose the one it prefers: it has to know which one we send.
         if let Some(track) = tracks.iter().find(|track| track.kind == MediaKind::Video) {
             body["videocodec"] = track.codec.as_str().into();
         }
         if !described.is_empty() {
             body["descriptions"] = described.into();
         }
-        self.ask("message", For::Speaking, wire::body(self.session, self.handle, &body, Some(("offer", sdp))))
+        self.request(
+            "message",
+            Purpose::Publish,
+            wire::body(self.session().id, self.session().handle, &body, Some(("offer", sdp))),
+        )
     }
 
-    fn complained(&mut self, (code, words): (u64, String), purpose: For, now: Instant) -> Vec<Step> {
+    fn on_error(&mut self, (code, text): (u64, String), purpose: Purpose, now: Instant) -> Vec<Action> {
         match purpose {
-            _ if code == wire::GONE[0] => vec![Step::Again(format!("the server forgot us: {words}"))],
-            For::Speaking if code == wire::ALREADY_PUBLISHED && !self.published => {
+            _ if code == wire::NO_SUCH_SESSION => {
+                vec![Action::Reconnect(format!("the server ended our session: {text}"))]
+            }
+            Purpose::Publish if code == wire::ALREADY_PUBLISHED && !self.published => {
                 self.published = true;
                 self.offer.clone().map(|sdp| self.publish(&sdp)).into_iter().collect()
             }
-            For::Speaking if !self.published => {
+            Purpose::Publish if !self.published => {
                 let shown = "this server";
-                vec![Step::Over(wire::refusal(shown, &self.place.name, &(code, words)).0.to_string())]
+                let (error, _) = wire::join_error(shown, &self.join.address.name, &(code, text));
+                vec![Action::End(EndReason::Refused { detail: error.to_string() })]
             }
-            For::Listening if !wire::GONE.contains(&code) => {
-                tracing::debug!("a stream is not given to us (code {code}): {words}");
-                self.listener.complained();
-                self.steer(now)
+            Purpose::Subscribe if !wire::is_gone(code) => {
+                tracing::debug!("a subscription failed (code {code}): {text}");
+                self.subscriber.request_failed();
+                self.subscribe(now)
             }
-            For::Handle | For::Listening => self.listen_again(&words, now),
-            For::Speaking | For::List | For::Nothing => {
-                let text = format!("Janus complains (code {code}): {words}");
-                vec![Step::Tell(SignalEvent::Warning { id: speaking(), text })]
+            Purpose::AttachSubscriber | Purpose::Subscribe => self.resubscribe(&text, now),
+            Purpose::Publish | Purpose::ListParticipants | Purpose::Other => {
+                let text = format!("Janus reports an error (code {code}): {text}");
+                vec![Action::Emit(SignalEvent::Warning { id: publisher_id(), text })]
             }
         }
     }
 
-    /// A connection has ended on the server's side.
-    fn hung_up(&mut self, sender: Option<u64>, why: &str, now: Instant) -> Vec<Step> {
-        if sender.is_some() && sender == self.listener.handle {
-            return self.listen_again(why, now);
+    /// The server ended a connection.
+    fn on_hangup(&mut self, sender: Option<u64>, why: &str, now: Instant) -> Vec<Action> {
+        if sender.is_some() && sender == self.subscriber.handle {
+            return self.resubscribe(why, now);
         }
-        if sender != Some(self.handle) || !self.published {
+        if sender != Some(self.session().handle) || !self.published {
             return Vec::new();
         }
         (self.published, self.offer) = (false, None);
-        vec![Step::Tell(SignalEvent::SfuConnection { id: speaking(), policy: manner_of_speaking() })]
+        vec![Action::Emit(SignalEvent::SfuConnection { id: publisher_id(), policy: publisher_policy() })]
     }
 
-    fn handle_of(&self, id: &ParticipantId) -> Option<u64> {
-        if *id == listening() { self.listener.handle } else { (*id == speaking()).then_some(self.handle) }
-    }
-}
-
-fn signal(from: ParticipantId, kind: &str, sdp: &str) -> Step {
-    Step::Tell(SignalEvent::Signal { from, signal: Signal::description(kind, sdp) })
-}
-
-impl Talk for Room {
-    fn begin(&mut self, _: bool, now: Instant) -> Vec<Step> {
-        let Entry { ours, joined, heard } = {
-            let mut entry = lock(&self.entry);
-            Entry { ours: entry.ours, joined: entry.joined.take(), heard: std::mem::take(&mut entry.heard) }
-        };
-        (self.session, self.handle) = ours.unwrap_or_default();
-        self.pending.clear();
-        self.alive = now;
-        let mut steps = Vec::new();
-        match joined {
-            Some(joined) => {
-                // All that we had on the server is new.
-                self.private_id = joined["private_id"].as_u64();
-                self.people.me = wire::id_of(&joined["id"]).unwrap_or_default();
-                (self.published, self.offer) = (false, None);
-                if self.listener.lost() {
-                    let reason = "the server forgot us".to_owned();
-                    steps.push(Step::Tell(SignalEvent::Left { id: listening(), reason }));
-                }
-                steps.push(Step::Tell(SignalEvent::SfuConnection { id: speaking(), policy: manner_of_speaking() }));
-                let named = [&joined["publishers"], &joined["attendees"]].into_iter().filter_map(Value::as_array);
-                steps.extend(self.people.listed(&named.flatten().cloned().collect::<Vec<_>>(), &mut self.listener));
-                steps.extend(self.room_says(&joined, None, For::Nothing, now));
-            }
-            None => {
-                let list = json!({"request": "listparticipants", "room": self.place.room});
-                steps.push(self.ask("message", For::List, wire::body(self.session, self.handle, &list, None)));
-                if let Some(sdp) = self.offer.clone() {
-                    steps.push(self.publish(&sdp));
-                }
-                if self.listener.is_busy() {
-                    steps.extend(self.listen_again("its answer was lost", now));
-                }
-            }
-        }
-        steps.extend(heard.iter().flat_map(|text| self.hear(text, now)));
-        steps
-    }
-
-    fn hear(&mut self, text: &str, now: Instant) -> Vec<Step> {
+    /// A message from the server.
+    fn on_text(&mut self, text: &str, now: Instant) -> Vec<Action> {
         let Ok(message) = serde_json::from_str::<Value>(text) else { return Vec::new() };
         let kind = message["janus"].as_str().unwrap_or_default();
         if kind == "ack" {
             return Vec::new();
         }
-        let purpose = message["transaction"].as_str().and_then(|t| self.pending.remove(t)).unwrap_or(For::Nothing);
-        if let Some(complaint) = wire::complaint(&message) {
-            return self.complained(complaint, purpose, now);
+        let purpose = message["transaction"].as_str().and_then(|t| self.pending.remove(t)).unwrap_or(Purpose::Other);
+        if let Some(error) = wire::error(&message) {
+            return self.on_error(error, purpose, now);
         }
         let sender = message["sender"].as_u64();
         let jsep = message["jsep"]["sdp"].as_str();
         let data = &message["plugindata"]["data"];
         match kind {
-            "success" if purpose == For::Handle => match message["data"]["id"].as_u64() {
+            "success" if purpose == Purpose::AttachSubscriber => match message["data"]["id"].as_u64() {
                 Some(handle) => {
-                    self.listener.attached(handle);
+                    self.subscriber.attached(handle);
                     // The server's candidates may come before its offer.
-                    let policy = manner_of_listening();
-                    let mut steps = vec![Step::Tell(SignalEvent::SfuConnection { id: listening(), policy })];
-                    steps.extend(self.steer(now));
-                    steps
+                    let policy = subscriber_policy();
+                    let mut actions = vec![Action::Emit(SignalEvent::SfuConnection { id: subscriber_id(), policy })];
+                    actions.extend(self.subscribe(now));
+                    actions
                 }
                 None => Vec::new(),
             },
-            "event" if sender.is_some() && sender == self.listener.handle => {
-                self.listener_hears(data, jsep, purpose == For::Listening, now)
+            "event" if sender.is_some() && sender == self.subscriber.handle => {
+                self.on_subscriber_message(data, jsep, purpose == Purpose::Subscribe, now)
             }
-            "event" | "success" if sender == Some(self.handle) => self.room_says(data, jsep, purpose, now),
+            "event" | "success" if sender == Some(self.session().handle) => {
+                self.on_room_message(data, jsep, purpose, now)
+            }
             "trickle" => {
-                let from = if sender == self.listener.handle { listening() } else { speaking() };
+                let from = if sender == self.subscriber.handle { subscriber_id() } else { publisher_id() };
                 let candidate = serde_json::from_value::<Candidate>(message["candidate"].clone()).ok();
-                vec![Step::Tell(SignalEvent::Signal { from, signal: Signal::Candidate(candidate) })]
+                vec![Action::Emit(SignalEvent::Signal { from, signal: Signal::Candidate(candidate) })]
             }
-            "hangup" | "detached" => self.hung_up(sender, message["reason"].as_str().unwrap_or("it ended"), now),
-            "timeout" => vec![Step::Again("the server forgot us".to_owned())],
+            "hangup" | "detached" => {
+                self.on_hangup(sender, message["reason"].as_str().unwrap_or("no reason given"), now)
+            }
+            "timeout" => vec![Action::Reconnect("the server ended our session".to_owned())],
             _ => Vec::new(),
         }
     }
 
-    fn obey(&mut self, command: SignalCommand, now: Instant) -> Vec<Step> {
+    fn handle_of(&self, id: &ParticipantId) -> Option<u64> {
+        if *id == subscriber_id() {
+            self.subscriber.handle
+        } else {
+            (*id == publisher_id()).then_some(self.session().handle)
+        }
+    }
+}
+
+fn signal(from: ParticipantId, kind: &str, sdp: &str) -> Action {
+    Action::Emit(SignalEvent::Signal { from, signal: Signal::description(kind, sdp) })
+}
+
+impl RoomProtocol for Room {
+    async fn connect(&mut self) -> Result<Socket, ConnectError> {
+        let (socket, joined) = self.join.join(self.session).await?;
+        self.session = Some(joined.session);
+        if let Some(answer) = &joined.answer {
+            self.participants.me = wire::id_of(&answer["id"]).unwrap_or_default();
+        }
+        if self.me.0.is_empty() {
+            self.me = ParticipantId(self.participants.me.clone());
+        }
+        self.joined = joined;
+        Ok(socket)
+    }
+
+    fn on_connected(&mut self, _: bool, now: Instant) -> Vec<Action> {
+        let Joined { answer, unrelated, .. } = std::mem::take(&mut self.joined);
+        self.pending.clear();
+        self.last_keep_alive = now;
+        let mut actions = Vec::new();
+        match answer {
+            Some(joined) => {
+                // Everything that we had on the server is gone.
+                self.private_id = joined["private_id"].as_u64();
+                (self.published, self.offer) = (false, None);
+                if self.subscriber.reset() {
+                    let reason = "the server ended our session".to_owned();
+                    actions.push(Action::Emit(SignalEvent::Left { id: subscriber_id(), reason }));
+                }
+                actions
+                    .push(Action::Emit(SignalEvent::SfuConnection { id: publisher_id(), policy: publisher_policy() }));
+                let named = [&joined["publishers"], &joined["attendees"]].into_iter().filter_map(Value::as_array);
+                actions.extend(
+                    self.participants.reconcile(&named.flatten().cloned().collect::<Vec<_>>(), &mut self.subscriber),
+                );
+                actions.extend(self.on_room_message(&joined, None, Purpose::Other, now));
+            }
+            None => {
+                let list = json!({"request": "listparticipants", "room": self.join.address.room});
+                actions.push(self.request(
+                    "message",
+                    Purpose::ListParticipants,
+                    wire::body(self.session().id, self.session().handle, &list, None),
+                ));
+                if let Some(sdp) = self.offer.clone() {
+                    actions.push(self.publish(&sdp));
+                }
+                if self.subscriber.is_busy() {
+                    actions.extend(self.resubscribe("its answer may have been lost", now));
+                }
+            }
+        }
+        actions.extend(unrelated.iter().flat_map(|text| self.on_text(text, now)));
+        actions
+    }
+
+    fn on_message(&mut self, message: &Message, now: Instant) -> Vec<Action> {
+        match message {
+            Message::Text(text) => self.on_text(text, now),
+            Message::Binary(_) => Vec::new(),
+        }
+    }
+
+    fn on_command(&mut self, command: SignalCommand, now: Instant) -> Vec<Action> {
         match command {
             SignalCommand::Signal { to, signal: Signal::Description(Description { kind, sdp }) } => {
-                if to == speaking() && kind == "offer" {
+                if to == publisher_id() && kind == "offer" {
                     self.offer = Some(sdp.clone());
                     return vec![self.publish(&sdp)];
                 }
-                let Some((handle, sdp)) = self.listener.answer(&sdp).filter(|_| to == listening()) else {
+                let Some((handle, sdp)) = self.subscriber.answer(&sdp).filter(|_| to == subscriber_id()) else {
                     return Vec::new();
                 };
-                let body = wire::body(self.session, handle, &json!({"request": "start"}), Some(("answer", &sdp)));
-                vec![self.ask("message", For::Listening, body)]
+                let body = wire::body(self.session().id, handle, &json!({"request": "start"}), Some(("answer", &sdp)));
+                vec![self.request("message", Purpose::Subscribe, body)]
             }
             SignalCommand::Signal { to, signal: Signal::Candidate(candidate) } => {
                 let Some(handle) = self.handle_of(&to) else { return Vec::new() };
@@ -354,11 +407,11 @@ impl Talk for Room {
                         "sdpMLineIndex": candidate.sdp_m_line_index}),
                     None => json!({"completed": true}),
                 };
-                let members = json!({"session_id": self.session, "handle_id": handle, "candidate": candidate});
-                vec![self.ask("trickle", For::Nothing, members)]
+                let members = json!({"session_id": self.session().id, "handle_id": handle, "candidate": candidate});
+                vec![self.request("trickle", Purpose::Other, members)]
             }
-            SignalCommand::Ask { to, .. } if to == listening() => {
-                self.listener.restart(now).map(|request| self.carry_out(request)).into_iter().collect()
+            SignalCommand::Ask { to, .. } if to == subscriber_id() => {
+                self.subscriber.restart_ice(now).map(|request| self.send_request(request)).into_iter().collect()
             }
             SignalCommand::Tracks(labels) => {
                 self.labels = labels;
@@ -368,26 +421,26 @@ impl Talk for Room {
         }
     }
 
-    fn tick(&mut self, now: Instant) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if now.duration_since(self.alive) >= KEEP_ALIVE {
-            self.alive = now;
-            steps.push(self.ask("keepalive", For::Nothing, json!({"session_id": self.session})));
+    fn on_tick(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if now.duration_since(self.last_keep_alive) >= KEEP_ALIVE {
+            self.last_keep_alive = now;
+            actions.push(self.request("keepalive", Purpose::Other, json!({"session_id": self.session().id})));
         }
-        if self.listener.is_late(now) {
-            steps.extend(self.listen_again("no answer came", now));
+        if self.subscriber.is_late(now) {
+            actions.extend(self.resubscribe("it was not answered in time", now));
         }
-        steps
+        actions
     }
 
-    fn goodbye(&mut self) -> Vec<String> {
-        match self.ask("destroy", For::Nothing, json!({"session_id": self.session})) {
-            Step::Say(text) => vec![text],
+    fn goodbye(&mut self) -> Vec<Message> {
+        match self.request("destroy", Purpose::Other, json!({"session_id": self.session().id})) {
+            Action::Send(message) => vec![message],
             _ => Vec::new(),
         }
     }
 
     fn present(&self) -> (ParticipantId, Vec<Participant>) {
-        (self.me.clone(), self.people.present())
+        (self.me.clone(), self.participants.present())
     }
 }

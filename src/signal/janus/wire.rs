@@ -1,9 +1,9 @@
-//! What goes over the wire to Janus and what comes back: requests, answers, and its errors in plain words. It decides nothing.
+//! Requests to Janus, its answers, and its errors in plain words. It decides nothing.
 
 use crate::error::Error;
 use serde_json::{Map, Value, json};
 
-/// What opens the server.
+/// The secrets of the server.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Secrets {
     pub token: Option<String>,
@@ -26,36 +26,43 @@ pub(super) fn request(kind: &str, transaction: &str, secrets: &Secrets, members:
     Value::Object(request)
 }
 
-/// What Janus or its VideoRoom complains of: the code and its words.
-pub(super) fn complaint(message: &Value) -> Option<(u64, String)> {
-    let (code, words) = match message["janus"].as_str() {
+/// The error in a message of Janus or of its VideoRoom: the code and the text.
+pub(super) fn error(message: &Value) -> Option<(u64, String)> {
+    let (code, text) = match message["janus"].as_str() {
         Some("error") => (&message["error"]["code"], &message["error"]["reason"]),
         _ => {
             let data = &message["plugindata"]["data"];
             (&data["error_code"], &data["error"])
         }
     };
-    Some((code.as_u64()?, words.as_str().unwrap_or_default().escape_debug().to_string()))
+    Some((code.as_u64()?, text.as_str().unwrap_or_default().escape_debug().to_string()))
 }
 
-/// No such session, no such handle: what was ours on the server is gone.
-pub(super) const GONE: [u64; 2] = [458, 459];
+/// The server has no such session.
+pub(super) const NO_SUCH_SESSION: u64 = 458;
+/// The server has no such handle.
+const NO_SUCH_HANDLE: u64 = 459;
 pub(super) const ALREADY_PUBLISHED: u64 = 434;
 
-/// Who must act on a complaint at the door, and how. True where another attempt may go better.
-pub(super) fn refusal(shown: &str, room: &str, (code, words): &(u64, String)) -> (Error, bool) {
-    // A wrong key is the room's refusal, as in rooms of our own.
-    let theirs = |text: String| (Error::room(text), false);
+/// True where the server no longer has our session or handle.
+pub(super) fn is_gone(code: u64) -> bool {
+    matches!(code, NO_SUCH_SESSION | NO_SUCH_HANDLE)
+}
+
+/// Who must act on an error while joining, and how. True where another attempt may succeed.
+pub(super) fn join_error(shown: &str, room: &str, (code, text): &(u64, String)) -> (Error, bool) {
+    // A wrong secret is the room's refusal, as in our own rooms.
+    let by_room = |why: String| (Error::room(why), false);
     match code {
-        403 => theirs(format!("the Janus at {shown} asks for its secret or token (?apisecret=…, ?token=…): {words}")),
-        405 => theirs(format!("the Janus at {shown} does not let this token use its VideoRoom: {words}")),
+        403 => by_room(format!("the Janus at {shown} asks for its secret or token (?apisecret=…, ?token=…): {text}")),
+        405 => by_room(format!("the Janus at {shown} does not let this token use its VideoRoom: {text}")),
         426 => (Error::user(format!("the Janus at {shown} has no room {room}")), false),
-        429 if words.contains("pin") => theirs(format!("room {room} has a pin (?pin=…)")),
-        433 if words.contains("pin") => theirs(format!("room {room} has another pin (?pin=…)")),
-        433 => theirs(format!("room {room} does not let us in (?token=…): {words}")),
-        432 => theirs(format!("room {room} has as many publishers as it takes")),
-        460 => theirs(format!("the Janus at {shown} has no VideoRoom")),
-        _ => (Error::room(format!("the Janus at {shown} refused (code {code}): {words}")), GONE.contains(code)),
+        429 if text.contains("pin") => by_room(format!("room {room} has a pin (?pin=…)")),
+        433 if text.contains("pin") => by_room(format!("room {room} has a different pin (?pin=…)")),
+        433 => by_room(format!("room {room} does not let us in (?token=…): {text}")),
+        432 => by_room(format!("room {room} has as many publishers as it takes")),
+        460 => by_room(format!("the Janus at {shown} has no VideoRoom")),
+        _ => (Error::room(format!("the Janus at {shown} refused (code {code}): {text}")), is_gone(*code)),
     }
 }
 
@@ -74,11 +81,11 @@ pub(super) struct FeedStream {
     pub mid: String,
     pub disabled: bool,
     pub screen: bool,
-    /// Of pictures.
+    /// Of video.
     pub codec: Option<String>,
 }
 
-/// The sound and pictures of a list of streams.
+/// The audio and video streams of a list.
 pub(super) fn streams(list: &Value) -> Vec<FeedStream> {
     let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let media = list.iter().filter(|stream| matches!(stream["type"].as_str(), Some("audio" | "video")));
@@ -96,7 +103,7 @@ pub(super) fn streams(list: &Value) -> Vec<FeedStream> {
         .collect()
 }
 
-/// What is said in a plugin's message, with a description if one goes with it.
+/// The members of a plugin message, with a session description if there is one.
 pub(super) fn body(session: u64, handle: u64, body: &Value, jsep: Option<(&str, &str)>) -> Value {
     let mut members = json!({"session_id": session, "handle_id": handle, "body": body});
     if let Some((kind, sdp)) = jsep {
@@ -112,7 +119,7 @@ mod tests {
 
     #[test]
     fn errors_say_who_must_act() {
-        let of = |code: u64, words: &str| refusal("ws://h/", "7", &(code, words.to_owned()));
+        let of = |code: u64, words: &str| join_error("ws://h/", "7", &(code, words.to_owned()));
         for (code, words, blame, says) in [
             (426, "No such room (7)", Blame::User, "no room 7"),
             (433, "Unauthorized (wrong pin)", Blame::Room, "?pin="),
@@ -128,11 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn complaints_come_from_the_server_and_from_the_room() {
+    fn errors_come_from_the_server_and_from_the_room() {
         let server = json!({"janus": "error", "error": {"code": 458, "reason": "No such session"}});
         let room = json!({"janus": "event", "plugindata": {"data": {"error_code": 426, "error": "No such room"}}});
-        assert_eq!(complaint(&server), Some((458, "No such session".to_owned())));
-        assert_eq!(complaint(&room), Some((426, "No such room".to_owned())));
-        assert_eq!(complaint(&json!({"janus": "ack"})), None);
+        assert_eq!(error(&server), Some((458, "No such session".to_owned())));
+        assert_eq!(error(&room), Some((426, "No such room".to_owned())));
+        assert_eq!(error(&json!({"janus": "ack"})), None);
     }
 }

@@ -1,28 +1,22 @@
-//! Where a WHIP or WHEP client goes: the URL, and the way in. What happens there is the visit's.
+//! The URL of a WHIP or WHEP endpoint. Connects to nothing.
 
 use crate::error::{Error, Result};
-use crate::room::participant::ParticipantId;
-use crate::room::policy::NegotiationPolicy;
-use crate::signal::Link;
 use crate::signal::names::{display_name, percent_decoded};
 use crate::signal::protocol::limits::NAME_CHARS;
-use crate::signal::whip_whep::http::Http;
-use crate::signal::whip_whep::session::{HttpSession, QUEUE};
-use tokio::sync::mpsc;
 use url::Url;
 
-/// Whom to visit, and how.
+/// An endpoint, as its URL says.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     pub url: Url,
     /// The join token of the URL.
     pub token: Option<String>,
-    /// What the other side is called: the last part of the path.
+    /// The display name of the other side: the last part of the path.
     pub name: String,
 }
 
 impl Endpoint {
-    /// Reads `whip+http://…` and its like. `?token=…` is the token, which goes into a header and not into addresses.
+    /// Reads `whip+http://…`, `whep+https://…` and so on. `?token=…` is the token, which is sent in a header and removed from the URL.
     ///
     /// # Errors
     /// The user must act: that is no such URL.
@@ -31,7 +25,7 @@ impl Endpoint {
         let plain = url.split_once('+').map_or(url, |(_, rest)| rest);
         let mut url = Url::parse(plain).map_err(|e| bad(e.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(bad("behind the plus sign stands http or https".to_owned()));
+            return Err(bad("after the plus sign must be http or https".to_owned()));
         }
         let last = url.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty())).unwrap_or_default();
         let name = percent_decoded(last)
@@ -48,29 +42,6 @@ impl Endpoint {
         }
         url.set_fragment(None);
         Ok(Endpoint { url, token, name })
-    }
-
-    /// Asks whether we may begin, then waits for the connection's offer.
-    ///
-    /// # Errors
-    /// The room's: it cannot be reached, or says already that it does not want us.
-    pub async fn visit(&self, token: Option<&str>, room: String, policy: NegotiationPolicy) -> Result<Link> {
-        let http = Http::new(token.or(self.token.as_deref()))?;
-        let (events, link_events) = mpsc::channel(QUEUE);
-        let (link_commands, commands) = mpsc::channel(QUEUE);
-        let mut visit = HttpSession::new(self.clone(), http, policy.clone(), events, commands);
-        visit.knock().await.map_err(|no| Error::room(no.why))?;
-        let link = Link {
-            me: ParticipantId("me".to_owned()),
-            room,
-            peers: vec![visit.other_side()],
-            ice_servers: visit.ice_servers.clone(),
-            policy,
-            events: link_events,
-            commands: link_commands,
-        };
-        tokio::spawn(visit.run());
-        Ok(link)
     }
 }
 
@@ -94,7 +65,7 @@ mod tests {
             read("whip+https://h/?token=s"),
             ("https://h/".to_owned(), Some("s".to_owned()), "Endpoint".to_owned())
         );
-        // What may be signed is not written anew.
+        // A query may be signed: it is not re-encoded.
         assert_eq!(read("whip+https://h/a?b=c%20d&e").0, "https://h/a?b=c%20d&e");
     }
 

@@ -1,13 +1,13 @@
-//! Candidates and credentials on their way by themselves: `application/trickle-ice-sdpfrag` (RFC 8840, 9). Everything is bundled, so the
-//! first section stands for all.
+//! ICE candidates and credentials alone: `application/trickle-ice-sdpfrag` (RFC 8840, 9). Everything is bundled, so the first section counts
+//! for all.
 
+use crate::room::description::Candidate;
 use crate::room::sdp::{IceCredentials, Sdp};
-use crate::signal::Candidate;
 
-/// Candidates that are read of one fragment; more are left out.
-const MOST_CANDIDATES: usize = 64;
+/// Candidates that are read of one fragment; more are ignored.
+const MAX_CANDIDATES: usize = 64;
 
-/// Whether an attribute of the session is said again in a fragment.
+/// Whether a session attribute of a description is repeated in a fragment.
 fn is_repeated(name: &str, value: Option<&str>) -> bool {
     match name {
         "ice-lite" | "ice-options" | "ice-pacing" => true,
@@ -16,18 +16,18 @@ fn is_repeated(name: &str, value: Option<&str>) -> bool {
     }
 }
 
-/// What a PATCH carries.
+/// The body of a PATCH.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fragment {
     /// Where the fragment has both.
     pub credentials: Option<IceCredentials>,
     pub candidates: Vec<Candidate>,
-    /// There are no more candidates.
+    /// No more candidates follow.
     pub ended: bool,
 }
 
 impl Fragment {
-    /// Reads a fragment, or what a whole description has of it; none where it is of something else.
+    /// Reads a fragment, or the same attributes of a whole description; `None` where the text is something else.
     pub fn parse(text: &str) -> Option<Fragment> {
         // A fragment is a description without its first lines.
         let version = if text.starts_with("v=") { "" } else { "v=0\r\n" };
@@ -37,7 +37,7 @@ impl Fragment {
             for (name, value) in attributes {
                 match (name, value.map(str::trim_end)) {
                     ("ice-ufrag", Some(value)) if ufrag.is_none() => ufrag = Some(value.to_owned()),
-                    ("candidate", Some(value)) if candidates.len() < MOST_CANDIDATES => candidates.push(Candidate {
+                    ("candidate", Some(value)) if candidates.len() < MAX_CANDIDATES => candidates.push(Candidate {
                         candidate: format!("candidate:{value}"),
                         sdp_mid: mid.map(str::to_owned),
                         sdp_m_line_index: u16::try_from(index).ok(),
@@ -60,8 +60,7 @@ impl Fragment {
         })
     }
 
-    /// Writes it for the connection that `description` describes, with what that says of ICE and of bundling (RFC 8840, 4.4; RFC 9725,
-    /// 4.3.3).
+    /// Writes it for the connection of `description`, whose ICE options and bundle group are repeated (RFC 8840, 4.4; RFC 9725, 4.3.3).
     pub fn write(&self, description: &str) -> String {
         let sdp = Sdp::parse(description).ok();
         let mut out = String::new();
@@ -95,7 +94,7 @@ pub fn credentials(sdp: &str) -> Option<IceCredentials> {
     Sdp::parse(sdp).ok()?.ice_credentials()
 }
 
-/// The description with other credentials, and without the candidates of the old ones: the same connection over new paths.
+/// The description with other credentials and without candidates: for an ICE restart of the same connection.
 pub fn with_credentials(sdp: &str, new: &IceCredentials) -> String {
     Sdp::edit(sdp, |sdp| sdp.restart_ice(new))
 }
@@ -139,6 +138,6 @@ mod tests {
             assert_eq!(Fragment::parse(text), None, "{text:?}");
         }
         let many = "m=audio 9 X 0\r\n".to_owned() + &"a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n".repeat(1000);
-        assert_eq!(Fragment::parse(&many).map(|f| f.candidates.len()), Some(MOST_CANDIDATES));
+        assert_eq!(Fragment::parse(&many).map(|f| f.candidates.len()), Some(MAX_CANDIDATES));
     }
 }

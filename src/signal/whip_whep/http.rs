@@ -1,26 +1,27 @@
-//! HTTP as WHIP and WHEP use it: requests with the token, redirects, and what an answer means for those who asked. Decides nothing
-//! about a session.
+//! The HTTP requests of WHIP and WHEP: token, redirects, and what an answer means. Decides nothing about a session.
 
 use crate::error::{Error, Result};
 use crate::room::description::IceServer;
-use crate::signal::whip_whep::{FRAGMENT, MOST_BYTES, SDP, link};
+use crate::signal::whip_whep::link_header;
+use crate::signal::whip_whep::media_types::{FRAGMENT, MAX_BODY_BYTES, SDP};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Method, StatusCode};
 use std::time::Duration;
 use url::Url;
 
-/// How long a connection may take, and a whole answer: a server may wait for media before it gives one.
-const CONNECTING: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How often one request may be sent elsewhere.
-const REDIRECTS: usize = 5;
-/// Longer than this nobody waits because a server says so.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// Characters of a server's own words that are shown.
-const WORDS: usize = 120;
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a whole answer may take: a server may wait for media before it answers.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Redirects of one request at most.
+const MAX_REDIRECTS: usize = 5;
+/// The longest `Retry-After` that is respected.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// Characters of a server's message that are shown.
+const MAX_MESSAGE_CHARS: usize = 120;
 
-/// Where requests go, and what they carry.
+/// A client with the token of one room.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     client: Client,
@@ -31,21 +32,21 @@ pub(crate) struct Http {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub status: StatusCode,
-    /// Where the answer came from, after all redirects.
+    /// The URL that answered, after all redirects.
     pub url: Url,
     headers: HeaderMap,
     pub body: String,
 }
 
-/// Why there is nothing to go on with.
+/// Why a request or a session failed.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct No {
+pub(crate) struct HttpFailure {
     pub why: String,
-    /// Another attempt may go better.
-    pub try_again: bool,
-    /// Not before so long.
-    pub after: Option<Duration>,
-    /// The endpoint has no such place, or the session is not there any more.
+    /// Another attempt may succeed.
+    pub retry: bool,
+    /// But not before this time.
+    pub retry_after: Option<Duration>,
+    /// The endpoint or the session does not exist (any more).
     pub missing: bool,
 }
 
@@ -55,23 +56,23 @@ impl Http {
     /// # Errors
     /// The user's: a token that no header can carry. The machine's.
     pub fn new(token: Option<&str>) -> Result<Http> {
-        // The library takes whatever the process has, and has none of its own; a second time changes nothing.
+        // rustls needs a default cryptography provider; installing it twice changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let token = token.map(|token| HeaderValue::try_from(format!("Bearer {token}"))).transpose();
-        let mut token =
-            token.map_err(|e| Error::user("--token has characters that no HTTP header takes").because(e))?;
+        let mut token = token
+            .map_err(|e| Error::user("--token has characters that are not allowed in an HTTP header").because(e))?;
         if let Some(token) = &mut token {
             token.set_sensitive(true);
         }
         let client = Client::builder()
             .user_agent(concat!("roombot/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::custom(redirect))
-            .connect_timeout(CONNECTING)
-            .timeout(PATIENCE)
-            // Media goes straight there, so HTTP may as well.
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            // Media does not pass a proxy either.
             .no_proxy()
             .build()
-            .map_err(|e| Error::machine("no HTTP client can be had").because(e))?;
+            .map_err(|e| Error::machine("cannot create an HTTP client").because(e))?;
         Ok(Http { client, token })
     }
 
@@ -79,24 +80,24 @@ impl Http {
         self.token.is_some()
     }
 
-    /// Asks whether a session could begin there.
-    pub async fn may_begin(&self, at: &Url) -> Result<Reply, No> {
+    /// Asks whether a session may begin.
+    pub async fn probe(&self, at: &Url) -> Result<Reply, HttpFailure> {
         self.send(Method::OPTIONS, at, None, None).await
     }
     /// Begins a session with an offer.
-    pub async fn begin(&self, at: &Url, offer: &str) -> Result<Reply, No> {
+    pub async fn begin(&self, at: &Url, offer: &str) -> Result<Reply, HttpFailure> {
         self.send(Method::POST, at, Some((SDP, offer)), None).await
     }
     /// Answers a counter-offer.
-    pub async fn answer(&self, session: &Url, answer: &str) -> Result<Reply, No> {
+    pub async fn answer(&self, session: &Url, answer: &str) -> Result<Reply, HttpFailure> {
         self.send(Method::PATCH, session, Some((SDP, answer)), None).await
     }
-    /// Restarts ICE, whatever ICE session is in force.
-    pub async fn restart(&self, session: &Url, fragment: &str) -> Result<Reply, No> {
+    /// Restarts ICE, whatever the current ICE session is.
+    pub async fn restart(&self, session: &Url, fragment: &str) -> Result<Reply, HttpFailure> {
         self.send(Method::PATCH, session, Some((FRAGMENT, fragment)), Some("*")).await
     }
     /// Ends a session.
-    pub async fn end(&self, session: &Url) -> Result<Reply, No> {
+    pub async fn end(&self, session: &Url) -> Result<Reply, HttpFailure> {
         self.send(Method::DELETE, session, None, None).await
     }
 
@@ -106,7 +107,7 @@ impl Http {
         url: &Url,
         body: Option<(&'static str, &str)>,
         if_match: Option<&'static str>,
-    ) -> Result<Reply, No> {
+    ) -> Result<Reply, HttpFailure> {
         let mut request = self.client.request(method, url.clone());
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token.clone());
@@ -117,18 +118,21 @@ impl Http {
         if let Some(tag) = if_match {
             request = request.header(IF_MATCH, tag);
         }
-        let lost = |e: reqwest::Error| No {
+        let lost = |e: reqwest::Error| HttpFailure {
             why: format!("cannot reach {}: {}", shown(url), root(&e)),
-            try_again: true,
-            after: None,
+            retry: true,
+            retry_after: None,
             missing: false,
         };
         let mut response = request.send().await.map_err(lost)?;
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
             bytes.extend_from_slice(&chunk);
-            if bytes.len() > MOST_BYTES {
-                return Err(No::refused(format!("{} answers with more than a description", shown(url))));
+            if bytes.len() > MAX_BODY_BYTES {
+                return Err(HttpFailure::refused(format!(
+                    "{} answers with too many bytes for a description",
+                    shown(url)
+                )));
             }
         }
         let body = String::from_utf8_lossy(&bytes).into_owned();
@@ -138,20 +142,18 @@ impl Http {
     }
 }
 
-/// A redirect keeps the method only where the server says so; one that would not is shown as what it is. To another host the token
-/// does not go along.
+/// Follows only redirects that keep the method (RFC 9110, 15.4), and never from https to http. The token is not sent to another host.
 fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let keeps = matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-    // From an encrypted connection nothing goes on in the open.
-    let opens =
+    let is_downgrade =
         attempt.previous().last().is_some_and(|last| last.scheme() == "https") && attempt.url().scheme() != "https";
-    match keeps && !opens && attempt.previous().len() <= REDIRECTS {
+    match keeps && !is_downgrade && attempt.previous().len() <= MAX_REDIRECTS {
         true => attempt.follow(),
         false => attempt.stop(),
     }
 }
 
-/// What went wrong at the bottom: the layers above say only that something did.
+/// The innermost cause: the outer ones only say that a request failed.
 fn root(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
@@ -160,14 +162,14 @@ fn root(error: &reqwest::Error) -> String {
     if error.is_timeout() { "it does not answer in time".to_owned() } else { cause.to_string() }
 }
 
-/// An address without what is secret in it.
+/// A URL without secrets, for people.
 pub(crate) fn shown(url: &Url) -> String {
-    crate::signal::public_url(url.as_str())
+    crate::signal::address::public_url(url.as_str())
 }
 
-impl No {
-    pub fn refused(why: String) -> No {
-        No { why, try_again: false, after: None, missing: false }
+impl HttpFailure {
+    pub fn refused(why: String) -> HttpFailure {
+        HttpFailure { why, retry: false, retry_after: None, missing: false }
     }
 }
 
@@ -176,12 +178,12 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Whether the endpoint knows what an OPTIONS is for (RFC 9725, 4.1): others answer it in any way.
+    /// Whether this is a WHIP or WHEP endpoint (RFC 9725, 4.1): other servers answer OPTIONS in any way.
     pub fn is_of_endpoint(&self) -> bool {
         self.header(HeaderName::from_static("accept-post")).is_some_and(|types| types.contains(SDP))
     }
 
-    /// The session's address (RFC 3986, 5).
+    /// The URL of the session resource.
     pub fn session(&self) -> Option<Url> {
         self.url.join(self.header(reqwest::header::LOCATION)?).ok()
     }
@@ -192,37 +194,36 @@ impl Reply {
 
     pub fn ice_servers(&self) -> Vec<IceServer> {
         let links = self.headers.get_all(reqwest::header::LINK).iter().filter_map(|value| value.to_str().ok());
-        links.flat_map(link::parse).collect()
+        links.flat_map(link_header::parse).collect()
     }
 
-    /// What a status means that is no success: who must act, and whether to come again.
-    pub fn refusal(&self, has_token: bool) -> No {
+    /// What an error status means: who must act, and whether to try again.
+    pub fn failure(&self, has_token: bool) -> HttpFailure {
         let at = shown(&self.url);
-        let words: String = self.body.lines().next().unwrap_or_default().trim().chars().take(WORDS).collect();
+        let words: String =
+            self.body.lines().next().unwrap_or_default().trim().chars().take(MAX_MESSAGE_CHARS).collect();
         let words = if words.is_empty() || words.starts_with('<') {
             String::new()
         } else {
             format!(" ({})", words.escape_debug())
         };
-        let (why, try_again) = match self.status.as_u16() {
-            401 if has_token => {
-                (format!("{at} does not take this token: give the right one with --token{words}"), false)
-            }
-            401 => (format!("{at} wants a token: give it with --token{words}"), false),
-            403 => (format!("{at} does not let us in: ask whoever runs it{words}"), false),
-            404 | 410 => (format!("there is nothing at {at}: check the address{words}"), false),
-            400 | 422 => (format!("{at} does not understand our description{words}"), false),
-            406 | 415 => (format!("{at} takes nothing of what we offer{words}"), false),
-            405 | 501 => (format!("{at} is no WHIP or WHEP endpoint: check the address{words}"), false),
-            409 => (format!("{at} has nothing for us at present{words}"), true),
-            429 => (format!("{at} is asked too often{words}"), true),
-            300..400 => (format!("{at} sends us elsewhere in a way that cannot be followed ({})", self.status), false),
-            500.. => (format!("{at} cannot serve us at present: {}{words}", self.status), true),
+        let (why, retry) = match self.status.as_u16() {
+            401 if has_token => (format!("{at} refuses this token: give the right one with --token{words}"), false),
+            401 => (format!("{at} requires a token: give it with --token{words}"), false),
+            403 => (format!("{at} refuses access: ask its operator{words}"), false),
+            404 | 410 => (format!("nothing exists at {at}: check the URL{words}"), false),
+            400 | 422 => (format!("{at} does not understand our offer{words}"), false),
+            406 | 415 => (format!("{at} supports nothing of our offer{words}"), false),
+            405 | 501 => (format!("{at} is no WHIP or WHEP endpoint: check the URL{words}"), false),
+            409 => (format!("{at} has nothing to send at present{words}"), true),
+            429 => (format!("{at} reports too many requests{words}"), true),
+            300..400 => (format!("{at} redirects us in a way that is not followed ({})", self.status), false),
+            500.. => (format!("{at} is unavailable at present: {}{words}", self.status), true),
             _ => (format!("{at} answered {}{words}", self.status), false),
         };
         let after = self.header(RETRY_AFTER).and_then(|after| after.trim().parse().ok());
-        let after = after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT)).filter(|_| try_again);
-        No { why, try_again, after, missing: matches!(self.status.as_u16(), 404 | 410) }
+        let after = after.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)).filter(|_| retry);
+        HttpFailure { why, retry, retry_after: after, missing: matches!(self.status.as_u16(), 404 | 410) }
     }
 }
 
@@ -252,22 +253,22 @@ mod tests {
     fn a_refusal_says_who_must_act_and_nothing_secret() {
         for (status, has_token, says, again) in [
             (401, true, "--token", false),
-            (401, false, "wants a token", false),
-            (403, true, "whoever runs it", false),
-            (404, false, "check the address", false),
+            (401, false, "requires a token", false),
+            (403, true, "its operator", false),
+            (404, false, "check the URL", false),
             (405, false, "no WHIP or WHEP endpoint", false),
-            (406, false, "nothing of what we offer", false),
+            (406, false, "nothing of our offer", false),
             (409, false, "at present", true),
             (503, false, "503", true),
             (418, false, "418", false),
         ] {
-            let no = reply(status, &[("retry-after", "7")], "so it is\nmore").refusal(has_token);
+            let no = reply(status, &[("retry-after", "7")], "so it is\nmore").failure(has_token);
             assert!(no.why.contains(says) && no.why.contains("so it is") && !no.why.contains("more"), "{no:?}");
             assert!(!no.why.contains("u:p") && !no.why.contains("token=s"), "{no:?}");
-            assert_eq!((no.try_again, no.after), (again, again.then_some(Duration::from_secs(7))), "{no:?}");
+            assert_eq!((no.retry, no.retry_after), (again, again.then_some(Duration::from_secs(7))), "{no:?}");
         }
-        assert!(!reply(404, &[], "<html>").refusal(false).why.contains("html"));
-        assert_eq!(reply(503, &[("retry-after", "999999")], "").refusal(false).after, Some(LONGEST_WAIT));
+        assert!(!reply(404, &[], "<html>").failure(false).why.contains("html"));
+        assert_eq!(reply(503, &[("retry-after", "999999")], "").failure(false).retry_after, Some(MAX_RETRY_AFTER));
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! A visit to a WHIP or WHEP endpoint: one description to and fro, and what becomes of the connection after it. One task, one loop.
-//! Where the connection cannot be had back by an ICE restart, a new session begins.
+//! A session at a WHIP or WHEP endpoint: offer and answer over HTTP, then the state of the connection. One task, one loop. If an ICE restart
+//! does not restore the connection, another session begins.
 
+use crate::error::{Error, Result};
 use crate::room::description::{Description, IceServer, Signal};
 use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId, Role};
 use crate::room::policy::{Ask, FirstOffer, NegotiationPolicy, PeerState};
 use crate::room::sdp::Sdp;
+use crate::signal::backoff::reconnect_delays;
+use crate::signal::signaller::{Link, SignalCommand, SignalEvent};
+use crate::signal::whip_whep::description::{screen_labels, with_rtcp_mux_only};
 use crate::signal::whip_whep::endpoint::Endpoint;
 use crate::signal::whip_whep::fragment::Fragment;
-use crate::signal::whip_whep::http::{Http, No, Reply, shown};
-use crate::signal::whip_whep::{muxed_only, screens};
-use crate::signal::{SignalCommand, SignalEvent};
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use crate::signal::whip_whep::http::{Http, HttpFailure, Reply, shown};
+use backon::ExponentialBackoff;
 use reqwest::StatusCode;
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -20,73 +22,100 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use url::Url;
 
-/// Events and commands that wait in a link.
-pub(crate) const QUEUE: usize = 1024;
-/// How long a connection may take to stand; where it might need ICE servers that came late; and to stand again by an ICE restart.
-const CONNECTING: Duration = Duration::from_secs(15);
-const WITHOUT_SERVERS: Duration = Duration::from_secs(4);
-const RESTARTING: Duration = Duration::from_secs(10);
-/// A connection that is disturbed for longer than this looks for other paths.
-const DOUBT: Duration = Duration::from_secs(1);
-/// Who leaves while an answer is awaited waits so much longer for it: what has begun there has to be ended.
-const LAST_ANSWER: Duration = Duration::from_millis(400);
-/// How long the goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// Events and commands that wait in a [`Link`].
+const QUEUE: usize = 1024;
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same where the answer named other ICE servers, which only the next connection can use.
+const CONNECT_TIMEOUT_WITHOUT_SERVERS: Duration = Duration::from_secs(4);
+/// How long an ICE restart may take.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that is disconnected for longer than this is restarted (ICE).
+const DISCONNECTED_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much longer an answer is awaited after the client has left: a session that it begins must be ended.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long the DELETE may take.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Waits of a quarter of a second to five seconds between attempts, for about two minutes.
-const AGAIN: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(250))
-    .with_max_delay(Duration::from_secs(5))
-    .with_max_times(28)
-    .with_jitter();
+/// Asks the endpoint whether a session may begin, then waits for the client's offer.
+///
+/// # Errors
+/// The room's: the endpoint cannot be reached, or refuses already.
+pub(crate) async fn join(
+    endpoint: &Endpoint,
+    token: Option<&str>,
+    room: String,
+    policy: NegotiationPolicy,
+) -> Result<Link> {
+    let http = Http::new(token.or(endpoint.token.as_deref()))?;
+    let (events, link_events) = mpsc::channel(QUEUE);
+    let (link_commands, commands) = mpsc::channel(QUEUE);
+    let mut session = HttpSession::new(endpoint.clone(), http, policy.clone(), events, commands);
+    session.probe().await.map_err(|failure| Error::room(failure.why))?;
+    let link = Link {
+        me: our_id(),
+        room,
+        peers: vec![session.other_side()],
+        ice_servers: session.ice_servers.clone(),
+        policy,
+        events: link_events,
+        commands: link_commands,
+    };
+    tokio::spawn(session.run());
+    Ok(link)
+}
 
-/// How the connection is.
+fn our_id() -> ParticipantId {
+    ParticipantId("me".to_owned())
+}
+
+/// The state of the connection.
 enum Health {
-    Well,
-    /// It is to stand by then.
-    Beginning(Instant),
-    /// Disturbed; what then is done about it.
-    Doubted(Instant),
-    /// It is to stand again by then.
+    Connected,
+    /// It must be connected by this time.
+    Connecting(Instant),
+    /// It is restarted at this time.
+    Disconnected(Instant),
+    /// It must be connected again by this time.
     Restarting(Instant),
 }
 
-/// A session that has begun there.
-struct Open {
-    at: Url,
-    /// Their description; none where they made the offer.
+/// The session resource at the endpoint.
+struct Resource {
+    url: Url,
+    /// Their answer; none where they made the offer.
     answer: Option<String>,
 }
 
-/// Why a conversation ends.
-enum Ending {
-    Left,
+/// Why a session ended.
+enum Outcome {
+    Leave,
     /// For good.
-    Closed(String),
-    /// Perhaps not for good.
-    Lost(No),
+    Ended(EndReason),
+    /// Another attempt may succeed.
+    Lost(HttpFailure),
 }
 
-pub(crate) struct HttpSession {
+struct HttpSession {
     http: Http,
     endpoint: Endpoint,
     policy: NegotiationPolicy,
     events: mpsc::Sender<SignalEvent>,
     commands: mpsc::Receiver<SignalCommand>,
     /// Commands that came while an answer was awaited.
-    kept: VecDeque<SignalCommand>,
+    queued_commands: VecDeque<SignalCommand>,
     leaving: bool,
-    /// Of the connection: each has another one, and is another participant's.
-    number: u32,
-    pub ice_servers: Vec<IceServer>,
-    session: Option<Open>,
+    /// Counts connections: each is another participant's.
+    connection: u32,
+    ice_servers: Vec<IceServer>,
+    resource: Option<Resource>,
     health: Health,
-    again: ExponentialBackoff,
+    delays: ExponentialBackoff,
     attempt: u32,
 }
 
 impl HttpSession {
-    pub fn new(
+    fn new(
         endpoint: Endpoint,
         http: Http,
         policy: NegotiationPolicy,
@@ -99,35 +128,35 @@ impl HttpSession {
             policy,
             events,
             commands,
-            kept: VecDeque::new(),
+            queued_commands: VecDeque::new(),
             leaving: false,
-            number: 1,
+            connection: 1,
             ice_servers: Vec::new(),
-            session: None,
-            health: Health::Well,
-            again: AGAIN.build(),
+            resource: None,
+            health: Health::Connected,
+            delays: reconnect_delays(),
             attempt: 0,
         }
     }
 
-    /// Asks whether a session could begin.
-    pub async fn knock(&mut self) -> Result<(), No> {
-        let reply = self.http.may_begin(&self.endpoint.url).await?;
-        self.welcomed(&reply)
+    /// Asks whether a session may begin.
+    async fn probe(&mut self) -> Result<(), HttpFailure> {
+        let reply = self.http.probe(&self.endpoint.url).await?;
+        self.check_probe(&reply)
     }
 
     fn id(&self) -> ParticipantId {
-        ParticipantId(format!("endpoint-{}", self.number))
+        ParticipantId(format!("endpoint-{}", self.connection))
     }
 
-    pub fn other_side(&self) -> Participant {
+    fn other_side(&self) -> Participant {
         Participant { id: self.id(), name: self.endpoint.name.clone(), role: Role::Participant, tracks: Vec::new() }
     }
 
-    /// What an answer to the question whether we may begin means: others than WHIP endpoints answer it in any way.
-    fn welcomed(&mut self, reply: &Reply) -> Result<(), No> {
+    /// What an answer to OPTIONS means: other servers than WHIP endpoints may answer anything.
+    fn check_probe(&mut self, reply: &Reply) -> Result<(), HttpFailure> {
         if reply.is_of_endpoint() && !reply.status.is_success() {
-            return Err(reply.refusal(self.http.has_token()));
+            return Err(reply.failure(self.http.has_token()));
         }
         let servers = reply.ice_servers();
         if !servers.is_empty() {
@@ -136,35 +165,39 @@ impl HttpSession {
         Ok(())
     }
 
-    /// Until we leave, or the endpoint wants us no more.
-    pub async fn run(mut self) {
-        let ending = loop {
-            let ending = match self.converse().await {
-                Ending::Lost(no) => match self.come_back(no).await {
+    /// Until we leave, or the endpoint refuses.
+    async fn run(mut self) {
+        let outcome = loop {
+            let outcome = match self.serve().await {
+                Outcome::Lost(failure) => match self.begin_again(failure).await {
                     Ok(()) => continue,
-                    Err(ending) => ending,
+                    Err(outcome) => outcome,
                 },
-                ending => ending,
+                outcome => outcome,
             };
-            break ending;
+            break outcome;
         };
-        if let Some(session) = self.session.take() {
-            // A server that is not there any more needs no goodbye.
-            let _ = timeout(GOODBYE, self.http.end(&session.at)).await;
+        if let Some(resource) = self.resource.take() {
+            // A server that is gone needs no DELETE.
+            let _ = timeout(DELETE_TIMEOUT, self.http.end(&resource.url)).await;
         }
-        if let Ending::Closed(cause) | Ending::Lost(No { why: cause, .. }) = ending {
-            let _ = self.events.send(SignalEvent::Closed(EndReason::RoomClosed { detail: cause })).await;
-        }
+        let reason = match outcome {
+            Outcome::Leave => return,
+            Outcome::Ended(reason) => reason,
+            Outcome::Lost(failure) => EndReason::ConnectionLost { detail: failure.why },
+        };
+        // A client that has gone needs no reason.
+        let _ = self.events.send(SignalEvent::Closed(reason)).await;
     }
 
-    async fn converse(&mut self) -> Ending {
+    async fn serve(&mut self) -> Outcome {
         loop {
             if self.leaving {
-                return Ending::Left;
+                return Outcome::Leave;
             }
             let due = match self.health {
-                Health::Well => None,
-                Health::Beginning(at) | Health::Doubted(at) | Health::Restarting(at) => Some(at),
+                Health::Connected => None,
+                Health::Connecting(at) | Health::Disconnected(at) | Health::Restarting(at) => Some(at),
             };
             let due = async {
                 match due {
@@ -172,162 +205,168 @@ impl HttpSession {
                     None => std::future::pending().await,
                 }
             };
-            let done = match self.kept.pop_front() {
-                Some(command) => self.obey(command).await,
+            let done = match self.queued_commands.pop_front() {
+                Some(command) => self.on_command(command).await,
                 None => tokio::select! {
-                    command = self.commands.recv() => self.obey(command.unwrap_or(SignalCommand::Leave)).await,
-                    () = due => self.overdue().await,
+                    command = self.commands.recv() => self.on_command(command.unwrap_or(SignalCommand::Leave)).await,
+                    () = due => self.on_deadline().await,
                 },
             };
-            if let Err(ending) = done {
-                return ending;
+            if let Err(outcome) = done {
+                return outcome;
             }
         }
     }
 
-    async fn obey(&mut self, command: SignalCommand) -> Result<(), Ending> {
+    async fn on_command(&mut self, command: SignalCommand) -> Result<(), Outcome> {
         match command {
-            SignalCommand::Leave => Err(Ending::Left),
+            SignalCommand::Leave => Err(Outcome::Leave),
             SignalCommand::Signal { to, signal: Signal::Description(Description { kind, sdp }) } if to == self.id() => {
-                match (kind.as_str(), &self.session) {
+                match (kind.as_str(), &self.resource) {
                     ("offer", None) => self.begin(&sdp).await,
-                    ("offer", Some(Open { answer: Some(_), .. })) => self.restart(&sdp).await,
-                    ("answer", Some(Open { answer: None, .. })) => self.answer(&sdp).await,
+                    ("offer", Some(Resource { answer: Some(_), .. })) => self.restart(&sdp).await,
+                    ("answer", Some(Resource { answer: None, .. })) => self.answer(&sdp).await,
                     _ => Ok(()),
                 }
             }
-            SignalCommand::Peer { id, state } if id == self.id() => self.stands(state),
+            SignalCommand::Peer { id, state } if id == self.id() => self.on_peer_state(state),
             _ => Ok(()),
         }
     }
 
-    fn stands(&mut self, state: PeerState) -> Result<(), Ending> {
+    fn on_peer_state(&mut self, state: PeerState) -> Result<(), Outcome> {
         let now = Instant::now();
         match (state, &self.health) {
             (PeerState::Connected, _) => {
-                self.health = Health::Well;
-                (self.again, self.attempt) = (AGAIN.build(), 0);
+                self.health = Health::Connected;
+                (self.delays, self.attempt) = (reconnect_delays(), 0);
             }
-            (PeerState::Disconnected, Health::Well) => self.health = Health::Doubted(now + DOUBT),
-            // The connection looks for other paths by itself then.
-            (PeerState::Failed, Health::Well | Health::Doubted(_)) => {
-                self.health = Health::Restarting(now + RESTARTING)
+            (PeerState::Disconnected, Health::Connected) => {
+                self.health = Health::Disconnected(now + DISCONNECTED_TIMEOUT)
             }
-            (PeerState::Failed, Health::Beginning(_)) => return Err(self.lost("no connection could be made")),
+            // The connection restarts ICE by itself then.
+            (PeerState::Failed, Health::Connected | Health::Disconnected(_)) => {
+                self.health = Health::Restarting(now + RESTART_TIMEOUT)
+            }
+            (PeerState::Failed, Health::Connecting(_)) => return Err(self.lost("no connection could be made")),
             (PeerState::Closed, _) => return Err(self.lost("the connection was closed")),
             _ => {}
         }
         Ok(())
     }
 
-    /// A time that something had is over.
-    async fn overdue(&mut self) -> Result<(), Ending> {
+    /// The time of [`Health`] is over.
+    async fn on_deadline(&mut self) -> Result<(), Outcome> {
         match self.health {
-            Health::Well => Ok(()),
-            Health::Beginning(_) => Err(self.lost("no connection could be made")),
+            Health::Connected => Ok(()),
+            Health::Connecting(_) => Err(self.lost("no connection could be made")),
             Health::Restarting(_) => Err(self.lost("the connection was lost")),
-            // Of a session that they offered, they would have to offer the restart.
-            Health::Doubted(_) if self.session.as_ref().is_none_or(|session| session.answer.is_none()) => {
+            // They made the offer, so they would have to restart.
+            Health::Disconnected(_) if self.resource.as_ref().is_none_or(|resource| resource.answer.is_none()) => {
                 Err(self.lost("the connection was lost"))
             }
-            Health::Doubted(_) => {
-                self.health = Health::Restarting(Instant::now() + RESTARTING);
-                self.tell(SignalEvent::Asked { from: self.id(), ask: Ask::Paths }).await
+            Health::Disconnected(_) => {
+                self.health = Health::Restarting(Instant::now() + RESTART_TIMEOUT);
+                self.emit(SignalEvent::Asked { from: self.id(), ask: Ask::Paths }).await
             }
         }
     }
 
-    fn lost(&self, why: &str) -> Ending {
+    fn lost(&self, why: &str) -> Outcome {
         let why = format!("{}: {why}", shown(&self.endpoint.url));
-        Ending::Lost(No { why, try_again: true, after: None, missing: false })
+        Outcome::Lost(HttpFailure { why, retry: true, retry_after: None, missing: false })
     }
 
-    /// Begins a session with an offer.
-    async fn begin(&mut self, offer: &str) -> Result<(), Ending> {
+    /// Begins a session with our offer.
+    async fn begin(&mut self, offer: &str) -> Result<(), Outcome> {
         if Sdp::sections_of(offer).is_empty() {
-            return Err(Ending::Closed(
-                "there is nothing to send from the start, and later nothing can be added".to_owned(),
-            ));
+            let detail = "there is nothing to send yet, and no track can be added later".to_owned();
+            return Err(Outcome::Ended(EndReason::Refused { detail }));
         }
-        let offer = muxed_only(offer);
+        let offer = with_rtcp_mux_only(offer);
         loop {
             let (http, at, offer) = (self.http.clone(), self.endpoint.url.clone(), offer.as_str());
-            let no = match self.asked(async move { http.begin(&at, offer).await }).await? {
+            let failure = match self.wait_for(async move { http.begin(&at, offer).await }).await? {
                 Ok(reply) => match (reply.status.as_u16(), reply.session()) {
                     (200..300, Some(at)) if !Sdp::sections_of(&reply.body).is_empty() => {
                         return self.begun(&reply, at).await;
                     }
-                    (200..300, _) => No::refused(format!("{} gives no session and description", shown(&reply.url))),
-                    // Only where media comes to us: who sends knows best what.
+                    (200..300, _) => HttpFailure::refused(format!(
+                        "{} answers without a session and a description",
+                        shown(&reply.url)
+                    )),
+                    // Only for a receiver: a sender decides itself what it sends.
                     (406, Some(at)) if !self.policy.video.sends() && reply.is_description() => {
                         return self.counter_offered(at, reply.body).await;
                     }
-                    _ => reply.refusal(self.http.has_token()),
+                    _ => reply.failure(self.http.has_token()),
                 },
-                Err(no) => no,
+                Err(failure) => failure,
             };
-            if !no.try_again {
-                return Err(Ending::Closed(no.why));
+            if !failure.retry {
+                return Err(Outcome::Ended(EndReason::Refused { detail: failure.why }));
             }
-            tracing::warn!("{}; trying again", no.why);
-            self.pause(no).await?;
+            tracing::warn!("{}; trying again", failure.why);
+            self.pause(failure).await?;
         }
     }
 
-    async fn begun(&mut self, reply: &Reply, at: Url) -> Result<(), Ending> {
+    async fn begun(&mut self, reply: &Reply, at: Url) -> Result<(), Outcome> {
         let answer = reply.body.clone();
-        self.session = Some(Open { at, answer: Some(answer.clone()) });
+        self.resource = Some(Resource { url: at, answer: Some(answer.clone()) });
         let (before, id) = (self.ice_servers.clone(), self.id());
-        let _ = self.welcomed(reply);
-        // They help the next connection, if this one does not stand without them.
-        let patience = if before == self.ice_servers { CONNECTING } else { WITHOUT_SERVERS };
-        self.health = Health::Beginning(Instant::now() + patience);
-        let tracks = screens(&answer);
+        let _ = self.check_probe(reply);
+        // The new ICE servers help the next connection, if this one cannot be made without them.
+        let limit = if before == self.ice_servers { CONNECT_TIMEOUT } else { CONNECT_TIMEOUT_WITHOUT_SERVERS };
+        self.health = Health::Connecting(Instant::now() + limit);
+        let tracks = screen_labels(&answer);
         if !tracks.is_empty() {
-            self.tell(SignalEvent::Tracks { id: id.clone(), tracks }).await?;
+            self.emit(SignalEvent::Tracks { id: id.clone(), tracks }).await?;
         }
-        self.tell(SignalEvent::Signal { from: id, signal: Signal::description("answer", answer) }).await
+        self.emit(SignalEvent::Signal { from: id, signal: Signal::description("answer", answer) }).await
     }
 
-    /// Our offer is not taken, but theirs may be: another connection answers it.
-    async fn counter_offered(&mut self, at: Url, offer: String) -> Result<(), Ending> {
-        self.session = Some(Open { at, answer: None });
-        self.health = Health::Beginning(Instant::now() + CONNECTING);
-        self.tell(SignalEvent::Left { id: self.id(), reason: "left".to_owned() }).await?;
-        self.number += 1;
+    /// They refused our offer and made one themselves: another connection answers it.
+    async fn counter_offered(&mut self, at: Url, offer: String) -> Result<(), Outcome> {
+        self.resource = Some(Resource { url: at, answer: None });
+        self.health = Health::Connecting(Instant::now() + CONNECT_TIMEOUT);
+        self.emit(SignalEvent::Left { id: self.id(), reason: "left".to_owned() }).await?;
+        self.connection += 1;
         let policy = NegotiationPolicy { first_offer: FirstOffer::Them, ..self.policy.clone() };
-        self.tell(SignalEvent::Met { who: self.other_side(), policy }).await?;
-        self.tell(SignalEvent::Signal { from: self.id(), signal: Signal::description("offer", offer) }).await
+        self.emit(SignalEvent::Met { who: self.other_side(), policy }).await?;
+        self.emit(SignalEvent::Signal { from: self.id(), signal: Signal::description("offer", offer) }).await
     }
 
-    async fn answer(&mut self, answer: &str) -> Result<(), Ending> {
-        let Some(at) = self.session.as_ref().map(|session| session.at.clone()) else { return Ok(()) };
-        let (http, answer) = (self.http.clone(), muxed_only(answer));
-        match self.asked(async move { http.answer(&at, &answer).await }).await? {
+    async fn answer(&mut self, answer: &str) -> Result<(), Outcome> {
+        let Some(at) = self.resource.as_ref().map(|resource| resource.url.clone()) else { return Ok(()) };
+        let (http, answer) = (self.http.clone(), with_rtcp_mux_only(answer));
+        match self.wait_for(async move { http.answer(&at, &answer).await }).await? {
             Ok(reply) if reply.status.is_success() => Ok(()),
-            Ok(reply) => Err(Ending::Lost(reply.refusal(self.http.has_token()))),
-            Err(no) => Err(Ending::Lost(no)),
+            Ok(reply) => Err(Outcome::Lost(reply.failure(self.http.has_token()))),
+            Err(failure) => Err(Outcome::Lost(failure)),
         }
     }
 
-    /// The connection has new credentials and addresses (RFC 9725, 4.3.3).
-    async fn restart(&mut self, offer: &str) -> Result<(), Ending> {
-        let Some(Open { at, answer: Some(before) }) = &self.session else { return Ok(()) };
+    /// Restarts ICE with the credentials and candidates of our new offer (RFC 9725, 4.3.3).
+    async fn restart(&mut self, offer: &str) -> Result<(), Outcome> {
+        let Some(Resource { url: at, answer: Some(before) }) = &self.resource else { return Ok(()) };
         let (http, at, before) = (self.http.clone(), at.clone(), before.clone());
-        self.health = Health::Restarting(Instant::now() + RESTARTING);
+        self.health = Health::Restarting(Instant::now() + RESTART_TIMEOUT);
         let fragment = Fragment { ended: true, ..Fragment::parse(offer).unwrap_or_default() }.write(offer);
-        let reply = match self.asked(async move { http.restart(&at, &fragment).await }).await? {
+        let reply = match self.wait_for(async move { http.restart(&at, &fragment).await }).await? {
             Ok(reply) => reply,
-            Err(no) => return Err(Ending::Lost(no)),
+            Err(failure) => return Err(Outcome::Lost(failure)),
         };
         let theirs = Fragment::parse(&reply.body).filter(|_| reply.status == StatusCode::OK);
         let Some(Fragment { credentials: Some(new), candidates, .. }) = theirs else {
-            let restarts_not =
-                || No { try_again: true, ..No::refused(format!("{} restarts no ICE", shown(&reply.url))) };
-            return Err(Ending::Lost(if reply.status.is_success() {
-                restarts_not()
+            let unsupported = || HttpFailure {
+                retry: true,
+                ..HttpFailure::refused(format!("{} does not restart ICE", shown(&reply.url)))
+            };
+            return Err(Outcome::Lost(if reply.status.is_success() {
+                unsupported()
             } else {
-                reply.refusal(self.http.has_token())
+                reply.failure(self.http.has_token())
             }));
         };
         let lines: Vec<&str> = candidates.iter().map(|candidate| candidate.candidate.as_str()).collect();
@@ -335,51 +374,53 @@ impl HttpSession {
             sdp.restart_ice(&new);
             sdp.add_candidates(&lines);
         });
-        if let Some(session) = &mut self.session {
-            session.answer = Some(answer.clone());
+        if let Some(resource) = &mut self.resource {
+            resource.answer = Some(answer.clone());
         }
-        self.tell(SignalEvent::Signal { from: self.id(), signal: Signal::description("answer", answer) }).await
+        self.emit(SignalEvent::Signal { from: self.id(), signal: Signal::description("answer", answer) }).await
     }
 
-    /// The connection is gone: ends the session, waits until the endpoint is there, and has another connection made.
-    async fn come_back(&mut self, mut no: No) -> Result<(), Ending> {
-        if let Some(session) = self.session.take().filter(|_| !no.missing) {
+    /// The connection is lost: ends the session, waits until the endpoint answers, and lets the client make another connection.
+    async fn begin_again(&mut self, mut failure: HttpFailure) -> Result<(), Outcome> {
+        if let Some(resource) = self.resource.take().filter(|_| !failure.missing) {
             let http = self.http.clone();
-            tokio::spawn(async move { timeout(GOODBYE, http.end(&session.at)).await });
+            tokio::spawn(async move { timeout(DELETE_TIMEOUT, http.end(&resource.url)).await });
         }
-        self.health = Health::Well;
-        self.tell(SignalEvent::Left { id: self.id(), reason: "timeout".to_owned() }).await?;
+        self.health = Health::Connected;
+        self.emit(SignalEvent::Left { id: self.id(), reason: "timeout".to_owned() }).await?;
         loop {
-            // Only news: where the session is too busy to take it, the next attempt has some again.
-            let news = SignalEvent::Reconnecting { attempt: self.attempt + 1, cause: no.why.clone() };
-            let _ = self.events.try_send(news);
-            self.pause(no).await?;
+            // For information only: a client that is too busy for it gets the next one.
+            let event = SignalEvent::Reconnecting { attempt: self.attempt + 1, cause: failure.why.clone() };
+            let _ = self.events.try_send(event);
+            self.pause(failure).await?;
             let (http, at) = (self.http.clone(), self.endpoint.url.clone());
-            no = match self.asked(async move { http.may_begin(&at).await }).await? {
-                Ok(reply) => match self.welcomed(&reply) {
+            failure = match self.wait_for(async move { http.probe(&at).await }).await? {
+                Ok(reply) => match self.check_probe(&reply) {
                     Ok(()) => break,
-                    // Whom we watched may come again.
-                    Err(no) if no.try_again || no.missing => no,
-                    Err(no) => return Err(Ending::Closed(no.why)),
+                    // The participant that we watched may come back.
+                    Err(failure) if failure.retry || failure.missing => failure,
+                    Err(failure) => return Err(Outcome::Ended(EndReason::Refused { detail: failure.why })),
                 },
-                Err(no) => no,
+                Err(failure) => failure,
             };
         }
-        self.number += 1;
-        self.tell(SignalEvent::IceServers(self.ice_servers.clone())).await?;
-        let me = ParticipantId("me".to_owned());
-        self.tell(SignalEvent::Resumed { me, peers: vec![self.other_side()] }).await
+        self.connection += 1;
+        self.emit(SignalEvent::IceServers(self.ice_servers.clone())).await?;
+        self.emit(SignalEvent::Resumed { me: our_id(), peers: vec![self.other_side()] }).await
     }
 
-    /// Waits before another attempt; not for ever.
-    async fn pause(&mut self, no: No) -> Result<(), Ending> {
+    /// Waits before another attempt, until the attempts are used up.
+    async fn pause(&mut self, failure: HttpFailure) -> Result<(), Outcome> {
         self.attempt += 1;
-        let Some(delay) = self.again.next() else { return Err(Ending::Closed(format!("gave up: {}", no.why))) };
-        self.asked(sleep(delay.max(no.after.unwrap_or_default()))).await
+        let Some(delay) = self.delays.next() else {
+            let detail = format!("gave up: {}", failure.why);
+            return Err(Outcome::Ended(EndReason::ConnectionLost { detail }));
+        };
+        self.wait_for(sleep(delay.max(failure.retry_after.unwrap_or_default()))).await
     }
 
-    /// Waits for an answer, while commands are kept (policy DropNewest: nobody says so much meanwhile).
-    async fn asked<T>(&mut self, answer: impl Future<Output = T>) -> Result<T, Ending> {
+    /// Waits for an answer, while commands are queued (policy DropNewest: a client gives far fewer meanwhile).
+    async fn wait_for<T>(&mut self, answer: impl Future<Output = T>) -> Result<T, Outcome> {
         let mut answer = pin!(answer);
         loop {
             tokio::select! {
@@ -387,16 +428,16 @@ impl HttpSession {
                 answer = &mut answer => return Ok(answer),
                 command = self.commands.recv() => match command {
                     None | Some(SignalCommand::Leave) => break,
-                    Some(command) if self.kept.len() < QUEUE => self.kept.push_back(command),
+                    Some(command) if self.queued_commands.len() < QUEUE => self.queued_commands.push_back(command),
                     Some(_) => {}
                 },
             }
         }
         self.leaving = true;
-        timeout(LAST_ANSWER, answer).await.map_err(|_| Ending::Left)
+        timeout(LAST_ANSWER_TIMEOUT, answer).await.map_err(|_| Outcome::Leave)
     }
 
-    async fn tell(&self, event: SignalEvent) -> Result<(), Ending> {
-        self.events.send(event).await.map_err(|_| Ending::Left)
+    async fn emit(&self, event: SignalEvent) -> Result<(), Outcome> {
+        self.events.send(event).await.map_err(|_| Outcome::Leave)
     }
 }

@@ -1,27 +1,27 @@
-//! What we mend in the descriptions of Janus' one connection to a listener. Text to text.
+//! Rewrites the descriptions of the subscriber connection, and reads those of the publisher connection. Text to text.
 //!
-//! Sections stay for as long as the connection does: one whose sender has gone is `inactive`, and the next stream of its kind takes it over, with its
-//! SSRC. To our side of the connection a section is a place that never closes; whose stream stands there, the labels say. So a section is
-//! always shown as it was when somebody stood there, and its stream is called as the section is.
+//! Janus reuses sections: one whose sender has left becomes `inactive`, and the next stream of its kind takes it over, with the same SSRC.
+//! Our side would close its track at that. So a section is always shown as it was while it was in use, with its MID as stream id, and the
+//! track labels say whose stream it carries.
 
 use crate::room::media::MediaKind;
 use std::collections::HashMap;
 use std::fmt::Write;
 
-/// The sections that were ever used, by their name (mid).
+/// The sections that were ever in use, by MID.
 #[derive(Debug, Default)]
 pub(super) struct Sections {
-    /// The lines of a section that its sender brought: its SSRCs.
-    known: HashMap<String, Vec<String>>,
-    /// Sections that are closed in the offer that is out.
-    closed: Vec<String>,
+    /// The `a=ssrc` lines of each section.
+    ssrc_lines: HashMap<String, Vec<String>>,
+    /// The sections that the current offer has as inactive.
+    inactive: Vec<String>,
 }
 
 fn mid(section: &[&str]) -> String {
     section.iter().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or_default().trim().to_owned()
 }
 
-/// A description's head and its sections.
+/// A description's session part and its media sections.
 fn split(sdp: &str) -> Vec<Vec<&str>> {
     let mut parts: Vec<Vec<&str>> = vec![Vec::new()];
     for line in sdp.lines() {
@@ -37,16 +37,16 @@ fn split(sdp: &str) -> Vec<Vec<&str>> {
 
 /// A track that a description of ours sends.
 #[derive(Debug, PartialEq)]
-pub(super) struct Sent {
+pub(super) struct SentTrack {
     pub mid: String,
     pub kind: MediaKind,
     pub stream: String,
-    /// The codec that stands first, as Janus writes it.
+    /// The preferred codec, named as Janus does.
     pub codec: String,
 }
 
 /// The tracks that a description of ours sends.
-pub(super) fn sent(sdp: &str) -> Vec<Sent> {
+pub(super) fn sent_tracks(sdp: &str) -> Vec<SentTrack> {
     let track = |section: Vec<&str>| {
         let mut words = section.first()?.split(' ');
         let kind = match words.next()? {
@@ -57,34 +57,38 @@ pub(super) fn sent(sdp: &str) -> Vec<Sent> {
         let named = format!("a=rtpmap:{} ", words.nth(2)?);
         let codec = section.iter().find_map(|line| line.strip_prefix(&named)?.split('/').next())?.to_lowercase();
         let stream = section.iter().find_map(|line| line.strip_prefix("a=msid:")?.split(' ').next())?;
-        Some(Sent { mid: mid(&section), kind, stream: stream.to_owned(), codec })
+        Some(SentTrack { mid: mid(&section), kind, stream: stream.to_owned(), codec })
     };
     split(sdp).into_iter().filter_map(track).collect()
 }
 
-const CLOSED: &str = "a=inactive";
+const INACTIVE: &str = "a=inactive";
 
 impl Sections {
     /// The offer as our side is to see it.
-    pub fn shown(&mut self, offer: &str) -> String {
-        self.closed.clear();
+    pub fn rewrite_offer(&mut self, offer: &str) -> String {
+        self.inactive.clear();
         let mut out = String::with_capacity(offer.len() + 1024);
         for (index, section) in split(offer).into_iter().enumerate() {
             let media = index > 0 && !section[0].starts_with("m=application");
             let mid = mid(&section);
-            let closed = media && section.contains(&CLOSED);
-            let names = |line: &&str| line.starts_with("a=msid:") || line.contains(" msid:") || line.contains("label:");
-            let ssrcs: Vec<String> =
-                section.iter().filter(|l| l.starts_with("a=ssrc") && !names(l)).map(|l| (*l).to_owned()).collect();
-            let known = self.known.get(&mid).cloned().unwrap_or_default();
-            // One that nobody ever sent in stays as it is.
-            let reopened = closed && !known.is_empty();
+            let inactive = media && section.contains(&INACTIVE);
+            let is_stream_id =
+                |line: &&str| line.starts_with("a=msid:") || line.contains(" msid:") || line.contains("label:");
+            let ssrcs: Vec<String> = section
+                .iter()
+                .filter(|l| l.starts_with("a=ssrc") && !is_stream_id(l))
+                .map(|l| (*l).to_owned())
+                .collect();
+            let known = self.ssrc_lines.get(&mid).cloned().unwrap_or_default();
+            // A section that was never in use stays as it is.
+            let reopened = inactive && !known.is_empty();
             if reopened {
-                self.closed.push(mid.clone());
+                self.inactive.push(mid.clone());
             }
             for line in &section {
                 match *line {
-                    CLOSED if reopened => out.push_str("a=sendonly"),
+                    INACTIVE if reopened => out.push_str("a=sendonly"),
                     line if media && (line.starts_with("a=msid:") || line.starts_with("a=ssrc")) => continue,
                     line => out.push_str(line),
                 }
@@ -97,21 +101,21 @@ impl Sections {
                     out.push_str(line);
                     out.push_str("\r\n");
                 }
-                if !closed && !lines.is_empty() {
-                    self.known.insert(mid, lines);
+                if !inactive && !lines.is_empty() {
+                    self.ssrc_lines.insert(mid, lines);
                 }
             }
         }
         out
     }
 
-    /// Our answer as Janus is to see it: what is closed stays closed.
-    pub fn answered(&self, answer: &str) -> String {
+    /// Our answer as Janus is to see it: what is inactive stays inactive.
+    pub fn rewrite_answer(&self, answer: &str) -> String {
         let mut out = String::with_capacity(answer.len());
         for section in split(answer) {
-            let closed = self.closed.contains(&mid(&section));
+            let inactive = self.inactive.contains(&mid(&section));
             for line in section {
-                out.push_str(if closed && line == "a=recvonly" { CLOSED } else { line });
+                out.push_str(if inactive && line == "a=recvonly" { INACTIVE } else { line });
                 out.push_str("\r\n");
             }
         }
@@ -127,26 +131,26 @@ mod tests {
     fn what_we_send_is_found_in_our_offer() {
         let offer = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\na=msid:main a\r\n\
                      m=video 9 X 102 96\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:102 H264/90000\r\na=msid:main b\r\n";
-        let tracks = sent(offer);
+        let tracks = sent_tracks(offer);
         assert_eq!((tracks.len(), tracks[1].mid.as_str(), tracks[1].codec.as_str()), (2, "1", "h264"));
         assert_eq!((tracks[0].kind, tracks[0].stream.as_str()), (MediaKind::Audio, "main"));
     }
 
     #[test]
-    fn a_section_is_a_place_that_never_closes() {
+    fn a_section_never_becomes_inactive_on_our_side() {
         let mut sections = Sections::default();
         let offer = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\na=sendonly\r\na=msid:janus janus0\r\na=ssrc:5 cname:x\r\n\
                      m=video 9 X 96\r\na=mid:1\r\na=sendonly\r\na=ssrc:6 cname:x\r\na=ssrc:6 msid:janus janus1\r\n";
-        let shown = sections.shown(offer);
+        let shown = sections.rewrite_offer(offer);
         assert!(shown.contains("a=msid:0 0\r\na=ssrc:5 cname:x\r\nm=video"), "{shown}");
         assert!(shown.ends_with("a=msid:1 1\r\na=ssrc:6 cname:x\r\n"), "{shown}");
         let answer = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\na=recvonly\r\nm=video 9 X 96\r\na=mid:1\r\na=recvonly\r\n";
-        assert_eq!(sections.answered(answer), answer);
+        assert_eq!(sections.rewrite_answer(answer), answer);
 
         let left = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\na=sendonly\r\na=ssrc:5 cname:x\r\n\
                     m=video 9 X 96\r\na=mid:1\r\na=inactive\r\n";
-        assert_eq!(sections.shown(left), shown);
-        assert!(sections.answered(answer).ends_with("a=mid:1\r\na=inactive\r\n"));
-        assert_eq!(sections.shown(offer), shown, "and somebody else takes it");
+        assert_eq!(sections.rewrite_offer(left), shown);
+        assert!(sections.rewrite_answer(answer).ends_with("a=mid:1\r\na=inactive\r\n"));
+        assert_eq!(sections.rewrite_offer(offer), shown, "and somebody else reuses it");
     }
 }

@@ -1,9 +1,9 @@
-//! ICE servers in `Link` headers (RFC 8288; RFC 9725, 4.6). Text to values and back.
+//! ICE servers in `Link` headers (RFC 8288; RFC 9725, 4.6): reads and writes them.
 
-use crate::signal::IceServer;
+use crate::room::description::IceServer;
 
 /// Servers that are read of one answer.
-const MOST: usize = 16;
+const MAX_SERVERS: usize = 16;
 
 /// One header value for each URL of a server.
 pub fn write(server: &IceServer) -> Vec<String> {
@@ -21,13 +21,13 @@ pub fn write(server: &IceServer) -> Vec<String> {
     server.urls.iter().map(one).collect()
 }
 
-/// The ICE servers of a header value, which may hold several links; others are left out.
+/// The ICE servers of a header value, which may have several links; other links are ignored.
 pub fn parse(value: &str) -> Vec<IceServer> {
     let mut found = Vec::new();
     let mut rest = value;
     while let Some((_, link)) = rest.split_once('<')
         && let Some((url, after)) = link.split_once('>')
-        && found.len() < MOST
+        && found.len() < MAX_SERVERS
     {
         let (parameters, next) = parameters(after);
         rest = next;
@@ -101,6 +101,6 @@ mod tests {
         for text in ["", "<", "<stun:a", "<http://a>; rel=\"ice-server\"", "<stun:a>", ",,;;\"<stun:b>\""] {
             assert!(parse(text).is_empty(), "{text}");
         }
-        assert_eq!(parse(&"<stun:a>; rel=ice-server,".repeat(100)).len(), MOST);
+        assert_eq!(parse(&"<stun:a>; rel=ice-server,".repeat(100)).len(), MAX_SERVERS);
     }
 }
