@@ -109,13 +109,13 @@ async fn a_session_begins_elsewhere_restarts_and_ends() {
 #[tokio::test]
 async fn a_refusal_says_who_must_act() {
     for (status, words) in [
-        (400, "description"),
+        (400, "does not understand our offer"),
         (401, "--token"),
         (403, "its operator"),
         (404, "check the URL"),
         (405, "no WHIP or WHEP endpoint"),
         (406, "nothing of our offer"),
-        (302, "elsewhere"),
+        (302, "redirects us"),
     ] {
         // Others than WHIP endpoints answer OPTIONS in any way: that alone is no reason.
         let endpoint = Endpoint::start(vec![says(404), says(status).with("location", "/x")]).await;
@@ -155,13 +155,14 @@ async fn a_counter_offer_is_answered_by_another_connection() {
         description(next(&mut link).await),
         ("endpoint-2".into(), Description { kind: "offer".into(), sdp: theirs })
     );
-    describe(&link, "answer", 2, "v=0\r\n").await;
+    let answer = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
+    describe(&link, "answer", 2, answer).await;
     link.commands.send(SignalCommand::Leave).await.expect("it listens");
     within(10, "it has left", async { while link.events.recv().await.is_some() {} }).await;
     let asked = endpoint.asked();
     let lines: Vec<String> = asked.iter().map(|asked| format!("{} {}", asked.method, asked.path)).collect();
     assert_eq!(lines, ["OPTIONS /door", "POST /door", "PATCH /s/1", "DELETE /s/1"]);
-    assert_eq!((asked[2].header("content-type"), asked[2].body.as_str()), ("application/sdp", "v=0\r\n"));
+    assert_eq!((asked[2].header("content-type"), asked[2].body.as_str()), ("application/sdp", answer));
 }
 
 /// Who is stopped while the answer to a POST is under way may have begun a session.

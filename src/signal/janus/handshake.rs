@@ -68,7 +68,7 @@ impl Handshake<'_> {
     /// Sends a request and waits for the answer; other messages are kept.
     async fn request(&mut self, kind: &str, members: Value) -> Result<Value, ConnectError> {
         self.transactions += 1;
-        let transaction = format!("join-{}", self.transactions);
+        let transaction = format!("door-{}", self.transactions);
         let request = wire::request(kind, &transaction, &self.request.secrets, members);
         self.socket.request(request.to_string(), &self.shown).await?;
         loop {

@@ -58,7 +58,7 @@ pub(super) fn join_error(shown: &str, room: &str, (code, text): &(u64, String)) 
         405 => by_room(format!("the Janus at {shown} does not let this token use its VideoRoom: {text}")),
         426 => (Error::user(format!("the Janus at {shown} has no room {room}")), false),
         429 if text.contains("pin") => by_room(format!("room {room} has a pin (?pin=…)")),
-        433 if text.contains("pin") => by_room(format!("room {room} has a different pin (?pin=…)")),
+        433 if text.contains("pin") => by_room(format!("room {room} has another pin (?pin=…)")),
         433 => by_room(format!("room {room} does not let us in (?token=…): {text}")),
         432 => by_room(format!("room {room} has as many publishers as it takes")),
         460 => by_room(format!("the Janus at {shown} has no VideoRoom")),
