@@ -5,7 +5,7 @@ use super::print::print_out;
 use super::runtime::interrupted;
 use super::verify;
 use crate::error::{Error, Result};
-use crate::harness::{Run, Scenario, html, junit, markdown, run as run_scenario};
+use crate::harness::{Scenario, ScenarioRun, html, junit, markdown, run_scenario};
 use crate::media::Library;
 use crate::verify::verdict::{Report, Verdict};
 use console::style;
@@ -70,7 +70,7 @@ pub async fn run(args: CheckArgs) -> Result<()> {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("scenario").to_owned();
         scenarios.push((stem, Scenario::load(path)?));
     }
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<ScenarioRun> = Vec::new();
     let mut stopped = false;
     'all: for (stem, scenario) in &scenarios {
         let folder = args.out.join(stem);
@@ -94,8 +94,8 @@ pub async fn run(args: CheckArgs) -> Result<()> {
             remove(&folder);
         }
     }
-    write(args.junit.as_deref(), || Ok(junit(&runs)))?;
-    write(args.html.as_deref(), || Ok(html(&runs)))?;
+    write(args.junit.as_deref(), || junit(&runs))?;
+    write(args.html.as_deref(), || html(&runs))?;
     write(args.markdown.as_deref(), || Ok(markdown(&runs)))?;
     write(args.json.as_deref(), || json(&runs))?;
     let verdict = |verdict| runs.iter().filter(|run| run.report.verdict == verdict).count();
@@ -118,7 +118,7 @@ async fn run_with_retries(
     folder: &Path,
     seed: u64,
     args: &CheckArgs,
-) -> Result<Run> {
+) -> Result<ScenarioRun> {
     for attempt in 1..=args.retry {
         let ran = run_scenario(library, scenario, folder, seed).await?;
         if ran.report.verdict != Verdict::Inconclusive {
@@ -135,7 +135,7 @@ async fn run_with_retries(
     run_scenario(library, scenario, folder, seed).await
 }
 
-fn show(ran: &Run) {
+fn show(ran: &ScenarioRun) {
     print_out!("{} (seed {})", style(&ran.scenario.name).bold(), ran.seed);
     ran.report.targets.iter().for_each(verify::print);
 }
@@ -153,8 +153,8 @@ fn write(path: Option<&Path>, text: impl FnOnce() -> Result<String>) -> Result<(
     std::fs::write(path, text()?).map_err(cannot)
 }
 
-fn json(runs: &[Run]) -> Result<String> {
-    let run = |run: &Run| {
+fn json(runs: &[ScenarioRun]) -> Result<String> {
+    let run = |run: &ScenarioRun| {
         serde_json::json!({
             "scenario": run.scenario.name, "seed": run.seed, "folder": run.folder, "report": run.report,
         })

@@ -1,74 +1,61 @@
-//! Runs as JUnit XML, which CI systems understand: a suite a run, a case an expectation. Pure text.
+//! Runs as JUnit XML for CI systems: one test suite per run, one test case per expectation. Pure; it writes no file.
 
-use super::run::Run;
+use super::run::ScenarioRun;
+use crate::error::{Error, Result};
 use crate::verify::verdict::{Outcome, Verdict};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
-/// The report of several runs.
-pub fn junit(runs: &[Run]) -> String {
-    let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"roombot check\">\n".to_owned();
-    for run in runs {
-        let all: Vec<(&str, &Outcome)> =
-            run.report.targets.iter().flat_map(|t| t.outcomes.iter().map(|o| (kind(&t.target), o))).collect();
-        let count = |verdict| all.iter().filter(|(_, o)| o.verdict == verdict).count();
-        let damage: Vec<&String> = run.report.targets.iter().flat_map(|t| &t.damage).collect();
-        // A recording and its film have most of it in common.
-        let trouble: BTreeSet<&str> = run.report.targets.iter().flat_map(|t| &t.trouble).map(String::as_str).collect();
-        let trouble = trouble.into_iter().collect::<Vec<_>>().join("; ");
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\">",
-            escaped(&format!("{} (seed {})", run.scenario.name, run.seed)),
-            all.len() + usize::from(!damage.is_empty()),
-            count(Verdict::Fail) + usize::from(!damage.is_empty()),
-            count(Verdict::Inconclusive)
-        );
-        for (what, outcome) in &all {
-            text.push_str(&case(what, outcome, &trouble));
-        }
-        if !damage.is_empty() {
-            let said = escaped(&damage.iter().map(|d| d.as_str()).collect::<Vec<_>>().join("; "));
-            let _ = writeln!(
-                text,
-                "    <testcase name=\"can be read to its end\"><failure message=\"{said}\"/></testcase>"
-            );
-        }
-        text.push_str("  </testsuite>\n");
+/// The report on these runs.
+///
+/// # Errors
+/// Ours: the report cannot be serialized.
+pub fn junit(runs: &[ScenarioRun]) -> Result<String> {
+    let mut report = Report::new("roombot check");
+    report.add_test_suites(runs.iter().map(suite));
+    report.to_string().map_err(|e| Error::internal("cannot write the JUnit report").because(e))
+}
+
+fn suite(run: &ScenarioRun) -> TestSuite {
+    let mut suite = TestSuite::new(format!("{} (seed {})", run.scenario.name, run.seed));
+    let targets = &run.report.targets;
+    // A recording and its film have most of their problems in common.
+    let trouble: BTreeSet<&str> = targets.iter().flat_map(|t| &t.trouble).map(String::as_str).collect();
+    let trouble = trouble.into_iter().collect::<Vec<_>>().join("; ");
+    for target in targets {
+        suite.add_test_cases(target.outcomes.iter().map(|outcome| {
+            let mut case = case(outcome, &trouble);
+            case.set_classname(if target.target.ends_with(".mp4") { "film" } else { "recording" });
+            case
+        }));
     }
-    text + "</testsuites>\n"
+    let damage: Vec<&str> = targets.iter().flat_map(|t| &t.damage).map(String::as_str).collect();
+    if !damage.is_empty() {
+        suite.add_test_case(TestCase::new("can be read to its end", failed(NonSuccessKind::Failure, damage.join("; "))));
+    }
+    suite
 }
 
-fn kind(target: &str) -> &'static str {
-    if target.ends_with(".mp4") { "film" } else { "recording" }
-}
-
-fn case(what: &str, outcome: &Outcome, trouble: &str) -> String {
+fn case(outcome: &Outcome, trouble: &str) -> TestCase {
     let who = outcome.who.as_ref().map(|who| format!("{who}: ")).unwrap_or_default();
-    let name = escaped(&format!("{who}{}", outcome.expected));
-    let measured = outcome.measured.map_or("no evidence".to_owned(), |value| format!("is {:.3}", value));
-    let inside = match outcome.verdict {
-        Verdict::Pass => format!("<system-out>{measured}</system-out>"),
-        Verdict::Warn => format!("<system-out>warning: {measured}</system-out>"),
-        Verdict::Fail => format!("<failure message=\"{}\"/>", escaped(&measured)),
-        Verdict::Inconclusive => format!("<error message=\"{}\"/>", escaped(trouble)),
-    };
-    format!("    <testcase classname=\"{what}\" name=\"{name}\">{inside}</testcase>\n")
+    let name = format!("{who}{}", outcome.expected);
+    let measured = outcome.measured.map_or("no evidence".to_owned(), |value| format!("is {value:.3}"));
+    match outcome.verdict {
+        Verdict::Pass => passed(name, measured),
+        Verdict::Warn => passed(name, format!("warning: {measured}")),
+        Verdict::Fail => TestCase::new(name, failed(NonSuccessKind::Failure, measured)),
+        Verdict::Inconclusive => TestCase::new(name, failed(NonSuccessKind::Error, trouble.to_owned())),
+    }
 }
 
-/// Text as XML and HTML take it, without what XML cannot hold.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() && c != '\n' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
+fn passed(name: String, output: String) -> TestCase {
+    let mut case = TestCase::new(name, TestCaseStatus::success());
+    case.set_system_out(output);
+    case
+}
+
+fn failed(kind: NonSuccessKind, message: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_message(message);
+    status
 }

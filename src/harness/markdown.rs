@@ -1,26 +1,26 @@
-//! Runs as a table of all figures, a scenario a column, for documents. Pure text.
+//! Runs as a Markdown table of all figures, one column per scenario. Pure; it writes no file.
 
-use super::run::Run;
+use super::run::ScenarioRun;
 use crate::verify::expect::COMMON;
 use crate::verify::measure::FIGURES;
 use crate::verify::verdict::Verdict;
 use std::fmt::Write;
 
-/// What was measured of several participants or in several runs: the least and the most.
+/// Minimum and maximum over several participants or runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Range(f64, f64);
 
-/// The table of several runs. A cell has the least and the most over participants and repetitions; runs that this machine was too busy
-/// for have no part in it. What was expected of a part of the time has a row of its own.
-pub fn markdown(runs: &[Run]) -> String {
+/// The table of these runs. A cell has the minimum and maximum over participants and repetitions, without inconclusive runs. Expectations with
+/// `during` have rows of their own.
+pub fn markdown(runs: &[ScenarioRun]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for run in runs {
         if !names.contains(&run.scenario.name.as_str()) {
             names.push(&run.scenario.name);
         }
     }
-    let of = |name: &str| -> Vec<&Run> { runs.iter().filter(|run| run.scenario.name == name).collect() };
-    let columns: Vec<Vec<&Run>> = names.iter().map(|name| of(name)).collect();
+    let of = |name: &str| -> Vec<&ScenarioRun> { runs.iter().filter(|run| run.scenario.name == name).collect() };
+    let columns: Vec<Vec<&ScenarioRun>> = names.iter().map(|name| of(name)).collect();
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     let verdicts = columns.iter().map(|runs| {
         let count = |verdict: Verdict| runs.iter().filter(|run| run.report.verdict == verdict).count();
@@ -59,14 +59,14 @@ pub fn markdown(runs: &[Run]) -> String {
     text
 }
 
-/// What was found in those runs that tell something.
-fn judged<'a>(runs: &'a [&'a Run]) -> impl Iterator<Item = &'a crate::verify::verdict::Judged> {
-    let told = runs.iter().filter(|run| run.report.verdict != Verdict::Inconclusive);
-    // The film of a recording has figures of its own, which would only blur these.
-    told.filter_map(|run| run.report.targets.first())
+/// The recordings of all conclusive runs.
+fn judged<'a>(runs: &'a [&'a ScenarioRun]) -> impl Iterator<Item = &'a crate::verify::verdict::Judged> {
+    let conclusive = runs.iter().filter(|run| run.report.verdict != Verdict::Inconclusive);
+    // Figures of the film would be mixed with those of the recording.
+    conclusive.filter_map(|run| run.report.targets.first())
 }
 
-fn measured(runs: &[&Run], figure: &str) -> Vec<f64> {
+fn measured(runs: &[&ScenarioRun], figure: &str) -> Vec<f64> {
     let of_people = |judged: &crate::verify::verdict::Judged| {
         let people = judged.participants.iter().filter_map(|person| person.measures.figures.get(figure).copied());
         people.chain(judged.figures.get(figure).copied()).collect::<Vec<_>>()
@@ -74,7 +74,7 @@ fn measured(runs: &[&Run], figure: &str) -> Vec<f64> {
     judged(runs).flat_map(of_people).collect()
 }
 
-/// `3`, or `3 to 5`; nothing of nothing.
+/// `3`, or `3 to 5`; empty without values.
 fn shown(values: &[f64], figure: &str) -> String {
     let ranges = values.iter().map(|value| Range(*value, *value));
     let Some(Range(least, most)) = ranges.reduce(|a, b| Range(a.0.min(b.0), a.1.max(b.1))) else {
@@ -86,7 +86,7 @@ fn shown(values: &[f64], figure: &str) -> String {
         _ if figure.starts_with("av_p") => 1,
         _ => 0,
     };
-    // -0 looks like a mistake.
+    // No minus sign for zero.
     let text = |value: f64| match format!("{value:.digits$}") {
         zero if zero.parse() == Ok(0.0) => "0".to_owned(),
         text => text,
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_says_the_least_and_the_most() {
+    fn a_cell_has_minimum_and_maximum() {
         assert_eq!(shown(&[], "lost"), "");
         assert_eq!(shown(&[3.0, 1.0, 2.0], "lost"), "1 to 3");
         assert_eq!(shown(&[6.51, 6.52], "av_p50_ms"), "6.5");

@@ -1,9 +1,11 @@
-//! Scenarios: a room server, stamped participants and a recorder in one process, the network as bad as asked for, and a verdict over what
-//! was recorded. It never leaves this machine, and judges nothing by itself.
+//! Scenario tests: a room server, participants with stamped media and a recorder in one process, over an impaired loopback network, followed
+//! by a verdict on the recording. It uses no network but 127.0.0.1 and does not measure media itself (that is `verify`).
+#![deny(missing_docs)]
 
-mod attend;
-mod browser;
-mod devtools;
+mod browser_driver;
+pub mod chromium;
+mod client_driver;
+pub mod devtools;
 mod html;
 mod junit;
 mod markdown;
@@ -11,9 +13,11 @@ mod player;
 mod plot;
 mod run;
 mod scenario;
+mod schedule;
+mod task;
 
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
-pub use run::{Run, run};
-pub use scenario::{Network, Person, Scenario, Span};
+pub use run::{ScenarioRun, run_scenario};
+pub use scenario::{Network, Participant, Scenario, TimeRange};

@@ -1,5 +1,5 @@
-//! Plays a stamped file into published tracks in real time, as from a common beginning: whoever comes later goes on where the others are. One
-//! thread a file; it never drops a frame, and counts those that are late.
+//! Sends a stamped file on published tracks in real time. All files of a scenario have the same start time, so a participant who joins later
+//! continues where the others are. One thread per file. It never drops a frame, and counts the late ones.
 
 use crate::error::{Error, Result};
 use crate::media::MediaSource;
@@ -9,71 +9,74 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Later than this, a frame counts as late, and as very late.
+/// A frame sent later than this counts as late.
 pub(super) const LATE: Duration = Duration::from_millis(60);
+/// A frame sent later than this counts as very late.
 pub(super) const VERY_LATE: Duration = Duration::from_millis(250);
+/// An action later than this is no longer what the scenario describes.
+pub(super) const LATE_ACTION: Duration = Duration::from_secs(1);
 
-/// Later than this, what somebody does is not what the scenario says.
-pub(super) const TARDY: Duration = Duration::from_secs(1);
-
-/// When nothing of one kind is sent: a microphone or camera that is off. The source goes on meanwhile.
+/// A range in which frames of one kind are not sent (microphone or camera off). The source's time continues meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pause {
+pub(super) struct Pause {
     pub kind: MediaKind,
     pub from: Duration,
     pub until: Duration,
 }
 
-/// What was played.
+/// How punctually media was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Played {
+pub(super) struct SendStats {
+    /// Frames sent.
     pub frames: u64,
+    /// Frames sent more than [`LATE`] after their time.
     pub late: u64,
-    /// Counted as late too.
+    /// Frames sent more than [`VERY_LATE`] after their time; counted in `late` too.
     pub very_late: u64,
-    /// What else this machine was too busy for.
+    /// Failures of this machine. They make a run inconclusive.
     pub trouble: Vec<String>,
-    /// The same, where it makes nothing better, as late frames do: it counts only where something is not met.
-    pub excuses: Vec<String>,
+    /// Delays of this machine. They can only worsen a recording, so they make a run inconclusive only if an expectation fails.
+    pub delays: Vec<String>,
 }
 
-impl Played {
-    /// One more frame went out, so much after its time.
-    pub fn note(&mut self, behind: Duration) {
+impl SendStats {
+    /// Counts a frame that was sent this long after its time.
+    pub fn frame(&mut self, late_by: Duration) {
         self.frames += 1;
-        self.late += u64::from(behind > LATE);
-        self.very_late += u64::from(behind > VERY_LATE);
+        self.late += u64::from(late_by > LATE);
+        self.very_late += u64::from(late_by > VERY_LATE);
     }
 
-    /// Somebody is in the room, so much after their time.
-    pub fn entered(&mut self, who: &str, behind: Duration) {
-        if behind > TARDY {
-            self.excuses.push(format!("{who} was in the room {:.1} s late", behind.as_secs_f64()));
+    /// Notes a participant who joined this long after their time.
+    pub fn joined(&mut self, name: &str, late_by: Duration) {
+        if late_by > LATE_ACTION {
+            self.delays.push(format!("{name} joined {:.1} s late", late_by.as_secs_f64()));
         }
     }
 
-    /// Adds what somebody else played.
-    pub fn add(&mut self, more: Played) {
-        self.frames += more.frames;
-        self.late += more.late;
-        self.very_late += more.very_late;
-        self.trouble.extend(more.trouble);
-        self.excuses.extend(more.excuses);
+    /// Adds the statistics of another file or participant.
+    pub fn merge(&mut self, other: SendStats) {
+        self.frames += other.frames;
+        self.late += other.late;
+        self.very_late += other.very_late;
+        self.trouble.extend(other.trouble);
+        self.delays.extend(other.delays);
     }
 }
 
-/// A file that is being played; dropping it stops the playing.
-pub struct Player {
+/// Sends one file on a thread of its own, which ends when this is dropped.
+pub(super) struct Player {
     stop: Sender<()>,
-    thread: JoinHandle<Result<Played>>,
+    thread: JoinHandle<Result<SendStats>>,
 }
 
 impl Player {
-    /// Plays `source`, whose first frame was due at `start`, from `from` on (since `start`; pictures from the next key frame).
+    /// Starts sending `source` as if its first frame was due at `start`. Frames before `from` (since `start`) are skipped, and so is video until
+    /// the next key frame.
     ///
     /// # Errors
-    /// The machine has no thread left.
-    pub fn play(
+    /// The machine's: it cannot start a thread.
+    pub fn start(
         source: MediaSource,
         tracks: Vec<OutboundTrack>,
         start: Instant,
@@ -82,56 +85,56 @@ impl Player {
     ) -> Result<Player> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name("player".into());
-        let thread = thread.spawn(move || play(source, &tracks, start, from, &pauses, &stopped));
-        let thread = thread.map_err(|e| Error::machine("cannot start a thread to play a file").because(e))?;
+        let thread = thread.spawn(move || send(source, &tracks, start, from, &pauses, &stopped));
+        let thread = thread.map_err(|e| Error::machine("cannot start a thread to send a file").because(e))?;
         Ok(Player { stop, thread })
     }
 
-    /// Stops, and says what was played.
+    /// Stops sending, and returns the statistics. Blocks until the thread has ended.
     ///
     /// # Errors
-    /// What the file said when it could not be read any further.
-    pub fn stop(self) -> Result<Played> {
+    /// The file could not be read to its end.
+    pub fn stop(self) -> Result<SendStats> {
         drop(self.stop);
-        self.thread.join().unwrap_or_else(|_| Err(Error::us("the playing of a file broke off")))
+        self.thread.join().unwrap_or_else(|_| Err(Error::internal("the thread that sends a file panicked")))
     }
 }
 
-fn play(
+fn send(
     mut source: MediaSource,
     tracks: &[OutboundTrack],
     start: Instant,
     from: Duration,
     pauses: &[Pause],
     stopped: &Receiver<()>,
-) -> Result<Played> {
-    let mut played = Played::default();
-    let mut begun = false;
+) -> Result<SendStats> {
+    let mut stats = SendStats::default();
+    let mut video_started = false;
     while let Some(next) = source.next_frame()? {
         if next.at < from {
             continue;
         }
         if pauses.iter().any(|p| p.kind == next.kind && (p.from..p.until).contains(&next.at)) {
-            // Pictures begin again with a key frame.
-            begun &= next.kind != MediaKind::Video;
+            // Video resumes with a key frame.
+            video_started &= next.kind != MediaKind::Video;
             continue;
         }
-        begun |= next.kind == MediaKind::Video && next.frame.key;
-        if next.kind == MediaKind::Video && !begun {
+        video_started |= next.kind == MediaKind::Video && next.frame.key;
+        if next.kind == MediaKind::Video && !video_started {
             continue;
         }
-        // Waiting for the stop is how this thread sleeps.
+        // The thread sleeps by waiting for the stop signal.
         let wait = (start + next.at).saturating_duration_since(Instant::now());
         if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
             break;
         }
         let due = start + next.at;
-        played.note(due.elapsed());
-        // Reports say when it was due, so what a busy machine sends late does not lie elsewhere in the recording.
-        let meant = tracks.iter().filter(|track| track.label().kind == next.kind);
-        meant.for_each(|track| track.send_taken(&next.frame, due));
+        stats.frame(due.elapsed());
+        // Sender reports use the due time, so a busy machine does not shift media in the recording.
+        let same_kind = tracks.iter().filter(|track| track.label().kind == next.kind);
+        same_kind.for_each(|track| track.send_taken(&next.frame, due));
     }
-    Ok(played)
+    Ok(stats)
 }
 
 #[cfg(test)]
@@ -139,15 +142,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_comes_late_is_excused_and_late_frames_are_counted() {
-        let (mut one, mut all) = (Played::default(), Played::default());
-        one.entered("alice", TARDY);
-        one.entered("bob", TARDY + Duration::from_millis(500));
-        [0, 61, 251].into_iter().for_each(|ms| one.note(Duration::from_millis(ms)));
-        all.add(one.clone());
-        all.add(one);
+    fn late_frames_and_late_joins_are_counted() {
+        let (mut one, mut all) = (SendStats::default(), SendStats::default());
+        one.joined("alice", LATE_ACTION);
+        one.joined("bob", LATE_ACTION + Duration::from_millis(500));
+        [0, 61, 251].into_iter().for_each(|ms| one.frame(Duration::from_millis(ms)));
+        all.merge(one.clone());
+        all.merge(one);
         assert_eq!((all.frames, all.late, all.very_late), (6, 4, 2));
-        assert_eq!(all.excuses, ["bob was in the room 1.5 s late", "bob was in the room 1.5 s late"]);
+        assert_eq!(all.delays, ["bob joined 1.5 s late", "bob joined 1.5 s late"]);
         assert!(all.trouble.is_empty());
     }
 }

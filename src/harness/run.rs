@@ -1,10 +1,12 @@
-//! Runs a scenario: makes the media, opens a room, lets people come and go, records, and has what was recorded judged. Everything happens in
+//! Runs a scenario: makes the media files, opens a room, lets participants join and leave, records, and judges the recording. Everything is in
 //! one folder and on 127.0.0.1.
 
-use super::attend::{Media, attend};
-use super::browser::Ready;
-use super::player::{LATE, Played, VERY_LATE};
-use super::scenario::{Person, Scenario};
+use super::browser_driver::BrowserDriver;
+use super::client_driver::drive_client;
+use super::player::{LATE, SendStats, VERY_LATE};
+use super::scenario::{Participant, Scenario};
+use super::schedule::{DRAIN, MediaFiles};
+use super::task::blocking;
 use crate::client::RoomObserver;
 use crate::error::{Error, Result};
 use crate::film;
@@ -31,56 +33,59 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
 
-/// What was sent last is given so long to arrive.
-pub(super) const GRACE: Duration = Duration::from_millis(500);
-/// From the moment that everything is ready to the scenario's start.
+/// Time between the end of all preparations and the scenario's start.
 const LEAD: Duration = Duration::from_millis(200);
-/// More late frames than this part say more of the machine than of the recorder.
-const TOO_MANY: f64 = 0.02;
-/// Pictures a second of the film: as `compose` makes it unless told otherwise.
+/// With a larger share of late frames, a result says more about this machine than about the recorder.
+const MAX_LATE: f64 = 0.02;
+/// Limit for the end of the room server.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Frame rate of the film: the default of `compose`.
 const FILM_FPS: u32 = 30;
 const ROOM: &str = "check";
 
-/// A scenario that was run.
-pub struct Run {
+/// The result of one run of a scenario.
+pub struct ScenarioRun {
+    /// What was run.
     pub scenario: Scenario,
+    /// Seed of the network impairments.
     pub seed: u64,
+    /// Verdicts on the recording and its film.
     pub report: Report,
-    /// The recording, and all else that was made.
+    /// The recording folder.
     pub folder: PathBuf,
-    /// Of each participant whose pictures were compared, the worst one beside its source.
+    /// Per participant whose frames were compared with their source: name and the frame with the lowest PSNR.
     pub worst: Vec<(String, Pair)>,
 }
 
-/// Runs a scenario in `folder`; the same seed spoils the network in the same way.
+/// Runs a scenario in `folder`. The same seed impairs the network in the same way. Media files from an earlier run are reused.
 ///
 /// # Errors
-/// The user's: a missing package, a folder that cannot be made. The machine's and ours where the run breaks off.
-pub async fn run(library: &Library, scenario: &Scenario, folder: &Path, seed: u64) -> Result<Run> {
-    let cannot = |e| Error::user(format!("cannot make the folder {}", folder.display())).because(e);
+/// The user's: a missing package, the folder cannot be created. The machine's and ours: the run was aborted.
+pub async fn run_scenario(library: &Library, scenario: &Scenario, folder: &Path, seed: u64) -> Result<ScenarioRun> {
+    let cannot = |e| Error::user(format!("cannot create the folder {}", folder.display())).because(e);
     std::fs::create_dir_all(folder).map_err(cannot)?;
     let media = blocking({
         let (library, scenario, folder) = (library.clone(), scenario.clone(), folder.to_owned());
-        move || files(&library, &scenario, &folder)
+        move || make_files(&library, &scenario, &folder)
     })
     .await?;
-    let met = meet(library, scenario, folder, &media, seed).await?;
-    let (library, copy, recording) = (library.clone(), scenario.clone(), met.recording.clone());
-    let (report, worst) = blocking(move || verdict(&library, &copy, met)).await?;
-    Ok(Run { scenario: scenario.clone(), seed, report, folder: recording, worst })
+    let call = run_call(library, scenario, folder, &media, seed).await?;
+    let (library, copy, recording) = (library.clone(), scenario.clone(), call.recording.clone());
+    let (report, worst) = blocking(move || judge_call(&library, &copy, call)).await?;
+    Ok(ScenarioRun { scenario: scenario.clone(), seed, report, folder: recording, worst })
 }
 
-/// What a meeting left.
-struct Met {
+/// What is left of a call.
+struct Call {
     recording: PathBuf,
-    /// What all of them played, and what this machine could not do.
-    played: Played,
-    /// How long pictures took, by participants' numbers, where that is expected to be something.
+    /// Of all participants.
+    stats: SendStats,
+    /// End-to-end delays by participant number, if an expectation needs them.
     delays: BTreeMap<u8, Delays>,
 }
 
-/// Makes what is not there yet: a repetition needs nothing new.
-fn files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<Vec<Media>> {
+/// Makes the media files of each participant, except those that an earlier run has made.
+fn make_files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<Vec<MediaFiles>> {
     let seconds = u32::try_from(scenario.duration.as_secs() + 1).unwrap_or(u32::MAX);
     let Scenario { size, fps, kilobits, .. } = *scenario;
     let file = |name: &str, participant: u8, raw: bool| {
@@ -92,44 +97,38 @@ fn files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<Vec<Me
         }
         Ok(out)
     };
-    let of = |(index, person): (usize, &Person)| {
-        let number = number(index);
-        let screen =
-            person.screen.map(|_| file(&format!("{}.screen", person.name), number + SCREEN, false)).transpose()?;
-        let wish = format!("width={}&height={}&fps={fps}", size.0, size.1);
-        Ok(Media { camera: file(&person.name, number, person.browser)?, screen, wish })
+    let files_of = |(index, participant): (usize, &Participant)| {
+        let (name, number) = (&participant.name, number(index));
+        let screen = participant.screen.map(|_| file(&format!("{name}.screen"), number + SCREEN, false)).transpose()?;
+        let camera_query = format!("width={}&height={}&fps={fps}", size.0, size.1);
+        Ok(MediaFiles { camera: file(name, number, participant.browser)?, screen, camera_query })
     };
-    scenario.people.iter().enumerate().map(of).collect()
+    scenario.people.iter().enumerate().map(files_of).collect()
 }
 
-/// People are numbered as they are listed, from 1.
+/// The stamp number of a participant: position in the scenario, from 1.
 fn number(index: usize) -> u8 {
     u8::try_from(index + 1).unwrap_or(u8::MAX - SCREEN)
 }
 
-/// Lets them meet.
-async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Media], seed: u64) -> Result<Met> {
+/// Runs the call: room server, participants and recorder.
+async fn run_call(
+    library: &Library,
+    scenario: &Scenario,
+    folder: &Path,
+    media: &[MediaFiles],
+    seed: u64,
+) -> Result<Call> {
     let server = RoomServer::bind(RoomServerConfig::new((Ipv4Addr::LOCALHOST, 0).into())).await?;
     let server_address = server.local_addr();
     let url = format!("ws://{server_address}/rooms/{ROOM}");
-    let (close, closed) = oneshot::channel::<()>();
-    let serving = tokio::spawn(server.run(async move {
-        let _ = closed.await;
+    let (stop_server, server_stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(server.run(async move {
+        let _ = server_stopped.await;
     }));
-    let network = &scenario.network;
-    let spoils = !network.is_clean() || !scenario.troubles.is_empty();
-    let begin = Arc::new(OnceLock::new());
-    let impairment = spoils.then(|| Impairment {
-        troubles: scenario.troubles.clone(),
-        start: begin.clone(),
-        loss: network.loss,
-        reorder: network.reorder,
-        delay: Duration::from_millis(network.delay_ms.into()),
-        duplicate: network.duplicate,
-        grace: Duration::from_millis(network.grace_ms.into()),
-        ..Impairment::seeded(seed)
-    });
-    // Decoding costs what the recorder might need, so it is done only where somebody asks.
+    let impairment_start = Arc::new(OnceLock::new());
+    let impairment = impairment(scenario, impairment_start.clone(), seed);
+    // Decoding takes CPU time from the recorder, so it is done only if an expectation needs it.
     let watch = scenario.expect.iter().any(Expectation::is_of_delay).then(|| Watch::new(library));
     let config = RecordConfig {
         recorder: RecorderConfig { parent: folder.to_owned(), room: ROOM.into(), url: url.clone() },
@@ -141,60 +140,75 @@ async fn meet(library: &Library, scenario: &Scenario, folder: &Path, media: &[Me
         observer: watch.clone().map(|watch| watch as Arc<dyn RoomObserver>),
     };
     let page = Url::parse(&format!("http://{server_address}/rooms/{ROOM}"));
-    let page = page.map_err(|e| Error::us("the room has no address").because(e))?;
-    let browsers = scenario.people.iter().zip(media).map(|(person, media)| {
+    let page = page.map_err(|e| Error::internal("the room's page has no valid URL").because(e))?;
+    let browsers = scenario.people.iter().zip(media).map(|(participant, media)| {
         let page = &page;
         async move {
-            if !person.browser {
+            if !participant.browser {
                 return Ok(None);
             }
-            let log = folder.join(format!("{}.chromium.log", person.name));
-            Ready::make(page, person, media, log).await.map(Some)
+            let log = folder.join(format!("{}.chromium.log", participant.name));
+            BrowserDriver::prepare(page, participant, media, log).await.map(Some)
         }
     });
     let browsers = futures_util::future::try_join_all(browsers).await?;
     let recording = Recording::start(signal::for_url(&url)?.as_ref(), config).await?;
     let start = Instant::now() + LEAD;
-    let _ = begin.set(start.into_std());
-    let people = scenario.people.iter().zip(media).zip(browsers);
+    let _ = impairment_start.set(start.into_std());
+    let participants = scenario.people.iter().zip(media).zip(browsers);
     let (url, page) = (url.as_str(), &page);
-    let present = people.map(|((person, media), browser)| async move {
+    let drivers = participants.map(|((participant, media), browser)| async move {
         match browser {
-            Some(browser) => browser.stay(page, person, media, start).await,
-            None => attend(library, url, person, media, start, scenario.mesh).await,
+            Some(browser) => browser.drive(page, participant, media, start).await,
+            None => drive_client(library, url, participant, media, start, scenario.mesh).await,
         }
     });
-    let attended = futures_util::future::join_all(present).await;
+    let driven = futures_util::future::join_all(drivers).await;
     tokio::time::sleep_until(start + scenario.duration).await;
-    tokio::time::sleep(GRACE).await;
+    tokio::time::sleep(DRAIN).await;
     let zero = recording.zero();
     let summary = recording.finish(EndReason::Stopped).await?;
     let (watched, trouble) = match watch {
         Some(watch) => watch.finish().await,
         None => Default::default(),
     };
-    let _ = close.send(());
-    // The server has nothing left to say; its end is not the recorder's.
-    let _ = tokio::time::timeout(GRACE * 4, serving).await;
-    let mut all = Played::default();
-    for played in attended {
-        all.add(played?);
+    let _ = stop_server.send(());
+    // How the server ends is not part of the test.
+    let _ = tokio::time::timeout(SERVER_TIMEOUT, server).await;
+    let mut stats = SendStats::default();
+    for driven in driven {
+        stats.merge(driven?);
     }
     let delays = watch::delays(&watched, &clocks(scenario, start), zero, |_| true);
-    all.trouble.extend(trouble);
-    Ok(Met { recording: summary.folder, played: all, delays })
+    stats.trouble.extend(trouble);
+    Ok(Call { recording: summary.folder, stats, delays })
 }
 
-/// Of ours it is known when their sources began. A browser says itself when its pictures were taken, by this machine's clock.
+fn impairment(scenario: &Scenario, start: Arc<OnceLock<std::time::Instant>>, seed: u64) -> Option<Impairment> {
+    let network = &scenario.network;
+    let is_impaired = !network.is_clean() || !scenario.troubles.is_empty();
+    is_impaired.then(|| Impairment {
+        troubles: scenario.troubles.clone(),
+        start,
+        loss: network.loss,
+        reorder: network.reorder,
+        delay: Duration::from_millis(network.delay_ms.into()),
+        duplicate: network.duplicate,
+        grace: Duration::from_millis(network.grace_ms.into()),
+        ..Impairment::seeded(seed)
+    })
+}
+
+/// The start of our own clients' sources is known. Browsers send sender reports with capture times of this machine's clock.
 fn clocks(scenario: &Scenario, start: Instant) -> Clocks {
-    let ours = scenario.people.iter().enumerate().filter(|(_, person)| !person.browser);
-    let sources = ours.flat_map(|(i, _)| [number(i), number(i) + SCREEN]).map(|number| (number, start.into_std()));
+    let clients = scenario.people.iter().enumerate().filter(|(_, participant)| !participant.browser);
+    let sources = clients.flat_map(|(i, _)| [number(i), number(i) + SCREEN]).map(|number| (number, start.into_std()));
     Clocks { sources: sources.collect(), direct: true, ..Clocks::default() }
 }
 
-/// Judges the recording, and its film where one is wanted.
-fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, Vec<(String, Pair)>)> {
-    let Met { recording, mut played, mut delays } = met;
+/// Judges the recording, and its film if the scenario has expectations on it.
+fn judge_call(library: &Library, scenario: &Scenario, call: Call) -> Result<(Report, Vec<(String, Pair)>)> {
+    let Call { recording, mut stats, mut delays } = call;
     let names: Names = scenario
         .people
         .iter()
@@ -205,16 +219,17 @@ fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, 
     let mut look = |path: &Path, expected: &[Expectation]| -> Result<Judged> {
         let mut target = target::read(library, path, &names)?;
         target.take_delays(std::mem::take(&mut delays));
-        target.trouble.append(&mut played.trouble);
-        target.trouble.extend(busy(played.very_late, played.frames, VERY_LATE));
+        target.trouble.append(&mut stats.trouble);
+        target.trouble.extend(too_busy(stats.very_late, stats.frames, VERY_LATE));
         let compares = expected.iter().any(Expectation::is_of_quality);
         let quality = if compares { target.quality(library, scenario.size)? } else { Default::default() };
         let figures = |subject: &Subject| quality.get(&subject.number).map(Quality::figures).unwrap_or_default();
         let mut judged = judge(&target, expected, &names, figures);
-        // Frames and people that come late make nothing better: what is met in spite of them is met. What is not may be this machine's doing.
-        let mut excuses = played.excuses.iter().cloned().chain(busy(played.late, played.frames, LATE)).peekable();
-        if judged.verdict == Verdict::Fail && excuses.peek().is_some() {
-            target.trouble.extend(excuses);
+        // Late frames and late joins can only worsen the figures, so a pass stands. A failure may be caused by them.
+        let delays = stats.delays.iter().cloned().chain(too_busy(stats.late, stats.frames, LATE));
+        let delays: Vec<String> = delays.collect();
+        if judged.verdict == Verdict::Fail && !delays.is_empty() {
+            target.trouble.extend(delays);
             judged = judge(&target, expected, &names, figures);
         }
         let who = |number: u8| target.subjects.iter().find(|s| s.number == number).map(|s| s.who.clone());
@@ -230,13 +245,9 @@ fn verdict(library: &Library, scenario: &Scenario, met: Met) -> Result<(Report, 
     Ok((Report::of(judged), worst))
 }
 
-/// Whether so many late frames say more of this machine than of the recorder.
-fn busy(late: u64, frames: u64, by: Duration) -> Option<String> {
-    let part = late as f64 / frames.max(1) as f64;
-    let (percent, ms) = (part * 100.0, by.as_millis());
-    (part > TOO_MANY).then(|| format!("{percent:.0} % of the frames were sent more than {ms} ms late: it is too busy"))
-}
-
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::us("a run broke off").because(e))?
+/// A message if too many frames were late by more than `limit` for a verdict on the recorder.
+fn too_busy(late: u64, frames: u64, limit: Duration) -> Option<String> {
+    let share = late as f64 / frames.max(1) as f64;
+    let (percent, ms) = (share * 100.0, limit.as_millis());
+    (share > MAX_LATE).then(|| format!("too busy: {percent:.0} % of the frames were sent more than {ms} ms late"))
 }

@@ -1,5 +1,4 @@
-//! A scenario as it is written down (TOML), read and checked: who is there when, over what network, and what is expected. Pure but for
-//! reading its file.
+//! Scenario files (TOML), parsed and validated: participants, network and expectations. Pure except for reading the file.
 
 use crate::error::{Error, Result};
 use crate::rtc::Trouble;
@@ -9,63 +8,77 @@ use serde::Deserialize;
 use std::path::Path;
 use std::time::Duration;
 
-/// The largest file that is read.
-const LARGEST: u64 = 1 << 20;
-/// The longest scenario, and how many people may be in one.
-const LONGEST: Duration = Duration::from_secs(3600);
-const PEOPLE: usize = 32;
+/// Maximum size of a scenario file, bytes.
+const MAX_FILE: u64 = 1 << 20;
+/// Maximum duration of a scenario.
+const MAX_DURATION: Duration = Duration::from_secs(3600);
+/// Maximum number of participants.
+const MAX_PEOPLE: usize = 32;
 
-/// A scenario that can be run.
+/// A valid scenario. docs/verify.md describes the file format.
 #[derive(Debug, Clone)]
 pub struct Scenario {
+    /// Name in reports.
     pub name: String,
+    /// Duration of the call, 1 s to 1 h.
     pub duration: Duration,
-    /// Of the cameras, pixels.
+    /// Width and height of the cameras, pixels.
     pub size: (u32, u32),
+    /// Frame rate of all video.
     pub fps: u32,
-    /// kbit/s of each camera.
+    /// Bitrate of each camera, kbit/s.
     pub kilobits: u32,
-    /// Everybody sends to everybody, not to the recorder only.
+    /// Everybody sends to everybody, not only to the recorder.
     pub mesh: bool,
-    pub people: Vec<Person>,
+    /// The participants, at least one.
+    pub people: Vec<Participant>,
+    /// Impairments during the whole call.
     pub network: Network,
-    /// What the network does for a while only, on top of it.
+    /// Additional impairments for a part of the call.
     pub troubles: Vec<Trouble>,
+    /// Expectations on the recording, at least one.
     pub expect: Vec<Expectation>,
-    /// What is expected of the film that is made of the recording; empty: none is made.
+    /// Expectations on the film of the recording. If empty, no film is made.
     pub film: Vec<Expectation>,
 }
 
-/// Somebody in it. Times count from its start.
+/// A participant of a scenario. Times count from the scenario's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub struct Participant {
+    /// Letters a to z and digits.
     pub name: String,
+    /// When the participant joins the room.
     pub join: Duration,
+    /// When the participant leaves the room.
     pub leave: Duration,
-    pub screen: Option<Span>,
+    /// When the screen is shared.
+    pub screen: Option<TimeRange>,
     /// When the microphone is off.
-    pub mute: Option<Span>,
+    pub mute: Option<TimeRange>,
     /// When the camera is off.
-    pub hide: Option<Span>,
-    /// When new network paths are looked for (ICE restart).
+    pub hide: Option<TimeRange>,
+    /// When ICE is restarted.
     pub restart_ice: Option<Duration>,
-    /// A headless Chromium with the room's own page.
+    /// A headless Chromium with the room's own page instead of a roombot client.
     pub browser: bool,
 }
 
-/// From when until when.
-pub type Span = (Duration, Duration);
+/// Start (inclusive) and end (exclusive).
+pub type TimeRange = (Duration, Duration);
 
-/// What the network does to what the recorder receives. Probabilities are 0.0 to 1.0.
+/// Impairments of the datagrams that the recorder receives. Probabilities are 0.0 to 1.0.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Network {
+    /// Probability of loss.
     pub loss: f64,
-    /// Held back by `delay_ms`, and so overtaken.
+    /// Probability that a datagram is delayed by `delay_ms`, so that later ones overtake it.
     pub reorder: f64,
+    /// Delay of reordered datagrams, ms.
     pub delay_ms: u32,
+    /// Probability that a datagram arrives twice.
     pub duplicate: f64,
-    /// The first part of a connection's life, in which all is well.
+    /// Time after a connection is established without impairments, ms.
     pub grace_ms: u32,
 }
 
@@ -76,13 +89,13 @@ impl Default for Network {
 }
 
 impl Network {
-    /// True where it does nothing.
+    /// True if there are no impairments.
     pub fn is_clean(&self) -> bool {
         self.loss <= 0.0 && self.reorder <= 0.0 && self.duplicate <= 0.0
     }
 }
 
-/// As it is written.
+/// The file as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -105,7 +118,7 @@ struct Raw {
     #[serde(default)]
     trouble: Vec<RawTrouble>,
     #[serde(default)]
-    people: Vec<RawPerson>,
+    people: Vec<RawParticipant>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,7 +136,7 @@ struct RawTrouble {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawPerson {
+struct RawParticipant {
     name: String,
     #[serde(default)]
     join: Option<String>,
@@ -152,68 +165,71 @@ fn kilobits() -> u32 {
 }
 
 impl Scenario {
-    /// Reads a scenario's file.
+    /// Reads and validates a scenario file.
     ///
     /// # Errors
-    /// The user's: it cannot be read, or says something that cannot be, with the line.
+    /// The user's: it cannot be read or is invalid; the message has the line of a syntax error.
     pub fn load(path: &Path) -> Result<Scenario> {
         let shown = path.display();
         let cannot = |e: std::io::Error| Error::user(format!("cannot read the scenario {shown}: {e}"));
-        if std::fs::metadata(path).map_err(cannot)?.len() > LARGEST {
-            return Err(Error::user(format!("{shown} is too large to be a scenario")));
+        if std::fs::metadata(path).map_err(cannot)?.len() > MAX_FILE {
+            return Err(Error::user(format!("{shown} is too large for a scenario")));
         }
         let text = std::fs::read_to_string(path).map_err(cannot)?;
         Scenario::parse(&text).map_err(|e| Error::user(format!("{shown}: {e}")))
     }
 
-    /// Reads a scenario's text; says in one line what is wrong with it.
+    /// Parses and validates a scenario.
+    ///
+    /// # Errors
+    /// One line that says what is invalid.
     pub fn parse(text: &str) -> Result<Scenario, String> {
         let raw: Raw = toml::from_str(text).map_err(|e| {
             let line = e.span().map(|span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
             let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
             format!("{at}{}", e.message().replace('\n', " "))
         })?;
-        let duration = time(&raw.duration)?;
-        if duration < Duration::from_secs(1) || duration > LONGEST {
-            return Err(format!("`{}`: a scenario lasts a second to an hour", raw.duration));
+        let duration = parse_time(&raw.duration)?;
+        if duration < Duration::from_secs(1) || duration > MAX_DURATION {
+            return Err(format!("`{}`: a scenario lasts 1 s to 1 h", raw.duration));
         }
         let sides = raw.size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
         let fits = |(w, h): &(u32, u32)| [*w, *h].iter().all(|side| SIDES.contains(side) && side % 2 == 0);
-        let size = sides.filter(fits).ok_or_else(|| format!("`{}` is no size; write it as 640x360", raw.size))?;
+        let size = sides.filter(fits).ok_or_else(|| format!("`{}` is not a valid size; write it as 640x360", raw.size))?;
         if !RATES.contains(&raw.fps) {
-            return Err(format!("{} pictures a second cannot be stamped", raw.fps));
+            return Err(format!("a frame rate of {} cannot be stamped", raw.fps));
         }
         if !(20..=50_000).contains(&raw.kilobits) {
-            return Err(format!("{} kbit/s: 20 to 50000 are possible", raw.kilobits));
+            return Err(format!("{} kbit/s is out of range: 20 to 50000", raw.kilobits));
         }
         let network = raw.network;
         if [network.loss, network.reorder, network.duplicate].iter().any(|part| !(0.0..=1.0).contains(part)) {
-            return Err("network: probabilities are 0.0 to 1.0".into());
+            return Err("network: probabilities must be 0.0 to 1.0".into());
         }
-        let read = |lines: Vec<String>| lines.iter().map(|line| line.parse()).collect::<Result<Vec<Expectation>, _>>();
-        let (expect, film) = (read(raw.expect)?, read(raw.film)?);
+        let parse = |lines: Vec<String>| lines.iter().map(|line| line.parse()).collect::<Result<Vec<Expectation>, _>>();
+        let (expect, film) = (parse(raw.expect)?, parse(raw.film)?);
         if expect.is_empty() {
-            return Err("nothing is expected: add `expect = [\"…\"]`".into());
+            return Err("no expectations: add `expect = [\"…\"]`".into());
         }
-        let people = raw.people.into_iter().map(|p| Person::of(p, duration)).collect::<Result<Vec<_>, _>>()?;
+        let people = raw.people.into_iter().map(|p| Participant::parse(p, duration)).collect::<Result<Vec<_>, _>>()?;
         let names: std::collections::BTreeSet<&str> = people.iter().map(|p| p.name.as_str()).collect();
-        if people.is_empty() || people.len() > PEOPLE || names.len() < people.len() {
-            return Err(format!("one to {PEOPLE} people, each with a name of their own"));
+        if people.is_empty() || people.len() > MAX_PEOPLE || names.len() < people.len() {
+            return Err(format!("people: 1 to {MAX_PEOPLE} with unique names"));
         }
-        let troubles = raw.trouble.into_iter().map(|t| trouble(t, duration)).collect::<Result<Vec<_>, _>>()?;
+        let troubles = raw.trouble.into_iter().map(|t| parse_trouble(t, duration)).collect::<Result<Vec<_>, _>>()?;
         let Raw { name, fps, kilobits, mesh, .. } = raw;
         Ok(Scenario { name, duration, size, fps, kilobits, mesh, people, network, troubles, expect, film })
     }
 }
 
-/// What the network does for a while: what cannot be is said in one line.
-fn trouble(raw: RawTrouble, end: Duration) -> Result<Trouble, String> {
-    let (from, until) = raw.at.as_deref().map_or(Ok((Duration::ZERO, end)), |at| span(at, (Duration::ZERO, end)))?;
+/// Validates a temporary impairment.
+fn parse_trouble(raw: RawTrouble, end: Duration) -> Result<Trouble, String> {
+    let (from, until) = raw.at.as_deref().map_or(Ok((Duration::ZERO, end)), |at| parse_range(at, (Duration::ZERO, end)))?;
     if [raw.loss, raw.duplicate].iter().any(|part| !(0.0..=1.0).contains(part)) {
-        return Err("trouble: probabilities are 0.0 to 1.0".into());
+        return Err("trouble: probabilities must be 0.0 to 1.0".into());
     }
     if !(0.0..=1000.0).contains(&raw.burst) || raw.delay_ms > 10_000 || raw.jitter_ms > raw.delay_ms {
-        return Err("trouble: bursts of up to 1000, a delay of up to 10000 ms, and a jitter no larger than it".into());
+        return Err("trouble: `burst` must be at most 1000, `delay_ms` at most 10000, and `jitter_ms` at most `delay_ms`".into());
     }
     let ms = |ms: u32| Duration::from_millis(ms.into());
     let RawTrouble { loss, burst, duplicate, cut, .. } = raw;
@@ -221,49 +237,48 @@ fn trouble(raw: RawTrouble, end: Duration) -> Result<Trouble, String> {
     Ok(Trouble { from, until, loss, burst, delay, jitter, duplicate, rate, cut })
 }
 
-impl Person {
-    fn of(raw: RawPerson, end: Duration) -> Result<Person, String> {
-        let RawPerson { name, join, leave, screen, mute, hide, restart_ice, browser } = raw;
+impl Participant {
+    fn parse(raw: RawParticipant, end: Duration) -> Result<Participant, String> {
+        let RawParticipant { name, join, leave, screen, mute, hide, restart_ice, browser } = raw;
         if browser && restart_ice.is_some() {
-            return Err(format!(
-                "{name} is a browser, whose page looks for new paths when it must, not when it is told"
-            ));
+            return Err(format!("{name}: a browser cannot restart ICE on request"));
         }
-        // They become keys of the manifest, and so file names, as they are.
+        // Names become keys of the manifest, and thereby file names, unchanged.
         let is_plain =
             !name.is_empty() && name.len() <= 32 && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         if !is_plain || name == "recorder" {
-            return Err(format!("`{name}`: people's names are a to z and 0 to 9, and nobody is called recorder"));
+            return Err(format!("`{name}`: names have 1 to 32 characters a to z and 0 to 9; `recorder` is reserved"));
         }
-        let join = join.as_deref().map_or(Ok(Duration::ZERO), time)?;
-        let leave = leave.as_deref().map_or(Ok(end), time)?.min(end);
+        let join = join.as_deref().map_or(Ok(Duration::ZERO), parse_time)?;
+        let leave = leave.as_deref().map_or(Ok(end), parse_time)?.min(end);
         if join >= leave {
-            return Err(format!("{name} leaves before coming"));
+            return Err(format!("{name} leaves before joining"));
         }
-        let within = |text: Option<String>| text.map(|text| span(&text, (join, leave))).transpose();
+        let within = |text: Option<String>| text.map(|text| parse_range(&text, (join, leave))).transpose();
         let (screen, mute, hide) = (within(screen)?, within(mute)?, within(hide)?);
-        let restart_ice = restart_ice.as_deref().map(time).transpose()?;
+        let restart_ice = restart_ice.as_deref().map(parse_time).transpose()?;
         if restart_ice.is_some_and(|at| !(join..leave).contains(&at)) {
-            return Err(format!("{name} is not there to restart ICE"));
+            return Err(format!("{name} is not in the room when ICE is to be restarted"));
         }
-        Ok(Person { name, join, leave, screen, mute, hide, restart_ice, browser })
+        Ok(Participant { name, join, leave, screen, mute, hide, restart_ice, browser })
     }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+fn parse_time(text: &str) -> Result<Duration, String> {
     let signed = text.parse::<jiff::SignedDuration>().ok();
     signed
         .and_then(|signed| Duration::try_from(signed).ok())
-        .ok_or_else(|| format!("`{text}` is no time; write it as 5s or 1500ms"))
+        .ok_or_else(|| format!("`{text}` is not a time; write it as 5s or 1500ms"))
 }
 
-/// A span within another one.
-fn span(text: &str, (least, most): Span) -> Result<Span, String> {
-    let (from, until) = text.split_once("..").ok_or_else(|| format!("`{text}` is no span; write it as 2s..6s"))?;
-    let from = if from.is_empty() { least } else { time(from)? };
-    let until = if until.is_empty() { most } else { time(until)? };
-    let fits = from < until && from >= least && until <= most;
-    if fits { Ok((from, until)) } else { Err(format!("`{text}` is not within the time that they are there")) }
+/// A time range within `limits`.
+fn parse_range(text: &str, limits: TimeRange) -> Result<TimeRange, String> {
+    let (from, until) = text.split_once("..").ok_or_else(|| format!("`{text}` is not a range; write it as 2s..6s"))?;
+    let from = if from.is_empty() { limits.0 } else { parse_time(from)? };
+    let until = if until.is_empty() { limits.1 } else { parse_time(until)? };
+    let fits = from < until && from >= limits.0 && until <= limits.1;
+    let (first, last) = (limits.0.as_secs_f64(), limits.1.as_secs_f64());
+    if fits { Ok((from, until)) } else { Err(format!("`{text}` is not a range within {first}s..{last}s")) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Scenarios are read or refused, and the schema knows what is read.
+//! Parsing of scenarios, and agreement with the JSON schema.
 
 use super::*;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ fn a_scenario_is_read_with_its_defaults() {
     let scenario = Scenario::parse(SMALL).unwrap();
     assert_eq!((scenario.size, scenario.fps, scenario.network.is_clean()), ((640, 360), 30, true));
     let five = Duration::from_secs(5);
-    let alice = Person {
+    let alice = Participant {
         name: "alice".into(),
         join: Duration::ZERO,
         leave: five,
@@ -35,10 +35,10 @@ fn what_cannot_be_is_said_in_one_line() {
         ("'alice'", "'Alice B.'", "names"),
         ("'alice'", "'alice'\nleave = '0s'", "before"),
         ("'alice'", "'alice'\nscreen = '3s..9s'", "within"),
-        ("'participants == 1'", "'people == 1'", "no figure"),
-        ("['participants == 1']", "[]", "expected"),
+        ("'participants == 1'", "'people == 1'", "not a known figure"),
+        ("['participants == 1']", "[]", "no expectations"),
         ("'alice'", "'alice'\nmute = '3s..9s'", "within"),
-        ("'alice'", "'alice'\nrestart_ice = '9s'", "not there"),
+        ("'alice'", "'alice'\nrestart_ice = '9s'", "not in the room"),
         ("'alice'", "'alice'\nbrowser = true\nrestart_ice = '1s'", "browser"),
         ("'alice'", "'alice'\n[[trouble]]\nat = '3s..9s'", "within"),
         ("'alice'", "'alice'\n[[trouble]]\nloss = 1.5", "0.0 to 1.0"),

@@ -122,7 +122,7 @@ impl FromStr for Expectation {
         };
         let common = COMMON.iter().any(|(name, _)| *name == figure);
         if !common && !FIGURES.iter().any(|(name, _)| *name == figure) {
-            return Err(format!("`{figure}` is no figure; docs/verify.md has the list"));
+            return Err(format!("`{figure}` is not a known figure; docs/verify.md has the list"));
         }
         if common && who.is_some() {
             return Err(format!("`{figure}` is a figure of the whole, not of somebody"));
