@@ -31,7 +31,8 @@ fn suite(run: &ScenarioRun) -> TestSuite {
     }
     let damage: Vec<&str> = targets.iter().flat_map(|t| &t.damage).map(String::as_str).collect();
     if !damage.is_empty() {
-        suite.add_test_case(TestCase::new("can be read to its end", failed(NonSuccessKind::Failure, damage.join("; "))));
+        suite
+            .add_test_case(TestCase::new("can be read to its end", failed(NonSuccessKind::Failure, damage.join("; "))));
     }
     suite
 }

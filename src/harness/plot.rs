@@ -105,12 +105,8 @@ impl Plot<'_> {
             seconds: format!("{:.2}", until - from),
             from: format!("{from:.2}"),
         };
-        let line = |value: f64| Line {
-            value,
-            is_zero: value == 0.0,
-            y: tenths(y(value)),
-            label_y: tenths(y(value) + 4.0),
-        };
+        let line =
+            |value: f64| Line { value, is_zero: value == 0.0, y: tenths(y(value)), label_y: tenths(y(value) + 4.0) };
         let second = |value: f64| {
             // The last label must not reach beyond the edge.
             let anchor = if x(value) > right - 12.0 { "end" } else { "middle" };

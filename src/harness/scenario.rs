@@ -195,7 +195,8 @@ impl Scenario {
         }
         let sides = raw.size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
         let fits = |(w, h): &(u32, u32)| [*w, *h].iter().all(|side| SIDES.contains(side) && side % 2 == 0);
-        let size = sides.filter(fits).ok_or_else(|| format!("`{}` is not a valid size; write it as 640x360", raw.size))?;
+        let size =
+            sides.filter(fits).ok_or_else(|| format!("`{}` is not a valid size; write it as 640x360", raw.size))?;
         if !RATES.contains(&raw.fps) {
             return Err(format!("a frame rate of {} cannot be stamped", raw.fps));
         }
@@ -224,12 +225,16 @@ impl Scenario {
 
 /// Validates a temporary impairment.
 fn parse_trouble(raw: RawTrouble, end: Duration) -> Result<Trouble, String> {
-    let (from, until) = raw.at.as_deref().map_or(Ok((Duration::ZERO, end)), |at| parse_range(at, (Duration::ZERO, end)))?;
+    let (from, until) =
+        raw.at.as_deref().map_or(Ok((Duration::ZERO, end)), |at| parse_range(at, (Duration::ZERO, end)))?;
     if [raw.loss, raw.duplicate].iter().any(|part| !(0.0..=1.0).contains(part)) {
         return Err("trouble: probabilities must be 0.0 to 1.0".into());
     }
     if !(0.0..=1000.0).contains(&raw.burst) || raw.delay_ms > 10_000 || raw.jitter_ms > raw.delay_ms {
-        return Err("trouble: `burst` must be at most 1000, `delay_ms` at most 10000, and `jitter_ms` at most `delay_ms`".into());
+        return Err(
+            "trouble: `burst` must be at most 1000, `delay_ms` at most 10000, and `jitter_ms` at most `delay_ms`"
+                .into(),
+        );
     }
     let ms = |ms: u32| Duration::from_millis(ms.into());
     let RawTrouble { loss, burst, duplicate, cut, .. } = raw;
