@@ -4,6 +4,7 @@
 use crate::bot::actor::{BotAction, Shared};
 use crate::bot::choices::Choices;
 use crate::bot::stream::{self, Returned, ReturnedStream};
+use crate::client::KeyFrameForwarder;
 use crate::room::clock::SenderClock;
 use crate::room::media::{Frame, RemoteTrack, Source};
 use crate::room::participant::{Participant, ParticipantId, TrackLabel};
@@ -16,8 +17,6 @@ use tokio::sync::{mpsc, watch};
 
 /// How often streams are looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// At least this long between two key frames of one returned track.
-const KEY_FRAME_PAUSE: Duration = Duration::from_millis(300);
 /// Streams that are sent back to one participant; more are left alone.
 const MAX_STREAMS: usize = 8;
 
@@ -235,17 +234,10 @@ impl MediaHandler for Handler {
         let codec = self.shared.codec.filter(|codec| codec.kind() == info.track.kind());
         let out = OutboundTrack::new(stream::label(&self.id.0, info), codec.unwrap_or(info.track.codec));
         let out = out.shown_at_once();
-        let (ssrc, requests, key_frames) = (info.track.ssrc, out.clone(), self.key_frames.clone());
-        let requests = tokio::spawn(async move {
-            let mut requests = requests.key_frame_requests();
-            while requests.changed().await.is_ok() && key_frames.send(ssrc).await.is_ok() {
-                // What is asked for meanwhile is answered by one more.
-                tokio::time::sleep(KEY_FRAME_PAUSE).await;
-            }
-        });
+        let key_frames = KeyFrameForwarder::start(&out, info.track.ssrc, self.key_frames.clone());
         let to = (!self.shared.to_all).then(|| self.id.clone());
         self.actions.push(BotAction::Publish(to, out.clone()));
-        let mut returned = Returned::new(info, out, requests);
+        let mut returned = Returned::new(info, out, key_frames);
         returned.want(self.choices.borrow().takes(&self.name, info.source));
         Some(returned)
     }

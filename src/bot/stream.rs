@@ -5,6 +5,7 @@ use crate::bot::actor::Shared;
 use crate::bot::delays::Delays;
 use crate::bot::quality::{Pictures, Quality};
 use crate::bot::status::TrackStatus;
+use crate::client::KeyFrameForwarder;
 use crate::error::{Error, Result};
 use crate::media::{Filter, PushResult, TrackFilter, TrackFilterConfig, VideoScale};
 use crate::room::clock::Mapping;
@@ -14,7 +15,6 @@ use crate::rtc::OutboundTrack;
 use crate::rtc::subscriber::{ContinuousTime, Stream, StreamInfo};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
 
 /// A pipeline that failed is built anew after this long.
 const BUILD_AGAIN: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(crate) struct Returned {
     /// Labelled as muted by us.
     pub muted: bool,
     /// Passes on key-frame requests of whoever watches.
-    requests: JoinHandle<()>,
+    _key_frames: KeyFrameForwarder,
     shared: Arc<Mutex<Sent>>,
     /// A restart of the sender, whose first frame has not come: there is no pipeline until it says by how much times differ.
     restarted: bool,
@@ -76,8 +76,8 @@ struct Sent {
 }
 
 impl Returned {
-    /// A stream that goes back as `label` says, in `codec`. `requests` is ended with it.
-    pub fn new(info: &StreamInfo, out: OutboundTrack, requests: JoinHandle<()>) -> Returned {
+    /// A stream that goes back as `label` says, in `codec`. `key_frames` ends with it.
+    pub fn new(info: &StreamInfo, out: OutboundTrack, key_frames: KeyFrameForwarder) -> Returned {
         let sent = Sent {
             delays: Delays::default(),
             key_frames: 0,
@@ -88,7 +88,7 @@ impl Returned {
             info: info.clone(),
             out,
             muted: false,
-            requests,
+            _key_frames: key_frames,
             shared: Arc::new(Mutex::new(sent)),
             restarted: false,
             offset: 0,
@@ -313,7 +313,6 @@ impl Returned {
 
 impl Drop for Returned {
     fn drop(&mut self) {
-        self.requests.abort();
         self.stop();
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod event;
 mod handle;
+mod key_frames;
 mod labels;
 mod members;
 mod sfu;
@@ -11,6 +12,7 @@ mod transfers;
 
 pub use event::{IncomingMedia, RoomEvent, RoomObserver};
 pub use handle::{Asker, Handle, Said};
+pub(crate) use key_frames::KeyFrameForwarder;
 pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
 
 use crate::error::Result;

@@ -1,6 +1,7 @@
 //! What is received goes on to published tracks, with the sender's times and without transcoding. A track outlives the stream that feeds it:
 //! where a sender begins anew, its time goes on. Pure but for the tasks that carry key-frame requests.
 
+use crate::client::KeyFrameForwarder;
 use crate::room::clock::SenderClock;
 use crate::room::media::{Codec, Frame, MediaKind, RtpPacket, Source};
 use crate::room::participant::TrackLabel;
@@ -10,12 +11,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 /// How long a hole waits for its repair: what comes too late for a call is lost.
 const HOLD: Duration = Duration::from_millis(100);
-/// At least this long between two key frames that receivers of a track ask for.
-const KEY_FRAME_PAUSE: Duration = Duration::from_millis(300);
 
 /// How a relay receives.
 pub(super) fn subscriber_config(now: Instant) -> SubscriberConfig {
@@ -50,13 +48,7 @@ pub(super) struct Output {
     /// A stream feeds it, or did.
     fed: bool,
     /// Passes on key-frame requests of whoever receives it.
-    requests: JoinHandle<()>,
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        self.requests.abort();
-    }
+    _key_frames: KeyFrameForwarder,
 }
 
 /// A change of what is published.
@@ -91,14 +83,10 @@ impl<K: OutputKey> Outputs<K> {
     /// A track of which nothing has come yet.
     pub fn expect(&mut self, key: K, codec: Codec, label: TrackLabel, now: Instant) -> OutboundTrack {
         let out = OutboundTrack::new(label, codec);
-        let (mut requests, key_frames) = (out.key_frame_requests(), self.key_frames.clone());
-        let requests = tokio::spawn(async move {
-            while requests.changed().await.is_ok() && key_frames.send(key).await.is_ok() {
-                tokio::time::sleep(KEY_FRAME_PAUSE).await;
-            }
-        });
+        let key_frames = KeyFrameForwarder::start(&out, key, self.key_frames.clone());
         let time = ContinuousTime::new(codec.clock_rate());
-        self.outputs.insert(key, Output { out: out.clone(), muted: false, heard: now, time, fed: false, requests });
+        let output = Output { out: out.clone(), muted: false, heard: now, time, fed: false, _key_frames: key_frames };
+        self.outputs.insert(key, output);
         out
     }
 
