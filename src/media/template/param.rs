@@ -167,9 +167,9 @@ impl Param {
     /// What happens when nobody gives a value, for people.
     pub fn otherwise(&self) -> String {
         match &self.default {
-            Some(default) => format!("{default} unless given"),
-            None if self.optional => "may be left out".into(),
-            None => "must be given".into(),
+            Some(default) => format!("default {default}"),
+            None if self.optional => "optional".into(),
+            None => "required".into(),
         }
     }
 }
