@@ -1,6 +1,6 @@
 //! Prints `docs/cli.md`, the help of every verb: `cargo run --example cli_reference > docs/cli.md`
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 use roombot::cli::Cli;
 
 /// Columns of the page.
@@ -22,19 +22,26 @@ fn page() -> String {
     let mut root = Cli::command().term_width(WIDTH);
     root.build();
     let mut page = INTRODUCTION.to_owned();
-    add(&mut root, &mut page);
+    add(&root, false, &mut page);
     page
 }
 
+/// The options of every verb: only the first section has them.
+const COMMON: [&str; 4] = ["color", "verbose", "help", "version"];
+
 /// Adds the help of a command and of those below it.
-fn add(command: &mut Command, page: &mut String) {
-    *command = command.clone().term_width(WIDTH);
-    let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
-    let help = command.render_long_help().to_string();
+fn add(command: &Command, below_root: bool, page: &mut String) {
+    let hide_common = |arg: Arg| if COMMON.contains(&arg.get_id().as_str()) { arg.hide(true) } else { arg };
+    let mut shown = command.clone().term_width(WIDTH);
+    if below_root {
+        shown = shown.mut_args(hide_common);
+    }
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    let help = shown.render_long_help().to_string();
     let help: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
     page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", help.join("\n")));
-    for verb in command.get_subcommands_mut().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
-        add(verb, page);
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        add(verb, true, page);
     }
 }
 

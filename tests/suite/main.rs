@@ -7,6 +7,8 @@ mod chat;
 mod connection;
 mod doors;
 mod echo;
+mod examples;
+mod features;
 mod feed;
 mod files;
 mod film;
