@@ -1,5 +1,7 @@
 //! What went wrong and who must act. The only place that maps errors to exit codes.
 
+#![deny(missing_docs)]
+
 use std::fmt;
 use std::io;
 use std::path::Path;

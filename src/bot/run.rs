@@ -28,7 +28,8 @@ pub struct BotConfig {
     pub returns: bool,
     /// Use no path but those over TURN servers.
     pub relay_only: bool,
-    /// A bad network, for tests.
+    /// A simulated network, for tests and scenarios.
+    #[doc(hidden)]
     pub impairment: Option<Impairment>,
 }
 

@@ -1,5 +1,7 @@
 //! The command line: one file per verb, which turns flags into a checked configuration and runs it. Keeps no state between runs.
 
+#![deny(missing_docs)]
+
 mod args;
 #[cfg(feature = "filters")]
 mod bot_run;

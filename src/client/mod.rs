@@ -47,7 +47,8 @@ pub struct ClientConfig {
     pub wake: Wake,
     /// Whether to measure what the paths to participants carry.
     pub measure: bool,
-    /// A bad network, for tests.
+    /// A simulated network, for tests and scenarios.
+    #[doc(hidden)]
     pub impairment: Option<Impairment>,
     /// Takes files that participants send. None: they are refused.
     pub files: Option<TakeFiles>,

@@ -28,7 +28,8 @@ pub struct RecordConfig {
     pub wake: Wake,
     /// Use no path but those over TURN servers.
     pub relay_only: bool,
-    /// A bad network, for tests.
+    /// A simulated network, for tests and scenarios.
+    #[doc(hidden)]
     pub impairment: Option<Impairment>,
     /// How much of files that people send is taken. None: no files.
     pub files: Option<FileLimits>,
