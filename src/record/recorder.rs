@@ -61,8 +61,8 @@ enum Command {
     Finish(EndReason),
 }
 
-/// A recording that is being made. Dropped without [`Recorder::finish`], it ends as if it had been told to.
-pub struct Recorder {
+/// A recording that is being made. Dropped without [`CaptureThread::finish`], it ends as if it had been told to.
+pub struct CaptureThread {
     commands: Sender<Command>,
     thread: Option<JoinHandle<Result<Summary>>>,
     folder: Arc<RecordingFolder>,
@@ -71,12 +71,12 @@ pub struct Recorder {
     keys: watch::Receiver<HashMap<ParticipantId, String>>,
 }
 
-impl Recorder {
+impl CaptureThread {
     /// Makes the folder and starts the thread. `key_frame_requests` is told which streams need a key frame.
     pub fn start(
         config: RecorderConfig,
         key_frame_requests: mpsc::UnboundedSender<KeyFrameRequest>,
-    ) -> Result<Recorder> {
+    ) -> Result<CaptureThread> {
         let started_utc = Timestamp::now();
         let started = Instant::now();
         let folder = Arc::new(RecordingFolder::create(&config.parent, &config.room, started_utc)?);
@@ -103,7 +103,7 @@ impl Recorder {
             .name("capture".into())
             .spawn(move || capture.run(&command_rx))
             .map_err(thread_failed)?;
-        Ok(Recorder { commands, thread: Some(thread), folder: shared, started, status, keys })
+        Ok(CaptureThread { commands, thread: Some(thread), folder: shared, started, status, keys })
     }
 
     /// A handle that hands the room's events to the recorder.

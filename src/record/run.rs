@@ -3,7 +3,7 @@
 use crate::client::FileDesk;
 use crate::client::{Client, ClientConfig, RoomObserver, TakeFiles};
 use crate::error::{Error, Result};
-use crate::record::recorder::{Recorder, RecorderConfig, Summary};
+use crate::record::recorder::{CaptureThread, RecorderConfig, Summary};
 use crate::record::status::Status;
 use crate::room::end::EndReason;
 use crate::room::participant::ParticipantId;
@@ -49,7 +49,7 @@ pub struct Limits {
 /// A room that is being recorded.
 pub struct Recording {
     session: Client,
-    recorder: Recorder,
+    recorder: CaptureThread,
     /// Carries to the recorder what happens; ends when nothing can happen any more.
     telling: JoinHandle<()>,
     started: Instant,
@@ -72,7 +72,7 @@ impl Recording {
             ..ClientConfig::default()
         };
         let session = Client::join(room, config.how, session_config).await?;
-        let recorder = match Recorder::start(config.recorder, asks) {
+        let recorder = match CaptureThread::start(config.recorder, asks) {
             Ok(recorder) => recorder,
             Err(e) => {
                 session.leave().await;
