@@ -233,7 +233,7 @@ impl MediaHandler for Handler {
         }
         let codec = self.shared.codec.filter(|codec| codec.kind() == info.track.kind());
         let out = OutboundTrack::new(stream::label(&self.id.0, info), codec.unwrap_or(info.track.codec));
-        let out = out.shown_at_once();
+        let out = out.without_playout_delay();
         let key_frames = KeyFrameForwarder::start(&out, info.track.ssrc, self.key_frames.clone());
         let to = (!self.shared.to_all).then(|| self.id.clone());
         self.actions.push(BotAction::Publish(to, out.clone()));

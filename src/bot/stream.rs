@@ -337,7 +337,7 @@ fn send_back(mut frame: Frame, start: Instant, offset: i64, shared: &Mutex<Sent>
         sent.time.sent(frame.rtp_time, now);
         at.and_then(|at| start.checked_add(Duration::from_nanos(u64::try_from(at.0).ok()?)))
     };
-    out.send_taken(&frame, taken.unwrap_or(frame.arrival));
+    out.send_captured(&frame, taken.unwrap_or(frame.arrival));
 }
 
 /// How long a hole waits for its repair: a round trip and some, but never as long as a recorder waits.

@@ -7,7 +7,7 @@ use super::terminal::printable;
 use crate::error::{Error, Result};
 use crate::media::Library;
 use crate::record::Recorder;
-use crate::rtc::{Wake, is_here};
+use crate::rtc::{Wake, is_local_address};
 use crate::signal;
 use crate::verify::expect::Expectation;
 use crate::verify::quality::Quality;
@@ -147,7 +147,7 @@ async fn record_and_watch(
     let start = recorder.started();
     let folder = recorder.finish().await?.folder;
     let (watched, trouble) = watch.finish().await;
-    Ok((folder, watch::delays(&watched, clocks, start, is_here), trouble))
+    Ok((folder, watch::delays(&watched, clocks, start, is_local_address), trouble))
 }
 
 fn verify_target(library: &Library, args: &VerifyArgs, target: &Target, names: &Names) -> Result<Judged> {

@@ -30,7 +30,7 @@ impl Actor {
             },
             SignalEvent::Asked { from, ask } => {
                 if let Some(peer) = self.peer(&from) {
-                    peer.asked(ask).await;
+                    peer.on_request(ask).await;
                 }
             }
             SignalEvent::Said { from: id, text } => {
@@ -121,7 +121,7 @@ impl Actor {
     }
 
     async fn attached(&self, id: &ParticipantId, connection: ConnectionId, peer: &Peer) {
-        let media = IncomingMedia { inbox: peer.inbox(), bandwidth: peer.path() };
+        let media = IncomingMedia { inbox: peer.inbox(), bandwidth: peer.bandwidth() };
         self.tell(RoomEvent::ConnectionOpened { id: id.clone(), connection, media }).await;
     }
 

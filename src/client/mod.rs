@@ -21,7 +21,7 @@ use crate::room::event::ConnectionId;
 use crate::room::media::MediaKind;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::room::policy::{Channels, NegotiationPolicy};
-use crate::rtc::{CHAT_CHANNEL, ChannelTaker, Impairment, Inbox, OutboundTrack, Peer, PeerEvent, Wake};
+use crate::rtc::{CHAT_CHANNEL, Impairment, Inbox, IncomingChannels, OutboundTrack, Peer, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller};
 use crate::transfer::texts::TextAllowance;
 use sfu::SfuConnections;
@@ -177,7 +177,7 @@ struct Actor {
     /// Stream and kind of what is labelled as muted.
     muted: HashSet<(String, MediaKind)>,
     observer: Option<mpsc::Sender<RoomEvent>>,
-    channels: ChannelTaker,
+    channels: IncomingChannels,
     members: HashMap<ParticipantId, Member>,
     /// Connections to the room's server, where it carries the media.
     sfu: SfuConnections,
@@ -321,7 +321,7 @@ impl Actor {
                 self.muted.retain(|(muted, of)| *muted != stream || kind.is_some_and(|kind| kind != *of));
                 let _ = room.send(SignalCommand::Tracks(self.labels())).await;
                 for peer in self.members.values().filter_map(|m| m.peer.as_ref()).chain(self.sfu.peers()) {
-                    peer.withdraw(&stream, kind).await;
+                    peer.unpublish_kind(&stream, kind).await;
                 }
             }
             Command::KeyFrame(id, ssrc) => {

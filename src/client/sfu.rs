@@ -69,7 +69,7 @@ impl Actor {
         match Peer::connect(config, publish, self.peer_events.clone()).await {
             Ok(peer) => {
                 if offers {
-                    let (mut path, shown) = (peer.path(), self.sfu.path.clone());
+                    let (mut path, shown) = (peer.bandwidth(), self.sfu.path.clone());
                     tokio::spawn(async move {
                         while path.changed().await.is_ok() {
                             shown.send_replace(*path.borrow_and_update());
@@ -130,7 +130,7 @@ impl Actor {
         for track in own {
             let TrackLabel { stream, kind, .. } = track.label();
             for peer in self.sfu.peers() {
-                peer.withdraw(stream, Some(*kind)).await;
+                peer.unpublish_kind(stream, Some(*kind)).await;
             }
         }
         self.tell(RoomEvent::ConnectionClosed { id: id.clone(), connection }).await;
@@ -156,7 +156,7 @@ impl Actor {
                     }
                 }
             }
-            PeerEvent::State(_) | PeerEvent::PathFound => {
+            PeerEvent::State(_) | PeerEvent::IceConnected => {
                 let carried = self.members.iter().filter(|(_, member)| member.policy.sfu.as_ref() == Some(&id));
                 for id in carried.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
                     self.member_event(id, event.clone()).await;
@@ -211,7 +211,7 @@ impl Actor {
         let Some(connection) = self.members.get(&id).map(|member| member.connection) else { return };
         let event = match event {
             PeerEvent::State(state) => RoomEvent::ConnectionState { id, state },
-            PeerEvent::PathFound => RoomEvent::PathFound { id },
+            PeerEvent::IceConnected => RoomEvent::PathFound { id },
             PeerEvent::Track(track) => RoomEvent::TrackAdded { id, connection, track },
             PeerEvent::TrackEnded { ssrcs, .. } => RoomEvent::TrackRemoved { id, connection, ssrcs },
             PeerEvent::Warning(text) => RoomEvent::Warning { id, text },

@@ -11,7 +11,7 @@ pub(crate) use send::{OpenChannel, start};
 
 use crate::client::event::RoomEvent;
 use crate::room::participant::ParticipantId;
-use crate::rtc::{ChannelTaker, DataChannel};
+use crate::rtc::{DataChannel, IncomingChannels};
 use crate::transfer::texts::{Allowed, LONGEST_TEXT, TextAllowance};
 use crate::transfer::vault::Vault;
 use crate::transfer::{FileReport, FileStatus, PROTOCOL};
@@ -67,7 +67,7 @@ struct Person {
 
 impl Transfers {
     /// Starts to read the channels that come to the taker. It ends when nobody holds the taker any more.
-    pub fn start(files: Option<TakeFiles>, observer: Option<mpsc::Sender<RoomEvent>>) -> ChannelTaker {
+    pub fn start(files: Option<TakeFiles>, observer: Option<mpsc::Sender<RoomEvent>>) -> IncomingChannels {
         let (taker, mut channels) = mpsc::channel::<(ParticipantId, DataChannel)>(64);
         let transfers = Arc::new(Transfers { files, observer, people: Mutex::default() });
         tokio::spawn(async move {

@@ -132,7 +132,7 @@ fn send(
         stats.frame(due.elapsed());
         // Sender reports use the due time, so a busy machine does not shift media in the recording.
         let same_kind = tracks.iter().filter(|track| track.label().kind == next.kind);
-        same_kind.for_each(|track| track.send_taken(&next.frame, due));
+        same_kind.for_each(|track| track.send_captured(&next.frame, due));
     }
     Ok(stats)
 }

@@ -188,7 +188,7 @@ fn impairment(scenario: &Scenario, start: Arc<OnceLock<std::time::Instant>>, see
     let network = &scenario.network;
     let is_impaired = !network.is_clean() || !scenario.troubles.is_empty();
     is_impaired.then(|| Impairment {
-        troubles: scenario.troubles.clone(),
+        periods: scenario.troubles.clone(),
         start,
         loss: network.loss,
         reorder: network.reorder,

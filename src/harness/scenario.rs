@@ -1,7 +1,7 @@
 //! Scenario files (TOML), parsed and validated: participants, network and expectations. Pure except for reading the file.
 
 use crate::error::{Error, Result};
-use crate::rtc::Trouble;
+use crate::rtc::ImpairmentPeriod;
 use crate::verify::expect::Expectation;
 use crate::verify::stamp::{RATES, SIDES};
 use serde::Deserialize;
@@ -35,7 +35,7 @@ pub struct Scenario {
     /// Impairments during the whole call.
     pub network: Network,
     /// Additional impairments for a part of the call.
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<ImpairmentPeriod>,
     /// Expectations on the recording, at least one.
     pub expect: Vec<Expectation>,
     /// Expectations on the film of the recording. If empty, no film is made.
@@ -224,7 +224,7 @@ impl Scenario {
 }
 
 /// Validates a temporary impairment.
-fn parse_trouble(raw: RawTrouble, end: Duration) -> Result<Trouble, String> {
+fn parse_trouble(raw: RawTrouble, end: Duration) -> Result<ImpairmentPeriod, String> {
     let (from, until) =
         raw.at.as_deref().map_or(Ok((Duration::ZERO, end)), |at| parse_range(at, (Duration::ZERO, end)))?;
     if [raw.loss, raw.duplicate].iter().any(|part| !(0.0..=1.0).contains(part)) {
@@ -239,7 +239,7 @@ fn parse_trouble(raw: RawTrouble, end: Duration) -> Result<Trouble, String> {
     let ms = |ms: u32| Duration::from_millis(ms.into());
     let RawTrouble { loss, burst, duplicate, cut, .. } = raw;
     let (delay, jitter, rate) = (ms(raw.delay_ms), ms(raw.jitter_ms), u64::from(raw.kbps) * 1000);
-    Ok(Trouble { from, until, loss, burst, delay, jitter, duplicate, rate, cut })
+    Ok(ImpairmentPeriod { from, until, loss, burst, delay, jitter, duplicate, rate, cut })
 }
 
 impl Participant {

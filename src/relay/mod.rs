@@ -13,7 +13,7 @@ pub use publisher::Publication;
 
 use crate::error::Result;
 use crate::room::description::IceServer;
-use crate::rtc::readable;
+use crate::rtc::check_description;
 use crate::signal::Signaller;
 use crate::signal::whip_whep::fragment::Fragment;
 use audience::{Ask, WhepSource};
@@ -150,7 +150,7 @@ impl Relay {
     /// # Errors
     /// Why not; then nobody in the room has seen them for long.
     pub async fn publish(&self, what: Publication, call: Call) -> Result<Begun, Refused> {
-        readable("offer", &call.offer).map_err(Refused::Offer)?;
+        check_description("offer", &call.offer).map_err(Refused::Offer)?;
         let bearer = call.bearer;
         let place = place(&self.publishers, self.limits.publishers, "publishers")?;
         let who = format!("{:?} in {}", what.name, what.room);
@@ -170,7 +170,7 @@ impl Relay {
     /// # Errors
     /// Why not.
     pub async fn watch(&self, whom: Watched, call: Call) -> Result<Begun, Refused> {
-        readable("offer", &call.offer).map_err(Refused::Offer)?;
+        check_description("offer", &call.offer).map_err(Refused::Offer)?;
         let bearer = call.bearer;
         let place = place(&self.viewers, self.limits.viewers, "viewers")?;
         let who = format!("{:?} in {}", whom.name, whom.room);

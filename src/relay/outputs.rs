@@ -144,7 +144,7 @@ impl<K: OutputKey> MediaHandler for Outputs<K> {
         let offset = output.time.offset(frame.rtp_time, frame.arrival);
         frame.rtp_time = frame.rtp_time.saturating_add(offset);
         output.time.sent(frame.rtp_time, frame.arrival);
-        output.out.send_taken(&frame, taken);
+        output.out.send_captured(&frame, taken);
     }
 
     fn on_restart(&mut self, stream: &mut Stream<K>, _: &SenderClock) {

@@ -346,5 +346,4 @@ fn replace_direction(attributes: &mut [Attribute], from: Direction, to: Directio
 }
 
 #[cfg(test)]
-#[path = "sdp_tests.rs"]
 mod tests;

@@ -13,14 +13,19 @@ const EARLY_FOR: Duration = Duration::from_secs(3);
 /// What arrived for a receiver of media.
 #[derive(Debug, Clone)]
 pub enum Inbound {
+    /// A packet of media.
     Rtp(RtpPacket),
     /// RTCP sender report (RFC 3550, 6.4.1): at `ntp` (seconds since 1900 in 32.32) the stream's clock showed `rtp`.
     SenderReport {
+        /// The stream's.
         ssrc: u32,
+        /// Of the sender's clock.
         ntp: u64,
+        /// RTP timestamp.
         rtp: u32,
+        /// When the kernel received it.
         arrival: Instant,
-        /// Where it came from: the sender, or a server that stands between.
+        /// The address that it came from: the sender's, or a server's in between.
         from: SocketAddr,
     },
 }

@@ -1,6 +1,12 @@
-//! Perfect negotiation (W3C WebRTC 10.7) as a pure state machine: it decides, the peer acts. Never touches a connection.
+//! Perfect negotiation (W3C WebRTC 10.7) as a pure state machine: it decides, the connection's actor acts. Never touches a connection.
 //!
 //! The library has no implicit rollback, so the decision says when an explicit one comes first.
+
+use crate::room::policy::Changes;
+use std::time::{Duration, Instant};
+
+/// At least this long between two ICE restarts of ours.
+const RESTART_PAUSE: Duration = Duration::from_secs(4);
 
 /// What kind of description arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,43 +30,95 @@ pub(super) enum Verdict {
     Conclude,
 }
 
+/// What to do about changes of ours that no offer has carried yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextStep {
+    /// Nothing, now.
+    Wait,
+    /// Make an offer; the next answer is for it.
+    Offer,
+    /// Ask the other side for an offer.
+    RequestOffer,
+}
+
 /// Where a connection's negotiation stands.
 #[derive(Debug)]
 pub(super) struct Negotiation {
     polite: bool,
+    changes: Changes,
+    /// The first offer was made, by them or by us.
+    begun: bool,
     /// Our offer is out and unanswered.
     offering: bool,
     /// Something of ours has changed that no offer has carried yet.
     needed: bool,
     /// The last offer from the peer was ignored: errors about its candidates are none.
     ignoring: bool,
+    /// When we restarted ICE last.
+    restarted: Option<Instant>,
 }
 
 impl Negotiation {
-    pub(super) fn new(polite: bool) -> Self {
-        Self { polite, offering: false, needed: false, ignoring: false }
+    /// `changes`: how this room settles what changes after the first offer.
+    pub(super) fn new(polite: bool, changes: Changes) -> Self {
+        Self { polite, changes, begun: false, offering: false, needed: false, ignoring: false, restarted: None }
+    }
+    /// Whether a track of ours may still be added.
+    pub(super) fn may_add_track(&self) -> bool {
+        !self.begun || matches!(self.changes, Changes::Offer | Changes::Ask)
+    }
+    /// Whether new sections have to be requested of the other side.
+    pub(super) fn requests_sections(&self) -> bool {
+        self.begun && self.changes == Changes::Ask
     }
     /// A track came or went, or ICE must restart.
     pub(super) fn changed(&mut self) {
         self.needed = true;
     }
-    /// True when an offer should be made now; the caller makes it, and the next answer is for it.
+    /// What to do now about changes of ours, as this room settles them.
+    pub(super) fn next_step(&mut self) -> NextStep {
+        if !self.begun || self.changes == Changes::Offer {
+            return if self.begin_offer() { NextStep::Offer } else { NextStep::Wait };
+        }
+        let changed = std::mem::take(&mut self.needed);
+        if changed && self.changes == Changes::Ask { NextStep::RequestOffer } else { NextStep::Wait }
+    }
+    /// Whether to make an offer now, whatever the room's way to settle changes is (the other side requested it). If so, the next answer is
+    /// for it.
     pub(super) fn begin_offer(&mut self) -> bool {
         let now = self.needed && !self.offering;
         if now {
             self.needed = false;
             self.offering = true;
+            self.begun = true;
         }
         now
     }
-    /// What has changed is not offered by us; true when there was something.
-    pub(super) fn give_up_change(&mut self) -> bool {
-        std::mem::take(&mut self.needed)
+    /// Their offer is in force.
+    pub(super) fn offer_applied(&mut self) {
+        self.begun = true;
+    }
+    /// Whether ICE may be restarted now; if so, it counts.
+    pub(super) fn may_restart_ice(&mut self, now: Instant) -> bool {
+        let may = self.restarted.is_none_or(|last| now.saturating_duration_since(last) >= RESTART_PAUSE);
+        if may {
+            self.restarted = Some(now);
+        }
+        may
+    }
+    /// ICE was restarted: what to do about that.
+    pub(super) fn ice_restarted(&mut self) -> NextStep {
+        self.needed = true;
+        if self.changes != Changes::Paths {
+            return self.next_step();
+        }
+        if self.begin_offer() { NextStep::Offer } else { NextStep::Wait }
     }
     /// The offer could not be made after all.
     pub(super) fn offer_failed(&mut self) {
         self.offering = false;
     }
+    /// Whether their last offer was ignored.
     pub(super) fn ignoring(&self) -> bool {
         self.ignoring
     }
@@ -94,6 +152,35 @@ impl Negotiation {
 mod tests {
     use super::*;
 
+    #[test]
+    fn changes_are_settled_as_the_room_does_it() {
+        let after = |changes| {
+            let mut negotiation = Negotiation::new(true, changes);
+            negotiation.changed();
+            assert_eq!(negotiation.next_step(), NextStep::Offer, "the first offer is always one");
+            assert_eq!(negotiation.received(Kind::Answer), Verdict::Conclude);
+            negotiation.changed();
+            let change = negotiation.next_step();
+            assert_eq!(negotiation.next_step(), NextStep::Wait, "once");
+            if change == NextStep::Offer {
+                negotiation.received(Kind::Answer);
+            }
+            (change, negotiation.ice_restarted(), negotiation.may_add_track())
+        };
+        assert_eq!(after(Changes::Offer), (NextStep::Offer, NextStep::Offer, true));
+        assert_eq!(after(Changes::Ask), (NextStep::RequestOffer, NextStep::RequestOffer, true));
+        assert_eq!(after(Changes::Never), (NextStep::Wait, NextStep::Wait, false));
+        assert_eq!(after(Changes::Paths), (NextStep::Wait, NextStep::Offer, false));
+    }
+
+    #[test]
+    fn ice_restarts_keep_their_distance() {
+        let (mut negotiation, now) = (Negotiation::new(true, Changes::Offer), Instant::now());
+        assert!(negotiation.may_restart_ice(now));
+        assert!(!negotiation.may_restart_ice(now + RESTART_PAUSE - Duration::from_millis(1)));
+        assert!(negotiation.may_restart_ice(now + RESTART_PAUSE));
+    }
+
     /// Two sides over a wire that keeps messages back: whatever the order, both end without an open offer, and every change
     /// of either side was carried by an offer that was answered.
     #[test]
@@ -106,7 +193,7 @@ mod tests {
                 dice ^= dice << 17;
                 dice % n
             };
-            let mut sides = [Negotiation::new(true), Negotiation::new(false)];
+            let mut sides = [Negotiation::new(true, Changes::Offer), Negotiation::new(false, Changes::Offer)];
             let mut version = [0u32; 2];
             let mut offered = [0u32; 2];
             let mut agreed = [0u32; 2];

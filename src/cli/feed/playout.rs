@@ -118,7 +118,7 @@ fn send_all(
             sent.bytes += next.frame.len() as u64;
             sent.late += u64::from(behind > LATE);
             // The due time, not the time at which this thread woke up: sender reports without jitter help receivers to synchronise.
-            track.send_taken(&next.frame, start + next.at);
+            track.send_captured(&next.frame, start + next.at);
         }
     }
     for (track, sent) in tracks.iter().zip(&mut sent) {

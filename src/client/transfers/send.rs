@@ -279,7 +279,7 @@ impl Job {
                 None => {}
                 Some(Order::Seek(offset)) => {
                     if machine.is_roomy() {
-                        channel.unpaced();
+                        channel.disable_pacing();
                     }
                     reader = Some(Reading::start(self.file.path.clone(), offer.size, offset, chunk));
                     self.progress.send_modify(|progress| (progress.sent, progress.verifying) = (offset, false));
@@ -348,7 +348,7 @@ impl Job {
             }
             self.progress.send_modify(|progress| progress.sent = sent);
         }
-        match tokio::time::timeout(SILENCE, channel.arrived()).await {
+        match tokio::time::timeout(SILENCE, channel.flushed()).await {
             Ok(true) => Attempt::Over(Outcome::Unconfirmed),
             _ => Attempt::Lost,
         }

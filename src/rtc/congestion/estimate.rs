@@ -1,13 +1,14 @@
-//! How much a path to a participant carries, as one value that whoever encodes can watch: by transport-wide feedback, and by the receiver's own
-//! word (REMB). It paces nothing and encodes nothing.
+//! How much the path to a participant carries, as one value: by transport-wide feedback, and by the receiver's own estimate (REMB). It paces
+//! nothing and encodes nothing.
 
 use std::time::Duration;
-use tokio::sync::watch;
 
-/// Bits a second that are believed in before anything was heard: a small picture of a good quality. A path that carries less
+/// Bits a second that are assumed before there is feedback: a small picture of a good quality. A path that carries less
 /// shows it within a second; one that carries more takes some to show it.
 pub(crate) const INITIAL: f64 = 1_500_000.0;
+/// Bits a second.
 pub(crate) const LEAST: f64 = 60_000.0;
+/// Bits a second.
 pub(crate) const MOST: f64 = 8_000_000.0;
 
 /// What the path to a participant carries, as far as it is known.
@@ -16,27 +17,27 @@ pub struct BandwidthEstimate {
     /// By transport-wide feedback, in bits a second; none before the first.
     pub(crate) measured: Option<u64>,
     /// By the receiver (REMB, draft-alvestrand-rmcat-remb), in bits a second.
-    pub(crate) said: Option<u64>,
+    pub(crate) remb: Option<u64>,
     /// The shortest round trip of the last seconds; a little longer than the network's own, as feedback waits to be sent.
     pub round_trip: Option<Duration>,
 }
 
 impl BandwidthEstimate {
-    /// Before anything was heard.
-    pub const UNKNOWN: BandwidthEstimate = BandwidthEstimate { measured: None, said: None, round_trip: None };
+    /// Before there is feedback.
+    pub const UNKNOWN: BandwidthEstimate = BandwidthEstimate { measured: None, remb: None, round_trip: None };
 
-    /// Bits a second that may be sent, media and all: the less of what was measured and what the receiver says.
+    /// Bits a second that may be sent, media and all: the lower of what was measured and what the receiver reports.
     pub fn bitrate(&self) -> u64 {
-        let known = self.measured.into_iter().chain(self.said).min();
+        let known = self.measured.into_iter().chain(self.remb).min();
         known.unwrap_or(INITIAL as u64).clamp(LEAST as u64, MOST as u64)
     }
-}
 
-/// Takes the receiver's word.
-pub(crate) fn receiver_says(path: &watch::Sender<BandwidthEstimate>, bits: f32) {
-    // Saturates, and takes what is no number for none.
-    let said = Some(bits as u64).filter(|bits| *bits > 0);
-    path.send_if_modified(|path| std::mem::replace(&mut path.said, said) != said);
+    /// The receiver reports its estimate in bits a second (REMB). Whether that is news.
+    pub(crate) fn on_remb(&mut self, bits: f32) -> bool {
+        // Saturates; what is no number becomes 0.
+        let remb = Some(bits as u64).filter(|bits| *bits > 0);
+        std::mem::replace(&mut self.remb, remb) != remb
+    }
 }
 
 #[cfg(test)]
@@ -44,8 +45,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_more_cautious_word_counts() {
-        let path = |measured, said| BandwidthEstimate { measured, said, round_trip: None }.bitrate();
+    fn the_lower_estimate_counts() {
+        let path = |measured, remb| BandwidthEstimate { measured, remb, round_trip: None }.bitrate();
         assert_eq!(path(None, None), 1_500_000);
         assert_eq!(path(None, Some(300_000)), 300_000);
         assert_eq!(path(Some(900_000), Some(300_000)), 300_000);
@@ -54,11 +55,12 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_from_the_receiver_is_no_word() {
-        let (path, watch) = watch::channel(BandwidthEstimate::UNKNOWN);
-        for (bits, said) in [(f32::NAN, None), (-1.0, None), (f32::INFINITY, Some(u64::MAX)), (5e5, Some(500_000))] {
-            receiver_says(&path, bits);
-            assert_eq!(watch.borrow().said, said, "{bits}");
+    fn a_remb_that_is_no_rate_is_ignored() {
+        let mut estimate = BandwidthEstimate::UNKNOWN;
+        for (bits, remb) in [(f32::NAN, None), (-1.0, None), (f32::INFINITY, Some(u64::MAX)), (5e5, Some(500_000))] {
+            estimate.on_remb(bits);
+            assert_eq!(estimate.remb, remb, "{bits}");
         }
+        assert!(!estimate.on_remb(5e5) && estimate.on_remb(6e5));
     }
 }

@@ -1,64 +1,55 @@
-//! The library's view of the bandwidth estimate: its reports go to [`Control`], and what that makes of them to whoever watches.
+//! The library's bandwidth estimator: its reports go to [`RateControl`], and the result to a watch channel.
 
 use crate::rtc::congestion::BandwidthEstimate;
-use crate::rtc::congestion::control::{Control, Report};
 use crate::rtc::congestion::estimate::{INITIAL, LEAST, MOST};
+use crate::rtc::congestion::rate_control::{PacketFeedback, RateControl};
+use crate::rtc::congestion::windowed_min::WindowedMin;
 use rtc::interceptor::{BandwidthEstimator, PacketReport};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// The shortest round trip of so long counts.
+/// The shortest round trip of this span counts.
 const ROUND_TRIPS: Duration = Duration::from_secs(5);
 
-/// Tells whoever watches what the receiver's reports come to.
+/// Publishes what the receiver's reports amount to.
 pub(crate) struct Estimator {
-    control: Control,
-    path: watch::Sender<BandwidthEstimate>,
-    /// The shortest round trips of this span of time and of the one before.
-    shortest: [Option<Duration>; 2],
-    since: Option<Instant>,
+    control: RateControl,
+    estimate: watch::Sender<BandwidthEstimate>,
+    round_trip: WindowedMin<Duration>,
 }
 
 impl Estimator {
-    pub(crate) fn new(path: watch::Sender<BandwidthEstimate>) -> Estimator {
-        Estimator { control: Control::new(INITIAL, LEAST, MOST), path, shortest: [None; 2], since: None }
-    }
-
-    fn round_trip(&mut self, now: Instant, reports: &[PacketReport]) -> Option<Duration> {
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) > ROUND_TRIPS) {
-            self.since = Some(now);
-            self.shortest = [None, self.shortest[0]];
-        }
-        let arrived = reports.iter().filter(|report| report.arrived);
-        let shortest = arrived.map(|report| now.saturating_duration_since(report.departure)).min();
-        self.shortest[0] = self.shortest[0].into_iter().chain(shortest).min();
-        self.shortest.into_iter().flatten().min()
+    pub(crate) fn new(estimate: watch::Sender<BandwidthEstimate>) -> Estimator {
+        let control = RateControl::new(INITIAL, LEAST, MOST);
+        Estimator { control, estimate, round_trip: WindowedMin::new(ROUND_TRIPS) }
     }
 }
 
 impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
-        // The library's history has all packets, also of streams whose other side numbers none (Janus does so with sound), and calls lost what
-        // was not told of.
+        // The library's history has all packets, also of streams for which the other side sends no feedback (Janus: audio), and calls
+        // those lost.
         let reports: Vec<PacketReport> = reports.iter().filter(|report| report.is_twcc).cloned().collect();
         if reports.is_empty() {
             return;
         }
-        let round_trip = self.round_trip(now, &reports);
-        let told: Vec<Report> = reports
+        let arrived = reports.iter().filter(|report| report.arrived);
+        let shortest = arrived.map(|report| now.saturating_duration_since(report.departure)).min();
+        let round_trip = self.round_trip.update(now, shortest);
+        let feedback: Vec<PacketFeedback> = reports
             .iter()
-            .map(|report| Report {
+            .map(|report| PacketFeedback {
                 departure: report.departure,
                 arrival: report.arrival,
                 lost: !report.arrived,
                 bytes: report.size,
             })
             .collect();
-        self.control.reported(now, &told, round_trip.unwrap_or_default());
+        self.control.on_feedback(now, &feedback, round_trip.unwrap_or_default());
         let measured = Some(self.control.target() as u64);
-        self.path.send_if_modified(|path| {
-            let news = BandwidthEstimate { measured, round_trip, ..*path };
-            std::mem::replace(path, news) != news
+        self.estimate.send_if_modified(|estimate| {
+            let new = BandwidthEstimate { measured, round_trip, ..*estimate };
+            std::mem::replace(estimate, new) != new
         });
     }
     fn target_bitrate(&self) -> f64 {
@@ -71,9 +62,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_can_report_on_is_not_lost() {
-        let (path, watch) = watch::channel(BandwidthEstimate::UNKNOWN);
-        let mut estimator = Estimator::new(path);
+    fn packets_without_feedback_are_not_lost() {
+        let (sender, watch) = watch::channel(BandwidthEstimate::UNKNOWN);
+        let mut estimator = Estimator::new(sender);
         let start = Instant::now();
         let report = |id: u64, arrived: bool, is_twcc: bool| PacketReport {
             ssrc: u32::from(is_twcc),
@@ -87,7 +78,7 @@ mod tests {
             arrival: arrived.then(|| Duration::from_millis(10 * id + 5)),
             ecn: Default::default(),
         };
-        // Every other packet is sound without a number.
+        // Every other packet is audio without feedback.
         for round in 0..20 {
             let reports: Vec<PacketReport> =
                 (10 * round..10 * round + 10).map(|n| report(n, n % 2 == 0, n % 2 == 0)).collect();

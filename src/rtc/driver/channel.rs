@@ -1,14 +1,14 @@
-//! A data channel as the rest of the house sees it: whole messages, in their order. It never buffers and never drops one.
+//! A data channel as others see it: whole messages, in their order. It never buffers and never drops one.
 //!
 //! The library's queue in front of a reader holds 256 messages. When it is full, its driver reads no data channel of the
 //! connection any more (media goes on) until the reader comes back, so that SCTP's window closes and the sender waits:
 //! nothing is lost, but the other channels of this participant wait too. Whoever has a channel therefore reads it promptly,
-//! or lets it go: then it is read on, and what still comes is thrown away.
+//! or drops it: then it is drained, and what still comes is discarded.
 
 use crate::error::{Error, Result};
 use crate::room::participant::ParticipantId;
-use crate::rtc::congestion::pace::Pace;
-use crate::rtc::congestion::window::Window;
+use crate::rtc::congestion::window::SendWindow;
+use crate::rtc::transport::pacer::Pacer;
 use bytes::{Bytes, BytesMut};
 use rtc::data_channel::RTCDataChannelInit;
 use rtc::peer_connection::transport::RTCSctpTransportState;
@@ -20,75 +20,77 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use webrtc::data_channel::{DataChannel as Library, DataChannelEvent, RTCDataChannelState};
 use webrtc::peer_connection::PeerConnection;
 
-/// After so long without a message a channel that nobody reads is closed.
-const QUIET: Duration = Duration::from_secs(5);
-/// What the other side may send as one message (RFC 8841, `max-message-size`).
-pub const LARGEST_MESSAGE: u32 = 256 << 10;
-/// What everybody takes, whatever they say.
-const SMALLEST_MAXIMUM: usize = 16 << 10;
-/// How long what was sent may take to arrive before a channel is closed over it.
+/// A channel that is drained is closed after this time without a message.
+const DRAIN_IDLE: Duration = Duration::from_secs(5);
+/// The largest message that the other side may send, in bytes (RFC 8841, `max-message-size`).
+pub const MAX_MESSAGE_SIZE: u32 = 256 << 10;
+/// What every endpoint accepts, whatever its description says.
+const MIN_MESSAGE_LIMIT: usize = 16 << 10;
+/// How long what was sent may take to arrive before the channel is closed anyway.
 const LINGER: Duration = Duration::from_secs(5);
-/// How long after the connection an association may take.
-const ASSOCIATING: Duration = Duration::from_secs(10);
-/// How long the other side may take to answer that it has a new channel.
-const ANSWERING: Duration = Duration::from_secs(3);
-/// How often a channel is opened that is closed at once.
+/// How long the SCTP association may take after the connection is up.
+const ASSOCIATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the other side may take to acknowledge a new channel (RFC 8832).
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often opening a channel is tried if it is closed at once.
 const ATTEMPTS: u32 = 6;
-/// How often the association is asked whether it is up, while a channel waits for that.
-const OPENING: Duration = Duration::from_millis(20);
+/// How often the association and channels are polled while somebody waits for them.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often it is looked at anyway whether there is room in a window.
-const RECOUNT: Duration = Duration::from_millis(5);
+/// How often a window is checked for room in any case.
+const WINDOW_POLL: Duration = Duration::from_millis(5);
 
 /// How to open a channel. Always reliable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelSpec {
-    /// For people; need not be unique.
+    /// For display; need not be unique.
     pub label: String,
     /// The subprotocol (RFC 8831 6.4), or nothing.
     pub protocol: String,
+    /// Whether messages arrive in their order.
     pub ordered: bool,
 }
 
-/// Who takes the channels that a participant opens, and those of our texts. At most 64 wait (policy Block: the connection's
-/// actor waits; the taker does nothing but start readers).
-pub type ChannelTaker = mpsc::Sender<(ParticipantId, DataChannel)>;
+/// Where the channels go that a participant opens, and those of our texts. At most 64 wait (policy Block: the connection's
+/// actor waits; the receiver only starts readers).
+pub type IncomingChannels = mpsc::Sender<(ParticipantId, DataChannel)>;
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Sent as text; whether it is UTF-8 is for the reader to see.
+    /// Sent as text; not checked for UTF-8.
     pub text: bool,
+    /// The bytes.
     pub data: Bytes,
 }
 
 /// What the channels of one connection have in common. It lives as long as they do, so its holders are their number.
 pub(crate) struct Common {
-    pub pace: Arc<Pace>,
+    pub pacer: Arc<Pacer>,
 }
 
-/// An open data channel to one participant. Dropping it ends it carefully: see [`DataChannel::close`] for at once.
+/// An open data channel to one participant. Dropping it drains and then closes it; see [`DataChannel::close`].
 pub struct DataChannel {
     spec: ChannelSpec,
     max_message: usize,
     library: Arc<dyn Library>,
-    /// Its end was seen.
+    /// It is closed.
     ended: AtomicBool,
     runtime: Handle,
     common: Arc<Common>,
     /// Bytes given to the library.
     sent: AtomicU64,
     /// A short critical section, never held across an await.
-    window: Mutex<Window>,
-    /// At how many outstanding bytes the library says that they are fewer now, and that it did.
-    low: AtomicU32,
-    lower: Notify,
-    /// It is another's, and only our turn to send on it: then it is neither read nor closed here.
+    window: Mutex<SendWindow>,
+    /// The library's threshold for `bufferedamountlow` (W3C WebRTC 6.2), and its event.
+    low_threshold: AtomicU32,
+    buffered_amount_low: Notify,
+    /// Others send on it too, and it is our turn: then it is neither read nor closed here.
     _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl DataChannel {
-    /// Takes over a channel of the library's; `common` is let go of at its end. `None` where it is closed already.
+    /// Takes over a channel of the library's; `common` is dropped at its end. `None` if it is closed already.
     pub(crate) async fn new(
         library: Arc<dyn Library>,
         connection: &dyn PeerConnection,
@@ -103,11 +105,23 @@ impl DataChannel {
             Some(sctp) => sctp.max_message_size().await.unwrap_or(0),
             None => 0,
         };
-        let max_message = usize::try_from(negotiated).unwrap_or(0).max(SMALLEST_MAXIMUM);
+        let max_message = usize::try_from(negotiated).unwrap_or(0).max(MIN_MESSAGE_LIMIT);
         let (ended, runtime) = (AtomicBool::new(false), Handle::current());
-        let (sent, low, window) = (AtomicU64::new(0), AtomicU32::new(0), Mutex::default());
-        let lower = Notify::new();
-        Some(Self { spec, max_message, library, ended, runtime, common, sent, window, low, lower, _turn: None })
+        let (sent, low_threshold, window) = (AtomicU64::new(0), AtomicU32::new(0), Mutex::default());
+        let buffered_amount_low = Notify::new();
+        Some(Self {
+            spec,
+            max_message,
+            library,
+            ended,
+            runtime,
+            common,
+            sent,
+            window,
+            low_threshold,
+            buffered_amount_low,
+            _turn: None,
+        })
     }
 
     /// Waits until a channel is open on which others send too, and until it is our turn. It cannot be read.
@@ -128,6 +142,7 @@ impl DataChannel {
         Ok(channel)
     }
 
+    /// Its label.
     pub fn label(&self) -> &str {
         &self.spec.label
     }
@@ -135,6 +150,7 @@ impl DataChannel {
     pub fn protocol(&self) -> &str {
         &self.spec.protocol
     }
+    /// Whether messages arrive in their order.
     pub fn ordered(&self) -> bool {
         self.spec.ordered
     }
@@ -143,7 +159,7 @@ impl DataChannel {
         self.max_message
     }
 
-    /// The next message; `None` once the channel is closed. Losing the future loses no message. One reader at a time.
+    /// The next message; `None` once the channel is closed. Cancel safe. One reader at a time.
     pub async fn recv(&self) -> Option<Message> {
         while !self.ended.load(Ordering::Relaxed) {
             match self.library.poll().await {
@@ -151,17 +167,17 @@ impl DataChannel {
                     return Some(Message { text: message.is_string, data: message.data.freeze() });
                 }
                 None | Some(DataChannelEvent::OnClose) => self.ended.store(true, Ordering::Relaxed),
-                Some(DataChannelEvent::OnBufferedAmountLow) => self.lower.notify_one(),
+                Some(DataChannelEvent::OnBufferedAmountLow) => self.buffered_amount_low.notify_one(),
                 Some(_) => {}
             }
         }
         None
     }
 
-    /// Waits until the send buffer has room: 4 MB where they have much of it themselves, else a [`Window`]. False once the channel
-    /// is closed. Losing the future does no harm. Somebody must be reading the channel meanwhile.
+    /// Waits until the send buffer has room: 4 MB for receivers with large buffers ([`DataChannel::disable_pacing`]), otherwise a
+    /// window that adapts. False once the channel is closed. Cancel safe. Somebody must be reading the channel meanwhile.
     pub async fn writable(&self) -> bool {
-        while !self.common.pace.is_lifted() {
+        while !self.common.pacer.is_disabled() {
             let Ok(outstanding) = self.library.outstanding_bytes().await else { return false };
             let arrived = self.sent.load(Ordering::Relaxed).saturating_sub(outstanding as u64);
             let size = self.window.lock().unwrap_or_else(PoisonError::into_inner).size(Instant::now(), arrived);
@@ -169,30 +185,30 @@ impl DataChannel {
                 break;
             }
             let low = u32::try_from(size).unwrap_or(u32::MAX).saturating_sub(1);
-            if self.low.swap(low, Ordering::Relaxed) != low
+            if self.low_threshold.swap(low, Ordering::Relaxed) != low
                 && self.library.set_buffered_amount_low_threshold(low).await.is_err()
             {
                 return false;
             }
-            // The library tells of it once, and not of what it had not counted yet.
-            let _ = tokio::time::timeout(RECOUNT, self.lower.notified()).await;
+            // The library signals it once, and not for what it had not counted yet.
+            let _ = tokio::time::timeout(WINDOW_POLL, self.buffered_amount_low.notified()).await;
         }
         self.library.writable().await.is_ok()
     }
-    /// What goes to this participant need not be spread in time: their sockets take bursts.
-    pub fn unpaced(&self) {
-        self.common.pace.lift();
+    /// Sends to this participant without pacing from now on: their sockets hold bursts.
+    pub fn disable_pacing(&self) {
+        self.common.pacer.disable();
     }
     /// Sends bytes, after waiting for room; false once the channel is closed. Must be awaited to its end.
     pub async fn send(&self, data: BytesMut) -> bool {
         self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
         self.library.send(data).await.is_ok()
     }
-    /// Closes the channel once what was sent has arrived. Only for when they have said their last word: what they send later
-    /// would be in the way of their other channels.
+    /// Closes the channel once what was sent has arrived. Only if they send nothing more: what they send later would stay in the receive
+    /// window of their other channels.
     pub fn close(self) {
         if !self.ended.swap(true, Ordering::Relaxed) {
-            self.finish(close(self.library.clone()));
+            self.finish(close_flushed(self.library.clone()));
         }
     }
     fn finish(&self, ending: impl Future<Output = ()> + Send + 'static) {
@@ -204,10 +220,10 @@ impl DataChannel {
     }
 
     /// Waits until everything that was sent has arrived; false once the channel is closed.
-    pub async fn arrived(&self) -> bool {
-        arrived(self.library.as_ref()).await
+    pub async fn flushed(&self) -> bool {
+        flushed(self.library.as_ref()).await
     }
-    /// Sends a text in the same way.
+    /// Sends a text message in the same way.
     pub async fn send_text(&self, text: &str) -> bool {
         self.library.send_text(text).await.is_ok()
     }
@@ -216,13 +232,13 @@ impl DataChannel {
 impl Drop for DataChannel {
     fn drop(&mut self) {
         if !self.ended.load(Ordering::Relaxed) {
-            self.finish(end(self.library.clone()));
+            self.finish(drain(self.library.clone()));
         }
     }
 }
 
-/// Waits until channels can be opened: the library loses one that is opened while its association shakes hands. False where
-/// there is none after [`ASSOCIATING`].
+/// Waits until channels can be opened: the library loses one that is opened during the association's handshake. False if
+/// there is no association after [`ASSOCIATION_TIMEOUT`].
 pub(crate) async fn associated(connection: &dyn PeerConnection) -> bool {
     let up = async {
         loop {
@@ -231,10 +247,10 @@ pub(crate) async fn associated(connection: &dyn PeerConnection) -> bool {
             {
                 return;
             }
-            tokio::time::sleep(OPENING).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
-    tokio::time::timeout(ASSOCIATING, up).await.is_ok()
+    tokio::time::timeout(ASSOCIATION_TIMEOUT, up).await.is_ok()
 }
 
 /// Opens a channel on a connection that has its association.
@@ -244,9 +260,9 @@ pub(crate) async fn open(connection: &dyn PeerConnection, spec: &ChannelSpec) ->
     opened.map_err(|e| Error::room("no data channel could be opened").because(e))
 }
 
-/// Waits until the other side knows the channel: on an unordered one, a message could overtake the news of it and be lost.
-/// False where it is closed. To be asked before anybody reads the channel.
-async fn opened(library: &dyn Library) -> bool {
+/// Waits until the other side has acknowledged the channel: on an unordered one, a message could overtake its opening and be lost.
+/// False if it is closed. Only before anybody reads the channel.
+async fn acknowledged(library: &dyn Library) -> bool {
     loop {
         match library.poll().await {
             Some(DataChannelEvent::OnOpen) => return true,
@@ -256,33 +272,33 @@ async fn opened(library: &dyn Library) -> bool {
     }
 }
 
-/// Opens a channel as soon as that can be, and waits until the other side has it.
+/// Opens a channel as soon as possible, and waits until the other side has acknowledged it.
 ///
 /// The library uses a stream's number again as soon as the channel on it is closed, while the other side may still be resetting
 /// the stream (RFC 8831 6.7 wants both directions reset first); that reset then ends the new channel before it is open, or what
-/// was still on its way for the old one leaves it without an answer. The next attempt is on another stream.
-pub(crate) async fn open_surely(
+/// was still on its way for the old one leaves it without an acknowledgement. The next attempt is on another stream.
+pub(crate) async fn open_acknowledged(
     connection: &dyn PeerConnection,
     spec: &ChannelSpec,
     common: Arc<Common>,
 ) -> Result<DataChannel> {
     let closed = || Error::room("the data channel was closed at once");
-    let mut pause = OPENING;
-    let mut silent = Vec::new();
+    let mut pause = POLL_INTERVAL;
+    let mut unanswered = Vec::new();
     for _ in 0..ATTEMPTS {
         if !associated(connection).await {
-            return Err(Error::room("they take no data channels"));
+            return Err(Error::room("they accept no data channels"));
         }
         let library = open(connection, spec).await?;
-        match tokio::time::timeout(ANSWERING, opened(library.as_ref())).await {
+        match tokio::time::timeout(OPEN_TIMEOUT, acknowledged(library.as_ref())).await {
             Ok(true) => {
-                for library in silent {
-                    tokio::spawn(async move { end(library).await });
+                for library in unanswered {
+                    tokio::spawn(async move { drain(library).await });
                 }
                 return DataChannel::new(library, connection, common).await.ok_or_else(closed);
             }
-            // Kept until there is an answer on another: its stream's number is not to be used again.
-            Err(_) => silent.push(library),
+            // Kept until another one is acknowledged: its stream's number must not be used again.
+            Err(_) => unanswered.push(library),
             Ok(false) => {}
         }
         tokio::time::sleep(pause).await;
@@ -291,23 +307,23 @@ pub(crate) async fn open_surely(
     Err(closed())
 }
 
-/// Ends a channel that nobody wants any more. It is closed by them, or by us when nothing has come for [`QUIET`]: what is still
-/// on its way to a closed channel stays in the library's window for ever, and in the end no channel of theirs has any left.
-/// Until then what comes is thrown away.
-pub(crate) async fn end(library: Arc<dyn Library>) {
+/// Ends a channel that has no reader any more. They close it, or we do when nothing has come for [`DRAIN_IDLE`]: what is still
+/// on its way to a closed channel stays in the library's receive window for ever, until no channel of theirs has any left.
+/// Until then what comes is discarded.
+pub(crate) async fn drain(library: Arc<dyn Library>) {
     loop {
-        match tokio::time::timeout(QUIET, library.poll()).await {
+        match tokio::time::timeout(DRAIN_IDLE, library.poll()).await {
             Ok(None | Some(DataChannelEvent::OnClose)) => return,
             Ok(Some(_)) => {}
             Err(_) => break,
         }
     }
-    close(library).await;
+    close_flushed(library).await;
 }
 
-/// Closes a channel on which they say no more, when what we said has arrived.
-async fn close(library: Arc<dyn Library>) {
-    let _ = tokio::time::timeout(LINGER, arrived(library.as_ref())).await;
+/// Closes a channel on which they send nothing more, when what we sent has arrived.
+async fn close_flushed(library: Arc<dyn Library>) {
+    let _ = tokio::time::timeout(LINGER, flushed(library.as_ref())).await;
     if library.close().await.is_ok() {
         let closed = async { while !matches!(library.poll().await, None | Some(DataChannelEvent::OnClose)) {} };
         let _ = tokio::time::timeout(LINGER, closed).await;
@@ -319,19 +335,19 @@ pub(crate) async fn is_open(channel: &dyn Library) -> bool {
     loop {
         match channel.ready_state().await {
             Ok(RTCDataChannelState::Open) => return true,
-            // Its events have another reader; this is asked a few times in a connection's life.
-            Ok(RTCDataChannelState::Connecting) => tokio::time::sleep(OPENING).await,
+            // Its events have another reader; this is polled only a few times per connection.
+            Ok(RTCDataChannelState::Connecting) => tokio::time::sleep(POLL_INTERVAL).await,
             _ => return false,
         }
     }
 }
 
-/// Waits until the other side has everything; false where it never will.
-pub(crate) async fn arrived(library: &dyn Library) -> bool {
+/// Waits until the other side has everything; false if it never will.
+pub(crate) async fn flushed(library: &dyn Library) -> bool {
     loop {
         match library.outstanding_bytes().await {
             Ok(0) => return true,
-            Ok(_) => tokio::time::sleep(OPENING).await,
+            Ok(_) => tokio::time::sleep(POLL_INTERVAL).await,
             Err(_) => return false,
         }
     }

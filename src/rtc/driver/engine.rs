@@ -3,10 +3,11 @@
 use crate::room::media::{Codec, MediaKind};
 use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::bandwidth::Estimator;
-use crate::rtc::driver::compound::Compound;
-use crate::rtc::driver::nack_generator::Steady;
-use crate::rtc::driver::sender_report::{Corrector, SenderReportRewriter};
-use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI, RtxRepair, Streams, Tap};
+use crate::rtc::driver::compound::CompoundKeyFrameRequests;
+use crate::rtc::driver::nack_generator::BindOnce;
+use crate::rtc::driver::rtx::RtxUnwrapper;
+use crate::rtc::driver::sender_report::{CaptureTimes, SenderReportRewriter};
+use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI, StreamCodecs, Tap};
 use crate::rtc::inbox::Inbox;
 use rtc::interceptor::{CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, Slot, TwccSenderBuilder};
 use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc_receiver_only};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use webrtc::peer_connection::Registry;
 
-/// One codec as SDP describes it: payload type, of its retransmissions, and format parameters.
+/// One codec as SDP describes it: its payload type, that of its retransmissions, and format parameters.
 pub(crate) struct Entry {
     pub codec: Codec,
     pub payload_type: u8,
@@ -27,7 +28,7 @@ pub(crate) struct Entry {
     pub fmtp: &'static str,
 }
 
-/// The codecs that a track file can hold, and nothing else: what is not negotiated cannot arrive. (The library's default set
+/// The codecs that a track file can hold, and no others: what is not negotiated cannot arrive. (The library's default set
 /// gives one payload type to two codecs.)
 pub(crate) const CODECS: &[Entry] = &[
     Entry { codec: Codec::Opus, payload_type: 111, rtx: None, fmtp: "minptime=10;useinbandfec=1" },
@@ -68,7 +69,7 @@ pub(crate) fn library_kind(kind: MediaKind) -> RtpCodecKind {
     }
 }
 
-/// The codec in the library's words, with the first payload type under which we offer it.
+/// The codec as the library describes it, with the first payload type under which we offer it.
 pub(crate) fn library_codec(codec: Codec) -> RTCRtpCodec {
     let fmtp = CODECS.iter().find(|e| e.codec == codec).map_or("", |e| e.fmtp);
     describe(codec, fmtp)
@@ -115,38 +116,39 @@ pub(crate) fn media_engine() -> Result<MediaEngine> {
     Ok(engine)
 }
 
-/// Our ends of the interceptor chain: what it fills and what it asks.
-pub(crate) struct Links {
+/// Our ends of the interceptor chain: what it fills and reads.
+pub(crate) struct ChainEnds {
     pub inbox: Arc<Inbox>,
-    pub key_frames: mpsc::UnboundedSender<u32>,
-    pub streams: Arc<Streams>,
-    pub taken: Arc<SenderReportRewriter>,
-    pub path: watch::Sender<BandwidthEstimate>,
+    /// SSRCs of ours for which the peer requests a key frame.
+    pub key_frame_requests: mpsc::UnboundedSender<u32>,
+    pub codecs: Arc<StreamCodecs>,
+    pub capture_times: Arc<CaptureTimes>,
+    pub estimate: watch::Sender<BandwidthEstimate>,
 }
 
-/// NACK both ways, sender and receiver reports, transport-wide feedback both ways, and our own links. `measure`: whether what we
+/// NACK both ways, sender and receiver reports, transport-wide feedback both ways, and our own interceptors. `measure`: whether what we
 /// send is numbered for the other side's feedback, and a bitrate made of it. There is no pacer: it would hold pictures back, and
 /// each of ours is a few packets.
-pub(crate) fn interceptors(engine: &mut MediaEngine, links: Links, measure: bool) -> Result<Registry> {
-    // As the library's `configure_nack` does it, but that what is missing is remembered.
+pub(crate) fn interceptors(engine: &mut MediaEngine, ends: ChainEnds, measure: bool) -> Result<Registry> {
+    // As the library's `configure_nack` does it, but with state that survives negotiations.
     for parameter in ["", "pli"] {
         let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: parameter.to_owned() };
         engine.register_feedback(feedback, RtpCodecKind::Video);
     }
     let registry = Registry::new()
         .with(Slot::NackResponder, NackResponderBuilder::new().build())
-        .with(Slot::NackGenerator, Steady::new(NackGeneratorBuilder::new().build()));
+        .with(Slot::NackGenerator, BindOnce::new(NackGeneratorBuilder::new().build()));
     let registry = configure_rtcp_reports(registry);
     let mut registry = configure_twcc_receiver_only(registry, engine)?;
     if measure {
-        let estimator = Estimator::new(links.path.clone());
+        let estimator = Estimator::new(ends.estimate.clone());
         registry = registry
             .with(Slot::CongestionControl, CongestionControlBuilder::new(estimator).build())
             .with(Slot::TwccSender, TwccSenderBuilder::new().build());
     }
     Ok(registry
-        .with(Slot::from(3_500), Corrector::new(links.taken.clone()))
-        .with(Slot::from(6_500), RtxRepair::default())
-        .with(Slot::from(9_500), Compound::default())
-        .with(Slot::from(14_000), Tap::new(links)))
+        .with(Slot::from(3_500), SenderReportRewriter::new(ends.capture_times))
+        .with(Slot::from(6_500), RtxUnwrapper::default())
+        .with(Slot::from(9_500), CompoundKeyFrameRequests::default())
+        .with(Slot::from(14_000), Tap::new(ends.inbox, ends.key_frame_requests, ends.codecs, ends.estimate)))
 }

@@ -1,19 +1,19 @@
-//! Everything that names the `webrtc` and `rtc` crates: the connection, its interceptors, its sockets. No type of theirs leaves it.
+//! Everything that names the `webrtc` and `rtc` crates: the connection, its interceptors, its runtime. No type of theirs leaves it.
 
 mod bandwidth;
-mod channel;
+pub(crate) mod channel;
 mod compound;
 mod engine;
 mod nack_generator;
-mod outbox;
+mod packet_queues;
 mod peer;
+mod rtx;
+mod runtime;
 mod sdp;
-mod send;
 mod sender_report;
-mod socket;
 mod tap;
+mod text_queue;
+mod track_sender;
 
-pub use channel::{ChannelSpec, ChannelTaker, DataChannel, LARGEST_MESSAGE, Message};
-pub use peer::{CHAT_CHANNEL, ChannelRequest, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack, is_here, readable};
-pub use send::{OutboundTrack, Subscription};
-pub use socket::{Wake, receive_buffer};
+pub use channel::{ChannelSpec, DataChannel, IncomingChannels, MAX_MESSAGE_SIZE, Message};
+pub use peer::{ChannelRequest, Peer, check_description};

@@ -1,6 +1,6 @@
-//! A link of the interceptor chain that keeps what it knows of a stream. The library describes its receivers anew with each negotiation (another
-//! track, an ICE restart), and then binds streams that are bound: the NACK generator forgets by that which packets it waits for, and what
-//! was lost around the negotiation is never asked for.
+//! Keeps the NACK generator's state over negotiations. The library describes its receivers anew with each negotiation (another track, an
+//! ICE restart), and binds streams again that are bound: the NACK generator then forgets which packets it waits for, and packets lost
+//! around the negotiation are never requested.
 
 use rtc::interceptor::{Interceptor, StreamInfo, TaggedPacket};
 use rtc::sansio::Protocol;
@@ -8,20 +8,20 @@ use rtc::shared::error::Error;
 use std::collections::HashSet;
 use std::time::Instant;
 
-/// `inner`, which hears only once of each inbound stream until that is gone.
-pub(crate) struct Steady<I> {
+/// Binds each inbound stream to `inner` only once, until it is unbound.
+pub(crate) struct BindOnce<I> {
     inner: I,
-    /// SSRCs, and whether repairs can be asked for.
+    /// SSRCs, and whether retransmissions can be requested.
     bound: HashSet<(u32, bool)>,
 }
 
-impl<I> Steady<I> {
-    pub(crate) fn new(inner: I) -> Steady<I> {
-        Steady { inner, bound: HashSet::new() }
+impl<I> BindOnce<I> {
+    pub(crate) fn new(inner: I) -> BindOnce<I> {
+        BindOnce { inner, bound: HashSet::new() }
     }
 }
 
-impl<I: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for Steady<I> {
+impl<I: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for BindOnce<I> {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
     type Eout = ();
@@ -57,7 +57,7 @@ impl<I: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for Steady<I> {
     }
 }
 
-impl<I: Interceptor> Interceptor for Steady<I> {
+impl<I: Interceptor> Interceptor for BindOnce<I> {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         self.inner.bind_local_stream(info);
     }
@@ -65,8 +65,9 @@ impl<I: Interceptor> Interceptor for Steady<I> {
         self.inner.unbind_local_stream(info);
     }
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        let repairs = info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty());
-        if self.bound.insert((info.ssrc, repairs)) {
+        let retransmits =
+            info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty());
+        if self.bound.insert((info.ssrc, retransmits)) {
             self.inner.bind_remote_stream(info);
         }
     }
@@ -83,7 +84,7 @@ mod tests {
     use std::time::Duration;
 
     /// How many requests come for packet 3 of 1, 2 and 4, where the stream is bound again before 4.
-    fn asked(mut chain: impl Interceptor) -> usize {
+    fn requests(mut chain: impl Interceptor) -> usize {
         let feedback = RTCPFeedback { typ: "nack".into(), parameter: String::new() };
         let info = StreamInfo { ssrc: 7, rtcp_feedback: vec![feedback], ..Default::default() };
         let now = Instant::now();
@@ -101,15 +102,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_around_a_negotiation_is_asked_for() {
-        // Without this link it is not: where that changes, the link can go.
-        assert_eq!(asked(NackGeneratorBuilder::new().build()), 0);
-        assert_eq!(asked(Steady::new(NackGeneratorBuilder::new().build())), 1);
+    fn packets_lost_around_a_negotiation_are_requested() {
+        // Without this interceptor they are not: where that changes, it can go.
+        assert_eq!(requests(NackGeneratorBuilder::new().build()), 0);
+        assert_eq!(requests(BindOnce::new(NackGeneratorBuilder::new().build())), 1);
     }
 
     #[test]
-    fn a_stream_that_was_gone_begins_anew() {
-        let mut chain = Steady::new(NackGeneratorBuilder::new().build());
+    fn a_stream_that_was_unbound_is_bound_again() {
+        let mut chain = BindOnce::new(NackGeneratorBuilder::new().build());
         let info = StreamInfo { ssrc: 7, ..Default::default() };
         chain.bind_remote_stream(&info);
         chain.unbind_remote_stream(&info);

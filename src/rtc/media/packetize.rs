@@ -1,19 +1,18 @@
-//! From encoded frames to RTP packets: the twin of `receive`. Pure; never looks at the network.
+//! From encoded frames to RTP packets: the reverse of `depacketize`. Pure; it knows no network.
 //!
-//! The payload formats are our own code, as those of `receive`: the `rtc` crate's payloaders write VP9 packets that all
+//! The payload formats are our own code, as those of `depacketize`: the `rtc` crate's payloaders write VP9 packets that all
 //! claim to be key frames, take H.264 in Annex B form only, and can panic on a cut AV1 OBU.
 
 mod av1;
 mod h264;
+mod payload;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::room::media::{Codec, Frame, RtpPacket};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
+use payload::{joined, split};
 use std::time::Instant;
-
-/// The largest payload: leaves room for IP, UDP, SRTP and header extensions in the smallest common MTU (1,280).
-pub const MAX_PAYLOAD: usize = 1200;
 
 /// Splits the frames of one stream into RTP packets (RFC 7741, 9628, 6184 mode 1, 7587, AOM AV1).
 pub struct Packetizer {
@@ -32,9 +31,9 @@ impl Packetizer {
     }
 
     /// The packets of one frame, payload type 0 (the connection fills it in). The timestamp is the low 32 bits of
-    /// `frame.rtp_time`, and `arrival` says when the frame was taken; the marker bit is on the last packet of a picture. A frame whose bytes are not in the form that
-    /// [`Frame::parts`] prescribes gives none.
-    pub fn packetize(&mut self, frame: &Frame, taken: Instant) -> Vec<RtpPacket> {
+    /// `frame.rtp_time`, and `arrival` is when the frame was captured; the marker bit is on the last packet of a picture. A frame whose
+    /// bytes are not in the form that [`Frame::parts`] prescribes gives none.
+    pub fn packetize(&mut self, frame: &Frame, captured: Instant) -> Vec<RtpPacket> {
         let bytes = joined(&frame.parts);
         let payloads = match self.codec {
             Codec::Opus => Some(bytes).filter(|bytes| !bytes.is_empty()).into_iter().collect(),
@@ -59,7 +58,7 @@ impl Packetizer {
                 timestamp: frame.rtp_time as u32,
                 marker: picture && index + 1 == count,
                 audio_level: frame.audio_level,
-                arrival: taken,
+                arrival: captured,
                 payload,
             }
         };
@@ -96,28 +95,5 @@ impl Packetizer {
                 out.put_slice(&[1, 0x14, 1]);
             }
         })
-    }
-}
-
-/// Cuts a frame into payloads that each begin with a header of at most `reserve` bytes, which `header` writes; it is
-/// told whether the payload is the first and the last one. One allocation for all.
-fn split(frame: &Bytes, reserve: usize, header: impl Fn(bool, bool, &mut BytesMut)) -> Vec<Bytes> {
-    let chunks = frame.chunks(MAX_PAYLOAD - reserve);
-    let count = chunks.len();
-    let mut out = BytesMut::with_capacity(frame.len() + count * reserve);
-    let payload = |(index, chunk): (usize, &[u8])| {
-        header(index == 0, index + 1 == count, &mut out);
-        out.put_slice(chunk);
-        out.split().freeze()
-    };
-    chunks.enumerate().map(payload).collect()
-}
-
-/// A frame's bytes in one piece: copied only if they are in several.
-fn joined(parts: &[Bytes]) -> Bytes {
-    match parts {
-        [] => Bytes::new(),
-        [one] => one.clone(),
-        many => many.concat().into(),
     }
 }

@@ -79,6 +79,7 @@ pub struct Report {
 
 /// Why packets did not become frames; each is counted where it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "fields are named as in RFC 3550")]
 #[non_exhaustive]
 pub enum Problem {
     /// Packets of a stream that was never announced, or whose label never came, were dropped.

@@ -43,7 +43,9 @@ pub trait FrameTransform: Send {
 
 /// A stream that is received, and what its consumer keeps for it.
 pub struct Stream<S> {
+    /// What is known of it.
     pub info: StreamInfo,
+    /// The consumer's.
     pub state: S,
     /// When its sender is asked for a key frame. Assembly says when one is needed; the consumer may, too.
     pub key_frames: KeyFrameNeed,

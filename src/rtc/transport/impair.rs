@@ -1,5 +1,5 @@
-//! A bad network for tests: seeded loss (single or in bursts), delay, jitter, reordering and duplication of received datagrams, a narrow
-//! way for them, and a cut both ways; each all the time or for a while. Never used unless a test asks.
+//! A bad network for tests: seeded loss (single or in bursts), delay, jitter, reordering and duplication of received datagrams, a bandwidth
+//! limit for them, and a cut both ways; each all the time or for a while. Pure: told the time. Used only when a test asks for it.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// What waits before a narrow way for longer than this is lost, as in a router.
-const ROUTER: Duration = Duration::from_millis(300);
+/// A datagram that would queue for longer than this before the bandwidth limit is lost, as in a router.
+const MAX_QUEUE: Duration = Duration::from_millis(300);
 
 /// What a bad network does to the datagrams that a connection receives. All probabilities are 0.0 to 1.0.
 #[derive(Debug, Clone)]
@@ -17,6 +17,7 @@ pub struct Impairment {
     pub loss: f64,
     /// Probability that a datagram is held back by [`Impairment::delay`], and so overtaken by its successors.
     pub reorder: f64,
+    /// How long such a datagram is held back.
     pub delay: Duration,
     /// Probability that a datagram arrives twice.
     pub duplicate: f64,
@@ -25,8 +26,8 @@ pub struct Impairment {
     /// Nothing of the above but `rate` happens in this first part of a connection's life.
     pub grace: Duration,
     /// What happens for a while only, on top of the above.
-    pub troubles: Vec<Trouble>,
-    /// From when on the troubles' times count; unset: not yet.
+    pub periods: Vec<ImpairmentPeriod>,
+    /// From when on the periods' times count; unset: not yet.
     pub start: Arc<OnceLock<Instant>>,
     /// The same seed makes the same decisions.
     pub seed: u64,
@@ -34,10 +35,12 @@ pub struct Impairment {
 
 /// What happens to datagrams from `from` until before `until`, since [`Impairment::start`]. Where two overlap, both happen.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Trouble {
+pub struct ImpairmentPeriod {
+    /// Beginning, since the start.
     pub from: Duration,
+    /// End, since the start.
     pub until: Duration,
-    /// The part that is lost.
+    /// The part that is lost, 0.0 to 1.0.
     pub loss: f64,
     /// How many are lost in a row, on average (Gilbert's model: a good and a bad state). At most 1: each by itself.
     pub burst: f64,
@@ -45,6 +48,7 @@ pub struct Trouble {
     pub delay: Duration,
     /// ... and by up to so much more or less, evenly: those that are near each other change their order.
     pub jitter: Duration,
+    /// Probability that a datagram arrives twice.
     pub duplicate: f64,
     /// Bits a second that get through; 0: all.
     pub rate: u64,
@@ -52,41 +56,41 @@ pub struct Trouble {
     pub cut: bool,
 }
 
-/// What becomes of one datagram.
+/// What happens to one datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum DatagramAction {
     Deliver,
     Drop,
     Delay(Duration),
     /// It arrives twice, both after this time.
-    Twice(Duration),
+    Duplicate(Duration),
 }
 
 impl Impairment {
-    /// A perfect network, to be spoilt field by field.
+    /// A perfect network; the caller sets what is to be bad.
     pub fn seeded(seed: u64) -> Self {
         let (delay, grace) = (Duration::from_millis(30), Duration::from_secs(1));
         let (rate, start) = (Arc::default(), Arc::default());
-        Self { loss: 0.0, reorder: 0.0, delay, duplicate: 0.0, rate, grace, troubles: Vec::new(), start, seed }
+        Self { loss: 0.0, reorder: 0.0, delay, duplicate: 0.0, rate, grace, periods: Vec::new(), start, seed }
     }
 }
 
-/// An impairment at work on one socket.
-pub(crate) struct Spoiler {
+/// The impairment of one socket.
+pub(crate) struct Impairer {
     impairment: Impairment,
     rng: StdRng,
     started: Option<Instant>,
-    /// Of each trouble, whether it is in its bad state.
+    /// Of each period, whether it is in its bad state.
     bad: Vec<bool>,
-    /// Until when the narrow way is taken.
+    /// Until when the bandwidth limit is in use.
     busy: Option<Instant>,
 }
 
-impl Spoiler {
+impl Impairer {
     pub(crate) fn new(impairment: &Impairment) -> Self {
         Self {
             rng: StdRng::seed_from_u64(impairment.seed),
-            bad: vec![false; impairment.troubles.len()],
+            bad: vec![false; impairment.periods.len()],
             impairment: impairment.clone(),
             started: None,
             busy: None,
@@ -95,15 +99,15 @@ impl Spoiler {
 
     /// Whether nothing gets through at `now`, neither way.
     pub(crate) fn is_cut(&self, now: Instant) -> bool {
-        self.since_start(now).is_some_and(|at| self.impairment.troubles.iter().any(|t| t.cut && t.is_on(at)))
+        self.since_start(now).is_some_and(|at| self.impairment.periods.iter().any(|t| t.cut && t.is_on(at)))
     }
 
     fn since_start(&self, now: Instant) -> Option<Duration> {
         now.checked_duration_since(*self.impairment.start.get()?)
     }
 
-    /// Of a datagram of so many bytes that arrives at `now`.
-    pub(crate) fn fate(&mut self, now: Instant, bytes: usize) -> Fate {
+    /// What happens to a datagram of so many bytes that arrives at `now`.
+    pub(crate) fn next(&mut self, now: Instant, bytes: usize) -> DatagramAction {
         let started = *self.started.get_or_insert(now);
         let mut rate = self.impairment.rate.load(Ordering::Relaxed);
         let (mut after, mut twice) = (Duration::ZERO, false);
@@ -111,7 +115,7 @@ impl Spoiler {
             let dice: f64 = self.rng.random();
             let Impairment { loss, reorder, delay, duplicate, .. } = self.impairment;
             if dice < loss {
-                return Fate::Drop;
+                return DatagramAction::Drop;
             } else if dice < loss + reorder {
                 after = delay;
             } else {
@@ -119,34 +123,34 @@ impl Spoiler {
             }
         }
         if let Some(at) = self.since_start(now) {
-            for (trouble, bad) in self.impairment.troubles.iter().zip(&mut self.bad).filter(|(t, _)| t.is_on(at)) {
-                if trouble.cut || trouble.loses(bad, &mut self.rng) {
-                    return Fate::Drop;
+            for (period, bad) in self.impairment.periods.iter().zip(&mut self.bad).filter(|(t, _)| t.is_on(at)) {
+                if period.cut || period.loses(bad, &mut self.rng) {
+                    return DatagramAction::Drop;
                 }
-                let (least, most) = (trouble.delay.saturating_sub(trouble.jitter), trouble.delay + trouble.jitter);
+                let (least, most) = (period.delay.saturating_sub(period.jitter), period.delay + period.jitter);
                 after += if least < most { self.rng.random_range(least..=most) } else { least };
-                twice |= trouble.duplicate > 0.0 && self.rng.random_bool(trouble.duplicate.clamp(0.0, 1.0));
-                rate = if rate == 0 || trouble.rate == 0 { rate.max(trouble.rate) } else { rate.min(trouble.rate) };
+                twice |= period.duplicate > 0.0 && self.rng.random_bool(period.duplicate.clamp(0.0, 1.0));
+                rate = if rate == 0 || period.rate == 0 { rate.max(period.rate) } else { rate.min(period.rate) };
             }
         }
         if rate > 0 {
             let from = self.busy.map_or(now, |busy| busy.max(now));
-            if from.duration_since(now) > ROUTER {
-                return Fate::Drop;
+            if from.duration_since(now) > MAX_QUEUE {
+                return DatagramAction::Drop;
             }
             let until = from + Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64);
             self.busy = Some(until);
             after += until.duration_since(now);
         }
         match (twice, after) {
-            (true, after) => Fate::Twice(after),
-            (false, Duration::ZERO) => Fate::Deliver,
-            (false, after) => Fate::Delay(after),
+            (true, after) => DatagramAction::Duplicate(after),
+            (false, Duration::ZERO) => DatagramAction::Deliver,
+            (false, after) => DatagramAction::Delay(after),
         }
     }
 }
 
-impl Trouble {
+impl ImpairmentPeriod {
     fn is_on(&self, at: Duration) -> bool {
         (self.from..self.until).contains(&at)
     }
@@ -174,31 +178,33 @@ mod tests {
     #[test]
     fn the_same_seed_loses_the_same_share() {
         let run = || {
-            let mut bad = Spoiler::new(&Impairment { loss: 0.1, grace: Duration::ZERO, ..Impairment::seeded(7) });
+            let mut bad = Impairer::new(&Impairment { loss: 0.1, grace: Duration::ZERO, ..Impairment::seeded(7) });
             let now = Instant::now();
-            (0..10_000).filter(|_| bad.fate(now, 1000) == Fate::Drop).count()
+            (0..10_000).filter(|_| bad.next(now, 1000) == DatagramAction::Drop).count()
         };
         let lost = run();
         assert_eq!(lost, run());
         assert!((900..1100).contains(&lost), "{lost} of 10,000");
     }
 
-    /// The fates of 20,000 datagrams, one a millisecond, under a trouble between seconds 5 and 15.
-    fn under(trouble: Trouble) -> Vec<Fate> {
+    /// The actions of 20,000 datagrams, one a millisecond, under a period between seconds 5 and 15.
+    fn under(period: ImpairmentPeriod) -> Vec<DatagramAction> {
         let (from, until) = (Duration::from_secs(5), Duration::from_secs(15));
         let start = Instant::now();
-        let impairment = Impairment { troubles: vec![Trouble { from, until, ..trouble }], ..Impairment::seeded(7) };
+        let impairment =
+            Impairment { periods: vec![ImpairmentPeriod { from, until, ..period }], ..Impairment::seeded(7) };
         impairment.start.set(start).unwrap();
-        let mut bad = Spoiler::new(&impairment);
-        let fates: Vec<Fate> = (0..20_000).map(|ms| bad.fate(start + Duration::from_millis(ms), 1000)).collect();
-        assert!(fates[..5000].iter().all(|fate| *fate == Fate::Deliver));
-        fates
+        let mut bad = Impairer::new(&impairment);
+        let actions: Vec<DatagramAction> =
+            (0..20_000).map(|ms| bad.next(start + Duration::from_millis(ms), 1000)).collect();
+        assert!(actions[..5000].iter().all(|action| *action == DatagramAction::Deliver));
+        actions
     }
 
     #[test]
     fn bursts_lose_their_share_in_rows_of_their_length() {
-        let fates = under(Trouble { loss: 0.1, burst: 5.0, ..Trouble::default() });
-        let lost: Vec<bool> = fates.iter().map(|fate| *fate == Fate::Drop).collect();
+        let actions = under(ImpairmentPeriod { loss: 0.1, burst: 5.0, ..ImpairmentPeriod::default() });
+        let lost: Vec<bool> = actions.iter().map(|action| *action == DatagramAction::Drop).collect();
         let count = lost.iter().filter(|lost| **lost).count();
         let rows = lost.windows(2).filter(|pair| pair[0] && !pair[1]).count();
         assert!(
@@ -211,31 +217,32 @@ mod tests {
     #[test]
     fn jitter_stays_within_its_bounds_and_changes_the_order() {
         let ms = Duration::from_millis;
-        let fates = under(Trouble { delay: ms(100), jitter: ms(50), ..Trouble::default() });
-        let due = |(at, fate): (usize, &Fate)| match fate {
-            Fate::Delay(by) if *by >= ms(50) && *by <= ms(150) => ms(at as u64) + *by,
+        let actions = under(ImpairmentPeriod { delay: ms(100), jitter: ms(50), ..ImpairmentPeriod::default() });
+        let due = |(at, action): (usize, &DatagramAction)| match action {
+            DatagramAction::Delay(by) if *by >= ms(50) && *by <= ms(150) => ms(at as u64) + *by,
             other => panic!("{other:?}"),
         };
-        let due: Vec<Duration> = fates[5000..15_000].iter().enumerate().map(due).collect();
+        let due: Vec<Duration> = actions[5000..15_000].iter().enumerate().map(due).collect();
         assert!(due.windows(2).any(|pair| pair[1] < pair[0]));
-        assert_eq!(fates[15_000], Fate::Deliver);
+        assert_eq!(actions[15_000], DatagramAction::Deliver);
     }
 
     #[test]
     fn a_cut_lets_nothing_through_and_then_everything() {
-        let fates = under(Trouble { cut: true, ..Trouble::default() });
-        assert!(fates[5000..15_000].iter().all(|fate| *fate == Fate::Drop));
-        assert!(fates[15_000..].iter().all(|fate| *fate == Fate::Deliver));
+        let actions = under(ImpairmentPeriod { cut: true, ..ImpairmentPeriod::default() });
+        assert!(actions[5000..15_000].iter().all(|action| *action == DatagramAction::Drop));
+        assert!(actions[15_000..].iter().all(|action| *action == DatagramAction::Deliver));
     }
 
     #[test]
-    fn a_narrow_way_lets_its_rate_through() {
-        let mut bad = Spoiler::new(&Impairment { rate: Arc::new(AtomicU64::new(1_000_000)), ..Impairment::seeded(7) });
+    fn a_bandwidth_limit_lets_its_rate_through() {
+        let mut bad = Impairer::new(&Impairment { rate: Arc::new(AtomicU64::new(1_000_000)), ..Impairment::seeded(7) });
         let start = Instant::now();
         // Two megabits a second, for two seconds.
-        let fates: Vec<Fate> = (0..500).map(|n| bad.fate(start + Duration::from_millis(4 * n), 1000)).collect();
-        let through = fates.iter().filter(|fate| matches!(fate, Fate::Delay(_))).count();
+        let actions: Vec<DatagramAction> =
+            (0..500).map(|n| bad.next(start + Duration::from_millis(4 * n), 1000)).collect();
+        let through = actions.iter().filter(|action| matches!(action, DatagramAction::Delay(_))).count();
         assert!((250..300).contains(&through), "{through} of 500");
-        assert!(matches!(fates[0], Fate::Delay(by) if by == Duration::from_millis(8)));
+        assert!(matches!(actions[0], DatagramAction::Delay(by) if by == Duration::from_millis(8)));
     }
 }

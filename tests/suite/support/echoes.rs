@@ -185,7 +185,7 @@ async fn play(file: String, wants: fn(MediaKind) -> bool, tracks: Vec<OutboundTr
         let next = tokio::task::spawn_blocking(read).await.expect("read");
         tokio::time::sleep_until((start + next.at).into()).await;
         for track in tracks.iter().filter(|track| track.label().kind == next.kind) {
-            track.send_taken(&next.frame, start + next.at);
+            track.send_captured(&next.frame, start + next.at);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the library tells us. Its handlers are awaited inside its driver, so these only forward.
+//! The library's callbacks. They are awaited inside its driver, so they only forward.
 
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -15,8 +15,9 @@ pub(crate) enum Callback {
     Candidate(RTCPeerConnectionIceEvent),
     Gathered,
     State(RTCPeerConnectionState),
-    PathFound,
+    IceConnected,
     Track(Arc<dyn TrackRemote>),
+    /// A stream of a track begins.
     Open {
         track: Arc<dyn TrackRemote>,
         ssrc: u32,
@@ -25,11 +26,11 @@ pub(crate) enum Callback {
         track: String,
     },
     Channel(Arc<dyn DataChannel>),
-    /// Data channels can be opened.
+    /// The SCTP association is up: data channels can be opened.
     Associated,
 }
 
-/// Hands every callback to the actor, and returns.
+/// Forwards every callback to the actor.
 pub(crate) struct Handler(pub mpsc::UnboundedSender<Callback>);
 
 #[async_trait::async_trait]
@@ -44,7 +45,7 @@ impl PeerConnectionEventHandler for Handler {
     }
     async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
         if state == RTCIceConnectionState::Connected {
-            let _ = self.0.send(Callback::PathFound);
+            let _ = self.0.send(Callback::IceConnected);
         }
     }
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {

@@ -1,12 +1,14 @@
-//! Data channels of a connection: ours are opened here, theirs handed on. What is in them is for others to read.
+//! Data channels of a connection: ours are opened here, theirs passed on. It reads none of them.
 
 use crate::error::{Error, Result};
 use crate::room::policy::Channels;
 use crate::rtc::driver::channel;
-use crate::rtc::driver::channel::{ChannelSpec, DataChannel};
-use crate::rtc::driver::outbox::Text;
-use crate::rtc::driver::peer::CHAT_CHANNEL;
+use crate::rtc::driver::channel::{ChannelSpec, Common, DataChannel, IncomingChannels};
 use crate::rtc::driver::peer::actor::Actor;
+use crate::rtc::driver::text_queue::{Text, TextQueue};
+use crate::rtc::peer::CHAT_CHANNEL;
+use crate::rtc::transport::pacer::Pacer;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 use webrtc::data_channel::DataChannel as Library;
@@ -14,85 +16,129 @@ use webrtc::data_channel::DataChannel as Library;
 /// Channels that may be open at once; later ones are closed as they come. Chromium opens no more either.
 const MAX_CHANNELS: usize = 1024;
 
+/// Who waits for a channel.
+pub(crate) type ChannelReply = oneshot::Sender<Result<DataChannel>>;
+
+/// The data channels of a connection.
+pub(crate) struct ConnectionChannels {
+    /// Where open channels go.
+    incoming: Option<IncomingChannels>,
+    /// Held by each open channel.
+    common: Arc<Common>,
+    /// Texts of ours, by the label of their channel.
+    texts: HashMap<String, TextQueue>,
+    shared: SharedChannel,
+    /// The SCTP association is up: channels can be opened.
+    pub associated: bool,
+}
+
+/// The only channel of a room that has a single one.
+struct SharedChannel {
+    channel: Option<Arc<dyn Library>>,
+    waiting: Vec<ChannelReply>,
+    /// Held by whoever sends.
+    turn: Arc<Semaphore>,
+}
+
+impl ConnectionChannels {
+    pub(crate) fn new(incoming: Option<IncomingChannels>, pacer: Arc<Pacer>) -> Self {
+        let shared = SharedChannel { channel: None, waiting: Vec::new(), turn: Arc::new(Semaphore::new(1)) };
+        Self { incoming, common: Arc::new(Common { pacer }), texts: HashMap::new(), shared, associated: false }
+    }
+}
+
 impl Actor {
-    /// Texts of ours go out on the channel with that label, whoever opened it.
-    pub(crate) async fn send_text(&mut self, label: String, text: Text) {
-        let outbox = self.outboxes.entry(label.clone()).or_default();
-        if !outbox.push(text) {
-            return self.warn(format!("they are too slow for our texts on {label:?}; one was left out")).await;
+    /// Opens the channel that our first offer carries.
+    pub(crate) async fn open_first_channel(&mut self) {
+        if self.policy.channels == Channels::Never {
+            return;
         }
-        if self.associated {
-            self.open_outboxes().await;
+        match self.connection.create_data_channel(CHAT_CHANNEL, None).await {
+            Ok(channel) => self.on_channel(channel).await,
+            Err(e) => self.warn(format!("no data channel: {e}")).await,
         }
     }
 
-    /// Opens a channel for texts that have none.
-    pub(crate) async fn open_outboxes(&mut self) {
+    /// Sends a text on the channel with that label, whoever opened it.
+    pub(crate) async fn send_text(&mut self, label: String, text: Text) {
+        let queue = self.channels.texts.entry(label.clone()).or_default();
+        if !queue.push(text) {
+            return self.warn(format!("they are too slow for our texts on {label:?}; one was dropped")).await;
+        }
+        if self.channels.associated {
+            self.open_text_channels().await;
+        }
+    }
+
+    /// Opens channels for texts that have none.
+    pub(crate) async fn open_text_channels(&mut self) {
         if self.policy.channels != Channels::Named {
             return;
         }
-        let waiting = self.outboxes.iter().filter(|(_, outbox)| outbox.is_waiting());
+        let waiting = self.channels.texts.iter().filter(|(_, queue)| queue.needs_channel());
         let labels: Vec<String> = waiting.map(|(label, _)| label.clone()).collect();
         for label in labels {
             let spec = ChannelSpec { label, protocol: String::new(), ordered: true };
             match channel::open(self.connection.as_ref(), &spec).await {
-                Ok(channel) => self.channel(channel).await,
+                Ok(channel) => self.on_channel(channel).await,
                 Err(e) => self.warn(e.to_string()).await,
             }
         }
     }
 
-    /// Opens a channel as soon as that can be, and gives it to who asked.
-    pub(crate) fn open_channel(&mut self, spec: ChannelSpec, reply: oneshot::Sender<Result<DataChannel>>) {
-        match (self.policy.channels, self.single.clone()) {
+    /// Opens a channel as soon as possible.
+    pub(crate) fn open_channel(&mut self, spec: ChannelSpec, reply: ChannelReply) {
+        match (self.policy.channels, self.channels.shared.channel.clone()) {
             (Channels::Named, _) => {}
-            (Channels::One { .. }, Some(single)) => return self.share(single, reply),
-            (Channels::One { .. }, None) => return self.waiting.push(reply),
+            (Channels::One { .. }, Some(shared)) => return self.share(shared, reply),
+            (Channels::One { .. }, None) => return self.channels.shared.waiting.push(reply),
             (Channels::Never, _) => {
                 let _ = reply.send(Err(Error::room("there are no data channels in this kind of room")));
                 return;
             }
         }
-        let (connection, common) = (self.connection.clone(), self.open_channels.clone());
+        let (connection, common) = (self.connection.clone(), self.channels.common.clone());
         tokio::spawn(async move {
-            let _ = reply.send(channel::open_surely(connection.as_ref(), &spec, common).await);
+            let _ = reply.send(channel::open_acknowledged(connection.as_ref(), &spec, common).await);
         });
     }
 
-    /// Gives the single channel to who asked, when it is their turn.
-    fn share(&self, single: Arc<dyn Library>, reply: oneshot::Sender<Result<DataChannel>>) {
-        let (connection, common, turn) = (self.connection.clone(), self.open_channels.clone(), self.turn.clone());
+    /// Gives the shared channel to a sender, when it is their turn.
+    fn share(&self, shared: Arc<dyn Library>, reply: ChannelReply) {
+        let (connection, common) = (self.connection.clone(), self.channels.common.clone());
+        let turn = self.channels.shared.turn.clone();
         tokio::spawn(async move {
-            let _ = reply.send(DataChannel::shared(single, connection, common, turn).await);
+            let _ = reply.send(DataChannel::shared(shared, connection, common, turn).await);
         });
     }
 
-    /// A channel is there, of theirs or for our texts: it is handed on, and carries our texts if its label says so.
-    pub(crate) async fn channel(&mut self, library: Arc<dyn Library>) {
-        let full = Arc::strong_count(&self.open_channels) > MAX_CHANNELS;
-        let taken = match full {
+    /// A channel is there, of theirs or for our texts: it is passed on, and carries our texts if its label says so.
+    pub(crate) async fn on_channel(&mut self, library: Arc<dyn Library>) {
+        // One holder is ours.
+        let full = Arc::strong_count(&self.channels.common) > MAX_CHANNELS;
+        let channel = match full {
             true => None,
-            false => DataChannel::new(library.clone(), self.connection.as_ref(), self.open_channels.clone()).await,
+            false => DataChannel::new(library.clone(), self.connection.as_ref(), self.channels.common.clone()).await,
         };
-        let Some(channel) = taken else {
+        let Some(channel) = channel else {
             let _ = library.close().await;
-            tokio::spawn(channel::end(library));
+            tokio::spawn(channel::drain(library));
             return;
         };
-        if matches!(self.policy.channels, Channels::One { .. }) && self.single.is_none() {
-            self.single = Some(library.clone());
-            for reply in std::mem::take(&mut self.waiting) {
+        if matches!(self.policy.channels, Channels::One { .. }) && self.channels.shared.channel.is_none() {
+            self.channels.shared.channel = Some(library.clone());
+            for reply in std::mem::take(&mut self.channels.shared.waiting) {
                 self.share(library.clone(), reply);
             }
-            let outbox = self.outboxes.entry(CHAT_CHANNEL.to_owned()).or_default();
-            outbox.attach(library, self.turn.clone());
-        } else if channel.label() == CHAT_CHANNEL || self.outboxes.contains_key(channel.label()) {
-            let outbox = self.outboxes.entry(channel.label().to_owned()).or_default();
-            outbox.attach(library, Arc::new(Semaphore::new(1)));
+            let queue = self.channels.texts.entry(CHAT_CHANNEL.to_owned()).or_default();
+            queue.attach(library, self.channels.shared.turn.clone());
+        } else if channel.label() == CHAT_CHANNEL || self.channels.texts.contains_key(channel.label()) {
+            let queue = self.channels.texts.entry(channel.label().to_owned()).or_default();
+            queue.attach(library, Arc::new(Semaphore::new(1)));
         }
-        // Nobody to take it: it is closed when it goes out of scope here.
-        if let Some(taker) = &self.taker {
-            let _ = taker.send((self.peer.clone(), channel)).await;
+        // Without a receiver it is drained and closed by being dropped here.
+        if let Some(incoming) = &self.channels.incoming {
+            let _ = incoming.send((self.peer.clone(), channel)).await;
         }
     }
 }

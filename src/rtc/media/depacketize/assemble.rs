@@ -7,10 +7,11 @@ use crate::rtc::media::depacketize::av1::Av1;
 use crate::rtc::media::depacketize::depend::{Continuity, Deps, Verdict};
 use crate::rtc::media::depacketize::h264::H264;
 use crate::rtc::media::depacketize::opus::Opus;
+use crate::rtc::media::depacketize::payload::{Depayload, Head, Picture, Starts};
+use crate::rtc::media::depacketize::received::{AssemblerConfig, ReceiveStats, Received};
 use crate::rtc::media::depacketize::reorder::{Ordered, Reorder};
 use crate::rtc::media::depacketize::vp8::Vp8;
 use crate::rtc::media::depacketize::vp9::Vp9;
-use crate::rtc::media::depacketize::{AssemblerConfig, Depayload, Head, Picture, ReceiveStats, Received, Starts};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,8 @@
 //! first frame header is a shown KEY_FRAME. Dependency descriptors are not read: after a loss nothing counts as
 //! decodable before the next key frame.
 
-use crate::rtc::media::depacketize::{Depayload, Deps, Head, Malformed, Picture, Starts};
+use crate::rtc::media::depacketize::depend::Deps;
+use crate::rtc::media::depacketize::payload::{Depayload, Head, Malformed, Picture, Starts};
 use crate::rtc::media::inspect::av1_sequence::SequenceHeader;
 use crate::rtc::media::inspect::bits::leb128;
 use bytes::{BufMut, Bytes, BytesMut};

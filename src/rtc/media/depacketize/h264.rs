@@ -4,7 +4,8 @@
 //! not taken for one. Access unit delimiters, filler and end-of-stream marks are dropped: they have no place in AVC
 //! samples. SEI and in-band parameter sets stay.
 
-use crate::rtc::media::depacketize::{Depayload, Deps, Head, Malformed, Picture, Starts};
+use crate::rtc::media::depacketize::depend::Deps;
+use crate::rtc::media::depacketize::payload::{Depayload, Head, Malformed, Picture, Starts};
 use crate::rtc::media::inspect::h264_sets::{ParameterSets, pps_of_slice};
 use bytes::{BufMut, Bytes, BytesMut};
 

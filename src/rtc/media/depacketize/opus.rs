@@ -1,6 +1,7 @@
 //! Opus over RTP (RFC 7587): one packet is one frame, passed on as it is, DTX packets (two bytes or less) too.
 
-use crate::rtc::media::depacketize::{Depayload, Deps, Head, Malformed, Picture, Starts};
+use crate::rtc::media::depacketize::depend::Deps;
+use crate::rtc::media::depacketize::payload::{Depayload, Head, Malformed, Picture, Starts};
 use bytes::Bytes;
 
 pub(crate) struct Opus;

@@ -5,7 +5,7 @@
 //! ring whose index is the distance from the next expected sequence number; its size is bounded in packets and bytes.
 
 use crate::room::media::RtpPacket;
-use crate::rtc::media::depacketize::{AssemblerConfig, ReceiveStats};
+use crate::rtc::media::depacketize::received::{AssemblerConfig, ReceiveStats};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 

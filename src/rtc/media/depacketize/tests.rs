@@ -4,7 +4,8 @@ use crate::room::media::{Codec, RtpPacket};
 use crate::rtc::media::depacketize::*;
 use crate::rtc::media::packetize::Packetizer;
 use crate::rtc::media::packetize::tests::fixture;
-use std::time::Instant;
+use bytes::Bytes;
+use std::time::{Duration, Instant};
 
 const VIDEO: [Codec; 4] = [Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264];
 

@@ -1,7 +1,7 @@
 //! VP8 over RTP (RFC 7741): the payload descriptor, and key frame and size from the frame header (RFC 6386, 9.1).
 
 use crate::rtc::media::depacketize::depend::{Deps, PictureId};
-use crate::rtc::media::depacketize::{Depayload, Head, Malformed, Picture, Starts};
+use crate::rtc::media::depacketize::payload::{Depayload, Head, Malformed, Picture, Starts};
 use crate::rtc::media::inspect::bits::first_bytes;
 use bytes::Bytes;
 

@@ -4,7 +4,7 @@
 //! an index. Packets of higher layers are counted as malformed and ignored; what remains is a whole stream.
 
 use crate::rtc::media::depacketize::depend::{Deps, PictureId, Refs};
-use crate::rtc::media::depacketize::{Depayload, Head, Malformed, Picture, Starts};
+use crate::rtc::media::depacketize::payload::{Depayload, Head, Malformed, Picture, Starts};
 use crate::rtc::media::inspect::bits::{BitReader, first_bytes};
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! What a frame says of itself without being decoded: sizes, key frames, decoder configuration. Pure.
+//! Codec inspection: what is known of a frame without decoding it: sizes, key frames, decoder configuration. Pure.
 
 pub(crate) mod av1_sequence;
 pub(crate) mod bits;

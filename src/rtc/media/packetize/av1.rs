@@ -2,7 +2,7 @@
 //! payload as fit, each with its length before it (W = 0).
 
 use crate::rtc::media::depacketize::{leb128, obu, put_leb128};
-use crate::rtc::media::packetize::MAX_PAYLOAD;
+use crate::rtc::media::packetize::payload::MAX_PAYLOAD;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// An element's length takes at most two bytes, since it is below 16,384.

@@ -1,7 +1,7 @@
 //! H.264 access units (AVC form) to RTP payloads (RFC 6184, packetization mode 1): single NAL units, STAP-A, FU-A.
 
 use crate::rtc::media::depacketize::nal;
-use crate::rtc::media::packetize::MAX_PAYLOAD;
+use crate::rtc::media::packetize::payload::MAX_PAYLOAD;
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The payloads of an access unit, with the parameter sets of `config` (`avcC`) before it if it has none of its own.

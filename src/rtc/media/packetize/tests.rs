@@ -1,7 +1,9 @@
 //! Round trips: real and generated frames through the packetizer, a shuffling network and the assembler.
 
 use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, Received};
+use crate::rtc::media::packetize::payload::MAX_PAYLOAD;
 use crate::rtc::media::packetize::*;
+use bytes::BytesMut;
 use proptest::prelude::*;
 use std::time::Duration;
 

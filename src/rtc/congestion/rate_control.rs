@@ -5,73 +5,75 @@
 //! what the path carries, and then takes a quarter of a minute to come back; so this is ours. As in NADA (RFC 8698) the delay itself
 //! is the signal, and not its slope: what a packet took longer than the fastest one of the last seconds is what it has waited.
 
+use crate::rtc::congestion::windowed_min::WindowedMin;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// A standing queue longer than this is congestion; below the second, there is none.
-const CONGESTED: Duration = Duration::from_millis(60);
-const FREE: Duration = Duration::from_millis(25);
+const CONGESTED_DELAY: Duration = Duration::from_millis(60);
+const FREE_DELAY: Duration = Duration::from_millis(25);
 /// More packets lost than this share is congestion; a radio loses some without.
-const LOSSY: f64 = 0.10;
+const CONGESTED_LOSS: f64 = 0.10;
 /// What the target becomes of what arrived, so that the queue drains.
 const BACK_OFF: f64 = 0.85;
 /// How long the queue is given to show what the last change did, beside the round trip; the losses of before are forgotten then.
 const SETTLE: Duration = WINDOW;
 /// A queue that has become shorter by a tenth is draining; it is given so long for that.
-const DRAIN: Duration = Duration::from_millis(1500);
+const DRAIN_TIME: Duration = Duration::from_millis(1500);
 /// Growth a second: of what is far from where it was congested, and near there, as a share of the target.
 const GROWTH: f64 = 0.25;
-const CAREFUL: f64 = 0.10;
+const GROWTH_NEAR_CEILING: f64 = 0.10;
 /// The fastest packet of so long is the measure.
-const MEMORY: Duration = Duration::from_secs(10);
+const BASE_DELAY_SPAN: Duration = Duration::from_secs(10);
 /// The received rate and the loss are those of so long.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// One packet as its receiver reported it.
+/// One packet as its receiver reported it (transport-wide feedback).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Report {
+pub(crate) struct PacketFeedback {
+    /// When it was sent.
     pub departure: Instant,
-    /// On the receiver's clock, whose zero nobody knows; none: lost, or without a time.
+    /// On the receiver's clock, whose zero is unknown; none: lost, or without a time.
     pub arrival: Option<Duration>,
+    /// The receiver says that it did not arrive.
     pub lost: bool,
+    /// Its size.
     pub bytes: usize,
 }
 
 /// The target of one path.
 #[derive(Debug)]
-pub(crate) struct Control {
+pub(crate) struct RateControl {
     target: f64,
     least: f64,
     most: f64,
     epoch: Option<Instant>,
-    /// The shortest way of this span of time and of the one before, ns on clocks that differ by a constant.
-    shortest: [Option<i64>; 2],
-    since: Option<Instant>,
+    /// The shortest one-way delay, ns on clocks that differ by a constant.
+    base_delay: WindowedMin<i64>,
     /// Bytes and losses of the last reports.
     window: VecDeque<(Instant, usize, u32, u32)>,
     /// What arrived when the path was last congested.
     ceiling: Option<f64>,
-    fell: Option<Instant>,
-    /// The queue when the target fell.
+    decreased: Option<Instant>,
+    /// The queue when the target decreased.
     depth: Duration,
-    rose: Option<Instant>,
+    increased: Option<Instant>,
 }
 
-impl Control {
+impl RateControl {
     /// Begins at `initial` bits a second, and stays between `least` and `most`.
-    pub fn new(initial: f64, least: f64, most: f64) -> Control {
-        Control {
+    pub fn new(initial: f64, least: f64, most: f64) -> RateControl {
+        RateControl {
             target: initial.clamp(least, most),
             least,
             most,
             epoch: None,
-            shortest: [None; 2],
-            since: None,
+            base_delay: WindowedMin::new(BASE_DELAY_SPAN),
             window: VecDeque::new(),
             ceiling: None,
-            fell: None,
+            decreased: None,
             depth: Duration::ZERO,
-            rose: None,
+            increased: None,
         }
     }
 
@@ -81,47 +83,47 @@ impl Control {
     }
 
     /// What the receiver reports at `now`, of packets whose round trip takes `round_trip`.
-    pub fn reported(&mut self, now: Instant, reports: &[Report], round_trip: Duration) {
+    pub fn on_feedback(&mut self, now: Instant, reports: &[PacketFeedback], round_trip: Duration) {
         let queue = self.queue(now, reports);
         let (received, loss) = self.received(now, reports);
-        let congested = queue.is_some_and(|queue| queue > CONGESTED) || loss > LOSSY;
-        let settled = self.fell.is_none_or(|fell| now.saturating_duration_since(fell) >= SETTLE + round_trip);
+        let congested = queue.is_some_and(|queue| queue > CONGESTED_DELAY) || loss > CONGESTED_LOSS;
+        let settled =
+            self.decreased.is_none_or(|decreased| now.saturating_duration_since(decreased) >= SETTLE + round_trip);
         if congested {
-            self.rose = None;
+            self.increased = None;
             let queue = queue.unwrap_or_default();
             let draining = queue < self.depth.mul_f64(0.9)
-                && loss <= LOSSY
-                && self.fell.is_some_and(|fell| now.saturating_duration_since(fell) < DRAIN);
+                && loss <= CONGESTED_LOSS
+                && self.decreased.is_some_and(|decreased| now.saturating_duration_since(decreased) < DRAIN_TIME);
             if settled && !draining {
                 self.depth = queue;
                 let carried = received.unwrap_or(self.target).min(self.target);
                 self.ceiling = Some(carried);
                 self.target = (carried * BACK_OFF).clamp(self.least, self.most);
-                self.fell = Some(now);
+                self.decreased = Some(now);
             }
-        } else if settled && queue.is_some_and(|queue| queue < FREE) {
-            let elapsed = self.rose.replace(now).map_or(Duration::ZERO, |rose| now.saturating_duration_since(rose));
+        } else if settled && queue.is_some_and(|queue| queue < FREE_DELAY) {
+            let elapsed = self
+                .increased
+                .replace(now)
+                .map_or(Duration::ZERO, |increased| now.saturating_duration_since(increased));
             let near = self.ceiling.is_some_and(|ceiling| self.target > 0.8 * ceiling);
             // Past the ceiling by this much, there is another one.
             if self.ceiling.is_some_and(|ceiling| self.target > 1.15 * ceiling) {
                 self.ceiling = None;
             }
-            let growth = if near { CAREFUL } else { GROWTH };
+            let growth = if near { GROWTH_NEAR_CEILING } else { GROWTH };
             self.target = (self.target * (1.0 + growth * elapsed.as_secs_f64().min(0.5))).clamp(self.least, self.most);
         } else {
-            self.rose = None;
+            self.increased = None;
         }
     }
 
     /// How long the packet that waited least has waited: the first ones of a burst do not wait for their own kind.
-    fn queue(&mut self, now: Instant, reports: &[Report]) -> Option<Duration> {
+    fn queue(&mut self, now: Instant, reports: &[PacketFeedback]) -> Option<Duration> {
         let epoch = *self.epoch.get_or_insert(now);
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) > MEMORY) {
-            self.since = Some(now);
-            self.shortest = [None, self.shortest[0]];
-        }
         let nanos = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
-        let way = |report: &Report| {
+        let delay = |report: &PacketFeedback| {
             // Packets may have left before the first report.
             let left = match report.departure.checked_duration_since(epoch) {
                 Some(after) => nanos(after),
@@ -129,14 +131,14 @@ impl Control {
             };
             Some(nanos(report.arrival?).saturating_sub(left))
         };
-        let least = reports.iter().filter_map(way).min()?;
-        self.shortest[0] = self.shortest[0].into_iter().chain([least]).min();
-        let shortest = self.shortest.into_iter().flatten().min()?;
+        let least = reports.iter().filter_map(delay).min();
+        let shortest = self.base_delay.update(now, least)?;
+        let least = least?;
         Some(Duration::from_nanos(u64::try_from(least.saturating_sub(shortest)).unwrap_or(0)))
     }
 
     /// Bits a second that arrived, and the share of packets that did not.
-    fn received(&mut self, now: Instant, reports: &[Report]) -> (Option<f64>, f64) {
+    fn received(&mut self, now: Instant, reports: &[PacketFeedback]) -> (Option<f64>, f64) {
         let bytes = reports.iter().filter(|report| !report.lost).map(|report| report.bytes).sum();
         let lost = reports.iter().filter(|report| report.lost).count();
         self.window.push_back((now, bytes, lost as u32, reports.len() as u32));
@@ -162,17 +164,17 @@ mod tests {
 
     /// A sender that keeps to its target over a router with a queue of 300 ms, reported on every 50 ms.
     struct Link {
-        control: Control,
+        control: RateControl,
         start: Instant,
         now: Duration,
         busy: Duration,
         owed: f64,
-        under_way: VecDeque<(Duration, Report)>,
+        under_way: VecDeque<(Duration, PacketFeedback)>,
     }
 
     impl Link {
         fn new() -> Link {
-            let control = Control::new(1_500_000.0, 60_000.0, 8_000_000.0);
+            let control = RateControl::new(1_500_000.0, 60_000.0, 8_000_000.0);
             let (start, now, busy) = (Instant::now(), Duration::ZERO, Duration::ZERO);
             Link { control, start, now, busy, owed: 0.0, under_way: VecDeque::new() }
         }
@@ -198,7 +200,8 @@ mod tests {
                         }
                         let arrival = self.busy + Duration::from_millis(20);
                         let departure = self.start + self.now;
-                        let report = Report { departure, arrival: (!drop).then_some(arrival), lost: drop, bytes: 1000 };
+                        let report =
+                            PacketFeedback { departure, arrival: (!drop).then_some(arrival), lost: drop, bytes: 1000 };
                         self.under_way.push_back((arrival, report));
                     }
                 }
@@ -208,7 +211,7 @@ mod tests {
                         reports.extend(self.under_way.pop_front().map(|(_, report)| report));
                     }
                     if !reports.is_empty() {
-                        self.control.reported(self.start + self.now, &reports, Duration::from_millis(40));
+                        self.control.on_feedback(self.start + self.now, &reports, Duration::from_millis(40));
                     }
                 }
                 if millis.is_multiple_of(100) {
@@ -237,8 +240,8 @@ mod tests {
         let mut link = Link::new();
         link.run(10.0, 5_000_000.0, |_| false);
         let targets = link.run(10.0, 300_000.0, |_| false);
-        let fell = targets.iter().position(|target| *target < 330_000.0).expect("it falls");
-        assert!(fell <= 12, "after {fell} tenths of a second");
+        let decreased = targets.iter().position(|target| *target < 330_000.0).expect("it falls");
+        assert!(decreased <= 12, "after {decreased} tenths of a second");
         let lowest = targets.iter().copied().fold(f64::INFINITY, f64::min);
         assert!(lowest > 170_000.0, "down to {lowest:.0}");
     }

@@ -1,4 +1,4 @@
-//! Texts of ours that wait for their channel: in order, a bounded number of them. It never reads from a channel.
+//! Texts of ours that wait for their data channel: in order, a bounded number of them. It never reads from a channel.
 
 use crate::rtc::driver::channel;
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use webrtc::data_channel::DataChannel;
 /// Texts that wait at most (policy: the newest is refused).
 const WAITING: usize = 64;
 
-/// A text, and who is told that it has arrived.
+/// A text, and a signal that it has arrived.
 pub(crate) struct Text {
     pub text: String,
     pub arrived: oneshot::Sender<()>,
 }
 
 /// The texts for one label. Dropping it ends its task once everything is sent.
-pub(crate) struct Outbox {
+pub(crate) struct TextQueue {
     texts: mpsc::Sender<Text>,
-    /// Until a channel takes them.
+    /// Until there is a channel.
     waiting: Option<mpsc::Receiver<Text>>,
 }
 
-impl Default for Outbox {
+impl Default for TextQueue {
     fn default() -> Self {
         let (texts, waiting) = mpsc::channel(WAITING);
         Self { texts, waiting: Some(waiting) }
     }
 }
 
-impl Outbox {
-    /// Takes a text; false where it is full.
+impl TextQueue {
+    /// Adds a text; false if the queue is full.
     pub fn push(&mut self, text: Text) -> bool {
         if self.texts.is_closed() {
             *self = Self::default();
@@ -37,8 +37,8 @@ impl Outbox {
         self.texts.try_send(text).is_ok()
     }
 
-    /// Texts wait, and no channel takes them.
-    pub fn is_waiting(&self) -> bool {
+    /// Whether texts wait and there is no channel for them.
+    pub fn needs_channel(&self) -> bool {
         self.waiting.as_ref().is_some_and(|waiting| !waiting.is_empty())
     }
 
@@ -65,7 +65,7 @@ async fn send(channel: Arc<dyn DataChannel>, mut texts: mpsc::Receiver<Text>, tu
                 Err(_) => break,
             }
         }
-        if !channel::arrived(channel.as_ref()).await {
+        if !channel::flushed(channel.as_ref()).await {
             return;
         }
         for arrived in sent.drain(..) {

@@ -1,16 +1,15 @@
-//! The UDP sockets under the driver: big kernel buffers, kernel arrival times, and wake-ups in batches.
+//! UDP sockets for media: big kernel buffers, kernel arrival times, and wake-ups in batches. They know no RTP and no ICE.
 //!
 //! A recorder does not care about ten milliseconds, but each wake-up of a connection's driver costs more than the packets it
-//! brings (measured: `benches/capture.rs`). So in [`Wake::Batched`] a socket is not registered with the reactor at all: it is
+//! brings (measured: `benches/capture.rs`). So with [`Wake::Batched`] a socket is not registered with the reactor at all: it is
 //! read on a tick that all sockets of the process share, whatever has arrived is handed over at once, and one timer wakes
-//! everybody ([`crate::rtc::transport::wakeup`]). Arrival times do not suffer from it: the kernel stamps every datagram (SO_TIMESTAMPNS), and the stamp is what the driver is told as
-//! "now", hence what transport-wide feedback reports to the sender.
+//! all of them ([`crate::rtc::transport::wakeup`]). Arrival times do not suffer from it: the kernel stamps every datagram
+//! (SO_TIMESTAMPNS), and that time is what transport-wide feedback reports to the sender.
 
-use crate::rtc::congestion::pace::Pace;
-use crate::rtc::transport::impair::{Fate, Impairment, Spoiler};
+use crate::rtc::transport::impair::{DatagramAction, Impairer, Impairment};
+use crate::rtc::transport::pacer::Pacer;
 use crate::rtc::transport::wakeup::Poller;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
@@ -20,12 +19,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
-use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime,
-    Transmit,
-};
 
-/// What each socket asks the kernel for, in bytes. The default (212 KB) overflows when a key frame meets a busy core.
+/// Receive and send buffer of each socket, in bytes. The default (212 KB) overflows when a key frame meets a busy core.
 const KERNEL_BUFFER: usize = 2 << 20;
 /// When a connection's driver is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,85 +35,6 @@ impl Default for Wake {
     /// Batches of 10 ms.
     fn default() -> Self {
         Wake::Batched(Duration::from_millis(10))
-    }
-}
-
-thread_local! {
-    /// The kernel's arrival time of the datagram that `poll_recv` has just handed to the driver on this thread. The driver
-    /// asks its runtime for "now" next, and stamps the datagram with the answer.
-    static ARRIVAL: Cell<Option<Instant>> = const { Cell::new(None) };
-}
-
-/// tokio, with this module's sockets.
-#[derive(Debug)]
-pub(crate) struct MediaRuntime {
-    pub wake: Wake,
-    pub impairment: Option<Impairment>,
-    /// Of what goes out over data channels.
-    pub pace: Arc<Pace>,
-}
-
-impl Runtime for MediaRuntime {
-    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
-        TokioRuntime.spawn(future)
-    }
-    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        socket.set_nonblocking(true)?;
-        enlarge_buffers(&socket);
-        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        let local = socket.local_addr()?;
-        let (io, poller) = match self.wake {
-            Wake::OnArrival => (Io::Reactor(tokio::net::UdpSocket::from_std(socket)?), None),
-            Wake::Batched(tick) => (Io::Polled(socket), Some(Poller::new(tick))),
-        };
-        Ok(Arc::new(MediaSocket {
-            io,
-            local,
-            spoils: self.impairment.is_some(),
-            pace: self.pace.clone(),
-            state: Mutex::new(State {
-                poller,
-                control: nix::cmsg_space!(nix::sys::time::TimeSpec),
-                spoiler: self.impairment.as_ref().map(Spoiler::new),
-                last: None,
-                delayed: BTreeMap::new(),
-                count: 0,
-                alarm: None,
-            }),
-        }))
-    }
-    fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        TokioRuntime.wrap_tcp_listener(listener)
-    }
-    fn connect_tcp<'a>(
-        &'a self,
-        remote: SocketAddr,
-    ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
-        TokioRuntime.connect_tcp(remote)
-    }
-    fn resolve_host<'a>(
-        &'a self,
-        host: &'a str,
-    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
-        TokioRuntime.resolve_host(host)
-    }
-    fn now(&self) -> Instant {
-        ARRIVAL.take().unwrap_or_else(Instant::now)
-    }
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        TokioRuntime.sleep(duration)
-    }
-    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
-        TokioRuntime.interval(period)
-    }
-    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
-        TokioRuntime.block_on(future)
-    }
-    fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        TokioRuntime.yield_now()
-    }
-    fn name(&self) -> &'static str {
-        "media"
     }
 }
 
@@ -141,7 +57,7 @@ fn enlarge_buffers(socket: &std::net::UdpSocket) {
     });
 }
 
-/// What the kernel gave the first socket.
+/// What the kernel granted the first socket.
 static RECEIVE_BUFFER: OnceLock<usize> = OnceLock::new();
 
 /// Bytes that our sockets hold until we read them, as the kernel counts; nothing before there is a socket.
@@ -154,12 +70,12 @@ enum Io {
     Polled(std::net::UdpSocket),
 }
 
-struct MediaSocket {
+pub(crate) struct MediaSocket {
     io: Io,
     local: SocketAddr,
-    pace: Arc<Pace>,
-    /// Whether a bad network was asked for.
-    spoils: bool,
+    pacer: Arc<Pacer>,
+    /// Whether a bad network is emulated.
+    impaired: bool,
     /// Short critical sections, never held across an await; contended by nobody (one driver polls the socket).
     state: Mutex<State>,
 }
@@ -167,7 +83,7 @@ struct MediaSocket {
 struct State {
     poller: Option<Poller>,
     control: Vec<u8>,
-    spoiler: Option<Spoiler>,
+    impairer: Option<Impairer>,
     /// When the last datagram arrived.
     last: Option<Instant>,
     /// Datagrams that the impairment holds back, by the time at which they are due and the order in which they came.
@@ -180,7 +96,7 @@ struct State {
 
 impl State {
     fn is_cut(&self) -> bool {
-        self.spoiler.as_ref().is_some_and(|spoiler| spoiler.is_cut(Instant::now()))
+        self.impairer.as_ref().is_some_and(|impairer| impairer.is_cut(Instant::now()))
     }
     fn hold_back(&mut self, due: Instant, from: SocketAddr, data: &[u8]) {
         self.count += 1;
@@ -188,14 +104,89 @@ impl State {
     }
 }
 
+/// A datagram that was received.
 #[derive(Clone, Copy)]
-struct Datagram {
-    len: usize,
-    from: SocketAddr,
-    arrival: Instant,
+pub(crate) struct Datagram {
+    /// Its length in the caller's buffer.
+    pub len: usize,
+    pub from: SocketAddr,
+    /// When the kernel got it; never before the one that came before.
+    pub arrival: Instant,
 }
 
 impl MediaSocket {
+    /// Takes over a bound socket.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn new(
+        socket: std::net::UdpSocket,
+        wake: Wake,
+        impairment: Option<&Impairment>,
+        pacer: Arc<Pacer>,
+    ) -> io::Result<MediaSocket> {
+        socket.set_nonblocking(true)?;
+        enlarge_buffers(&socket);
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        let local = socket.local_addr()?;
+        let (io, poller) = match wake {
+            Wake::OnArrival => (Io::Reactor(tokio::net::UdpSocket::from_std(socket)?), None),
+            Wake::Batched(tick) => (Io::Polled(socket), Some(Poller::new(tick))),
+        };
+        Ok(MediaSocket {
+            io,
+            local,
+            impaired: impairment.is_some(),
+            pacer,
+            state: Mutex::new(State {
+                poller,
+                control: nix::cmsg_space!(nix::sys::time::TimeSpec),
+                impairer: impairment.map(Impairer::new),
+                last: None,
+                delayed: BTreeMap::new(),
+                count: 0,
+                alarm: None,
+            }),
+        })
+    }
+
+    /// The address it is bound to.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sends a datagram, as soon as the pacer lets it go.
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: SocketAddr) -> Poll<io::Result<usize>> {
+        if self.impaired && self.state.lock().unwrap_or_else(PoisonError::into_inner).is_cut() {
+            return Poll::Ready(Ok(datagram.len()));
+        }
+        ready!(self.pacer.poll(cx, datagram));
+        match &self.io {
+            Io::Reactor(socket) => socket.poll_send_to(cx, datagram, to),
+            Io::Polled(socket) => match socket.send_to(datagram, to) {
+                // 2 MB of unsent datagrams: the network is slower than we are. Drop, as any router on the way would;
+                // waiting here would hold up the receiving side of the same driver.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Ready(Ok(datagram.len())),
+                other => Poll::Ready(other),
+            },
+        }
+    }
+
+    /// Receives one datagram into `buf`.
+    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<Datagram>> {
+        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let datagram = if state.impairer.is_some() {
+            ready!(self.poll_impaired(cx, buf, state))?
+        } else {
+            ready!(self.poll_kernel(cx, buf, state))?
+        };
+        // The kernel gives datagrams in their order. A thread that was interrupted between its two looks at a clock computes an age
+        // that is too large; without this, media time would jump back by as much.
+        let arrival = state.last.map_or(datagram.arrival, |last| last.max(datagram.arrival));
+        state.last = Some(arrival);
+        Poll::Ready(Ok(Datagram { arrival, ..datagram }))
+    }
+
     /// One datagram from the kernel; `WouldBlock` when there is none.
     fn receive(&self, fd: i32, buf: &mut [u8], control: &mut [u8]) -> io::Result<Datagram> {
         let mut iov = [IoSliceMut::new(buf)];
@@ -266,7 +257,7 @@ impl MediaSocket {
         }
     }
 
-    /// Like `poll_kernel`, with the bad network in between that a test asked for.
+    /// Like `poll_kernel`, with the emulated network in between.
     fn poll_impaired(&self, cx: &mut Context<'_>, buf: &mut [u8], state: &mut State) -> Poll<io::Result<Datagram>> {
         loop {
             let now = Instant::now();
@@ -287,13 +278,13 @@ impl MediaSocket {
                     continue;
                 }
             };
-            let Some(spoiler) = &mut state.spoiler else { return Poll::Ready(Ok(datagram)) };
-            let (Datagram { len, from, arrival }, fate) = (datagram, spoiler.fate(datagram.arrival, datagram.len));
-            match fate {
-                Fate::Deliver => return Poll::Ready(Ok(datagram)),
-                Fate::Drop => {}
-                Fate::Delay(by) => state.hold_back(arrival + by, from, &buf[..len]),
-                Fate::Twice(by) => {
+            let Some(impairer) = &mut state.impairer else { return Poll::Ready(Ok(datagram)) };
+            let Datagram { len, from, arrival } = datagram;
+            match impairer.next(arrival, len) {
+                DatagramAction::Deliver => return Poll::Ready(Ok(datagram)),
+                DatagramAction::Drop => {}
+                DatagramAction::Delay(by) => state.hold_back(arrival + by, from, &buf[..len]),
+                DatagramAction::Duplicate(by) => {
                     state.hold_back(arrival + by, from, &buf[..len]);
                     state.hold_back(arrival + by, from, &buf[..len]);
                 }
@@ -307,52 +298,6 @@ fn to_socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
         return Some(SocketAddr::V4((*v4).into()));
     }
     address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into()))
-}
-
-impl AsyncUdpSocket for MediaSocket {
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.local)
-    }
-
-    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if self.spoils && self.state.lock().unwrap_or_else(PoisonError::into_inner).is_cut() {
-            return Poll::Ready(Ok(transmit.contents.len()));
-        }
-        ready!(self.pace.poll(cx, transmit.contents));
-        match &self.io {
-            Io::Reactor(socket) => socket.poll_send_to(cx, transmit.contents, transmit.destination),
-            Io::Polled(socket) => match socket.send_to(transmit.contents, transmit.destination) {
-                // 2 MB of unsent datagrams: the network is slower than we are. Drop, as any router on the way would;
-                // waiting here would hold up the receiving side of the same driver.
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Ready(Ok(transmit.contents.len())),
-                other => Poll::Ready(other),
-            },
-        }
-    }
-
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
-        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let datagram = if state.spoiler.is_some() {
-            ready!(self.poll_impaired(cx, buf, state))?
-        } else {
-            ready!(self.poll_kernel(cx, buf, state))?
-        };
-        meta.addr = datagram.from;
-        meta.len = datagram.len;
-        meta.stride = datagram.len.max(1);
-        // The kernel gives datagrams in their order. A thread that was interrupted between its two looks at a clock computes an age
-        // that is too large; without this, media time would jump back by as much.
-        let arrival = state.last.map_or(datagram.arrival, |last| last.max(datagram.arrival));
-        state.last = Some(arrival);
-        ARRIVAL.set(Some(arrival));
-        Poll::Ready(Ok(1))
-    }
 }
 
 impl std::fmt::Debug for MediaSocket {

@@ -1,3 +1,5 @@
+//! What real endpoints send is read, changed and written again.
+
 use super::*;
 use serde_json::Value;
 
@@ -38,20 +40,19 @@ fn descriptions(value: &Value, found: &mut Vec<String>) {
 }
 
 /// What Chromium, simple-peer and Janus sent in the captured rooms.
-fn captured() -> Vec<String> {
-    let mut found = Vec::new();
-    for name in ["guide-mesh", "guide-pair", "janus-room", "socketio-call"] {
-        let path = format!("{}/fixtures/rooms/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
-        for line in std::fs::read_to_string(&path).expect("a fixture").lines() {
-            descriptions(&serde_json::from_str(line).expect("JSON"), &mut found);
-        }
-    }
-    found
-}
+const CAPTURED: [&str; 4] = [
+    include_str!("../../../fixtures/rooms/guide-mesh.jsonl"),
+    include_str!("../../../fixtures/rooms/guide-pair.jsonl"),
+    include_str!("../../../fixtures/rooms/janus-room.jsonl"),
+    include_str!("../../../fixtures/rooms/socketio-call.jsonl"),
+];
 
 #[test]
 fn what_endpoints_send_is_written_as_it_was_read() {
-    let captured = captured();
+    let mut captured = Vec::new();
+    for line in CAPTURED.iter().flat_map(|file| file.lines()) {
+        descriptions(&serde_json::from_str(line).expect("JSON"), &mut captured);
+    }
     assert!(captured.len() >= 20, "{}", captured.len());
     for text in captured.iter().map(String::as_str).chain([FFMPEG, GSTREAMER]) {
         let sdp = Sdp::parse(text).expect("a description");

@@ -1,0 +1,190 @@
+//! Tracks of ours on a connection, and the transceivers that are reserved for them where a room negotiates only once. What a room allows
+//! is decided by its policy.
+
+use crate::room::media::{Codec, MediaKind, Source};
+use crate::room::participant::TrackLabel;
+use crate::room::policy::{Ask, Section, Way};
+use crate::rtc::driver::engine::library_kind;
+use crate::rtc::driver::peer::actor::Actor;
+use crate::rtc::driver::sender_report::CaptureTimes;
+use crate::rtc::driver::track_sender::{TrackSender, local_track};
+use crate::rtc::peer::PeerEvent;
+use crate::rtc::publisher::OutboundTrack;
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverId, RTCRtpTransceiverInit};
+use std::sync::Arc;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::rtp_transceiver::RtpSender;
+
+/// The media stream id of reserved transceivers.
+const RESERVED_STREAM: &str = "roombot";
+
+/// A transceiver that is negotiated from the start, for a track that is published later.
+struct ReservedTransceiver {
+    kind: MediaKind,
+    local: Arc<TrackLocalStaticRTP>,
+    sender: Arc<dyn RtpSender>,
+    ssrc: u32,
+    in_use: bool,
+}
+
+/// Tracks of ours on a connection.
+pub(crate) struct PublishedTracks {
+    senders: Vec<TrackSender>,
+    reserved: Vec<ReservedTransceiver>,
+    capture_times: Arc<CaptureTimes>,
+}
+
+impl PublishedTracks {
+    pub(crate) fn new(capture_times: Arc<CaptureTimes>) -> Self {
+        Self { senders: Vec::new(), reserved: Vec::new(), capture_times }
+    }
+    /// Whether packets may go out.
+    pub(crate) fn set_connected(&self, connected: bool) {
+        self.senders.iter().for_each(|sender| sender.set_connected(connected));
+    }
+    /// The peer requests a key frame of the stream with this SSRC.
+    pub(crate) fn on_key_frame_request(&self, ssrc: u32) {
+        if let Some(sender) = self.senders.iter().find(|sender| sender.ssrc == ssrc) {
+            sender.track.request_key_frame();
+        }
+    }
+    /// A description is in force. Returns warnings about tracks that the peer does not support.
+    pub(crate) async fn apply_negotiated(&mut self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for sender in &mut self.senders {
+            warnings.extend(sender.apply_negotiated().await);
+        }
+        warnings
+    }
+    /// Sends nothing more.
+    pub(crate) fn stop(&mut self) {
+        self.senders.drain(..).for_each(TrackSender::stop);
+    }
+}
+
+impl Actor {
+    /// Prepares the sections that our first description has in any case.
+    pub(crate) async fn reserve_transceivers(&mut self) {
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            let Section::Always(way) = self.policy.section(kind) else { continue };
+            if self.published.senders.iter().any(|sender| sender.track.label().kind == kind) {
+                continue;
+            }
+            if way == Way::Receive {
+                if self.first_offer {
+                    self.add_receiver(kind).await;
+                }
+                continue;
+            }
+            let (stream, source) = (RESERVED_STREAM.into(), Source::default_for(kind));
+            let label = TrackLabel { stream, kind, source, muted: false };
+            let codec = if kind == MediaKind::Audio { Codec::Opus } else { Codec::Vp8 };
+            let (local, ssrc) = local_track(&OutboundTrack::new(label, codec));
+            if let Some(sender) = self.add_track(local.clone(), way).await {
+                self.published.reserved.push(ReservedTransceiver { kind, local, sender, ssrc, in_use: false });
+            }
+        }
+    }
+
+    /// Adds a section on which we receive.
+    pub(crate) async fn add_receiver(&mut self, kind: MediaKind) {
+        let init = RTCRtpTransceiverInit {
+            direction: RTCRtpTransceiverDirection::Recvonly,
+            streams: vec![],
+            send_encodings: vec![],
+        };
+        if let Err(e) = self.connection.add_transceiver_from_kind(library_kind(kind), Some(init)).await {
+            self.warn(format!("no further track can be received: {e}")).await;
+        }
+    }
+
+    async fn add_track(&mut self, local: Arc<TrackLocalStaticRTP>, way: Way) -> Option<Arc<dyn RtpSender>> {
+        let added = async {
+            let sender = self.connection.add_track(local as Arc<dyn TrackLocal>).await?;
+            if way == Way::Send {
+                for transceiver in self.connection.get_transceivers().await {
+                    if transceiver.id() == RTCRtpTransceiverId::from(sender.id()) {
+                        transceiver.set_direction(RTCRtpTransceiverDirection::Sendonly).await?;
+                    }
+                }
+            }
+            rtc::shared::error::Result::Ok(sender)
+        };
+        match added.await {
+            Ok(sender) => Some(sender),
+            Err(e) => {
+                self.warn(format!("a track of ours cannot be sent: {e}")).await;
+                None
+            }
+        }
+    }
+
+    pub(crate) async fn publish(&mut self, track: OutboundTrack) {
+        let (kind, source) = (track.label().kind, track.label().source);
+        let section = self.policy.section(kind);
+        if !section.sends() {
+            return;
+        }
+        let capture_times = self.published.capture_times.clone();
+        let reserved = self.published.reserved.iter_mut().find(|reserved| reserved.kind == kind && !reserved.in_use);
+        if let Some(reserved) = reserved {
+            reserved.in_use = true;
+            let (local, sender) = (reserved.local.clone(), reserved.sender.clone());
+            let mut sender = TrackSender::start(track, local, sender, reserved.ssrc, capture_times);
+            sender.set_connected(self.connected);
+            let described = self.remote_candidates.described();
+            let warning = if described { sender.apply_negotiated().await } else { None };
+            self.published.senders.push(sender);
+            if let Some(warning) = warning {
+                self.warn(warning).await;
+            }
+            return;
+        }
+        if !self.negotiation.may_add_track() {
+            return self.warn(format!("this room accepts no {} of ours during the call", source.word())).await;
+        }
+        let (local, ssrc) = local_track(&track);
+        let Some(sender) = self.add_track(local.clone(), section.way()).await else { return };
+        let negotiated = !self.negotiation.requests_sections() || self.has_section(&sender).await;
+        let sender = TrackSender::start(track, local, sender, ssrc, capture_times);
+        sender.set_connected(self.connected);
+        self.published.senders.push(sender);
+        if negotiated {
+            self.negotiation.changed();
+        } else {
+            self.report(PeerEvent::Ask(Ask::Section(kind))).await;
+        }
+    }
+
+    /// Whether there is a section for the track already.
+    async fn has_section(&self, sender: &Arc<dyn RtpSender>) -> bool {
+        for transceiver in self.connection.get_transceivers().await {
+            if transceiver.id() == RTCRtpTransceiverId::from(sender.id()) {
+                return matches!(transceiver.mid().await, Ok(Some(_)));
+            }
+        }
+        false
+    }
+
+    /// Stops sending the tracks of a stream, of one kind if one is given.
+    pub(crate) async fn unpublish(&mut self, stream: &str, kind: Option<MediaKind>) {
+        let matches = |label: &TrackLabel| label.stream == stream && kind.is_none_or(|kind| kind == label.kind);
+        let senders = std::mem::take(&mut self.published.senders);
+        let (removed, kept): (Vec<_>, Vec<_>) = senders.into_iter().partition(|s| matches(s.track.label()));
+        self.published.senders = kept;
+        for sender in removed {
+            let mut reserved = self.published.reserved.iter_mut();
+            if let Some(reserved) = reserved.find(|reserved| reserved.ssrc == sender.ssrc) {
+                reserved.in_use = false;
+                sender.stop();
+                continue;
+            }
+            if let Err(e) = self.connection.remove_track(&sender.sender).await {
+                self.warn(format!("a track of ours cannot be removed: {e}")).await;
+            }
+            sender.stop();
+            self.negotiation.changed();
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Tracks that arrive on a connection: which streams they have, in which codec, and key-frame requests for them. No packet passes here.
+
+use crate::room::media::{Codec, RemoteTrack};
+use crate::rtc::driver::peer::callbacks::Callback;
+use crate::rtc::driver::tap::StreamCodecs;
+use crate::rtc::feedback::KeyFrameRequests;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+
+/// At least this long between two key-frame requests for one stream.
+const KEY_FRAME_PAUSE: Duration = Duration::from_millis(400);
+
+/// A stream that arrives.
+struct ReceivedStream {
+    track: String,
+    library: Arc<dyn TrackRemote>,
+}
+
+/// The streams that arrive on a connection, by SSRC.
+pub(crate) struct ReceivedTracks {
+    streams: HashMap<u32, ReceivedStream>,
+    /// Kept when a stream ends.
+    codecs: HashMap<u32, Codec>,
+    negotiated: Arc<StreamCodecs>,
+    key_frame_requests: KeyFrameRequests,
+}
+
+impl ReceivedTracks {
+    pub(crate) fn new(negotiated: Arc<StreamCodecs>) -> Self {
+        let key_frame_requests = KeyFrameRequests::new(KEY_FRAME_PAUSE);
+        Self { streams: HashMap::new(), codecs: HashMap::new(), negotiated, key_frame_requests }
+    }
+
+    /// A stream begins to arrive. Returns it if it is new, or arrives in another codec: the library opens a stream again after each
+    /// negotiation.
+    ///
+    /// # Errors
+    /// Why it cannot be received.
+    pub(crate) async fn add(
+        &mut self,
+        library: Arc<dyn TrackRemote>,
+        ssrc: u32,
+    ) -> Result<Option<RemoteTrack>, String> {
+        let described = match library.codec(ssrc).await.map(|codec| (codec.mime_type, codec.channels)) {
+            Some((mime, channels)) if !mime.is_empty() => Some((mime, channels)),
+            _ => self.negotiated.codec(ssrc),
+        };
+        let Some((mime, channels)) = described else {
+            return Err(format!("a stream without a codec (SSRC {ssrc}) is ignored"));
+        };
+        let codec = Codec::from_mime(&mime).ok_or_else(|| format!("codec {mime:?} cannot be recorded"))?;
+        let track = library.track_id().await;
+        let remote = RemoteTrack { ssrc, codec, stream: library.stream_id().await, track: track.clone(), channels };
+        let same_codec = self.codecs.insert(ssrc, codec) == Some(codec);
+        let before = self.streams.insert(ssrc, ReceivedStream { track: track.clone(), library });
+        let known = same_codec && before.is_some_and(|before| before.track == track);
+        Ok((!known).then_some(remote))
+    }
+
+    /// A track has ended; returns the SSRCs of its streams.
+    pub(crate) fn remove(&mut self, track: &str) -> Vec<u32> {
+        let ended = self.streams.iter().filter(|(_, stream)| stream.track == track);
+        let ssrcs = ended.map(|(ssrc, _)| *ssrc).collect();
+        self.streams.retain(|_, stream| stream.track != track);
+        ssrcs
+    }
+
+    /// Requests a key frame (PLI); does nothing for an unknown stream, or if one was requested just before.
+    pub(crate) async fn request_key_frame(&mut self, ssrc: u32) {
+        let Some(stream) = self.streams.get(&ssrc) else { return };
+        if !self.key_frame_requests.request(&ssrc, Instant::now()) {
+            return;
+        }
+        let request = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
+        if let Err(e) = stream.library.write_rtcp(vec![Box::new(request)]).await {
+            tracing::debug!(ssrc, "requesting a key frame: {e}");
+        }
+    }
+}
+
+/// Forwards the events of a track until it ends.
+pub(crate) async fn watch_track(track: Arc<dyn TrackRemote>, callbacks: mpsc::UnboundedSender<Callback>) {
+    let id = track.track_id().await;
+    while let Some(event) = track.poll().await {
+        match event {
+            TrackRemoteEvent::OnOpen(init) => {
+                let _ = callbacks.send(Callback::Open { track: track.clone(), ssrc: init.ssrc });
+            }
+            TrackRemoteEvent::OnEnded => break,
+            _ => {}
+        }
+    }
+    let _ = callbacks.send(Callback::Ended { track: id });
+}

@@ -1,0 +1,74 @@
+//! What a `FrameAssembler` is given and gives: limits, frames and gaps, counters.
+
+use crate::room::media::Frame;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What comes out of a [`FrameAssembler`](super::FrameAssembler).
+#[derive(Debug, Clone)]
+pub enum Received {
+    /// A whole frame that can be decoded after those before it.
+    Frame(Frame),
+    /// Something between two frames will not come any more: packets were lost for good, or frames were thrown away
+    /// because they are incomplete or depend on one that is. It stands before the frame that ends the gap.
+    Gap {
+        /// RTP time of the last frame before the gap.
+        from: i64,
+        /// RTP time of the frame after the gap.
+        to: i64,
+        /// Packets that were lost for good.
+        lost_packets: u32,
+        /// Frames of which something came and that were thrown away (frames lost without a trace are not counted).
+        dropped_frames: u32,
+    },
+    /// Decoding cannot go on without a key frame: ask the sender. Said once per need; the caller repeats the request.
+    NeedKeyFrame,
+    /// The sender began anew under the same SSRC. The next frame's time has nothing to do with those before: it counts
+    /// from its own 32-bit timestamp, and (video) is a key frame. A new file and a new clock begin here.
+    Discontinuity,
+}
+
+/// Limits of a [`FrameAssembler`](super::FrameAssembler).
+#[derive(Debug, Clone, Copy)]
+pub struct AssemblerConfig {
+    /// How long a hole waits for its retransmission once a later packet is there.
+    pub hold: Duration,
+    /// How many packets a hole may hold back, 16 to 16,384; a sequence number further ahead than this is a restart.
+    pub max_packets: usize,
+    /// How many bytes a hole may hold back, and the largest frame.
+    pub max_bytes: usize,
+}
+
+impl Default for AssemblerConfig {
+    fn default() -> Self {
+        Self { hold: Duration::from_millis(400), max_packets: 2048, max_bytes: 8 << 20 }
+    }
+}
+
+/// What a [`FrameAssembler`](super::FrameAssembler) has seen since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiveStats {
+    /// Packets pushed, of any sort.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Packets that were there already.
+    pub duplicates: u64,
+    /// Packets that came after their hole had been given up.
+    pub late: u64,
+    /// Packets whose hole was given up.
+    pub lost: u64,
+    /// Packets that came after one with a higher sequence number (repaired and late ones included, duplicates not).
+    pub reordered: u64,
+    /// Those of them that filled a hole in time.
+    pub repaired: u64,
+    /// Frames given out.
+    pub frames: u64,
+    /// Frames of which something came and that were not given out.
+    pub dropped_frames: u64,
+    /// Key frames given out (video).
+    pub key_frames: u64,
+    /// Packets or frames that do not follow their codec's payload format, or that are not recorded (VP9 spatial layers
+    /// above the first).
+    pub malformed: u64,
+}

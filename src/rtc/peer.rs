@@ -1,0 +1,62 @@
+//! How a connection to one participant is configured, and what it reports. It names no library.
+
+use crate::room::description::{IceServer, Signal};
+pub use crate::room::media::RemoteTrack;
+use crate::room::participant::ParticipantId;
+pub use crate::room::policy::PeerState;
+use crate::room::policy::{Ask, NegotiationPolicy};
+use crate::rtc::driver::channel::IncomingChannels;
+use crate::rtc::transport::impair::Impairment;
+use crate::rtc::transport::socket::Wake;
+
+/// Label of the channel that the first offer always carries, so that there is something to negotiate; chat goes over it.
+pub const CHAT_CHANNEL: &str = "chat";
+
+/// How to connect to one participant.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// The participant at the other end; every event carries it.
+    pub peer: ParticipantId,
+    /// Whether we are the polite side ([`crate::signal::is_polite`]).
+    pub polite: bool,
+    /// Whether we make the first offer.
+    pub first_offer: bool,
+    /// How connections are made in this room; who offers and who is polite is given above.
+    pub policy: NegotiationPolicy,
+    /// STUN and TURN servers.
+    pub ice_servers: Vec<IceServer>,
+    /// Use no path but those over TURN servers (W3C WebRTC `iceTransportPolicy: "relay"`).
+    pub relay_only: bool,
+    /// When the driver is woken.
+    pub wake: Wake,
+    /// Whether to estimate the bandwidth of the path: for those who encode what they send, and can adapt it.
+    pub measure: bool,
+    /// An emulated bad network, for tests.
+    pub impairment: Option<Impairment>,
+    /// Where the participant's data channels go. None: they are closed.
+    pub channels: Option<IncomingChannels>,
+}
+
+/// What a connection reports.
+#[derive(Debug, Clone)]
+pub enum PeerEvent {
+    /// To be sent to the participant.
+    Signal(Signal),
+    /// To be asked of the participant, who makes the offers.
+    Ask(Ask),
+    /// The connection's state has changed.
+    State(PeerState),
+    /// ICE is connected; the DTLS handshake follows.
+    IceConnected,
+    /// Packets of this stream arrive in the inbox from now on (some may be there already).
+    Track(RemoteTrack),
+    /// The sender took the track away. Streams of it that are in the inbox are still good.
+    TrackEnded {
+        /// Its id (`a=msid`).
+        track: String,
+        /// Its streams.
+        ssrcs: Vec<u32>,
+    },
+    /// Something went wrong that the connection survives.
+    Warning(String),
+}
