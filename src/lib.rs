@@ -73,6 +73,8 @@ pub mod film;
 pub mod harness;
 #[cfg(feature = "media")]
 pub mod media;
+#[cfg(feature = "film")]
+pub mod output;
 pub mod record;
 pub mod recording;
 #[cfg(feature = "server")]

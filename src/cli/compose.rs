@@ -5,7 +5,7 @@ use super::cancellable::cancellable;
 use super::print::{print_err, print_out};
 use crate::error::{Error, Result};
 use crate::film::layout::Policy;
-use crate::film::{self, FilmCodec, Job, Look, PictureJob, Progress, Quality, Summary};
+use crate::film::{self, FilmCodec, Job, Progress, Quality, SceneOptions, Summary, VideoOptions};
 use crate::media::Library;
 use clap::ValueEnum;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -147,7 +147,7 @@ enum Encoding {
 
 impl ComposeArgs {
     fn job(self) -> Job {
-        let look = Look {
+        let scene = SceneOptions {
             policy: self.layout.into(),
             size: self.size,
             title: self.title,
@@ -155,12 +155,12 @@ impl ComposeArgs {
             animate: self.animate,
         };
         let quality = if self.quality == Encoding::Good { Quality::Good } else { Quality::Fast };
-        let picture =
-            PictureJob { look, fps: self.fps, codec: self.codec.map(Into::into), quality, stills: !self.no_stills };
+        let video =
+            VideoOptions { scene, fps: self.fps, codec: self.codec.map(Into::into), quality, stills: !self.no_stills };
         Job {
             recording: self.recording,
             out: self.out,
-            picture: (!self.audio_only).then_some(picture),
+            video: (!self.audio_only).then_some(video),
             from: self.from,
             until: self.to,
             without: self.without,
@@ -200,7 +200,7 @@ async fn each(args: ComposeArgs) -> Result<()> {
     let bar = bar(args.json)?;
     let (shown, json) = (bar.clone(), args.json);
     let made = cancellable(move |cancel| {
-        film::each(&args.recording, &args.without, |done, of| {
+        film::export_participants(&args.recording, &args.without, |done, of| {
             shown.set_length(of as u64);
             shown.set_position(done as u64);
             cancel.check()

@@ -1,15 +1,11 @@
-//! Container formats: Matroska/WebM and MP4, readers and writers. No clock, no network.
+//! Container formats: readers and writers of Matroska/WebM, MP4 and WebVTT. They know no clock, no network, and neither
+//! recordings nor films.
+#![deny(missing_docs)]
 
 mod chapter;
-pub mod ebml;
 pub mod matroska;
 #[cfg(feature = "film")]
-pub mod matroska_interleaved;
-pub mod matroska_reader;
-pub mod matroska_writer;
-#[cfg(feature = "film")]
 pub mod mp4;
-#[cfg(feature = "film")]
-pub mod mp4_tracks;
+pub mod webvtt;
 
 pub use chapter::Chapter;

@@ -1,77 +1,88 @@
-//! What happened in a meeting as text along its film: chapters, who speaks and what was written, the latter two as WebVTT (W3C).
-//! Pure; it writes no file.
+//! Chapters of a film, and its subtitles as WebVTT (W3C): who speaks, and the chat. Pure; it writes no file.
 
-use super::script::Script;
+use super::scene_plan::ScenePlan;
 use crate::container::Chapter;
+use crate::container::webvtt::WebVtt;
 use crate::recording::timeline::{Entry, Event};
 use crate::room::media::Source;
-use std::fmt::Write;
 use std::time::Duration;
 
-/// The most chapters of a film: what MP4 has room for.
-const MOST_CHAPTERS: usize = 255;
-/// What happens within this is one chapter.
-const TOGETHER_MS: u64 = 3000;
-/// How long a message is read.
-const READ_MS: u64 = 5000;
+/// The most chapters of a film: MP4 counts them in one byte.
+const MAX_CHAPTERS: usize = 255;
+/// Events within this time share a chapter.
+const CHAPTER_EVENTS_MS: u64 = 3000;
+/// How long a message is shown.
+const MESSAGE_MS: u64 = 5000;
 
 /// The part of a meeting that a film shows, in session milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct TimeRange {
+    /// Its start.
     pub from_ms: u64,
+    /// Its end, after its start.
     pub until_ms: u64,
 }
 
-impl Part {
-    /// A time of the session in the film.
+impl TimeRange {
+    /// Where it begins in the session.
+    pub fn start(self) -> Duration {
+        Duration::from_millis(self.from_ms)
+    }
+
+    /// How long it lasts.
+    pub fn length(self) -> Duration {
+        Duration::from_millis(self.until_ms - self.from_ms)
+    }
+
+    /// A session time on the film's time, clamped to the film.
     fn in_film(self, ms: u64) -> Duration {
         Duration::from_millis(ms.clamp(self.from_ms, self.until_ms) - self.from_ms)
     }
 }
 
-/// The film's chapters: who joins, who shares a screen, and when that ends. The first begins with the film.
-pub fn chapters(script: &Script, part: Part) -> Vec<Chapter> {
-    let mut happened: Vec<(u64, String)> = Vec::new();
-    for (number, person) in script.people() {
+/// The film's chapters: participants join, screens are shared and unshared. The first begins with the film.
+pub fn chapters(plan: &ScenePlan, range: TimeRange) -> Vec<Chapter> {
+    let mut events: Vec<(u64, String)> = Vec::new();
+    for (number, person) in plan.people() {
         for span in &person.present {
-            happened.push((span.start_ms, format!("{} joins", script.name(number))));
+            events.push((span.start_ms, format!("{} joins", plan.name(number))));
         }
     }
-    for (number, track) in script.manifest.tracks.iter().enumerate() {
-        if track.source == Source::Screen && script.has(track) {
-            happened.push((track.start_ms, format!("{} shares a screen", script.owner(number))));
-            happened.push((track.end_ms, format!("after {}'s screen", script.owner(number))));
+    for (number, track) in plan.manifest.tracks.iter().enumerate() {
+        if track.source == Source::Screen && plan.has(track) {
+            events.push((track.start_ms, format!("{} shares a screen", plan.owner(number))));
+            events.push((track.end_ms, format!("after {}'s screen", plan.owner(number))));
         }
     }
-    happened.sort();
+    events.sort();
     let mut starts: Vec<(u64, Vec<String>)> = Vec::new();
-    for (at, what) in happened.into_iter().filter(|(at, _)| *at < part.until_ms) {
+    for (at, title) in events.into_iter().filter(|(at, _)| *at < range.until_ms) {
         match starts.last_mut() {
-            Some((since, said)) if at < *since + TOGETHER_MS => said.push(what),
-            _ => starts.push((at, vec![what])),
+            Some((since, titles)) if at < *since + CHAPTER_EVENTS_MS => titles.push(title),
+            _ => starts.push((at, vec![title])),
         }
     }
-    // Of what was before the film, the last.
-    let before = starts.iter().filter(|(at, _)| *at <= part.from_ms).count();
+    // Of the chapters that begin before the film, the last.
+    let before = starts.iter().filter(|(at, _)| *at <= range.from_ms).count();
     starts.drain(..before.saturating_sub(1));
-    if starts.first().is_none_or(|(at, _)| *at > part.from_ms + TOGETHER_MS) {
-        starts.insert(0, (part.from_ms, vec!["Start".into()]));
+    if starts.first().is_none_or(|(at, _)| *at > range.from_ms + CHAPTER_EVENTS_MS) {
+        starts.insert(0, (range.from_ms, vec!["Start".into()]));
     }
-    starts.truncate(MOST_CHAPTERS);
+    starts.truncate(MAX_CHAPTERS);
     if let Some((first, _)) = starts.first_mut() {
-        *first = part.from_ms;
+        *first = range.from_ms;
     }
-    let ends: Vec<u64> = starts.iter().skip(1).map(|(at, _)| *at).chain([part.until_ms]).collect();
-    let chapter = |((at, said), end): ((u64, Vec<String>), u64)| Chapter {
-        from: part.in_film(at),
-        until: part.in_film(end),
-        title: said.join(", "),
+    let ends: Vec<u64> = starts.iter().skip(1).map(|(at, _)| *at).chain([range.until_ms]).collect();
+    let chapter = |((at, titles), end): ((u64, Vec<String>), u64)| Chapter {
+        from: range.in_film(at),
+        until: range.in_film(end),
+        title: titles.join(", "),
     };
     starts.into_iter().zip(ends).map(chapter).collect()
 }
 
-/// Who speaks, one cue as long as they do; `None` where nobody did.
-pub fn speakers(script: &Script, events: &[Entry], part: Part) -> Option<String> {
+/// The active speakers, one cue each; `None` without any.
+pub fn speakers(plan: &ScenePlan, events: &[Entry], range: TimeRange) -> Option<String> {
     let changes: Vec<(u64, Option<&str>)> = events
         .iter()
         .filter_map(|entry| match &entry.event {
@@ -79,60 +90,41 @@ pub fn speakers(script: &Script, events: &[Entry], part: Part) -> Option<String>
             _ => None,
         })
         .collect();
-    let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([part.until_ms]);
+    let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([range.until_ms]);
     let cues = changes
         .iter()
         .zip(ends)
-        .filter_map(|((start, who), end)| Some((*start, end, named(script, (*who)?)?, String::new())));
-    webvtt(cues, part)
+        .filter_map(|((start, who), end)| Some((*start, end, display_name(plan, (*who)?)?, String::new())));
+    webvtt(cues, range)
 }
 
-/// What was written in the chat, each message for some seconds; `None` where nobody wrote.
-pub fn chat(script: &Script, events: &[Entry], part: Part) -> Option<String> {
+/// The chat, each message for some seconds; `None` without messages.
+pub fn chat(plan: &ScenePlan, events: &[Entry], range: TimeRange) -> Option<String> {
     let cues = events.iter().filter_map(|entry| match &entry.event {
         Event::Chat { participant, text } => {
-            Some((entry.t_ms, entry.t_ms + READ_MS, named(script, participant)?, text.clone()))
+            Some((entry.t_ms, entry.t_ms + MESSAGE_MS, display_name(plan, participant)?, text.clone()))
         }
         _ => None,
     });
-    webvtt(cues, part)
+    webvtt(cues, range)
 }
 
-/// The name of somebody who is not left out.
-fn named(script: &Script, key: &str) -> Option<String> {
-    script.people().find(|(_, p)| p.key == key).map(|(_, p)| p.name.clone())
+/// The display name of a participant who is not left out.
+fn display_name(plan: &ScenePlan, key: &str) -> Option<String> {
+    plan.people().find(|(_, p)| p.key == key).map(|(_, p)| p.name.clone())
 }
 
-/// Cues with a start and an end in session milliseconds, a voice and what it says; where it says nothing, its name.
-fn webvtt(cues: impl Iterator<Item = (u64, u64, String, String)>, part: Part) -> Option<String> {
-    let mut text = String::from("WEBVTT\n");
-    let mut count = 0;
-    for (start, end, who, said) in cues {
-        if end <= part.from_ms || start >= part.until_ms || end <= start {
+/// Cues as start and end in session milliseconds, name and text; where the text is empty, the name.
+fn webvtt(cues: impl Iterator<Item = (u64, u64, String, String)>, range: TimeRange) -> Option<String> {
+    let mut document = WebVtt::new(false);
+    for (start, end, name, text) in cues {
+        if end <= range.from_ms || start >= range.until_ms || end <= start {
             continue;
         }
-        count += 1;
-        let who = escaped(&who);
-        let said = if said.is_empty() { who.clone() } else { escaped(&said) };
-        let _ = write!(text, "\n{} --> {}\n<v {who}>{said}\n", time(part.in_film(start)), time(part.in_film(end)));
+        let lines: Vec<&str> = if text.is_empty() { vec![&name] } else { text.lines().map(str::trim).collect() };
+        document.cue(range.in_film(start), range.in_film(end), &name, &lines.join("\n"));
     }
-    (count > 0).then_some(text)
-}
-
-/// `00:01:02.345`
-fn time(at: Duration) -> String {
-    let ms = at.as_millis();
-    format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
-}
-
-/// Cue text (WebVTT, 6.4): no markup, no line that is empty, none that could be taken for times.
-fn escaped(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let lines: Vec<String> = lines
-        .map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>())
-        .map(|line| line.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
-        .collect();
-    lines.join("\n")
+    document.finish()
 }
 
 #[cfg(test)]
@@ -143,7 +135,7 @@ mod tests {
     use crate::room::participant::Role;
     use jiff::Timestamp;
 
-    fn script() -> Script {
+    fn plan() -> ScenePlan {
         let mut manifest = Manifest::new("r", "u", Timestamp::UNIX_EPOCH);
         manifest.duration_ms = 60_000;
         let person = |name: &str, start_ms| ParticipantEntry {
@@ -157,7 +149,7 @@ mod tests {
         let mut screen = TrackEntry::new("x", "bob", Source::Screen, Codec::Vp8, 10_000);
         screen.end_ms = 20_000;
         manifest.tracks = vec![screen];
-        Script::new(manifest, &[], vec![])
+        ScenePlan::new(manifest, &[], vec![])
     }
 
     fn entry(t_ms: u64, event: Event) -> Entry {
@@ -167,7 +159,7 @@ mod tests {
     #[test]
     fn chapters_are_joins_and_screens() {
         let titles = |from_ms, until_ms| {
-            let chapters = chapters(&script(), Part { from_ms, until_ms });
+            let chapters = chapters(&plan(), TimeRange { from_ms, until_ms });
             chapters.into_iter().map(|c| (c.from.as_millis(), c.until.as_millis(), c.title)).collect::<Vec<_>>()
         };
         let chapter = |from, until, title: &str| (from, until, title.to_owned());
@@ -188,10 +180,10 @@ mod tests {
 
     #[test]
     fn who_joins_as_the_film_begins_is_named_with_all_others() {
-        let mut script = script();
-        script.manifest.participants[0].present[0].start_ms = 0;
-        script.manifest.participants[1].present[0].start_ms = 0;
-        let first = |from_ms| chapters(&script, Part { from_ms, until_ms: 9000 }).swap_remove(0).title;
+        let mut plan = plan();
+        plan.manifest.participants[0].present[0].start_ms = 0;
+        plan.manifest.participants[1].present[0].start_ms = 0;
+        let first = |from_ms| chapters(&plan, TimeRange { from_ms, until_ms: 9000 }).swap_remove(0).title;
         assert_eq!([first(0), first(5000)], ["Alice joins, Bob joins"; 2]);
     }
 
@@ -204,13 +196,13 @@ mod tests {
             entry(14_000, Event::Chat { participant: "bob".into(), text: "a <b>\n\n00:00 --> & so".into() }),
             entry(15_000, Event::Chat { participant: "nobody".into(), text: "x".into() }),
         ];
-        let part = Part { from_ms: 10_000, until_ms: 15_500 };
+        let range = TimeRange { from_ms: 10_000, until_ms: 15_500 };
         assert_eq!(
-            speakers(&script(), &events, part).unwrap(),
+            speakers(&plan(), &events, range).unwrap(),
             "WEBVTT\n\n00:00:00.000 --> 00:00:02.000\n<v Alice>Alice\n"
         );
-        let chat = chat(&script(), &events, part).unwrap();
+        let chat = chat(&plan(), &events, range).unwrap();
         assert_eq!(chat, "WEBVTT\n\n00:00:04.000 --> 00:00:05.500\n<v Bob>a &lt;b&gt;\n00:00 --&gt; &amp; so\n");
-        assert_eq!(speakers(&script(), &[], part), None);
+        assert_eq!(speakers(&plan(), &[], range), None);
     }
 }

@@ -1,52 +1,63 @@
-//! What a film is made of: codec, container, how well it is encoded, and which pipeline does that. Values only.
+//! The format of a film: codec, container, encoder effort, and the pipeline that makes it. Values only.
 
 use crate::error::{Error, Result};
 use crate::media::Value;
 use std::path::Path;
 
-/// The codec of a film's pictures.
+/// The video codec of a film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FilmCodec {
+    /// H.264, with AAC.
     #[default]
     H264,
+    /// VP8, with Opus.
     Vp8,
+    /// VP9, with Opus.
     Vp9,
+    /// AV1, with Opus.
     Av1,
 }
 
-/// How much time the encoder takes.
+/// The effort of the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Quality {
+    /// Little CPU time.
     #[default]
     Fast,
-    /// A smaller file that looks better, for several times the work.
+    /// A smaller file of better quality, for several times the CPU time.
     Good,
 }
 
 /// A film's container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
+    /// MP4 (`.mp4`, `.m4v`).
     Mp4,
+    /// WebM (`.webm`).
     WebM,
+    /// Matroska (`.mkv`).
     Matroska,
 }
 
-/// A film's format: only combinations that players know.
+/// A film's format: only combinations that players support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
+    /// The video codec.
     pub codec: FilmCodec,
+    /// The container.
     pub container: Container,
+    /// The effort of the encoder.
     pub quality: Quality,
 }
 
 impl Format {
-    /// By the codec that was asked for, or the usual one for what the file is called; where neither says, H.264 in MP4.
+    /// The format for a codec and a file name: where one is missing, the usual one for the other; without both, H.264 in MP4.
     ///
     /// # Errors
-    /// The user's: a name that is of no film, or a codec that does not go into it.
+    /// The user's: an unknown extension, or a codec that the container does not support.
     pub fn of(codec: Option<FilmCodec>, out: Option<&Path>, quality: Quality) -> Result<Format> {
-        let ending = out.map(|out| out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase());
-        let container = match ending.as_deref() {
+        let extension = out.map(|out| out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase());
+        let container = match extension.as_deref() {
             Some("mp4" | "m4v") => Container::Mp4,
             Some("webm") => Container::WebM,
             Some("mkv") => Container::Matroska,
@@ -75,7 +86,7 @@ impl Format {
         }
     }
 
-    /// What a file of this format ends in.
+    /// The extension of a file of this format.
     pub fn extension(self) -> &'static str {
         match self.container {
             Container::Mp4 => "mp4",
@@ -84,7 +95,7 @@ impl Format {
         }
     }
 
-    /// The pipeline that makes it.
+    /// The pipeline template that makes it.
     pub fn pipeline(self) -> &'static str {
         match self.codec {
             FilmCodec::H264 => "compose/film-h264",
@@ -94,7 +105,7 @@ impl Format {
         }
     }
 
-    /// That pipeline's values.
+    /// Parameters of that template.
     pub fn values(self) -> Vec<(&'static str, Value)> {
         let muxer = match self.container {
             Container::Mp4 => "mp4mux",
@@ -119,25 +130,25 @@ impl Format {
         } else if self.codec == FilmCodec::H264
             && std::thread::available_parallelism().is_ok_and(|cores| cores.get() <= 2)
         {
-            // Painting and decoding take the other one; more threads of x264 only wait for each other.
+            // Rendering and decoding use the other core; more threads of x264 would only wait for each other.
             values.push(("threads", Value::Int(1)));
         }
         values
     }
 
-    /// Samples that players take for the start of the sound, but that the encoder put in front of it: AAC's 1024, which MP4 as
-    /// it is written here does not tell players to skip. So much of the session's start (21 ms) is left out instead, and sound
-    /// and picture lie together. Opus says it itself.
+    /// Priming samples that the encoder puts in front of the sound and that players play: 1024 of AAC, because the MP4 files that
+    /// are written here have no edit list that skips them. That much of the session's start (21 ms) is left out instead, so that
+    /// audio and video are in sync. Opus files carry their pre-skip.
     pub fn priming(self) -> i64 {
         if self.codec == FilmCodec::H264 { 1024 } else { 0 }
     }
 }
 
-/// A file with sound alone: the pipeline for its name, and how many samples its encoder puts in front.
+/// The pipeline template for an audio file of this name, and its priming samples.
 ///
 /// # Errors
-/// The user's: a name that is of no sound.
-pub fn sound(out: &Path) -> Result<(&'static str, i64)> {
+/// The user's: an unknown extension.
+pub fn audio_pipeline(out: &Path) -> Result<(&'static str, i64)> {
     match out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase().as_str() {
         "opus" | "ogg" => Ok(("compose/sound-opus", 0)),
         "m4a" => Ok(("compose/sound-m4a", 1024)),
@@ -163,6 +174,6 @@ mod tests {
         {
             assert_eq!(of(codec, out).unwrap_err().blame(), crate::error::Blame::User, "{out}");
         }
-        assert!(sound(Path::new("a.opus")).is_ok() && sound(Path::new("a.mp3")).is_err());
+        assert!(audio_pipeline(Path::new("a.opus")).is_ok() && audio_pipeline(Path::new("a.mp3")).is_err());
     }
 }

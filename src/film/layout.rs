@@ -1,4 +1,4 @@
-//! Where everything lies in a film's picture. Geometry only: it is told who is to be seen and knows nothing of time or media.
+//! Layouts: where the tiles of a frame are. Geometry only: it is told what is visible and knows nothing of time or media.
 
 mod featured;
 #[cfg(test)]
@@ -7,18 +7,18 @@ mod tests;
 pub use crate::media::{Rect, Size};
 pub use featured::featured;
 
-/// The most tiles that are laid out; whoever comes after them is heard, not seen.
-pub const MOST_TILES: usize = 49;
-/// The sides that a picture may have, in pixels.
+/// The most tiles that are laid out; further participants are not visible.
+pub const MAX_TILES: usize = 49;
+/// Widths and heights that a frame may have, in pixels.
 pub const SIDES: std::ops::RangeInclusive<u32> = 160..=7680;
-/// How much of the picture a strip of faces may take: the first that leaves the screen as large as any of them does.
+/// Parts of the frame that a strip of faces may take: the first one that leaves the screen as large as any other does.
 const STRIPS: [(u32, u32); 4] = [(1, 2), (1, 3), (1, 4), (1, 5)];
-/// A face in a strip is at least this part of the picture's shorter side wide; whoever does not fit is heard, not seen.
-const SMALLEST_FACE: u32 = 9;
+/// A face in a strip is at least this part of the frame's shorter side wide; participants who do not fit are not visible.
+const MIN_FACE_PART: u32 = 9;
 /// The shape of a face.
 const FACE: Size = (16, 9);
 
-/// How a picture is arranged.
+/// The layout of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
     /// As `Presentation` while a screen is shared, else as `Grid`.
@@ -26,11 +26,11 @@ pub enum Policy {
     Auto,
     /// Everything in tiles of one size.
     Grid,
-    /// Who speaks is large, the others in a strip. While a screen is shared it is large, and the strip has who speaks.
+    /// The active speaker large, the others in a strip. While a screen is shared it is large, and the speaker is in the strip.
     Speaker,
-    /// Shared screens as large as they go, faces in a strip, who speaks first. Without a screen: as `Speaker`.
+    /// Shared screens as large as possible, faces in a strip, the active speaker first. Without a screen: as `Speaker`.
     Presentation,
-    /// One at a time: the screen that was shared last, else who speaks.
+    /// One tile: the screen that was shared last, else the active speaker.
     Single,
 }
 
@@ -39,37 +39,43 @@ pub enum Policy {
 pub struct Screen {
     /// The caller's number.
     pub number: usize,
-    /// Its size in pixels, or anything of the same shape.
+    /// Its size in pixels, or any size of the same aspect ratio.
     pub shape: Size,
 }
 
-/// What there is to be seen, first comes first. The numbers are the caller's.
+/// What is visible, in order. The numbers are the caller's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct View {
+    /// Shared screens.
     pub screens: Vec<Screen>,
+    /// Participants.
     pub faces: Vec<usize>,
-    /// Whose face is the most important one; the first, if this one is not among them.
+    /// The most important face; the first, if this one is not among them.
     pub featured: Option<usize>,
 }
 
 /// What a tile shows: the caller's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shows {
+    /// A shared screen.
     Screen(usize),
+    /// A participant.
     Face(usize),
 }
 
-/// A place in the picture.
+/// A tile of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tile {
+    /// What it shows.
     pub shows: Shows,
+    /// Where it is.
     pub area: Rect,
 }
 
-/// Something to be placed, and its shape.
+/// What is laid out, and its aspect ratio.
 type Shown = (Shows, Size);
 
-/// Arranges `view` in a picture of `size` (within [`SIDES`]). Tiles do not overlap and lie within the picture.
+/// Lays `view` out in a frame of `size` (within [`SIDES`]). Tiles do not overlap and are within the frame.
 pub fn layout(view: &View, size: Size, policy: Policy) -> Vec<Tile> {
     let (margin, gap) = spaces(size);
     let inner = Rect {
@@ -83,8 +89,8 @@ pub fn layout(view: &View, size: Size, policy: Policy) -> Vec<Tile> {
     let featured = view.featured.and_then(|f| view.faces.iter().position(|face| *face == f)).unwrap_or(0);
     let featured = faces.get(featured).copied();
     let others = || faces.iter().copied().filter(|face| Some(*face) != featured);
-    let smallest = size.0.min(size.1) / SMALLEST_FACE;
-    let beside = |large: Vec<Shown>, strip: Vec<Shown>| stage_and_strip(inner, gap, smallest, &large, &strip);
+    let smallest = size.0.min(size.1) / MIN_FACE_PART;
+    let beside = |large: Vec<Shown>, strip: Vec<Shown>| main_and_strip(inner, gap, smallest, &large, &strip);
     match policy {
         Policy::Grid => grid(inner, gap, &tiled(screens.into_iter().chain(faces))),
         Policy::Auto if screens.is_empty() => grid(inner, gap, &tiled(faces.into_iter())),
@@ -93,12 +99,12 @@ pub fn layout(view: &View, size: Size, policy: Policy) -> Vec<Tile> {
         }
         Policy::Speaker => beside(screens, featured.into_iter().collect()),
         Policy::Auto | Policy::Presentation => beside(screens, featured.into_iter().chain(others()).collect()),
-        Policy::Single => stage(inner, gap, screens.last().copied().or(featured).as_slice()),
+        Policy::Single => main_area(inner, gap, screens.last().copied().or(featured).as_slice()),
     }
 }
 
-/// The largest rectangle of a picture's shape in the middle of `area`: nothing is stretched, nothing cut off. Where that is
-/// all but the whole (within 2 %), it is the whole: pixels are whole, and slivers beside a picture are ugly.
+/// The largest rectangle of a picture's aspect ratio in the middle of `area`: nothing is stretched or cut off. Where it differs from
+/// `area` by at most 2 %, it is `area`: narrow bars beside a picture are ugly.
 pub fn fit(picture: Size, area: Rect) -> Rect {
     let (width, height) = (u64::from(picture.0.max(1)), u64::from(picture.1.max(1)));
     let (most_width, most_height) = (u64::from(area.width), u64::from(area.height));
@@ -114,42 +120,42 @@ pub fn fit(picture: Size, area: Rect) -> Rect {
     centred(area, (even(width as u32).max(2), even(height as u32).max(2)))
 }
 
-/// As many as are laid out at all, all of one shape.
+/// The first [`MAX_TILES`], all of one aspect ratio.
 fn tiled(shown: impl Iterator<Item = Shown>) -> Vec<Shown> {
-    shown.take(MOST_TILES).map(|(shows, _)| (shows, FACE)).collect()
+    shown.take(MAX_TILES).map(|(shows, _)| (shows, FACE)).collect()
 }
 
-/// What is important as large as it goes, the others in a strip on its right or below it.
-fn stage_and_strip(area: Rect, gap: u32, smallest: u32, large: &[Shown], strip: &[Shown]) -> Vec<Tile> {
+/// What is important as large as possible, the others in a strip on its right or below it.
+fn main_and_strip(area: Rect, gap: u32, smallest: u32, large: &[Shown], strip: &[Shown]) -> Vec<Tile> {
     if strip.is_empty() {
-        return stage(area, gap, large);
+        return main_area(area, gap, large);
     }
     let mut best: Option<(u64, Vec<Tile>, Rect)> = None;
     for (part, whole) in STRIPS {
         for (first, second) in [beside(area, gap, part, whole), below(area, gap, part, whole)] {
-            let tiles = stage(first, gap, large);
+            let tiles = main_area(first, gap, large);
             let seen = pixels(&tiles, large);
-            // Another way must be worth it: strips are tried from wide to narrow, and a wide one shows faces well.
+            // Strips are tried from wide to narrow; a narrower one has to be better by 2 %, for a wide one shows faces well.
             if best.as_ref().is_none_or(|(most, ..)| seen * 100 > most * 102) {
                 best = Some((seen, tiles, second));
             }
         }
     }
     let Some((_, mut tiles, rest)) = best else { return Vec::new() };
-    let most = (1..=strip.len().min(MOST_TILES)).rev().find(|count| tile(rest, gap, *count as u32).0 >= smallest);
+    let most = (1..=strip.len().min(MAX_TILES)).rev().find(|count| tile(rest, gap, *count as u32).0 >= smallest);
     tiles.extend(grid(rest, gap, strip.get(..most.unwrap_or(1)).unwrap_or_default()));
     tiles
 }
 
-/// How much is seen of what lies in `tiles`, in pixels.
+/// The visible pixels of what is shown in `tiles`.
 fn pixels(tiles: &[Tile], shown: &[Shown]) -> u64 {
     let fitted = tiles.iter().zip(shown).map(|(tile, (_, shape))| fit(*shape, tile.area));
     fitted.map(|area| u64::from(area.width) * u64::from(area.height)).sum()
 }
 
-/// What is important takes all the room there is: several in as many columns as show most of them.
-fn stage(area: Rect, gap: u32, shown: &[Shown]) -> Vec<Tile> {
-    let shown = shown.get(..MOST_TILES).unwrap_or(shown);
+/// What is important takes the whole area: several in as many columns as show most of them.
+fn main_area(area: Rect, gap: u32, shown: &[Shown]) -> Vec<Tile> {
+    let shown = shown.get(..MAX_TILES).unwrap_or(shown);
     let count = shown.len() as u32;
     let columns = (1..=count).max_by_key(|columns| {
         let cells = cells(area, gap, shown, *columns);
@@ -157,7 +163,7 @@ fn stage(area: Rect, gap: u32, shown: &[Shown]) -> Vec<Tile> {
     });
     let mut tiles = columns.map_or_else(Vec::new, |columns| cells(area, gap, shown, columns));
     for tile in tiles.iter_mut().filter(|tile| matches!(tile.shows, Shows::Face(_))) {
-        // A face has a tile of its shape around it, a screen nothing.
+        // A face has a tile of its aspect ratio around it, a screen none.
         tile.area = fit(FACE, tile.area);
     }
     tiles

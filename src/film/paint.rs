@@ -1,7 +1,7 @@
-//! What is drawn over and beside pictures: names, muted signs, frames, cards of people whose camera is off, round corners, titles,
-//! the clock. Drawn once and stamped again as pictures change under it.
+//! Drawings over and beside pictures: names, muted signs, frames, cards for cameras that are off, round corners, titles, the clock.
+//! Each is drawn once and put again over the pictures that change under it.
 
-use super::text::{Line, Weight, Words, initials, shortened, written};
+use super::text::{Line, TextBitmap, Weight, initials, render_line, shortened};
 use crate::error::Result;
 use crate::film::layout::{Rect, Size};
 use crate::media::{Library, Overlay};
@@ -11,20 +11,21 @@ use image::{Rgba, RgbaImage};
 pub const BACKGROUND: [u8; 3] = [18, 20, 26];
 /// The colour of a tile around a picture of another shape, and of a card.
 pub const TILE: [u8; 3] = [38, 42, 52];
-/// The names' background and how much of it covers the picture.
+/// The background of names.
 const PILL: [u8; 3] = [10, 12, 16];
+/// Its opacity.
 const PILL_ALPHA: f32 = 0.85;
-/// OutgoingQueue.
+/// The colour of text.
 const INK: [u8; 3] = [245, 245, 245];
-/// OutgoingQueue of less weight.
+/// The colour of secondary text.
 const GREY: [u8; 3] = [168, 174, 186];
-/// The frame of who speaks.
-const SPEAKS: [u8; 3] = [88, 196, 132];
+/// The frame of the active speaker.
+const SPEAKER: [u8; 3] = [88, 196, 132];
 /// The sign of a muted microphone.
 const MUTED: [u8; 3] = [236, 104, 96];
 /// The most characters of a name that are shown.
-const MOST_CHARACTERS: usize = 24;
-/// The discs behind initials; a name always has the same.
+const MAX_CHARACTERS: usize = 24;
+/// Colours of the discs behind initials, chosen by the name.
 const DISCS: [[u8; 3]; 8] = [
     [66, 110, 180],
     [150, 84, 150],
@@ -36,27 +37,27 @@ const DISCS: [[u8; 3]; 8] = [
     [62, 124, 152],
 ];
 
-/// How names are written in tiles of this height.
+/// The font size of names in tiles of this height.
 fn text_height(tile_height: u32) -> u32 {
     (tile_height / 14).clamp(11, 30)
 }
 
-/// A name on a dark pill, for a tile of `tile` pixels, behind a crossed-out microphone where it is muted; the name is cut to what fits.
+/// A name on a dark background, for a tile of `tile` pixels, after a crossed-out microphone if muted; cut to what fits.
 ///
 /// # Errors
-/// The user's: text cannot be drawn here (a package is missing).
+/// The user's: text cannot be drawn (a missing package).
 pub fn label(library: &Library, name: &str, is_muted: bool, tile: Size) -> Result<RgbaImage> {
     let text = text_height(tile.1);
     let (pad, height) = (text * 2 / 3, (text * 7 / 4) & !1);
     let sign = if is_muted { text * 5 / 4 } else { 0 };
     let widest = tile.0.saturating_sub(2 * pad).clamp(height, 2048);
-    let line = Line { text: &shortened(name, MOST_CHARACTERS), height: text, weight: Weight::Bold };
-    let words = written(library, line, widest.saturating_sub(sign + 2 * pad).max(2))?;
+    let line = Line { text: &shortened(name, MAX_CHARACTERS), height: text, weight: Weight::Bold };
+    let words = render_line(library, line, widest.saturating_sub(sign + 2 * pad).max(2))?;
     let width = (words.width() + sign + 2 * pad).min(widest).next_multiple_of(2);
     let top = height.saturating_sub(words.height()) / 2;
     Ok(RgbaImage::from_fn(width, height, |x, y| {
-        let inside = slab((x, y), (width, height), height as f32 / 2.0);
-        let (ink, letter) = words.within(x.checked_sub(pad + sign), y.checked_sub(top), INK);
+        let inside = rounded_rectangle((x, y), (width, height), height as f32 / 2.0);
+        let (ink, letter) = words.pixel(x.checked_sub(pad + sign), y.checked_sub(top), INK);
         let sign = if is_muted { crossed_mic((x, y), (pad, height), text) } else { 0.0 };
         let colour = mix(mix(PILL, MUTED, sign), letter, ink);
         let alpha = inside * (PILL_ALPHA + (1.0 - PILL_ALPHA) * ink.max(sign));
@@ -64,7 +65,7 @@ pub fn label(library: &Library, name: &str, is_muted: bool, tile: Size) -> Resul
     }))
 }
 
-/// How much of a pixel is covered by a crossed-out microphone of this text height, behind `pad` pixels in a pill of `height`.
+/// The coverage of a pixel by a crossed-out microphone of this text height, after `pad` pixels in a label of `height`.
 fn crossed_mic((x, y): (u32, u32), (pad, height): (u32, u32), text: u32) -> f32 {
     // In units of the text's height, from the middle of the sign.
     let unit = text as f32;
@@ -81,7 +82,7 @@ fn crossed_mic((x, y): (u32, u32), (pad, height): (u32, u32), text: u32) -> f32 
     mic.max(cover((across - line).max(along)))
 }
 
-/// A card for somebody who shows no picture: the initials on a disc.
+/// A card for a participant without a picture: the initials on a disc.
 ///
 /// # Errors
 /// As [`label`].
@@ -90,21 +91,21 @@ pub fn card(library: &Library, name: &str, (width, height): Size) -> Result<Rgba
     let across = (width.min(height) * 9 / 20).max(16) & !1;
     let letters = initials(name);
     let line = Line { text: &letters, height: (across * 2 / 5).max(6), weight: Weight::Bold };
-    let words = written(library, line, across)?;
+    let words = render_line(library, line, across)?;
     let (left, top) = (width.saturating_sub(across) / 2, height.saturating_sub(across) / 2);
-    // In the middle by their ink, not by their line.
+    // Centred by their covered pixels, not by their line.
     let (words_left, words_top) =
         (width.saturating_sub(words.width()) / 2, (height / 2).saturating_sub(words.middle()));
     Ok(RgbaImage::from_fn(width, height, |x, y| {
         let within = x.checked_sub(left).zip(y.checked_sub(top)).filter(|(x, y)| *x < across && *y < across);
         let Some(within) = within else { return opaque(TILE, 1.0) };
-        let cover = slab(within, (across, across), across as f32 / 2.0);
-        let (ink, letter) = words.within(x.checked_sub(words_left), y.checked_sub(words_top), INK);
+        let cover = rounded_rectangle(within, (across, across), across as f32 / 2.0);
+        let (ink, letter) = words.pixel(x.checked_sub(words_left), y.checked_sub(words_top), INK);
         opaque(mix(TILE, mix(disc, letter, ink), cover), 1.0)
     }))
 }
 
-/// What makes the corners of `area` round, and a frame around who speaks.
+/// The round corners of `area`, and a frame around the active speaker.
 pub fn frame(area: Rect, speaks: bool) -> Overlay {
     let side = area.width.min(area.height);
     let radius = (side / 24).clamp(4, 16) & !1;
@@ -113,13 +114,14 @@ pub fn frame(area: Rect, speaks: bool) -> Overlay {
     let part = |(dx, dy): (u32, u32), (width, height): Size| {
         let drawn = RgbaImage::from_fn(width, height, |x, y| {
             let at = (dx + x, dy + y);
-            let outside = 1.0 - slab(at, size, radius as f32);
+            let outside = 1.0 - rounded_rectangle(at, size, radius as f32);
             let inset = |side: u32| side.saturating_sub(2 * thick);
             let within = at.0.checked_sub(thick).zip(at.1.checked_sub(thick));
-            let inner =
-                within.map_or(0.0, |at| slab(at, (inset(size.0), inset(size.1)), (radius - thick.min(radius)) as f32));
+            let inner = within.map_or(0.0, |at| {
+                rounded_rectangle(at, (inset(size.0), inset(size.1)), (radius - thick.min(radius)) as f32)
+            });
             let ring = if speaks { 1.0 - inner } else { 0.0 };
-            opaque(mix(SPEAKS, BACKGROUND, outside), outside.max(ring))
+            opaque(mix(SPEAKER, BACKGROUND, outside), outside.max(ring))
         });
         (drawn, (area.x + dx, area.y + dy))
     };
@@ -137,12 +139,12 @@ pub fn frame(area: Rect, speaks: bool) -> Overlay {
         parts.push(part((0, radius), (radius, high)));
         parts.push(part((right, radius), (radius, high)));
     }
-    let mut stamp = Overlay::default();
-    parts.iter().for_each(|(drawn, at)| stamp.add(drawn, *at));
-    stamp
+    let mut overlay = Overlay::default();
+    parts.iter().for_each(|(drawn, at)| overlay.add(drawn, *at));
+    overlay
 }
 
-/// A whole picture with a title and a line below it.
+/// A whole frame with a title and a line below it.
 ///
 /// # Errors
 /// As [`label`].
@@ -150,19 +152,19 @@ pub fn title(library: &Library, title: &str, below: &str, (width, height): Size)
     let side = width.min(height);
     let room = width * 9 / 10;
     let mut large = (side / 11).max(12);
-    let mut words = written(library, Line { text: title, height: large, weight: Weight::Bold }, u32::MAX)?;
+    let mut words = render_line(library, Line { text: title, height: large, weight: Weight::Bold }, u32::MAX)?;
     if words.width() > room {
         large = (large * room / words.width()).max(10);
-        words = written(library, Line { text: title, height: large, weight: Weight::Bold }, room)?;
+        words = render_line(library, Line { text: title, height: large, weight: Weight::Bold }, room)?;
     }
-    let small = written(library, Line { text: below, height: (side / 30).max(10), weight: Weight::Plain }, room)?;
+    let small = render_line(library, Line { text: below, height: (side / 30).max(10), weight: Weight::Plain }, room)?;
     let place = |ink: u32, y: u32| ((width.saturating_sub(ink)) / 2, y);
     let (first, second) = (
         place(words.width(), height / 2 - words.height().min(height / 2)),
         place(small.width(), height / 2 + large / 3),
     );
-    let over = |below: [u8; 3], words: &Words, (left, top): (u32, u32), (x, y): (u32, u32), usual: [u8; 3]| {
-        let (ink, letter) = words.within(x.checked_sub(left), y.checked_sub(top), usual);
+    let over = |below: [u8; 3], words: &TextBitmap, (left, top): (u32, u32), (x, y): (u32, u32), usual: [u8; 3]| {
+        let (ink, letter) = words.pixel(x.checked_sub(left), y.checked_sub(top), usual);
         mix(below, letter, ink)
     };
     Ok(RgbaImage::from_fn(width, height, |x, y| {
@@ -171,13 +173,13 @@ pub fn title(library: &Library, title: &str, below: &str, (width, height): Size)
     }))
 }
 
-/// The digits of a clock, drawn once.
+/// The glyphs of a clock.
 pub struct Clock {
     glyphs: Vec<(char, RgbaImage)>,
 }
 
 impl Clock {
-    /// For pictures of this size.
+    /// For frames of this size.
     ///
     /// # Errors
     /// As [`label`].
@@ -186,12 +188,12 @@ impl Clock {
         let height = (text * 7 / 4).next_multiple_of(2);
         let draw = |glyph: char| {
             let words =
-                written(library, Line { text: &glyph.to_string(), height: text, weight: Weight::Bold }, 10 * text)?;
+                render_line(library, Line { text: &glyph.to_string(), height: text, weight: Weight::Bold }, 10 * text)?;
             // All digits are of one width; the colon is a narrow one.
             let width = if glyph == ':' { text / 2 } else { text * 3 / 4 }.next_multiple_of(2);
             let (left, top) = (width.saturating_sub(words.width()) / 2, height.saturating_sub(words.height()) / 2);
             let drawn = RgbaImage::from_fn(width, height, |x, y| {
-                let (ink, _) = words.within(x.checked_sub(left), y.checked_sub(top), INK);
+                let (ink, _) = words.pixel(x.checked_sub(left), y.checked_sub(top), INK);
                 opaque(mix(PILL, INK, ink), 1.0)
             });
             Ok((glyph, drawn))
@@ -199,26 +201,25 @@ impl Clock {
         Ok(Clock { glyphs: "0123456789:".chars().map(draw).collect::<Result<_>>()? })
     }
 
-    /// The time since the meeting began, at the upper right of a picture of this size. Nothing in it is transparent, so it can be
-    /// stamped over itself.
-    pub fn stamp(&self, seconds: u64, size: Size) -> Overlay {
+    /// The time since the recording began, at the upper right of a frame of this size. It is opaque, so it can be drawn over itself.
+    pub fn overlay(&self, seconds: u64, size: Size) -> Overlay {
         let text = format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
         let glyphs: Vec<_> = text.chars().filter_map(|c| self.glyphs.iter().find(|(g, _)| *g == c)).collect();
         let wide: u32 = glyphs.iter().map(|(_, drawn)| drawn.width()).sum();
         let pad = glyphs.first().map_or(0, |(_, drawn)| drawn.height() / 4).next_multiple_of(2);
         let y = (size.0.min(size.1) / 30) & !1;
         let mut x = size.0.saturating_sub(wide + 2 * pad + y) & !1;
-        let mut stamp = Overlay::default();
+        let mut overlay = Overlay::default();
         let height = glyphs.first().map_or(0, |(_, drawn)| drawn.height());
         let end = RgbaImage::from_pixel(pad, height, opaque(PILL, 1.0));
-        stamp.add(&end, (x, y));
+        overlay.add(&end, (x, y));
         x += pad;
         for (_, drawn) in glyphs {
-            stamp.add(drawn, (x, y));
+            overlay.add(drawn, (x, y));
             x += drawn.width();
         }
-        stamp.add(&end, (x, y));
-        stamp
+        overlay.add(&end, (x, y));
+        overlay
     }
 }
 
@@ -226,7 +227,7 @@ fn opaque([r, g, b]: [u8; 3], alpha: f32) -> Rgba<u8> {
     Rgba([r, g, b, (alpha.clamp(0.0, 1.0) * 255.0).round() as u8])
 }
 
-/// From one colour (0) to another (1).
+/// Interpolates between two colours: `part` 0 is `from`, 1 is `to`.
 fn mix(from: [u8; 3], to: [u8; 3], part: f32) -> [u8; 3] {
     let mut colour = from;
     for (have, to) in colour.iter_mut().zip(to) {
@@ -235,8 +236,8 @@ fn mix(from: [u8; 3], to: [u8; 3], part: f32) -> [u8; 3] {
     colour
 }
 
-/// How much of a pixel is inside a rectangle at 0 with round corners: 0 to 1.
-fn slab((x, y): (u32, u32), (width, height): Size, round: f32) -> f32 {
+/// The coverage of a pixel by a rectangle with round corners and its corner at 0: from 0 to 1.
+fn rounded_rectangle((x, y): (u32, u32), (width, height): Size, round: f32) -> f32 {
     let dx = (x as f32 + 0.5 - width as f32 / 2.0).abs() - width as f32 / 2.0 + round;
     let dy = (y as f32 + 0.5 - height as f32 / 2.0).abs() - height as f32 / 2.0 + round;
     let distance = dx.max(0.0).hypot(dy.max(0.0)) + dx.max(dy).min(0.0) - round;

@@ -1,49 +1,49 @@
-//! All sound of a recording in one: each track at its place by its clock, drift taken out, gaps silent, never clipped.
+//! Mixes all audio tracks of a recording: each placed by its clock, without drift, gaps silent, never clipped.
 
-use super::feed::TrackFeed;
+use super::track_decoder::TrackDecoder;
 use crate::error::{Error, Result};
 use crate::media::{Decoder, Library};
 use crate::recording::manifest::TrackEntry;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-/// Samples of one channel a second.
+/// The sample rate.
 pub const RATE: i64 = 48_000;
-/// What a place may be off before it is corrected: file times are rounded to half a millisecond or so.
+/// Deviations of a position that are not corrected: file times are rounded to a millisecond.
 const TOLERANCE: i64 = RATE / 500;
-/// A place that is off by more is a gap, or a jump of the sender's clock.
+/// A larger deviation is a gap, or a jump of the sender's clock.
 const JUMP: i64 = RATE * 60 / 1000;
-/// A packet that begins so much later than the one before it ended, by the sender's own time, comes after one that was lost: that is
-/// a gap as well, however short, and no drift. Times in files are rounded to a millisecond, and packets are no shorter.
+/// A packet that begins this much after the end of the one before, by the sender's time, follows a lost one: that is a gap as well,
+/// however short, and no drift. Times in files are rounded to a millisecond, and packets are no shorter.
 const LOST: i64 = RATE * 4 / 1000;
-/// Sound that begins after a gap rises over so many samples, lest it click.
-const RISE: usize = 240;
-/// A track's file is opened so many samples before it is heard.
-const EARLY: i64 = RATE / 5;
-/// Opus gives each sound so many samples late: its encoder (libopus, which is in every browser) looks that far ahead, and RTP tells
-/// nobody to skip it.
-const OPUS_LEAD: i64 = 312;
-/// Louder than this is bent, so that no sum of voices reaches 1.
-const BEND: f32 = 0.8;
+/// After a gap, sound is faded in over so many samples, so that it does not click.
+const FADE_IN: usize = 240;
+/// A track's file is opened so many samples before its first one.
+const OPEN_EARLY: i64 = RATE / 5;
+/// The lookahead of the Opus encoder (libopus, which every browser uses), in samples: decoded sound is that late, and RTP has no
+/// pre-skip.
+const OPUS_LOOKAHEAD: i64 = 312;
+/// Samples above this are compressed, so that no sum of voices reaches 1.
+const LIMITER_KNEE: f32 = 0.8;
 
-/// A mix that goes on from where it began.
+/// A mix of several tracks.
 pub struct Mixer {
-    lanes: Vec<Lane>,
-    /// The first sample that was not given out.
+    tracks: Vec<MixerTrack>,
+    /// The next sample.
     at: i64,
     gain: f32,
 }
 
-struct Lane {
-    feed: TrackFeed,
+struct MixerTrack {
+    decoder: TrackDecoder,
     blocks: VecDeque<Block>,
-    /// Where the last block ends.
+    /// The end of the last block.
     end: Option<i64>,
-    /// When the next packet is due if none is lost.
+    /// When the next packet is due unless it is lost.
     next_due: Option<i64>,
 }
 
-/// Sound in one piece: its first sample's place, and left and right in turn.
+/// Contiguous sound: the position of its first sample; left and right samples in turn.
 struct Block {
     at: i64,
     samples: Vec<f32>,
@@ -56,74 +56,74 @@ impl Block {
 }
 
 impl Mixer {
-    /// A mix from sample `at` of the session on; of no track yet.
+    /// A mix without tracks, from sample `at` of the session on.
     pub fn new(at: i64) -> Mixer {
-        Mixer { lanes: Vec::new(), at, gain: 1.0 }
+        Mixer { tracks: Vec::new(), at, gain: 1.0 }
     }
 
-    /// Adds a track whose file lies at `path`; nothing is opened yet. The tracks are numbered as they are added.
+    /// Adds the track file at `path`; nothing is opened yet. Tracks are numbered as they are added.
     pub fn add(&mut self, path: PathBuf, track: &TrackEntry, grows: bool) {
-        self.lanes.push(Lane {
-            feed: TrackFeed::new(path, track, grows),
+        self.tracks.push(MixerTrack {
+            decoder: TrackDecoder::new(path, track, grows),
             blocks: VecDeque::new(),
             end: None,
             next_due: None,
         });
     }
 
-    /// Goes by what is known of track `number` now: false where there is none yet.
+    /// Updates what is known of track `number`: false where there is no such track.
     pub fn update(&mut self, number: usize, track: &TrackEntry, grows: bool) -> bool {
-        let lane = self.lanes.get_mut(number);
-        lane.map(|lane| lane.feed.update(track, grows)).is_some()
+        let mixed = self.tracks.get_mut(number);
+        mixed.map(|mixed| mixed.decoder.update(track, grows)).is_some()
     }
 
-    /// Makes everything louder or softer from now on.
-    pub fn amplify(&mut self, gain: f32) {
+    /// Multiplies everything by `gain` from now on.
+    pub fn set_gain(&mut self, gain: f32) {
         self.gain = gain;
     }
 
-    /// The sound until sample `until` of the session, left and right in turn, as [`Mixer::sum`] but never clipped.
+    /// The mix until sample `until` of the session, left and right samples in turn, as [`Mixer::sum`] but limited.
     pub fn mix(&mut self, library: &Library, until: i64, failed: impl FnMut(Error)) -> Vec<i16> {
         let gain = self.gain;
-        self.sum(library, until, failed).into_iter().map(|s| (bend(s * gain) * 32767.0).round() as i16).collect()
+        self.sum(library, until, failed).into_iter().map(|s| (limited(s * gain) * 32767.0).round() as i16).collect()
     }
 
     /// The sum of all sound until sample `until` of the session, left and right in turn; 1.0 is full scale, and sums may be louder.
-    /// Tracks that fail are left out from there on, and told to `failed`.
+    /// Tracks that fail are left out from there on, and their errors are passed to `failed`.
     pub fn sum(&mut self, library: &Library, until: i64, mut failed: impl FnMut(Error)) -> Vec<f32> {
         let length = usize::try_from(until - self.at).unwrap_or(0);
         let mut sum = vec![0.0f32; length * 2];
-        for lane in &mut self.lanes {
-            if let Err(error) = lane.fill(library, self.at, until) {
-                lane.feed.close();
+        for track in &mut self.tracks {
+            if let Err(error) = track.fill(library, self.at, until) {
+                track.decoder.close();
                 failed(error);
             }
-            lane.add(&mut sum, self.at);
+            track.add(&mut sum, self.at);
         }
         self.at += length as i64;
         sum
     }
 }
 
-impl Lane {
+impl MixerTrack {
     /// Decodes until there is sound for every sample before `until`, or none in the file (yet).
     fn fill(&mut self, library: &Library, from: i64, until: i64) -> Result<()> {
-        if self.feed.is_closed() || samples(self.feed.start_ns()) > until.saturating_add(EARLY) {
+        if self.decoder.is_closed() || samples(self.decoder.start_ns()) > until.saturating_add(OPEN_EARLY) {
             return Ok(());
         }
         if self.end.is_none() {
-            // What was before the film is not decoded.
-            self.feed.skip(nanos(from.saturating_sub(EARLY)))?;
+            // Sound before the film is not decoded.
+            self.decoder.skip(nanos(from.saturating_sub(OPEN_EARLY)))?;
         }
         while self.end.is_none_or(|end| end < until) {
-            let Some((due, sound)) = self.feed.next(library, Decoder::sound)? else { return Ok(()) };
-            self.place(samples(due) - OPUS_LEAD, sound.into_iter().map(|s| f32::from(s) / 32768.0).collect());
+            let Some((due, sound)) = self.decoder.next(library, Decoder::sound)? else { return Ok(()) };
+            self.place(samples(due) - OPUS_LOOKAHEAD, sound.into_iter().map(|s| f32::from(s) / 32768.0).collect());
         }
         Ok(())
     }
 
-    /// Puts sound that is due at `due` behind what is there: without a seam where it follows, a sample longer or shorter where
-    /// clocks drift apart, after a gap where there is one.
+    /// Appends sound that is due at `due`: without a seam where it follows, one sample longer or shorter where clocks drift,
+    /// after a gap where there is one.
     fn place(&mut self, due: i64, mut samples: Vec<f32>) {
         let off = self.end.map(|end| due - end);
         let follows = self.next_due.is_none_or(|next| due - next < LOST);
@@ -138,11 +138,11 @@ impl Lane {
                 }
                 end
             }
-            // A clock that stepped back: what would be heard twice is left out until it has caught up.
+            // The clock stepped back: sound is dropped until it has caught up.
             (Some(off), _) if off < 0 => return,
             _ => {
-                for (index, pair) in samples.chunks_mut(2).take(RISE).enumerate() {
-                    pair.iter_mut().for_each(|s| *s *= index as f32 / RISE as f32);
+                for (index, pair) in samples.chunks_mut(2).take(FADE_IN).enumerate() {
+                    pair.iter_mut().for_each(|s| *s *= index as f32 / FADE_IN as f32);
                 }
                 due
             }
@@ -152,7 +152,7 @@ impl Lane {
         self.blocks.push_back(block);
     }
 
-    /// Adds what lies within `sum`, whose first sample is `from`, and lets go of what lies before its end.
+    /// Adds the sound within `sum`, whose first sample is `from`, and drops what ends before its end.
     fn add(&mut self, sum: &mut [f32], from: i64) {
         let until = from + (sum.len() / 2) as i64;
         for block in &self.blocks {
@@ -169,17 +169,17 @@ impl Lane {
     }
 }
 
-/// Samples in session nanoseconds.
+/// Samples as session nanoseconds.
 fn nanos(samples: i64) -> i64 {
     (i128::from(samples) * 1_000_000_000 / i128::from(RATE)) as i64
 }
 
-/// Session nanoseconds in samples.
+/// Session nanoseconds as samples.
 fn samples(nanos: i64) -> i64 {
     (i128::from(nanos) * i128::from(RATE) / 1_000_000_000) as i64
 }
 
-/// The same sound in `length` samples, by straight lines between its own.
+/// The same sound in `length` samples, by linear interpolation.
 fn stretched(samples: &[f32], length: usize) -> Vec<f32> {
     let last = (samples.len() / 2).saturating_sub(1);
     let step = last as f64 / (length.max(2) - 1) as f64;
@@ -192,10 +192,14 @@ fn stretched(samples: &[f32], length: usize) -> Vec<f32> {
     (0..length).flat_map(|n| [at(n, 0), at(n, 1)]).collect()
 }
 
-/// Unchanged where there is room, ever flatter towards 1 above.
-fn bend(sample: f32) -> f32 {
-    let above = sample.abs() - BEND;
-    if above <= 0.0 { sample } else { (BEND + (1.0 - BEND) * (above / (1.0 - BEND)).tanh()).copysign(sample) }
+/// A soft limiter: unchanged below the knee, approaching 1 above.
+fn limited(sample: f32) -> f32 {
+    let above = sample.abs() - LIMITER_KNEE;
+    if above <= 0.0 {
+        sample
+    } else {
+        (LIMITER_KNEE + (1.0 - LIMITER_KNEE) * (above / (1.0 - LIMITER_KNEE)).tanh()).copysign(sample)
+    }
 }
 
 #[cfg(test)]
@@ -203,11 +207,11 @@ mod tests {
     use super::*;
     use crate::room::media::{Codec, Source};
 
-    fn mixer(lanes: usize) -> Mixer {
+    fn mixer(tracks: usize) -> Mixer {
         let track = TrackEntry::new("x", "a", Source::Mic, Codec::Opus, 0);
         let mut mixer = Mixer::new(0);
-        (0..lanes).for_each(|_| mixer.add(PathBuf::new(), &track, false));
-        mixer.lanes.iter_mut().for_each(|lane| lane.feed.close());
+        (0..tracks).for_each(|_| mixer.add(PathBuf::new(), &track, false));
+        mixer.tracks.iter_mut().for_each(|track| track.decoder.close());
         mixer
     }
 
@@ -218,47 +222,47 @@ mod tests {
     #[test]
     fn sound_lies_at_its_place_and_gaps_are_silent() {
         let mut mixer = mixer(1);
-        mixer.lanes[0].place(1000, vec![0.5; 2 * 960]);
-        mixer.lanes[0].place(10_000, vec![0.5; 2 * 960]);
+        mixer.tracks[0].place(1000, vec![0.5; 2 * 960]);
+        mixer.tracks[0].place(10_000, vec![0.5; 2 * 960]);
         let first = mix(&mut mixer, 1500);
         assert_eq!((first.len(), first[2 * 999], first[2 * 1000 + 1], first[2 * 1499]), (3000, 0, 0, 16384));
         let rest = mix(&mut mixer, 12_000);
         assert_eq!((rest[2 * 459], rest[2 * 460], rest[2 * 8499], rest[2 * 9000]), (16384, 0, 0, 16384));
-        assert!(mixer.lanes[0].blocks.is_empty());
+        assert!(mixer.tracks[0].blocks.is_empty());
     }
 
     #[test]
     fn many_voices_do_not_clip() {
         let mut mixer = mixer(20);
-        mixer.lanes.iter_mut().for_each(|lane| lane.place(0, vec![-0.9; 2 * 960]));
+        mixer.tracks.iter_mut().for_each(|track| track.place(0, vec![-0.9; 2 * 960]));
         let mixed = mix(&mut mixer, 960);
         assert!(mixed.iter().all(|s| *s > i16::MIN) && mixed[2 * 959] < -32_000);
-        assert_eq!(bend(0.3), 0.3);
-        assert!(bend(0.9) < bend(1.2) && bend(50.0) <= 1.0);
+        assert_eq!(limited(0.3), 0.3);
+        assert!(limited(0.9) < limited(1.2) && limited(50.0) <= 1.0);
     }
 
     #[test]
     fn drift_is_taken_out_sample_by_sample() {
         let mut mixer = mixer(1);
-        let lane = &mut mixer.lanes[0];
+        let track = &mut mixer.tracks[0];
         // A sender whose seconds are 200 ppm long: after a hundred seconds it would be 20 ms behind.
         for packet in 0..5000i64 {
-            lane.place(packet * 960 + packet * 960 / 5000, vec![0.1; 2 * 960]);
-            let end = lane.end.unwrap();
+            track.place(packet * 960 + packet * 960 / 5000, vec![0.1; 2 * 960]);
+            let end = track.end.unwrap();
             assert!((end - (packet + 1) * 960 - packet * 960 / 5000).abs() <= TOLERANCE + 1, "{packet}: {end}");
-            lane.blocks.clear();
+            track.blocks.clear();
         }
-        lane.place(0, vec![0.1; 2 * 960]);
-        assert!(lane.blocks.is_empty(), "a clock that steps back is waited for");
+        track.place(0, vec![0.1; 2 * 960]);
+        assert!(track.blocks.is_empty(), "a clock that steps back is waited for");
     }
 
     #[test]
     fn what_comes_after_a_lost_packet_is_not_early() {
         let mut mixer = mixer(1);
-        let lane = &mut mixer.lanes[0];
+        let track = &mut mixer.tracks[0];
         for packet in (0..3000i64).filter(|packet| packet % 10 != 7) {
-            lane.place(packet * 960, vec![0.1; 2 * 960]);
-            assert_eq!(lane.blocks.pop_back().map(|block| block.at), Some(packet * 960));
+            track.place(packet * 960, vec![0.1; 2 * 960]);
+            assert_eq!(track.blocks.pop_back().map(|block| block.at), Some(packet * 960));
         }
     }
 

@@ -1,14 +1,14 @@
-//! Stills of a film: a poster, a sheet of small pictures with times, and one picture for each change of a shared screen. It keeps
-//! small pictures only, and writes large ones as they come.
+//! Still pictures of a film: a poster, a contact sheet with times, and a slide for each change of a shared screen. It keeps small
+//! pictures only (and one poster) in memory, and writes slides at once.
 
-use super::output::Output;
-use super::script::Script;
-use super::stage::Stage;
-use super::text::{Line, Weight, written};
+use super::scene_plan::ScenePlan;
+use super::scene_renderer::SceneRenderer;
+use super::text::{Line, Weight, render_line};
 use crate::error::{Error, Result, write_failed};
 use crate::film::layout::Rect;
 use crate::media::{Canvas, Library, Picture};
-use crate::recording::folder::Sub;
+use crate::output::PartFile;
+use crate::recording::folder::Subfolder;
 use image::imageops::{overlay, thumbnail};
 use image::{Rgb, RgbImage};
 use serde::Serialize;
@@ -16,72 +16,74 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often a picture is considered.
-const EVERY: Duration = Duration::from_millis(500);
-/// Pictures on the sheet: columns and rows.
+/// How often a frame is considered for poster and slides.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Columns and rows of the contact sheet.
 const SHEET: (u32, u32) = (4, 3);
-/// So many are kept of a film whose length is not known yet; then every second one goes.
-const MOST_KEPT: usize = 2 * (SHEET.0 * SHEET.1) as usize;
-/// How often one is taken of such a film at first.
-const FIRST_EVERY: Duration = Duration::from_secs(1);
-/// The width of one of them.
-const SMALL: u32 = 320;
-/// The most slides of a film; a screen that moves all the time is no slide show.
-const MOST_SLIDES: usize = 500;
-/// Screens are compared in so many columns and rows.
+/// The most thumbnails of a film of unknown length; then every second one is dropped.
+const MAX_THUMBNAILS: usize = 2 * (SHEET.0 * SHEET.1) as usize;
+/// The first distance of thumbnails of such a film.
+const FIRST_THUMBNAIL_EVERY: Duration = Duration::from_secs(1);
+/// The width of a thumbnail in pixels.
+const THUMBNAIL_WIDTH: u32 = 320;
+/// The most slides of a film: a screen that changes all the time is no slide show.
+const MAX_SLIDES: usize = 500;
+/// Screens are compared in a grid of so many columns and rows.
 const GRID: (u32, u32) = (64, 36);
-/// Where a value of the grid differs by more than this (of 255), something else is to be seen.
+/// A cell of the grid has changed where its brightness differs by more than this (of 255).
 const DIFFERENT: u8 = 10;
-/// A new slide differs in at least this part of the grid, in 1/1000.
+/// A new slide differs in at least this part of the cells, in 1/1000.
 const CHANGED: usize = 6;
 
-/// The stills of a film.
+/// The still pictures of a film.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Stills {
-    /// A picture in which somebody is to be seen; where nobody ever is, the cards of who was there.
+    /// The frame with the most visible pictures; without any, the one with the most cards.
     pub poster: Option<PathBuf>,
+    /// Thumbnails with times.
     pub contact_sheet: Option<PathBuf>,
-    /// Each screen that was shown, from when.
+    /// The slides, in order.
     pub slides: Vec<Slide>,
     /// The list of slides as a file.
     pub index: Option<PathBuf>,
 }
 
-/// A shared screen that was something else than before.
+/// A shared screen after a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Slide {
-    /// Session milliseconds.
+    /// When it was shown, in session milliseconds.
     pub at_ms: u64,
-    /// A participant's name.
+    /// The participant's display name.
     pub of: String,
-    /// The track's file.
+    /// The track's file name.
     pub track: String,
     /// The name in `stills/`.
     pub file: String,
 }
 
-/// Looks at a film as it is made.
-pub struct Album {
+/// Collects still pictures while a film is made.
+pub struct StillsCollector {
     folder: PathBuf,
+    /// When to consider the next frame.
     next: Duration,
-    /// The poster so far, and what is to be seen in it.
+    /// The best poster so far, and its numbers of pictures and cards.
     best: Option<((usize, usize), RgbImage)>,
     sheet: Vec<(Duration, RgbImage)>,
     sheet_next: Duration,
     sheet_every: Duration,
-    /// How long the film will be is not known yet.
+    /// The film's length is not known yet.
     grows: bool,
-    /// By track: what it showed when last looked at, and on its last slide.
+    /// By track: its picture when last considered, and its last slide.
     screens: BTreeMap<usize, (Vec<u8>, Vec<u8>)>,
     slides: Vec<Slide>,
 }
 
-impl Album {
-    /// An empty album of a film that begins at `from` and lasts so long; none: until its meeting ends.
-    pub fn new(recording: &Path, from: Duration, lasts: Option<Duration>) -> Album {
-        let every = lasts.map_or(FIRST_EVERY, |lasts| lasts / (SHEET.0 * SHEET.1));
-        Album {
-            folder: recording.join(Sub::Stills.word()),
+impl StillsCollector {
+    /// For a film that begins at `from` and lasts `lasts`; `None`: until its meeting ends.
+    pub fn new(recording: &Path, from: Duration, lasts: Option<Duration>) -> StillsCollector {
+        let every = lasts.map_or(FIRST_THUMBNAIL_EVERY, |lasts| lasts / (SHEET.0 * SHEET.1));
+        StillsCollector {
+            folder: recording.join(Subfolder::Stills.name()),
             next: from,
             best: None,
             sheet: Vec::new(),
@@ -94,55 +96,56 @@ impl Album {
         }
     }
 
-    /// Looks at what is on stage.
+    /// Considers the frame that was rendered last.
     ///
     /// # Errors
     /// A still cannot be written: the machine's, or the user's where the folder is not theirs.
-    pub fn look(&mut self, stage: &mut Stage, script: &Script, at: Duration) -> Result<()> {
+    pub fn look(&mut self, renderer: &mut SceneRenderer, plan: &ScenePlan, at: Duration) -> Result<()> {
         if at >= self.sheet_next && (self.grows || self.sheet.len() < (SHEET.0 * SHEET.1) as usize) {
-            let picture = stage.canvas().to_rgb()?;
-            let height = (SMALL * picture.height() / picture.width().max(1)).max(1);
-            self.keep(at, thumbnail(&picture, SMALL, height));
+            let picture = renderer.canvas().to_rgb()?;
+            let height = (THUMBNAIL_WIDTH * picture.height() / picture.width().max(1)).max(1);
+            self.keep_thumbnail(at, thumbnail(&picture, THUMBNAIL_WIDTH, height));
         }
         if at < self.next {
             return Ok(());
         }
-        self.next = at + EVERY;
-        self.look_for_poster(stage)?;
-        let screens: Vec<(usize, Picture)> = stage.screens().map(|(track, picture)| (track, picture.clone())).collect();
+        self.next = at + LOOK_EVERY;
+        self.consider_poster(renderer)?;
+        let screens: Vec<(usize, Picture)> =
+            renderer.screens().map(|(track, picture)| (track, picture.clone())).collect();
         for (track, picture) in screens {
-            self.look_at_screen(track, &picture, script, at)?;
+            self.consider_slide(track, &picture, plan, at)?;
         }
         Ok(())
     }
 
-    /// Takes what is on stage as the poster if nothing better was there.
-    fn look_for_poster(&mut self, stage: &mut Stage) -> Result<()> {
-        let seen = stage.visible()?;
+    /// Takes the frame as poster if it is better than the one before.
+    fn consider_poster(&mut self, renderer: &mut SceneRenderer) -> Result<()> {
+        let seen = renderer.visible()?;
         if seen > self.best.as_ref().map_or((0, 0), |(best, _)| *best) {
-            self.best = Some((seen, stage.canvas().to_rgb()?));
+            self.best = Some((seen, renderer.canvas().to_rgb()?));
         }
         Ok(())
     }
 
-    /// Where nobody was to be seen until the film's end, what lies behind its title is looked at, too.
+    /// Where no frame was good enough for a poster until the film's end, considers what is behind the title, too.
     ///
     /// # Errors
-    /// As [`Album::look`].
-    pub fn look_behind_title(&mut self, stage: &mut Stage, at: Duration) -> Result<()> {
+    /// As [`StillsCollector::look`].
+    pub fn look_behind_title(&mut self, renderer: &mut SceneRenderer, at: Duration) -> Result<()> {
         if self.best.is_some() {
             return Ok(());
         }
-        stage.end_title();
-        // A track that fails has been told of.
-        stage.advance(at, drop)?;
-        self.look_for_poster(stage)
+        renderer.end_title();
+        // Tracks that fail have been reported already.
+        renderer.advance(at, drop)?;
+        self.consider_poster(renderer)
     }
 
-    /// Keeps a picture for the sheet. The longer a film gets that grows, the further apart they are.
-    fn keep(&mut self, at: Duration, small: RgbImage) {
+    /// Keeps a thumbnail for the contact sheet. The longer a growing film gets, the larger their distance.
+    fn keep_thumbnail(&mut self, at: Duration, small: RgbImage) {
         self.sheet.push((at, small));
-        if self.grows && self.sheet.len() >= MOST_KEPT {
+        if self.grows && self.sheet.len() >= MAX_THUMBNAILS {
             let mut number = 0;
             self.sheet.retain(|_| {
                 number += 1;
@@ -153,33 +156,33 @@ impl Album {
         self.sheet_next = self.sheet.last().map_or(at, |(last, _)| *last) + self.sheet_every;
     }
 
-    /// A slide is what has stayed for a moment, and differs from the slide before.
-    fn look_at_screen(&mut self, track: usize, picture: &Picture, script: &Script, at: Duration) -> Result<()> {
+    /// A slide is a picture that has stayed from one look to the next, and differs from the slide before.
+    fn consider_slide(&mut self, track: usize, picture: &Picture, plan: &ScenePlan, at: Duration) -> Result<()> {
         let now = picture.luma(GRID)?;
         let (last, slide) = self.screens.entry(track).or_default();
         let stays = !differs(last, &now);
         *last = now;
-        if !stays || !differs(slide, last) || self.slides.len() >= MOST_SLIDES {
+        if !stays || !differs(slide, last) || self.slides.len() >= MAX_SLIDES {
             return Ok(());
         }
         *slide = last.clone();
-        let file = script.manifest.tracks.get(track).map(|t| t.file.clone()).unwrap_or_default();
+        let file = plan.manifest.tracks.get(track).map(|t| t.file.clone()).unwrap_or_default();
         let at_ms = at.as_millis() as u64;
         let stem = file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem);
-        let name = self.save(&format!("{stem}.{at_ms:08}.jpg"), &whole(picture)?)?;
+        let name = self.save(&format!("{stem}.{at_ms:08}.jpg"), &full_size(picture)?)?;
         let file_name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.slides.push(Slide { at_ms, of: script.owner(track).to_owned(), track: file, file: file_name });
+        self.slides.push(Slide { at_ms, of: plan.owner(track).to_owned(), track: file, file: file_name });
         Ok(())
     }
 
-    /// Writes what was collected.
+    /// Writes poster, contact sheet and the list of slides.
     ///
     /// # Errors
-    /// As [`Album::look`].
+    /// As [`StillsCollector::look`].
     pub fn finish(mut self, library: &Library, from: Duration) -> Result<Stills> {
         let (most, kept) = ((SHEET.0 * SHEET.1) as usize, self.sheet.len());
         if kept > most {
-            // The middle of each part, as above.
+            // The middle one of each part, as above.
             let wanted: Vec<usize> = (0..most).map(|n| (2 * n + 1) * kept / (2 * most)).collect();
             let mut number = 0..;
             self.sheet.retain(|_| number.next().is_some_and(|number| wanted.contains(&number)));
@@ -213,11 +216,12 @@ impl Album {
             overlay(&mut sheet, picture, x.into(), y.into());
             let seconds = (*at - from).as_secs();
             let text = format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-            let words = written(library, Line { text: &text, height: 14, weight: Weight::Plain }, width)?;
+            let words = render_line(library, Line { text: &text, height: 14, weight: Weight::Plain }, width)?;
             for (dx, dy) in (0..words.height()).flat_map(|dy| (0..words.width()).map(move |dx| (dx, dy))) {
                 if let Some(pixel) = sheet.get_pixel_mut_checked(x + dx, y + height + 2 + dy) {
-                    pixel.0 =
-                        pixel.0.map(|have| (f32::from(have) + (210.0 - f32::from(have)) * words.ink(dx, dy)) as u8);
+                    pixel.0 = pixel
+                        .0
+                        .map(|have| (f32::from(have) + (210.0 - f32::from(have)) * words.coverage(dx, dy)) as u8);
                 }
             }
         }
@@ -236,12 +240,12 @@ impl Album {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(write_failed(&self.folder, e)),
             _ => {}
         }
-        Output::create(&self.folder.join(name))?.write(bytes)
+        PartFile::create(&self.folder.join(name))?.write(bytes)
     }
 }
 
-/// A picture as it was sent.
-fn whole(picture: &Picture) -> Result<RgbImage> {
+/// A picture in its original size.
+fn full_size(picture: &Picture) -> Result<RgbImage> {
     let (width, height) = picture.size();
     let size = ((width & !1).max(2), (height & !1).max(2));
     let mut canvas = Canvas::new(size)?;
@@ -249,7 +253,7 @@ fn whole(picture: &Picture) -> Result<RgbImage> {
     canvas.to_rgb()
 }
 
-/// Something else is to be seen: more than a cursor, a clock or a bar that moves.
+/// True where more has changed than a cursor, a clock or a progress bar.
 fn differs(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return true;
@@ -260,7 +264,7 @@ fn differs(one: &[u8], other: &[u8]) -> bool {
         cells.filter(|(_, (a, b))| a.abs_diff(*b) > DIFFERENT).collect()
     });
     let rows: Vec<Vec<Cell>> = changed.filter(|cells: &Vec<_>| !cells.is_empty()).collect();
-    // Such things are lower than two rows, but may lie in two.
+    // These are lower than two rows of the grid, but may lie in two.
     let is_low = match rows.as_slice() {
         [_] => true,
         [upper, lower] => is_bar(upper, lower),
@@ -269,11 +273,11 @@ fn differs(one: &[u8], other: &[u8]) -> bool {
     !is_low && rows.iter().map(Vec::len).sum::<usize>() * 1000 >= one.len() * CHANGED
 }
 
-/// Something that has changed in a row of the grid: its column, what it was and what it is.
+/// A changed cell of a row: its column, its brightness before and after.
 type Cell = (usize, (u8, u8));
 
-/// What has changed in two rows is as long in either, and was and is of one brightness in each: text is uneven. Of the cells at its two
-/// ends the bar may cover a part.
+/// True for a progress bar in two rows: it is equally long in both, and of even brightness before and after in each (text is uneven).
+/// Cells at its two ends may be covered in part.
 fn is_bar(upper: &[Cell], lower: &[Cell]) -> bool {
     let ends = |cells: &[Cell]| cells.first().zip(cells.last()).map_or((0, 0), |(first, last)| (first.0, last.0));
     let ((left, right), (below_left, below_right)) = (ends(upper), ends(lower));
@@ -297,12 +301,12 @@ mod tests {
     fn the_sheet_of_a_film_that_grows_is_of_all_of_it() {
         for seconds in [3u64, 30, 47, 3600] {
             let dir = tempfile::tempdir().unwrap();
-            let mut album = Album::new(dir.path(), Duration::ZERO, None);
+            let mut album = StillsCollector::new(dir.path(), Duration::ZERO, None);
             for at in (0..seconds * 10).map(|n| Duration::from_millis(n * 100)) {
                 if at >= album.sheet_next {
-                    album.keep(at, RgbImage::new(32, 18));
+                    album.keep_thumbnail(at, RgbImage::new(32, 18));
                 }
-                assert!(album.sheet.len() < MOST_KEPT);
+                assert!(album.sheet.len() < MAX_THUMBNAILS);
             }
             let times: Vec<u64> = album.sheet.iter().map(|(at, _)| at.as_secs()).collect();
             let step = album.sheet_every.as_secs();
@@ -324,7 +328,7 @@ mod tests {
         let mut written = slide.clone();
         written[640..740].fill(90);
         assert!(differs(&slide, &written) && differs(&[], &slide));
-        // OutgoingQueue cover some parts more than others.
+        // Letters cover some parts more than others.
         let mut written = slide.clone();
         (640..768).for_each(|cell| written[cell] = 120 + (cell % 5 * 8) as u8);
         assert!(differs(&slide, &written));

@@ -1,71 +1,75 @@
-//! Words as pixels, in whatever script, by Pango and the fonts of this machine. It lays nothing out.
+//! Text as pixels, in any script, by Pango and the fonts of this machine. It lays nothing out.
 
 use crate::error::Result;
 use crate::media::{Library, caption};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The widest line that is drawn, in pixels.
-const WIDEST: u32 = 4096;
-/// Less ink than this, of 255, is none.
-const FAINT: u8 = 24;
-/// Before it are Latin, Greek and Cyrillic.
+const MAX_WIDTH: u32 = 4096;
+/// Coverage up to this, of 255, counts as none.
+const MIN_COVERAGE: u8 = 24;
+/// The first character after Latin, Greek and Cyrillic.
 const OTHER_SCRIPTS: char = '\u{530}';
-/// From here on, what is no letter is a picture.
+/// From here on, characters that are no letters are emoji.
 const EMOJI: char = '\u{2600}';
 
-/// How letters look.
+/// The weight of a font.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
+    /// Regular.
     Plain,
+    /// Bold.
     Bold,
 }
 
-/// A line to be written.
+/// A line of text.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
+    /// The text.
     pub text: &'a str,
-    /// Of its font, in pixels.
+    /// The font size in pixels.
     pub height: u32,
+    /// The weight of its font.
     pub weight: Weight,
 }
 
-/// A written line: how much ink there is in each pixel.
+/// A rendered line: the coverage of each pixel.
 #[derive(Debug)]
-pub struct Words {
+pub struct TextBitmap {
     width: u32,
     height: u32,
-    /// Where the ink's middle is, in pixels from the top.
+    /// The middle row of the covered pixels.
     middle: u32,
-    ink: Vec<u8>,
-    /// Of letters that have their own, as emoji do; empty where none has.
+    coverage: Vec<u8>,
+    /// Colours of pixels that have their own, as emoji do; empty without any.
     colours: Vec<Option<[u8; 3]>>,
 }
 
-impl Words {
-    /// As wide as the ink is.
+impl TextBitmap {
+    /// The width of the covered pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// As high as a line of this font; letters lie in its middle.
+    /// The height of a line of this font; letters are in its middle.
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// The row of the ink's middle.
+    /// The middle row of the covered pixels.
     pub fn middle(&self) -> u32 {
         self.middle
     }
 
-    /// From 0 to 1; 0 outside.
-    pub fn ink(&self, x: u32, y: u32) -> f32 {
-        self.at(x, y).and_then(|at| self.ink.get(at)).map_or(0.0, |ink| f32::from(*ink) / 255.0)
+    /// The coverage of a pixel, from 0 to 1; 0 outside.
+    pub fn coverage(&self, x: u32, y: u32) -> f32 {
+        self.at(x, y).and_then(|at| self.coverage.get(at)).map_or(0.0, |coverage| f32::from(*coverage) / 255.0)
     }
 
-    /// How much ink there is, and its colour: `usual` unless the letter has its own. No coordinate is one left of or above it.
-    pub fn within(&self, x: Option<u32>, y: Option<u32>, usual: [u8; 3]) -> (f32, [u8; 3]) {
+    /// The coverage and colour of a pixel: `usual` unless the letter has its own colour. `None` is a coordinate left of or above it.
+    pub fn pixel(&self, x: Option<u32>, y: Option<u32>, usual: [u8; 3]) -> (f32, [u8; 3]) {
         let Some((x, y)) = x.zip(y) else { return (0.0, usual) };
-        (self.ink(x, y), self.at(x, y).and_then(|at| *self.colours.get(at)?).unwrap_or(usual))
+        (self.coverage(x, y), self.at(x, y).and_then(|at| *self.colours.get(at)?).unwrap_or(usual))
     }
 
     fn at(&self, x: u32, y: u32) -> Option<usize> {
@@ -73,87 +77,94 @@ impl Words {
     }
 }
 
-/// Writes a line, cut to `room` pixels at its end.
+/// Renders a line, cut to `room` pixels at its end.
 ///
 /// # Errors
 /// The user's: text cannot be drawn here (a package is missing).
-pub fn written(library: &Library, line: Line, room: u32) -> Result<Words> {
+pub fn render_line(library: &Library, line: Line, room: u32) -> Result<TextBitmap> {
     let height = (line.height * 3 / 2).max(16);
     // Fonts of other scripts have higher lines: there is room for them above and below.
     let (spare, whole) = (height / 2, height * 2);
     // The row stride of RGB is a multiple of four bytes. A character is at most about as wide as high, and a half.
     let longest = u32::try_from(line.text.chars().count())
-        .unwrap_or(WIDEST)
+        .unwrap_or(MAX_WIDTH)
         .saturating_add(1)
         .saturating_mul(line.height * 3 / 2);
-    let (width, left) = (longest.clamp(16, WIDEST).next_multiple_of(4), 2);
+    let (width, left) = (longest.clamp(16, MAX_WIDTH).next_multiple_of(4), 2);
     let font = if line.weight == Weight::Bold { "DejaVu Sans Bold" } else { "DejaVu Sans" };
     let markup = format!("<span font=\"{font} {}px\">{}</span>", line.height, escaped(line.text));
-    // OutgoingQueue lie about in the middle of a line that is a fifth higher than their font.
+    // Letters lie about in the middle of a line that is a fifth higher than their font.
     let top = spare + height.saturating_sub(line.height * 6 / 5) / 2;
     let on = |ground: u8| {
         let ground = vec![ground; width as usize * whole as usize * 3];
         caption(library, (width, whole), ground, &markup, "left", (left, top))
     };
-    let drawn = Drawn::new(on(0)?, || on(255))?;
+    let drawn = Rendered::new(on(0)?, || on(255))?;
     let at = |x: u32, y: u32| y as usize * width as usize + x as usize;
-    let has_ink = |x: &u32| (0..whole).any(|y| drawn.ink(at(*x, y)) > FAINT);
-    let first = (0..width).find(has_ink).unwrap_or(0);
-    let last = (first..width).rev().find(has_ink).unwrap_or(first);
+    let is_covered = |x: &u32| (0..whole).any(|y| drawn.coverage(at(*x, y)) > MIN_COVERAGE);
+    let first = (0..width).find(is_covered).unwrap_or(0);
+    let last = (first..width).rev().find(is_covered).unwrap_or(first);
     let shown = (last + 1 - first).min(room);
-    // Its end is where it is read last.
-    let first = if reads_leftwards(line.text) { last + 1 - shown } else { first };
-    let row_has_ink = |y: &u32| (first..=last).any(|x| drawn.ink(at(x, *y)) > FAINT);
-    let (upper, lower) = ((0..whole).find(row_has_ink), (0..whole).rev().find(row_has_ink));
+    // The end of a line that is read from right to left is its left one.
+    let first = if is_right_to_left(line.text) { last + 1 - shown } else { first };
+    let is_row_covered = |y: &u32| (first..=last).any(|x| drawn.coverage(at(x, *y)) > MIN_COVERAGE);
+    let (upper, lower) = ((0..whole).find(is_row_covered), (0..whole).rev().find(is_row_covered));
     let middle = upper.zip(lower).map_or(whole / 2, |(upper, lower)| (upper + lower).div_ceil(2));
-    // Latin letters stand on one line, whatever they are; where the lines of other scripts lie is their fonts' affair.
+    // Latin letters have one base line; those of other scripts depend on their fonts.
     let from = if line.text.chars().all(|c| c < OTHER_SCRIPTS) {
         spare
     } else {
         middle.saturating_sub(height / 2).min(whole - height)
     };
     let pixels = || (from..from + height).flat_map(|y| (first..first + shown).map(move |x| at(x, y)));
-    let ink = pixels().map(|pixel| drawn.ink(pixel)).collect();
+    let coverage = pixels().map(|pixel| drawn.coverage(pixel)).collect();
     let colours = drawn.over_white.is_some().then(|| pixels().map(|pixel| drawn.colour(pixel)).collect());
-    Ok(Words { width: shown, height, middle: middle.saturating_sub(from), ink, colours: colours.unwrap_or_default() })
+    Ok(TextBitmap {
+        width: shown,
+        height,
+        middle: middle.saturating_sub(from),
+        coverage,
+        colours: colours.unwrap_or_default(),
+    })
 }
 
-/// White letters over black and, where there are coloured ones among them, over white: from both follows what covers how much.
-struct Drawn {
+/// White letters over black and, where some have colours, over white: coverage and colour follow from both.
+struct Rendered {
     over_black: Vec<u8>,
     over_white: Option<Vec<u8>>,
 }
 
-impl Drawn {
-    fn new(over_black: Vec<u8>, over_white: impl FnOnce() -> Result<Vec<u8>>) -> Result<Drawn> {
+impl Rendered {
+    fn new(over_black: Vec<u8>, over_white: impl FnOnce() -> Result<Vec<u8>>) -> Result<Rendered> {
         let is_coloured =
-            over_black.as_chunks::<3>().0.iter().any(|[r, g, b]| r.abs_diff(*g).max(g.abs_diff(*b)) > FAINT);
+            over_black.as_chunks::<3>().0.iter().any(|[r, g, b]| r.abs_diff(*g).max(g.abs_diff(*b)) > MIN_COVERAGE);
         let over_white = if is_coloured { Some(over_white()?) } else { None };
-        Ok(Drawn { over_black, over_white })
+        Ok(Rendered { over_black, over_white })
     }
 
-    fn pixel(of: &[u8], number: usize) -> [u8; 3] {
+    fn channels(of: &[u8], number: usize) -> [u8; 3] {
         of.as_chunks().0.get(number).copied().unwrap_or_default()
     }
 
-    /// How much is covered, of 255.
-    fn ink(&self, number: usize) -> u8 {
-        let [black, ..] = Drawn::pixel(&self.over_black, number);
+    /// The coverage of a pixel, of 255.
+    fn coverage(&self, number: usize) -> u8 {
+        let [black, ..] = Rendered::channels(&self.over_black, number);
         let Some(over_white) = &self.over_white else { return black };
-        let through = Drawn::pixel(over_white, number)[0].saturating_sub(black);
+        let through = Rendered::channels(over_white, number)[0].saturating_sub(black);
         255 - through
     }
 
-    /// Of what covers it; none where that is a white letter.
+    /// The colour of what covers a pixel; `None` for white letters.
     fn colour(&self, number: usize) -> Option<[u8; 3]> {
-        let ink = u16::from(self.ink(number)).max(1);
-        let colour = Drawn::pixel(&self.over_black, number).map(|c| (u16::from(c) * 255 / ink).min(255) as u8);
+        let coverage = u16::from(self.coverage(number)).max(1);
+        let colour =
+            Rendered::channels(&self.over_black, number).map(|c| (u16::from(c) * 255 / coverage).min(255) as u8);
         colour.iter().any(|c| *c < 200).then_some(colour)
     }
 }
 
-/// True where a line begins at its right: Hebrew, Arabic and others.
-fn reads_leftwards(text: &str) -> bool {
+/// True for text that is read from right to left: Hebrew, Arabic and others.
+fn is_right_to_left(text: &str) -> bool {
     let strong = text.chars().find(|c| c.is_alphabetic());
     strong.is_some_and(|c| matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'))
 }
@@ -171,7 +182,7 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
-/// At most `most` characters, as people count them.
+/// At most `most` grapheme clusters, the last one `…` where it is cut.
 pub fn shortened(name: &str, most: usize) -> String {
     if name.graphemes(true).count() <= most {
         return name.into();
@@ -179,7 +190,7 @@ pub fn shortened(name: &str, most: usize) -> String {
     name.graphemes(true).take(most.saturating_sub(1)).chain(["…"]).collect()
 }
 
-/// The first letters of the first and the last word, with what belongs to them; of a name without letters, its first emoji.
+/// The first grapheme clusters of the first and the last word; of a name without letters, its first emoji.
 pub fn initials(name: &str) -> String {
     let is_letter = |c: char| c.is_alphanumeric();
     let mut firsts = name.split_whitespace().filter_map(|word| word.graphemes(true).find(|g| g.starts_with(is_letter)));
@@ -188,7 +199,7 @@ pub fn initials(name: &str) -> String {
         return name.graphemes(true).find(|g| g.starts_with(|c| c >= EMOJI)).unwrap_or("?").into();
     }
     // Arabic letters would join.
-    letters.join(if reads_leftwards(name) { "\u{200c}" } else { "" }).to_uppercase()
+    letters.join(if is_right_to_left(name) { "\u{200c}" } else { "" }).to_uppercase()
 }
 
 #[cfg(test)]
@@ -212,11 +223,11 @@ mod tests {
         let line = |text| Line { text, height: 20, weight: Weight::Plain };
         let library = Library::default();
         let (narrow, wide) =
-            (written(&library, line("il"), 500).unwrap(), written(&library, line("MMMM"), 500).unwrap());
+            (render_line(&library, line("il"), 500).unwrap(), render_line(&library, line("MMMM"), 500).unwrap());
         assert!(narrow.width() < 15 && wide.width() > 55, "{} {}", narrow.width(), wide.width());
-        assert!((0..wide.height()).any(|y| wide.ink(0, y) > 0.0) && wide.ink(wide.width(), 0) == 0.0);
-        assert_eq!(written(&library, line("MMMM"), 30).unwrap().width(), 30);
-        assert_eq!(written(&library, line(""), 30).unwrap().width(), 1);
+        assert!((0..wide.height()).any(|y| wide.coverage(0, y) > 0.0) && wide.coverage(wide.width(), 0) == 0.0);
+        assert_eq!(render_line(&library, line("MMMM"), 30).unwrap().width(), 30);
+        assert_eq!(render_line(&library, line(""), 30).unwrap().width(), 1);
     }
 
     #[test]
@@ -224,33 +235,35 @@ mod tests {
         let library = Library::default();
         let line = |text| Line { text, height: 24, weight: Weight::Bold };
         // What no font has is a box: a line above and a line below.
-        let is_box = |words: &Words| {
-            let lined =
-                |y: u32| (0..words.width()).filter(|x| words.ink(*x, y) > 0.3).count() * 5 > words.width() as usize * 4;
+        let is_box = |words: &TextBitmap| {
+            let lined = |y: u32| {
+                (0..words.width()).filter(|x| words.coverage(*x, y) > 0.3).count() * 5 > words.width() as usize * 4
+            };
             let rows: Vec<u32> =
-                (0..words.height()).filter(|y| (0..words.width()).any(|x| words.ink(x, *y) > 0.3)).collect();
+                (0..words.height()).filter(|y| (0..words.width()).any(|x| words.coverage(x, *y) > 0.3)).collect();
             rows.first().is_some_and(|y| lined(*y)) && rows.last().is_some_and(|y| lined(*y))
         };
-        let write = |text| written(&library, line(text), 500).unwrap();
+        let write = |text| render_line(&library, line(text), 500).unwrap();
         assert!(is_box(&write("\u{e000}")));
         for letter in ["م", "ש", "प", "ส", "山", "あ", "민", "ა", "த"] {
             let words = write(letter);
             assert!(
-                !is_box(&words) && words.ink.iter().any(|ink| *ink > 200),
+                !is_box(&words) && words.coverage.iter().any(|coverage| *coverage > 200),
                 "{letter}: a font is missing, see ./setup"
             );
             // In the middle of the line, and whole.
             assert!(words.middle().abs_diff(words.height() / 2) <= 1, "{letter}");
-            let [top, bottom] = [0, words.height() - 1].map(|y| (0..words.width()).any(|x| words.ink(x, y) > 0.3));
+            let [top, bottom] = [0, words.height() - 1].map(|y| (0..words.width()).any(|x| words.coverage(x, y) > 0.3));
             assert!(!top && !bottom, "{letter}");
         }
-        let party = written(&library, line("Al 🎉"), 500).unwrap();
-        let colours = |words: &Words, x: u32| {
-            (0..words.height()).any(|y| words.ink(x, y) > 0.5 && words.within(Some(x), Some(y), [245; 3]).1 != [245; 3])
+        let party = render_line(&library, line("Al 🎉"), 500).unwrap();
+        let colours = |words: &TextBitmap, x: u32| {
+            (0..words.height())
+                .any(|y| words.coverage(x, y) > 0.5 && words.pixel(Some(x), Some(y), [245; 3]).1 != [245; 3])
         };
         assert!(!(0..10).any(|x| colours(&party, x)) && (30..party.width()).any(|x| colours(&party, x)));
         // What is cut off is the end.
-        let [whole, cut] = [500, 20].map(|room| written(&library, line("שרה כהן"), room).unwrap());
-        assert_eq!(cut.ink(19, 18), whole.ink(whole.width() - 1, 18));
+        let [whole, cut] = [500, 20].map(|room| render_line(&library, line("שרה כהן"), room).unwrap());
+        assert_eq!(cut.coverage(19, 18), whole.coverage(whole.width() - 1, 18));
     }
 }

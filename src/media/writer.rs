@@ -33,25 +33,37 @@ impl FileWriter {
     /// # Errors
     /// The user's: the template or an element is missing, or the file cannot be made.
     pub fn create(library: &Library, name: &str, path: &Path) -> Result<FileWriter> {
-        FileWriter::with(library, name, path, &[], &[])
+        FileWriter::with(library, name, path, &[])
     }
 
-    /// The same with values for the template's parameters, and text properties as element, property and text.
+    /// The same with values for the template's parameters.
     ///
     /// # Errors
     /// As [`FileWriter::create`]; a value that does not fit its parameter.
-    pub fn with(
+    pub fn with(library: &Library, name: &str, path: &Path, values: &[(&str, Value)]) -> Result<FileWriter> {
+        let pipeline = Pipeline::build(&library.get(name)?, values)?;
+        pipeline.set_path("file", path)?;
+        FileWriter::start(pipeline)
+    }
+
+    /// The same for templates that write to several places: text properties as element, property and text say where.
+    ///
+    /// # Errors
+    /// As [`FileWriter::with`].
+    pub fn with_properties(
         library: &Library,
         name: &str,
-        path: &Path,
         values: &[(&str, Value)],
-        texts: &[(&str, &str, &str)],
+        properties: &[(&str, &str, &str)],
     ) -> Result<FileWriter> {
-        let mut pipeline = Pipeline::build(&library.get(name)?, values)?;
-        pipeline.set_path("file", path)?;
-        for (element, property, text) in texts {
+        let pipeline = Pipeline::build(&library.get(name)?, values)?;
+        for (element, property, text) in properties {
             pipeline.set_text(element, property, text)?;
         }
+        FileWriter::start(pipeline)
+    }
+
+    fn start(mut pipeline: Pipeline) -> Result<FileWriter> {
         let (picture, sound) = (pipeline.app_src("picture").ok(), pipeline.app_src("sound").ok());
         pipeline.start()?;
         Ok(FileWriter { pipeline, picture, sound })

@@ -171,8 +171,8 @@ impl Log {
 
     /// Something became of a file.
     pub fn file(&mut self, report: FileReport, at: SessionTime) {
-        let event = attachments::event(report);
-        attachments::enter(&mut self.manifest, at.as_ms(), &event);
+        let event = attachments::event_of(report);
+        attachments::apply(&mut self.manifest, at.as_ms(), &event);
         self.event(at, event);
     }
 

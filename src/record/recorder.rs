@@ -10,7 +10,7 @@ use super::status::{PersonStatus, Status};
 use super::stream::{self, RecordingContext, TrackStream};
 use crate::client::event::RoomEvent;
 use crate::error::{Error, Result};
-use crate::recording::folder::{RecordingFolder, Sub};
+use crate::recording::folder::{RecordingFolder, Subfolder};
 use crate::recording::manifest::{FileState, Manifest, Status as Completion};
 use crate::recording::subtitles;
 use crate::recording::timeline::{Event, PATH_FOUND};
@@ -124,7 +124,7 @@ impl CaptureThread {
     }
     /// Takes files that people send, into the recording's `files`.
     pub fn vault(&self, limits: Limits) -> Result<Arc<Vault>> {
-        Ok(Vault::new(self.folder.handle()?, Sub::Files.word(), limits))
+        Ok(Vault::new(self.folder.handle()?, Subfolder::Files.name(), limits))
     }
     /// The key of everybody who ever was here: what their files' folder is called.
     pub fn keys(&self) -> watch::Receiver<HashMap<ParticipantId, String>> {

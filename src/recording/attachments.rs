@@ -1,44 +1,44 @@
-//! Received files in the recording's account: manifest entries from what is reported, from the timeline, and from what lies on
-//! the disk. Values only; it opens nothing.
+//! Received files in timeline and manifest: entries from transfer reports, from timeline events, and from the files on the disk.
+//! Values only; it opens no file.
 
-use crate::recording::folder::Sub;
+use crate::recording::folder::Subfolder;
 use crate::recording::manifest::{FileEntry, FileState, Manifest};
-use crate::recording::timeline::{Event, FileWord};
+use crate::recording::timeline::{Event, TransferState};
 use crate::transfer::names::PART;
 use crate::transfer::{FileReport, FileStatus};
 
-/// What the timeline says of a report.
-pub(crate) fn event(report: FileReport) -> Event {
+/// The timeline event of a transfer report.
+pub(crate) fn event_of(report: FileReport) -> Event {
     let FileReport { owner, name, size, mime, status } = report;
-    let path = |path: String| format!("{}/{path}", Sub::Files.word());
+    let path = |path: String| format!("{}/{path}", Subfolder::Files.name());
     let (status, file, bytes, sha256, reason) = match status {
-        FileStatus::Started { path: at, offset } => (FileWord::Started, Some(path(at)), offset, None, None),
+        FileStatus::Started { path: at, offset } => (TransferState::Started, Some(path(at)), offset, None, None),
         FileStatus::Received { path: at, sha256 } => {
-            (FileWord::Received, Some(path(at)), size, Some(sha256.to_string()), None)
+            (TransferState::Received, Some(path(at)), size, Some(sha256.to_string()), None)
         }
         FileStatus::Refused { path: at, written, refusal } => {
             let reason = format!("{}: {}", refusal.reason.word(), refusal.text);
-            (FileWord::Refused, at.map(path), written, None, Some(reason))
+            (TransferState::Refused, at.map(path), written, None, Some(reason))
         }
         FileStatus::Incomplete { path: at, written, cause } => {
-            (FileWord::Incomplete, Some(path(at)), written, None, Some(cause))
+            (TransferState::Incomplete, Some(path(at)), written, None, Some(cause))
         }
     };
     Event::File { participant: owner, name, status, file, size, bytes, mime, sha256, reason }
 }
 
-/// Enters into the manifest what the timeline says of a file. The same again changes nothing.
-pub(crate) fn enter(manifest: &mut Manifest, t_ms: u64, event: &Event) {
+/// Updates the manifest by a timeline event of a file. The same event again changes nothing.
+pub(crate) fn apply(manifest: &mut Manifest, t_ms: u64, event: &Event) {
     let Event::File { participant, name, status, file: Some(file), size, bytes, mime, sha256, reason } = event else {
         return;
     };
-    let whole = *status == FileWord::Received;
+    let whole = *status == TransferState::Received;
     let is_kept = |e: &FileEntry| e.state == FileState::Received && file.strip_suffix(PART) == Some(&e.file);
     if manifest.files.iter().any(is_kept) {
-        // From the beginning of what is known to its end.
+        // An old event of a file that is complete by now.
         return;
     }
-    // The part that it was is the file that it is.
+    // The entry of the partly received file becomes that of the complete one.
     let is_part = |e: &FileEntry| {
         e.state == FileState::Incomplete && e.participant == *participant && e.name == *name && e.size == *size
     };
@@ -75,15 +75,15 @@ pub(crate) fn enter(manifest: &mut Manifest, t_ms: u64, event: &Event) {
     }
 }
 
-/// What lies on the disk, by path in the recording and length, after a crash: it is what is true.
-pub(crate) fn found(manifest: &mut Manifest, on_disk: &[(String, u64)]) {
+/// Corrects the manifest by the files on the disk (path in the recording, and length) after a crash.
+pub(crate) fn apply_files(manifest: &mut Manifest, on_disk: &[(String, u64)]) {
     for (file, bytes) in on_disk {
         let whole = !file.ends_with(PART);
         let part = format!("{file}{PART}");
         let at = manifest.files.iter().position(|e| e.file == *file || (whole && e.file == part));
         match at.and_then(|at| manifest.files.get_mut(at)) {
             Some(entry) => {
-                // Renamed, and then killed before that could be told: names belong to verified files only.
+                // Renamed, and killed before that was reported: only verified files are renamed.
                 if whole && entry.state == FileState::Incomplete {
                     (entry.state, entry.reason) = (FileState::Received, None);
                 }
@@ -119,7 +119,7 @@ mod tests {
     fn account(statuses: Vec<FileStatus>) -> Manifest {
         let mut manifest = Manifest::new("r", "u", Timestamp::UNIX_EPOCH);
         for (n, status) in statuses.into_iter().enumerate() {
-            enter(&mut manifest, n as u64, &event(report(status)));
+            apply(&mut manifest, n as u64, &event_of(report(status)));
         }
         manifest
     }
@@ -144,26 +144,26 @@ mod tests {
 
     #[test]
     fn the_same_timeline_twice_changes_nothing() {
-        let events = || [started(0), incomplete(), started(4), received("alice/A.pdf")].map(|s| event(report(s)));
+        let events = || [started(0), incomplete(), started(4), received("alice/A.pdf")].map(|s| event_of(report(s)));
         let mut manifest = Manifest::new("r", "u", Timestamp::UNIX_EPOCH);
-        events().iter().for_each(|event| enter(&mut manifest, 5, event));
+        events().iter().for_each(|event| apply(&mut manifest, 5, event));
         let once = manifest.clone();
-        events().iter().for_each(|event| enter(&mut manifest, 5, event));
+        events().iter().for_each(|event| apply(&mut manifest, 5, event));
         assert_eq!(manifest, once);
     }
 
     #[test]
     fn the_disk_is_believed_after_a_crash() {
         let mut manifest = account(vec![started(0)]);
-        found(&mut manifest, &[("files/alice/A.pdf.part".into(), 6)]);
+        apply_files(&mut manifest, &[("files/alice/A.pdf.part".into(), 6)]);
         assert_eq!((manifest.files[0].bytes, manifest.files[0].state), (6, FileState::Incomplete));
-        found(&mut manifest, &[("files/alice/A.pdf".into(), 10), ("files/bob/x".into(), 1)]);
+        apply_files(&mut manifest, &[("files/alice/A.pdf".into(), 10), ("files/bob/x".into(), 1)]);
         assert_eq!(
             (manifest.files[0].file.as_str(), manifest.files[0].state),
             ("files/alice/A.pdf", FileState::Received)
         );
         assert_eq!(manifest.warnings, ["files/bob/x: is not in the timeline"]);
-        found(&mut manifest, &[]);
+        apply_files(&mut manifest, &[]);
         assert!(manifest.warnings.contains(&"files/alice/A.pdf: is not there".to_owned()));
     }
 }

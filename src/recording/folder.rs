@@ -1,4 +1,5 @@
-//! A recording's folder: made once, locked while it is recorded, every file in it created new. It never follows a link and never overwrites.
+//! A recording's folder: created once, locked while it is recorded, every file in it created new. It never follows a link and
+//! never overwrites a file.
 
 use crate::error::{Error, Result, io_failed};
 use crate::recording::names::safe_name;
@@ -11,7 +12,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// The timeline's file name. An exclusive `flock` on it says that the recording is being written; it dies with the process.
+/// The timeline's file name. While a recording is written, its process holds an exclusive `flock` on it; the lock ends with the process.
 pub const TIMELINE: &str = "timeline.jsonl";
 /// The manifest's file name.
 pub const MANIFEST: &str = "manifest.json";
@@ -21,27 +22,27 @@ const MOST_NUMBERS: u32 = 1000;
 
 /// A sub-folder of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sub {
+pub enum Subfolder {
     /// Track files.
     Tracks,
-    /// What was sent over data channels.
+    /// Files that were sent over data channels.
     Files,
-    /// Pictures made of the recording.
+    /// Still pictures of the film.
     Stills,
 }
 
-impl Sub {
+impl Subfolder {
     /// The sub-folder's name.
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
-            Sub::Tracks => "tracks",
-            Sub::Files => "files",
-            Sub::Stills => "stills",
+            Subfolder::Tracks => "tracks",
+            Subfolder::Files => "files",
+            Subfolder::Stills => "stills",
         }
     }
 }
 
-/// A recording folder that this process holds the lock of. It can be shared between threads.
+/// A recording folder that this process has locked. It can be shared between threads.
 #[derive(Debug)]
 pub struct RecordingFolder {
     path: PathBuf,
@@ -51,27 +52,28 @@ pub struct RecordingFolder {
 }
 
 impl RecordingFolder {
-    /// Makes `<room>-<UTC start>` (`standup-20261122T140500Z`) in `parent`, which is made too if only its last part is missing.
+    /// Creates `<room>-<UTC start>` (`standup-20261122T140500Z`) in `parent`, which is created too if only its last part is missing.
     ///
-    /// Errors blame the user for a parent that cannot be written to, the machine for a full or broken disk.
+    /// # Errors
+    /// The user's: `parent` cannot be written to. The machine's: a full or broken disk.
     pub fn create(parent: &Path, room: &str, start: Timestamp) -> Result<Self> {
         match std::fs::create_dir(parent) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(parent_fault(parent, error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(parent_error(parent, error)),
             _ => {}
         }
-        let above = open_dir(rustix::fs::CWD, parent, false).map_err(|e| parent_fault(parent, e))?;
+        let above = open_dir(rustix::fs::CWD, parent, false).map_err(|e| parent_error(parent, e))?;
         let base = format!("{}-{}", safe_name(room, "room"), start.strftime("%Y%m%dT%H%M%SZ"));
         for number in 1..=MOST_NUMBERS {
             let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
             match mkdirat(&above, &name, Mode::from_raw_mode(0o777)) {
                 Err(Errno::EXIST) => continue,
-                made => made.map_err(|e| parent_fault(parent, e.into()))?,
+                made => made.map_err(|e| parent_error(parent, e.into()))?,
             }
             let path = parent.join(&name);
             let root =
                 open_dir(&above, Path::new(&name), true).map_err(|e| io_failed("open the recording folder", e))?;
-            let timeline = new_file(&root, TIMELINE, OFlags::APPEND).map_err(|e| parent_fault(parent, e))?;
-            // Whoever else holds it only looks ([`RecordingFolder::is_live`]), and lets go at once.
+            let timeline = new_file(&root, TIMELINE, OFlags::APPEND).map_err(|e| parent_error(parent, e))?;
+            // Another process holds it only for the moment of [`RecordingFolder::is_live`].
             flock(&timeline, FlockOperation::LockExclusive)
                 .map_err(|e| io_failed("lock the recording folder", e.into()))?;
             return Ok(Self { path, root, timeline });
@@ -79,7 +81,10 @@ impl RecordingFolder {
         Err(Error::user(format!("{}: too many recordings called {base}", parent.display())))
     }
 
-    /// Takes over an existing recording whose recorder is gone; `None` while somebody holds its lock.
+    /// Locks an existing recording whose recorder has ended; `None` while another process holds its lock.
+    ///
+    /// # Errors
+    /// The folder or its timeline cannot be opened.
     pub fn claim(path: &Path) -> Result<Option<Self>> {
         let root =
             open_dir(rustix::fs::CWD, path, true).map_err(|e| io_failed(&format!("open {}", path.display()), e))?;
@@ -105,45 +110,60 @@ impl RecordingFolder {
     }
 
     /// A handle of the folder itself.
+    ///
+    /// # Errors
+    /// The process has too many open files.
     pub fn handle(&self) -> Result<OwnedFd> {
         self.root.try_clone().map_err(|e| io_failed("open the recording folder", e))
     }
 
-    /// The writer of this recording's timeline.
+    /// A writer of this recording's timeline.
+    ///
+    /// # Errors
+    /// The timeline cannot be read.
     pub fn timeline(&self) -> Result<TimelineWriter> {
         let file = self.timeline.try_clone().map_err(|e| io_failed("open the timeline", e))?;
         TimelineWriter::new(file)
     }
 
-    /// Creates a file that must not be there yet, in a sub-folder that is made when needed.
-    pub fn create_file(&self, sub: Sub, name: &str) -> Result<File> {
-        let doing = || format!("create {}/{name}", sub.word());
+    /// Creates a file that must not exist yet, in a sub-folder that is created when needed.
+    ///
+    /// # Errors
+    /// The file exists, the disk is full, or `name` is not one plain part of a path.
+    pub fn create_file(&self, sub: Subfolder, name: &str) -> Result<File> {
+        let doing = || format!("create {}/{name}", sub.name());
         new_file(&self.sub(sub)?, checked(name)?, OFlags::empty()).map_err(|e| io_failed(&doing(), e))
     }
 
-    /// Opens a file of a sub-folder for reading; not a link, not a device.
-    pub fn open_file(&self, sub: Sub, name: &str) -> Result<File> {
+    /// Opens a file of a sub-folder for reading; never a link or a device.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub fn open_file(&self, sub: Subfolder, name: &str) -> Result<File> {
         let file = openat(self.sub(sub)?, checked(name)?, OFlags::RDONLY | SAFE, Mode::empty());
-        file.map(File::from).map_err(|e| io_failed(&format!("open {}/{name}", sub.word()), e.into()))
+        file.map(File::from).map_err(|e| io_failed(&format!("open {}/{name}", sub.name()), e.into()))
     }
 
-    /// Puts the finished successor `from` in the place of `to`, both in `sub`, and makes that last. The only way a file is replaced.
-    pub(crate) fn replace(&self, sub: Sub, from: &str, to: &str) -> Result<()> {
+    /// Replaces `to` by its finished copy `from`, both in `sub`, and syncs the folder. No other way replaces a file.
+    pub(crate) fn replace(&self, sub: Subfolder, from: &str, to: &str) -> Result<()> {
         let dir = self.sub(sub)?;
         renameat(&dir, checked(from)?, &dir, checked(to)?)
             .and_then(|()| fsync(&dir))
-            .map_err(|e| io_failed(&format!("replace {}/{to}", sub.word()), e.into()))
+            .map_err(|e| io_failed(&format!("replace {}/{to}", sub.name()), e.into()))
     }
 
-    /// Removes an unfinished successor, if it is there.
-    pub(crate) fn discard(&self, sub: Sub, part: &str) {
+    /// Removes an unfinished copy, if there is one.
+    pub(crate) fn discard(&self, sub: Subfolder, part: &str) {
         if let (Ok(dir), true) = (self.sub(sub), part.ends_with(PART)) {
             let _ = unlinkat(dir, part, AtFlags::empty());
         }
     }
 
-    /// Writes a whole file beside the old one, syncs it, renames it over the old one, syncs the folder. A reader sees the one or the other.
-    /// Waits for the disk: not for the capture thread. One writer at a time for a name.
+    /// Writes a whole file beside the old one, syncs it, renames it over the old one, syncs the folder. A reader sees either one.
+    /// Waits for the disk, so never call it on the capture thread. One writer at a time for a name.
+    ///
+    /// # Errors
+    /// The disk's; the old file is unchanged.
     pub fn write_atomically(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let part = format!(".{}{PART}", checked(name)?);
         let write = || -> io::Result<()> {
@@ -163,23 +183,26 @@ impl RecordingFolder {
         })
     }
 
-    /// Makes the names of the track files last. Waits for the disk.
+    /// Syncs the folder of the track files. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's.
     pub fn sync_names(&self) -> Result<()> {
-        fsync(self.sub(Sub::Tracks)?).map_err(|e| io_failed("sync the recording folder", e.into()))
+        fsync(self.sub(Subfolder::Tracks)?).map_err(|e| io_failed("sync the recording folder", e.into()))
     }
 
-    fn sub(&self, sub: Sub) -> Result<OwnedFd> {
-        let made = mkdirat(&self.root, sub.word(), Mode::from_raw_mode(0o777));
+    fn sub(&self, sub: Subfolder) -> Result<OwnedFd> {
+        let made = mkdirat(&self.root, sub.name(), Mode::from_raw_mode(0o777));
         if let Err(error) = made
             && error != Errno::EXIST
         {
-            return Err(io_failed(&format!("create {}", sub.word()), error.into()));
+            return Err(io_failed(&format!("create {}", sub.name()), error.into()));
         }
-        open_dir(&self.root, Path::new(sub.word()), true).map_err(|e| io_failed(&format!("open {}", sub.word()), e))
+        open_dir(&self.root, Path::new(sub.name()), true).map_err(|e| io_failed(&format!("open {}", sub.name()), e))
     }
 }
 
-/// What marks a file as an unfinished successor of another.
+/// The extension of an unfinished copy that will replace a file.
 pub(crate) const PART: &str = ".part";
 
 /// No link at the end of the path, no inheritance by child processes, no waiting at a FIFO.
@@ -196,19 +219,19 @@ fn new_file(dir: &OwnedFd, name: &str, more: OFlags) -> io::Result<File> {
     Ok(openat(dir, name, flags, FILE_MODE)?.into())
 }
 
-/// A name is one plain part of a path; anything else is a defect of the caller, who has [`safe_name`].
+/// `name`, if it is one plain part of a path; anything else is a bug of the caller, who should use [`safe_name`].
 fn checked(name: &str) -> Result<&str> {
     let plain = !name.is_empty() && name.len() <= 255 && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
     if plain { Ok(name) } else { Err(Error::us(format!("not a file name: {name:?}"))) }
 }
 
-/// The same for the folder that recordings go into, where the user can choose another.
-fn parent_fault(parent: &Path, error: io::Error) -> Error {
+/// The error for the folder that recordings are created in, which the user can choose.
+fn parent_error(parent: &Path, error: io::Error) -> Error {
     use io::ErrorKind::*;
     let parent = parent.display();
     let said = match error.kind() {
         NotFound => {
-            Error::user(format!("{parent}: the folder above it does not exist; make it, or choose another with --out"))
+            Error::user(format!("{parent}: its parent folder does not exist; create it, or choose another with --out"))
         }
         PermissionDenied => {
             Error::user(format!("{parent}: no permission to write there; choose another folder with --out"))
@@ -218,7 +241,7 @@ fn parent_fault(parent: &Path, error: io::Error) -> Error {
         }
         NotADirectory => Error::user(format!("{parent}: is not a folder; choose another with --out")),
         StorageFull | QuotaExceeded => Error::machine(format!("{parent}: the disk is full")),
-        _ => Error::machine(format!("{parent}: cannot make a recording there: {error}")),
+        _ => Error::machine(format!("{parent}: cannot create a recording there: {error}")),
     };
     said.because(error)
 }
@@ -259,8 +282,8 @@ mod tests {
         }
         // Nobody can make a folder in /proc, root included.
         assert!(RecordingFolder::create(Path::new("/proc"), "r", start()).is_err());
-        assert_eq!(parent_fault(Path::new("x"), io::ErrorKind::StorageFull.into()).blame(), Blame::Machine);
-        assert_eq!(parent_fault(Path::new("x"), io::ErrorKind::ReadOnlyFilesystem.into()).blame(), Blame::User);
+        assert_eq!(parent_error(Path::new("x"), io::ErrorKind::StorageFull.into()).blame(), Blame::Machine);
+        assert_eq!(parent_error(Path::new("x"), io::ErrorKind::ReadOnlyFilesystem.into()).blame(), Blame::User);
     }
 
     #[test]
@@ -284,15 +307,15 @@ mod tests {
         let outside = dir.path().join("outside");
         std::fs::create_dir(&outside).unwrap();
         let folder = create(dir.path());
-        folder.create_file(Sub::Tracks, "a.webm").unwrap();
-        assert!(folder.create_file(Sub::Tracks, "a.webm").is_err());
+        folder.create_file(Subfolder::Tracks, "a.webm").unwrap();
+        assert!(folder.create_file(Subfolder::Tracks, "a.webm").is_err());
         symlink(outside.join("new"), folder.path().join("tracks/b.webm")).unwrap();
-        assert!(folder.create_file(Sub::Tracks, "b.webm").is_err());
-        assert!(folder.open_file(Sub::Tracks, "b.webm").is_err());
+        assert!(folder.create_file(Subfolder::Tracks, "b.webm").is_err());
+        assert!(folder.open_file(Subfolder::Tracks, "b.webm").is_err());
         symlink(&outside, folder.path().join("files")).unwrap();
-        assert!(folder.create_file(Sub::Files, "c").is_err());
+        assert!(folder.create_file(Subfolder::Files, "c").is_err());
         for bad in ["", ".", "..", "../x", "a/b", "/x", ".hidden", "a\0b"] {
-            assert_eq!(folder.create_file(Sub::Tracks, bad).unwrap_err().blame(), Blame::Us, "{bad:?}");
+            assert_eq!(folder.create_file(Subfolder::Tracks, bad).unwrap_err().blame(), Blame::Us, "{bad:?}");
         }
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
     }

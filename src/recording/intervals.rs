@@ -1,14 +1,16 @@
-//! When everybody was there, spoke and showed something, derived from a manifest and its timeline. Pure.
+//! When each participant was present, spoke and sent something, derived from a manifest and its timeline. Pure.
 
-use crate::recording::manifest::{Manifest, Span, TrackEntry};
+use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
 use crate::recording::timeline::{Entry, Event};
 use crate::room::media::Source;
 use serde::Serialize;
 
-/// From and until, in session milliseconds; `from <= until`.
+/// A time range in session milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Interval {
+    /// Its start.
     pub start_ms: u64,
+    /// Its end, not before its start.
     pub end_ms: u64,
 }
 
@@ -19,23 +21,26 @@ impl Interval {
     }
 }
 
-/// What one participant did. Each list is in order, and its intervals do not overlap.
+/// The activity of one participant. Each list is sorted, and its intervals do not overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Activity {
-    /// The participant's key and name.
+    /// The participant's key.
     pub participant: String,
+    /// The display name.
     pub name: String,
     /// In the room.
     pub present: Vec<Interval>,
-    /// The one who spoke, by what was in the timeline.
+    /// The active speaker, by the timeline.
     pub spoke: Vec<Interval>,
-    /// Sending and not muted.
+    /// Microphone sending and not muted.
     pub mic: Vec<Interval>,
+    /// Camera sending and not muted.
     pub camera: Vec<Interval>,
+    /// Screen shared and not paused.
     pub screen: Vec<Interval>,
 }
 
-/// Everybody's activity, in the manifest's order. What has no end yet ends with the manifest's duration.
+/// Everybody's activity, in the manifest's order. Open spans end with the manifest's duration.
 pub fn activities(manifest: &Manifest, events: &[Entry]) -> Vec<Activity> {
     let now_ms = manifest.duration_ms;
     let spoken = speakers(events, now_ms);
@@ -43,7 +48,7 @@ pub fn activities(manifest: &Manifest, events: &[Entry]) -> Vec<Activity> {
         let tracks = manifest.tracks.iter().filter(|track| track.participant == key && track.source == source);
         merged(tracks.flat_map(|track| unmuted(track, now_ms)).collect())
     };
-    let activity = |entry: &crate::recording::manifest::ParticipantEntry| Activity {
+    let activity = |entry: &ParticipantEntry| Activity {
         participant: entry.key.clone(),
         name: entry.name.clone(),
         present: merged(entry.present.iter().map(|span| interval(span, now_ms)).collect()),
@@ -55,7 +60,7 @@ pub fn activities(manifest: &Manifest, events: &[Entry]) -> Vec<Activity> {
     manifest.participants.iter().map(activity).collect()
 }
 
-/// Who spoke from when until when: until somebody else does, or they leave.
+/// Who spoke when: until somebody else does, or they leave.
 fn speakers(events: &[Entry], now_ms: u64) -> Vec<(&str, Interval)> {
     let mut intervals = Vec::new();
     let mut speaking: Option<(&str, u64)> = None;

@@ -1,7 +1,8 @@
-//! The manifest: what a recording holds, as one JSON document with a schema version. It holds values only; the recorder fills them in.
+//! The manifest: what a recording contains, as one JSON document with a schema version. Values only; the recorder fills them in.
 
 use crate::error::{Error, Result, io_failed};
 use crate::recording::folder::{MANIFEST, RecordingFolder};
+use crate::recording::utc_ms;
 use crate::room::clock::ClockSummary;
 use crate::room::media::{Codec, MediaKind, Source};
 use crate::room::participant::Role;
@@ -19,60 +20,72 @@ const LARGEST: u64 = 64 << 20;
 /// A recording. All `*_ms` are session time: milliseconds since `started`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
+    /// The version of this format, at most [`SCHEMA`].
     pub schema: u32,
-    /// `roombot 0.1.0`
+    /// The program that wrote it: `roombot 0.1.0`.
     pub tool: String,
+    /// The room's name.
     pub room: String,
     /// The room's address, without its token.
     pub url: String,
+    /// Whether the recording has ended, and how.
     pub status: Status,
+    /// When session time 0 was.
     #[serde(with = "utc_ms")]
     pub started: Timestamp,
+    /// When the recording ended; absent before.
     #[serde(default, with = "utc_ms::option")]
     pub ended: Option<Timestamp>,
     /// Until the end; while recording, until the last time that the manifest was written.
     pub duration_ms: u64,
+    /// Everybody who was in the room.
     #[serde(default)]
     pub participants: Vec<ParticipantEntry>,
+    /// One entry for each track file.
     #[serde(default)]
     pub tracks: Vec<TrackEntry>,
+    /// Files that were received over data channels.
     #[serde(default)]
     pub files: Vec<FileEntry>,
-    /// For people: what was lost, cut or doubtful, one line each.
+    /// What was lost, truncated or uncertain, one line each.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
 
-/// How far a recording is.
+/// Whether a recording has ended, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Being written; or cut short, where nobody holds the lock.
+    /// Being written; or interrupted, where no process holds the lock.
     Recording,
-    /// Ended by itself; every track is finished.
+    /// Ended normally; every track is finished.
     Complete,
-    /// Cut short, and finished by a later start.
+    /// Interrupted, and finished by a later start.
     Recovered,
 }
 
-/// Somebody who was there, however often they came back.
+/// A participant, over all their connections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParticipantEntry {
-    /// Unique in the recording, and what the names of their files begin with: `alice`.
+    /// Unique in the recording; file names begin with it: `alice`.
     pub key: String,
     /// The ids that the room gave, in the order of joining.
     pub ids: Vec<String>,
+    /// The display name.
     pub name: String,
+    /// A person, or a bot of some kind.
     #[serde(default)]
     pub role: Role,
     /// When they were in the room.
     pub present: Vec<Span>,
 }
 
-/// From and until, in session milliseconds; no end: still so.
+/// A time range in session milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
+    /// Its start.
     pub start_ms: u64,
+    /// Its end; absent while it goes on.
     #[serde(default)]
     pub end_ms: Option<u64>,
 }
@@ -84,41 +97,53 @@ pub struct TrackEntry {
     pub file: String,
     /// A participant's key.
     pub participant: String,
+    /// What it shows or sounds like: camera, microphone, screen or its sound.
     pub source: Source,
+    /// Audio or video.
     pub kind: MediaKind,
+    /// The codec of all frames.
     pub codec: Codec,
     /// Bytes of media in the file, without the container's.
     pub bytes: u64,
+    /// Frames in the file.
     pub frames: u64,
+    /// Key frames in the file.
     pub key_frames: u64,
-    /// The unwrapped RTP time of the file's time 0. With `clock` it puts the file on the session's time.
+    /// The unwrapped RTP time of the file's time 0. With `clock` it gives the file's session time.
     pub first_rtp: Option<i64>,
+    /// The unwrapped RTP time of the last frame.
     pub last_rtp: Option<i64>,
     /// RTP ticks a second.
     pub clock_rate: u32,
-    /// Where the first frame begins and the last ends.
+    /// Where the first frame begins, in session milliseconds.
     pub start_ms: u64,
+    /// Where the last frame ends, in session milliseconds.
     pub end_ms: u64,
     /// RTP time to session time; absent before the first packet.
     #[serde(default)]
     pub clock: Option<ClockSummary>,
-    /// How far `start_ms` may be wrong.
+    /// The uncertainty of `start_ms`, in milliseconds.
     #[serde(default)]
     pub sync_error_ms: Option<f64>,
+    /// Where media is missing.
     #[serde(default)]
     pub gaps: Vec<Gap>,
-    /// Video: the sizes that the picture had, each from when.
+    /// Video: the picture sizes, each with its start.
     #[serde(default)]
     pub resolutions: Vec<Resolution>,
-    /// RTP packets: received (without duplicates), never received, got by retransmission, received again.
+    /// RTP packets received, without duplicates.
     #[serde(default)]
     pub packets: u64,
+    /// RTP packets that were never received.
     #[serde(default)]
     pub lost: u64,
+    /// RTP packets that were received by retransmission.
     #[serde(default)]
     pub repaired: u64,
+    /// RTP packets that were received again.
     #[serde(default)]
     pub duplicates: u64,
+    /// When the sender was muted.
     #[serde(default)]
     pub mutes: Vec<Span>,
     /// The file has its duration and index.
@@ -128,17 +153,22 @@ pub struct TrackEntry {
 /// Media that is missing in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
+    /// Its start in session milliseconds.
     pub start_ms: u64,
+    /// Its end in session milliseconds.
     pub end_ms: u64,
     /// `loss`, `mute`, `key-frame-wait`, `disk`, `jump`, …
     pub cause: String,
 }
 
-/// The picture's size from `at_ms` on.
+/// A picture size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolution {
+    /// From when, in session milliseconds.
     pub at_ms: u64,
+    /// In pixels.
     pub width: u32,
+    /// In pixels.
     pub height: u32,
 }
 
@@ -147,34 +177,38 @@ pub struct Resolution {
 pub struct FileEntry {
     /// The path in the recording: `files/alice/slides.pdf`, and with `.part` behind it while it is incomplete.
     pub file: String,
+    /// The sender's key.
     pub participant: String,
-    /// As the sender called it: any text.
+    /// The sender's name for it: any text.
     pub name: String,
+    /// The media type that the sender gave.
     #[serde(default)]
     pub mime: Option<String>,
-    /// In bytes, as the sender said.
+    /// In bytes, as the sender announced it.
     pub size: u64,
-    /// How many of them are there.
+    /// Bytes that were received.
     pub bytes: u64,
-    /// Of the whole file, computed here.
+    /// SHA-256 of the whole file in hex, computed here.
     #[serde(default)]
     pub sha256: Option<String>,
+    /// Whether it is complete.
     pub state: FileState,
     /// Why it is incomplete.
     #[serde(default)]
     pub reason: Option<String>,
+    /// When the transfer began, in session milliseconds.
     pub started_ms: u64,
-    /// When it was received, or was last heard of.
+    /// When it was received, or its state last changed.
     pub at_ms: u64,
 }
 
-/// Whether a file is whole.
+/// Whether a received file is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileState {
-    /// Whole, verified and on the disk.
+    /// Complete, verified and synced.
     Received,
-    /// As far as it came, under a name that ends in `.part`.
+    /// Partly received, under a name that ends in `.part`.
     Incomplete,
 }
 
@@ -197,7 +231,10 @@ impl Manifest {
         }
     }
 
-    /// Reads a recording's manifest. Blames the user where the folder is no recording, or one of a newer version.
+    /// Reads a recording's manifest.
+    ///
+    /// # Errors
+    /// The user's: the folder is no recording, or one of a newer version. The machine's: the disk.
     pub fn load(recording: &Path) -> Result<Self> {
         let path = recording.join(MANIFEST);
         let mut text = Vec::new();
@@ -215,7 +252,10 @@ impl Manifest {
         Self::parse(&text).map_err(|e| Error::user(format!("{}: {e}", path.display())).because(e))
     }
 
-    /// Reads a manifest's text; says so when a newer version wrote it.
+    /// Reads a manifest's text.
+    ///
+    /// # Errors
+    /// The user's: it is no manifest, a damaged one, or of a newer version.
     pub fn parse(text: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
@@ -235,7 +275,10 @@ impl Manifest {
         serde_json::from_slice(text).map_err(|e| Error::user(format!("is damaged: {e}")).because(e))
     }
 
-    /// Writes the manifest in place of the one before, whole or not at all. Waits for the disk.
+    /// Replaces the manifest of `folder`, whole or not at all. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's.
     pub fn save(&self, folder: &RecordingFolder) -> Result<()> {
         let mut text =
             serde_json::to_vec_pretty(self).map_err(|e| Error::us("cannot write the manifest").because(e))?;
@@ -253,7 +296,7 @@ impl Manifest {
 }
 
 impl TrackEntry {
-    /// The entry of a track that begins at `start_ms`, with nothing in it yet.
+    /// The entry of a track that begins at `start_ms`, without frames.
     pub fn new(file: &str, participant: &str, source: Source, codec: Codec, start_ms: u64) -> Self {
         Self {
             file: file.into(),
@@ -282,7 +325,7 @@ impl TrackEntry {
         }
     }
 
-    /// How much session time a second of the file takes: 1 but for the drift of the sender's clock.
+    /// Session seconds per second of the file: 1 but for the drift of the sender's clock.
     pub fn stretch(&self) -> f64 {
         let ticks = self.clock.as_ref().map_or(0.0, |clock| clock.first.rate);
         let stretch = f64::from(self.clock_rate) / ticks;
@@ -294,37 +337,6 @@ impl Span {
     /// The end, or `now_ms` where there is none; never before the start.
     pub fn until(&self, now_ms: u64) -> u64 {
         self.end_ms.unwrap_or(now_ms).max(self.start_ms)
-    }
-}
-
-/// RFC 3339 in UTC with milliseconds: `2026-11-22T14:05:00.250Z`.
-pub(crate) mod utc_ms {
-    use jiff::Timestamp;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("{time:.3}"))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(from)?;
-        text.parse().map_err(D::Error::custom)
-    }
-
-    pub mod option {
-        use super::*;
-
-        pub fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
-            match time {
-                Some(time) => super::serialize(time, to),
-                None => to.serialize_none(),
-            }
-        }
-
-        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-            let text = Option::<String>::deserialize(from)?;
-            text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-        }
     }
 }
 

@@ -1,16 +1,19 @@
-//! A recording folder as it lies on the disk: manifest, timeline, track files, and how a folder that was cut short is finished. It
-//! knows no room and no connection.
+//! The format of a recording folder: manifest, timeline, track files, and the recovery of recordings that were interrupted. It knows
+//! no room and no connection.
+#![deny(missing_docs)]
 
 pub(crate) mod attachments;
-pub mod complete;
+mod event;
 pub mod folder;
 pub mod intervals;
 pub mod manifest;
 pub mod names;
 pub mod placement;
+pub mod reconcile;
 pub mod recover;
 pub mod subtitles;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod timeline;
 pub mod track;
+mod utc_ms;

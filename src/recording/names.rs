@@ -1,4 +1,4 @@
-//! File names from what people call themselves and their rooms: pure text, and never a path, a hidden file or a device.
+//! File names from display names and room names: pure text, and never a path, a hidden file or a device.
 
 use crate::room::media::Source;
 use crate::room::names::is_device;
@@ -11,7 +11,7 @@ const LONGEST: usize = 80;
 
 /// A name that is safe as one part of a file name on every system: lower case, NFC, letters and digits of any script,
 /// `_`, and `-` for everything else (separators, dots, spaces, control and direction characters, symbols); at most 80 bytes.
-/// `fallback` is the answer when nothing is left.
+/// `fallback` where nothing is left.
 pub fn safe_name(text: &str, fallback: &str) -> String {
     // A display name has at most 64 characters, but no caller has to know that for this to be bounded.
     let folded = text.chars().take(4 * LONGEST).nfc().flat_map(char::to_lowercase).nfc();
@@ -37,9 +37,9 @@ pub fn safe_name(text: &str, fallback: &str) -> String {
     name
 }
 
-/// Gives each participant of one recording a name for its files, and each of its tracks a number.
+/// Assigns each participant of one recording a unique name for its files, and each of its tracks a number.
 ///
-/// A participant is named by any key that stays the same for as long as it is the same participant.
+/// The `key` of a participant is anything that stays the same while it is the same participant.
 #[derive(Debug, Default)]
 pub struct FileNames {
     by_key: HashMap<String, String>,
@@ -71,7 +71,7 @@ impl FileNames {
         format!("{participant}.{}.{number}.{extension}", source.word())
     }
 
-    /// Whose track file this is and of what: what [`FileNames::track`] put together.
+    /// Participant and source of a track file: the inverse of [`FileNames::track`].
     pub fn owner(file: &str) -> Option<(&str, Source)> {
         let mut parts = file.split('.');
         let (participant, word) = (parts.next()?, parts.next()?);

@@ -1,10 +1,10 @@
-//! Where the time of a track's file lies on the session's. Arithmetic only; it opens no file.
+//! From the time in a track file to session time. Arithmetic only; it opens no file.
 
 use crate::recording::manifest::TrackEntry;
 use crate::room::clock::Mapping;
 use std::time::Duration;
 
-/// Where a file's time lies on the session's.
+/// Maps the time in a track file to session time.
 #[derive(Debug, Clone)]
 pub struct Placement {
     /// The track's clock, and the RTP time of the file's time 0.

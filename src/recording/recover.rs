@@ -1,34 +1,37 @@
-//! Finishes recordings that were cut short: a track file gets its index and duration by a verified successor. It loses no whole frame, and never touches a recording that is still being written.
+//! Finishes interrupted recordings: a track file is replaced by a verified copy with index and duration. It loses no whole frame, and
+//! never touches a recording that is still being written.
 
-use crate::container::matroska::LARGEST_FRAME;
-use crate::container::matroska_reader::{Scan, TrackReader};
-use crate::container::matroska_writer::{CLUSTER_BYTES, Muxer};
+use crate::container::matroska::{MAX_CLUSTER_BYTES, MAX_FRAME_BYTES, Scan, TrackReader, TrackWriter};
 use crate::error::{Error, Result, io_failed};
 use crate::recording::attachments;
-use crate::recording::complete::{close, complete};
-use crate::recording::folder::{MANIFEST, PART, RecordingFolder, Sub, TIMELINE};
+use crate::recording::folder::{MANIFEST, PART, RecordingFolder, Subfolder, TIMELINE};
 use crate::recording::manifest::{Manifest, Status};
+use crate::recording::reconcile::{close, reconcile};
 use crate::recording::subtitles;
 use crate::recording::timeline::{Entry, Event, TimelineReader, TimelineWriter};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 
-/// More than this at a file's end is no torn write, but damage: such a file is left alone.
-const LONGEST_TAIL: u64 = (CLUSTER_BYTES + LARGEST_FRAME + 64) as u64;
+/// More invalid bytes than this at a file's end are damage, not an interrupted write: such a file stays as it is.
+const MAX_INCOMPLETE_TAIL: u64 = (MAX_CLUSTER_BYTES + MAX_FRAME_BYTES + 64) as u64;
 
-/// What was done for one recording; its `Display` is one line for people.
+/// The recovery of one recording; its `Display` is one line for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
+    /// The recording's folder.
     pub path: PathBuf,
+    /// Track files that were finished.
     pub tracks: Vec<Recovered>,
-    /// Files that could not be finished, and why; they are as they were.
+    /// Files that could not be finished, and why; they are unchanged.
     pub problems: Vec<String>,
 }
 
 /// A track file that was finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
+    /// The name in `tracks/`.
     pub file: String,
+    /// Whole frames in it.
     pub frames: u64,
     /// Bytes at the end that were no whole frame.
     pub dropped_bytes: u64,
@@ -47,9 +50,8 @@ impl std::fmt::Display for Recovery {
     }
 }
 
-/// Finishes every recording in `recordings` that was cut short; each comes with its own result. An empty list where there is nothing to do.
-///
-/// It copies each unfinished track file once, so it may take as long as the disk needs for that.
+/// Finishes every interrupted recording in `recordings`, each with its own result. It copies each unfinished track file once, which may
+/// take a while.
 pub fn recover_all(recordings: &Path) -> Vec<(PathBuf, Result<Recovery>)> {
     let Ok(entries) = std::fs::read_dir(recordings) else { return Vec::new() };
     let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -58,17 +60,20 @@ pub fn recover_all(recordings: &Path) -> Vec<(PathBuf, Result<Recovery>)> {
     paths.into_iter().filter_map(|path| recover(&path).transpose().map(|result| (path, result))).collect()
 }
 
-/// Finishes one recording; `None` where it ended by itself, was recovered before, or is still being written.
+/// Finishes one recording; `None` where it ended normally, was recovered before, or is still being written.
 ///
-/// What was done goes into the timeline before it is done, and from there into the manifest: a recovery that is itself cut short is
-/// taken up again by the next. When the disk is too full the track stays as it is, the recording stays to be recovered, and
+/// Each step is written to the timeline before it is done, and from there into the manifest, so that an interrupted recovery is
+/// continued by the next. When the disk is too full the track stays as it is, the recording stays to be recovered, and
 /// [`Recovery::problems`] says so.
+///
+/// # Errors
+/// The folder is no recording, or cannot be read or written.
 pub fn recover(recording: &Path) -> Result<Option<Recovery>> {
     if Manifest::load(recording)?.status != Status::Recording {
         return Ok(None);
     }
     let Some(folder) = RecordingFolder::claim(recording)? else { return Ok(None) };
-    // Once more: its recorder may have ended it before it let go of the lock.
+    // Once more: its recorder may have ended it just before it released the lock.
     let mut manifest = Manifest::load(recording)?;
     if manifest.status != Status::Recording {
         return Ok(None);
@@ -86,8 +91,8 @@ pub fn recover(recording: &Path) -> Result<Option<Recovery>> {
         again |= retry;
     }
     let events: Vec<Entry> = TimelineReader::open(&recording.join(TIMELINE))?.collect();
-    complete(&mut manifest, &events, &scans);
-    attachments::found(&mut manifest, &received_files(recording)?);
+    reconcile(&mut manifest, &events, &scans);
+    attachments::apply_files(&mut manifest, &received_files(recording)?);
     subtitles::save(&manifest, &folder)?;
     for problem in &recovery.problems {
         manifest.warn(problem);
@@ -104,9 +109,12 @@ pub fn recover(recording: &Path) -> Result<Option<Recovery>> {
     Ok(Some(recovery))
 }
 
-/// The names of a recording's track files, in order; without unfinished successors.
+/// The names of a recording's track files, sorted; without unfinished copies.
+///
+/// # Errors
+/// The folder cannot be read.
 pub fn track_files(recording: &Path) -> Result<Vec<String>> {
-    let entries = match std::fs::read_dir(recording.join(Sub::Tracks.word())) {
+    let entries = match std::fs::read_dir(recording.join(Subfolder::Tracks.name())) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|e| io_failed(&format!("list the tracks of {}", recording.display()), e))?,
     };
@@ -125,14 +133,14 @@ fn received_files(recording: &Path) -> Result<Vec<(String, u64)>> {
         }
     };
     let mut files = Vec::new();
-    let root = recording.join(Sub::Files.word());
+    let root = recording.join(Subfolder::Files.name());
     for owner in below(&root)?.into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         for file in below(&owner.path())? {
             if let (Ok(owner), Ok(name), Ok(metadata)) =
                 (owner.file_name().into_string(), file.file_name().into_string(), file.metadata())
                 && metadata.is_file()
             {
-                files.push((format!("{}/{owner}/{name}", Sub::Files.word()), metadata.len()));
+                files.push((format!("{}/{owner}/{name}", Subfolder::Files.name()), metadata.len()));
             }
         }
     }
@@ -140,20 +148,20 @@ fn received_files(recording: &Path) -> Result<Vec<(String, u64)>> {
     Ok(files)
 }
 
-/// How it went with one track file.
+/// The result of one track file.
 #[derive(Default)]
 struct Outcome {
     /// What is in it now.
     scan: Option<Scan>,
     done: Option<Recovered>,
-    /// Why it stayed as it was, and whether another attempt may go better.
+    /// Why it is unchanged, and whether another attempt may succeed.
     problem: Option<String>,
     retry: bool,
 }
 
 /// Finishes one track file, where it is not finished already.
 fn finish(folder: &RecordingFolder, timeline: &mut TimelineWriter, t_ms: u64, file: &str) -> Outcome {
-    let scan = match folder.open_file(Sub::Tracks, file).and_then(TrackReader::new).and_then(TrackReader::scan) {
+    let scan = match folder.open_file(Subfolder::Tracks, file).and_then(TrackReader::new).and_then(TrackReader::scan) {
         Ok(scan) => scan,
         Err(error) => return Outcome { problem: Some(error.to_string()), ..Outcome::default() },
     };
@@ -164,55 +172,55 @@ fn finish(folder: &RecordingFolder, timeline: &mut TimelineWriter, t_ms: u64, fi
     if scan.frames == 0 {
         return left("holds no whole frame".into(), false, scan);
     }
-    if scan.dropped > LONGEST_TAIL {
+    if scan.dropped > MAX_INCOMPLETE_TAIL {
         return left(format!("is damaged {} bytes before its end and was left as it is", scan.dropped), false, scan);
     }
     let part = format!("{file}{PART}");
     let done = Recovered { file: file.to_owned(), frames: scan.frames, dropped_bytes: scan.dropped };
-    let mut put_in_place = || -> Result<Scan> {
-        let scan = successor(folder, file, &part)?;
+    let mut replace = || -> Result<Scan> {
+        let scan = write_copy(folder, file, &part)?;
         let (file, frames, dropped_bytes) = (file.to_owned(), done.frames, done.dropped_bytes);
         append(timeline, t_ms, Event::Recovered { file, frames, dropped_bytes })?;
         timeline.sync()?;
-        folder.replace(Sub::Tracks, &part, &done.file)?;
+        folder.replace(Subfolder::Tracks, &part, &done.file)?;
         Ok(scan)
     };
-    match put_in_place() {
+    match replace() {
         Ok(finished) => Outcome { scan: Some(finished), done: Some(done), ..Outcome::default() },
         Err(error) => {
-            folder.discard(Sub::Tracks, &part);
+            folder.discard(Subfolder::Tracks, &part);
             left(format!("could not be finished, and is as it was: {error}"), true, scan)
         }
     }
 }
 
-/// Writes the finished successor of `file` beside it, syncs it, and verifies that it has every frame of the original.
-fn successor(folder: &RecordingFolder, file: &str, part: &str) -> Result<Scan> {
-    let open = |name: &str| folder.open_file(Sub::Tracks, name).and_then(TrackReader::new);
-    // From a recovery that was cut short; the original is still there.
-    folder.discard(Sub::Tracks, part);
+/// Writes a finished copy of `file` beside it, syncs it, and verifies that it has every frame of the original.
+fn write_copy(folder: &RecordingFolder, file: &str, part: &str) -> Result<Scan> {
+    let open = |name: &str| folder.open_file(Subfolder::Tracks, name).and_then(TrackReader::new);
+    // Left by an interrupted recovery; the original is still there.
+    folder.discard(Subfolder::Tracks, part);
     let original = open(file)?;
-    let mut muxer = Muxer::new(folder.create_file(Sub::Tracks, part)?, original.format().clone())?;
+    let mut writer = TrackWriter::new(folder.create_file(Subfolder::Tracks, part)?, original.format().clone())?;
     for frame in original.frames() {
         let frame = frame?;
-        muxer.push(frame.ms, frame.key, std::iter::once(&frame.data[..]))?;
+        writer.push(frame.ms, frame.key, std::iter::once(&frame.data[..]))?;
     }
-    muxer.finish()?;
-    muxer.file().sync_all().map_err(|e| io_failed("sync a track file", e))?;
+    writer.finish()?;
+    writer.file().sync_all().map_err(|e| io_failed("sync a track file", e))?;
 
     let (mut was, mut is) = (open(file)?.frames(), open(part)?.frames());
     loop {
         match (was.next().transpose()?, is.next().transpose()?) {
             (None, None) => break,
-            (was, is) if was != is => return Err(Error::us(format!("the successor of {file} is not like it"))),
+            (was, is) if was != is => return Err(Error::us(format!("the copy of {file} differs from it"))),
             _ => {}
         }
     }
     let scan = open(part)?.scan()?;
-    if scan.finished { Ok(scan) } else { Err(Error::us(format!("the successor of {file} is not finished"))) }
+    if scan.finished { Ok(scan) } else { Err(Error::us(format!("the copy of {file} is not finished"))) }
 }
 
-/// Appends an event that happens now, and in the session's time at its end.
+/// Appends an event that happens now, at `t_ms` of the session.
 fn append(timeline: &mut TimelineWriter, t_ms: u64, event: Event) -> Result<()> {
     timeline.append(&Entry { t_ms, at: Timestamp::now(), event })
 }
@@ -221,7 +229,7 @@ fn append(timeline: &mut TimelineWriter, t_ms: u64, event: Event) -> Result<()> 
 mod tests {
     use super::*;
     use crate::container::matroska::TrackFormat;
-    use crate::container::matroska_reader::scan;
+    use crate::container::matroska::scan;
     use crate::recording::names::FileNames;
     use crate::recording::testing::{Sample, probe, sample};
     use crate::recording::track::TrackFile;
@@ -332,7 +340,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = killed(dir.path(), &[(Source::Mic, sample(Codec::Opus, (0, 0), 1))]);
         let part = path.join("tracks/alice.mic.1.webm.part");
-        fs::write(&part, "half of a successor").unwrap();
+        fs::write(&part, "half of a copy").unwrap();
         let recovery = recover(&path).unwrap().unwrap();
         assert_eq!((recovery.tracks.len(), recovery.problems.len()), (1, 0));
         assert!(!part.exists());
@@ -351,7 +359,7 @@ mod tests {
         let path = killed(dir.path(), &[(Source::Mic, sample(Codec::Opus, (0, 0), 1))]);
         let file = path.join("tracks/alice.mic.1.webm");
         let original = fs::read(&file).unwrap();
-        // Stands for a full disk, which a test cannot have: the successor cannot be created.
+        // Stands for a full disk, which a test cannot have: the copy cannot be created.
         let blocker = path.join("tracks/alice.mic.1.webm.part");
         fs::create_dir(&blocker).unwrap();
         let recovery = recover(&path).unwrap().unwrap();
@@ -370,11 +378,11 @@ mod tests {
         let file = path.join("tracks/alice.mic.1.webm");
         let length = fs::metadata(&file).unwrap().len();
         // A hole, as a loss of power can leave one.
-        fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(length + LONGEST_TAIL + 1).unwrap();
+        fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(length + MAX_INCOMPLETE_TAIL + 1).unwrap();
         fs::write(path.join("tracks/alice.mic.2.webm"), "no header").unwrap();
         let recovery = recover(&path).unwrap().unwrap();
         assert_eq!((recovery.tracks.len(), recovery.problems.len()), (0, 2), "{recovery}");
-        assert_eq!(fs::metadata(&file).unwrap().len(), length + LONGEST_TAIL + 1);
+        assert_eq!(fs::metadata(&file).unwrap().len(), length + MAX_INCOMPLETE_TAIL + 1);
         assert_eq!(Manifest::load(&path).unwrap().status, Status::Recovered);
     }
 }

@@ -1,36 +1,34 @@
 //! The chat of a recording as WebVTT subtitles on the session's clock. Pure: events in, text out.
 
+use crate::container::webvtt::{WebVtt, cue_text};
 use crate::error::Result;
 use crate::recording::folder::{RecordingFolder, TIMELINE};
 use crate::recording::manifest::Manifest;
 use crate::recording::timeline::{Entry, Event, TimelineReader};
-use std::fmt::Write;
+use std::time::Duration;
 
 /// The subtitles' file name in a recording.
 pub const CHAT: &str = "chat.vtt";
-/// How long a text is shown.
+/// How long a message is shown.
 const SHOWN_MS: u64 = 5000;
 
-/// The subtitles; `None` where nobody said anything.
+/// The subtitles; `None` without chat messages.
 pub(crate) fn render(manifest: &Manifest, events: &[Entry]) -> Option<String> {
-    let mut out = "WEBVTT\n".to_owned();
-    let mut cues = 0u64;
+    let mut document = WebVtt::new(true);
     for Entry { t_ms, event, .. } in events {
         let Event::Chat { participant, text } = event else { continue };
-        let text = cue_text(text);
-        if text.is_empty() {
+        if cue_text(text).is_empty() {
             continue;
         }
-        cues += 1;
-        let person = manifest.participants.iter().find(|entry| entry.key == *participant);
-        let name = cue_text(person.map_or(participant, |person| &person.name)).replace('\n', " ");
-        let (from, to) = (time(*t_ms), time(t_ms.saturating_add(SHOWN_MS)));
-        let _ = write!(out, "\n{cues}\n{from} --> {to}\n<v {name}>{text}\n");
+        let entry = manifest.participants.iter().find(|entry| entry.key == *participant);
+        let name = entry.map_or(participant, |entry| &entry.name);
+        let time = |ms: u64| Duration::from_millis(ms);
+        document.cue(time(*t_ms), time(t_ms.saturating_add(SHOWN_MS)), name, text);
     }
-    (cues > 0).then_some(out)
+    document.finish()
 }
 
-/// Writes the subtitles of a recording anew from its timeline. Waits for the disk.
+/// Writes the subtitles of a recording from its timeline. Waits for the disk.
 pub(crate) fn save(manifest: &Manifest, folder: &RecordingFolder) -> Result<()> {
     let events: Vec<Entry> = TimelineReader::open(&folder.path().join(TIMELINE))?
         .filter(|entry| matches!(entry.event, Event::Chat { .. }))
@@ -39,18 +37,6 @@ pub(crate) fn save(manifest: &Manifest, folder: &RecordingFolder) -> Result<()> 
         Some(text) => folder.write_atomically(CHAT, text.as_bytes()),
         None => Ok(()),
     }
-}
-
-/// Text that ends no cue and is no markup (WebVTT 4.2.2): escaped, without control characters or empty lines.
-fn cue_text(text: &str) -> String {
-    let lines = text.lines().map(|line| line.chars().filter(|c| !c.is_control()).collect::<String>());
-    let lines: Vec<String> = lines.filter(|line| !line.trim().is_empty()).collect();
-    lines.join("\n").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// `01:02:03.004`
-fn time(ms: u64) -> String {
-    format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
 }
 
 #[cfg(test)]

@@ -1,11 +1,7 @@
-//! The timeline: what happened in a recording, one JSON object a line, appended as it happens. It never changes a line that was written.
+//! The timeline: the events of a recording, one JSON object a line, appended as they happen. A written line never changes.
 
-use crate::error::Result;
-use crate::error::io_failed;
-use crate::recording::manifest::utc_ms;
-use crate::room::media::{Codec, Source};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use crate::error::{Result, io_failed};
+pub use crate::recording::event::{Entry, Event, PATH_FOUND, TransferState};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -13,152 +9,12 @@ use std::path::Path;
 /// The longest line that is read back.
 const LONGEST_LINE: u64 = 256 << 10;
 
-/// The state in the timeline when ICE has found a way; DTLS follows.
-pub const PATH_FOUND: &str = "path-found";
-
-/// One line of the timeline.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Milliseconds since the recording's start.
-    pub t_ms: u64,
-    /// The same on the wall clock.
-    #[serde(with = "utc_ms")]
-    pub at: Timestamp,
-    #[serde(flatten)]
-    pub event: Event,
-}
-
-/// What happened. `participant` is always the key of a participant in the manifest (and the start of its file names),
-/// `file` a track's file name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
-    RecordingStarted {
-        room: String,
-        url: String,
-    },
-    RecordingEnded {
-        reason: String,
-    },
-    Joined {
-        participant: String,
-        /// The id that the room gave; another one each time somebody comes back.
-        id: String,
-        name: String,
-    },
-    Left {
-        participant: String,
-        reason: String,
-    },
-    TrackOn {
-        participant: String,
-        file: String,
-        source: Source,
-        codec: Codec,
-    },
-    TrackOff {
-        participant: String,
-        file: String,
-        source: Source,
-        codec: Codec,
-    },
-    Mute {
-        participant: String,
-        source: Source,
-    },
-    Unmute {
-        participant: String,
-        source: Source,
-    },
-    /// Who speaks from now on; `null`: nobody.
-    Speaker {
-        participant: Option<String>,
-    },
-    Resolution {
-        file: String,
-        width: u32,
-        height: u32,
-    },
-    /// Media that never arrived, in session time.
-    Gap {
-        file: String,
-        start_ms: u64,
-        end_ms: u64,
-        cause: String,
-    },
-    /// Video was thrown away for `waited_ms` because there was no key frame to start from.
-    KeyFrameWait {
-        file: String,
-        waited_ms: u64,
-    },
-    IceState {
-        participant: String,
-        state: String,
-    },
-    /// The way to the room server was lost.
-    Reconnecting {
-        cause: String,
-    },
-    Resumed {},
-    Warning {
-        message: String,
-    },
-    Chat {
-        participant: String,
-        text: String,
-    },
-    /// What became of a file that somebody sends.
-    File {
-        participant: String,
-        /// As the sender calls it: any text.
-        name: String,
-        status: FileWord,
-        /// The path in the recording; absent where nothing was written.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        file: Option<String>,
-        /// As the sender says.
-        size: u64,
-        /// How many bytes are there.
-        bytes: u64,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        mime: Option<String>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        sha256: Option<String>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-    },
-    /// The film that is made meanwhile has fewer pictures between these times: so many were left out, for the machine was short.
-    FilmShort {
-        start_ms: u64,
-        end_ms: u64,
-        pictures: u64,
-    },
-    /// A track file that was cut short was finished: written by the recovery, before it puts the successor in place.
-    Recovered {
-        file: String,
-        frames: u64,
-        dropped_bytes: u64,
-    },
-}
-
-/// How far a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileWord {
-    /// Its bytes begin to come, or go on to.
-    Started,
-    Received,
-    Refused,
-    /// It stopped in the middle.
-    Incomplete,
-}
-
-/// Appends to a timeline, each event by one write call. It does not sync: a kill loses nothing, a loss of power the last seconds.
+/// Appends to a timeline, each event by one write call, without syncing: a kill loses nothing, a power failure the last seconds.
 #[derive(Debug)]
 pub struct TimelineWriter {
     file: File,
-    /// The last line has no end: a write failed, or an earlier process was killed in it.
-    torn: bool,
+    /// The last line has no end: a write failed, or an earlier process was killed while writing.
+    truncated: bool,
 }
 
 impl TimelineWriter {
@@ -173,10 +29,10 @@ impl TimelineWriter {
             Ok(())
         };
         look(&mut file).map_err(|e| io_failed("read the timeline", e))?;
-        Ok(Self { file, torn: last != [b'\n'] })
+        Ok(Self { file, truncated: last != [b'\n'] })
     }
 
-    /// A further writer, beside the one whose recording it is: events go to the end as they come, each by one write.
+    /// A second writer beside that of the recorder: both append each event by one write.
     ///
     /// # Errors
     /// There is no timeline, or it cannot be written to.
@@ -186,23 +42,30 @@ impl TimelineWriter {
     }
 
     /// Appends one event.
+    ///
+    /// # Errors
+    /// The disk's.
     pub fn append(&mut self, entry: &Entry) -> Result<()> {
-        let mut line = if self.torn { vec![b'\n'] } else { Vec::new() };
+        let mut line = if self.truncated { vec![b'\n'] } else { Vec::new() };
         serde_json::to_writer(&mut line, entry).map_err(|e| io_failed("write the timeline", e.into()))?;
         line.push(b'\n');
-        self.torn = true;
+        self.truncated = true;
         self.file.write_all(&line).map_err(|e| io_failed("write the timeline", e))?;
-        self.torn = false;
+        self.truncated = false;
         Ok(())
     }
 
     /// Waits until everything appended is on the disk.
+    ///
+    /// # Errors
+    /// The disk's.
     pub fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|e| io_failed("sync the timeline", e))
     }
 }
 
-/// Reads a timeline line by line. Lines that are torn, too long, or of an event that this version does not know are skipped and counted.
+/// Reads a timeline line by line. Lines that are truncated, too long, or of an event that this version does not know
+/// are skipped and counted.
 pub struct TimelineReader<R> {
     input: BufReader<R>,
     line: Vec<u8>,
@@ -211,6 +74,9 @@ pub struct TimelineReader<R> {
 
 impl TimelineReader<File> {
     /// Opens a timeline file.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         File::open(path).map(Self::new).map_err(|e| io_failed(&format!("open {}", path.display()), e))
     }
@@ -231,7 +97,7 @@ impl<R: Read> TimelineReader<R> {
 impl<R: Read> Iterator for TimelineReader<R> {
     type Item = Entry;
 
-    /// The next event. A read error ends the timeline there, as a torn line does.
+    /// The next event. A read error ends the timeline.
     fn next(&mut self) -> Option<Entry> {
         loop {
             self.line.clear();
@@ -254,6 +120,8 @@ impl<R: Read> Iterator for TimelineReader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::media::{Codec, Source};
+    use jiff::Timestamp;
     use proptest::prelude::*;
     use std::fs::OpenOptions;
 

@@ -1,125 +1,139 @@
-//! One encoded track going into one file, on the sender's time. It holds at most a second of it in memory and never decodes.
+//! One encoded track into one file, on the sender's time. It holds at most a second in memory and never decodes.
 //!
 //! A file's timestamps are the frames' RTP times since its first frame, in milliseconds: WebM asks for a scale of 1 ms, and at 90
 //! ticks a millisecond a block's 16 bits would not reach over a third of a second. Nothing is lost by the rounding: the
 //! manifest keeps the exact RTP time of time 0, and half a millisecond is below what RTCP can relate.
 
-use crate::container::matroska::TrackFormat;
-use crate::container::matroska_writer::Muxer;
+use crate::container::matroska::{TrackFormat, TrackWriter};
 use crate::error::{Result, io_failed};
-use crate::recording::folder::{RecordingFolder, Sub};
+use crate::recording::folder::{RecordingFolder, Subfolder};
 use crate::room::media::{Codec, Frame};
 use std::fs::File;
 use std::sync::Arc;
 
-/// A track file that grows. Dropped without [`TrackFile::finish`] it opens all the same, and lacks what was not flushed.
+/// A track file that grows. Dropped without [`TrackFile::finish`] it can still be opened, and lacks what was not flushed.
 #[derive(Debug)]
 pub struct TrackFile {
     name: String,
     codec: Codec,
-    muxer: Muxer,
+    writer: TrackWriter,
     first_rtp: i64,
     last_rtp: i64,
     key_frames: u64,
     payload: u64,
 }
 
-/// What a finished file holds.
+/// Totals of a finished file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackSummary {
+    /// The name in `tracks/`.
     pub file: String,
+    /// The codec of all frames.
     pub codec: Codec,
     /// Frames in the file.
     pub frames: u64,
+    /// Key frames that were pushed.
     pub key_frames: u64,
-    /// Bytes of media that were pushed, and of the whole file.
+    /// Bytes of media that were pushed.
     pub payload_bytes: u64,
+    /// Bytes of the whole file.
     pub file_bytes: u64,
-    /// Unwrapped RTP times of the first and the last frame.
+    /// Unwrapped RTP time of the first frame.
     pub first_rtp: i64,
+    /// The latest unwrapped RTP time of a frame.
     pub last_rtp: i64,
     /// From the first frame to the end of the last.
     pub duration_ms: u64,
-    /// Frames that the disk did not take.
+    /// Frames that could not be written.
     pub lost_frames: u64,
 }
 
 impl TrackFile {
     /// Creates `tracks/<file_name>`, which must not be there yet, and writes its header.
     ///
-    /// `first` is time 0; it is pushed like every other frame.
+    /// `first` is time 0; it still has to be pushed.
+    ///
+    /// # Errors
+    /// The file exists, the format lacks something, or the disk's.
     pub fn create(folder: &RecordingFolder, file_name: &str, format: TrackFormat, first: &Frame) -> Result<TrackFile> {
         format.check()?;
         let codec = format.codec;
-        let file = folder.create_file(Sub::Tracks, file_name)?;
-        let muxer = Muxer::new(file, format)?;
+        let file = folder.create_file(Subfolder::Tracks, file_name)?;
+        let writer = TrackWriter::new(file, format)?;
         let (name, origin) = (file_name.to_owned(), first.rtp_time);
-        Ok(Self { name, codec, muxer, first_rtp: origin, last_rtp: origin, key_frames: 0, payload: 0 })
+        Ok(Self { name, codec, writer, first_rtp: origin, last_rtp: origin, key_frames: 0, payload: 0 })
     }
 
     /// Appends a frame to the cluster in memory (the only copy of its bytes), and writes that out when it holds a second or 4 MiB.
     ///
-    /// An error is the disk's, and the frame is taken all the same: say so once and go on. A full disk costs the seconds
-    /// for which it is full, and no more. A frame above 32 MiB is left out.
+    /// # Errors
+    /// The disk's, and the frame is kept all the same: report it once and go on. A full disk costs the seconds for which it is
+    /// full, and no more. A frame above 32 MiB is dropped.
     pub fn push(&mut self, frame: &Frame) -> Result<()> {
         self.last_rtp = self.last_rtp.max(frame.rtp_time);
         self.key_frames += u64::from(frame.key);
         self.payload += frame.len() as u64;
         let ms = milliseconds(frame.rtp_time.saturating_sub(self.first_rtp), self.codec.clock_rate());
-        self.muxer.push(ms, frame.key, frame.parts.iter().map(|part| &part[..]))
+        self.writer.push(ms, frame.key, frame.parts.iter().map(|part| &part[..]))
     }
 
-    /// Writes what is in memory: one write call, or none. Call it about every 400 ms; this is what a kill costs.
+    /// Writes what is in memory: one write call, or none. A kill loses what was not flushed: call it about every 400 ms.
+    ///
+    /// # Errors
+    /// The disk's; the next call tries again.
     pub fn flush(&mut self) -> Result<()> {
-        self.muxer.flush()
+        self.writer.flush()
     }
 
-    /// Writes what is left, the index and the duration, and waits until the disk has it. The value can be sent to another thread for that.
+    /// Writes what is left, the index and the duration, and syncs the file. It blocks: call it on another thread.
+    ///
+    /// # Errors
+    /// The disk's.
     pub fn finish(mut self) -> Result<TrackSummary> {
-        self.muxer.finish()?;
-        self.muxer.file().sync_all().map_err(|e| io_failed("sync a track file", e))?;
+        self.writer.finish()?;
+        self.writer.file().sync_all().map_err(|e| io_failed("sync a track file", e))?;
         Ok(TrackSummary {
-            frames: self.muxer.frames(),
+            frames: self.writer.frames(),
             key_frames: self.key_frames,
             payload_bytes: self.payload,
-            file_bytes: self.muxer.bytes(),
+            file_bytes: self.writer.bytes(),
             first_rtp: self.first_rtp,
             last_rtp: self.last_rtp,
-            duration_ms: self.muxer.duration_ms(),
-            lost_frames: self.muxer.lost(),
+            duration_ms: self.writer.duration_ms(),
+            lost_frames: self.writer.lost(),
             codec: self.codec,
             file: self.name,
         })
     }
 
-    /// The file, for another thread to call `sync_data` on about every 5 s, so that capture never waits for the disk.
+    /// The file, for another thread to call `sync_data` on about every 5 s: capture never waits for the disk.
     pub fn sync_handle(&self) -> Arc<File> {
-        self.muxer.file().clone()
+        self.writer.file().clone()
     }
 
     /// The name in `tracks/`.
     pub fn name(&self) -> &str {
         &self.name
     }
-    /// Bytes of the file, what is in memory included.
+    /// Bytes of the file and in memory.
     pub fn bytes(&self) -> u64 {
-        self.muxer.bytes()
+        self.writer.bytes()
     }
     /// Bytes of media that were pushed.
     pub fn payload_bytes(&self) -> u64 {
         self.payload
     }
-    /// Frames that were taken and not lost to the disk.
+    /// Frames that were pushed and not lost.
     pub fn frames(&self) -> u64 {
-        self.muxer.frames()
+        self.writer.frames()
     }
     /// Key frames that were pushed.
     pub fn key_frames(&self) -> u64 {
         self.key_frames
     }
-    /// Frames that the disk did not take, or that were too large.
+    /// Frames that could not be written, or that were too large.
     pub fn lost_frames(&self) -> u64 {
-        self.muxer.lost()
+        self.writer.lost()
     }
     /// Unwrapped RTP time of the first frame: the file's time 0.
     pub fn first_rtp(&self) -> i64 {
@@ -131,7 +145,7 @@ impl TrackFile {
     }
     /// From the first frame to the end of the last, in milliseconds.
     pub fn duration_ms(&self) -> u64 {
-        self.muxer.duration_ms()
+        self.writer.duration_ms()
     }
 }
 
@@ -144,7 +158,7 @@ fn milliseconds(ticks: i64, clock_rate: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::matroska_reader::{TrackReader, scan};
+    use crate::container::matroska::{TrackReader, scan};
     use crate::recording::folder::RecordingFolder;
     use crate::recording::testing::{Sample, probe, sample};
     use jiff::Timestamp;

@@ -92,7 +92,7 @@ fn encoded(
         (rate, int(job.kilobits.saturating_mul(unit))),
         ("key-every", int(job.fps)),
     ];
-    let writer = FileWriter::with(library, template, &job.out, &values, &[])?;
+    let writer = FileWriter::with(library, template, &job.out, &values)?;
     let mut sound = Sound::new(job.participant);
     for number in 0..frames(job) {
         let (at, next) = (time(number, job.fps), time(number + 1, job.fps));

@@ -10,7 +10,7 @@ use super::stamp::number_of;
 use super::watch::Delays;
 use crate::error::Result;
 use crate::media::Library;
-use crate::recording::folder::{MANIFEST, Sub, TIMELINE};
+use crate::recording::folder::{MANIFEST, Subfolder, TIMELINE};
 use crate::recording::manifest::{Manifest, TrackEntry};
 use crate::recording::placement::Placement;
 use crate::room::media::{MediaKind, Source};
@@ -130,7 +130,7 @@ fn recording(library: &Library, folder: &Path, names: &Names) -> Result<Target> 
 }
 
 fn track_evidence(library: &Library, folder: &Path, track: &TrackEntry, target: &mut Target) -> Result<Evidence> {
-    let path = folder.join(Sub::Tracks.word()).join(&track.file);
+    let path = folder.join(Subfolder::Tracks.name()).join(&track.file);
     let placement = Placement::of(track);
     let mut evidence = Evidence::default();
     if path.is_file() {

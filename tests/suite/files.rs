@@ -15,7 +15,7 @@ use roombot::client::{Client, ClientConfig, FileSend, Outcome, Sending, TakeFile
 use roombot::record::recorder::Summary;
 use roombot::recording::manifest::{FileState, Manifest};
 use roombot::recording::recover::recover;
-use roombot::recording::timeline::{Event, FileWord, TimelineReader};
+use roombot::recording::timeline::{Event, TimelineReader, TransferState};
 use roombot::room::media::{Codec, Source};
 use roombot::room::participant::Role;
 use roombot::rtc::{ChannelSpec, Inbound, OutboundTrack, Wake};
@@ -174,15 +174,19 @@ async fn a_cut_in_the_middle_is_gone_on_from() {
     let events: Vec<Event> = timeline.map(|entry| entry.event).collect();
     for (name, path, _) in &sendings {
         received(&summary, &format!("files/alice/{name}"), path);
-        let steps: Vec<(FileWord, u64)> = events
+        let steps: Vec<(TransferState, u64)> = events
             .iter()
             .filter_map(|event| match event {
                 Event::File { name: of, status, bytes, .. } if of == name => Some((*status, *bytes)),
                 _ => None,
             })
             .collect();
-        let [(FileWord::Started, 0), (FileWord::Incomplete, kept), (FileWord::Started, from), (FileWord::Received, _)] =
-            steps[..]
+        let [
+            (TransferState::Started, 0),
+            (TransferState::Incomplete, kept),
+            (TransferState::Started, from),
+            (TransferState::Received, _),
+        ] = steps[..]
         else {
             panic!("{name}: {steps:?}");
         };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use roombot::container::matroska::TrackFormat;
 use roombot::film::layout::{Policy, Rect, Screen, Shows, View, layout};
-use roombot::film::{Job, Look, PictureJob, Quality, compose};
+use roombot::film::{Job, Quality, SceneOptions, VideoOptions, compose};
 use roombot::media::{Library, MediaSource};
 use roombot::recording::folder::RecordingFolder;
 use roombot::recording::manifest::{Manifest, ParticipantEntry, Span, Status, TrackEntry};
@@ -105,11 +105,11 @@ impl Made {
 }
 
 pub fn job(recording: &Path, policy: Policy) -> Job {
-    let look = Look { policy, size: SIZE, ..Look::default() };
+    let scene = SceneOptions { policy, size: SIZE, ..SceneOptions::default() };
     Job {
         recording: recording.to_owned(),
         out: None,
-        picture: Some(PictureJob { look, fps: FPS, codec: None, quality: Quality::Fast, stills: true }),
+        video: Some(VideoOptions { scene, fps: FPS, codec: None, quality: Quality::Fast, stills: true }),
         from: Duration::ZERO,
         until: None,
         without: vec![],

@@ -38,7 +38,7 @@ fn a_film_of_what_there_is_while_it_grows_and_after_a_crash() {
     }
     let film = || {
         let mut job = job(&recording, Policy::Auto);
-        job.picture.as_mut().unwrap().stills = false;
+        job.video.as_mut().unwrap().stills = false;
         let made = compose(&Library::default(), &job, |_| Ok(())).unwrap();
         let length: f64 = streams(&made.film)["format"]["duration"].as_str().unwrap().parse().unwrap();
         (made, length)

@@ -4,7 +4,7 @@ use crate::film::{FPS, Made, job, streams};
 use crate::support::browser::Browser;
 use crate::support::player::play;
 use roombot::film::layout::Policy;
-use roombot::film::{FilmCodec, compose, each};
+use roombot::film::{FilmCodec, compose, export_participants};
 use roombot::media::Library;
 use roombot::room::media::Source;
 
@@ -18,8 +18,8 @@ async fn every_codec_but_vp8_is_an_mp4_that_browsers_play() {
     made.track("alice.webm", "alice", Source::Camera, (0, 1000));
     let mut film = job(&made.save(), Policy::Auto);
     film.out = Some(dir.path().join("av1.webm"));
-    let picture = film.picture.as_mut().unwrap();
-    (picture.look.size, picture.codec, picture.stills) = ((320, 180), Some(FilmCodec::Av1), false);
+    let picture = film.video.as_mut().unwrap();
+    (picture.scene.size, picture.codec, picture.stills) = ((320, 180), Some(FilmCodec::Av1), false);
     let av1 = compose(&Library::default(), &film, |_| Ok(())).unwrap().film;
 
     let folder = dir.path().join("each");
@@ -32,7 +32,7 @@ async fn every_codec_but_vp8_is_an_mp4_that_browsers_play() {
     made.track("carol.mkv", "carol", Source::Camera, (250, 1250));
     made.track("carol.mkv", "carol", Source::Camera, (2250, 3250));
     ["bob", "carol"].iter().for_each(|name| made.track("alice.webm", name, Source::Mic, (0, 3250)));
-    let people = each(&made.save(), &[], |_, _| Ok(())).unwrap();
+    let people = export_participants(&made.save(), &[], |_, _| Ok(())).unwrap();
     assert_eq!(people.warnings, Vec::<String>::new());
     let browser = Browser::launch().await;
     let expected =

@@ -128,8 +128,8 @@ fn a_title_a_clock_and_tiles_that_glide() {
     made.track("bob.webm", "bob", Source::Camera, (3400, 4000));
     let recording = made.save();
     let mut job = job(&recording, Policy::Grid);
-    let picture = job.picture.as_mut().unwrap();
-    (picture.look.title, picture.look.clock, picture.look.animate) = (Some("Stand-up".into()), true, true);
+    let picture = job.video.as_mut().unwrap();
+    (picture.scene.title, picture.scene.clock, picture.scene.animate) = (Some("Stand-up".into()), true, true);
     let summary = compose(&Library::default(), &job, |_| Ok(())).unwrap();
     let number = |ms: u64| ms * u64::from(FPS) / 1000;
     let frames = pictures(&summary.film, &[number(1000), number(3270), number(3534), number(3934)]);
@@ -168,7 +168,7 @@ fn a_film_that_is_shorter_than_its_title_has_a_poster_all_the_same() {
     made.track("alice.webm", "alice", Source::Camera, (0, 1500));
     let recording = made.save();
     let mut job = job(&recording, Policy::Grid);
-    job.picture.as_mut().unwrap().look.title = Some("Stand-up".into());
+    job.video.as_mut().unwrap().scene.title = Some("Stand-up".into());
     let summary = compose(&Library::default(), &job, |_| Ok(())).unwrap();
     let whole = Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 };
     let last = pictures(&summary.film, &[summary.frames - 1]);

@@ -231,8 +231,8 @@ fn every_stamp_is_where_and_when_the_layout_says() {
         // One of them in the other family of formats: sound and picture lie together there as well.
         let ending = if policy == Policy::Single { "webm" } else { "mp4" };
         job.out = Some(dir.path().join(format!("{policy:?}.{ending}")));
-        let picture = job.picture.as_mut().unwrap();
-        (picture.look.size, picture.fps, picture.stills) = (SIZE, FPS as u32, false);
+        let picture = job.video.as_mut().unwrap();
+        (picture.scene.size, picture.fps, picture.stills) = (SIZE, FPS as u32, false);
         picture.codec = (ending == "webm").then_some(FilmCodec::Vp8);
         let made = compose(&Library::default(), &job, |_| Ok(())).unwrap();
         assert_eq!((made.frames, made.warnings), (FPS * LASTS_MS / 1000, Vec::<String>::new()));

@@ -23,12 +23,13 @@ const FLOORS: &[(&str, u32)] = &[
     ("bot", 5),
     ("verify", 5),
     ("relay", 5),
-    ("film", 6),
-    ("server", 7),
-    ("harness", 8),
-    ("cli", 9),
-    ("lib", 10),
-    ("main", 10),
+    ("output", 6),
+    ("film", 7),
+    ("server", 8),
+    ("harness", 9),
+    ("cli", 10),
+    ("lib", 11),
+    ("main", 11),
 ];
 
 /// Crates that one room only may name.

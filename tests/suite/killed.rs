@@ -11,7 +11,7 @@ use crate::support::within;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use roombot::client::{Client, ClientConfig};
-use roombot::container::matroska_reader::scan;
+use roombot::container::matroska::scan;
 use roombot::room::media::{Codec, MediaKind, Source};
 use roombot::room::participant::Role;
 use roombot::rtc::OutboundTrack;

@@ -1,11 +1,11 @@
 //! What `roombot show` prints of a recording, read from its folder.
 
-use crate::container::matroska_reader::scan;
+use crate::container::matroska::scan;
 use crate::error::Result;
-use crate::recording::complete::complete;
-use crate::recording::folder::{RecordingFolder, Sub, TIMELINE};
+use crate::recording::folder::{RecordingFolder, Subfolder, TIMELINE};
 use crate::recording::intervals::{Activity, activities};
 use crate::recording::manifest::{Manifest, Status};
+use crate::recording::reconcile::reconcile;
 use crate::recording::recover::track_files;
 use crate::recording::timeline::{Entry, Event, TimelineReader};
 use serde::Serialize;
@@ -46,7 +46,7 @@ impl Report {
     /// # Errors
     /// [`Error::User`](crate::error::Error::User): the folder is no recording.
     pub fn load(path: &Path) -> Result<Self> {
-        let tracks = path.join(Sub::Tracks.word());
+        let tracks = path.join(Subfolder::Tracks.name());
         // The lock before the manifest: a recording that ends in between is complete, not interrupted.
         let live = RecordingFolder::is_live(path);
         let mut manifest = Manifest::load(path)?;
@@ -63,10 +63,10 @@ impl Report {
                 // A file that cannot be read has only been created yet.
                 scans.extend(scan(&tracks.join(&file)).map(|scan| (file, scan)));
             }
-            complete(&mut manifest, &events, &scans);
+            reconcile(&mut manifest, &events, &scans);
         }
         let is_missing = |file: &String| !path.join(file).is_file();
-        let tracks = manifest.tracks.iter().map(|track| format!("{}/{}", Sub::Tracks.word(), track.file));
+        let tracks = manifest.tracks.iter().map(|track| format!("{}/{}", Subfolder::Tracks.name(), track.file));
         let missing = tracks.chain(manifest.files.iter().map(|file| file.file.clone())).filter(is_missing).collect();
         let messages = events.iter().filter(|entry| matches!(entry.event, Event::Chat { .. })).count();
         let activities = activities(&manifest, &events);

@@ -92,7 +92,7 @@ fn events() -> Vec<Entry> {
 fn recording(dir: &Path, manifest: &Manifest) -> RecordingFolder {
     let folder = RecordingFolder::create(dir, &manifest.room, manifest.started).unwrap();
     for track in &manifest.tracks {
-        folder.create_file(Sub::Tracks, &track.file).unwrap();
+        folder.create_file(Subfolder::Tracks, &track.file).unwrap();
     }
     let mut timeline = folder.timeline().unwrap();
     events().iter().for_each(|entry| timeline.append(entry).unwrap());

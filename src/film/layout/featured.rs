@@ -1,29 +1,29 @@
-//! Whose face is the most important one, from who speaks: with hysteresis, so that a film does not flicker. Pure; causal, so
-//! that it says the same while a meeting runs and afterwards.
+//! The featured participant, from changes of the active speaker: with hysteresis, so that a film does not flicker. Pure, and causal:
+//! the result is the same while a meeting goes on and afterwards.
 
-/// Somebody else must speak for so long, in milliseconds, before the place goes to them.
+/// How long another participant has to speak before they are featured, in milliseconds.
 const TAKE_OVER_MS: u64 = 700;
-/// Nobody loses the place sooner than this, in milliseconds.
+/// How long a participant stays featured at least, in milliseconds.
 const STAY_MS: u64 = 2500;
 
-/// From `changes` of who speaks (session milliseconds, in order; `None`: nobody), who has the place from when. In pauses it
-/// stays with who spoke last.
+/// From `changes` of the active speaker (session milliseconds, sorted; `None`: nobody) to changes of the featured participant. In
+/// pauses that is the last speaker.
 pub fn featured(changes: &[(u64, Option<usize>)]) -> Vec<(u64, usize)> {
-    let mut places: Vec<(u64, usize)> = Vec::new();
+    let mut changed_to: Vec<(u64, usize)> = Vec::new();
     let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([u64::MAX]);
     for ((start, who), end) in changes.iter().zip(ends) {
         let Some(who) = who else { continue };
-        let at = match places.last() {
+        let at = match changed_to.last() {
             Some((_, last)) if last == who => continue,
             Some((since, _)) => (start + TAKE_OVER_MS).max(since + STAY_MS),
-            // Nobody has to be waited for.
+            // The first speaker is featured at once.
             None => *start,
         };
         if at < end {
-            places.push((at, *who));
+            changed_to.push((at, *who));
         }
     }
-    places
+    changed_to
 }
 
 #[cfg(test)]
@@ -47,8 +47,8 @@ mod tests {
         fn it_never_flickers(steps in prop::collection::vec((1u64..3000, prop::option::of(0usize..4)), 0..60)) {
             let mut at = 0;
             let changes: Vec<_> = steps.into_iter().map(|(step, who)| { at += step; (at, who) }).collect();
-            let places = featured(&changes);
-            for pair in places.windows(2) {
+            let changed_to = featured(&changes);
+            for pair in changed_to.windows(2) {
                 prop_assert!(pair[1].0 >= pair[0].0 + STAY_MS && pair[1].1 != pair[0].1);
             }
         }

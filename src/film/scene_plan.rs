@@ -1,4 +1,5 @@
-//! Who and what is to be seen from when, by a manifest and a timeline alone. Pure; it lays nothing out and opens no file.
+//! Which scenes a film consists of, from manifest and timeline alone: who is visible from when. Pure; it lays nothing out and opens no
+//! file.
 
 use crate::film::layout::{Screen, Size, View, featured};
 use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
@@ -6,53 +7,54 @@ use crate::recording::timeline::{Entry, Event};
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::Role;
 
-/// The shape of a screen whose size nobody knows.
-const USUAL: Size = (16, 9);
+/// The shape of a screen of unknown size.
+const DEFAULT_SHAPE: Size = (16, 9);
 
-/// What is seen from a moment on.
+/// What is visible from some time on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scene {
-    /// Screens are numbers of tracks, faces numbers of participants, both in the manifest.
+    /// What is laid out. Screens are numbers of tracks, faces numbers of participants, both in the manifest.
     pub view: View,
-    /// The camera of each face, a number of a track; none while it is off.
+    /// The camera of each face, as a track number; `None` while it is off.
     pub cameras: Vec<Option<usize>>,
-    /// The faces whose voice cannot be heard: no microphone, or a muted one. Numbers of participants.
+    /// Participants without a microphone, or with a muted one, by number.
     pub muted: Vec<usize>,
-    /// Who speaks, a number of a participant.
+    /// The active speaker, as a participant number.
     pub speaking: Option<usize>,
 }
 
-/// A recording as far as it is seen and heard, without those who are left out.
+/// The scenes of a recording, without the participants who are left out.
 #[derive(Debug, Clone)]
-pub struct Script {
+pub struct ScenePlan {
+    /// The recording.
     pub manifest: Manifest,
-    /// In order, each with the session milliseconds of its start; the first begins at 0, and no two that follow each other are the same.
+    /// Sorted, each with its start in session milliseconds; the first begins at 0, and neighbours differ.
     pub scenes: Vec<(u64, Scene)>,
-    /// Who is left out, by key.
+    /// Keys of participants who are left out.
     without: Vec<String>,
 }
 
-impl Script {
-    /// The script of a recording; `without` has keys of participants.
-    pub fn new(manifest: Manifest, events: &[Entry], without: Vec<String>) -> Script {
-        let mut script = Script { manifest, scenes: Vec::new(), without };
-        script.scenes = script.scenes(events);
-        script
+impl ScenePlan {
+    /// The plan of a recording; `without` are the keys of participants who are left out.
+    pub fn new(manifest: Manifest, events: &[Entry], without: Vec<String>) -> ScenePlan {
+        let mut plan = ScenePlan { manifest, scenes: Vec::new(), without };
+        plan.scenes = plan.scenes(events);
+        plan
     }
 
-    /// What is seen at a moment.
+    /// The scene at session time `ms`.
     pub fn at(&self, ms: u64) -> Option<&Scene> {
         let next = self.scenes.partition_point(|(from, _)| *from <= ms);
         self.scenes.get(next.checked_sub(1)?).map(|(_, scene)| scene)
     }
 
-    /// True where a track is seen or heard at all.
+    /// True for tracks of participants who are not left out.
     pub fn has(&self, track: &TrackEntry) -> bool {
         !self.without.contains(&track.participant)
     }
 
-    /// True where a track is sound of somebody who is not left out.
-    pub fn is_heard(&self, track: &TrackEntry) -> bool {
+    /// True for audio tracks of participants who are not left out.
+    pub fn is_audible(&self, track: &TrackEntry) -> bool {
         track.kind == MediaKind::Audio && self.has(track)
     }
 
@@ -61,13 +63,13 @@ impl Script {
         self.manifest.participants.get(number).map_or("", |p| &p.name)
     }
 
-    /// The display name of whoever sent track `number`.
+    /// The display name of the sender of track `number`.
     pub fn owner(&self, number: usize) -> &str {
         let key = self.manifest.tracks.get(number).map_or("", |t| &t.participant);
         self.manifest.participants.iter().find(|p| p.key == key).map_or(key, |p| &p.name)
     }
 
-    /// Those who can be seen, by number.
+    /// The participants who can be visible, by number.
     pub fn people(&self) -> impl Iterator<Item = (usize, &ParticipantEntry)> {
         let people = self.manifest.participants.iter().enumerate();
         people.filter(|(_, p)| p.role != Role::Recorder && !self.without.contains(&p.key))
@@ -103,7 +105,7 @@ impl Script {
         scenes
     }
 
-    /// Who speaks from when.
+    /// Changes of the active speaker.
     fn speakers(&self, events: &[Entry]) -> Vec<(u64, Option<usize>)> {
         let number = |key: &str| self.people().find(|(_, p)| p.key == key).map(|(number, _)| number);
         let change = |entry: &Entry| match &entry.event {
@@ -122,7 +124,7 @@ impl Script {
         let screens = live.iter().filter(|(_, t)| t.source == Source::Screen);
         scene.view.screens = screens.map(|(number, t)| Screen { number: *number, shape: shape(t, at) }).collect();
         for (index, person) in self.people() {
-            // Of two at once, the later one: the earlier is about to end.
+            // Of two at once, the later one: the earlier one is about to end.
             let own = |source: Source| live.iter().rfind(|(_, t)| t.source == source && t.participant == person.key);
             let camera = own(Source::Camera).map(|(number, _)| *number);
             if camera.is_some() || person.present.iter().any(|span| holds(span, at)) {
@@ -135,10 +137,10 @@ impl Script {
     }
 }
 
-/// The size of a picture at a moment.
+/// The picture size at a time.
 fn shape(track: &TrackEntry, at: u64) -> Size {
     let known = track.resolutions.iter().rfind(|r| r.at_ms <= at).or(track.resolutions.first());
-    known.map_or(USUAL, |r| (r.width.max(1), r.height.max(1)))
+    known.map_or(DEFAULT_SHAPE, |r| (r.width.max(1), r.height.max(1)))
 }
 
 fn is_live(track: &TrackEntry, at: u64) -> bool {
@@ -190,9 +192,9 @@ mod tests {
 
     #[test]
     fn people_come_and_go_and_screens_are_shared() {
-        let script = Script::new(meeting(), &[], vec![]);
+        let plan = ScenePlan::new(meeting(), &[], vec![]);
         let seen: Vec<_> =
-            script.scenes.into_iter().map(|(at, s)| (at, s.view.screens, s.view.faces, s.cameras, s.muted)).collect();
+            plan.scenes.into_iter().map(|(at, s)| (at, s.view.screens, s.view.faces, s.cameras, s.muted)).collect();
         let on = Some(0);
         let screen = |shape| vec![Screen { number: 1, shape }];
         let expected = [
@@ -214,8 +216,8 @@ mod tests {
     fn who_speaks_is_marked_and_featured() {
         let events =
             [speaker(1000, Some("alice")), speaker(2000, None), speaker(3500, Some("bob")), speaker(5500, Some("bot"))];
-        let script = Script::new(meeting(), &events, vec![]);
-        let at = |ms: u64| script.at(ms).map(|scene| (scene.speaking, scene.view.featured)).unwrap();
+        let plan = ScenePlan::new(meeting(), &events, vec![]);
+        let at = |ms: u64| plan.at(ms).map(|scene| (scene.speaking, scene.view.featured)).unwrap();
         assert_eq!((at(900), at(1500), at(2500)), ((None, None), (Some(0), Some(0)), (None, Some(0))));
         // Bob has to go on for a while; the recorder is nobody.
         assert_eq!((at(3600), at(4300), at(5600)), ((Some(2), Some(0)), (Some(2), Some(2)), (None, Some(2))));
@@ -223,14 +225,14 @@ mod tests {
 
     #[test]
     fn who_is_left_out_is_not_there() {
-        let script = Script::new(meeting(), &[speaker(3500, Some("bob"))], vec!["bob".into()]);
-        let scene = script.at(4600).unwrap();
+        let plan = ScenePlan::new(meeting(), &[speaker(3500, Some("bob"))], vec!["bob".into()]);
+        let scene = plan.at(4600).unwrap();
         assert_eq!((&scene.view.screens[..], &scene.view.faces[..], scene.speaking), (&[][..], &[0][..], None));
     }
 
     #[test]
     fn an_empty_recording_has_one_empty_scene() {
-        let script = Script::new(Manifest::new("r", "u", Timestamp::UNIX_EPOCH), &[], vec![]);
-        assert_eq!(script.scenes, [(0, Scene::default())]);
+        let plan = ScenePlan::new(Manifest::new("r", "u", Timestamp::UNIX_EPOCH), &[], vec![]);
+        assert_eq!(plan.scenes, [(0, Scene::default())]);
     }
 }

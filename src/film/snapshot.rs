@@ -1,57 +1,59 @@
-//! A recording as a film finds it: its manifest, its timeline, and what the track files add while it is being made or where it was
-//! cut short. It changes nothing in it.
+//! Reads a recording for a film: manifest and timeline, and the track files where the recording goes on or was interrupted. It
+//! changes nothing in it.
 
-use crate::container::matroska_reader::scan;
+use crate::container::matroska::scan;
 use crate::error::{Error, Result};
-use crate::recording::complete::complete;
-use crate::recording::folder::{RecordingFolder, Sub, TIMELINE};
+use crate::recording::folder::{RecordingFolder, Subfolder, TIMELINE};
 use crate::recording::manifest::{Manifest, Status};
+use crate::recording::reconcile::reconcile;
 use crate::recording::recover::track_files;
 use crate::recording::timeline::{Entry, Event, TimelineReader};
 use crate::room::participant::is_called;
 use std::path::Path;
 
 /// The longest recording; a manifest that claims more is damaged.
-const LONGEST_MS: u64 = 48 * 3600 * 1000;
+const MAX_DURATION_MS: u64 = 48 * 3600 * 1000;
 
-/// What there is of a recording now.
-pub struct Source {
+/// The state of a recording.
+pub struct Snapshot {
+    /// Brought up to date with timeline and track files.
     pub manifest: Manifest,
+    /// The timeline.
     pub events: Vec<Entry>,
 }
 
-/// Reads a recording, whole, cut short, or as far as it is.
+/// Reads a recording that has ended, was interrupted, or goes on.
 ///
 /// # Errors
 /// The user's: no recording, one of a newer version, or one with nothing in it.
-pub fn read(recording: &Path) -> Result<Source> {
+pub fn read(recording: &Path) -> Result<Snapshot> {
     let mut manifest = Manifest::load(recording)?;
     let events: Vec<Entry> = TimelineReader::open(&recording.join(TIMELINE)).map(Iterator::collect).unwrap_or_default();
     if manifest.status == Status::Recording {
-        let tracks = recording.join(Sub::Tracks.word());
+        let tracks = recording.join(Subfolder::Tracks.name());
         let mut scans = Vec::new();
         for file in track_files(recording)? {
-            // One that cannot be read has no whole header: there is nothing in it.
+            // One that cannot be read has no whole header, and no frames.
             scans.extend(scan(&tracks.join(&file)).map(|scan| (file, scan)));
         }
-        complete(&mut manifest, &events, &scans);
+        reconcile(&mut manifest, &events, &scans);
     }
     let is_empty = manifest.duration_ms == 0 || manifest.tracks.is_empty();
-    if is_empty || manifest.duration_ms > LONGEST_MS {
+    if is_empty || manifest.duration_ms > MAX_DURATION_MS {
         let has = if is_empty { "nothing in it" } else { "no believable length" };
         return Err(Error::user(format!("{}: the recording has {has} to make a film of", recording.display())));
     }
-    Ok(Source { manifest, events })
+    Ok(Snapshot { manifest, events })
 }
 
-/// The same of a recording that goes on, without looking into its track files: tracks that have not ended last until now.
+/// The same of a recording that goes on, without reading its track files: tracks that have not ended last until now.
 ///
 /// # Errors
 /// As [`read`]; there is nothing in it yet.
-pub fn read_live(recording: &Path) -> Result<Source> {
+pub fn read_live(recording: &Path) -> Result<Snapshot> {
     let mut manifest = Manifest::load(recording)?;
     let events: Vec<Entry> = TimelineReader::open(&recording.join(TIMELINE)).map(Iterator::collect).unwrap_or_default();
-    complete(&mut manifest, &events, &[]);
+    reconcile(&mut manifest, &events, &[]);
     let passed = jiff::Timestamp::now().duration_since(manifest.started).as_millis();
     let now_ms = u64::try_from(passed).unwrap_or(0);
     let off =
@@ -63,18 +65,18 @@ pub fn read_live(recording: &Path) -> Result<Source> {
     if manifest.tracks.is_empty() {
         return Err(Error::user(format!("{}: the recording has nothing in it yet", recording.display())));
     }
-    Ok(Source { manifest, events })
+    Ok(Snapshot { manifest, events })
 }
 
-/// True while somebody records into it.
+/// True while a recorder writes it.
 pub fn is_live(recording: &Path) -> bool {
     RecordingFolder::is_live(recording)
 }
 
-/// The keys of participants who are called by key or name, in any case.
+/// The keys of the participants with these keys or names, in any case.
 ///
 /// # Errors
-/// The user's: there is nobody of that name.
+/// The user's: no participant has that name.
 pub fn keys(manifest: &Manifest, names: &[String]) -> Result<Vec<String>> {
     let mut keys = Vec::new();
     for name in names {

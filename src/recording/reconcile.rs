@@ -1,6 +1,6 @@
-//! Brings a manifest that is some seconds old up to what the timeline and the track files say. Pure: it reads values, no files.
+//! Brings a manifest that is some seconds old up to date with the timeline and the track files. Pure: it reads values, no files.
 
-use crate::container::matroska_reader::Scan;
+use crate::container::matroska::Scan;
 use crate::recording::attachments;
 use crate::recording::manifest::{Gap, Manifest, ParticipantEntry, Resolution, Span, Status, TrackEntry};
 use crate::recording::names::FileNames;
@@ -9,23 +9,23 @@ use crate::room::media::Codec;
 use crate::room::participant::Role;
 use jiff::SignedDuration;
 
-/// Brings `manifest` up to date: who was there, which tracks there are and how long, what happened since it was written.
-/// Spans that are still open stay open: see [`close`].
-pub fn complete(manifest: &mut Manifest, events: &[Entry], tracks: &[(String, Scan)]) {
+/// Brings `manifest` up to date: presence of participants, tracks and their lengths, events since it was written.
+/// Open spans stay open: see [`close`].
+pub fn reconcile(manifest: &mut Manifest, events: &[Entry], tracks: &[(String, Scan)]) {
     let written_ms = manifest.duration_ms;
-    people(manifest, events);
+    update_presence(manifest, events);
     for entry in events {
-        happened(manifest, entry, entry.t_ms > written_ms);
+        apply_event(manifest, entry, entry.t_ms > written_ms);
     }
     for (file, scan) in tracks {
-        measured(manifest, file, scan);
+        apply_scan(manifest, file, scan);
     }
     let ends = manifest.tracks.iter().map(|track| track.end_ms);
     let latest = ends.chain(events.iter().map(|entry| entry.t_ms)).max().unwrap_or(0);
     manifest.duration_ms = manifest.duration_ms.max(latest);
 }
 
-/// Ends the recording where it was cut short: status, end, and every span that was still open.
+/// Ends an interrupted recording where its media ends: status, end, and every open span.
 pub fn close(manifest: &mut Manifest) {
     let end_ms = manifest.duration_ms;
     manifest.status = Status::Recovered;
@@ -38,8 +38,8 @@ pub fn close(manifest: &mut Manifest) {
     }
 }
 
-/// When everybody was there: the timeline knows it to the event, the manifest only until it was written.
-fn people(manifest: &mut Manifest, events: &[Entry]) {
+/// When everybody was in the room, from the events: the manifest knows it only until it was written.
+fn update_presence(manifest: &mut Manifest, events: &[Entry]) {
     let mut seen: Vec<&str> = Vec::new();
     for Entry { t_ms, event, .. } in events {
         match event {
@@ -82,8 +82,8 @@ fn participant_entry<'a>(manifest: &'a mut Manifest, key: &str, name: &str) -> &
     &mut manifest.participants[at]
 }
 
-/// One event; `later`: since the manifest was written.
-fn happened(manifest: &mut Manifest, Entry { t_ms, event, .. }: &Entry, later: bool) {
+/// Applies one event; `later`: it came after the manifest was written.
+fn apply_event(manifest: &mut Manifest, Entry { t_ms, event, .. }: &Entry, later: bool) {
     let t_ms = *t_ms;
     match event {
         Event::TrackOn { participant, file, source, codec } if !manifest.tracks.iter().any(|t| t.file == *file) => {
@@ -109,7 +109,7 @@ fn happened(manifest: &mut Manifest, Entry { t_ms, event, .. }: &Entry, later: b
                 track.resolutions.push(Resolution { at_ms: t_ms, width: *width, height: *height });
             }
         }
-        Event::File { .. } => attachments::enter(manifest, t_ms, event),
+        Event::File { .. } => attachments::apply(manifest, t_ms, event),
         Event::Recovered { file, dropped_bytes, .. } => {
             let cut = match dropped_bytes {
                 0 => "no byte was lost".to_owned(),
@@ -122,11 +122,11 @@ fn happened(manifest: &mut Manifest, Entry { t_ms, event, .. }: &Entry, later: b
     }
 }
 
-/// What is in a file is what is true of it.
-fn measured(manifest: &mut Manifest, file: &str, scan: &Scan) {
+/// Corrects a track's entry by what is in its file.
+fn apply_scan(manifest: &mut Manifest, file: &str, scan: &Scan) {
     let at = manifest.tracks.iter().position(|track| track.file == file);
     let at = at.or_else(|| {
-        let entry = unannounced(file, scan.format.codec)?;
+        let entry = entry_from_name(file, scan.format.codec)?;
         manifest.warn(format!("tracks/{file}: when it began is not known"));
         manifest.tracks.push(entry);
         Some(manifest.tracks.len() - 1)
@@ -148,8 +148,8 @@ fn measured(manifest: &mut Manifest, file: &str, scan: &Scan) {
     }
 }
 
-/// The entry of a file that neither the manifest nor the timeline knows: its name says whose it is.
-fn unannounced(file: &str, codec: Codec) -> Option<TrackEntry> {
+/// The entry of a file that neither the manifest nor the timeline knows: its name has participant and source.
+fn entry_from_name(file: &str, codec: Codec) -> Option<TrackEntry> {
     let (participant, source) = FileNames::owner(file)?;
     Some(TrackEntry::new(file, participant, source, codec, 0))
 }
@@ -204,7 +204,7 @@ mod tests {
     fn a_track_that_the_manifest_missed_comes_from_timeline_and_file() {
         let mut manifest = manifest();
         let events = [joined(100, "p1"), camera_on(500)];
-        complete(&mut manifest, &events, &[("alice.camera.1.webm".into(), scan(2967, true))]);
+        reconcile(&mut manifest, &events, &[("alice.camera.1.webm".into(), scan(2967, true))]);
         let track = &manifest.tracks[0];
         assert_eq!((track.start_ms, track.end_ms, track.frames, track.finished), (500, 3500, 90, true));
         assert_eq!(track.resolutions, [Resolution { at_ms: 500, width: 640, height: 360 }]);
@@ -219,20 +219,20 @@ mod tests {
     fn who_comes_back_is_the_same_participant_with_two_spans() {
         let mut manifest = manifest();
         let events = [joined(0, "p1"), left(1000), joined(2000, "p2"), joined(2500, "p2")];
-        complete(&mut manifest, &events, &[]);
+        reconcile(&mut manifest, &events, &[]);
         let alice = &manifest.participants[0];
         assert_eq!((manifest.participants.len(), &alice.ids), (1, &vec!["p1".to_owned(), "p2".to_owned()]));
         assert_eq!(alice.present, [Span { start_ms: 0, end_ms: Some(1000) }, Span { start_ms: 2000, end_ms: None }]);
         // Once more changes nothing.
         let before = manifest.clone();
-        complete(&mut manifest, &events, &[]);
+        reconcile(&mut manifest, &events, &[]);
         assert_eq!(manifest, before);
     }
 
     #[test]
     fn a_file_that_nobody_announced_is_named_by_its_name() {
         let mut manifest = manifest();
-        complete(
+        reconcile(
             &mut manifest,
             &[],
             &[("bob.screen.2.webm".into(), scan(0, true)), ("holiday.webm".into(), scan(0, true))],
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn the_end_is_on_the_sessions_clock() {
         let mut manifest = manifest();
-        complete(&mut manifest, &[camera_on(0)], &[]);
+        reconcile(&mut manifest, &[camera_on(0)], &[]);
         manifest.tracks[0].clock = Some(ClockSummary {
             basis: Basis::SenderReports,
             first: Piece { origin_rtp: 0, origin: SessionTime(0), rate: 90_090.0 },
@@ -256,7 +256,7 @@ mod tests {
             reports_rejected: 0,
             later: Vec::new(),
         });
-        complete(&mut manifest, &[], &[("alice.camera.1.webm".into(), scan(1_000_967, true))]);
+        reconcile(&mut manifest, &[], &[("alice.camera.1.webm".into(), scan(1_000_967, true))]);
         assert_eq!(manifest.tracks[0].end_ms, 1_000_000);
     }
 
@@ -265,11 +265,11 @@ mod tests {
         let mut manifest = manifest();
         let mute = |t_ms| at(t_ms, Event::Mute { participant: "alice".into(), source: Source::Camera });
         let unmute = |t_ms| at(t_ms, Event::Unmute { participant: "alice".into(), source: Source::Camera });
-        complete(&mut manifest, &[camera_on(0)], &[]);
+        reconcile(&mut manifest, &[camera_on(0)], &[]);
         manifest.tracks[0].mutes.push(Span { start_ms: 1000, end_ms: None });
         manifest.duration_ms = 5000;
         let events = [camera_on(0), mute(1000), unmute(6000), mute(7000)];
-        complete(&mut manifest, &events, &[]);
+        reconcile(&mut manifest, &events, &[]);
         let expected = [Span { start_ms: 1000, end_ms: Some(6000) }, Span { start_ms: 7000, end_ms: None }];
         assert_eq!(manifest.tracks[0].mutes, expected);
     }

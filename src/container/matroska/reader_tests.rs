@@ -1,7 +1,7 @@
-//! What the reader of track files must survive: torn, damaged, lying and foreign files.
+//! The reader of track files on truncated, damaged and foreign files.
 
-use crate::container::matroska_reader::*;
-use crate::container::matroska_writer::Muxer;
+use super::*;
+use crate::container::matroska::TrackWriter;
 use proptest::prelude::*;
 use std::io::Cursor;
 
@@ -13,14 +13,14 @@ fn format() -> TrackFormat {
 fn file(count: u64, finish: bool) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("track");
-    let mut muxer = Muxer::new(File::create_new(&path).unwrap(), format()).unwrap();
+    let mut writer = TrackWriter::new(File::create_new(&path).unwrap(), format()).unwrap();
     for n in 0..count {
-        muxer.push(n * 100, n % 10 == 0, std::iter::once(&vec![n as u8; 1 + n as usize * 7 % 300][..])).unwrap();
+        writer.push(n * 100, n % 10 == 0, std::iter::once(&vec![n as u8; 1 + n as usize * 7 % 300][..])).unwrap();
         if n % 5 == 4 {
-            muxer.flush().unwrap();
+            writer.flush().unwrap();
         }
     }
-    if finish { muxer.finish() } else { muxer.flush() }.unwrap();
+    if finish { writer.finish() } else { writer.flush() }.unwrap();
     std::fs::read(&path).unwrap()
 }
 

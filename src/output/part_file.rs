@@ -1,5 +1,4 @@
-//! Where a film goes: a name that is free, a `.part` file until it is whole, and then its name. Nothing that was there is
-//! touched.
+//! A file that is written as `.part` and gets its name when it is complete. No existing file is changed.
 
 use crate::error::{Error, Result, write_failed};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
@@ -8,41 +7,41 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// How many films may lie beside each other.
-const MOST_NUMBERS: u32 = 1000;
+/// The highest number that a name gets because others are taken.
+const MAX_NUMBER: u32 = 1000;
 
-/// A file that is being made. Dropped before it is done, it leaves nothing.
+/// A file that is being written. Dropped before it is published, it leaves nothing.
 #[derive(Debug)]
-pub struct Output {
+pub struct PartFile {
     wanted: PathBuf,
     part: PathBuf,
     done: bool,
-    // Holds the lock that says that somebody is at it.
+    // An exclusive `flock` on the `.part` file: a process is writing it.
     _lock: File,
 }
 
-impl Output {
-    /// Begins `wanted`. A `.part` file that nobody works on any more is used again.
+impl PartFile {
+    /// Begins `wanted`. A `.part` file that no process has locked is overwritten.
     ///
     /// # Errors
     /// The user's: no such folder, no permission, no file name.
-    pub fn create(wanted: &Path) -> Result<Output> {
+    pub fn create(wanted: &Path) -> Result<PartFile> {
         if wanted.file_name().is_none() || wanted.is_dir() {
-            return Err(Error::user(format!("{} is no name of a file", wanted.display())));
+            return Err(Error::user(format!("{} is not a file name", wanted.display())));
         }
-        for number in 1..=MOST_NUMBERS {
+        for number in 1..=MAX_NUMBER {
             let mut part = numbered(wanted, number).into_os_string();
             part.push(".part");
             let part = PathBuf::from(part);
             let open = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(NOFOLLOW).open(&part);
             let lock = open.map_err(|e| write_failed(&part, e))?;
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Output { wanted: wanted.to_owned(), part, done: false, _lock: lock }),
+                Ok(()) => return Ok(PartFile { wanted: wanted.to_owned(), part, done: false, _lock: lock }),
                 Err(Errno::WOULDBLOCK) => continue,
                 Err(e) => return Err(write_failed(&part, e.into())),
             }
         }
-        Err(Error::user(format!("too many films are being made as {}", wanted.display())))
+        Err(Error::user(format!("too many files are being written as {}", wanted.display())))
     }
 
     /// The file to write.
@@ -50,39 +49,39 @@ impl Output {
         &self.part
     }
 
-    /// A file beside it, for what is needed in between.
+    /// A temporary file beside it; it is removed with this value.
     pub fn scratch(&self) -> PathBuf {
         self.part.with_extension("part.media")
     }
 
-    /// The file that people watch while it grows: `film.live.mp4` beside `film.mp4.part`. One that is left of a film that was cut short
-    /// plays, and stays: the next one gets a number.
+    /// The name under which a film can be watched while it grows: `film.live.mp4` beside `film.mp4.part`. A file that an interrupted
+    /// process has left stays, and the next one gets a number.
     ///
     /// # Errors
     /// The user's: there are too many of them.
-    pub fn growing(&self) -> Result<PathBuf> {
+    pub fn live_name(&self) -> Result<PathBuf> {
         let film = self.part.with_extension("");
-        let mut names = (1..=MOST_NUMBERS).map(|number| numbered(&film, number).with_extension("live.mp4"));
+        let mut names = (1..=MAX_NUMBER).map(|number| numbered(&film, number).with_extension("live.mp4"));
         let free = names.find(|name| !name.exists());
-        free.ok_or_else(|| Error::user(format!("there are too many films called {}", self.wanted.display())))
+        free.ok_or_else(|| Error::user(format!("there are too many files called {}", self.wanted.display())))
     }
 
-    /// Writes all of it at once, and gives it its name.
+    /// Writes the whole file at once, and publishes it.
     ///
     /// # Errors
-    /// As [`Output::publish`].
+    /// As [`PartFile::publish`].
     pub fn write(self, bytes: &[u8]) -> Result<PathBuf> {
         std::fs::write(&self.part, bytes).map_err(|e| write_failed(&self.part, e))?;
         self.publish()
     }
 
-    /// Makes the file last and gives it its name; a number is added where that is taken.
+    /// Syncs the file and renames it to the wanted name, or to a numbered one where that is taken. Returns the name.
     ///
     /// # Errors
     /// The machine's, of the disk.
     pub fn publish(mut self) -> Result<PathBuf> {
         File::open(&self.part).and_then(|file| file.sync_all()).map_err(|e| write_failed(&self.part, e))?;
-        for number in 1..=MOST_NUMBERS {
+        for number in 1..=MAX_NUMBER {
             let name = numbered(&self.wanted, number);
             match renameat_with(CWD, &self.part, CWD, &name, RenameFlags::NOREPLACE) {
                 Ok(()) => {
@@ -93,13 +92,13 @@ impl Output {
                 Err(e) => return Err(write_failed(&name, e.into())),
             }
         }
-        Err(Error::user(format!("there are too many films called {}", self.wanted.display())))
+        Err(Error::user(format!("there are too many files called {}", self.wanted.display())))
     }
 }
 
-impl Drop for Output {
+impl Drop for PartFile {
     fn drop(&mut self) {
-        // They are ours alone: the lock is held.
+        // No other process uses them: the lock is held.
         let _ = std::fs::remove_file(self.scratch());
         if !self.done {
             let _ = std::fs::remove_file(&self.part);
@@ -107,7 +106,7 @@ impl Drop for Output {
     }
 }
 
-/// A link is not followed.
+/// Symbolic links are not followed.
 const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
 /// `film.mp4`, `film-2.mp4`, and so on.
@@ -133,7 +132,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let film = dir.path().join("film.mp4");
         std::fs::write(&film, "the first").unwrap();
-        let (second, third) = (Output::create(&film).unwrap(), Output::create(&film).unwrap());
+        let (second, third) = (PartFile::create(&film).unwrap(), PartFile::create(&film).unwrap());
         assert_ne!(second.part(), third.part());
         std::fs::write(second.part(), "the second").unwrap();
         assert_eq!(second.publish().unwrap(), dir.path().join("film-2.mp4"));
@@ -147,7 +146,7 @@ mod tests {
     #[test]
     fn a_bad_place_is_the_users_to_change() {
         for path in ["/nowhere/at/all/film.mp4", "/", "/tmp"] {
-            assert_eq!(Output::create(Path::new(path)).unwrap_err().blame(), crate::error::Blame::User, "{path}");
+            assert_eq!(PartFile::create(Path::new(path)).unwrap_err().blame(), crate::error::Blame::User, "{path}");
         }
     }
 }

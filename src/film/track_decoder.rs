@@ -1,7 +1,7 @@
-//! One track file on the session's time, as frames for a decoder. What is not wanted is skipped without being read, what is
-//! wanted again begins at the key frame before; a file that still grows is waited for by nobody.
+//! Decodes one track file on session time. Frames that are not needed are skipped without being read; decoding begins again at the
+//! key frame before. It never waits for a file that grows.
 
-use crate::container::matroska_reader::{Block, TrackReader};
+use crate::container::matroska::{Block, TrackReader};
 use crate::error::{Error, Result};
 use crate::media::{Decoded, Decoder, Library, TrackFormat};
 use crate::recording::manifest::TrackEntry;
@@ -11,50 +11,50 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How long a decoder may take to give its next picture, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long it is waited for until it may want another frame.
-const WAIT: Duration = Duration::from_millis(20);
-/// Frames without a key frame among them that may be skipped: half a day at 30 a second. Beyond, the next key frame is waited for.
-const MOST_SKIPPED: usize = 1_300_000;
+/// How long a decoder may take for its next output on a busy machine.
+const DECODE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait for output until more input is offered.
+const OUTPUT_WAIT: Duration = Duration::from_millis(20);
+/// The most frames that are kept since a key frame: half a day at 30 a second. Beyond, decoding begins at the next key frame.
+const MAX_SKIPPED: usize = 1_300_000;
 
 /// A track file and its decoder.
-pub struct TrackFeed {
+pub struct TrackDecoder {
     path: PathBuf,
     placement: Placement,
     /// The file is still being written.
     grows: bool,
     reader: Option<TrackReader<File>>,
     decoder: Option<Decoder>,
-    /// Skipped, but needed if what follows is wanted.
+    /// Skipped, but needed to decode what follows.
     skipped: VecDeque<Block>,
-    /// Read one too far.
-    ahead: Option<Block>,
-    /// Frames that the decoder has, and has given nothing for yet.
-    under_way: usize,
-    /// The decoder knows that there is no more.
+    /// Read, and not due yet.
+    lookahead: Option<Block>,
+    /// Frames in the decoder that it has returned nothing for yet.
+    pending: usize,
+    /// The decoder has got the end of the stream.
     ended: bool,
     closed: bool,
 }
 
-impl TrackFeed {
-    /// The feed of a track whose file lies at `path`; nothing is opened yet.
-    pub fn new(path: PathBuf, track: &TrackEntry, grows: bool) -> TrackFeed {
-        TrackFeed {
+impl TrackDecoder {
+    /// The decoder of the track file at `path`; nothing is opened yet. `grows`: the file is still being written.
+    pub fn new(path: PathBuf, track: &TrackEntry, grows: bool) -> TrackDecoder {
+        TrackDecoder {
             path,
             placement: Placement::of(track),
             grows,
             reader: None,
             decoder: None,
             skipped: VecDeque::new(),
-            ahead: None,
-            under_way: 0,
+            lookahead: None,
+            pending: 0,
             ended: false,
             closed: false,
         }
     }
 
-    /// Goes by what is known of the track now: its clock is known better, or its file has got its end.
+    /// Updates what is known of the track: a better clock, or that its file is complete.
     pub fn update(&mut self, track: &TrackEntry, grows: bool) {
         self.placement = Placement::of(track);
         self.grows = grows;
@@ -65,18 +65,18 @@ impl TrackFeed {
         self.placement.session_ns(Duration::ZERO)
     }
 
-    /// Nothing will come any more.
+    /// True where there is no further output.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Lets go of file and decoder.
+    /// Closes file and decoder.
     pub fn close(&mut self) {
-        (self.reader, self.decoder, self.ahead, self.closed) = (None, None, None, true);
+        (self.reader, self.decoder, self.lookahead, self.closed) = (None, None, None, true);
         self.skipped = VecDeque::new();
     }
 
-    /// Skips what is due until `at`, in session nanoseconds, and decodes none of it.
+    /// Skips frames that are due until `at`, in session nanoseconds, without decoding them.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -89,10 +89,10 @@ impl TrackFeed {
                 return Ok(());
             };
             if self.session_ns(&block) > at {
-                self.ahead = Some(block);
+                self.lookahead = Some(block);
                 return Ok(());
             }
-            if block.key || self.skipped.len() >= MOST_SKIPPED {
+            if block.key || self.skipped.len() >= MAX_SKIPPED {
                 self.skipped.clear();
             }
             if block.key || !self.skipped.is_empty() || self.decoder.is_some() {
@@ -102,8 +102,8 @@ impl TrackFeed {
         Ok(())
     }
 
-    /// What comes next out of the decoder by way of `take`, and when it is due in session nanoseconds. [`Decoded::NotYet`] only
-    /// where the file still grows.
+    /// The next output of the decoder, which `take` takes from it, and when it is due in session nanoseconds. `None` at the end, or
+    /// at the present end of a file that grows.
     ///
     /// # Errors
     /// The file cannot be read or decoded any further, or a decoder's package is missing.
@@ -114,22 +114,22 @@ impl TrackFeed {
     ) -> Result<Option<(i64, T)>> {
         let started = Instant::now();
         while !self.closed {
-            let is_dry = self.push(library)?;
+            let is_starved = self.push(library)?;
             let Some(decoder) = &mut self.decoder else { return Ok(None) };
-            let wait = if is_dry && self.under_way == 0 { Duration::ZERO } else { WAIT };
-            match take(decoder, wait).map_err(|e| self.named(e))? {
+            let wait = if is_starved && self.pending == 0 { Duration::ZERO } else { OUTPUT_WAIT };
+            match take(decoder, wait).map_err(|e| self.with_path(e))? {
                 Decoded::Next(in_file, taken) => {
-                    self.under_way = self.under_way.saturating_sub(1);
+                    self.pending = self.pending.saturating_sub(1);
                     return Ok(Some((self.placement.session_ns(in_file), taken)));
                 }
                 Decoded::End => self.close(),
-                Decoded::NotYet if is_dry => {
-                    self.under_way = 0;
+                Decoded::NotYet if is_starved => {
+                    self.pending = 0;
                     return Ok(None);
                 }
-                Decoded::NotYet if started.elapsed() > PATIENCE => {
-                    let waited = PATIENCE.as_secs();
-                    return Err(self.named(Error::machine(format!("nothing was decoded within {waited} s"))));
+                Decoded::NotYet if started.elapsed() > DECODE_TIMEOUT => {
+                    let waited = DECODE_TIMEOUT.as_secs();
+                    return Err(self.with_path(Error::machine(format!("nothing was decoded within {waited} s"))));
                 }
                 Decoded::NotYet => {}
             }
@@ -137,7 +137,7 @@ impl TrackFeed {
         Ok(None)
     }
 
-    /// Gives the decoder what it takes: true where the file has no more for now.
+    /// Offers input to the decoder: true where a file that grows has no more for now.
     fn push(&mut self, library: &Library) -> Result<bool> {
         if self.decoder.is_none() {
             let reader = self.open()?;
@@ -154,7 +154,7 @@ impl TrackFeed {
             match block {
                 Some(block) => {
                     decoder.push(reader.read(&block)?, Duration::from_millis(block.ms), block.key)?;
-                    self.under_way += 1;
+                    self.pending += 1;
                 }
                 None if self.grows => return Ok(true),
                 None => {
@@ -168,14 +168,14 @@ impl TrackFeed {
 
     /// The next block of the file, as far as it is there.
     fn read(&mut self) -> Result<Option<Block>> {
-        if let Some(block) = self.ahead.take() {
+        if let Some(block) = self.lookahead.take() {
             return Ok(Some(block));
         }
         let reader = self.open()?;
         match reader.next_block()? {
-            // Of one that grows no longer, too: it may have grown since it was looked at last.
+            // Also of a complete file: it may have grown since its length was read.
             None => {
-                reader.look_again()?;
+                reader.refresh()?;
                 reader.next_block()
             }
             block => Ok(block),
@@ -194,7 +194,7 @@ impl TrackFeed {
         self.placement.session_ns(Duration::from_millis(block.ms))
     }
 
-    fn named(&self, error: Error) -> Error {
+    fn with_path(&self, error: Error) -> Error {
         error.within(self.path.display())
     }
 }
@@ -202,7 +202,7 @@ impl TrackFeed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::folder::{RecordingFolder, Sub};
+    use crate::recording::folder::{RecordingFolder, Subfolder};
     use crate::recording::testing::sample;
     use crate::recording::track::TrackFile;
     use crate::room::media::{Codec, Source};
@@ -218,9 +218,10 @@ mod tests {
         file.flush().unwrap();
 
         let entry = TrackEntry::new("alice.webm", "alice", Source::Camera, Codec::Vp8, 0);
-        let path = folder.path().join(Sub::Tracks.word()).join("alice.webm");
-        let mut feed = TrackFeed::new(path, &entry, true);
-        let seen = |feed: &mut TrackFeed| std::iter::from_fn(|| feed.next(&library, Decoder::picture).unwrap()).count();
+        let path = folder.path().join(Subfolder::Tracks.name()).join("alice.webm");
+        let mut feed = TrackDecoder::new(path, &entry, true);
+        let seen =
+            |feed: &mut TrackDecoder| std::iter::from_fn(|| feed.next(&library, Decoder::picture).unwrap()).count();
         let before = seen(&mut feed);
         assert!((1..=30).contains(&before), "{before}");
         last.iter().for_each(|frame| file.push(frame).unwrap());

@@ -1,10 +1,12 @@
-//! Reads our own track files back, whole or torn: blocks, times, frames. It stops at the first byte that makes no sense and never guesses beyond.
+//! Reads track files as [`super::TrackWriter`] writes them, complete or truncated: blocks, times, frames. It stops at the first
+//! invalid byte and never guesses beyond it.
 
-use crate::container::ebml;
-use crate::container::ebml::{Children, Head, LONGEST_HEAD};
-use crate::container::matroska::{LARGEST_FRAME, TrackFormat, id, info_duration, track_format};
-use crate::error::io_failed;
-use crate::error::{Error, Result};
+use super::ebml;
+use super::ebml::{Children, Head, LONGEST_HEAD};
+use super::elements as id;
+use super::elements::{MAX_FRAME_BYTES, MAX_TIME_MS};
+use super::format::{TrackFormat, info_duration, track_format};
+use crate::error::{Error, Result, io_failed};
 use crate::room::media::Codec;
 use bytes::Bytes;
 use std::fs::File;
@@ -12,11 +14,9 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The largest part of the header (a track's description) that is read into memory.
-const LARGEST_HEADER: u64 = 128 << 10;
+const MAX_HEADER_BYTES: u64 = 128 << 10;
 /// Elements in front of the first cluster.
-const MOST_HEADERS: u32 = 64;
-/// Times are clamped to this, as the writer does.
-const LATEST_MS: u64 = 1 << 48;
+const MAX_HEADER_ELEMENTS: u32 = 64;
 
 /// Where a frame lies in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,31 +25,39 @@ pub struct Block {
     pub ms: u64,
     /// Decoding can start here.
     pub key: bool,
-    /// Of the frame's bytes in the file.
+    /// Where the frame's bytes begin in the file.
     pub offset: u64,
+    /// Bytes of the frame.
     pub length: usize,
 }
 
 /// A frame that was read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFrame {
+    /// Milliseconds since the file's first frame.
     pub ms: u64,
+    /// Decoding can start here.
     pub key: bool,
+    /// The frame as it was written.
     pub data: Bytes,
 }
 
-/// What a whole pass over a file found.
+/// What is in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scan {
+    /// The format of the track.
     pub format: TrackFormat,
-    /// The file has its size, duration and index, and no torn end.
+    /// The file has its size, duration and index, and no truncated end.
     pub finished: bool,
+    /// Whole frames.
     pub frames: u64,
+    /// Those of them that decoding can start at.
     pub key_frames: u64,
     /// Bytes of the frames.
     pub payload: u64,
-    /// Of the first and the last frame; `None` without frames.
+    /// Time of the first frame; `None` without frames.
     pub first_ms: Option<u64>,
+    /// The latest time of a frame; `None` without frames.
     pub last_ms: Option<u64>,
     /// As the file says; only finished files do.
     pub duration_ms: Option<u64>,
@@ -57,7 +65,7 @@ pub struct Scan {
     pub dropped: u64,
 }
 
-/// Goes through a track file's blocks, one by one.
+/// Reads the blocks of a track file, one by one.
 pub struct TrackReader<R> {
     input: BufReader<R>,
     /// Where the input stands.
@@ -71,9 +79,9 @@ pub struct TrackReader<R> {
     duration_ms: Option<u64>,
     cluster: Option<Cluster>,
     has_cues: bool,
-    /// The file is whole up to here.
-    kept: u64,
-    ended: Option<Ended>,
+    /// The end of the last whole element.
+    whole_until: u64,
+    end: Option<FileEnd>,
 }
 
 #[derive(Clone, Copy)]
@@ -83,13 +91,16 @@ struct Cluster {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    Clean,
-    Torn,
+enum FileEnd {
+    Complete,
+    Truncated,
 }
 
 impl TrackReader<File> {
     /// Opens a track file as far as it is there now.
+    ///
+    /// # Errors
+    /// As [`TrackReader::new`].
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| io_failed(&format!("open {}", path.display()), e))?;
         Self::new(file).map_err(|e| e.within(path.display()))
@@ -97,7 +108,10 @@ impl TrackReader<File> {
 }
 
 impl<R: Read + Seek> TrackReader<R> {
-    /// Reads the header. Blames the user where this is no track file of ours, or was cut short within the header.
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// The user's where this is no track file, or one that is truncated within its header; the machine's, of the disk.
     pub fn new(mut input: R) -> Result<Self> {
         let length = input.seek(SeekFrom::End(0)).and_then(|length| input.rewind().map(|()| length));
         let mut reader = Self {
@@ -111,8 +125,8 @@ impl<R: Read + Seek> TrackReader<R> {
             duration_ms: None,
             cluster: None,
             has_cues: false,
-            kept: 0,
-            ended: None,
+            whole_until: 0,
+            end: None,
         };
         reader
             .header()
@@ -121,7 +135,7 @@ impl<R: Read + Seek> TrackReader<R> {
         Ok(reader)
     }
 
-    /// What the file says of its track.
+    /// The format of its track.
     pub fn format(&self) -> &TrackFormat {
         &self.format
     }
@@ -130,18 +144,21 @@ impl<R: Read + Seek> TrackReader<R> {
         self.duration_ms
     }
 
-    /// Looks whether the file has grown since, and can go on from where it ended. Of a file that is being written, every block
-    /// is whole or not there yet.
-    pub fn look_again(&mut self) -> Result<()> {
+    /// Reads the file's length again, so that [`TrackReader::next_block`] continues where a growing file ended before. A writer
+    /// appends whole blocks only.
+    pub fn refresh(&mut self) -> Result<()> {
         self.length = self.input.seek(SeekFrom::End(0)).map_err(unreadable)?;
         self.at = self.length;
-        self.ended = None;
+        self.end = None;
         Ok(())
     }
 
-    /// The next block; `None` at the end, be it clean or torn. An error is the disk's.
+    /// The next block; `None` at the end, complete or truncated.
+    ///
+    /// # Errors
+    /// The file cannot be read.
     pub fn next_block(&mut self) -> Result<Option<Block>> {
-        while self.ended.is_none() {
+        while self.end.is_none() {
             match self.step() {
                 Ok(Some(block)) => return Ok(Some(block)),
                 Ok(None) => {}
@@ -151,10 +168,13 @@ impl<R: Read + Seek> TrackReader<R> {
         Ok(None)
     }
 
-    /// The bytes of a block that [`TrackReader::next_block`] gave.
+    /// The bytes of a block that [`TrackReader::next_block`] returned.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no such block.
     pub fn read(&mut self, block: &Block) -> Result<Bytes> {
         let end = block.offset.checked_add(block.length as u64);
-        if block.length > LARGEST_FRAME || end.is_none_or(|end| end > self.length) {
+        if block.length > MAX_FRAME_BYTES || end.is_none_or(|end| end > self.length) {
             return Err(Error::us("a block outside of its file"));
         }
         self.bytes(block.offset, block.length).map(Bytes::from).map_err(unreadable)
@@ -166,7 +186,7 @@ impl<R: Read + Seek> TrackReader<R> {
             let block = match self.next_block() {
                 Ok(block) => block?,
                 Err(error) => {
-                    self.ended = Some(Ended::Torn);
+                    self.end = Some(FileEnd::Truncated);
                     return Some(Err(error));
                 }
             };
@@ -174,7 +194,10 @@ impl<R: Read + Seek> TrackReader<R> {
         })
     }
 
-    /// Goes on to the end and says what was there.
+    /// Reads on to the end and sums up.
+    ///
+    /// # Errors
+    /// The file cannot be read.
     pub fn scan(mut self) -> Result<Scan> {
         let (mut frames, mut key_frames, mut payload, mut first_ms, mut last_ms) = (0, 0, 0, None, None);
         while let Some(block) = self.next_block()? {
@@ -184,7 +207,7 @@ impl<R: Read + Seek> TrackReader<R> {
             first_ms = first_ms.or(Some(block.ms));
             last_ms = last_ms.max(Some(block.ms));
         }
-        let whole = self.ended == Some(Ended::Clean) && self.has_cues;
+        let whole = self.end == Some(FileEnd::Complete) && self.has_cues;
         Ok(Scan {
             finished: whole && self.segment_size.is_some() && self.duration_ms.is_some(),
             frames,
@@ -193,7 +216,7 @@ impl<R: Read + Seek> TrackReader<R> {
             first_ms,
             last_ms,
             duration_ms: self.duration_ms,
-            dropped: self.length.saturating_sub(self.kept),
+            dropped: self.length.saturating_sub(self.whole_until),
             format: self.format,
         })
     }
@@ -211,7 +234,7 @@ impl<R: Read + Seek> TrackReader<R> {
         self.segment_size = segment.size;
         self.segment_end = segment.size.map_or(u64::MAX, |size| self.next.saturating_add(size));
 
-        for _ in 0..MOST_HEADERS {
+        for _ in 0..MAX_HEADER_ELEMENTS {
             let Some(head) = self.head(self.length)? else { return Ok(None) };
             let Some(end) = self.end_of(&head).filter(|end| *end <= self.length) else { return Ok(None) };
             if matches!(head.id, id::INFO | id::TRACKS) {
@@ -223,7 +246,7 @@ impl<R: Read + Seek> TrackReader<R> {
                     let Some(format) = entry.and_then(|(_, entry)| track_format(entry)) else { return Ok(None) };
                     self.format = format;
                     self.next = end;
-                    self.kept = end;
+                    self.whole_until = end;
                     return Ok(Some(()));
                 }
             }
@@ -237,30 +260,30 @@ impl<R: Read + Seek> TrackReader<R> {
         let Some(head) = self.head(self.length)?.filter(|head| head.id == wanted) else { return Ok(None) };
         let Some(end) = self.end_of(&head).filter(|end| *end <= self.length) else { return Ok(None) };
         let size = head.size.unwrap_or(u64::MAX);
-        if size > LARGEST_HEADER {
+        if size > MAX_HEADER_BYTES {
             return Ok(None);
         }
         let data = self.bytes(self.next + head.length as u64, size as usize)?;
         Ok(Some((end, data)))
     }
 
-    /// Goes past one element, or into a cluster.
+    /// Skips one element, or enters a cluster.
     fn step(&mut self) -> io::Result<Option<Block>> {
         if self.cluster.is_some_and(|cluster| self.next >= cluster.end) {
             self.cluster = None;
-            self.kept = self.next;
+            self.whole_until = self.next;
         }
         let top_end = self.segment_end.min(self.length);
         if self.cluster.is_none() && self.next == top_end {
-            // A segment that says how long it is has to be that long.
+            // A segment of known size has to be that long.
             let short = self.segment_size.is_some() && self.segment_end > self.length;
-            self.ended = Some(if short { Ended::Torn } else { Ended::Clean });
+            self.end = Some(if short { FileEnd::Truncated } else { FileEnd::Complete });
             return Ok(None);
         }
         let limit = self.cluster.map_or(top_end, |cluster| cluster.end.min(top_end));
         let block = self.element(limit)?;
         if block.is_none() {
-            self.ended = Some(Ended::Torn);
+            self.end = Some(FileEnd::Truncated);
         }
         Ok(block.flatten())
     }
@@ -279,16 +302,16 @@ impl<R: Read + Seek> TrackReader<R> {
             _ if end > limit => return Ok(None),
             (None, _) => {
                 self.has_cues |= head.id == id::CUES;
-                self.kept = end;
+                self.whole_until = end;
             }
             (Some(cluster), id::TIMESTAMP) if end - body <= 8 => {
-                let ms = ebml::uint(&self.bytes(body, (end - body) as usize)?).map(|ms| ms.min(LATEST_MS));
+                let ms = ebml::uint(&self.bytes(body, (end - body) as usize)?).map(|ms| ms.min(MAX_TIME_MS));
                 self.cluster = Some(Cluster { ms, ..cluster });
             }
             (Some(Cluster { ms: Some(ms), .. }), id::SIMPLE_BLOCK) => {
                 let Some(block) = self.block(ms, body, end)? else { return Ok(None) };
                 self.next = end;
-                self.kept = end;
+                self.whole_until = end;
                 return Ok(Some(Some(block)));
             }
             (Some(_), ebml::VOID) => {}
@@ -298,10 +321,10 @@ impl<R: Read + Seek> TrackReader<R> {
         Ok(Some(None))
     }
 
-    /// The SimpleBlock between `body` and `end` (RFC 9559, 10.2): track 1, no lacing, as we write it.
+    /// The SimpleBlock between `body` and `end` (RFC 9559, 10.2): track 1, no lacing.
     fn block(&mut self, cluster_ms: u64, body: u64, end: u64) -> io::Result<Option<Block>> {
         let size = end - body;
-        if size < 4 || size - 4 > LARGEST_FRAME as u64 {
+        if size < 4 || size - 4 > MAX_FRAME_BYTES as u64 {
             return Ok(None);
         }
         let head = self.bytes(body, 4)?;
@@ -338,7 +361,10 @@ impl<R: Read + Seek> TrackReader<R> {
     }
 }
 
-/// Goes through a whole file.
+/// Sums up a whole file.
+///
+/// # Errors
+/// As [`TrackReader::new`].
 pub fn scan(path: &Path) -> Result<Scan> {
     TrackReader::open(path)?.scan()
 }
@@ -348,4 +374,5 @@ fn unreadable(error: io::Error) -> Error {
 }
 
 #[cfg(test)]
+#[path = "reader_tests.rs"]
 mod tests;

@@ -63,8 +63,11 @@ pub const VOID: u32 = 0xEC;
 /// The head of an element: its id, the size of its data (`None`: unknown), and the bytes that the head itself takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
+    /// The element's id with its length marker.
     pub id: u32,
+    /// Bytes of the element's data; `None` is "unknown".
     pub size: Option<u64>,
+    /// Bytes of this head.
     pub length: usize,
 }
 
