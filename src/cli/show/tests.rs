@@ -2,7 +2,7 @@
 
 use super::report::State;
 use super::*;
-use crate::recording::folder::{RecordingFolder, Sub};
+use crate::recording::folder::{RecordingFolder, Subfolder};
 use crate::recording::intervals::activities;
 use crate::recording::manifest::{
     FileEntry, FileState, Manifest, ParticipantEntry, Resolution, Span, Status, TrackEntry,
