@@ -28,9 +28,9 @@ impl Actor {
                 Some(peer) => peer.signal(signal).await,
                 None => tracing::debug!("a signal from {from}, who is not connected to us"),
             },
-            SignalEvent::Asked { from, ask } => {
+            SignalEvent::OfferRequested { from, request } => {
                 if let Some(peer) = self.peer(&from) {
-                    peer.on_request(ask).await;
+                    peer.on_request(request).await;
                 }
             }
             SignalEvent::Said { from: id, text } => {

@@ -20,7 +20,7 @@ use crate::room::end::EndReason;
 use crate::room::event::ConnectionId;
 use crate::room::media::MediaKind;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
-use crate::room::policy::{Channels, NegotiationPolicy};
+use crate::room::policy::{DataChannels, NegotiationPolicy};
 use crate::rtc::{CHAT_CHANNEL, Impairment, Inbox, IncomingChannels, OutboundTrack, Peer, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller};
 use crate::transfer::texts::TextAllowance;
@@ -241,8 +241,8 @@ impl Actor {
                     PeerEvent::Signal(signal) => {
                         let _ = link.commands.send(SignalCommand::Signal { to: id, signal }).await;
                     }
-                    PeerEvent::Ask(ask) => {
-                        let _ = link.commands.send(SignalCommand::Ask { to: id, ask }).await;
+                    PeerEvent::OfferRequest(request) => {
+                        let _ = link.commands.send(SignalCommand::RequestOffer { to: id, request }).await;
                     }
                     event => {
                         if let PeerEvent::State(state) = event {
@@ -357,7 +357,10 @@ impl Actor {
                 for (id, member) in self.members.iter().filter(|(id, _)| meant(id)) {
                     if let Some(peer) = &member.peer
                         && !member.silent
-                        && matches!(member.policy.channels, Channels::Named | Channels::One { chat: true, .. })
+                        && matches!(
+                            member.policy.channels,
+                            DataChannels::Named | DataChannels::Single { chat: true, .. }
+                        )
                         && !member.policy.chat_by_room
                     {
                         said.0.push((id.clone(), peer.send_text(CHAT_CHANNEL, &text).await));

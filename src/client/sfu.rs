@@ -164,7 +164,7 @@ impl Actor {
             }
             // It is no participant's.
             PeerEvent::Warning(warning) => tracing::warn!("{id}: {warning}"),
-            PeerEvent::Signal(_) | PeerEvent::Ask(_) => {}
+            PeerEvent::Signal(_) | PeerEvent::OfferRequest(_) => {}
         }
     }
 
@@ -215,7 +215,7 @@ impl Actor {
             PeerEvent::Track(track) => RoomEvent::TrackAdded { id, connection, track },
             PeerEvent::TrackEnded { ssrcs, .. } => RoomEvent::TrackRemoved { id, connection, ssrcs },
             PeerEvent::Warning(text) => RoomEvent::Warning { id, text },
-            PeerEvent::Signal(_) | PeerEvent::Ask(_) => return,
+            PeerEvent::Signal(_) | PeerEvent::OfferRequest(_) => return,
         };
         self.tell(event).await;
     }

@@ -5,8 +5,9 @@ use super::offers::{one_way, whole, without_layers};
 use super::{Patched, Refused};
 use crate::error::Result;
 use crate::room::description::{Candidate, IceServer, Signal};
+use crate::room::media::Direction;
 use crate::room::participant::ParticipantId;
-use crate::room::policy::{Changes, Channels, NegotiationPolicy, Section, Way};
+use crate::room::policy::{DataChannels, MediaSections, NegotiationPolicy, Renegotiation};
 use crate::rtc::{Inbox, OutboundTrack, Peer, PeerConfig, PeerEvent, Wake};
 use crate::signal::whip_whep::fragment::{Fragment, credentials, with_credentials};
 use std::collections::VecDeque;
@@ -89,7 +90,7 @@ impl Contact {
     async fn open(caller: Caller, publish: Vec<OutboundTrack>, first_offer: bool) -> Result<Contact, Refused> {
         let (sender, events) = mpsc::channel(EVENTS);
         // Who is made an offer sends nothing, whatever else the connection could carry.
-        let sends = Section::Published(if first_offer { Way::Send } else { Way::Both });
+        let sends = MediaSections::PerTrack(if first_offer { Direction::SendOnly } else { Direction::SendRecv });
         let config = PeerConfig {
             peer: ParticipantId("outside".into()),
             // They cannot be offered anything later, so theirs always stands.
@@ -103,8 +104,8 @@ impl Contact {
             channels: None,
             // HTTP carries one exchange, and media is all that it is for.
             policy: NegotiationPolicy {
-                changes: Changes::Never,
-                channels: Channels::Never,
+                renegotiation: Renegotiation::Never,
+                channels: DataChannels::None,
                 audio: sends,
                 video: sends,
                 ..NegotiationPolicy::default()

@@ -1,7 +1,7 @@
 //! How a connection is made in a kind of room: who offers first, what an offer has in it, what may change later. A pure value that
 //! the room's adapter gives; the connection keeps to it.
 
-use crate::room::media::MediaKind;
+use crate::room::media::{Direction, MediaKind};
 use crate::room::participant::ParticipantId;
 use serde::{Deserialize, Serialize};
 
@@ -11,88 +11,92 @@ pub enum FirstOffer {
     /// As in our own rooms: who was there first, but never a recorder.
     #[default]
     ByRole,
+    /// We do.
     Us,
+    /// The other side does.
     Them,
 }
 
-/// The way of media in a section of a description, as we see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Way {
-    #[default]
-    Both,
-    Send,
-    Receive,
-}
-
-/// What our descriptions have of one kind of media.
+/// The media sections of one kind that our descriptions have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Section {
-    /// Nothing of ours: tracks of that kind are not sent on this connection. What they offer is taken.
-    Never,
+pub enum MediaSections {
+    /// None of ours: tracks of that kind are not sent on this connection. What they offer is accepted.
+    None,
     /// One for each track that we send.
-    Published(Way),
-    /// The same, but one is in our first offer in any case. A sending one keeps a place for a track that is published later, which
-    /// then needs no negotiation.
-    Always(Way),
+    PerTrack(Direction),
+    /// The same, but our first offer has one in any case. A sending one is reserved for a track that is published later, which then
+    /// needs no negotiation.
+    Preallocated(Direction),
 }
 
-impl Default for Section {
+impl Default for MediaSections {
     fn default() -> Self {
-        Section::Published(Way::Both)
+        MediaSections::PerTrack(Direction::SendRecv)
     }
 }
 
-impl Section {
+impl MediaSections {
     /// Whether a track of ours goes out on this connection.
     pub fn sends(self) -> bool {
-        matches!(self, Section::Published(way) | Section::Always(way) if way != Way::Receive)
+        self.direction().sends()
     }
-    pub fn way(self) -> Way {
+    /// The direction of such a section, as we see it.
+    pub fn direction(self) -> Direction {
         match self {
-            Section::Never => Way::Receive,
-            Section::Published(way) | Section::Always(way) => way,
+            MediaSections::None => Direction::RecvOnly,
+            MediaSections::PerTrack(direction) | MediaSections::Preallocated(direction) => direction,
         }
     }
 }
 
-/// What we may do when something of ours changes in mid-call.
+/// How changes on our side are settled after the first offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Changes {
-    /// Offer again.
+pub enum Renegotiation {
+    /// We offer again.
     #[default]
     Offer,
-    /// Ask them to offer again ([`Ask`]).
-    Ask,
-    /// Nothing: what the first exchange did not settle is left out. Their further offers are answered.
+    /// We request an offer of the other side ([`OfferRequest`]).
+    Request,
+    /// Not at all: what the first exchange did not settle is left out. Their further offers are answered.
     Never,
-    /// The same, but for other network paths (RFC 8445, ICE restart).
-    Paths,
+    /// The same, but we may restart ICE (RFC 8445 9).
+    IceRestart,
 }
 
 /// Which data channels there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Channels {
-    /// As many as are wanted, each with its name; the first offer of ours has one for chat.
+pub enum DataChannels {
+    /// As many as are needed, each with its name; the first offer of ours has one for chat.
     #[default]
     Named,
-    /// A single one, opened by who offers first, whatever its name. A further one would take its place.
-    One { chat: bool, files: bool },
-    /// None of ours; theirs are taken.
-    Never,
+    /// A single one, opened by who offers first, whatever its name. A further one would replace it.
+    Single {
+        /// It carries chat.
+        chat: bool,
+        /// It carries files.
+        files: bool,
+    },
+    /// None of ours; theirs are accepted.
+    None,
 }
 
 /// How connections are made. The default is the policy of our own rooms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NegotiationPolicy {
+    /// Who makes the first offer.
     pub first_offer: FirstOffer,
     /// Whether we are the polite side (W3C WebRTC 10.7); none: by the two ids.
     pub polite: Option<bool>,
     /// Whether our candidates follow the description one by one; otherwise they are all in it.
     pub trickle: bool,
-    pub audio: Section,
-    pub video: Section,
-    pub changes: Changes,
-    pub channels: Channels,
+    /// Sections for audio.
+    pub audio: MediaSections,
+    /// Sections for video.
+    pub video: MediaSections,
+    /// What may change later, and how.
+    pub renegotiation: Renegotiation,
+    /// Which data channels there are.
+    pub channels: DataChannels,
     /// Chat goes through the room itself ([`crate::signal::SignalCommand::Say`]), not over a channel.
     pub chat_by_room: bool,
     /// Whose connection brings their media, where it is not theirs: a server's that forwards what everybody sends. No connection is made to
@@ -106,10 +110,10 @@ impl Default for NegotiationPolicy {
             first_offer: FirstOffer::ByRole,
             polite: None,
             trickle: true,
-            audio: Section::default(),
-            video: Section::default(),
-            changes: Changes::Offer,
-            channels: Channels::Named,
+            audio: MediaSections::default(),
+            video: MediaSections::default(),
+            renegotiation: Renegotiation::Offer,
+            channels: DataChannels::Named,
             chat_by_room: false,
             sfu: None,
         }
@@ -117,7 +121,8 @@ impl Default for NegotiationPolicy {
 }
 
 impl NegotiationPolicy {
-    pub fn section(&self, kind: MediaKind) -> Section {
+    /// The sections of this kind.
+    pub fn sections(&self, kind: MediaKind) -> MediaSections {
         match kind {
             MediaKind::Audio => self.audio,
             MediaKind::Video => self.video,
@@ -125,34 +130,40 @@ impl NegotiationPolicy {
     }
     /// Whether files go over the channels.
     pub fn has_files(&self) -> bool {
-        matches!(self.channels, Channels::Named | Channels::One { files: true, .. })
+        matches!(self.channels, DataChannels::Named | DataChannels::Single { files: true, .. })
     }
     /// Whether chat goes anywhere.
     pub fn has_chat(&self) -> bool {
-        self.chat_by_room || matches!(self.channels, Channels::Named | Channels::One { chat: true, .. })
+        self.chat_by_room || matches!(self.channels, DataChannels::Named | DataChannels::Single { chat: true, .. })
     }
 }
 
-/// What one side asks of the side that makes the offers.
+/// What one side requests of the side that makes the offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ask {
-    /// To offer again: something has changed.
-    Offer,
-    /// To offer one more section, for a track that is to be sent to it.
-    Section(MediaKind),
-    /// To look for other network paths.
-    Paths,
+pub enum OfferRequest {
+    /// Another offer: something has changed.
+    Renegotiate,
+    /// An offer with one more section, for a track that is to be sent to it.
+    AddMedia(MediaKind),
+    /// An ICE restart.
+    IceRestart,
 }
 
 /// Where a connection stands (W3C `RTCPeerConnectionState`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PeerState {
+    /// Nothing has begun.
     New,
+    /// ICE or DTLS is at work.
     Connecting,
+    /// Media and data flow.
     Connected,
+    /// The path is interrupted, and may come back by itself.
     Disconnected,
+    /// No path was found, or it was lost.
     Failed,
+    /// The connection is closed.
     Closed,
 }
 
@@ -175,13 +186,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_section_says_whether_we_send() {
-        assert!(Section::default().sends() && Section::Always(Way::Send).sends());
-        assert!(!Section::Never.sends() && !Section::Always(Way::Receive).sends());
+    fn sections_say_whether_we_send() {
+        assert!(MediaSections::default().sends() && MediaSections::Preallocated(Direction::SendOnly).sends());
+        assert!(!MediaSections::None.sends() && !MediaSections::Preallocated(Direction::RecvOnly).sends());
         assert!(NegotiationPolicy::default().has_chat());
-        assert!(!NegotiationPolicy { channels: Channels::Never, ..NegotiationPolicy::default() }.has_chat());
+        assert!(!NegotiationPolicy { channels: DataChannels::None, ..NegotiationPolicy::default() }.has_chat());
         assert!(
-            NegotiationPolicy { channels: Channels::Never, chat_by_room: true, ..NegotiationPolicy::default() }
+            NegotiationPolicy { channels: DataChannels::None, chat_by_room: true, ..NegotiationPolicy::default() }
                 .has_chat()
         );
     }

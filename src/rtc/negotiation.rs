@@ -2,7 +2,7 @@
 //!
 //! The library has no implicit rollback, so the decision says when an explicit one comes first.
 
-use crate::room::policy::Changes;
+use crate::room::policy::Renegotiation;
 use std::time::{Duration, Instant};
 
 /// At least this long between two ICE restarts of ours.
@@ -45,7 +45,7 @@ pub(super) enum NextStep {
 #[derive(Debug)]
 pub(super) struct Negotiation {
     polite: bool,
-    changes: Changes,
+    renegotiation: Renegotiation,
     /// The first offer was made, by them or by us.
     begun: bool,
     /// Our offer is out and unanswered.
@@ -59,17 +59,17 @@ pub(super) struct Negotiation {
 }
 
 impl Negotiation {
-    /// `changes`: how this room settles what changes after the first offer.
-    pub(super) fn new(polite: bool, changes: Changes) -> Self {
-        Self { polite, changes, begun: false, offering: false, needed: false, ignoring: false, restarted: None }
+    /// `renegotiation`: how this room settles what changes after the first offer.
+    pub(super) fn new(polite: bool, renegotiation: Renegotiation) -> Self {
+        Self { polite, renegotiation, begun: false, offering: false, needed: false, ignoring: false, restarted: None }
     }
     /// Whether a track of ours may still be added.
     pub(super) fn may_add_track(&self) -> bool {
-        !self.begun || matches!(self.changes, Changes::Offer | Changes::Ask)
+        !self.begun || matches!(self.renegotiation, Renegotiation::Offer | Renegotiation::Request)
     }
     /// Whether new sections have to be requested of the other side.
     pub(super) fn requests_sections(&self) -> bool {
-        self.begun && self.changes == Changes::Ask
+        self.begun && self.renegotiation == Renegotiation::Request
     }
     /// A track came or went, or ICE must restart.
     pub(super) fn changed(&mut self) {
@@ -77,11 +77,11 @@ impl Negotiation {
     }
     /// What to do now about changes of ours, as this room settles them.
     pub(super) fn next_step(&mut self) -> NextStep {
-        if !self.begun || self.changes == Changes::Offer {
+        if !self.begun || self.renegotiation == Renegotiation::Offer {
             return if self.begin_offer() { NextStep::Offer } else { NextStep::Wait };
         }
         let changed = std::mem::take(&mut self.needed);
-        if changed && self.changes == Changes::Ask { NextStep::RequestOffer } else { NextStep::Wait }
+        if changed && self.renegotiation == Renegotiation::Request { NextStep::RequestOffer } else { NextStep::Wait }
     }
     /// Whether to make an offer now, whatever the room's way to settle changes is (the other side requested it). If so, the next answer is
     /// for it.
@@ -109,7 +109,7 @@ impl Negotiation {
     /// ICE was restarted: what to do about that.
     pub(super) fn ice_restarted(&mut self) -> NextStep {
         self.needed = true;
-        if self.changes != Changes::Paths {
+        if self.renegotiation != Renegotiation::IceRestart {
             return self.next_step();
         }
         if self.begin_offer() { NextStep::Offer } else { NextStep::Wait }
@@ -154,8 +154,8 @@ mod tests {
 
     #[test]
     fn changes_are_settled_as_the_room_does_it() {
-        let after = |changes| {
-            let mut negotiation = Negotiation::new(true, changes);
+        let after = |renegotiation| {
+            let mut negotiation = Negotiation::new(true, renegotiation);
             negotiation.changed();
             assert_eq!(negotiation.next_step(), NextStep::Offer, "the first offer is always one");
             assert_eq!(negotiation.received(Kind::Answer), Verdict::Conclude);
@@ -167,15 +167,15 @@ mod tests {
             }
             (change, negotiation.ice_restarted(), negotiation.may_add_track())
         };
-        assert_eq!(after(Changes::Offer), (NextStep::Offer, NextStep::Offer, true));
-        assert_eq!(after(Changes::Ask), (NextStep::RequestOffer, NextStep::RequestOffer, true));
-        assert_eq!(after(Changes::Never), (NextStep::Wait, NextStep::Wait, false));
-        assert_eq!(after(Changes::Paths), (NextStep::Wait, NextStep::Offer, false));
+        assert_eq!(after(Renegotiation::Offer), (NextStep::Offer, NextStep::Offer, true));
+        assert_eq!(after(Renegotiation::Request), (NextStep::RequestOffer, NextStep::RequestOffer, true));
+        assert_eq!(after(Renegotiation::Never), (NextStep::Wait, NextStep::Wait, false));
+        assert_eq!(after(Renegotiation::IceRestart), (NextStep::Wait, NextStep::Offer, false));
     }
 
     #[test]
     fn ice_restarts_keep_their_distance() {
-        let (mut negotiation, now) = (Negotiation::new(true, Changes::Offer), Instant::now());
+        let (mut negotiation, now) = (Negotiation::new(true, Renegotiation::Offer), Instant::now());
         assert!(negotiation.may_restart_ice(now));
         assert!(!negotiation.may_restart_ice(now + RESTART_PAUSE - Duration::from_millis(1)));
         assert!(negotiation.may_restart_ice(now + RESTART_PAUSE));
@@ -193,7 +193,8 @@ mod tests {
                 dice ^= dice << 17;
                 dice % n
             };
-            let mut sides = [Negotiation::new(true, Changes::Offer), Negotiation::new(false, Changes::Offer)];
+            let mut sides =
+                [Negotiation::new(true, Renegotiation::Offer), Negotiation::new(false, Renegotiation::Offer)];
             let mut version = [0u32; 2];
             let mut offered = [0u32; 2];
             let mut agreed = [0u32; 2];

@@ -4,7 +4,7 @@ use crate::room::description::{IceServer, Signal};
 pub use crate::room::media::RemoteTrack;
 use crate::room::participant::ParticipantId;
 pub use crate::room::policy::PeerState;
-use crate::room::policy::{Ask, NegotiationPolicy};
+use crate::room::policy::{NegotiationPolicy, OfferRequest};
 use crate::rtc::driver::channel::IncomingChannels;
 use crate::rtc::transport::impair::Impairment;
 use crate::rtc::transport::socket::Wake;
@@ -43,7 +43,7 @@ pub enum PeerEvent {
     /// To be sent to the participant.
     Signal(Signal),
     /// To be asked of the participant, who makes the offers.
-    Ask(Ask),
+    OfferRequest(OfferRequest),
     /// The connection's state has changed.
     State(PeerState),
     /// ICE is connected; the DTLS handshake follows.

@@ -128,7 +128,7 @@ impl State {
                     self.tell(Some(from), &SignalEvent::Tracks { id: from.clone(), tracks });
                 }
             }
-            SignalCommand::Ask { .. } | SignalCommand::Say { .. } | SignalCommand::Peer { .. } => {}
+            SignalCommand::RequestOffer { .. } | SignalCommand::Say { .. } | SignalCommand::Peer { .. } => {}
             SignalCommand::Leave => return false,
         }
         true

@@ -24,7 +24,7 @@ pub mod whip_whep;
 pub mod ws;
 
 pub use crate::room::description::{Candidate, Description, IceServer, Signal};
-pub use crate::room::policy::{Ask, NegotiationPolicy};
+pub use crate::room::policy::{NegotiationPolicy, OfferRequest};
 pub use adapters::for_url;
 pub use address::{public_url, room_name};
 pub use ice::parse_ice_server;

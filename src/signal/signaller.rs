@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::room::description::{IceServer, Signal};
 use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
-use crate::room::policy::{Ask, NegotiationPolicy, PeerState};
+use crate::room::policy::{NegotiationPolicy, OfferRequest, PeerState};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
@@ -38,7 +38,7 @@ pub enum SignalEvent {
     /// A description or candidate for us.
     Signal { from: ParticipantId, signal: Signal },
     /// They ask us, who make the offers, for another one.
-    Asked { from: ParticipantId, ask: Ask },
+    OfferRequested { from: ParticipantId, request: OfferRequest },
     /// They say something, through the room itself.
     Said { from: ParticipantId, text: String },
     /// Something is not as it should be with somebody; it goes on.
@@ -61,9 +61,9 @@ pub enum SignalCommand {
         signal: Signal,
     },
     /// To be asked of who makes the offers; only where the policy says so.
-    Ask {
+    RequestOffer {
         to: ParticipantId,
-        ask: Ask,
+        request: OfferRequest,
     },
     /// To be said, to one or to all, where chat goes through the room.
     Say {

@@ -5,7 +5,8 @@ use super::protocol::limits;
 use crate::room::description::{Candidate, Description, Signal};
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::TrackLabel;
-use crate::room::policy::Ask;
+use crate::room::policy::OfferRequest;
+use crate::room::sdp::Sdp;
 use serde_json::{Value, json};
 
 /// Bytes of a description; longer ones are ignored.
@@ -18,7 +19,7 @@ pub(super) enum PeerSignal {
     Answer(String),
     Candidate(Candidate),
     /// Of simple-peer 9 only, from the side that does not make offers.
-    Ask(Ask),
+    OfferRequest(OfferRequest),
     /// None of these.
     Unknown,
 }
@@ -44,11 +45,11 @@ pub(super) fn read(signal: &Value) -> PeerSignal {
         };
     }
     if signal["renegotiate"].as_bool() == Some(true) {
-        return PeerSignal::Ask(Ask::Offer);
+        return PeerSignal::OfferRequest(OfferRequest::Renegotiate);
     }
     match signal["transceiverRequest"]["kind"].as_str() {
-        Some("audio") => PeerSignal::Ask(Ask::Section(MediaKind::Audio)),
-        Some("video") => PeerSignal::Ask(Ask::Section(MediaKind::Video)),
+        Some("audio") => PeerSignal::OfferRequest(OfferRequest::AddMedia(MediaKind::Audio)),
+        Some("video") => PeerSignal::OfferRequest(OfferRequest::AddMedia(MediaKind::Video)),
         _ => PeerSignal::Unknown,
     }
 }
@@ -69,10 +70,10 @@ pub(super) fn write(signal: &Signal) -> Option<Value> {
 }
 
 /// Writes a request to the side that makes the offers; for simple-peer 9 only.
-pub(super) fn write_request(ask: Ask) -> Value {
-    match ask {
-        Ask::Offer | Ask::Paths => json!({"type": "renegotiate", "renegotiate": true}),
-        Ask::Section(kind) => {
+pub(super) fn write_request(request: OfferRequest) -> Value {
+    match request {
+        OfferRequest::Renegotiate | OfferRequest::IceRestart => json!({"type": "renegotiate", "renegotiate": true}),
+        OfferRequest::AddMedia(kind) => {
             let kind = if kind == MediaKind::Audio { "audio" } else { "video" };
             json!({"type": "transceiverRequest", "transceiverRequest": {"kind": kind, "init": {"direction": "sendrecv"}}})
         }
@@ -81,8 +82,7 @@ pub(super) fn write_request(ask: Ask) -> Value {
 
 /// The session id of a description (RFC 8866, 5.2). It stays the same through renegotiations, so another one means another peer object.
 pub(super) fn session_id(sdp: &str) -> String {
-    let origin = sdp.lines().find_map(|line| line.strip_prefix("o=")).unwrap_or_default();
-    origin.split_ascii_whitespace().nth(1).unwrap_or_default().to_owned()
+    Sdp::parse(sdp).map(|sdp| sdp.session_id().to_owned()).unwrap_or_default()
 }
 
 /// Track labels guessed from descriptions, where the protocol has none: the first video stream is the camera, a second one a screen, and
@@ -123,18 +123,12 @@ impl InferredLabels {
 /// Stream and kind of the tracks that a description sends, each once.
 fn sent(sdp: &str) -> Vec<(String, MediaKind)> {
     let mut sent = Vec::new();
-    for section in sdp.split("\nm=").skip(1) {
-        let kind = match section.split(' ').next() {
-            Some("audio") => MediaKind::Audio,
-            Some("video") => MediaKind::Video,
-            _ => continue,
-        };
-        let has = |line: &str| section.lines().any(|other| other == line);
-        if has("a=recvonly") || has("a=inactive") || section.split(' ').nth(1) == Some("0") {
+    for section in Sdp::sections_of(sdp) {
+        let Some(kind) = section.kind() else { continue };
+        if section.port() == 0 || section.direction().is_some_and(|direction| !direction.sends()) {
             continue;
         }
-        let msid = section.lines().find_map(|line| line.strip_prefix("a=msid:"));
-        let stream = msid.and_then(|msid| msid.split(' ').next()).unwrap_or_default();
+        let stream = section.msid().map(|(stream, _)| stream).unwrap_or_default();
         let usable = !matches!(stream, "" | "-") && stream.len() <= limits::STREAM_BYTES;
         if usable && !sent.contains(&(stream.to_owned(), kind)) {
             sent.push((stream.to_owned(), kind));
@@ -158,8 +152,12 @@ mod tests {
             json!({"type": "candidate", "candidate": {"candidate": "candidate:1", "sdpMLineIndex": 0, "sdpMid": "0"}});
         let PeerSignal::Candidate(heard) = read(&candidate) else { panic!("a candidate") };
         assert_eq!(write(&Signal::Candidate(Some(heard))).expect("written")["candidate"], candidate["candidate"]);
-        for ask in [Ask::Offer, Ask::Section(MediaKind::Video), Ask::Section(MediaKind::Audio)] {
-            assert_eq!(read(&write_request(ask)), PeerSignal::Ask(ask));
+        for request in [
+            OfferRequest::Renegotiate,
+            OfferRequest::AddMedia(MediaKind::Video),
+            OfferRequest::AddMedia(MediaKind::Audio),
+        ] {
+            assert_eq!(read(&write_request(request)), PeerSignal::OfferRequest(request));
         }
     }
 

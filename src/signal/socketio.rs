@@ -10,8 +10,9 @@ use super::{address, ice};
 use crate::error::{Error, Result};
 use crate::room::description::{Description, IceServer, Signal};
 use crate::room::end::EndReason;
+use crate::room::media::Direction;
 use crate::room::participant::{Participant, ParticipantId, Role};
-use crate::room::policy::{Changes, Channels, FirstOffer, NegotiationPolicy, PeerState, Section, Way};
+use crate::room::policy::{DataChannels, FirstOffer, MediaSections, NegotiationPolicy, PeerState, Renegotiation};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -76,13 +77,14 @@ impl CallRoom {
 
     fn policy(role: Role) -> NegotiationPolicy {
         // Not every page can renegotiate, so the first offer has sections for tracks that a bot sends later.
-        let media = Section::Always(if role == Role::Recorder { Way::Receive } else { Way::Both });
+        let media =
+            MediaSections::Preallocated(if role == Role::Recorder { Direction::RecvOnly } else { Direction::SendRecv });
         NegotiationPolicy {
             trickle: false,
             audio: media,
             video: media,
-            changes: Changes::Never,
-            channels: Channels::One { chat: true, files: true },
+            renegotiation: Renegotiation::Never,
+            channels: DataChannels::Single { chat: true, files: true },
             ..NegotiationPolicy::default()
         }
     }
@@ -173,9 +175,9 @@ impl Call {
             role: Role::Participant,
             tracks: Vec::new(),
         };
-        let (first_offer, changes) =
-            if is_callee { (FirstOffer::Us, Changes::Never) } else { (FirstOffer::Them, Changes::Ask) };
-        let policy = NegotiationPolicy { first_offer, changes, polite: Some(!is_callee), ..self.policy.clone() };
+        let (first_offer, renegotiation) =
+            if is_callee { (FirstOffer::Us, Renegotiation::Never) } else { (FirstOffer::Them, Renegotiation::Request) };
+        let policy = NegotiationPolicy { first_offer, renegotiation, polite: Some(!is_callee), ..self.policy.clone() };
         let member = Member {
             participant: participant.clone(),
             is_callee,
@@ -226,7 +228,7 @@ impl Call {
             PeerSignal::Candidate(candidate) => {
                 SignalEvent::Signal { from, signal: Signal::Candidate(Some(candidate)) }
             }
-            PeerSignal::Ask(ask) => SignalEvent::Asked { from, ask },
+            PeerSignal::OfferRequest(request) => SignalEvent::OfferRequested { from, request },
             PeerSignal::Answer(_) | PeerSignal::Unknown => return actions,
         };
         actions.push(Action::Emit(event));
@@ -306,8 +308,8 @@ impl RoomProtocol for Call {
                 let is_offer = written["type"] == "offer";
                 self.send_signal(&to, written, is_offer).into_iter().collect()
             }
-            SignalCommand::Ask { to, ask } => {
-                self.send_signal(&to, simple_peer::write_request(ask), false).into_iter().collect()
+            SignalCommand::RequestOffer { to, request } => {
+                self.send_signal(&to, simple_peer::write_request(request), false).into_iter().collect()
             }
             SignalCommand::Peer { id, state } => {
                 let Some((key, member)) = self.members.iter_mut().find(|(_, member)| member.participant.id == id)

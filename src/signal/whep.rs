@@ -5,7 +5,8 @@ use super::signaller::{JoinAs, Link, Signaller};
 use super::whip_whep::endpoint::Endpoint;
 use super::whip_whep::session;
 use crate::error::Result;
-use crate::room::policy::{Changes, Channels, FirstOffer, NegotiationPolicy, Section, Way};
+use crate::room::media::Direction;
+use crate::room::policy::{DataChannels, FirstOffer, MediaSections, NegotiationPolicy, Renegotiation};
 use async_trait::async_trait;
 
 /// A WHEP endpoint.
@@ -32,10 +33,10 @@ impl Signaller for WhepRoom {
             first_offer: FirstOffer::Us,
             polite: Some(true),
             trickle: false,
-            audio: Section::Always(Way::Receive),
-            video: Section::Always(Way::Receive),
-            changes: Changes::Paths,
-            channels: Channels::Never,
+            audio: MediaSections::Preallocated(Direction::RecvOnly),
+            video: MediaSections::Preallocated(Direction::RecvOnly),
+            renegotiation: Renegotiation::IceRestart,
+            channels: DataChannels::None,
             chat_by_room: false,
             sfu: None,
         };

@@ -5,7 +5,8 @@ use super::signaller::{JoinAs, Link, Signaller};
 use super::whip_whep::endpoint::Endpoint;
 use super::whip_whep::session;
 use crate::error::Result;
-use crate::room::policy::{Changes, Channels, FirstOffer, NegotiationPolicy, Section, Way};
+use crate::room::media::Direction;
+use crate::room::policy::{DataChannels, FirstOffer, MediaSections, NegotiationPolicy, Renegotiation};
 use async_trait::async_trait;
 
 /// A WHIP endpoint.
@@ -37,10 +38,10 @@ impl Signaller for WhipRoom {
             first_offer: FirstOffer::Us,
             polite: Some(true),
             trickle: false,
-            audio: Section::Published(Way::Send),
-            video: Section::Published(Way::Send),
-            changes: Changes::Paths,
-            channels: Channels::Never,
+            audio: MediaSections::PerTrack(Direction::SendOnly),
+            video: MediaSections::PerTrack(Direction::SendOnly),
+            renegotiation: Renegotiation::IceRestart,
+            channels: DataChannels::None,
             chat_by_room: false,
             sfu: None,
         };

@@ -207,7 +207,7 @@ impl RoomProtocol for WsProtocol {
                 send(&ClientMessage::Tracks { tracks })
             }
             // Our own rooms have no message for these.
-            SignalCommand::Ask { .. }
+            SignalCommand::RequestOffer { .. }
             | SignalCommand::Say { .. }
             | SignalCommand::Peer { .. }
             | SignalCommand::Leave => Vec::new(),

@@ -11,7 +11,7 @@ use roombot::room::description::Candidate;
 use roombot::room::media::{MediaKind, Source};
 use roombot::room::participant::{ParticipantId, Role, TrackLabel};
 use roombot::room::policy::FirstOffer;
-use roombot::signal::{Ask, JoinAs, Signal, SignalCommand, SignalEvent, for_url};
+use roombot::signal::{JoinAs, OfferRequest, Signal, SignalCommand, SignalEvent, for_url};
 use std::time::Duration;
 
 const ROOMS: &str = "room-7: { pin = \"open sesame\"\n publishers = 6\n audiocodec = \"opus\"\n videocodec = \"vp8\" }";
@@ -191,7 +191,7 @@ async fn a_stay(url: &str, others: Others<'_>) {
 
     // Other paths are asked for: the server offers once more. As long as something else is under way, asking does nothing.
     let offer = loop {
-        bot.does(SignalCommand::Ask { to: listening.clone(), ask: Ask::Paths }).await;
+        bot.does(SignalCommand::RequestOffer { to: listening.clone(), request: OfferRequest::IceRestart }).await;
         if let Ok(event) = tokio::time::timeout(Duration::from_millis(200), next(&mut bot)).await {
             break event;
         }

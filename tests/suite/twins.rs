@@ -8,7 +8,7 @@ use crate::support::twin::{Scribe, Twin};
 use crate::support::within;
 use roombot::room::media::MediaKind;
 use roombot::room::policy::{FirstOffer, PeerState};
-use roombot::signal::{Ask, Description, Signal, SignalCommand, SignalEvent, parse_ice_server};
+use roombot::signal::{Description, OfferRequest, Signal, SignalCommand, SignalEvent, parse_ice_server};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -208,11 +208,11 @@ async fn group_call(url: &str, mut first: Partner, others: Option<&Others>) {
     bot.sees_camera(&id).await;
     bot.is_signalled(&id, description("answer", 2)).await;
     first.says(&back(json!({"type": "renegotiate", "renegotiate": true}))).await;
-    assert_eq!(bot.next().await, SignalEvent::Asked { from: id.clone(), ask: Ask::Offer });
+    assert_eq!(bot.next().await, SignalEvent::OfferRequested { from: id.clone(), request: OfferRequest::Renegotiate });
     let request = json!({"type": "transceiverRequest", "transceiverRequest": {"kind": "video"}});
     first.says(&back(request)).await;
-    let ask = Ask::Section(MediaKind::Video);
-    assert_eq!(bot.next().await, SignalEvent::Asked { from: id.clone(), ask });
+    let request = OfferRequest::AddMedia(MediaKind::Video);
+    assert_eq!(bot.next().await, SignalEvent::OfferRequested { from: id.clone(), request });
     // Another newcomer calls us.
     let (mut second, caller) = match others {
         Some(others) => Partner::call(others).await,
@@ -225,7 +225,7 @@ async fn group_call(url: &str, mut first: Partner, others: Option<&Others>) {
     bot.sees_camera(&other).await;
     bot.is_signalled(&other, description("offer", 3)).await;
     bot.signals(&other, description("answer", 4)).await;
-    bot.does(SignalCommand::Ask { to: other.clone(), ask }).await;
+    bot.does(SignalCommand::RequestOffer { to: other.clone(), request }).await;
     second.hears("42[\"receiving returned signal\"").await;
     bot.does(SignalCommand::Peer { id: id.clone(), state: PeerState::Closed }).await;
     bot.loses(&id).await;

@@ -12,7 +12,7 @@ use roombot::recording::manifest::Manifest;
 use roombot::recording::timeline::{Event, TimelineReader};
 use roombot::room::media::{Codec, MediaKind, Source};
 use roombot::room::participant::Role;
-use roombot::room::policy::{Ask, FirstOffer, PeerState};
+use roombot::room::policy::{FirstOffer, OfferRequest, PeerState};
 use roombot::server::{RoomServer, RoomServerConfig};
 use roombot::signal::{Description, JoinAs, Link, Signal, SignalCommand, SignalEvent, for_url};
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ async fn a_session_begins_elsewhere_restarts_and_ends() {
         let id = link.peers[0].id.clone();
         link.commands.send(SignalCommand::Peer { id, state }).await.expect("it listens");
     }
-    assert!(matches!(next(&mut link).await, SignalEvent::Asked { ask: Ask::Paths, .. }));
+    assert!(matches!(next(&mut link).await, SignalEvent::OfferRequested { request: OfferRequest::IceRestart, .. }));
     let candidate = "a=candidate:2 1 udp 1 127.0.0.1 7 typ host\r\n";
     describe(&link, "offer", 1, &(OFFER.replace("aaaa", "cccc") + candidate)).await;
     let (_, restarted) = description(next(&mut link).await);

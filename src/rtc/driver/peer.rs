@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::room::description::Signal;
 use crate::room::media::MediaKind;
 use crate::room::participant::ParticipantId;
-use crate::room::policy::Ask;
+use crate::room::policy::OfferRequest;
 use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::channel::{ChannelSpec, DataChannel, MAX_MESSAGE_SIZE};
 use crate::rtc::driver::engine;
@@ -132,8 +132,8 @@ impl Peer {
         let _ = self.commands.send(Command::Signal(signal)).await;
     }
     /// Does what the participant requests of the side that makes the offers.
-    pub async fn on_request(&self, ask: Ask) {
-        let _ = self.commands.send(Command::Request(ask)).await;
+    pub async fn on_request(&self, request: OfferRequest) {
+        let _ = self.commands.send(Command::Request(request)).await;
     }
     /// Sends one more track (renegotiates).
     pub async fn publish(&self, track: OutboundTrack) {

@@ -234,7 +234,7 @@ impl Mesh {
             }
             PeerSignal::Answer(sdp) if std::mem::take(&mut member.awaits_answer) => description("answer", sdp),
             PeerSignal::Candidate(candidate) => Signal::Candidate(Some(candidate)),
-            PeerSignal::Answer(_) | PeerSignal::Ask(_) | PeerSignal::Unknown => return actions,
+            PeerSignal::Answer(_) | PeerSignal::OfferRequest(_) | PeerSignal::Unknown => return actions,
         };
         actions.push(Action::Emit(SignalEvent::Signal { from, signal }));
         actions

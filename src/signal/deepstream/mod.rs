@@ -13,8 +13,9 @@ use super::websocket::{ConnectError, Message, Socket};
 use crate::error::{Error, Result};
 use crate::room::description::IceServer;
 use crate::room::end::EndReason;
+use crate::room::media::Direction;
 use crate::room::participant::{Participant, ParticipantId, Role};
-use crate::room::policy::{Changes, Channels, NegotiationPolicy, Section, Way};
+use crate::room::policy::{DataChannels, MediaSections, NegotiationPolicy, Renegotiation};
 use async_trait::async_trait;
 use mesh::Mesh;
 use pair::Pair;
@@ -61,19 +62,20 @@ impl App {
     /// How connections are made with its pages.
     fn policy(self, role: Role) -> NegotiationPolicy {
         // A section for a track that a bot sends later; a recorder must not appear as an empty video.
-        let media = Section::Always(if role == Role::Recorder { Way::Receive } else { Way::Both });
+        let media =
+            MediaSections::Preallocated(if role == Role::Recorder { Direction::RecvOnly } else { Direction::SendRecv });
         let (audio, video) = match self {
             App::AudioVideo => (media, media),
-            App::Video => (Section::Never, media),
-            App::Data | App::FullMesh | App::Files => (Section::Never, Section::Never),
+            App::Video => (MediaSections::None, media),
+            App::Data | App::FullMesh | App::Files => (MediaSections::None, MediaSections::None),
         };
         NegotiationPolicy {
             trickle: false,
             audio,
             video,
             // Pages with simple-peer 8.1 answer a second offer once the first is answered.
-            changes: Changes::Offer,
-            channels: Channels::One { chat: self != App::Files, files: self == App::Files },
+            renegotiation: Renegotiation::Offer,
+            channels: DataChannels::Single { chat: self != App::Files, files: self == App::Files },
             ..NegotiationPolicy::default()
         }
     }
@@ -283,7 +285,7 @@ impl RoomProtocol for Client {
 
     fn on_command(&mut self, command: SignalCommand, now: Instant) -> Vec<Action> {
         if let SignalCommand::Tracks(labels) = &command {
-            if labels.iter().any(|label| !self.policy.section(label.kind).sends()) {
+            if labels.iter().any(|label| !self.policy.sections(label.kind).sends()) {
                 tracing::warn!("this room of the guide does not accept all of our tracks: see docs/rooms.md");
             }
             return Vec::new();

@@ -164,7 +164,9 @@ impl Pair {
                 let signal = Signal::Candidate(Some(candidate));
                 actions.push(Action::Emit(SignalEvent::Signal { from, signal }));
             }
-            PeerSignal::Ask(ask) => actions.push(Action::Emit(SignalEvent::Asked { from, ask })),
+            PeerSignal::OfferRequest(request) => {
+                actions.push(Action::Emit(SignalEvent::OfferRequested { from, request }))
+            }
             PeerSignal::Unknown => {}
         }
         actions

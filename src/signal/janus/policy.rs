@@ -1,7 +1,8 @@
 //! The two connections to a Janus room, and how each is negotiated. Values only.
 
+use crate::room::media::Direction;
 use crate::room::participant::ParticipantId;
-use crate::room::policy::{Changes, Channels, FirstOffer, NegotiationPolicy, Section, Way};
+use crate::room::policy::{DataChannels, FirstOffer, MediaSections, NegotiationPolicy, Renegotiation};
 
 /// The connection that receives what the others send.
 pub(super) fn subscriber_id() -> ParticipantId {
@@ -15,17 +16,17 @@ pub(super) fn publisher_id() -> ParticipantId {
 
 /// Participants have no connection of their own: their media comes over the subscriber's.
 pub(super) fn participant_policy() -> NegotiationPolicy {
-    NegotiationPolicy { sfu: Some(subscriber_id()), channels: Channels::Never, ..NegotiationPolicy::default() }
+    NegotiationPolicy { sfu: Some(subscriber_id()), channels: DataChannels::None, ..NegotiationPolicy::default() }
 }
 
 pub(super) fn subscriber_policy() -> NegotiationPolicy {
     NegotiationPolicy {
         first_offer: FirstOffer::Them,
         polite: Some(true),
-        audio: Section::Never,
-        video: Section::Never,
-        changes: Changes::Ask,
-        channels: Channels::Never,
+        audio: MediaSections::None,
+        video: MediaSections::None,
+        renegotiation: Renegotiation::Request,
+        channels: DataChannels::None,
         ..NegotiationPolicy::default()
     }
 }
@@ -34,9 +35,9 @@ pub(super) fn publisher_policy() -> NegotiationPolicy {
     NegotiationPolicy {
         first_offer: FirstOffer::Us,
         polite: Some(false),
-        audio: Section::Published(Way::Send),
-        video: Section::Published(Way::Send),
-        channels: Channels::Never,
+        audio: MediaSections::PerTrack(Direction::SendOnly),
+        video: MediaSections::PerTrack(Direction::SendOnly),
+        channels: DataChannels::None,
         ..NegotiationPolicy::default()
     }
 }

@@ -410,7 +410,7 @@ impl RoomProtocol for Room {
                 let members = json!({"session_id": self.session().id, "handle_id": handle, "candidate": candidate});
                 vec![self.request("trickle", Purpose::Other, members)]
             }
-            SignalCommand::Ask { to, .. } if to == subscriber_id() => {
+            SignalCommand::RequestOffer { to, .. } if to == subscriber_id() => {
                 self.subscriber.restart_ice(now).map(|request| self.send_request(request)).into_iter().collect()
             }
             SignalCommand::Tracks(labels) => {

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::room::description::{Description, IceServer, Signal};
 use crate::room::end::EndReason;
 use crate::room::participant::{Participant, ParticipantId, Role};
-use crate::room::policy::{Ask, FirstOffer, NegotiationPolicy, PeerState};
+use crate::room::policy::{FirstOffer, NegotiationPolicy, OfferRequest, PeerState};
 use crate::room::sdp::Sdp;
 use crate::signal::backoff::reconnect_delays;
 use crate::signal::signaller::{Link, SignalCommand, SignalEvent};
@@ -267,7 +267,7 @@ impl HttpSession {
             }
             Health::Disconnected(_) => {
                 self.health = Health::Restarting(Instant::now() + RESTART_TIMEOUT);
-                self.emit(SignalEvent::Asked { from: self.id(), ask: Ask::Paths }).await
+                self.emit(SignalEvent::OfferRequested { from: self.id(), request: OfferRequest::IceRestart }).await
             }
         }
     }

@@ -91,7 +91,7 @@ fn carry(mut events: mpsc::Receiver<(ParticipantId, PeerEvent)>, other: Arc<Peer
                     println!("warning: {text}");
                     continue;
                 }
-                PeerEvent::Ask(_) | PeerEvent::IceConnected | PeerEvent::TrackEnded { .. } => {
+                PeerEvent::OfferRequest(_) | PeerEvent::IceConnected | PeerEvent::TrackEnded { .. } => {
                     continue;
                 }
             };

@@ -4,7 +4,7 @@
 use crate::room::description::Signal;
 use crate::room::media::MediaKind;
 use crate::room::participant::ParticipantId;
-use crate::room::policy::{Ask, NegotiationPolicy, PeerState};
+use crate::room::policy::{NegotiationPolicy, OfferRequest, PeerState};
 use crate::room::sdp::SetupRole;
 use crate::rtc::candidates::{LocalCandidates, RemoteCandidates};
 use crate::rtc::driver::channel;
@@ -26,7 +26,7 @@ use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
 /// What the handle asks of the connection.
 pub(crate) enum Command {
     Signal(Signal),
-    Request(Ask),
+    Request(OfferRequest),
     Publish(OutboundTrack),
     Unpublish(String, Option<MediaKind>),
     KeyFrame(u32),
@@ -85,7 +85,7 @@ impl Actor {
             events,
             callbacks,
             first_offer,
-            negotiation: Negotiation::new(polite, policy.changes),
+            negotiation: Negotiation::new(polite, policy.renegotiation),
             policy,
             unanswered_offer: None,
             dtls_role: None,

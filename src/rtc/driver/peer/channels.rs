@@ -1,7 +1,7 @@
 //! Data channels of a connection: ours are opened here, theirs passed on. It reads none of them.
 
 use crate::error::{Error, Result};
-use crate::room::policy::Channels;
+use crate::room::policy::DataChannels;
 use crate::rtc::driver::channel;
 use crate::rtc::driver::channel::{ChannelSpec, Common, DataChannel, IncomingChannels};
 use crate::rtc::driver::peer::actor::Actor;
@@ -50,7 +50,7 @@ impl ConnectionChannels {
 impl Actor {
     /// Opens the channel that our first offer carries.
     pub(crate) async fn open_first_channel(&mut self) {
-        if self.policy.channels == Channels::Never {
+        if self.policy.channels == DataChannels::None {
             return;
         }
         match self.connection.create_data_channel(CHAT_CHANNEL, None).await {
@@ -72,7 +72,7 @@ impl Actor {
 
     /// Opens channels for texts that have none.
     pub(crate) async fn open_text_channels(&mut self) {
-        if self.policy.channels != Channels::Named {
+        if self.policy.channels != DataChannels::Named {
             return;
         }
         let waiting = self.channels.texts.iter().filter(|(_, queue)| queue.needs_channel());
@@ -89,10 +89,10 @@ impl Actor {
     /// Opens a channel as soon as possible.
     pub(crate) fn open_channel(&mut self, spec: ChannelSpec, reply: ChannelReply) {
         match (self.policy.channels, self.channels.shared.channel.clone()) {
-            (Channels::Named, _) => {}
-            (Channels::One { .. }, Some(shared)) => return self.share(shared, reply),
-            (Channels::One { .. }, None) => return self.channels.shared.waiting.push(reply),
-            (Channels::Never, _) => {
+            (DataChannels::Named, _) => {}
+            (DataChannels::Single { .. }, Some(shared)) => return self.share(shared, reply),
+            (DataChannels::Single { .. }, None) => return self.channels.shared.waiting.push(reply),
+            (DataChannels::None, _) => {
                 let _ = reply.send(Err(Error::room("there are no data channels in this kind of room")));
                 return;
             }
@@ -125,7 +125,7 @@ impl Actor {
             tokio::spawn(channel::drain(library));
             return;
         };
-        if matches!(self.policy.channels, Channels::One { .. }) && self.channels.shared.channel.is_none() {
+        if matches!(self.policy.channels, DataChannels::Single { .. }) && self.channels.shared.channel.is_none() {
             self.channels.shared.channel = Some(library.clone());
             for reply in std::mem::take(&mut self.channels.shared.waiting) {
                 self.share(library.clone(), reply);

@@ -1,7 +1,7 @@
 //! Descriptions and candidates: what [`Negotiation`](crate::rtc::negotiation::Negotiation) decides is done here.
 
 use crate::room::description::{Candidate, Description, Signal};
-use crate::room::policy::Ask;
+use crate::room::policy::OfferRequest;
 use crate::room::sdp::Sdp;
 use crate::rtc::candidates::{MAX_CANDIDATES, RemoteCandidate};
 use crate::rtc::driver::peer::actor::Actor;
@@ -44,7 +44,7 @@ impl Actor {
         match step {
             NextStep::Wait => {}
             NextStep::Offer => self.make_offer().await,
-            NextStep::RequestOffer => self.report(PeerEvent::Ask(Ask::Offer)).await,
+            NextStep::RequestOffer => self.report(PeerEvent::OfferRequest(OfferRequest::Renegotiate)).await,
         }
     }
 
@@ -87,11 +87,11 @@ impl Actor {
     }
 
     /// The other side requests something of us, who make the offers.
-    pub(crate) async fn on_request(&mut self, request: Ask) {
+    pub(crate) async fn on_request(&mut self, request: OfferRequest) {
         match request {
-            Ask::Offer => {}
-            Ask::Section(kind) => self.add_receiver(kind).await,
-            Ask::Paths => return self.restart_ice().await,
+            OfferRequest::Renegotiate => {}
+            OfferRequest::AddMedia(kind) => self.add_receiver(kind).await,
+            OfferRequest::IceRestart => return self.restart_ice().await,
         }
         self.negotiation.changed();
         // Whoever requests an offer answers it, whatever others in such a room would do.

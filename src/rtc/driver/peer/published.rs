@@ -1,9 +1,9 @@
 //! Tracks of ours on a connection, and the transceivers that are reserved for them where a room negotiates only once. What a room allows
 //! is decided by its policy.
 
-use crate::room::media::{Codec, MediaKind, Source};
+use crate::room::media::{Codec, Direction, MediaKind, Source};
 use crate::room::participant::TrackLabel;
-use crate::room::policy::{Ask, Section, Way};
+use crate::room::policy::{MediaSections, OfferRequest};
 use crate::rtc::driver::engine::library_kind;
 use crate::rtc::driver::peer::actor::Actor;
 use crate::rtc::driver::sender_report::CaptureTimes;
@@ -67,11 +67,11 @@ impl Actor {
     /// Prepares the sections that our first description has in any case.
     pub(crate) async fn reserve_transceivers(&mut self) {
         for kind in [MediaKind::Audio, MediaKind::Video] {
-            let Section::Always(way) = self.policy.section(kind) else { continue };
+            let MediaSections::Preallocated(direction) = self.policy.sections(kind) else { continue };
             if self.published.senders.iter().any(|sender| sender.track.label().kind == kind) {
                 continue;
             }
-            if way == Way::Receive {
+            if direction == Direction::RecvOnly {
                 if self.first_offer {
                     self.add_receiver(kind).await;
                 }
@@ -81,7 +81,7 @@ impl Actor {
             let label = TrackLabel { stream, kind, source, muted: false };
             let codec = if kind == MediaKind::Audio { Codec::Opus } else { Codec::Vp8 };
             let (local, ssrc) = local_track(&OutboundTrack::new(label, codec));
-            if let Some(sender) = self.add_track(local.clone(), way).await {
+            if let Some(sender) = self.add_track(local.clone(), direction).await {
                 self.published.reserved.push(ReservedTransceiver { kind, local, sender, ssrc, in_use: false });
             }
         }
@@ -99,10 +99,10 @@ impl Actor {
         }
     }
 
-    async fn add_track(&mut self, local: Arc<TrackLocalStaticRTP>, way: Way) -> Option<Arc<dyn RtpSender>> {
+    async fn add_track(&mut self, local: Arc<TrackLocalStaticRTP>, direction: Direction) -> Option<Arc<dyn RtpSender>> {
         let added = async {
             let sender = self.connection.add_track(local as Arc<dyn TrackLocal>).await?;
-            if way == Way::Send {
+            if direction == Direction::SendOnly {
                 for transceiver in self.connection.get_transceivers().await {
                     if transceiver.id() == RTCRtpTransceiverId::from(sender.id()) {
                         transceiver.set_direction(RTCRtpTransceiverDirection::Sendonly).await?;
@@ -122,8 +122,8 @@ impl Actor {
 
     pub(crate) async fn publish(&mut self, track: OutboundTrack) {
         let (kind, source) = (track.label().kind, track.label().source);
-        let section = self.policy.section(kind);
-        if !section.sends() {
+        let sections = self.policy.sections(kind);
+        if !sections.sends() {
             return;
         }
         let capture_times = self.published.capture_times.clone();
@@ -145,7 +145,7 @@ impl Actor {
             return self.warn(format!("this room accepts no {} of ours during the call", source.word())).await;
         }
         let (local, ssrc) = local_track(&track);
-        let Some(sender) = self.add_track(local.clone(), section.way()).await else { return };
+        let Some(sender) = self.add_track(local.clone(), sections.direction()).await else { return };
         let negotiated = !self.negotiation.requests_sections() || self.has_section(&sender).await;
         let sender = TrackSender::start(track, local, sender, ssrc, capture_times);
         sender.set_connected(self.connected);
@@ -153,7 +153,7 @@ impl Actor {
         if negotiated {
             self.negotiation.changed();
         } else {
-            self.report(PeerEvent::Ask(Ask::Section(kind))).await;
+            self.report(PeerEvent::OfferRequest(OfferRequest::AddMedia(kind))).await;
         }
     }
 
