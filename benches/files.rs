@@ -7,7 +7,7 @@
 #[path = "../tests/suite/support/mod.rs"]
 mod support;
 
-use roombot::client::{Client, ClientConfig, FileSend, Outcome, TakeFiles};
+use roombot::client::{Client, ClientConfig, FileSend, IncomingFiles, Outcome};
 use roombot::room::participant::Role;
 use roombot::rtc::Wake;
 use roombot::signal::JoinAs;
@@ -105,12 +105,12 @@ async fn once(wake: Wake, dir: &tempfile::TempDir, path: &std::path::Path, name:
     let how = |name: &str| JoinAs { name: name.into(), role: Role::Participant, token: None };
     let inbox = std::fs::File::open(dir.path()).expect("a folder");
     let vault = Vault::new(inbox.into(), name, Limits { reserve: 0, ..Limits::default() });
-    let config = ClientConfig { files: Some(TakeFiles::into(vault)), wake, ..ClientConfig::default() };
+    let config = ClientConfig { files: Some(IncomingFiles::into(vault)), wake, ..ClientConfig::default() };
     let receiver = Client::join(&room, how("Receiver"), config).await.expect("joined");
     let sender = Client::join(&room, how("Sender"), ClientConfig { wake, ..ClientConfig::default() });
     let sender = sender.await.expect("joined");
     // Connected first: that is not what is measured.
-    while sender.say(Some(receiver.me()), "hello").await.heard(Duration::from_secs(10)).await.is_empty() {}
+    while sender.say(Some(receiver.me()), "hello").await.delivered(Duration::from_secs(10)).await.is_empty() {}
     let begun = Instant::now();
     let mut sending = sender.send_file(receiver.me(), FileSend::new(path));
     let outcome = sending.outcome().await;

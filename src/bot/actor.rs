@@ -5,7 +5,7 @@ use crate::bot::choices::Choices;
 use crate::bot::command;
 use crate::bot::command::Command;
 use crate::bot::connection::{Connection, ConnectionMessage};
-use crate::bot::status::{Board, TrackStatus};
+use crate::bot::status::{StatusBoard, TrackStatus};
 use crate::client::IncomingMedia;
 use crate::media::{Filter, Library, ParamKind};
 use crate::room::event::ConnectionId;
@@ -22,7 +22,7 @@ const FOR_SOUND: u64 = 60_000;
 
 /// What a bot is set up to do; what can change while it runs are its [`Choices`].
 #[derive(Clone)]
-pub struct LiveSetup {
+pub struct BotSetup {
     pub library: Library,
     /// The codec of pictures that go back; none: the one they come in.
     pub codec: Option<Codec>,
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     pub start: Instant,
     /// As many wait as its owner allows (policy Block).
     actions: mpsc::Sender<BotAction>,
-    pub board: Board,
+    pub status: StatusBoard,
     paths: Mutex<HashMap<ParticipantId, Receiving>>,
 }
 
@@ -127,11 +127,11 @@ impl Watcher {
     }
     /// The tracks that there are.
     pub fn tracks(&self) -> Vec<TrackStatus> {
-        self.shared.board.tracks()
+        self.shared.status.tracks()
     }
     /// The tracks that there are, behind those that have ended.
     pub fn all_tracks(&self) -> Vec<TrackStatus> {
-        self.shared.board.all()
+        self.shared.status.all()
     }
 }
 
@@ -144,10 +144,10 @@ pub struct Live {
 
 impl Live {
     /// Begins with nobody. What it wants done in the room goes to `actions`. Must be called, and used, within a tokio runtime.
-    pub fn new(setup: LiveSetup, actions: mpsc::Sender<BotAction>) -> Live {
-        let LiveSetup { library, codec, to_all, choices } = setup;
-        let (board, paths) = (Board::default(), Mutex::default());
-        let shared = Shared { library, codec, to_all, start: Instant::now(), actions, board, paths };
+    pub fn new(setup: BotSetup, actions: mpsc::Sender<BotAction>) -> Live {
+        let BotSetup { library, codec, to_all, choices } = setup;
+        let (status, paths) = (StatusBoard::default(), Mutex::default());
+        let shared = Shared { library, codec, to_all, start: Instant::now(), actions, status, paths };
         Live { shared: Arc::new(shared), choices: watch::channel(choices).0, people: HashMap::new() }
     }
 
@@ -164,7 +164,7 @@ impl Live {
     pub fn left(&mut self, id: &ParticipantId) {
         self.shared.paths().remove(id);
         self.people.remove(id);
-        crate::bot::memory::give_back_soon();
+        crate::bot::memory::trim_soon();
     }
 
     /// Their labels, all of them.
@@ -195,7 +195,7 @@ impl Live {
                 self.shared.paths().remove(id);
             }
         }
-        crate::bot::memory::give_back_soon();
+        crate::bot::memory::trim_soon();
     }
 
     /// All connections to somebody are gone.
@@ -215,7 +215,7 @@ impl Live {
 
     /// What somebody in the room said, if it was meant for the bot. Who is not at this machine can name filters of the library
     /// only, cannot have it open a file, and cannot send it away.
-    pub async fn heard(&mut self, id: &ParticipantId, text: &str) {
+    pub async fn on_chat(&mut self, id: &ParticipantId, text: &str) {
         let Some(text) = command::addressed(text) else { return };
         let answer = match self.command(text, false).await {
             Answer::Say(answer) => answer,
@@ -282,7 +282,7 @@ impl Live {
     }
 
     fn status(&self) -> String {
-        let tracks = self.shared.board.tracks();
+        let tracks = self.shared.status.tracks();
         let delay = tracks.iter().filter_map(|track| track.delay_p95_ms).max();
         let delay = delay.map(|ms| format!(", at most {ms} ms (95 in 100)")).unwrap_or_default();
         format!("{}; {} tracks{delay}", self.choices.borrow().describe(), tracks.len())

@@ -1,6 +1,6 @@
 //! The bot as other programs use it: a builder with defaults over [`Bot::start`].
 
-use crate::bot::{Bot, BotConfig, Choices, LiveSetup};
+use crate::bot::{Bot, BotConfig, BotSetup, Choices};
 use crate::error::Result;
 use crate::media::{Encoder, Filter, FrameFilter, Library, SampleFilter, check_filter};
 use crate::room::end::EndReason;
@@ -150,7 +150,7 @@ impl BotBuilder {
         let audio = self.audio.map_or_else(|| none(MediaKind::Audio), Ok)?;
         let config = BotConfig {
             how: self.join_as,
-            live: LiveSetup {
+            live: BotSetup {
                 codec: self.codec,
                 to_all: self.to_all,
                 choices: Choices { only: self.only, ..Choices::new(video, audio) },

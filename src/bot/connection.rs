@@ -204,7 +204,7 @@ impl Task {
             if let Some(warning) = stream.state.look(now, budget) {
                 self.handler.warn(&warning);
             }
-            shared.board.set(&id.0, stream.ssrc(), stream.state.status(&self.handler.name));
+            shared.status.set(&id.0, stream.ssrc(), stream.state.status(&self.handler.name));
         }
         self.subscriber.tick(now, &mut self.handler);
     }
@@ -265,8 +265,8 @@ impl MediaHandler for Handler {
 
     fn on_end(&mut self, stream: ReturnedStream, _: Instant, _: &SenderClock) {
         self.sources.remove(&stream.info.source);
-        self.shared.board.set(&self.id.0, stream.ssrc(), stream.state.status(&self.name));
-        self.shared.board.end(&self.id.0, stream.ssrc());
+        self.shared.status.set(&self.id.0, stream.ssrc(), stream.state.status(&self.name));
+        self.shared.status.end(&self.id.0, stream.ssrc());
         self.actions.push(BotAction::Unpublish(stream.state.out.label().clone()));
     }
 }

@@ -8,7 +8,7 @@ const AFTER: Duration = Duration::from_secs(1);
 
 /// Soon, and once for all who leave meanwhile. glibc keeps what was freed in its arenas, of which each thread may have one, and
 /// pipelines have many threads: after two hundred visitors that were up to 40 MB for nobody.
-pub(crate) fn give_back_soon() {
+pub(crate) fn trim_soon() {
     static DUE: AtomicBool = AtomicBool::new(false);
     if DUE.swap(true, Ordering::AcqRel) {
         return;

@@ -8,18 +8,18 @@
 
 mod actor;
 mod builder;
+mod chat_and_files;
 mod choices;
 pub mod command;
 mod connection;
 mod delays;
 mod memory;
 pub mod quality;
-mod returns;
 mod run;
 mod status;
 mod stream;
 
-pub use actor::{Answer, BotAction, Live, LiveSetup, Watcher};
+pub use actor::{Answer, BotAction, BotSetup, Live, Watcher};
 pub use builder::BotBuilder;
 pub use choices::{Choices, Pick};
 pub use run::{Bot, BotConfig, Commander};

@@ -1,8 +1,8 @@
 //! A bot in a room: joins it, tells the bot's actor what happens there, and does what that wants done. It decides nothing about media.
 
+use crate::bot::chat_and_files::ChatAndFileEcho;
 use crate::bot::connection::ConnectionMessage;
-use crate::bot::returns::Returns;
-use crate::bot::{Answer, BotAction, Live, LiveSetup, TrackStatus, Watcher};
+use crate::bot::{Answer, BotAction, BotSetup, Live, TrackStatus, Watcher};
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig, Handle};
 use crate::error::Result;
@@ -23,7 +23,7 @@ const COMMANDS: usize = 16;
 /// What to give back, and as whom.
 pub struct BotConfig {
     pub how: JoinAs,
-    pub live: LiveSetup,
+    pub live: BotSetup,
     /// Whether what people say and send as files goes back to them too.
     pub returns: bool,
     /// Use no path but those over TURN servers.
@@ -51,9 +51,9 @@ impl Bot {
     /// What the room says.
     pub async fn start(room: &dyn Signaller, config: BotConfig) -> Result<Bot> {
         let (observer, events) = mpsc::channel(1024);
-        let returns = config.returns.then(Returns::new).transpose()?;
+        let returns = config.returns.then(ChatAndFileEcho::new).transpose()?;
         let session_config = ClientConfig {
-            files: returns.as_ref().map(Returns::takes),
+            files: returns.as_ref().map(ChatAndFileEcho::takes),
             wake: Wake::OnArrival,
             measure: true,
             relay_only: config.relay_only,
@@ -121,7 +121,7 @@ impl Commander {
 /// Tells the live side what happens and what was typed.
 async fn run(
     mut live: Live,
-    mut returns: Option<Returns>,
+    mut returns: Option<ChatAndFileEcho>,
     room: Handle,
     mut events: mpsc::Receiver<RoomEvent>,
     mut typed: mpsc::Receiver<Typed>,
@@ -151,7 +151,7 @@ async fn on_event(live: &mut Live, event: RoomEvent) {
         RoomEvent::ConnectionOpened { id, connection, media } => live.connection_opened(&id, connection, media),
         RoomEvent::ConnectionClosed { id, connection } => live.connection_closed(&id, connection),
         RoomEvent::File { .. } => {}
-        RoomEvent::Chat { id, text } => live.heard(&id, &text).await,
+        RoomEvent::Chat { id, text } => live.on_chat(&id, &text).await,
         RoomEvent::Warning { id, text } => tracing::warn!("{id}: {text}"),
         RoomEvent::ConnectionState { id, state } => {
             tracing::info!("{id}: {}", state.word());

@@ -42,7 +42,7 @@ pub struct TrackStatus {
 
 /// The tracks of a room.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<State>);
+pub struct StatusBoard(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -51,7 +51,7 @@ struct State {
     ended: Vec<TrackStatus>,
 }
 
-impl Board {
+impl StatusBoard {
     pub(crate) fn set(&self, id: &str, ssrc: u32, status: TrackStatus) {
         self.lock().tracks.insert((id.to_owned(), ssrc), status);
     }

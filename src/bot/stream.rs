@@ -35,7 +35,7 @@ pub(crate) struct Returned {
     pub muted: bool,
     /// Passes on key-frame requests of whoever watches.
     _key_frames: KeyFrameForwarder,
-    shared: Arc<Mutex<Sent>>,
+    sent: Arc<Mutex<Sent>>,
     /// A restart of the sender, whose first frame has not come: there is no pipeline until it says by how much times differ.
     restarted: bool,
     offset: i64,
@@ -89,7 +89,7 @@ impl Returned {
             out,
             muted: false,
             _key_frames: key_frames,
-            shared: Arc::new(Mutex::new(sent)),
+            sent: Arc::new(Mutex::new(sent)),
             restarted: false,
             offset: 0,
             live: None,
@@ -134,7 +134,7 @@ impl Returned {
     }
 
     /// Builds the pipeline if it is wanted and there is none.
-    pub async fn build(&mut self, desk: &Arc<Shared>, filter: &Filter) -> Result<()> {
+    pub async fn build(&mut self, shared: &Arc<Shared>, filter: &Filter) -> Result<()> {
         let resting = self.failed.is_some_and(|at| at.elapsed() < BUILD_AGAIN);
         if !self.wanted || self.live.is_some() || self.restarted || resting {
             return Ok(());
@@ -145,10 +145,10 @@ impl Returned {
             SOUND_BITRATES.0.max(300_000 * u64::from(self.kind() == MediaKind::Video))
         };
         let config = TrackFilterConfig { from: self.codec(), to: self.out.codec(), filter: filter.clone(), bitrate };
-        let (desk, shared, out, offset) = (desk.clone(), self.shared.clone(), self.out.clone(), self.offset);
+        let (shared, sent, out, offset) = (shared.clone(), self.sent.clone(), self.out.clone(), self.offset);
         let build = move || {
-            let start = desk.start;
-            TrackFilter::start(&desk.library, &config, move |frame| send_back(frame, start, offset, &shared, &out))
+            let start = shared.start;
+            TrackFilter::start(&shared.library, &config, move |frame| send_back(frame, start, offset, &sent, &out))
         };
         self.failed = Some(Instant::now());
         let live = tokio::task::spawn_blocking(build).await;
@@ -174,7 +174,7 @@ impl Returned {
     pub fn frame(&mut self, frame: &Frame) -> bool {
         self.came += 1;
         if std::mem::take(&mut self.restarted) {
-            let offset = self.sent().time.offset(frame.rtp_time, frame.arrival);
+            let offset = self.lock().time.offset(frame.rtp_time, frame.arrival);
             self.offset = offset;
         }
         let Some(live) = &mut self.live else { return true };
@@ -188,14 +188,14 @@ impl Returned {
     pub fn restart(&mut self) {
         self.stop();
         self.restarted = true;
-        let mut sent = self.sent();
+        let mut sent = self.lock();
         sent.time.restart();
         sent.mapping = None;
     }
 
     /// Where the sender's frames lie in the session, by its reports.
     pub fn set_mapping(&mut self, mapping: Option<Mapping>) {
-        self.sent().mapping = mapping;
+        self.lock().mapping = mapping;
     }
 
     /// Asks the encoder for a key frame.
@@ -206,7 +206,7 @@ impl Returned {
     }
 
     /// What time brings, some ten times a second: failures, rates, bitrate. `budget` is in bits a second, for pictures.
-    /// Returns what the people who run the bot should know.
+    /// ChatAndFileEcho what the people who run the bot should know.
     pub fn look(&mut self, now: Instant, budget: u64) -> Option<String> {
         let mut warning = None;
         if let Some(Err(e)) = self.live.as_ref().map(TrackFilter::poll) {
@@ -284,7 +284,7 @@ impl Returned {
         let counts = self.counts();
         let now = self.live.as_ref().map(TrackFilter::counts).unwrap_or_default();
         let size = self.live.as_ref().and_then(TrackFilter::size).map(|size| self.shape.of(size));
-        let sent = self.sent();
+        let sent = self.lock();
         TrackStatus {
             name: name.to_owned(),
             source: self.info.source,
@@ -306,8 +306,8 @@ impl Returned {
         }
     }
 
-    fn sent(&self) -> MutexGuard<'_, Sent> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -326,10 +326,10 @@ pub(crate) fn label(participant: &str, info: &StreamInfo) -> TrackLabel {
 }
 
 /// On the pipeline's thread: sends a frame, and says when it was taken.
-fn send_back(mut frame: Frame, start: Instant, offset: i64, shared: &Mutex<Sent>, out: &OutboundTrack) {
+fn send_back(mut frame: Frame, start: Instant, offset: i64, sent: &Mutex<Sent>, out: &OutboundTrack) {
     let now = Instant::now();
     let taken = {
-        let sent = &mut *shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = &mut *sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.delays.add(now.saturating_duration_since(frame.arrival));
         sent.key_frames += u64::from(frame.key && out.codec().kind() == MediaKind::Video);
         let at = sent.mapping.as_ref().map(|mapping| mapping.to_session(frame.rtp_time));

@@ -131,7 +131,7 @@ async fn send_message(client: &Client, args: &SendArgs, receivers: &Receivers) -
     let Some(message) = &args.message else { return Vec::new() };
     let mut unreached = Vec::new();
     for (id, name) in &receivers.found {
-        if client.say(Some(id), message).await.heard(MESSAGE_TIMEOUT).await.is_empty() {
+        if client.say(Some(id), message).await.delivered(MESSAGE_TIMEOUT).await.is_empty() {
             unreached.push(name.clone());
         }
     }

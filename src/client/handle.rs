@@ -11,11 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Something that was said, on its way to those who were there.
 #[derive(Default)]
-pub struct Said(pub(crate) Vec<(ParticipantId, oneshot::Receiver<()>)>);
+pub struct ChatDelivery(pub(crate) Vec<(ParticipantId, oneshot::Receiver<()>)>);
 
-impl Said {
+impl ChatDelivery {
     /// Waits until it has arrived everywhere, or for so long; where it has.
-    pub async fn heard(self, patience: Duration) -> Vec<ParticipantId> {
+    pub async fn delivered(self, patience: Duration) -> Vec<ParticipantId> {
         let until = tokio::time::Instant::now() + patience;
         let mut heard = Vec::new();
         for (id, arrived) in self.0 {
@@ -29,11 +29,11 @@ impl Said {
 
 /// Asks participants for key frames; keeps no session alive.
 #[derive(Clone)]
-pub struct Asker(mpsc::WeakSender<Command>);
+pub struct KeyFrameRequester(mpsc::WeakSender<Command>);
 
-impl Asker {
-    pub(super) fn of(session: &mpsc::Sender<Command>) -> Asker {
-        Asker(session.downgrade())
+impl KeyFrameRequester {
+    pub(super) fn of(session: &mpsc::Sender<Command>) -> KeyFrameRequester {
+        KeyFrameRequester(session.downgrade())
     }
     /// Asks a participant for a key frame of one stream. Never waits: a request that finds no room is made again anyway.
     pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
@@ -72,9 +72,9 @@ impl Handle {
         // Whether it was heard is not waited for.
         self.send(Command::Say(to.cloned(), text.to_owned(), oneshot::channel().0)).await;
     }
-    /// As [`Asker::request_key_frame`].
+    /// As [`KeyFrameRequester::request_key_frame`].
     pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
-        Asker(self.0.clone()).request_key_frame(id, ssrc);
+        KeyFrameRequester(self.0.clone()).request_key_frame(id, ssrc);
     }
     /// As [`crate::client::Client::send_file`].
     pub fn send_file(&self, to: &ParticipantId, file: FileSend) -> Sending {

@@ -21,7 +21,7 @@ impl Actor {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.participant.tracks.clone_from(&tracks);
                     self.tell(RoomEvent::Labels { id, tracks }).await;
-                    self.hand_out().await;
+                    self.assign_streams().await;
                 }
             }
             SignalEvent::Signal { from, signal } => match self.peer(&from) {
@@ -75,9 +75,9 @@ impl Actor {
                     if let Some(peer) = &member.peer {
                         peer.resend().await;
                     }
-                    if !member.silent {
+                    if !member.unconfirmed {
                         self.tell(RoomEvent::Labels { id, tracks }).await;
-                        self.hand_out().await;
+                        self.assign_streams().await;
                     }
                 }
                 None => self.joined(participant, !renamed, self.policy.clone()).await,
@@ -90,16 +90,16 @@ impl Actor {
         let id = participant.id.clone();
         let wanted = self.wanted(&participant);
         self.tell(RoomEvent::Joined(participant.clone())).await;
-        let carried = policy.sfu.is_some();
+        let via_sfu = policy.sfu.is_some();
         let connection = self.new_connection();
-        let inbox = if wanted && carried { Some(self.attach(&id, connection).await) } else { None };
-        let peer = if wanted && !carried { self.connect(&participant, after_us, policy.clone()).await } else { None };
+        let inbox = if wanted && via_sfu { Some(self.attach(&id, connection).await) } else { None };
+        let peer = if wanted && !via_sfu { self.connect(&participant, after_us, policy.clone()).await } else { None };
         if let Some(peer) = &peer {
             self.attached(&id, connection, peer).await;
         }
-        self.keep(Member { participant, connection, peer, policy, own: Vec::new(), silent: false, inbox }).await;
-        if carried {
-            self.hand_out().await;
+        self.keep(Member { participant, connection, peer, policy, own: Vec::new(), unconfirmed: false, inbox }).await;
+        if via_sfu {
+            self.assign_streams().await;
         }
     }
 
@@ -114,7 +114,7 @@ impl Actor {
         let Some(old) = self.members.insert(id.clone(), member) else { return };
         if let Some(peer) = old.peer {
             peer.close().await;
-            if !old.silent {
+            if !old.unconfirmed {
                 self.tell(RoomEvent::ConnectionClosed { id, connection: old.connection }).await;
             }
         }
@@ -129,13 +129,14 @@ impl Actor {
     async fn called(&mut self, participant: Participant, policy: NegotiationPolicy) {
         let peer = self.connect(&participant, true, policy.clone()).await;
         let connection = self.new_connection();
-        self.keep(Member { participant, connection, peer, policy, own: Vec::new(), silent: true, inbox: None }).await;
+        self.keep(Member { participant, connection, peer, policy, own: Vec::new(), unconfirmed: true, inbox: None })
+            .await;
     }
 
     /// They are there.
     async fn answered(&mut self, id: &ParticipantId, name: String) {
         let Some(member) = self.members.get_mut(id) else { return };
-        (member.silent, member.participant.name) = (false, name);
+        (member.unconfirmed, member.participant.name) = (false, name);
         let participant = member.participant.clone();
         let wanted = self.wanted(&participant);
         self.tell(RoomEvent::Joined(participant)).await;
@@ -190,11 +191,11 @@ impl Actor {
     }
 
     async fn left(&mut self, id: &ParticipantId, reason: String) {
-        self.uncarry(id).await;
+        self.remove_sfu_connection(id).await;
         if let Some(member) = self.members.get(id) {
-            let silent = member.silent;
+            let unconfirmed = member.unconfirmed;
             self.disconnect(id).await;
-            if !silent {
+            if !unconfirmed {
                 self.tell(RoomEvent::Left { id: id.clone(), reason }).await;
             }
         }
@@ -207,7 +208,7 @@ impl Actor {
         }
         if let Some(peer) = member.peer {
             peer.close().await;
-            if !member.silent {
+            if !member.unconfirmed {
                 self.tell(RoomEvent::ConnectionClosed { id: id.clone(), connection: member.connection }).await;
             }
         }

@@ -11,9 +11,9 @@ mod sfu;
 mod transfers;
 
 pub use event::{IncomingMedia, RoomEvent, RoomObserver};
-pub use handle::{Asker, Handle, Said};
+pub use handle::{ChatDelivery, Handle, KeyFrameRequester};
 pub(crate) use key_frames::KeyFrameForwarder;
-pub use transfers::{FileDesk, FileSend, Outcome, Progress, Sending, TakeFiles};
+pub use transfers::{FileDestination, FileSend, IncomingFiles, Outcome, Progress, Sending};
 
 use crate::error::Result;
 use crate::room::end::EndReason;
@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use transfers::{OpenChannel, Transfers};
 
 /// How long the room may take to hear that we leave.
-const GOODBYE: Duration = Duration::from_millis(1500);
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// What a session does in its room.
 #[derive(Default)]
@@ -51,7 +51,7 @@ pub struct ClientConfig {
     #[doc(hidden)]
     pub impairment: Option<Impairment>,
     /// Takes files that participants send. None: they are refused.
-    pub files: Option<TakeFiles>,
+    pub files: Option<IncomingFiles>,
     /// Told everything that happens (policy Block). None: nobody listens.
     pub observer: Option<mpsc::Sender<RoomEvent>>,
 }
@@ -63,7 +63,7 @@ enum Command {
     Unpublish(String, Option<MediaKind>),
     KeyFrame(ParticipantId, u32),
     RestartIce(Option<ParticipantId>),
-    Say(Option<ParticipantId>, String, oneshot::Sender<Said>),
+    Say(Option<ParticipantId>, String, oneshot::Sender<ChatDelivery>),
     OpenChannel(OpenChannel),
     Leave,
 }
@@ -118,8 +118,8 @@ impl Client {
         Handle::of(&self.commands)
     }
     /// A handle that asks for key frames.
-    pub fn asker(&self) -> Asker {
-        Asker::of(&self.commands)
+    pub fn key_frame_requester(&self) -> KeyFrameRequester {
+        KeyFrameRequester::of(&self.commands)
     }
     /// Looks for new network paths to a participant, or to everybody.
     pub async fn restart_ice(&self, id: Option<&ParticipantId>) {
@@ -127,7 +127,7 @@ impl Client {
     }
     /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
     /// Nobody has to wait for what is returned.
-    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) -> Said {
+    pub async fn say(&self, to: Option<&ParticipantId>, text: &str) -> ChatDelivery {
         let (reply, said) = oneshot::channel();
         let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned(), reply)).await;
         said.await.unwrap_or_default()
@@ -142,7 +142,7 @@ impl Client {
     /// Leaves politely: says goodbye, closes every connection.
     pub async fn leave(mut self) {
         let _ = self.commands.send(Command::Leave).await;
-        let _ = tokio::time::timeout(2 * GOODBYE, self.ended()).await;
+        let _ = tokio::time::timeout(2 * LEAVE_TIMEOUT, self.ended()).await;
     }
 }
 
@@ -155,7 +155,7 @@ struct Member {
     /// What only they get, or, where a server carries it, what is theirs.
     own: Vec<OutboundTrack>,
     /// They were called and have not answered: nobody is told of them.
-    silent: bool,
+    unconfirmed: bool,
     /// Where their packets arrive, if a sfu brings them.
     inbox: Option<Arc<Inbox>>,
 }
@@ -248,7 +248,7 @@ impl Actor {
                         if let PeerEvent::State(state) = event {
                             let _ = link.commands.send(SignalCommand::Peer { id: id.clone(), state }).await;
                         }
-                        if self.members.get(&id).is_none_or(|member| !member.silent) {
+                        if self.members.get(&id).is_none_or(|member| !member.unconfirmed) {
                             self.peer_event(id, event).await;
                         }
                     }
@@ -260,11 +260,11 @@ impl Actor {
         for id in ids {
             self.disconnect(&id).await;
         }
-        self.close_carriers().await;
+        self.close_sfu_connections().await;
         // The adapter ends once it has said goodbye. Who is gone before that stays in the room for as long as a lost socket
         // may come back, and their next visit is somebody else's.
         let goodbye = async { while link.events.recv().await.is_some() {} };
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, goodbye).await;
         cause
     }
 
@@ -294,7 +294,7 @@ impl Actor {
                 for peer in self.members.values().filter_map(|m| m.peer.as_ref()) {
                     peer.publish(track.clone()).await;
                 }
-                self.carry(track).await;
+                self.publish_to_sfu(track).await;
             }
             Command::PublishTo(id, track) => {
                 let reached = |member: &&mut Member| member.peer.is_some() || member.inbox.is_some();
@@ -305,7 +305,7 @@ impl Actor {
                 match self.members.get(&id).and_then(|m| m.peer.as_ref()) {
                     Some(peer) => peer.publish(track).await,
                     // What a server carries goes to everybody.
-                    None => self.carry(track).await,
+                    None => self.publish_to_sfu(track).await,
                 }
             }
             Command::Mute(stream, kind, muted) => {
@@ -338,7 +338,7 @@ impl Actor {
                 }
             }
             Command::Say(to, text, reply) => {
-                let mut said = Said::default();
+                let mut said = ChatDelivery::default();
                 let meant = |id: &ParticipantId| to.as_ref().is_none_or(|to| to == id);
                 let through_room: Vec<_> = self
                     .members
@@ -356,7 +356,7 @@ impl Actor {
                 }
                 for (id, member) in self.members.iter().filter(|(id, _)| meant(id)) {
                     if let Some(peer) = &member.peer
-                        && !member.silent
+                        && !member.unconfirmed
                         && matches!(
                             member.policy.channels,
                             DataChannels::Named | DataChannels::Single { chat: true, .. }

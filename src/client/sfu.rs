@@ -47,11 +47,11 @@ impl SfuConnections {
 impl Actor {
     /// There is a connection to be made to the server.
     pub(crate) async fn sfu(&mut self, id: ParticipantId, policy: NegotiationPolicy) {
-        self.uncarry(&id).await;
+        self.remove_sfu_connection(&id).await;
         let waits = policy.first_offer == FirstOffer::Us;
         self.sfu.all.insert(id.clone(), SfuConnection { policy, peer: None, streams: HashMap::new() });
         if !waits || !self.sent().is_empty() {
-            self.connect_carrier(&id).await;
+            self.connect_sfu(&id).await;
         }
     }
 
@@ -61,7 +61,7 @@ impl Actor {
         self.publish.iter().chain(own).cloned().collect()
     }
 
-    async fn connect_carrier(&mut self, id: &ParticipantId) {
+    async fn connect_sfu(&mut self, id: &ParticipantId) {
         let publish = self.sent();
         let Some(sfu) = self.sfu.all.get(id) else { return };
         let offers = sfu.policy.first_offer == FirstOffer::Us;
@@ -85,19 +85,19 @@ impl Actor {
     }
 
     /// Sends one more track by the server.
-    pub(crate) async fn carry(&mut self, track: OutboundTrack) {
+    pub(crate) async fn publish_to_sfu(&mut self, track: OutboundTrack) {
         let ids: Vec<ParticipantId> = self.sfu.all.keys().cloned().collect();
         for id in ids {
             match self.sfu.all.get(&id) {
                 Some(SfuConnection { peer: Some(peer), .. }) => peer.publish(track.clone()).await,
-                Some(_) => self.connect_carrier(&id).await,
+                Some(_) => self.connect_sfu(&id).await,
                 None => {}
             }
         }
     }
 
     /// A connection to the server is no more, if it was one.
-    pub(crate) async fn uncarry(&mut self, id: &ParticipantId) {
+    pub(crate) async fn remove_sfu_connection(&mut self, id: &ParticipantId) {
         let Some(sfu) = self.sfu.all.remove(id) else { return };
         for (track, owner) in sfu.streams.into_values() {
             if let Some(owner) = owner {
@@ -109,10 +109,10 @@ impl Actor {
         }
     }
 
-    pub(crate) async fn close_carriers(&mut self) {
+    pub(crate) async fn close_sfu_connections(&mut self) {
         let ids: Vec<ParticipantId> = self.sfu.all.keys().cloned().collect();
         for id in ids {
-            self.uncarry(&id).await;
+            self.remove_sfu_connection(&id).await;
         }
     }
 
@@ -124,9 +124,9 @@ impl Actor {
         inbox
     }
 
-    /// Somebody who was carried has gone, and with them what was sent for them.
+    /// Somebody who was via_sfu has gone, and with them what was sent for them.
     pub(crate) async fn detach(&mut self, id: &ParticipantId, connection: ConnectionId, own: &[OutboundTrack]) {
-        self.hand_out().await;
+        self.assign_streams().await;
         for track in own {
             let TrackLabel { stream, kind, .. } = track.label();
             for peer in self.sfu.peers() {
@@ -147,7 +147,7 @@ impl Actor {
                 if let Some((track, Some(owner))) = before {
                     self.track_removed(owner, vec![track.ssrc]).await;
                 }
-                self.hand_out().await;
+                self.assign_streams().await;
             }
             PeerEvent::TrackEnded { ssrcs, .. } => {
                 for (track, owner) in ssrcs.iter().filter_map(|ssrc| sfu.streams.remove(ssrc)).collect::<Vec<_>>() {
@@ -157,8 +157,8 @@ impl Actor {
                 }
             }
             PeerEvent::State(_) | PeerEvent::IceConnected => {
-                let carried = self.members.iter().filter(|(_, member)| member.policy.sfu.as_ref() == Some(&id));
-                for id in carried.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+                let via_sfu = self.members.iter().filter(|(_, member)| member.policy.sfu.as_ref() == Some(&id));
+                for id in via_sfu.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
                     self.member_event(id, event.clone()).await;
                 }
             }
@@ -169,7 +169,7 @@ impl Actor {
     }
 
     /// Gives each stream of each sfu to whom it belongs now, by their labels.
-    pub(crate) async fn hand_out(&mut self) {
+    pub(crate) async fn assign_streams(&mut self) {
         let mut news = Vec::new();
         for (id, sfu) in &mut self.sfu.all {
             let Some(peer) = &sfu.peer else { continue };

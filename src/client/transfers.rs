@@ -1,8 +1,8 @@
 //! Where data channels and the protocols of chat and files meet: a task for each channel. It never holds up the room's actor, and
 //! waits for a disk only on threads that may.
 
+mod file_reader;
 mod part_writer;
-mod reading;
 mod receive;
 mod send;
 
@@ -21,13 +21,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// How long a participant's folder may take to be known.
-const NAMING: Duration = Duration::from_secs(5);
+const OWNER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Refused files of one participant that are told one by one; the rest is counted in the vault's warnings only.
-const MOST_REFUSALS: u32 = 100;
+const MAX_REFUSALS: u32 = 100;
 
 /// Where the files go that participants send.
 #[derive(Clone)]
-pub struct FileDesk {
+pub struct FileDestination {
     pub vault: Arc<Vault>,
     /// Folder names of participants, given by who keeps the account of them; absent: their ids.
     pub owners: Option<watch::Receiver<HashMap<ParticipantId, String>>>,
@@ -35,15 +35,15 @@ pub struct FileDesk {
 
 /// Takes files that participants send, once there is a desk for them.
 #[derive(Clone)]
-pub struct TakeFiles(watch::Receiver<Option<FileDesk>>);
+pub struct IncomingFiles(watch::Receiver<Option<FileDestination>>);
 
-impl TakeFiles {
+impl IncomingFiles {
     /// Takes files into a vault, in a folder for each id.
     pub fn into(vault: Arc<Vault>) -> Self {
-        Self(watch::channel(Some(FileDesk { vault, owners: None })).1)
+        Self(watch::channel(Some(FileDestination { vault, owners: None })).1)
     }
     /// Takes files once the desk is sent; offers wait a few seconds for it.
-    pub fn later() -> (watch::Sender<Option<FileDesk>>, Self) {
+    pub fn later() -> (watch::Sender<Option<FileDestination>>, Self) {
         let (sender, desk) = watch::channel(None);
         (sender, Self(desk))
     }
@@ -51,14 +51,14 @@ impl TakeFiles {
 
 /// What the channel tasks of a session share.
 pub(crate) struct Transfers {
-    files: Option<TakeFiles>,
+    files: Option<IncomingFiles>,
     observer: Option<mpsc::Sender<RoomEvent>>,
-    people: Mutex<HashMap<ParticipantId, Arc<Person>>>,
+    peers: Mutex<HashMap<ParticipantId, Arc<PeerTransfers>>>,
 }
 
 /// What one participant's channels share.
 #[derive(Default)]
-struct Person {
+struct PeerTransfers {
     texts: TextAllowance,
     refused: Mutex<u32>,
     /// Files in the guide's framing that come now.
@@ -67,22 +67,22 @@ struct Person {
 
 impl Transfers {
     /// Starts to read the channels that come to the taker. It ends when nobody holds the taker any more.
-    pub fn start(files: Option<TakeFiles>, observer: Option<mpsc::Sender<RoomEvent>>) -> IncomingChannels {
+    pub fn start(files: Option<IncomingFiles>, observer: Option<mpsc::Sender<RoomEvent>>) -> IncomingChannels {
         let (taker, mut channels) = mpsc::channel::<(ParticipantId, DataChannel)>(64);
-        let transfers = Arc::new(Transfers { files, observer, people: Mutex::default() });
+        let transfers = Arc::new(Transfers { files, observer, peers: Mutex::default() });
         tokio::spawn(async move {
             while let Some((id, channel)) = channels.recv().await {
-                let person = transfers.person(&id);
-                let reader = Reader { transfers: transfers.clone(), id, person, channel };
+                let peer = transfers.peer(&id);
+                let reader = Reader { transfers: transfers.clone(), id, peer, channel };
                 tokio::spawn(reader.run());
             }
         });
         taker
     }
 
-    fn person(&self, id: &ParticipantId) -> Arc<Person> {
-        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        people.entry(id.clone()).or_default().clone()
+    fn peer(&self, id: &ParticipantId) -> Arc<PeerTransfers> {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.entry(id.clone()).or_default().clone()
     }
 
     /// Where a participant's files go, and the name of their folder.
@@ -94,12 +94,12 @@ impl Transfers {
             let owners = owners.wait_for(|owners| owners.contains_key(id)).await.ok()?;
             owners.get(id).cloned().map(|owner| (desk.vault, owner))
         };
-        tokio::time::timeout(NAMING, found).await.ok()?
+        tokio::time::timeout(OWNER_TIMEOUT, found).await.ok()?
     }
 
-    async fn tell(&self, happening: RoomEvent) {
+    async fn tell(&self, event: RoomEvent) {
         if let Some(observer) = &self.observer {
-            let _ = observer.send(happening).await;
+            let _ = observer.send(event).await;
         }
     }
 }
@@ -108,7 +108,7 @@ impl Transfers {
 struct Reader {
     transfers: Arc<Transfers>,
     id: ParticipantId,
-    person: Arc<Person>,
+    peer: Arc<PeerTransfers>,
     channel: DataChannel,
 }
 
@@ -127,7 +127,7 @@ impl Reader {
         if text.len() > LONGEST_TEXT {
             return;
         }
-        let event = match self.person.texts.take(Instant::now()) {
+        let event = match self.peer.texts.take(Instant::now()) {
             Allowed::Yes => RoomEvent::Chat { id: self.id.clone(), text },
             Allowed::FirstRefused => {
                 let text = "texts come too fast; some are left out".to_owned();
@@ -141,9 +141,9 @@ impl Reader {
     /// Something became of a file of theirs. Who offers a thousand times what is refused is not told of a thousand times.
     async fn report(&self, report: FileReport) {
         if let FileStatus::Refused { path: None, .. } = report.status {
-            let mut refused = self.person.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut refused = self.peer.refused.lock().unwrap_or_else(PoisonError::into_inner);
             *refused = refused.saturating_add(1);
-            if *refused > MOST_REFUSALS {
+            if *refused > MAX_REFUSALS {
                 return;
             }
         }

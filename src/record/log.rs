@@ -16,12 +16,12 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 /// Warnings that a manifest holds at the most; a peer must not fill it.
-const MOST_WARNINGS: usize = 200;
+const MAX_WARNINGS: usize = 200;
 /// Timeline lines that peers can cause (states, mutes, texts) before they are no longer written.
-const MOST_LINES: u64 = 1_000_000;
+const MAX_TIMELINE_LINES: u64 = 1_000_000;
 
 /// Manifest, timeline and people of a recording that is being made.
-pub(super) struct Log {
+pub(super) struct RecordingLog {
     pub manifest: Manifest,
     pub names: FileNames,
     /// The key of everybody who ever was here, for who keeps their files.
@@ -43,9 +43,9 @@ struct Present {
     tracks: Vec<TrackLabel>,
 }
 
-impl Log {
-    pub fn new(folder: &RecordingFolder, manifest: Manifest, started: Instant) -> Result<Log> {
-        let mut log = Log {
+impl RecordingLog {
+    pub fn new(folder: &RecordingFolder, manifest: Manifest, started: Instant) -> Result<RecordingLog> {
+        let mut log = RecordingLog {
             started_utc: manifest.started,
             names: FileNames::default(),
             keys: watch::Sender::default(),
@@ -68,7 +68,7 @@ impl Log {
     }
 
     pub fn event(&mut self, at: SessionTime, event: Event) {
-        if self.lines >= MOST_LINES {
+        if self.lines >= MAX_TIMELINE_LINES {
             return;
         }
         self.lines += 1;
@@ -86,7 +86,7 @@ impl Log {
     /// A warning, for the timeline, the manifest and whoever watches.
     pub fn warn(&mut self, at: SessionTime, message: String) {
         tracing::warn!("{message}");
-        if self.manifest.warnings.len() < MOST_WARNINGS {
+        if self.manifest.warnings.len() < MAX_WARNINGS {
             self.manifest.warn(message.clone());
         }
         self.event(at, Event::Warning { message });

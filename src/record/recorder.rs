@@ -5,7 +5,7 @@
 
 use super::connection::{Connection, KeyFrameRequest, Shared};
 use super::disk::{Disk, Done};
-use super::log::Log;
+use super::log::RecordingLog;
 use super::status::{PersonStatus, Status};
 use super::stream::{self, RecordingContext, TrackStream};
 use crate::client::event::RoomEvent;
@@ -82,7 +82,7 @@ impl CaptureThread {
         let folder = Arc::new(RecordingFolder::create(&config.parent, &config.room, started_utc)?);
         let manifest = Manifest::new(&config.room, &config.url, started_utc);
         manifest.save(&folder)?;
-        let log = Log::new(&folder, manifest, started)?;
+        let log = RecordingLog::new(&folder, manifest, started)?;
         let thread_failed = |e| Error::machine("cannot start a thread").because(e);
         let disk = Disk::start(folder.clone()).map_err(thread_failed)?;
         let (commands, command_rx) = channel();
@@ -90,7 +90,7 @@ impl CaptureThread {
         let (shared, keys) = (folder.clone(), log.keys.subscribe());
         let capture = Capture {
             shared: Shared {
-                context: RecordingContext { folder, log, disk, trouble: None },
+                context: RecordingContext { folder, log, disk, disk_error: None },
                 speakers: SpeakerDetector::default(),
                 key_frame_requests,
             },
@@ -324,7 +324,7 @@ impl Capture {
                 .count() as u64,
             chats: self.shared.context.log.chats,
             empty: self.shared.context.log.empty(),
-            trouble: self.shared.context.trouble.clone(),
+            trouble: self.shared.context.disk_error.clone(),
             dropped: self.dropped,
         };
         self.status.send_replace(status);
@@ -332,7 +332,7 @@ impl Capture {
 
     fn save(&mut self, now: Instant) {
         // What the disk refused is said again, if it still refuses.
-        self.shared.context.trouble = None;
+        self.shared.context.disk_error = None;
         for done in self.shared.context.disk.done() {
             self.done(done);
         }
@@ -363,7 +363,7 @@ impl Capture {
                 self.shared.context.log.warn(at, message);
             }
             Done::Saved(Err(e)) => {
-                self.shared.context.trouble = Some(e.to_string());
+                self.shared.context.disk_error = Some(e.to_string());
                 self.shared.context.log.warn(at, e.to_string());
             }
             Done::Saved(Ok(())) => {}

@@ -1,7 +1,7 @@
 //! A session that records: joins the room, hands what happens there to the recorder, and its wishes back to the room.
 
-use crate::client::FileDesk;
-use crate::client::{Client, ClientConfig, RoomObserver, TakeFiles};
+use crate::client::FileDestination;
+use crate::client::{Client, ClientConfig, IncomingFiles, RoomObserver};
 use crate::error::{Error, Result};
 use crate::record::recorder::{CaptureThread, RecorderConfig, Summary};
 use crate::record::status::Status;
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// How long files that were still coming may take to be written as far as they came.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const FILES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to record, and as whom.
 pub struct RecordConfig {
@@ -51,7 +51,7 @@ pub struct Recording {
     session: Client,
     recorder: CaptureThread,
     /// Carries to the recorder what happens; ends when nothing can happen any more.
-    telling: JoinHandle<()>,
+    events_task: JoinHandle<()>,
     started: Instant,
 }
 
@@ -61,8 +61,8 @@ impl Recording {
     pub async fn start(room: &dyn Signaller, config: RecordConfig) -> Result<Recording> {
         writable(&config.recorder.parent)?;
         let (observer, mut events) = mpsc::channel(1024);
-        let (asks, mut asked) = mpsc::unbounded_channel();
-        let (desk, files) = TakeFiles::later();
+        let (key_frame_requests, mut requested) = mpsc::unbounded_channel();
+        let (destination, files) = IncomingFiles::later();
         let session_config = ClientConfig {
             files: config.files.is_some().then_some(files),
             wake: config.wake,
@@ -72,7 +72,7 @@ impl Recording {
             ..ClientConfig::default()
         };
         let session = Client::join(room, config.how, session_config).await?;
-        let recorder = match CaptureThread::start(config.recorder, asks) {
+        let recorder = match CaptureThread::start(config.recorder, key_frame_requests) {
             Ok(recorder) => recorder,
             Err(e) => {
                 session.leave().await;
@@ -80,11 +80,11 @@ impl Recording {
             }
         };
         if let Some(limits) = config.files {
-            let files = FileDesk { vault: recorder.vault(limits)?, owners: Some(recorder.keys()) };
-            desk.send_replace(Some(files));
+            let files = FileDestination { vault: recorder.vault(limits)?, owners: Some(recorder.keys()) };
+            destination.send_replace(Some(files));
         }
         let (sender, observer) = (recorder.events(), config.observer);
-        let telling = tokio::spawn(async move {
+        let events_task = tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 if let Some(observer) = &observer {
                     observer.on_event(&event);
@@ -92,13 +92,13 @@ impl Recording {
                 sender.send(event);
             }
         });
-        let asker = session.asker();
+        let key_frame_requester = session.key_frame_requester();
         tokio::spawn(async move {
-            while let Some((id, ssrc)) = asked.recv().await {
-                asker.request_key_frame(&id, ssrc);
+            while let Some((id, ssrc)) = requested.recv().await {
+                key_frame_requester.request_key_frame(&id, ssrc);
             }
         });
-        Ok(Recording { session, recorder, telling, started: Instant::now() })
+        Ok(Recording { session, recorder, events_task, started: Instant::now() })
     }
 
     /// How the recording stands; changes about once a second.
@@ -151,7 +151,7 @@ impl Recording {
     pub async fn finish(self, reason: EndReason) -> Result<Summary> {
         self.session.leave().await;
         // What is to be said of files that were still coming.
-        let _ = tokio::time::timeout(LAST_WORDS, self.telling).await;
+        let _ = tokio::time::timeout(FILES_TIMEOUT, self.events_task).await;
         let (recorder, reason) = (self.recorder, reason);
         tokio::task::spawn_blocking(move || recorder.finish(reason))
             .await

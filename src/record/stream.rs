@@ -1,7 +1,7 @@
 //! What the recorder keeps for a stream: the file that its frames go to, and a new file where one must begin.
 
 use super::disk::Disk;
-use super::log::Log;
+use super::log::RecordingLog;
 use super::status::TrackStatus;
 use crate::container::matroska::TrackFormat;
 use crate::recording::folder::RecordingFolder;
@@ -16,17 +16,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Gaps and sizes that the manifest lists of one track; the timeline has them all.
-const MOST_NOTES: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 /// A file that could not be created is tried again this much later.
 const CREATE_AGAIN: Duration = Duration::from_secs(2);
 
 /// What all streams of a recording share.
 pub(super) struct RecordingContext {
     pub folder: Arc<RecordingFolder>,
-    pub log: Log,
+    pub log: RecordingLog,
     pub disk: Disk,
     /// The last thing the disk complained about.
-    pub trouble: Option<String>,
+    pub disk_error: Option<String>,
 }
 
 /// A stream that is recorded.
@@ -63,7 +63,7 @@ impl TrackCapture {
         if let Some(open) = &mut self.open
             && let Err(e) = open.file.flush()
         {
-            context.disk_trouble(e.to_string());
+            context.on_disk_error(e.to_string());
         }
     }
 
@@ -80,7 +80,7 @@ impl TrackCapture {
         // The first frame is written at once: players refuse a file that is a header only.
         let written = if open.file.frames() == 1 { pushed.and_then(|()| open.file.flush()) } else { pushed };
         if let Err(e) = written {
-            context.disk_trouble(e.to_string());
+            context.on_disk_error(e.to_string());
         }
     }
 }
@@ -115,7 +115,7 @@ fn resized(
     let Some(open) = &stream.state.open else { return };
     let at_ms = session_ms(stream, rtp_time, sender);
     let entry = &mut context.log.manifest.tracks[open.index];
-    if entry.resolutions.len() < MOST_NOTES {
+    if entry.resolutions.len() < MAX_ENTRIES {
         entry.resolutions.push(Resolution { at_ms, width, height });
     }
     let file = entry.file.clone();
@@ -139,7 +139,7 @@ pub(super) fn gap(stream: &TrackStream, gap: Gap, sender: &SenderClock, context:
     let (start_ms, end_ms) = (session_ms(stream, from, sender), session_ms(stream, to, sender));
     let cause = "loss".to_owned();
     let entry = &mut context.log.manifest.tracks[open.index];
-    if entry.gaps.len() < MOST_NOTES {
+    if entry.gaps.len() < MAX_ENTRIES {
         entry.gaps.push(GapEntry { start_ms, end_ms, cause: cause.clone() });
     }
     let file = entry.file.clone();
@@ -175,7 +175,7 @@ fn create(stream: &mut TrackStream, first: &Frame, sender: &SenderClock, context
         }
         Err(e) => {
             stream.state.create_failed = Some(now);
-            context.disk_trouble(e.to_string());
+            context.on_disk_error(e.to_string());
         }
     }
 }
@@ -228,11 +228,11 @@ pub(super) fn status(stream: &mut TrackStream, seconds: f64) -> TrackStatus {
 
 impl RecordingContext {
     /// Warns of what the disk complains about, once for as long as it says the same.
-    fn disk_trouble(&mut self, message: String) {
-        if self.trouble.as_ref() != Some(&message) {
+    fn on_disk_error(&mut self, message: String) {
+        if self.disk_error.as_ref() != Some(&message) {
             let at = self.log.session(Instant::now());
             self.log.warn(at, message.clone());
-            self.trouble = Some(message);
+            self.disk_error = Some(message);
         }
     }
 }

@@ -2,29 +2,29 @@
 //! there, and whom a room has can be watched from outside. Encoded frames are passed on, never transcoded. It knows rooms by
 //! `trait Signaller` only, and no HTTP: the server has the door, and the words for each [`Refused`].
 
-mod audience;
-mod contact;
+mod http_peer;
 mod offers;
 mod outputs;
-mod publisher;
+mod whep;
+mod whip;
 
-pub use audience::Watched;
-pub use publisher::Publication;
+pub use whep::Watched;
+pub use whip::Publication;
 
 use crate::error::Result;
 use crate::room::description::IceServer;
 use crate::rtc::check_description;
 use crate::signal::Signaller;
 use crate::signal::whip_whep::fragment::Fragment;
-use audience::{Ask, WhepSource};
-use contact::{Caller, Contact, Reply};
-use publisher::Publisher;
+use http_peer::{HttpPeer, RemoteOffer, Reply};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use whep::{ViewRequest, WhepSource};
+use whip::Publisher;
 
 /// Requests that wait for a session (policy Block: HTTP clients wait).
 const REQUESTS: usize = 16;
@@ -66,7 +66,7 @@ pub enum Refused {
     Stale,
     /// An answer to an offer that was not made.
     Unasked,
-    /// They ask too often.
+    /// They request too often.
     TooFast,
 }
 
@@ -106,7 +106,7 @@ pub struct Call {
     pub offer: String,
     /// Our address, as they reached us.
     pub near: Option<IpAddr>,
-    /// They proved in the way of RFC 6750 (2.1) that they may; so they must for everything that they ask of their session.
+    /// They proved in the way of RFC 6750 (2.1) that they may; so they must for everything that they request of their session.
     pub bearer: bool,
 }
 
@@ -129,7 +129,7 @@ struct Known {
 #[derive(Default)]
 struct Open {
     sessions: HashMap<String, Known>,
-    audiences: HashMap<(String, String), mpsc::Sender<Ask>>,
+    audiences: HashMap<(String, String), mpsc::Sender<ViewRequest>>,
 }
 
 impl Relay {
@@ -176,17 +176,17 @@ impl Relay {
         let who = format!("{:?} in {}", whom.name, whom.room);
         let (reply, answer) = oneshot::channel();
         self.audience(whom).send(reply).await.map_err(|_| Refused::Gone)?;
-        let (show, seat) = answer.await.map_err(|_| Refused::Gone)??;
-        let fits = offers::takes(&call.offer, &show);
-        let (contact, sdp) = match fits {
-            true => Contact::answer(self.caller(call), show).await?,
-            false => Contact::offer(self.caller(call), show).await?,
+        let (tracks, viewer) = answer.await.map_err(|_| Refused::Gone)??;
+        let fits = offers::takes(&call.offer, &tracks);
+        let (peer, sdp) = match fits {
+            true => HttpPeer::answer(self.caller(call), tracks).await?,
+            false => HttpPeer::offer(self.caller(call), tracks).await?,
         };
-        let etag = contact.etag().to_owned();
+        let etag = peer.etag().to_owned();
         let (id, requests) = self.register(bearer);
         tracing::info!("{who} is watched from outside");
         self.work(&id, place, async move {
-            let why = audience::serve(contact, seat, requests).await;
+            let why = whep::serve(peer, viewer, requests).await;
             tracing::info!("a viewer of {who} has gone: {why}");
         });
         Ok(Begun { id, etag, sdp, counter_offer: !fits })
@@ -197,7 +197,7 @@ impl Relay {
     /// # Errors
     /// There is none such, or what they say does not fit it.
     pub async fn patch(&self, id: &str, wanted: String, fragment: Fragment) -> Result<Patched, Refused> {
-        self.ask(id, |reply| Request::Patch { wanted, fragment, reply }).await
+        self.request(id, |reply| Request::Patch { wanted, fragment, reply }).await
     }
 
     /// The answer to a counter-offer.
@@ -205,7 +205,7 @@ impl Relay {
     /// # Errors
     /// There is no such session, it has made no offer, or the answer is none.
     pub async fn answer(&self, id: &str, sdp: String) -> Result<(), Refused> {
-        self.ask(id, |reply| Request::Answer { sdp, reply }).await
+        self.request(id, |reply| Request::Answer { sdp, reply }).await
     }
 
     /// Ends a session; waits until it is out of its room.
@@ -224,7 +224,7 @@ impl Relay {
         self.lock().sessions.get(id).map(|session| session.bearer)
     }
 
-    async fn ask<T>(
+    async fn request<T>(
         &self,
         id: &str,
         request: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Request,
@@ -235,8 +235,8 @@ impl Relay {
         answer.await.map_err(|_| Refused::Gone)?
     }
 
-    fn caller(&self, call: Call) -> Caller {
-        Caller { offer: call.offer, near: call.near, ice_servers: self.ice_servers.clone() }
+    fn caller(&self, call: Call) -> RemoteOffer {
+        RemoteOffer { offer: call.offer, near: call.near, ice_servers: self.ice_servers.clone() }
     }
 
     fn register(&self, bearer: bool) -> (String, Requests) {
@@ -257,7 +257,7 @@ impl Relay {
     }
 
     /// The door of an audience, which meets with its first viewer.
-    fn audience(&self, whom: Watched) -> mpsc::Sender<Ask> {
+    fn audience(&self, whom: Watched) -> mpsc::Sender<ViewRequest> {
         let key = (whom.room.clone(), whom.name.clone());
         let mut open = self.lock();
         if let Some(audience) = open.audiences.get(&key).filter(|audience| !audience.is_closed()) {
@@ -271,8 +271,8 @@ impl Relay {
                 Ok(audience) => audience.run(asked).await,
                 Err(refused) => {
                     asked.close();
-                    while let Ok(ask) = asked.try_recv() {
-                        let _ = ask.send(Err(refused.clone()));
+                    while let Ok(request) = asked.try_recv() {
+                        let _ = request.send(Err(refused.clone()));
                     }
                 }
             }
@@ -291,7 +291,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // Sessions end when nobody can ask them anything any more.
+        // Sessions end when nobody can request them anything any more.
         let mut open = self.lock();
         open.sessions.clear();
         open.audiences.clear();

@@ -21,7 +21,7 @@ fn is_any(section: &Section, directions: [Direction; 2]) -> bool {
 }
 
 /// Whether an offer has a place for what we would send: a section that receives, with the codec, for each kind that it has.
-pub(super) fn takes(offer: &str, show: &[OutboundTrack]) -> bool {
+pub(super) fn takes(offer: &str, tracks: &[OutboundTrack]) -> bool {
     let sections = Sdp::sections_of(offer);
     let fits = |track: &OutboundTrack| {
         let of_kind = || sections.iter().filter(|section| section.kind() == Some(track.label().kind));
@@ -29,7 +29,7 @@ pub(super) fn takes(offer: &str, show: &[OutboundTrack]) -> bool {
         let closed = [Direction::SendOnly, Direction::Inactive];
         Some(of_kind().any(|section| !is_any(section, closed) && section.has_codec(track.codec())))
     };
-    let mut fit = show.iter().filter_map(fits).peekable();
+    let mut fit = tracks.iter().filter_map(fits).peekable();
     fit.peek().is_some() && fit.all(|fits| fits)
 }
 
@@ -90,15 +90,15 @@ mod tests {
             let (kind, source) = (codec.kind(), Source::default_for(codec.kind()));
             OutboundTrack::new(TrackLabel { stream: "s".into(), kind, source, muted: false }, codec)
         };
-        let show = [track(Codec::Opus), track(Codec::H264)];
+        let tracks = [track(Codec::Opus), track(Codec::H264)];
         let offer = |video: &str| {
             format!("v=0\r\nm=audio 9 X 111\r\na=recvonly\r\na=rtpmap:111 opus/48000/2\r\nm=video 9 X 96\r\n{video}")
         };
-        assert!(takes(&offer("a=recvonly\r\na=rtpmap:96 H264/90000\r\n"), &show));
-        assert!(!takes(&offer("a=recvonly\r\na=rtpmap:96 VP8/90000\r\n"), &show), "another codec");
-        assert!(!takes(&offer("a=sendonly\r\na=rtpmap:96 H264/90000\r\n"), &show), "it sends");
-        assert!(takes("v=0\r\nm=audio 9 X 111\r\na=rtpmap:111 opus/48000/2\r\n", &show), "sound only");
-        assert!(!takes("v=0\r\nm=application 9 X y\r\n", &show) && !takes("", &show), "nothing of the kind");
+        assert!(takes(&offer("a=recvonly\r\na=rtpmap:96 H264/90000\r\n"), &tracks));
+        assert!(!takes(&offer("a=recvonly\r\na=rtpmap:96 VP8/90000\r\n"), &tracks), "another codec");
+        assert!(!takes(&offer("a=sendonly\r\na=rtpmap:96 H264/90000\r\n"), &tracks), "it sends");
+        assert!(takes("v=0\r\nm=audio 9 X 111\r\na=rtpmap:111 opus/48000/2\r\n", &tracks), "sound only");
+        assert!(!takes("v=0\r\nm=application 9 X y\r\n", &tracks) && !takes("", &tracks), "nothing of the kind");
     }
 
     #[test]

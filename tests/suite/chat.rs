@@ -67,12 +67,12 @@ async fn a_recording_keeps_what_was_said() {
     let text = "one --> two\n\n& three";
     let heard = async {
         // Nobody hears what is said before they are seen in the room.
-        while alice.say(None, text).await.heard(Duration::from_secs(15)).await != [recording.me().clone()] {}
+        while alice.say(None, text).await.delivered(Duration::from_secs(15)).await != [recording.me().clone()] {}
     };
     within(20, "the recorder hears", heard).await;
     alice.say(None, &"x".repeat(70_000)).await;
     let said = alice.say(None, "bye").await;
-    assert_eq!(said.heard(Duration::from_secs(15)).await.len(), 1);
+    assert_eq!(said.delivered(Duration::from_secs(15)).await.len(), 1);
     // Gone before the recorder has it in its account: it is in it all the same.
     alice.leave().await;
     let summary = finish(recording).await;

@@ -11,7 +11,7 @@ use crate::support::synthetic::{Vp8Sender, label};
 use crate::support::{pair, within};
 use bytes::BytesMut;
 use roombot::client::event::RoomEvent;
-use roombot::client::{Client, ClientConfig, FileSend, Outcome, Sending, TakeFiles};
+use roombot::client::{Client, ClientConfig, FileSend, IncomingFiles, Outcome, Sending};
 use roombot::record::recorder::Summary;
 use roombot::recording::manifest::{FileState, Manifest};
 use roombot::recording::recover::recover;
@@ -291,7 +291,7 @@ async fn bots_take_files_of_each_other_or_say_that_they_do_not() {
     let inbox = tempfile::tempdir().expect("a folder");
     let vault = Vault::new(std::fs::File::open(inbox.path()).expect("open").into(), "in", studio.limits.clone());
     let config =
-        ClientConfig { files: Some(TakeFiles::into(vault)), observer: Some(observer), ..ClientConfig::default() };
+        ClientConfig { files: Some(IncomingFiles::into(vault)), observer: Some(observer), ..ClientConfig::default() };
     let how = JoinAs { name: "Echo".into(), role: Role::Bot, token: None };
     let echo = Client::join(&studio.room, how, config).await.expect("joined");
     let out = tempfile::tempdir().expect("a folder");

@@ -5,7 +5,7 @@ use crate::support::echoes::{Person, bot, filter, plain, room};
 use crate::support::server::TestServer;
 use crate::support::{echoes, within};
 use roombot::bot::Bot;
-use roombot::bot::{Answer, Choices, LiveSetup};
+use roombot::bot::{Answer, BotSetup, Choices};
 use roombot::media::{Filter, FrameFilter};
 use roombot::room::media::{Codec, MediaKind, Source};
 use roombot::rtc::Impairment;
@@ -61,7 +61,7 @@ async fn sound_and_picture_come_back_on_one_stream_and_one_clock() {
 async fn every_codec_goes_back() {
     let room = room();
     for codec in [Codec::Vp9, Codec::H264, Codec::Av1] {
-        let bot = bot(&room, LiveSetup { codec: Some(codec), ..plain() }).await;
+        let bot = bot(&room, BotSetup { codec: Some(codec), ..plain() }).await;
         let mut alice = Person::join(&room, "Alice", Codec::Vp8, None).await;
         alice.play(ALICE);
         alice
@@ -147,7 +147,7 @@ async fn people_command_it_in_the_chat_but_not_its_files() {
 async fn everybody_may_get_everything_and_bots_and_recorders_are_left_alone() {
     let room = room();
     let choices = Choices { only: vec!["Alice".into()], ..plain().choices };
-    let one = bot(&room, LiveSetup { to_all: true, choices, ..plain() }).await;
+    let one = bot(&room, BotSetup { to_all: true, choices, ..plain() }).await;
     let other = bot(&room, plain()).await;
     let mut alice = Person::join(&room, "Alice", Codec::Vp8, None).await;
     let mut bob = Person::join(&room, "Bob", Codec::Vp8, None).await;
@@ -182,7 +182,7 @@ impl FrameFilter for Slow {
 async fn a_slow_filter_costs_pictures_and_no_time() {
     let room = room();
     let choices = Choices::new(Filter::of("slow", || Box::new(Slow)), filter(MediaKind::Audio, "none"));
-    let bot = bot(&room, LiveSetup { choices, ..plain() }).await;
+    let bot = bot(&room, BotSetup { choices, ..plain() }).await;
     let mut alice = Person::join(&room, "Alice", Codec::Vp8, None).await;
     alice.play(ALICE);
     alice.sees(25, "some pictures", |sight| sight.count(MediaKind::Video) > 30).await;

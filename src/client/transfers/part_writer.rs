@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Bytes that gather before a sender without credits has to wait.
-const ENOUGH: usize = 1 << 20;
+const MAX_GATHERED: usize = 1 << 20;
 
 /// What has been done.
 pub(crate) enum Done {
@@ -55,7 +55,7 @@ impl PartWriter {
     }
     /// A sender that has no credits should wait.
     pub fn is_full(&self) -> bool {
-        self.gathered.len() >= ENOUGH
+        self.gathered.len() >= MAX_GATHERED
     }
 
     /// Appends. What gathers is bounded by the credits that the sender has, or by [`PartWriter::is_full`].

@@ -15,52 +15,52 @@ use tokio::task::spawn_blocking;
 
 /// How long nothing may come where files are not taken at all.
 const IDLE: Duration = Duration::from_secs(60);
-/// How many times as long a sender may be silent between the last byte and the hash.
+/// How many times as long a sender may be unconfirmed between the last byte and the hash.
 const HASHING: u32 = 10;
 /// Fewer bytes than this within the time for idlers are nothing.
-const TRICKLE: usize = 16 << 10;
+const MIN_PROGRESS: usize = 16 << 10;
 /// Files in the guide's framing that may come at once from one participant: they have no credits, so each may hold up the
 /// connection and its memory a little.
 const CLASSIC_AT_ONCE: u32 = 4;
 
 /// Whether something comes: a byte now and then is as good as nothing.
-struct Pulse {
+struct IdleTimer {
     last: tokio::time::Instant,
     /// Bytes since then.
     bytes: usize,
 }
 
-impl Default for Pulse {
+impl Default for IdleTimer {
     fn default() -> Self {
         Self { last: tokio::time::Instant::now(), bytes: 0 }
     }
 }
 
-impl Pulse {
+impl IdleTimer {
     fn beat(&mut self) {
         *self = Self::default();
     }
     fn came(&mut self, message: Option<&Raw>) {
         self.bytes += message.map_or(0, |message| if message.text { 0 } else { message.data.len() });
-        if self.bytes >= TRICKLE {
+        if self.bytes >= MIN_PROGRESS {
             self.beat();
         }
     }
 }
 
 /// A file that is being received, however it is framed.
-struct Intake<'a> {
+struct FileReceiver<'a> {
     reader: &'a Reader,
     vault: Option<Arc<Vault>>,
     owner: String,
     offer: Option<Offer>,
-    pen: Option<PartWriter>,
+    writer: Option<PartWriter>,
 }
 
-impl<'a> Intake<'a> {
+impl<'a> FileReceiver<'a> {
     async fn new(reader: &'a Reader) -> Self {
         let (vault, owner) = reader.transfers.desk(&reader.id).await.unzip();
-        Self { reader, vault, owner: owner.unwrap_or_default(), offer: None, pen: None }
+        Self { reader, vault, owner: owner.unwrap_or_default(), offer: None, writer: None }
     }
 
     fn idle(&self) -> Duration {
@@ -79,8 +79,8 @@ impl<'a> Intake<'a> {
         let admitted = spawn_blocking(move || vault.admit(&owner, &wanted, Instant::now())).await;
         let part: Part = admitted.map_err(|_| Refusal::new(Reason::Broken, "the receiver has a defect"))??;
         let offset = part.written();
-        let pen = self.pen.insert(PartWriter::new(part));
-        let path = pen.path().to_owned();
+        let writer = self.writer.insert(PartWriter::new(part));
+        let path = writer.path().to_owned();
         self.report(FileStatus::Started { path, offset }).await;
         Ok(offset)
     }
@@ -98,15 +98,15 @@ impl<'a> Intake<'a> {
     }
 
     async fn kept(&mut self, kept: Kept) {
-        self.pen = None;
+        self.writer = None;
         self.report(FileStatus::Received { path: kept.path, sha256: kept.sha256 }).await;
         self.offer = None;
     }
 
     /// It is not taken, or not any longer.
     async fn refused(&mut self, refusal: Refusal) {
-        let (path, written) = match self.pen.take() {
-            Some(pen) => (Some(pen.path().to_owned()), pen.close().await),
+        let (path, written) = match self.writer.take() {
+            Some(writer) => (Some(writer.path().to_owned()), writer.close().await),
             None => (None, 0),
         };
         self.report(FileStatus::Refused { path, written, refusal }).await;
@@ -115,16 +115,16 @@ impl<'a> Intake<'a> {
 
     /// It stopped in the middle.
     async fn stopped(&mut self, cause: String) {
-        let Some(pen) = self.pen.take() else { return };
-        let path = pen.path().to_owned();
-        let written = pen.close().await;
+        let Some(writer) = self.writer.take() else { return };
+        let path = writer.path().to_owned();
+        let written = writer.close().await;
         self.report(FileStatus::Incomplete { path, written, cause }).await;
         self.offer = None;
     }
 
     async fn done(&mut self) -> Done {
-        match &mut self.pen {
-            Some(pen) => pen.done().await,
+        match &mut self.writer {
+            Some(writer) => writer.done().await,
             None => std::future::pending().await,
         }
     }
@@ -132,69 +132,69 @@ impl<'a> Intake<'a> {
 
 /// One file in `roombot-file/1`, to its end or the channel's.
 pub(crate) async fn file(reader: &Reader) {
-    let mut intake = Intake::new(reader).await;
+    let mut receiver = FileReceiver::new(reader).await;
     let mut machine = Incoming::new(reader.channel.ordered(), receive_buffer().map(|bytes| bytes as u64));
-    let mut pulse = Pulse::default();
+    let mut timer = IdleTimer::default();
     loop {
         // Who has sent everything may have to read it all again for the hash.
-        let patience = intake.idle() * if machine.is_complete() { HASHING } else { 1 };
-        let idle = tokio::time::sleep_until(pulse.last + patience);
+        let patience = receiver.idle() * if machine.is_complete() { HASHING } else { 1 };
+        let idle = tokio::time::sleep_until(timer.last + patience);
         // A disk that takes its time is not the sender's fault.
-        let busy = intake.pen.as_ref().is_some_and(PartWriter::is_busy);
+        let busy = receiver.writer.as_ref().is_some_and(PartWriter::is_busy);
         let steps = tokio::select! {
             message = reader.channel.recv() => {
-                pulse.came(message.as_ref());
+                timer.came(message.as_ref());
                 match message {
-                    None => return intake.stopped("the connection ended".to_owned()).await,
+                    None => return receiver.stopped("the connection ended".to_owned()).await,
                     Some(Raw { text: false, data }) => machine.chunk(data),
                     Some(Raw { text: true, data }) => machine.text(std::str::from_utf8(&data).unwrap_or_default()),
                 }
             }
-            done = intake.done() => {
+            done = receiver.done() => {
                 if machine.holds_up() {
                     // It was our disk that they waited for.
-                    pulse.beat();
+                    timer.beat();
                 }
                 match done {
-                    Done::Written(position) => machine.written(position, intake.window()),
-                    Done::Restarted => machine.accepted(0, intake.window()),
+                    Done::Written(position) => machine.written(position, receiver.window()),
+                    Done::Restarted => machine.accepted(0, receiver.window()),
                     Done::Mismatch => machine.mismatched(),
                     Done::Failed(refusal) => machine.refuse(refusal),
                     Done::Kept(kept) => {
                         // Told before the sender hears it: whoever has the answer finds the file in the account.
-                        intake.kept(kept).await;
+                        receiver.kept(kept).await;
                         machine.kept()
                     }
                 }
             }
             () = idle, if !busy => machine.refuse(Refusal::new(Reason::Idle, "nothing came for too long")),
         };
-        if perform(&mut intake, &mut machine, steps).await {
+        if perform(&mut receiver, &mut machine, steps).await {
             return;
         }
     }
 }
 
 /// Does the steps; true when it is over.
-async fn perform(intake: &mut Intake<'_>, machine: &mut Incoming, steps: Vec<Step>) -> bool {
+async fn perform(receiver: &mut FileReceiver<'_>, machine: &mut Incoming, steps: Vec<Step>) -> bool {
     let mut steps = VecDeque::from(steps);
     while let Some(step) = steps.pop_front() {
         match step {
-            Step::Decide(offer) => steps.extend(match intake.admit(&offer).await {
-                Ok(offset) => machine.accepted(offset, intake.window()),
+            Step::Decide(offer) => steps.extend(match receiver.admit(&offer).await {
+                Ok(offset) => machine.accepted(offset, receiver.window()),
                 Err(refusal) => machine.refuse(refusal),
             }),
             Step::Send(message) => {
-                intake.reader.channel.send_text(&message.to_text()).await;
+                receiver.reader.channel.send_text(&message.to_text()).await;
             }
-            Step::Write(data) => intake.pen.iter_mut().for_each(|pen| pen.write(&data)),
-            Step::Keep(digest) => intake.pen.iter_mut().for_each(|pen| pen.keep(Some(digest))),
-            Step::Restart => intake.pen.iter_mut().for_each(PartWriter::restart),
+            Step::Write(data) => receiver.writer.iter_mut().for_each(|writer| writer.write(&data)),
+            Step::Keep(digest) => receiver.writer.iter_mut().for_each(|writer| writer.keep(Some(digest))),
+            Step::Restart => receiver.writer.iter_mut().for_each(PartWriter::restart),
             Step::Stop(stop) => {
                 match stop {
                     Stop::Kept => {}
-                    Stop::Refused(refusal) => intake.refused(refusal).await,
-                    Stop::Cancelled(reason) => intake.stopped(format!("the sender ended it: {reason}")).await,
+                    Stop::Refused(refusal) => receiver.refused(refusal).await,
+                    Stop::Cancelled(reason) => receiver.stopped(format!("the sender ended it: {reason}")).await,
                 }
                 return true;
             }
@@ -206,15 +206,15 @@ async fn perform(intake: &mut Intake<'_>, machine: &mut Incoming, steps: Vec<Ste
 /// A channel that speaks no protocol of its own: chat, and files in the guide's framing.
 pub(crate) async fn shared(reader: &Reader) {
     let mut machine = Classic::default();
-    let mut intake: Option<(Intake<'_>, ClassicSlot<'_>)> = None;
-    let mut pulse = Pulse::default();
+    let mut receiver: Option<(FileReceiver<'_>, TutorialSlot<'_>)> = None;
+    let mut timer = IdleTimer::default();
     loop {
-        let full = intake.as_ref().is_some_and(|(i, _)| i.pen.as_ref().is_some_and(PartWriter::is_full));
-        let patience = intake.as_ref().map_or(IDLE, |(intake, _)| intake.idle());
+        let full = receiver.as_ref().is_some_and(|(i, _)| i.writer.as_ref().is_some_and(PartWriter::is_full));
+        let patience = receiver.as_ref().map_or(IDLE, |(receiver, _)| receiver.idle());
         let heard = tokio::select! {
             // Without credits, a sender that is faster than the disk waits here, with its whole connection.
             message = reader.channel.recv(), if !full => {
-                pulse.came(message.as_ref());
+                timer.came(message.as_ref());
                 match message {
                     None => break,
                     Some(Raw { text: false, data }) => machine.chunk(data),
@@ -224,14 +224,14 @@ pub(crate) async fn shared(reader: &Reader) {
                     },
                 }
             }
-            done = async { match &mut intake { Some((intake, _)) => intake.done().await, None => std::future::pending().await } } => {
-                if let Done::Failed(refusal) = done && let Some((mut intake, _)) = intake.take() {
+            done = async { match &mut receiver { Some((receiver, _)) => receiver.done().await, None => std::future::pending().await } } => {
+                if let Done::Failed(refusal) = done && let Some((mut receiver, _)) = receiver.take() {
                     machine.skip();
-                    intake.refused(refusal).await;
+                    receiver.refused(refusal).await;
                 }
                 continue;
             }
-            () = tokio::time::sleep_until(pulse.last + patience), if intake.is_some() => {
+            () = tokio::time::sleep_until(timer.last + patience), if receiver.is_some() => {
                 machine.skip();
                 vec![Heard::Broken("nothing came for too long")]
             }
@@ -247,8 +247,8 @@ pub(crate) async fn shared(reader: &Reader) {
                         mime: None,
                         sha256: None,
                     };
-                    let mut next = Intake::new(reader).await;
-                    let slot = ClassicSlot::take(reader);
+                    let mut next = FileReceiver::new(reader).await;
+                    let slot = TutorialSlot::take(reader);
                     let admitted = match &slot {
                         Some(_) => next.admit(&offer).await.map(drop),
                         None => {
@@ -257,7 +257,7 @@ pub(crate) async fn shared(reader: &Reader) {
                         }
                     };
                     match (admitted, slot) {
-                        (Ok(()), Some(slot)) => intake = Some((next, slot)),
+                        (Ok(()), Some(slot)) => receiver = Some((next, slot)),
                         (admitted, _) => {
                             machine.skip();
                             if let Err(refusal) = admitted {
@@ -267,49 +267,49 @@ pub(crate) async fn shared(reader: &Reader) {
                     }
                 }
                 Heard::Write(data) => {
-                    if let Some(pen) = intake.as_mut().and_then(|(intake, _)| intake.pen.as_mut()) {
-                        pen.write(&data);
+                    if let Some(writer) = receiver.as_mut().and_then(|(receiver, _)| receiver.writer.as_mut()) {
+                        writer.write(&data);
                     }
                 }
                 Heard::Whole => {
-                    if let Some((intake, _)) = intake.take() {
-                        keep(intake).await;
+                    if let Some((receiver, _)) = receiver.take() {
+                        keep(receiver).await;
                     }
                 }
                 Heard::Broken(why) => {
-                    if let Some((mut intake, _)) = intake.take() {
-                        intake.stopped(why.to_owned()).await;
+                    if let Some((mut receiver, _)) = receiver.take() {
+                        receiver.stopped(why.to_owned()).await;
                     }
                 }
             }
         }
     }
-    if let (Some(_), Some((mut intake, _))) = (machine.closed(), intake) {
-        intake.stopped("the channel closed before it was whole".to_owned()).await;
+    if let (Some(_), Some((mut receiver, _))) = (machine.closed(), receiver) {
+        receiver.stopped("the channel closed before it was whole".to_owned()).await;
     }
 }
 
 /// All bytes of a file without a hash have come. The channel waits for the disk.
-async fn keep(mut intake: Intake<'_>) {
-    if let Some(pen) = &mut intake.pen {
-        pen.keep(None);
+async fn keep(mut receiver: FileReceiver<'_>) {
+    if let Some(writer) = &mut receiver.writer {
+        writer.keep(None);
     }
     loop {
-        match intake.done().await {
+        match receiver.done().await {
             Done::Written(_) | Done::Restarted => {}
-            Done::Kept(kept) => return intake.kept(kept).await,
-            Done::Mismatch => return intake.stopped("its size does not fit".to_owned()).await,
-            Done::Failed(refusal) => return intake.refused(refusal).await,
+            Done::Kept(kept) => return receiver.kept(kept).await,
+            Done::Mismatch => return receiver.stopped("its size does not fit".to_owned()).await,
+            Done::Failed(refusal) => return receiver.refused(refusal).await,
         }
     }
 }
 
 /// One of the few files in the guide's framing that may come at once.
-struct ClassicSlot<'a>(&'a Reader);
+struct TutorialSlot<'a>(&'a Reader);
 
-impl<'a> ClassicSlot<'a> {
+impl<'a> TutorialSlot<'a> {
     fn take(reader: &'a Reader) -> Option<Self> {
-        let mut taken = reader.person.classic.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = reader.peer.classic.lock().unwrap_or_else(PoisonError::into_inner);
         if *taken >= CLASSIC_AT_ONCE {
             return None;
         }
@@ -318,9 +318,9 @@ impl<'a> ClassicSlot<'a> {
     }
 }
 
-impl Drop for ClassicSlot<'_> {
+impl Drop for TutorialSlot<'_> {
     fn drop(&mut self) {
-        let mut taken = self.0.person.classic.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.0.peer.classic.lock().unwrap_or_else(PoisonError::into_inner);
         *taken = taken.saturating_sub(1);
     }
 }

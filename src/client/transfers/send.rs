@@ -1,7 +1,7 @@
 //! Sends a file to one participant: over as many channels as it takes, until they have it or say no. It reads the file on a
 //! thread that may wait for the disk, a little ahead of the channel.
 
-use crate::client::transfers::reading::{LONGEST_CHUNK, Reading};
+use crate::client::transfers::file_reader::{FileReader, LONGEST_CHUNK};
 use crate::client::{Client, Command};
 use crate::room::participant::ParticipantId;
 use crate::rtc::{ChannelRequest, ChannelSpec, DataChannel};
@@ -17,9 +17,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 /// How long nothing may happen on an open channel before another is tried.
-const SILENCE: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two attempts to find the participant again.
-const PAUSE: Duration = Duration::from_millis(500);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// What to send, and how.
 #[derive(Debug, Clone)]
@@ -184,7 +184,7 @@ impl Job {
                 return Outcome::Unreachable;
             }
             tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
                 _ = &mut self.cancelled => return Outcome::Cancelled { reason: "cancelled".to_owned() },
             }
         }
@@ -242,7 +242,7 @@ impl Job {
         }
         let header = if channel.ordered() { 0 } else { POSITION };
         let chunk = LONGEST_CHUNK.min(channel.max_message_size()) - header;
-        let mut reader: Option<Reading> = None;
+        let mut reader: Option<FileReader> = None;
         loop {
             let wanted = machine.next(chunk);
             let heard = tokio::select! {
@@ -271,8 +271,8 @@ impl Job {
                         }
                     }
                 }
-                // A person may have to decide first, and a disk to write last.
-                () = tokio::time::sleep(SILENCE), if reader.is_some() && !machine.is_ended() => return Attempt::Lost,
+                // A peer may have to decide first, and a disk to write last.
+                () = tokio::time::sleep(STALL_TIMEOUT), if reader.is_some() && !machine.is_ended() => return Attempt::Lost,
             };
             let text = if heard.text { std::str::from_utf8(&heard.data).unwrap_or_default() } else { "" };
             match machine.text(text) {
@@ -281,7 +281,7 @@ impl Job {
                     if machine.is_roomy() {
                         channel.disable_pacing();
                     }
-                    reader = Some(Reading::start(self.file.path.clone(), offer.size, offset, chunk));
+                    reader = Some(FileReader::start(self.file.path.clone(), offer.size, offset, chunk));
                     self.progress.send_modify(|progress| (progress.sent, progress.verifying) = (offset, false));
                 }
                 Some(Order::Stop(sent)) => return stopped(sent),
@@ -294,7 +294,7 @@ impl Job {
         &self,
         channel: &DataChannel,
         machine: &mut Outgoing,
-        reading: &mut Reading,
+        reading: &mut FileReader,
         wanted: Option<usize>,
     ) -> Result<bool, String> {
         let Some(wanted) = wanted else {
@@ -327,7 +327,7 @@ impl Job {
         if !channel.send_text(&announcement.to_text()).await {
             return Attempt::Lost;
         }
-        let mut reading = Reading::start(self.file.path.clone(), offer.size, 0, CHUNK);
+        let mut reading = FileReader::start(self.file.path.clone(), offer.size, 0, CHUNK);
         let mut sent = 0;
         self.progress.send_modify(|progress| progress.sent = 0);
         if offer.size == 0 && !channel.send(BytesMut::new()).await {
@@ -342,13 +342,13 @@ impl Job {
                 Err(cause) => return Attempt::Over(Outcome::Unreadable { cause }),
             };
             sent += data.len() as u64;
-            let written = tokio::time::timeout(SILENCE, channel.send(data)).await;
+            let written = tokio::time::timeout(STALL_TIMEOUT, channel.send(data)).await;
             if written != Ok(true) {
                 return Attempt::Lost;
             }
             self.progress.send_modify(|progress| progress.sent = sent);
         }
-        match tokio::time::timeout(SILENCE, channel.flushed()).await {
+        match tokio::time::timeout(STALL_TIMEOUT, channel.flushed()).await {
             Ok(true) => Attempt::Over(Outcome::Unconfirmed),
             _ => Attempt::Lost,
         }

@@ -2,9 +2,9 @@
 
 use super::within;
 use roombot::bot::{Bot, BotConfig};
-use roombot::bot::{Choices, LiveSetup};
+use roombot::bot::{BotSetup, Choices};
 use roombot::client::event::RoomEvent;
-use roombot::client::{Asker, Client, ClientConfig};
+use roombot::client::{Client, ClientConfig, KeyFrameRequester};
 use roombot::error::Result;
 use roombot::media::{Filter, Library, MediaSource};
 use roombot::room::clock::unwrap_rtp;
@@ -27,9 +27,9 @@ pub fn filter(kind: MediaKind, name: &str) -> Filter {
 }
 
 /// A bot that does nothing to what it gives back.
-pub fn plain() -> LiveSetup {
+pub fn plain() -> BotSetup {
     let choices = Choices::new(filter(MediaKind::Video, "none"), filter(MediaKind::Audio, "none"));
-    LiveSetup { library: Library::default(), codec: None, to_all: false, choices }
+    BotSetup { library: Library::default(), codec: None, to_all: false, choices }
 }
 
 pub fn room() -> MemoryRoom {
@@ -37,7 +37,7 @@ pub fn room() -> MemoryRoom {
     MemoryRoom::new("echoes").expect("a room")
 }
 
-pub async fn bot(room: &dyn Signaller, live: LiveSetup) -> Bot {
+pub async fn bot(room: &dyn Signaller, live: BotSetup) -> Bot {
     let how = JoinAs { name: "Echo".into(), role: Role::Bot, token: None };
     let config = BotConfig { how, live, returns: false, relay_only: false, impairment: None };
     within(10, "the bot joins", Bot::start(room, config)).await.expect("joins")
@@ -117,7 +117,7 @@ impl Person {
         let how = JoinAs { name: name.into(), role, token: None };
         let session = within(30, "a person joins", Client::join(room, how, config)).await?;
         let sight: Arc<Mutex<Sight>> = Arc::default();
-        let looking = tokio::spawn(look(events, sight.clone(), session.asker()));
+        let looking = tokio::spawn(look(events, sight.clone(), session.key_frame_requester()));
         Ok(Person { session, camera, mic, sight, playing: vec![looking] })
     }
 
@@ -190,7 +190,7 @@ async fn play(file: String, wants: fn(MediaKind) -> bool, tracks: Vec<OutboundTr
     }
 }
 
-async fn look(mut events: mpsc::Receiver<RoomEvent>, sight: Arc<Mutex<Sight>>, asker: Asker) {
+async fn look(mut events: mpsc::Receiver<RoomEvent>, sight: Arc<Mutex<Sight>>, key_frame_requester: KeyFrameRequester) {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     let mut early = Vec::new();
     loop {
@@ -221,13 +221,13 @@ async fn look(mut events: mpsc::Receiver<RoomEvent>, sight: Arc<Mutex<Sight>>, a
                     None => return,
                 }
             }
-            _ = tick.tick() => sight.lock().expect("lock").drain(&mut early, &asker),
+            _ = tick.tick() => sight.lock().expect("lock").drain(&mut early, &key_frame_requester),
         }
     }
 }
 
 impl Sight {
-    fn drain(&mut self, early: &mut Vec<Inbound>, asker: &Asker) {
+    fn drain(&mut self, early: &mut Vec<Inbound>, key_frame_requester: &KeyFrameRequester) {
         let mut items = std::mem::take(early);
         let mut batch = Vec::new();
         for inbox in &self.inboxes {
@@ -259,7 +259,7 @@ impl Sight {
                         seen.frames.push(frame);
                     }
                     Received::NeedKeyFrame => {
-                        asker.request_key_frame(&seen.from, seen.remote.ssrc);
+                        key_frame_requester.request_key_frame(&seen.from, seen.remote.ssrc);
                         seen.starved = Some(Instant::now());
                     }
                     _ => {}
@@ -268,7 +268,7 @@ impl Sight {
         }
         for seen in &mut self.tracks {
             if seen.starved.is_some_and(|at| at.elapsed() > Duration::from_secs(1)) {
-                asker.request_key_frame(&seen.from, seen.remote.ssrc);
+                key_frame_requester.request_key_frame(&seen.from, seen.remote.ssrc);
                 seen.starved = Some(Instant::now());
             }
         }

@@ -21,7 +21,7 @@ pub enum Received {
         /// Frames of which something came and that were thrown away (frames lost without a trace are not counted).
         dropped_frames: u32,
     },
-    /// Decoding cannot go on without a key frame: ask the sender. Said once per need; the caller repeats the request.
+    /// Decoding cannot go on without a key frame: ask the sender. ChatDelivery once per need; the caller repeats the request.
     NeedKeyFrame,
     /// The sender began anew under the same SSRC. The next frame's time has nothing to do with those before: it counts
     /// from its own 32-bit timestamp, and (video) is a key frame. A new file and a new clock begin here.

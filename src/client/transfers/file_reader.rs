@@ -15,7 +15,7 @@ pub(crate) const LONGEST_CHUNK: usize = 64 << 10;
 const AHEAD: usize = 8;
 
 /// The file as chunks, and its hash.
-pub(crate) struct Reading {
+pub(crate) struct FileReader {
     chunks: mpsc::Receiver<std::io::Result<Piece>>,
     rest: BytesMut,
 }
@@ -25,7 +25,7 @@ enum Piece {
     Hash(Digest),
 }
 
-impl Reading {
+impl FileReader {
     /// Reads from `offset` on; what lies before is hashed only.
     pub fn start(path: PathBuf, size: u64, offset: u64, chunk: usize) -> Self {
         let (pieces, chunks) = mpsc::channel(AHEAD);

@@ -1,7 +1,7 @@
 //! Somebody who sends from outside, as a participant of a room: what comes goes on to everybody there, with its times. Never
 //! transcodes, and hears nothing of what the room sends.
 
-use super::contact::{Caller, Contact};
+use super::http_peer::{HttpPeer, RemoteOffer};
 use super::offers::{expected, sends_one_each};
 use super::outputs::{Change, Outputs, subscriber_config};
 use super::{Door, Refused, Request, Requests};
@@ -18,18 +18,18 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How long a connection may take to stand, and to stand again.
-const CONNECTING: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Without any packet for this long, the sender is gone.
-const SILENCE: Duration = Duration::from_secs(30);
+const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A track without packets for this long is shown as muted.
-const MUTED: Duration = Duration::from_secs(3);
+const MUTE_AFTER: Duration = Duration::from_secs(3);
 /// How often streams are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How long their answer waits for connections to those who are in the room.
-const MEETING: Duration = Duration::from_secs(2);
+const PEERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// What they sent last has so long to get through.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const DRAIN_TIME: Duration = Duration::from_millis(200);
 
 /// How somebody appears in the room.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub struct Publication {
 /// A publisher in the room, not yet at work.
 pub(super) struct Publisher {
     session: Client,
-    contact: Contact,
+    peer: HttpPeer,
     source: Source,
     inbox: Arc<Inbox>,
     subscriber: Subscriber<MediaKind>,
@@ -60,14 +60,14 @@ pub(super) struct Publisher {
 impl Publisher {
     /// Answers, then joins the room with what will come, and waits until those who are there can receive it: what is sent first, often
     /// a key frame that is not sent again for long, would else reach nobody.
-    pub async fn start(door: &Door, what: Publication, caller: Caller) -> Result<(Publisher, String), Refused> {
+    pub async fn start(door: &Door, what: Publication, caller: RemoteOffer) -> Result<(Publisher, String), Refused> {
         let sent = sends_one_each(&caller.offer)?;
         let room = door(&what.room).map_err(|e| Refused::Room(e.to_string()))?;
-        let (contact, answer) = Contact::answer(caller, Vec::new()).await?;
+        let (peer, answer) = HttpPeer::answer(caller, Vec::new()).await?;
         let taken = expected(&answer);
         // Half a session would look like a whole one to whoever sends (RFC 9725, 4.4.3).
         if let Some(left) = sent.iter().find(|kind| !taken.iter().any(|codec| codec.kind() == **kind)) {
-            contact.close().await;
+            peer.close().await;
             let what = if *left == MediaKind::Video { "picture" } else { "sound" };
             return Err(Refused::Unfit(format!("the {what} comes in no codec that is taken here")));
         }
@@ -89,16 +89,16 @@ impl Publisher {
         let session = match Client::join(room.as_ref(), how, config).await {
             Ok(session) => session,
             Err(e) => {
-                contact.close().await;
+                peer.close().await;
                 return Err(Refused::Room(e.to_string()));
             }
         };
-        let _ = timeout(MEETING, met(session.present().to_vec(), events)).await;
+        let _ = timeout(PEERS_TIMEOUT, met(session.present().to_vec(), events)).await;
         let now = Instant::now();
-        let inbox = contact.inbox();
+        let inbox = peer.inbox();
         let publisher = Publisher {
             session,
-            contact,
+            peer,
             source: what.source,
             inbox,
             subscriber: Subscriber::new(subscriber_config(now), Vec::new()),
@@ -112,7 +112,7 @@ impl Publisher {
     }
 
     pub fn etag(&self) -> &str {
-        self.contact.etag()
+        self.peer.etag()
     }
 
     /// Passes on until one of the three ends it; says why.
@@ -126,13 +126,13 @@ impl Publisher {
                 biased;
                 request = requests.recv() => match request {
                     Some(Request::Patch { wanted, fragment, reply }) => {
-                        self.contact.patch(&wanted, fragment, reply, Instant::now()).await;
+                        self.peer.patch(&wanted, fragment, reply, Instant::now()).await;
                     }
                     Some(Request::Answer { reply, .. }) => drop(reply.send(Err(Refused::Unasked))),
                     Some(Request::End) => break "they have left".to_owned(),
                     None => break "the server stops".to_owned(),
                 },
-                event = self.contact.next() => match event {
+                event = self.peer.next() => match event {
                     Some(event) => if let Some(why) = self.on_peer_event(event).await {
                         break why;
                     },
@@ -141,7 +141,7 @@ impl Publisher {
                 reason = self.session.ended() => break reason.to_string(),
                 Some(kind) = self.key_frames.recv() => {
                     if let Some(stream) = self.subscriber.streams().0.find(|stream| stream.state == kind) {
-                        self.contact.request_key_frame(stream.ssrc());
+                        self.peer.request_key_frame(stream.ssrc());
                     }
                 }
                 () = inbox.arrived() => self.drain(),
@@ -150,31 +150,31 @@ impl Publisher {
                     let now = Instant::now();
                     self.subscriber.tick(now, &mut self.outputs);
                     self.follow(now).await;
-                    if self.down.is_some_and(|since| now.saturating_duration_since(since) > CONNECTING) {
-                        break format!("no connection for {} s", CONNECTING.as_secs());
+                    if self.down.is_some_and(|since| now.saturating_duration_since(since) > CONNECT_TIMEOUT) {
+                        break format!("no connection for {} s", CONNECT_TIMEOUT.as_secs());
                     }
-                    if now.saturating_duration_since(self.heard) > SILENCE {
-                        break format!("nothing was heard for {} s", SILENCE.as_secs());
+                    if now.saturating_duration_since(self.heard) > SENDER_TIMEOUT {
+                        break format!("nothing was heard for {} s", SENDER_TIMEOUT.as_secs());
                     }
                 }
             }
             self.act().await;
         };
-        self.last_words().await;
+        self.drain_last().await;
         self.outputs.clear();
         self.session.leave().await;
-        self.contact.close().await;
+        self.peer.close().await;
         why
     }
 
     /// What they sent last may still be on its way to us, and then to the room.
-    async fn last_words(&mut self) {
-        tokio::time::sleep(LAST_WORDS / 2).await;
+    async fn drain_last(&mut self) {
+        tokio::time::sleep(DRAIN_TIME / 2).await;
         self.drain();
         let now = Instant::now();
         let subscriber = std::mem::replace(&mut self.subscriber, Subscriber::new(subscriber_config(now), Vec::new()));
         subscriber.end(now, &mut self.outputs);
-        tokio::time::sleep(LAST_WORDS / 2).await;
+        tokio::time::sleep(DRAIN_TIME / 2).await;
     }
 
     /// Something about the connection; why it is over, if it is.
@@ -210,7 +210,7 @@ impl Publisher {
             }
         }
         for ssrc in self.outputs.key_frame_requests.drain(..) {
-            self.contact.request_key_frame(ssrc);
+            self.peer.request_key_frame(ssrc);
         }
     }
 
@@ -234,7 +234,7 @@ impl Publisher {
         let handle = self.session.handle();
         for output in self.outputs.values_mut() {
             let still = output.out.label().kind == MediaKind::Video && self.source == Source::Screen;
-            let muted = !still && now.saturating_duration_since(output.heard) > MUTED;
+            let muted = !still && now.saturating_duration_since(output.heard) > MUTE_AFTER;
             if std::mem::replace(&mut output.muted, muted) != muted {
                 handle.mute(output.out.label(), muted).await;
             }

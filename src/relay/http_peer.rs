@@ -27,7 +27,7 @@ const RESTART_PAUSE: Duration = Duration::from_secs(2);
 const EVENTS: usize = 256;
 
 /// What is needed to answer somebody.
-pub(super) struct Caller {
+pub(super) struct RemoteOffer {
     /// Their description.
     pub offer: String,
     /// Our address, as they reached us: the one that is most likely to work comes first in our answer.
@@ -36,11 +36,11 @@ pub(super) struct Caller {
 }
 
 /// A connection to somebody outside.
-pub(super) struct Contact {
+pub(super) struct HttpPeer {
     peer: Peer,
     events: mpsc::Receiver<(ParticipantId, PeerEvent)>,
     /// What came while we waited for something else.
-    held: VecDeque<PeerEvent>,
+    pending: VecDeque<PeerEvent>,
     /// Their description that is in force.
     offer: String,
     /// Names the ICE session that is in force (RFC 9725, 4.4).
@@ -68,26 +68,26 @@ struct Restart {
 /// Who waits for what becomes of a PATCH.
 pub(super) type Reply = oneshot::Sender<Result<Patched, Refused>>;
 
-impl Contact {
+impl HttpPeer {
     /// Answers an offer, with `publish` to be sent to them. The answer has all our addresses.
-    pub async fn answer(caller: Caller, publish: Vec<OutboundTrack>) -> Result<(Contact, String), Refused> {
+    pub async fn answer(caller: RemoteOffer, publish: Vec<OutboundTrack>) -> Result<(HttpPeer, String), Refused> {
         let offer = one_way(&without_layers(&caller.offer), publish.is_empty());
-        let mut contact = Contact::open(caller, publish, false).await?;
-        contact.offer = offer.clone();
-        contact.peer.signal(Signal::description("offer", offer)).await;
-        let (answer, candidates) = contact.gather("answer").await?;
-        Ok((contact, whole(&answer, &candidates)))
+        let mut peer = HttpPeer::open(caller, publish, false).await?;
+        peer.offer = offer.clone();
+        peer.peer.signal(Signal::description("offer", offer)).await;
+        let (answer, candidates) = peer.gather("answer").await?;
+        Ok((peer, whole(&answer, &candidates)))
     }
 
     /// Offers `publish` to somebody whose own offer does not take it.
-    pub async fn offer(caller: Caller, publish: Vec<OutboundTrack>) -> Result<(Contact, String), Refused> {
-        let mut contact = Contact::open(caller, publish, true).await?;
-        contact.offered = true;
-        let (offer, candidates) = contact.gather("offer").await?;
-        Ok((contact, whole(&offer, &candidates)))
+    pub async fn offer(caller: RemoteOffer, publish: Vec<OutboundTrack>) -> Result<(HttpPeer, String), Refused> {
+        let mut peer = HttpPeer::open(caller, publish, true).await?;
+        peer.offered = true;
+        let (offer, candidates) = peer.gather("offer").await?;
+        Ok((peer, whole(&offer, &candidates)))
     }
 
-    async fn open(caller: Caller, publish: Vec<OutboundTrack>, first_offer: bool) -> Result<Contact, Refused> {
+    async fn open(caller: RemoteOffer, publish: Vec<OutboundTrack>, first_offer: bool) -> Result<HttpPeer, Refused> {
         let (sender, events) = mpsc::channel(EVENTS);
         // Who is made an offer sends nothing, whatever else the connection could carry.
         let sends = MediaSections::PerTrack(if first_offer { Direction::SendOnly } else { Direction::SendRecv });
@@ -112,10 +112,10 @@ impl Contact {
             },
         };
         let peer = Peer::connect(config, publish, sender).await.map_err(|e| Refused::Busy(e.to_string()))?;
-        Ok(Contact {
+        Ok(HttpPeer {
             peer,
             events,
-            held: VecDeque::new(),
+            pending: VecDeque::new(),
             offer: String::new(),
             etag: String::new(),
             near: caller.near,
@@ -139,10 +139,10 @@ impl Contact {
                 match event {
                     PeerEvent::Warning(why) => return Err(Refused::Offer(why)),
                     PeerEvent::State(state) => {
-                        self.held.push_back(PeerEvent::State(state));
+                        self.pending.push_back(PeerEvent::State(state));
                         return Ok(());
                     }
-                    event => self.held.push_back(event),
+                    event => self.pending.push_back(event),
                 }
             }
             Err(Refused::Gone)
@@ -151,7 +151,7 @@ impl Contact {
     }
 
     /// Whether an offer of ours waits for its answer.
-    pub fn waits(&self) -> bool {
+    pub fn awaits_answer(&self) -> bool {
         self.offered
     }
     /// The entity tag of the ICE session, with its quotes.
@@ -171,7 +171,7 @@ impl Contact {
     /// What happens next; none once the connection is gone. Sees to an ICE restart meanwhile, if there is one.
     pub async fn next(&mut self) -> Option<PeerEvent> {
         loop {
-            if let Some(event) = self.held.pop_front() {
+            if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
             let late = self.restart.as_ref().map(|restart| restart.until);
@@ -209,7 +209,7 @@ impl Contact {
     }
 
     /// More of their candidates, or an ICE restart. `wanted` are the entity tags that they believe in; `*` for a restart. A restart is
-    /// answered later, by [`Contact::next`].
+    /// answered later, by [`HttpPeer::next`].
     pub async fn patch(&mut self, wanted: &str, fragment: Fragment, reply: Reply, now: Instant) {
         let current = credentials(&self.offer);
         let restart = fragment.credentials.clone().filter(|new| Some(new) != current.as_ref());
@@ -226,17 +226,17 @@ impl Contact {
                 self.peer.signal(Signal::description("offer", offer.clone())).await;
                 let (answer, candidates, until) = (None, Vec::new(), now + GATHERING_AGAIN);
                 self.restart = Some(Restart { offer, answer, candidates, until, reply });
-                return self.they_are_at(fragment.candidates).await;
+                return self.add_candidates(fragment.candidates).await;
             }
             None => {
-                self.they_are_at(fragment.candidates).await;
+                self.add_candidates(fragment.candidates).await;
                 Ok(Patched::Taken)
             }
         };
         let _ = reply.send(taken);
     }
 
-    async fn they_are_at(&self, candidates: Vec<Candidate>) {
+    async fn add_candidates(&self, candidates: Vec<Candidate>) {
         for candidate in candidates {
             self.peer.signal(Signal::Candidate(Some(candidate))).await;
         }
@@ -273,7 +273,7 @@ impl Contact {
                     Some((_, PeerEvent::Signal(Signal::Candidate(Some(candidate))))) => candidates.push(candidate),
                     Some((_, PeerEvent::Signal(Signal::Candidate(None)))) if ours.is_some() => return Ok(()),
                     Some((_, PeerEvent::Warning(why))) if ours.is_none() => return Err(Refused::Offer(why)),
-                    Some((_, event)) => self.held.push_back(event),
+                    Some((_, event)) => self.pending.push_back(event),
                     None => return Err(Refused::Gone),
                 }
             }

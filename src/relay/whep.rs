@@ -1,7 +1,7 @@
 //! Those outside who watch one participant of a room: one presence there, however many they are. What the participant sends goes on to
 //! all of them, with its times; never transcoded.
 
-use super::contact::Contact;
+use super::http_peer::HttpPeer;
 use super::outputs::{Change, Outputs, subscriber_config};
 use super::{Door, Refused, Request, Requests};
 use crate::client::event::RoomEvent;
@@ -17,25 +17,25 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long the first of an audience waits for the participant's media.
-const MEDIA: Duration = Duration::from_secs(8);
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long for the second track, where nobody has said what there is.
-const MORE_MEDIA: Duration = Duration::from_secs(2);
+const SECOND_TRACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a viewer's connection may take to stand, and to stand again.
-const CONNECTING: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an offer of ours stands (draft-ietf-wish-whep, 4.3.2).
-const COUNTER_OFFER: Duration = Duration::from_secs(30);
+const COUNTER_OFFER_TIMEOUT: Duration = Duration::from_secs(30);
 /// An audience of nobody goes home after this long, and one whose participant has left, too.
-const EMPTY: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often all is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What an audience sees and hears.
-pub(super) type Show = Vec<OutboundTrack>;
+pub(super) type ViewTracks = Vec<OutboundTrack>;
 
-/// Asks an audience for its show; the answer keeps it together until it is dropped.
-pub(super) type Ask = oneshot::Sender<Result<(Show, Viewer), Refused>>;
+/// Asks an audience for its tracks; the answer keeps it together until it is dropped.
+pub(super) type ViewRequest = oneshot::Sender<Result<(ViewTracks, Viewer), Refused>>;
 
-/// A place in an audience; its channel closes when the show is over.
+/// A place in an audience; its channel closes when the tracks is over.
 pub(super) type Viewer = watch::Receiver<()>;
 
 /// Whom to watch.
@@ -61,10 +61,10 @@ pub(super) struct WhepSource {
     key_frames: mpsc::Receiver<Source>,
     batch: Vec<Inbound>,
     /// Those who wait for media, and since when.
-    waiting: Vec<(Ask, Instant)>,
+    waiting: Vec<(ViewRequest, Instant)>,
     /// When the first media came.
     first: Option<Instant>,
-    seats: watch::Sender<()>,
+    viewers: watch::Sender<()>,
     alone: Instant,
     gone: Option<Instant>,
 }
@@ -97,14 +97,14 @@ impl WhepSource {
             batch: Vec::new(),
             waiting: Vec::new(),
             first: None,
-            seats: watch::Sender::new(()),
+            viewers: watch::Sender::new(()),
             alone: now,
             gone: None,
         })
     }
 
     /// Passes on until nobody watches any more, or nobody is there to be watched.
-    pub async fn run(mut self, mut doors: mpsc::Receiver<Ask>) {
+    pub async fn run(mut self, mut requests: mpsc::Receiver<ViewRequest>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -122,7 +122,7 @@ impl WhepSource {
                     Some(event) => self.on_event(event),
                     None => break,
                 },
-                Some(ask) = doors.recv() => self.waiting.push((ask, Instant::now())),
+                Some(request) = requests.recv() => self.waiting.push((request, Instant::now())),
                 Some(source) = self.key_frames.recv() => {
                     let stream = self.subscriber.streams().0.find(|stream| stream.state == source);
                     self.outputs.key_frame_requests.extend(stream.map(|stream| stream.ssrc()));
@@ -137,9 +137,9 @@ impl WhepSource {
             self.act();
         }
         // Who comes now is told to come again.
-        doors.close();
-        while let Ok(ask) = doors.try_recv() {
-            let _ = ask.send(Err(Refused::Gone));
+        requests.close();
+        while let Ok(request) = requests.try_recv() {
+            let _ = request.send(Err(Refused::Gone));
         }
         self.outputs.clear();
         self.session.leave().await;
@@ -190,7 +190,7 @@ impl WhepSource {
                 }
                 // There is no way to tell viewers of another codec: they are sent away, and come again if they want to.
                 Change::Withdrawn(_) => {
-                    self.seats = watch::Sender::new(());
+                    self.viewers = watch::Sender::new(());
                     self.first = None;
                 }
             }
@@ -219,11 +219,11 @@ impl WhepSource {
         self.subscriber.tick(now, &mut self.outputs);
         self.act();
         self.admit(now);
-        if self.seats.receiver_count() > 0 || !self.waiting.is_empty() {
+        if self.viewers.receiver_count() > 0 || !self.waiting.is_empty() {
             self.alone = now;
         }
         let since = |at: Instant| now.saturating_duration_since(at);
-        since(self.alone) > EMPTY || self.gone.is_some_and(|gone| since(gone) > EMPTY)
+        since(self.alone) > IDLE_TIMEOUT || self.gone.is_some_and(|gone| since(gone) > IDLE_TIMEOUT)
     }
 
     /// Lets in those who wait, once there is something to see.
@@ -231,27 +231,27 @@ impl WhepSource {
         if self.waiting.is_empty() {
             return;
         }
-        let show = self.show();
+        let tracks = self.tracks();
         let labels = self.subscriber.labels();
         let expected = |kind| labels.iter().any(|label| label.kind == kind && !label.muted);
-        let has = |kind| show.iter().any(|track| track.label().kind == kind);
+        let has = |kind| tracks.iter().any(|track| track.label().kind == kind);
         let kinds = [MediaKind::Audio, MediaKind::Video];
         let complete = kinds.iter().all(|kind| has(*kind))
-            || (!show.is_empty() && !labels.is_empty() && kinds.iter().all(|kind| has(*kind) || !expected(*kind)))
-            || self.first.is_some_and(|first| now.saturating_duration_since(first) > MORE_MEDIA);
-        for (ask, since) in std::mem::take(&mut self.waiting) {
-            if complete && !show.is_empty() {
-                let _ = ask.send(Ok((show.clone(), self.seats.subscribe())));
-            } else if now.saturating_duration_since(since) > MEDIA {
-                let _ = ask.send(Err(Refused::NothingSent));
+            || (!tracks.is_empty() && !labels.is_empty() && kinds.iter().all(|kind| has(*kind) || !expected(*kind)))
+            || self.first.is_some_and(|first| now.saturating_duration_since(first) > SECOND_TRACK_TIMEOUT);
+        for (request, since) in std::mem::take(&mut self.waiting) {
+            if complete && !tracks.is_empty() {
+                let _ = request.send(Ok((tracks.clone(), self.viewers.subscribe())));
+            } else if now.saturating_duration_since(since) > MEDIA_TIMEOUT {
+                let _ = request.send(Err(Refused::NothingSent));
             } else {
-                self.waiting.push((ask, since));
+                self.waiting.push((request, since));
             }
         }
     }
 
     /// One sound and one picture: the camera before the screen, and the sound that belongs to it.
-    fn show(&self) -> Show {
+    fn tracks(&self) -> ViewTracks {
         let pick = |sources: [Source; 2]| {
             sources.iter().find_map(|source| self.outputs.get(*source)).map(|output| output.out.clone())
         };
@@ -268,7 +268,7 @@ fn label(info: &StreamInfo) -> TrackLabel {
 }
 
 /// A viewer's connection, until it ends; says why.
-pub(super) async fn serve(mut contact: Contact, mut seat: Viewer, mut requests: Requests) -> String {
+pub(super) async fn serve(mut peer: HttpPeer, mut viewer: Viewer, mut requests: Requests) -> String {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let mut down = Some(Instant::now());
     let why = loop {
@@ -276,18 +276,18 @@ pub(super) async fn serve(mut contact: Contact, mut seat: Viewer, mut requests: 
             biased;
             request = requests.recv() => match request {
                 Some(Request::Patch { wanted, fragment, reply }) => {
-                    contact.patch(&wanted, fragment, reply, Instant::now()).await;
+                    peer.patch(&wanted, fragment, reply, Instant::now()).await;
                 }
                 Some(Request::Answer { sdp, reply }) => {
-                    if contact.waits() {
+                    if peer.awaits_answer() {
                         down = Some(Instant::now());
                     }
-                    let _ = reply.send(contact.answered(sdp).await);
+                    let _ = reply.send(peer.answered(sdp).await);
                 }
                 Some(Request::End) => break "they have left",
                 None => break "the server stops",
             },
-            event = contact.next() => match event {
+            event = peer.next() => match event {
                 Some(PeerEvent::State(PeerState::Connected)) => down = None,
                 Some(PeerEvent::State(PeerState::Closed)) | None => break "the connection is closed",
                 Some(PeerEvent::State(PeerState::Disconnected | PeerState::Failed)) => {
@@ -296,15 +296,15 @@ pub(super) async fn serve(mut contact: Contact, mut seat: Viewer, mut requests: 
                 Some(PeerEvent::Warning(warning)) => tracing::info!("a viewer: {warning}"),
                 Some(_) => {}
             },
-            _ = seat.changed() => break "what they watched is over",
+            _ = viewer.changed() => break "what they watched is over",
             _ = tick.tick() => {
-                let patience = if contact.waits() { COUNTER_OFFER } else { CONNECTING };
+                let patience = if peer.awaits_answer() { COUNTER_OFFER_TIMEOUT } else { CONNECT_TIMEOUT };
                 if down.is_some_and(|since| since.elapsed() > patience) {
                     break "no connection for too long";
                 }
             }
         }
     };
-    contact.close().await;
+    peer.close().await;
     why.to_owned()
 }

@@ -3,7 +3,7 @@
 
 use crate::bot::command;
 use crate::client::event::RoomEvent;
-use crate::client::{FileSend, Handle, TakeFiles};
+use crate::client::{FileSend, Handle, IncomingFiles};
 use crate::error::{Error, Result};
 use crate::room::participant::{ParticipantId, Role};
 use crate::transfer::vault::{Limits, Vault};
@@ -17,28 +17,28 @@ use tempfile::TempDir;
 const FOLDER: &str = "files";
 
 /// Gives chat and files back.
-pub(crate) struct Returns {
+pub(crate) struct ChatAndFileEcho {
     /// Gone with everything in it when the last file has left.
     folder: Arc<TempDir>,
     vault: Arc<Vault>,
     people: HashSet<ParticipantId>,
 }
 
-impl Returns {
+impl ChatAndFileEcho {
     /// Makes a temporary folder for the files on their way.
     ///
     /// # Errors
     /// The machine's: there can be none.
-    pub fn new() -> Result<Returns> {
+    pub fn new() -> Result<ChatAndFileEcho> {
         let cannot = |e| Error::machine("no temporary folder for files that are sent back").because(e);
         let folder = tempfile::Builder::new().prefix("roombot-echo-").tempdir().map_err(cannot)?;
         let vault = Vault::new(File::open(folder.path()).map_err(cannot)?.into(), FOLDER, Limits::default());
-        Ok(Returns { folder: Arc::new(folder), vault, people: HashSet::new() })
+        Ok(ChatAndFileEcho { folder: Arc::new(folder), vault, people: HashSet::new() })
     }
 
     /// Takes the files that participants send.
-    pub fn takes(&self) -> TakeFiles {
-        TakeFiles::into(self.vault.clone())
+    pub fn takes(&self) -> IncomingFiles {
+        IncomingFiles::into(self.vault.clone())
     }
 
     /// Gives back what has just come, if it is something of that kind.
