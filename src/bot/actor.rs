@@ -17,16 +17,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-/// What is left of a path for sound and reports before pictures get theirs, in bits a second.
+/// Bits a second of a path that are reserved for audio and reports.
 const FOR_SOUND: u64 = 60_000;
 
-/// What a bot is set up to do; what can change while it runs are its [`Choices`].
+/// Configuration of a bot; what can change while it runs is in [`Choices`].
 #[derive(Clone)]
 pub struct BotSetup {
     pub library: Library,
     /// The codec of pictures that go back; none: the one they come in.
     pub codec: Option<Codec>,
-    /// Everybody gets every track back, not only its sender.
+    /// Every participant receives every returned track, not only its sender.
     pub to_all: bool,
     pub choices: Choices,
 }
@@ -56,10 +56,10 @@ pub(crate) struct Shared {
     paths: Mutex<HashMap<ParticipantId, Receiving>>,
 }
 
-/// What goes to one participant.
+/// The path to one participant.
 struct Receiving {
     path: watch::Receiver<BandwidthEstimate>,
-    /// Pictures that are made of their own tracks.
+    /// Video tracks returned for their own.
     pictures: usize,
 }
 
@@ -104,16 +104,16 @@ struct Person {
     connections: HashMap<ConnectionId, Connection>,
 }
 
-/// What a command came to.
+/// The reply to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// To be said to whoever asked.
+    /// Text for whoever asked.
     Say(String),
     /// The bot is to leave.
     Quit,
 }
 
-/// Watches a bot from anywhere; keeps nothing running.
+/// Reads a bot's state; keeps nothing running.
 #[derive(Clone)]
 pub struct Watcher {
     shared: Arc<Shared>,
@@ -125,17 +125,17 @@ impl Watcher {
     pub fn doing(&self) -> String {
         self.choices.borrow().describe()
     }
-    /// The tracks that there are.
+    /// The current tracks.
     pub fn tracks(&self) -> Vec<TrackStatus> {
         self.shared.status.tracks()
     }
-    /// The tracks that there are, behind those that have ended.
+    /// Ended tracks, then current ones.
     pub fn all_tracks(&self) -> Vec<TrackStatus> {
         self.shared.status.all()
     }
 }
 
-/// A bot's live side.
+/// The bot's state: participants and their connections.
 pub struct Live {
     shared: Arc<Shared>,
     choices: watch::Sender<Choices>,
@@ -224,7 +224,7 @@ impl Live {
         self.shared.act(BotAction::Say(id.clone(), answer)).await;
     }
 
-    /// Carries out what was typed. `trusted`: by who runs the bot.
+    /// Executes a command. `trusted`: typed by the operator, not sent in the chat.
     pub async fn command(&mut self, text: &str, trusted: bool) -> Answer {
         let command = match command::parse(text) {
             Ok(command) => command,
@@ -261,7 +261,7 @@ impl Live {
         Answer::Say(answer)
     }
 
-    /// Finds a filter; tries it before anybody's picture meets it.
+    /// Resolves a filter and tests it before it is used.
     async fn resolve(
         &self,
         kind: MediaKind,

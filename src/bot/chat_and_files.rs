@@ -1,5 +1,4 @@
-//! What `echo` gives back besides media: what was said, to who said it, and files, to who sent them. It keeps none of them, and
-//! answers people only: two echoes would talk to each other for ever.
+//! Echo of chat messages and files to their senders. Nothing is kept. Only people are answered: two echo bots would answer each other for ever.
 
 use crate::bot::command;
 use crate::client::event::RoomEvent;
@@ -16,9 +15,9 @@ use tempfile::TempDir;
 /// The folder of received files below the temporary one.
 const FOLDER: &str = "files";
 
-/// Gives chat and files back.
+/// Sends chat and files back to their senders.
 pub(crate) struct ChatAndFileEcho {
-    /// Gone with everything in it when the last file has left.
+    /// Deleted with its content when the last file was sent.
     folder: Arc<TempDir>,
     vault: Arc<Vault>,
     people: HashSet<ParticipantId>,
@@ -41,7 +40,7 @@ impl ChatAndFileEcho {
         IncomingFiles::into(self.vault.clone())
     }
 
-    /// Gives back what has just come, if it is something of that kind.
+    /// Handles an event: returns chat and files.
     pub async fn on_event(&mut self, event: &RoomEvent, room: &Handle) {
         match event {
             RoomEvent::Joined(participant) if participant.role == Role::Participant => {

@@ -1,5 +1,4 @@
-//! What a bot gives back: each participant's tracks decoded, filtered and sent again while they are live. Knows no room and no
-//! signalling: it is told what happens, and says what it wishes to be done. It records nothing.
+//! Bots: each participant's tracks are decoded, filtered, encoded and sent back while they are live. It records nothing.
 //!
 //! ```text
 //! inbox -> receive (short patience) -> media::TrackFilter -> OutboundTrack

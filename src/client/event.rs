@@ -1,4 +1,4 @@
-//! What a client tells whoever listens: the room's events, with the receiving end of each connection.
+//! Events of a joined room as the client reports them, with the receiving end of each connection.
 
 use crate::rtc::{BandwidthEstimate, Inbox};
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use tokio::sync::watch;
 /// Something that happened in a room that was joined.
 pub type RoomEvent = crate::room::event::RoomEvent<IncomingMedia>;
 
-/// Looks at what happens, in its order, and before whoever acts on it.
+/// Sees every event in order, before the consumer that acts on it.
 pub trait RoomObserver: Send + Sync {
-    /// Something happened. Must not wait.
+    /// Called for each event. Must not block.
     fn on_event(&self, event: &RoomEvent);
 }
 

@@ -1,5 +1,4 @@
-//! Handles on a session for those who act in its room but do not own it, and on what was said there. They keep no session alive,
-//! and decide nothing.
+//! Handles for code that acts in a room but does not own the client. They do not keep the client alive and decide nothing.
 
 use crate::client::Command;
 use crate::client::transfers;
@@ -9,12 +8,12 @@ use crate::rtc::OutboundTrack;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Something that was said, on its way to those who were there.
+/// A chat message on its way to everybody who was in the room.
 #[derive(Default)]
 pub struct ChatDelivery(pub(crate) Vec<(ParticipantId, oneshot::Receiver<()>)>);
 
 impl ChatDelivery {
-    /// Waits until it has arrived everywhere, or for so long; where it has.
+    /// Waits until it was delivered to everybody, at most `patience`; returns to whom it was.
     pub async fn delivered(self, patience: Duration) -> Vec<ParticipantId> {
         let until = tokio::time::Instant::now() + patience;
         let mut heard = Vec::new();
@@ -27,7 +26,7 @@ impl ChatDelivery {
     }
 }
 
-/// Asks participants for key frames; keeps no session alive.
+/// Requests key frames of participants; does not keep the client alive.
 #[derive(Clone)]
 pub struct KeyFrameRequester(mpsc::WeakSender<Command>);
 
@@ -35,7 +34,7 @@ impl KeyFrameRequester {
     pub(super) fn of(session: &mpsc::Sender<Command>) -> KeyFrameRequester {
         KeyFrameRequester(session.downgrade())
     }
-    /// Asks a participant for a key frame of one stream. Never waits: a request that finds no room is made again anyway.
+    /// Requests a key frame of one stream (PLI). Never waits; a request that does not fit into the queue is dropped, as receivers repeat theirs.
     pub fn request_key_frame(&self, id: &ParticipantId, ssrc: u32) {
         if let Some(commands) = self.0.upgrade() {
             let _ = commands.try_send(Command::KeyFrame(id.clone(), ssrc));
@@ -43,7 +42,7 @@ impl KeyFrameRequester {
     }
 }
 
-/// Acts in a room; keeps no session alive. Each call waits while 256 wait before it.
+/// Acts in a room; does not keep the client alive. Calls wait while 256 commands are queued.
 #[derive(Clone)]
 pub struct Handle(mpsc::WeakSender<Command>);
 
@@ -59,7 +58,7 @@ impl Handle {
     pub async fn publish(&self, track: OutboundTrack) {
         self.send(Command::Publish(track)).await;
     }
-    /// Takes a track away from whoever gets it.
+    /// Stops sending a track.
     pub async fn unpublish(&self, label: &TrackLabel) {
         self.send(Command::Unpublish(label.stream.clone(), Some(label.kind))).await;
     }

@@ -1,4 +1,4 @@
-//! Which labels the room is told of what we publish. Pure.
+//! The track labels that we announce to the room. Pure.
 
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::TrackLabel;

@@ -1,4 +1,4 @@
-//! Who is in the room, and the connection to each: what the room's events do to them.
+//! Members of the room and the connection to each: handling of signalling events.
 
 use crate::client::{Actor, IncomingMedia, Member, RoomEvent};
 use crate::room::event::ConnectionId;
@@ -58,7 +58,7 @@ impl Actor {
         }
     }
 
-    /// Back in the room. With our old id, those who stayed never noticed; with a new one, everybody must be met again.
+    /// Signalling is back. With our old id connections go on; with a new id everybody is connected anew.
     async fn resumed(&mut self, me: ParticipantId, peers: Vec<Participant>) {
         let renamed = me != self.me;
         let gone: Vec<ParticipantId> =
@@ -125,7 +125,7 @@ impl Actor {
         self.tell(RoomEvent::ConnectionOpened { id: id.clone(), connection, media }).await;
     }
 
-    /// Somebody is called, who may not be there.
+    /// Connects to somebody who may not be there; they become a member once they answer.
     async fn called(&mut self, participant: Participant, policy: NegotiationPolicy) {
         let peer = self.connect(&participant, true, policy.clone()).await;
         let connection = self.new_connection();
@@ -133,7 +133,7 @@ impl Actor {
             .await;
     }
 
-    /// They are there.
+    /// A called participant has answered.
     async fn answered(&mut self, id: &ParticipantId, name: String) {
         let Some(member) = self.members.get_mut(id) else { return };
         (member.unconfirmed, member.participant.name) = (false, name);

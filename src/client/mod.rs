@@ -1,4 +1,4 @@
-//! One actor per room: the only place where signalling, connections and recording meet.
+//! A client of a room: one actor that joins signalling, connections and data channels. It knows no recorder, bot or judge.
 //!
 //! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`RoomEvent`]s and sends commands.
 
@@ -31,10 +31,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use transfers::{OpenChannel, Transfers};
 
-/// How long the room may take to hear that we leave.
+/// How long leaving may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// What a session does in its room.
+/// How a client joins and behaves.
 #[derive(Default)]
 pub struct ClientConfig {
     /// Tracks that are published from the start.
@@ -50,9 +50,9 @@ pub struct ClientConfig {
     /// A simulated network, for tests and scenarios.
     #[doc(hidden)]
     pub impairment: Option<Impairment>,
-    /// Takes files that participants send. None: they are refused.
+    /// Where files go that participants send. None: files are refused.
     pub files: Option<IncomingFiles>,
-    /// Told everything that happens (policy Block). None: nobody listens.
+    /// Receives every event (policy Block). None: events are dropped.
     pub observer: Option<mpsc::Sender<RoomEvent>>,
 }
 
@@ -79,7 +79,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Joins, and connects to everybody who is there and to everybody who comes.
+    /// Joins, and connects to everybody who is or will be in the room.
     pub async fn join(room: &dyn Signaller, how: JoinAs, config: ClientConfig) -> Result<Client> {
         let role = how.role;
         let link = room.join(how).await?;
@@ -97,7 +97,7 @@ impl Client {
     pub fn me(&self) -> &ParticipantId {
         &self.me
     }
-    /// Who was there when we came.
+    /// Who was in the room when we joined.
     pub fn present(&self) -> &[ParticipantId] {
         &self.present
     }
@@ -125,21 +125,21 @@ impl Client {
     pub async fn restart_ice(&self, id: Option<&ParticipantId>) {
         let _ = self.commands.send(Command::RestartIce(id.cloned())).await;
     }
-    /// Says something to one participant, or to everybody who is there. Chat is not kept for those who come later.
-    /// Nobody has to wait for what is returned.
+    /// Sends a chat message to one participant, or to everybody in the room. It is not stored for participants who join later.
+    /// The returned delivery may be dropped.
     pub async fn say(&self, to: Option<&ParticipantId>, text: &str) -> ChatDelivery {
         let (reply, said) = oneshot::channel();
         let _ = self.commands.send(Command::Say(to.cloned(), text.to_owned(), reply)).await;
         said.await.unwrap_or_default()
     }
-    /// Waits until the session has ended by itself (room closed, connection to the server lost for good): why.
+    /// Waits until the client has ended by itself (room closed, connection to the server lost for good); returns why.
     pub async fn ended(&mut self) -> EndReason {
         match self.ended.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or(EndReason::Left),
             Err(_) => EndReason::Internal { detail: "the client's task is gone".to_owned() },
         }
     }
-    /// Leaves politely: says goodbye, closes every connection.
+    /// Leaves the room and closes every connection.
     pub async fn leave(mut self) {
         let _ = self.commands.send(Command::Leave).await;
         let _ = tokio::time::timeout(2 * LEAVE_TIMEOUT, self.ended()).await;
@@ -148,15 +148,15 @@ impl Client {
 
 struct Member {
     participant: Participant,
-    /// The connection that brings their media; another one is another number.
+    /// The connection that carries their media; a new connection gets a new id.
     connection: ConnectionId,
     peer: Option<Peer>,
     policy: NegotiationPolicy,
-    /// What only they get, or, where a server carries it, what is theirs.
+    /// Tracks that are sent to them only, or, over an SFU, on their behalf.
     own: Vec<OutboundTrack>,
-    /// They were called and have not answered: nobody is told of them.
+    /// They were called and have not answered; no event names them yet.
     unconfirmed: bool,
-    /// Where their packets arrive, if a sfu brings them.
+    /// Where their packets arrive, if an SFU forwards them.
     inbox: Option<Arc<Inbox>>,
 }
 
@@ -169,9 +169,9 @@ struct Actor {
     measure: bool,
     impairment: Option<Impairment>,
     ice_servers: Vec<IceServer>,
-    /// How connections are made, where the room says nothing else of somebody.
+    /// The room's negotiation policy, unless the adapter gives a participant another.
     policy: NegotiationPolicy,
-    /// What may still be said through the room itself, by all together.
+    /// Rate limit of chat that comes through the room server.
     room_texts: TextAllowance,
     publish: Vec<OutboundTrack>,
     /// Stream and kind of what is labelled as muted.
@@ -184,7 +184,7 @@ struct Actor {
     /// The number of the next connection.
     next_connection: u64,
     peer_events: mpsc::Sender<(ParticipantId, PeerEvent)>,
-    /// Taken by `run`.
+    /// None once `run` has it.
     peer_rx: Option<mpsc::Receiver<(ParticipantId, PeerEvent)>>,
 }
 
@@ -214,7 +214,7 @@ impl Actor {
         }
     }
 
-    /// Runs until the session ends; says why.
+    /// Runs until the client ends; returns why.
     async fn run(mut self, mut link: Link, mut commands: mpsc::Receiver<Command>) -> EndReason {
         let Some(mut peer_rx) = self.peer_rx.take() else {
             return EndReason::Internal { detail: "started twice".to_owned() };

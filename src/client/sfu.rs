@@ -1,5 +1,5 @@
-//! Rooms whose server forwards the media of everybody: connections to the server, and whose each stream on them is. Everybody else sees
-//! participants with an inbox of their own, as where each has a connection.
+//! Rooms with an SFU: the connections to the server, and which participant each of their streams belongs to. Consumers see participants with
+//! an inbox each, as in a full mesh.
 
 use crate::client::{Actor, IncomingMedia, RoomEvent};
 use crate::room::event::ConnectionId;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 /// Connections to the room's server.
 pub(crate) struct SfuConnections {
     all: HashMap<ParticipantId, SfuConnection>,
-    /// What the path on which we send carries.
+    /// Bandwidth of the path on which we send.
     path: watch::Sender<BandwidthEstimate>,
 }
 
@@ -25,9 +25,9 @@ impl Default for SfuConnections {
 
 struct SfuConnection {
     policy: NegotiationPolicy,
-    /// None until there is something to send, where we offer: an offer of nothing is none.
+    /// None until there is something to send, if we offer: an offer without media sections is invalid.
     peer: Option<Peer>,
-    /// Streams that arrive, and whose they are.
+    /// Received streams and their owners.
     streams: HashMap<u32, (RemoteTrack, Option<ParticipantId>)>,
 }
 
@@ -38,14 +38,14 @@ impl SfuConnections {
     pub fn peer(&self, id: &ParticipantId) -> Option<&Peer> {
         self.all.get(id).and_then(|sfu| sfu.peer.as_ref())
     }
-    /// The connection that brings the media of those who are met in this policy.
+    /// The connection that carries the media of participants with this policy.
     pub fn of(&self, policy: &NegotiationPolicy) -> Option<&Peer> {
         policy.sfu.as_ref().and_then(|id| self.peer(id))
     }
 }
 
 impl Actor {
-    /// There is a connection to be made to the server.
+    /// Opens a connection to the server.
     pub(crate) async fn sfu(&mut self, id: ParticipantId, policy: NegotiationPolicy) {
         self.remove_sfu_connection(&id).await;
         let waits = policy.first_offer == FirstOffer::Us;
@@ -84,7 +84,7 @@ impl Actor {
         }
     }
 
-    /// Sends one more track by the server.
+    /// Sends one more track over the SFU.
     pub(crate) async fn publish_to_sfu(&mut self, track: OutboundTrack) {
         let ids: Vec<ParticipantId> = self.sfu.all.keys().cloned().collect();
         for id in ids {
@@ -96,7 +96,7 @@ impl Actor {
         }
     }
 
-    /// A connection to the server is no more, if it was one.
+    /// Removes a connection to the server, if `id` names one.
     pub(crate) async fn remove_sfu_connection(&mut self, id: &ParticipantId) {
         let Some(sfu) = self.sfu.all.remove(id) else { return };
         for (track, owner) in sfu.streams.into_values() {
@@ -116,7 +116,7 @@ impl Actor {
         }
     }
 
-    /// An inbox for somebody whose media a sfu brings.
+    /// Makes an inbox for a participant whose media an SFU forwards.
     pub(crate) async fn attach(&self, id: &ParticipantId, connection: ConnectionId) -> Arc<Inbox> {
         let inbox = Arc::new(Inbox::default());
         let media = IncomingMedia { inbox: inbox.clone(), bandwidth: self.sfu.path.subscribe() };
@@ -124,7 +124,7 @@ impl Actor {
         inbox
     }
 
-    /// Somebody who was via_sfu has gone, and with them what was sent for them.
+    /// A participant behind the SFU has left; stops what was sent for them.
     pub(crate) async fn detach(&mut self, id: &ParticipantId, connection: ConnectionId, own: &[OutboundTrack]) {
         self.assign_streams().await;
         for track in own {
@@ -136,7 +136,7 @@ impl Actor {
         self.tell(RoomEvent::ConnectionClosed { id: id.clone(), connection }).await;
     }
 
-    /// Something from a connection. What a sfu says is said of whom it concerns.
+    /// Handles an event of a connection. Events of an SFU connection are reported for the participants that they concern.
     pub(crate) async fn peer_event(&mut self, id: ParticipantId, event: PeerEvent) {
         let Some(sfu) = self.sfu.all.get_mut(&id) else {
             return self.member_event(id, event).await;
@@ -168,7 +168,7 @@ impl Actor {
         }
     }
 
-    /// Gives each stream of each sfu to whom it belongs now, by their labels.
+    /// Assigns each stream of each SFU connection to its current owner, by their labels.
     pub(crate) async fn assign_streams(&mut self) {
         let mut news = Vec::new();
         for (id, sfu) in &mut self.sfu.all {
@@ -206,7 +206,7 @@ impl Actor {
         self.tell(RoomEvent::TrackRemoved { id, connection, ssrcs }).await;
     }
 
-    /// Tells what a member's connection says.
+    /// Reports an event of a member's connection.
     async fn member_event(&self, id: ParticipantId, event: PeerEvent) {
         let Some(connection) = self.members.get(&id).map(|member| member.connection) else { return };
         let event = match event {

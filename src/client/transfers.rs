@@ -1,5 +1,4 @@
-//! Where data channels and the protocols of chat and files meet: a task for each channel. It never holds up the room's actor, and
-//! waits for a disk only on threads that may.
+//! Chat and file transfer over data channels, one task for each channel. It never blocks the client's actor; disk access runs on blocking threads.
 
 mod file_reader;
 mod part_writer;
@@ -20,20 +19,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-/// How long a participant's folder may take to be known.
+/// How long to wait for the name of a participant's folder.
 const OWNER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Refused files of one participant that are told one by one; the rest is counted in the vault's warnings only.
+/// Refused files of one participant that are reported one by one; further ones are only counted.
 const MAX_REFUSALS: u32 = 100;
 
-/// Where the files go that participants send.
+/// Where received files are stored.
 #[derive(Clone)]
 pub struct FileDestination {
     pub vault: Arc<Vault>,
-    /// Folder names of participants, given by who keeps the account of them; absent: their ids.
+    /// Folder names of participants; absent: their ids.
     pub owners: Option<watch::Receiver<HashMap<ParticipantId, String>>>,
 }
 
-/// Takes files that participants send, once there is a desk for them.
+/// Accepts files that participants send, once their destination is known.
 #[derive(Clone)]
 pub struct IncomingFiles(watch::Receiver<Option<FileDestination>>);
 
@@ -42,31 +41,31 @@ impl IncomingFiles {
     pub fn into(vault: Arc<Vault>) -> Self {
         Self(watch::channel(Some(FileDestination { vault, owners: None })).1)
     }
-    /// Takes files once the desk is sent; offers wait a few seconds for it.
+    /// Accepts files once a destination is sent; offers wait a few seconds for it.
     pub fn later() -> (watch::Sender<Option<FileDestination>>, Self) {
         let (sender, desk) = watch::channel(None);
         (sender, Self(desk))
     }
 }
 
-/// What the channel tasks of a session share.
+/// Shared state of all channel tasks of a client.
 pub(crate) struct Transfers {
     files: Option<IncomingFiles>,
     observer: Option<mpsc::Sender<RoomEvent>>,
     peers: Mutex<HashMap<ParticipantId, Arc<PeerTransfers>>>,
 }
 
-/// What one participant's channels share.
+/// Shared state of one participant's channels.
 #[derive(Default)]
 struct PeerTransfers {
     texts: TextAllowance,
     refused: Mutex<u32>,
-    /// Files in the guide's framing that come now.
+    /// Files in the tutorial framing that are being received.
     classic: Mutex<u32>,
 }
 
 impl Transfers {
-    /// Starts to read the channels that come to the taker. It ends when nobody holds the taker any more.
+    /// Starts reading the channels that are sent to the returned sender; ends when that is dropped.
     pub fn start(files: Option<IncomingFiles>, observer: Option<mpsc::Sender<RoomEvent>>) -> IncomingChannels {
         let (taker, mut channels) = mpsc::channel::<(ParticipantId, DataChannel)>(64);
         let transfers = Arc::new(Transfers { files, observer, peers: Mutex::default() });
@@ -122,7 +121,7 @@ impl Reader {
         }
     }
 
-    /// They say something.
+    /// A chat message was received.
     async fn chat(&self, text: String) {
         if text.len() > LONGEST_TEXT {
             return;
@@ -138,7 +137,7 @@ impl Reader {
         self.transfers.tell(event).await;
     }
 
-    /// Something became of a file of theirs. Who offers a thousand times what is refused is not told of a thousand times.
+    /// Reports the state of a received file; refusals beyond the limit are not reported.
     async fn report(&self, report: FileReport) {
         if let FileStatus::Refused { path: None, .. } = report.status {
             let mut refused = self.peer.refused.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The recording's own account: its manifest and timeline, and who is who in them. Never touches a track file.
+//! Manifest and timeline of a recording in progress, and the participants in them. Never touches a track file.
 
 use crate::error::Result;
 use crate::recording::attachments;

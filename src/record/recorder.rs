@@ -29,7 +29,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-/// How often the inboxes are emptied.
+/// Interval at which inboxes are drained.
 const TICK: Duration = Duration::from_millis(20);
 /// How often clusters are written: what a kill costs at the most, with [`TICK`].
 const FLUSH: Duration = Duration::from_millis(400);
@@ -130,7 +130,7 @@ impl CaptureThread {
     pub fn keys(&self) -> watch::Receiver<HashMap<ParticipantId, String>> {
         self.keys.clone()
     }
-    /// Ends the recording and waits until everything is on the disk. Blocks.
+    /// Ends the recording and blocks until everything is on disk.
     pub fn finish(mut self, reason: EndReason) -> Result<Summary> {
         let _ = self.commands.send(Command::Finish(reason));
         match self.thread.take().map(JoinHandle::join) {

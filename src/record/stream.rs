@@ -25,7 +25,7 @@ pub(super) struct RecordingContext {
     pub folder: Arc<RecordingFolder>,
     pub log: RecordingLog,
     pub disk: Disk,
-    /// The last thing the disk complained about.
+    /// The last disk error.
     pub disk_error: Option<String>,
 }
 

@@ -28,7 +28,7 @@ const EVENTS: usize = 256;
 
 /// What is needed to answer somebody.
 pub(super) struct RemoteOffer {
-    /// Their description.
+    /// The client's session description.
     pub offer: String,
     /// Our address, as they reached us: the one that is most likely to work comes first in our answer.
     pub near: Option<IpAddr>,

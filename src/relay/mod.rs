@@ -1,6 +1,5 @@
-//! People outside who come by HTTP with one description (WHIP, WHEP), and the rooms: who sends from outside is an ordinary participant
-//! there, and whom a room has can be watched from outside. Encoded frames are passed on, never transcoded. It knows rooms by
-//! `trait Signaller` only, and no HTTP: the server has the door, and the words for each [`Refused`].
+//! WHIP (RFC 9725) and WHEP sessions of rooms: a WHIP client becomes a participant, a WHEP client receives one. Encoded frames are forwarded,
+//! never transcoded. It joins rooms by `trait Signaller` and knows no HTTP: the server maps each [`Refused`] to a status.
 
 mod http_peer;
 mod offers;
@@ -32,7 +31,7 @@ const REQUESTS: usize = 16;
 /// How a room of that name is joined.
 pub type Door = Arc<dyn Fn(&str) -> Result<Box<dyn Signaller>> + Send + Sync>;
 
-/// How many may come.
+/// Limits of a relay.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub publishers: usize,
@@ -45,46 +44,46 @@ impl Default for Limits {
     }
 }
 
-/// Why somebody from outside is not served.
+/// Why a request is not served.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Refused {
-    /// Their description cannot be used.
+    /// The session description cannot be used.
     Offer(String),
-    /// It can be read, and is nothing that can be served.
+    /// The description is valid but cannot be served.
     Unfit(String),
-    /// The room does not let us in.
+    /// The room refused.
     Room(String),
-    /// Nobody by that name sends anything.
+    /// No participant of that name sends media.
     NothingSent,
-    /// As many as may are there.
+    /// The limit of sessions is reached.
     Full(String),
-    /// The machine cannot.
+    /// The machine is overloaded.
     Busy(String),
-    /// There is no such session any more.
+    /// There is no such session.
     Gone,
-    /// What they say is about another ICE session than the one in force.
+    /// The request names another ICE session than the current one.
     Stale,
-    /// An answer to an offer that was not made.
+    /// An answer without an offer of ours.
     Unasked,
-    /// They request too often.
+    /// Too many requests.
     TooFast,
 }
 
 /// A session that has begun.
 #[derive(Debug)]
 pub struct Begun {
-    /// Not to be guessed: who knows it may change and end the session.
+    /// Unguessable: whoever knows it may change and end the session.
     pub id: String,
     pub etag: String,
     pub sdp: String,
-    /// `sdp` is an offer of ours, which wants an answer; theirs could not be answered.
+    /// `sdp` is a counter-offer that needs an answer.
     pub counter_offer: bool,
 }
 
-/// What became of a PATCH.
+/// The result of a PATCH.
 #[derive(Debug)]
 pub enum Patched {
-    /// Taken; nothing to say.
+    /// Accepted, without a body.
     Taken,
     /// ICE was restarted.
     Restarted { fragment: String, etag: String },
@@ -99,18 +98,18 @@ enum Request {
 
 type Requests = mpsc::Receiver<Request>;
 
-/// What somebody from outside brings.
+/// A request for a new session.
 #[derive(Debug)]
 pub struct Call {
-    /// Their description.
+    /// The client's session description.
     pub offer: String,
-    /// Our address, as they reached us.
+    /// Our address as the client reached it.
     pub near: Option<IpAddr>,
     /// They proved in the way of RFC 6750 (2.1) that they may; so they must for everything that they request of their session.
     pub bearer: bool,
 }
 
-/// Everybody from outside. Dropping it ends all of them.
+/// All WHIP and WHEP sessions. Dropping it ends them.
 pub struct Relay {
     door: Door,
     ice_servers: Vec<IceServer>,
@@ -133,7 +132,7 @@ struct Open {
 }
 
 impl Relay {
-    /// Lets people into the rooms behind `door`.
+    /// A relay into the rooms that `door` opens.
     pub fn new(door: Door, ice_servers: Vec<IceServer>, limits: Limits) -> Relay {
         Relay {
             door,
@@ -145,7 +144,7 @@ impl Relay {
         }
     }
 
-    /// Somebody sends into a room.
+    /// Starts a WHIP session.
     ///
     /// # Errors
     /// Why not; then nobody in the room has seen them for long.
@@ -165,7 +164,7 @@ impl Relay {
         Ok(Begun { id, etag, sdp, counter_offer: false })
     }
 
-    /// Somebody watches a participant.
+    /// Starts a WHEP session.
     ///
     /// # Errors
     /// Why not.
@@ -208,7 +207,7 @@ impl Relay {
         self.request(id, |reply| Request::Answer { sdp, reply }).await
     }
 
-    /// Ends a session; waits until it is out of its room.
+    /// Ends a session and waits until it has left its room.
     ///
     /// # Errors
     /// There is none such.

@@ -1,4 +1,4 @@
-//! What descriptions of those outside say, and ours to them.
+//! What the session descriptions of WHIP and WHEP clients contain, and edits of them.
 
 use super::Refused;
 use crate::room::description::Candidate;
@@ -6,7 +6,7 @@ use crate::room::media::{Codec, Direction, MediaKind};
 use crate::room::sdp::{Sdp, Section};
 use crate::rtc::OutboundTrack;
 
-/// The description with its candidates in it, in their order.
+/// The description with these candidates, in their order.
 pub(super) fn whole(description: &str, candidates: &[Candidate]) -> String {
     let candidates: Vec<&str> = candidates.iter().map(|one| one.candidate.as_str()).collect();
     Sdp::edit(description, |sdp| {

@@ -1,5 +1,5 @@
-//! Those outside who watch one participant of a room: one presence there, however many they are. What the participant sends goes on to
-//! all of them, with its times; never transcoded.
+//! WHEP viewers of one participant: one member of the room for all of them. The participant's media is forwarded to every viewer with its
+//! timestamps, never transcoded.
 
 use super::http_peer::HttpPeer;
 use super::outputs::{Change, Outputs, subscriber_config};
@@ -16,29 +16,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// How long the first of an audience waits for the participant's media.
+/// How long the first viewer waits for the participant's media.
 const MEDIA_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long for the second track, where nobody has said what there is.
+/// How long to wait for a second track if the participant has no labels.
 const SECOND_TRACK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a viewer's connection may take to stand, and to stand again.
+/// How long a viewer's connection may take to be established, and re-established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an offer of ours stands (draft-ietf-wish-whep, 4.3.2).
 const COUNTER_OFFER_TIMEOUT: Duration = Duration::from_secs(30);
-/// An audience of nobody goes home after this long, and one whose participant has left, too.
+/// A source without viewers, or whose participant has left, ends after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often all is looked at.
+/// Interval of periodic work.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What an audience sees and hears.
+/// The tracks that viewers receive.
 pub(super) type ViewTracks = Vec<OutboundTrack>;
 
-/// Asks an audience for its tracks; the answer keeps it together until it is dropped.
+/// Asks a source for its tracks; the source lives at least as long as the answer.
 pub(super) type ViewRequest = oneshot::Sender<Result<(ViewTracks, Viewer), Refused>>;
 
-/// A place in an audience; its channel closes when the tracks is over.
+/// Held by a viewer; its channel closes when the tracks end.
 pub(super) type Viewer = watch::Receiver<()>;
 
-/// Whom to watch.
+/// The participant that a WHEP session receives.
 #[derive(Debug, Clone)]
 pub struct Watched {
     pub room: String,
@@ -47,7 +47,7 @@ pub struct Watched {
     pub token: Option<String>,
 }
 
-/// The task of an audience.
+/// Receives one participant for all viewers.
 pub(super) struct WhepSource {
     session: Client,
     name: String,
@@ -60,7 +60,7 @@ pub(super) struct WhepSource {
     /// Sources of which a viewer wants a key frame.
     key_frames: mpsc::Receiver<Source>,
     batch: Vec<Inbound>,
-    /// Those who wait for media, and since when.
+    /// Viewers that wait for media, and since when.
     waiting: Vec<(ViewRequest, Instant)>,
     /// When the first media came.
     first: Option<Instant>,
@@ -103,7 +103,7 @@ impl WhepSource {
         })
     }
 
-    /// Passes on until nobody watches any more, or nobody is there to be watched.
+    /// Runs until there are no viewers, or the participant is gone.
     pub async fn run(mut self, mut requests: mpsc::Receiver<ViewRequest>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -181,7 +181,7 @@ impl WhepSource {
         self.subscriber.announce(track, now, &mut self.outputs);
     }
 
-    /// Does what packets and time have brought.
+    /// Applies the changes that packets and time have caused.
     fn act(&mut self) {
         for change in std::mem::take(&mut self.outputs.changes) {
             match change {
@@ -214,7 +214,7 @@ impl WhepSource {
         self.batch = batch;
     }
 
-    /// What time brings; true when it is over.
+    /// Periodic work; true when the source ends.
     fn look(&mut self, now: Instant) -> bool {
         self.subscriber.tick(now, &mut self.outputs);
         self.act();
@@ -226,7 +226,7 @@ impl WhepSource {
         since(self.alone) > IDLE_TIMEOUT || self.gone.is_some_and(|gone| since(gone) > IDLE_TIMEOUT)
     }
 
-    /// Lets in those who wait, once there is something to see.
+    /// Answers waiting viewers once there is media.
     fn admit(&mut self, now: Instant) {
         if self.waiting.is_empty() {
             return;
@@ -267,7 +267,7 @@ fn label(info: &StreamInfo) -> TrackLabel {
     TrackLabel { stream, kind: info.track.kind(), source: info.source, muted: false }
 }
 
-/// A viewer's connection, until it ends; says why.
+/// Serves a viewer's connection until it ends; returns why.
 pub(super) async fn serve(mut peer: HttpPeer, mut viewer: Viewer, mut requests: Requests) -> String {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let mut down = Some(Instant::now());

@@ -1,5 +1,5 @@
-//! Somebody who sends from outside, as a participant of a room: what comes goes on to everybody there, with its times. Never
-//! transcodes, and hears nothing of what the room sends.
+//! A WHIP client as a participant of a room: its media is forwarded to everybody there with its timestamps. It never transcodes and receives
+//! nothing from the room.
 
 use super::http_peer::{HttpPeer, RemoteOffer};
 use super::offers::{expected, sends_one_each};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// How long a connection may take to stand, and to stand again.
+/// How long a connection may take to be established, and re-established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Without any packet for this long, the sender is gone.
 const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,22 +26,22 @@ const MUTE_AFTER: Duration = Duration::from_secs(3);
 /// How often streams are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long their answer waits for connections to those who are in the room.
+/// How long the answer waits for connections to the room's participants.
 const PEERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// What they sent last has so long to get through.
+/// How long the last packets may take to reach the room.
 const DRAIN_TIME: Duration = Duration::from_millis(200);
 
-/// How somebody appears in the room.
+/// How a WHIP client appears in the room.
 #[derive(Debug, Clone)]
 pub struct Publication {
     pub room: String,
     pub name: String,
     pub token: Option<String>,
-    /// What their picture is.
+    /// What its video shows.
     pub source: Source,
 }
 
-/// A publisher in the room, not yet at work.
+/// A WHIP client as a participant of the room.
 pub(super) struct Publisher {
     session: Client,
     peer: HttpPeer,
@@ -115,7 +115,7 @@ impl Publisher {
         self.peer.etag()
     }
 
-    /// Passes on until one of the three ends it; says why.
+    /// Runs until client, room or server ends it; returns why.
     pub async fn run(mut self, mut requests: Requests) -> String {
         let inbox = self.inbox.clone();
         let mut tick = tokio::time::interval(TICK);
@@ -167,7 +167,7 @@ impl Publisher {
         why
     }
 
-    /// What they sent last may still be on its way to us, and then to the room.
+    /// Drains the packets that are still under way.
     async fn drain_last(&mut self) {
         tokio::time::sleep(DRAIN_TIME / 2).await;
         self.drain();
@@ -177,7 +177,7 @@ impl Publisher {
         tokio::time::sleep(DRAIN_TIME / 2).await;
     }
 
-    /// Something about the connection; why it is over, if it is.
+    /// Handles an event of the connection; returns why it ended, if it did.
     async fn on_peer_event(&mut self, event: PeerEvent) -> Option<String> {
         match event {
             PeerEvent::State(PeerState::Connected) => self.down = None,
@@ -253,7 +253,7 @@ fn label(picture: Source, kind: MediaKind) -> TrackLabel {
     TrackLabel { stream, kind, source, muted: false }
 }
 
-/// Waits until there is a connection to each of those, or none is to be had.
+/// Waits until each of these participants is connected or has failed.
 async fn met(mut those: Vec<ParticipantId>, mut events: mpsc::Receiver<RoomEvent>) {
     while !those.is_empty()
         && let Some(happening) = events.recv().await

@@ -28,14 +28,14 @@ enum Job {
 /// A part and the thread that writes it.
 pub(crate) struct PartWriter {
     path: String,
-    /// At rest; otherwise `running` has it.
+    /// None while `running` owns it.
     part: Option<Part>,
     running: Option<JoinHandle<(Part, Done)>>,
-    /// Comes next.
+    /// Written next.
     gathered: Vec<u8>,
-    /// Comes after that.
+    /// Done after that.
     then: Option<Job>,
-    /// The disk has refused: nothing more is written.
+    /// A write has failed: nothing more is written.
     failed: bool,
 }
 
@@ -53,7 +53,7 @@ impl PartWriter {
     pub fn is_busy(&self) -> bool {
         self.running.is_some()
     }
-    /// A sender that has no credits should wait.
+    /// Whether a sender without flow control must be held back.
     pub fn is_full(&self) -> bool {
         self.gathered.len() >= MAX_GATHERED
     }
@@ -91,7 +91,7 @@ impl PartWriter {
         }
     }
 
-    /// Waits for what is being done; for ever where nothing is. Losing the future loses nothing.
+    /// Waits for the running job; for ever if there is none. Cancel safe.
     pub async fn done(&mut self) -> Done {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let outcome = running.await;
@@ -110,7 +110,7 @@ impl PartWriter {
         done
     }
 
-    /// Writes what has gathered and lets the part rest; says how much of it is written.
+    /// Writes what is buffered and closes the part; returns how much of it is written.
     pub async fn close(mut self) -> u64 {
         self.then = None;
         while self.is_busy() {

@@ -1,4 +1,4 @@
-//! Receives files: what the machines say is done to the channel and the disk. It decides nothing itself.
+//! Receives files: performs the steps of the protocol state machines on channel and disk. It decides nothing itself.
 
 use crate::client::transfers::Reader;
 use crate::client::transfers::part_writer::{Done, PartWriter};
@@ -15,15 +15,15 @@ use tokio::task::spawn_blocking;
 
 /// How long nothing may come where files are not taken at all.
 const IDLE: Duration = Duration::from_secs(60);
-/// How many times as long a sender may be unconfirmed between the last byte and the hash.
+/// How many times longer a sender may be silent between the last byte and the hash.
 const HASHING: u32 = 10;
-/// Fewer bytes than this within the time for idlers are nothing.
+/// Fewer bytes than this within the idle time count as no progress.
 const MIN_PROGRESS: usize = 16 << 10;
-/// Files in the guide's framing that may come at once from one participant: they have no credits, so each may hold up the
+/// Files in the tutorial framing that may come at once from one participant: they have no credits, so each may hold up the
 /// connection and its memory a little.
 const CLASSIC_AT_ONCE: u32 = 4;
 
-/// Whether something comes: a byte now and then is as good as nothing.
+/// Detects a sender that makes no progress.
 struct IdleTimer {
     last: tokio::time::Instant,
     /// Bytes since then.
@@ -203,7 +203,7 @@ async fn perform(receiver: &mut FileReceiver<'_>, machine: &mut Incoming, steps:
     false
 }
 
-/// A channel that speaks no protocol of its own: chat, and files in the guide's framing.
+/// A channel that speaks no protocol of its own: chat, and files in the tutorial framing.
 pub(crate) async fn shared(reader: &Reader) {
     let mut machine = Classic::default();
     let mut receiver: Option<(FileReceiver<'_>, TutorialSlot<'_>)> = None;
@@ -304,7 +304,7 @@ async fn keep(mut receiver: FileReceiver<'_>) {
     }
 }
 
-/// One of the few files in the guide's framing that may come at once.
+/// One of the few files in the tutorial framing that may come at once.
 struct TutorialSlot<'a>(&'a Reader);
 
 impl<'a> TutorialSlot<'a> {

@@ -1,5 +1,5 @@
-//! Sends a file to one participant: over as many channels as it takes, until they have it or say no. It reads the file on a
-//! thread that may wait for the disk, a little ahead of the channel.
+//! Sends a file to one participant, resuming on a new channel when one is lost, until it is acknowledged or refused. The file is read on a
+//! blocking thread, a little ahead of the channel.
 
 use crate::client::transfers::file_reader::{FileReader, LONGEST_CHUNK};
 use crate::client::{Client, Command};
@@ -16,56 +16,56 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-/// How long nothing may happen on an open channel before another is tried.
+/// An open channel without progress for this long is replaced.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Between two attempts to find the participant again.
+/// Pause between two attempts to reach the participant.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// What to send, and how.
 #[derive(Debug, Clone)]
 pub struct FileSend {
     pub path: PathBuf,
-    /// What they are told that it is called; absent: the path's last part.
+    /// The name that the receiver sees; absent: the path's last part.
     pub name: Option<String>,
     pub mime: Option<String>,
-    /// In the guide's framing, which has no answer, no hash and no resume.
+    /// In the tutorial framing, which has no answer, no hash and no resume.
     pub classic: bool,
-    /// On a channel that keeps the order of messages (the guide's framing always does).
+    /// On a channel that keeps the order of messages (the tutorial framing always does).
     pub ordered: bool,
-    /// How long a participant who is not connected is waited for.
+    /// How long to wait for a participant who is not connected.
     pub patience: Duration,
 }
 
 impl FileSend {
-    /// Sends a file as it is called, ordered, and waits 30 s for who is not connected.
+    /// Sends the file under its own name, ordered, waiting 30 s for a participant who is not connected.
     pub fn new(path: &Path) -> Self {
         let patience = Duration::from_secs(30);
         Self { path: path.to_owned(), name: None, mime: None, classic: false, ordered: true, patience }
     }
 }
 
-/// How far it is.
+/// Progress of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes that left us; goes back when they ask for them again.
     pub sent: u64,
     pub size: u64,
-    /// Every byte has left; they write and verify.
+    /// Every byte was sent; the receiver writes and verifies.
     pub verifying: bool,
-    /// Channels that were needed so far.
+    /// Channels used so far.
     pub attempts: u32,
 }
 
-/// What came of it.
+/// The result of sending a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// They have it, whole and verified.
+    /// The receiver has it, whole and verified.
     Received {
         sha256: Digest,
     },
-    /// Everything was sent in the guide's framing, where nobody answers.
+    /// Everything was sent in the tutorial framing, where nobody answers.
     Unconfirmed,
-    /// They do not want it: their word, their sentence.
+    /// The receiver refused it: reason code and text.
     Refused {
         reason: String,
         text: String,
@@ -73,7 +73,7 @@ pub enum Outcome {
     Cancelled {
         reason: String,
     },
-    /// They were not there, or were lost for longer than the patience.
+    /// The participant was not reachable for longer than the patience.
     Unreachable,
     /// The file could not be read.
     Unreadable {
@@ -81,7 +81,7 @@ pub enum Outcome {
     },
 }
 
-/// A file on its way. Dropped, it is cancelled.
+/// A file being sent. Dropping it cancels the transfer.
 pub struct Sending {
     progress: watch::Receiver<Progress>,
     cancel: Option<oneshot::Sender<()>>,
@@ -89,7 +89,7 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// How far it is; changes many times a second.
+    /// The progress; changes many times a second.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
     }
@@ -97,7 +97,7 @@ impl Sending {
     pub fn cancel(&mut self) {
         self.cancel.take();
     }
-    /// Waits for the end. Losing the future loses nothing.
+    /// Waits for the end. Cancel safe.
     pub async fn outcome(&mut self) -> Outcome {
         let lost = || Outcome::Cancelled { reason: "the session ended".to_owned() };
         (&mut self.outcome).await.unwrap_or_else(|_| lost())
@@ -158,7 +158,7 @@ impl Job {
             if let Some(channel) = self.channel(lost + self.file.patience).await {
                 self.progress.send_modify(|progress| progress.attempts += 1);
                 let before = self.progress.borrow().sent;
-                // A room may have a channel for the guide's framing only.
+                // A room may have a channel for the tutorial framing only.
                 let attempt = match self.file.classic || channel.protocol() != PROTOCOL {
                     true => self.classic(&channel, &offer).await,
                     false => self.send(&channel, &offer).await,
@@ -321,7 +321,7 @@ impl Job {
         Ok(true)
     }
 
-    /// Sends in the guide's framing.
+    /// Sends in the tutorial framing.
     async fn classic(&mut self, channel: &DataChannel, offer: &Offer) -> Attempt {
         let announcement = Announcement { file_name: offer.name.clone(), file_size: offer.size };
         if !channel.send_text(&announcement.to_text()).await {
