@@ -97,7 +97,7 @@ impl Returned {
             failed: None,
             needs_key: false,
             quality: Quality::default(),
-            shape: VideoScale::WHOLE,
+            shape: VideoScale::FULL,
             bitrate: 0,
             came: 0,
             fps: USUAL_FPS,
@@ -155,7 +155,7 @@ impl Returned {
         self.live = Some(live.map_err(|e| Error::us("a live track was not built").because(e))??);
         self.failed = None;
         self.quality = Quality::default();
-        self.shape = VideoScale::WHOLE;
+        self.shape = VideoScale::FULL;
         self.needs_key = self.kind() == MediaKind::Video;
         Ok(())
     }

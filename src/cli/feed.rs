@@ -262,12 +262,12 @@ fn open_main(args: &FeedArgs, library: &Library) -> Result<Vec<MainSource>> {
 /// Logs which tracks are encoded and which are not sent.
 fn log_tracks(source: &MediaSource) {
     for track in source.tracks() {
-        if let Some(was) = &track.was {
+        if let Some(was) = &track.encoded_from {
             tracing::info!("{}: {was} is encoded as {}", source.name(), track.codec.name());
         }
     }
-    if !source.refused().is_empty() {
-        tracing::info!("{}: not sent: {}", source.name(), source.refused().join(", "));
+    if !source.ignored().is_empty() {
+        tracing::info!("{}: not sent: {}", source.name(), source.ignored().join(", "));
     }
 }
 

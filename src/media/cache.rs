@@ -1,28 +1,28 @@
-//! What is dear to make and is needed again: cache up to a number, then all of it is made anew. No clock, no order of use.
+//! A cache of values that are expensive to make. When it is full, it is emptied: no clock, no order of use.
 
 use crate::error::Result;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
-/// At most so many values, by what they were made for.
+/// A cache of a bounded number of values.
 pub struct Cache<K, V> {
-    most: usize,
+    capacity: usize,
     values: HashMap<K, V>,
 }
 
 impl<K: Eq + Hash, V> Cache<K, V> {
-    /// Nothing yet, and never more than `most`.
-    pub fn new(most: usize) -> Cache<K, V> {
-        Cache { most, values: HashMap::new() }
+    /// An empty cache for at most `capacity` values.
+    pub fn new(capacity: usize) -> Cache<K, V> {
+        Cache { capacity, values: HashMap::new() }
     }
 
-    /// The value for `key`, made where it is not there.
+    /// The value for `key`, made by `make` if it is missing.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// That of `make`.
     pub fn get(&mut self, key: K, make: impl FnOnce() -> Result<V>) -> Result<&mut V> {
-        if self.values.len() >= self.most && !self.values.contains_key(&key) {
+        if self.values.len() >= self.capacity && !self.values.contains_key(&key) {
             self.values.clear();
         }
         Ok(match self.values.entry(key) {

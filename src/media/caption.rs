@@ -1,19 +1,20 @@
-//! Text drawn into a picture by Pango.
+//! Text drawn into a picture by Pango, through GStreamer's text overlay.
 
-use super::buffer::from_bytes;
+use super::buffer::timed_buffer;
+use super::runtime::Gst;
 use super::{Library, Pipeline, Value};
 use crate::error::{Error, Result};
 use gstreamer as gst;
 use std::time::Duration;
 
-/// How long one picture may take to be captioned.
-const CAPTION_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one caption may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Writes `text` (Pango markup) in white into an RGB picture. `align` is `left`, `center` or `right`; `at` is the distance
-/// from that side (not for `center`) and from the top, in pixels.
+/// Draws `text` (Pango markup) in white into a picture: `width` x `height` pixels of 3 bytes, RGB. `align` is `left`, `center` or
+/// `right`; `at` is the distance from that side (ignored for `center`) and from the top, in pixels.
 ///
 /// # Errors
-/// The user's: no `textoverlay` here.
+/// The user's: the package of `textoverlay` is missing. The machine's: it failed or took too long.
 pub fn caption(
     library: &Library,
     (width, height): (u32, u32),
@@ -34,9 +35,11 @@ pub fn caption(
     pipeline.set_text("caption", "text", text)?;
     let (source, sink) = (pipeline.app_src("picture")?, pipeline.app_sink("out")?);
     pipeline.start()?;
-    let late = || Error::machine("a caption was not written in time");
-    source.push_buffer(from_bytes(rgb, Duration::ZERO, Duration::from_secs(1))).map_err(|e| late().because(e))?;
-    let sample = sink.try_pull_sample(gst::ClockTime::try_from(CAPTION_PATIENCE).ok());
+    let late = || Error::machine("a caption was not drawn in time");
+    source
+        .push_buffer(timed_buffer(Gst::init()?, rgb, Duration::ZERO, Duration::from_secs(1)))
+        .map_err(|e| late().because(e))?;
+    let sample = sink.try_pull_sample(gst::ClockTime::try_from(TIMEOUT).ok());
     let sample = sample.ok_or_else(|| pipeline.poll().err().unwrap_or_else(late))?;
     let data = sample.buffer().and_then(|b| b.map_readable().ok()).ok_or_else(late)?;
     Ok(data.to_vec())

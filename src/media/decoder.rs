@@ -1,6 +1,7 @@
-//! Encoded frames of one track in, pictures or sound out, each with the time of the frame it came from. It reads no file,
-//! holds a few frames and no more, and never waits without a deadline.
+//! Decodes one track: encoded frames in, pictures or audio out, each with the time of the frame that it came from. It reads no file,
+//! holds a bounded number of frames, and never waits without a deadline.
 
+use super::runtime::Gst;
 use super::{Library, Picture, Pipeline};
 use crate::error::{Error, Result};
 use crate::room::media::Codec;
@@ -11,102 +12,104 @@ use gstreamer_video::VideoInfo;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Pictures that wait in front of the decoder. So many lie behind it, too (`pipelines/compose/`), and as many that were taken from
-/// there at once: at 30 a second, less than half a second in all.
-const WAITING: u64 = 4;
-/// The same of sound, a third of a second. Whoever goes back and forth with a thread for each packet pays more for that than for the
-/// packet.
-const PACKETS_WAITING: u64 = 16;
+/// Video frames that may wait before the decoder. As many wait after it (`pipelines/compose/`), and as many may have been pulled at
+/// once: at 30 frames per second less than half a second in all.
+const MAX_FRAMES: u64 = 4;
+/// The same for audio packets, a third of a second: waking a thread for each packet costs more than decoding it.
+const MAX_PACKETS: u64 = 16;
 
 /// What a decoder has to know of a track before its first frame.
 #[derive(Debug, Clone)]
 pub struct TrackFormat {
+    /// The codec.
     pub codec: Codec,
-    /// H.264: `avcC`.
+    /// H.264: the decoder configuration record (`avcC`).
     pub config: Option<Bytes>,
-    /// Sound: 1 or 2.
+    /// Audio: 1 or 2 channels.
     pub channels: u8,
 }
 
 /// What comes out of a decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded<T> {
-    /// What the frame that was due then holds.
+    /// The content of the frame of that time.
     Next(Duration, T),
-    /// Nothing yet; it may want more frames.
+    /// Nothing yet; the decoder may need more frames.
     NotYet,
     /// Everything has come out.
     End,
 }
 
-/// A decoder at work.
+/// A running decoder.
 pub struct Decoder {
+    gst: Gst,
     pipeline: Pipeline,
-    into: AppSrc,
-    out: AppSink,
+    input: AppSrc,
+    output: AppSink,
     codec: Codec,
-    /// What was decoded meanwhile: taken all at once, so that the decoder's thread wakes for many frames rather than for each.
+    /// Decoded samples, pulled in batches so that the decoder's thread wakes less often.
     ready: VecDeque<gst::Sample>,
-    /// What the last picture was said to be, and what that means.
-    described: Option<(gst::Caps, VideoInfo)>,
+    /// The caps of the last picture, and what they say.
+    known_caps: Option<(gst::Caps, VideoInfo)>,
 }
 
 impl Decoder {
-    /// A decoder of a track.
+    /// Builds and starts the decoder of a track.
     ///
     /// # Errors
     /// The user's: the package of a decoder is missing.
     pub fn new(library: &Library, track: &TrackFormat) -> Result<Decoder> {
+        let gst = Gst::init()?;
         let template = library.get(&format!("compose/{}", track.codec.name().to_lowercase()))?;
         let mut pipeline = Pipeline::build(&template, &[])?;
-        let (into, out) = (pipeline.app_src("frames")?, pipeline.app_sink("out")?);
-        into.set_caps(Some(&caps(track)));
-        into.set_format(gst::Format::Time);
+        let (input, output) = (pipeline.app_src("frames")?, pipeline.app_sink("out")?);
+        input.set_caps(Some(&caps(gst, track)));
+        input.set_format(gst::Format::Time);
         pipeline.start()?;
-        Ok(Decoder { pipeline, into, out, codec: track.codec, ready: VecDeque::new(), described: None })
+        Ok(Decoder { gst, pipeline, input, output, codec: track.codec, ready: VecDeque::new(), known_caps: None })
     }
 
-    /// True while it takes more frames without holding too many.
+    /// True if more frames may be pushed without holding too many.
     pub fn wants_input(&self) -> bool {
-        let most = if self.codec == Codec::Opus { PACKETS_WAITING } else { WAITING };
-        self.ready.is_empty() && self.into.current_level_buffers() < most
+        let most = if self.codec == Codec::Opus { MAX_PACKETS } else { MAX_FRAMES };
+        self.ready.is_empty() && self.input.current_level_buffers() < most
     }
 
-    /// Gives it a frame, due `at` on the file's time.
+    /// Pushes a frame with its time on the file's time line.
     ///
     /// # Errors
     /// The machine's: it has failed.
     pub fn push(&self, frame: Bytes, at: Duration, key: bool) -> Result<()> {
-        let mut buffer = gst::Buffer::from_slice(frame);
+        let mut buffer = self.gst.shared_buffer(frame);
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(gst::ClockTime::try_from(at).ok());
             if !key {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
         }
-        self.into.push_buffer(buffer).map(drop).map_err(|flow| self.broken().because(flow))
+        self.input.push_buffer(buffer).map(drop).map_err(|flow| self.broken().because(flow))
     }
 
-    /// There are no more frames.
+    /// To be called after the last frame.
     pub fn end(&self) {
-        // A source that is flushing has failed, and the next question says why.
-        let _ = self.into.end_of_stream();
+        // Refused only by a pipeline that has failed; the next pull reports why.
+        let _ = self.input.end_of_stream();
     }
 
-    /// The next picture; waits for it no longer than `wait`.
+    /// The next picture; waits at most `wait`.
     ///
     /// # Errors
-    /// Nothing can be decoded any further.
+    /// Decoding has failed.
     pub fn picture(&mut self, wait: Duration) -> Result<Decoded<Picture>> {
-        // VP8 has one colour space (RFC 6386, 9.2); GStreamer guesses another one for large pictures.
+        // VP8 has one colour space (RFC 6386, 9.2); GStreamer assumes another one for large pictures.
         let is_bt601 = self.codec == Codec::Vp8;
-        let mut described = self.described.take();
-        let next = self.next(wait, |sample| Picture::from_sample(sample, is_bt601, &mut described));
-        self.described = described;
+        let (gst, mut known_caps) = (self.gst, self.known_caps.take());
+        let next = self.next(wait, |sample| Picture::from_sample(gst, sample, is_bt601, &mut known_caps));
+        self.known_caps = known_caps;
         next
     }
 
-    /// The next sound; waits for it no longer than `wait`. Left and right in turn, 48,000 of each a second.
+    /// The next audio: stereo, interleaved, 48 kHz. Waits at most `wait`.
     ///
     /// # Errors
     /// As [`Decoder::picture`].
@@ -120,37 +123,37 @@ impl Decoder {
 
     fn next<T>(&mut self, wait: Duration, mut read: impl FnMut(&gst::Sample) -> Option<T>) -> Result<Decoded<T>> {
         if self.ready.is_empty() {
-            self.ready.extend(self.out.try_pull_sample(gst::ClockTime::try_from(wait).ok()));
-            let more = || self.out.try_pull_sample(gst::ClockTime::ZERO);
-            self.ready.extend(std::iter::from_fn(more).take(PACKETS_WAITING as usize));
+            self.ready.extend(self.output.try_pull_sample(gst::ClockTime::try_from(wait).ok()));
+            let more = || self.output.try_pull_sample(gst::ClockTime::ZERO);
+            self.ready.extend(std::iter::from_fn(more).take(MAX_PACKETS as usize));
         }
         let Some(sample) = self.ready.pop_front() else {
             self.pipeline.poll().map_err(|e| self.broken().because(e))?;
-            return Ok(if self.out.is_eos() { Decoded::End } else { Decoded::NotYet });
+            return Ok(if self.output.is_eos() { Decoded::End } else { Decoded::NotYet });
         };
-        let strange = || Error::us(format!("a frame of {} was decoded into something strange", self.codec.name()));
-        let at = time(&sample).ok_or_else(strange)?;
-        read(&sample).map(|read| Decoded::Next(at, read)).ok_or_else(strange)
+        let unexpected =
+            || Error::us(format!("a decoded {} frame has no time or an unexpected format", self.codec.name()));
+        let at = time(&sample).ok_or_else(unexpected)?;
+        read(&sample).map(|read| Decoded::Next(at, read)).ok_or_else(unexpected)
     }
 
     fn broken(&self) -> Error {
-        Error::machine(format!("{} cannot be decoded any further", self.codec.name()))
+        Error::machine(format!("{} can no longer be decoded", self.codec.name()))
     }
 }
 
-fn caps(track: &TrackFormat) -> gst::Caps {
-    let config = track.config.as_ref().map(|config| gst::Buffer::from_slice(config.clone()));
+fn caps(gst: Gst, track: &TrackFormat) -> gst::Caps {
+    let config = track.config.as_ref().map(|config| gst.shared_buffer(config.clone()));
     match track.codec {
-        Codec::Vp8 => gst::Caps::builder("video/x-vp8").build(),
-        Codec::Vp9 => gst::Caps::builder("video/x-vp9").build(),
-        Codec::Av1 => {
-            gst::Caps::builder("video/x-av1").field("stream-format", "obu-stream").field("alignment", "tu").build()
-        }
+        Codec::Vp8 => gst.caps("video/x-vp8").build(),
+        Codec::Vp9 => gst.caps("video/x-vp9").build(),
+        Codec::Av1 => gst.caps("video/x-av1").field("stream-format", "obu-stream").field("alignment", "tu").build(),
         Codec::H264 => {
-            let caps = gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au");
+            let caps = gst.caps("video/x-h264").field("stream-format", "avc").field("alignment", "au");
             caps.field_if_some("codec_data", config).build()
         }
-        Codec::Opus => gst::Caps::builder("audio/x-opus")
+        Codec::Opus => gst
+            .caps("audio/x-opus")
             .field("channel-mapping-family", 0i32)
             .field("channels", i32::from(track.channels.clamp(1, 2)))
             .field("rate", 48_000i32)
@@ -158,7 +161,7 @@ fn caps(track: &TrackFormat) -> gst::Caps {
     }
 }
 
-/// When a sample is due, on the file's time.
+/// The time of a sample on the file's time line.
 fn time(sample: &gst::Sample) -> Option<Duration> {
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let pts = sample.buffer()?.pts()?;

@@ -1,6 +1,6 @@
-//! Encoded frames as pipelines give them: their times, their bytes, and what is known of them without decoding.
+//! Encoded frames as a pipeline outputs them: timestamps, bytes, and what is known of them without decoding.
 
-use super::audio_level::VOICE;
+use super::audio_level::VOICE_THRESHOLD;
 use crate::room::media::{AudioLevel, MediaKind};
 use bytes::Bytes;
 use gstreamer as gst;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::SyncSender;
 
-/// One encoded frame as it lies in the file. Times in ns of the file's own time line.
+/// One encoded frame. Times are in ns on the time line of its file or pipeline.
 #[derive(Debug, Clone)]
 pub(super) struct EncodedFrame {
     pub kind: MediaKind,
@@ -22,36 +22,38 @@ pub(super) struct EncodedFrame {
     pub level: Option<AudioLevel>,
 }
 
-/// What comes out of a file.
+/// What the queue of a track holds.
 #[derive(Debug, Clone)]
 pub(super) enum Item {
+    /// The next frame.
     Frame(EncodedFrame),
-    /// The track has no more frames.
+    /// The track of this kind has no more frames.
     End(MediaKind),
 }
 
-/// Bytes of one frame that are believed.
-const FRAME_BYTES: usize = 16 << 20;
+/// The largest frame that is accepted, in bytes.
+const MAX_FRAME_BYTES: usize = 16 << 20;
 
-/// Sends what arrives at `sink` into the queue; waits there when it is full, which stops the reading of the file.
+/// Puts the frames that arrive at `sink` into the queue. Blocks while the queue is full, which stops the reading of the file.
 pub(super) fn forward(sink: &AppSink, kind: MediaKind, level: Arc<AtomicU8>, queue: SyncSender<Item>) {
     let end = queue.clone();
     let callbacks = AppSinkCallbacks::builder().eos(move |_| drop(end.send(Item::End(kind)))).new_sample(move |sink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let frame = from_sample(kind, &sample, level.load(Ordering::Relaxed)).ok_or(gst::FlowError::Error)?;
-        // A closed queue: nobody wants the rest.
+        // The receiver is gone: the rest is not needed.
         queue.send(Item::Frame(frame)).map_err(|_| gst::FlowError::Eos)?;
         Ok(gst::FlowSuccess::Ok)
     });
     sink.set_callbacks(callbacks.build());
 }
 
+/// The frame of a sample; `level` is the audio level (RFC 6464), over 127 if unknown. `None` if it is too large or has no buffer.
 pub(super) fn from_sample(kind: MediaKind, sample: &gst::Sample, level: u8) -> Option<EncodedFrame> {
     let buffer = sample.buffer()?;
     let about = sample.caps().and_then(|c| c.structure(0));
     let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
     let key = kind == MediaKind::Audio || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-    let data = buffer.map_readable().ok().filter(|d| d.len() <= FRAME_BYTES)?;
+    let data = buffer.map_readable().ok().filter(|d| d.len() <= MAX_FRAME_BYTES)?;
     let mut data = Bytes::copy_from_slice(&data);
     let av1 = about.is_some_and(|a| a.name() == "video/x-av1");
     if av1 && data.starts_with(&TEMPORAL_DELIMITER) {
@@ -63,7 +65,7 @@ pub(super) fn from_sample(kind: MediaKind, sample: &gst::Sample, level: u8) -> O
         kind,
         pts: buffer.pts().and_then(|pts| segment?.to_running_time(pts)).map(gst::ClockTime::nseconds),
         duration: if kind == MediaKind::Audio {
-            opus_ns(&data)
+            opus_duration(&data)
         } else {
             buffer.duration().map(gst::ClockTime::nseconds)
         },
@@ -71,12 +73,12 @@ pub(super) fn from_sample(kind: MediaKind, sample: &gst::Sample, level: u8) -> O
         key,
         size: about.filter(|_| key).and_then(size),
         config: if key && kind == MediaKind::Video { config() } else { None },
-        level: (level <= 127).then_some(AudioLevel { below_overload: level, voice: level < VOICE }),
+        level: (level <= 127).then_some(AudioLevel { below_overload: level, voice: level < VOICE_THRESHOLD }),
     })
 }
 
-/// How long an Opus packet sounds, by its first bytes (RFC 6716 3.1); containers cut the first and the last one.
-fn opus_ns(packet: &[u8]) -> Option<u64> {
+/// The duration of an Opus packet in ns, from its TOC byte (RFC 6716, 3.1). Containers shorten the first and the last packet.
+fn opus_duration(packet: &[u8]) -> Option<u64> {
     let toc = *packet.first()?;
     let frame_us = match toc >> 3 {
         config @ 0..12 => [10_000, 20_000, 40_000, 60_000][usize::from(config % 4)],
@@ -91,9 +93,10 @@ fn opus_ns(packet: &[u8]) -> Option<u64> {
     Some(frames * frame_us * 1000)
 }
 
-/// An OBU of type 2 with a size field of zero (AV1 5.6): RTP and Matroska both go without.
+/// A temporal delimiter OBU (AV1, 5.6), which RTP and Matroska leave out.
 pub(super) const TEMPORAL_DELIMITER: [u8; 2] = [0x12, 0x00];
 
+/// Width and height in pixels.
 pub(super) fn size(about: &gst::StructureRef) -> Option<(u32, u32)> {
     let side = |name| about.get::<i32>(name).ok().and_then(|v| u32::try_from(v).ok());
     Some((side("width")?, side("height")?))
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn an_opus_packet_says_how_long_it_is() {
-        let ms = |packet: &[u8]| opus_ns(packet).map(|ns| ns as f64 / 1e6);
+        let ms = |packet: &[u8]| opus_duration(packet).map(|ns| ns as f64 / 1e6);
         assert_eq!(ms(&[0x78]), Some(20.0), "hybrid, one frame");
         assert_eq!(ms(&[0xf9]), Some(40.0), "CELT, two frames");
         assert_eq!(ms(&[0x83, 3]), Some(7.5), "CELT of 2.5 ms, three frames");

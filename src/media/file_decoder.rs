@@ -1,5 +1,5 @@
-//! Any media file, decoded: the brightness of its pictures and its sound on one channel, as they come, on the file's own time. It reads
-//! ahead by a few pictures and no more, waits for no clock, and says what it could not decode.
+//! Decodes any media file for measurements: the luma of its video and its audio as mono, in the order of decoding. It reads ahead by
+//! a bounded number of frames, waits for no clock, and reports streams that it could not decode.
 
 use super::bin::build_bin;
 use super::{Library, Pipeline, Template};
@@ -14,30 +14,39 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Pieces between the file and the reader (policy Block): 44 MB of 1080p at most.
+/// Decoded frames between the pipeline and the reader (policy Block): 44 MB of 1080p at most.
 const QUEUE: usize = 16;
-/// How long a file may take for its next piece, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The largest picture that is believed, pixels.
-const PIXELS: usize = 8192 * 8192;
-/// Streams of one file that are decoded.
-const STREAMS: usize = 64;
+/// How long the next frame may take, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest picture that is accepted, in pixels.
+const MAX_PIXELS: usize = 8192 * 8192;
+/// The most streams of one file that are decoded.
+const MAX_STREAMS: usize = 64;
 
-/// A decoded piece of a stream; streams are numbered as they were found.
+/// A decoded piece of a stream.
 #[derive(Debug)]
 pub struct Piece {
+    /// The number of the stream, from 0 in the order in which streams were found.
     pub stream: usize,
-    /// When it is due, on the file's time.
+    /// Its time on the time line of the file.
     pub at: Duration,
+    /// Its data.
     pub content: Content,
 }
 
-/// What a piece holds.
+/// The data of a [`Piece`].
 #[derive(Debug)]
 pub enum Content {
-    /// The brightness of a picture, rows without a gap.
-    Picture { luma: Vec<u8>, width: usize, height: usize },
-    /// One channel at 48,000 Hz; 1.0 is the loudest.
+    /// A picture.
+    Picture {
+        /// Its luma plane, rows without padding.
+        luma: Vec<u8>,
+        /// Pixels of a row.
+        width: usize,
+        /// Number of rows.
+        height: usize,
+    },
+    /// Audio: mono, 48 kHz, full scale is 1.0.
     Sound(Vec<f32>),
 }
 
@@ -46,9 +55,9 @@ enum Item {
     End,
 }
 
-/// A file that is being decoded.
+/// A media file that is being decoded.
 pub struct FileDecoder {
-    // Dropped first: a reader that is gone lets a blocked callback go, and only then can the pipeline be taken down.
+    // Dropped first: that unblocks a callback that waits for the queue, and only then can the pipeline be stopped.
     items: Receiver<Item>,
     pipeline: Pipeline,
     path: PathBuf,
@@ -67,7 +76,7 @@ impl FileDecoder {
     /// Opens `path`.
     ///
     /// # Errors
-    /// The user's: no such file. What is in it shows later.
+    /// The user's: no such file. Whether it can be decoded shows later.
     pub fn open(library: &Library, path: &Path) -> Result<FileDecoder> {
         let shown = path.display();
         let about = std::fs::metadata(path).map_err(|e| Error::user(format!("cannot open {shown}: {e}")))?;
@@ -86,18 +95,18 @@ impl FileDecoder {
             let (kind, index) = match name_of(pad) {
                 name if name.starts_with("video/") => (MediaKind::Video, 0),
                 name if name.starts_with("audio/") => (MediaKind::Audio, 1),
-                // Subtitles and the like.
+                // Subtitles and other data.
                 _ => return,
             };
-            if found.streams.len() >= STREAMS {
+            if found.streams.len() >= MAX_STREAMS {
                 return;
             }
             let number = found.streams.len();
             found.streams.push(kind);
-            let led = branches
+            let added = branches
                 .get(index)
-                .map(|template| lead_on(streams, pad, template, |sink| forward(sink, number, kind, sender.clone())));
-            if let Some(Err(e)) = led {
+                .map(|template| add_branch(streams, pad, template, |sink| forward(sink, number, kind, sender.clone())));
+            if let Some(Err(e)) = added {
                 found.failure = Some(e);
             }
         });
@@ -117,7 +126,7 @@ impl FileDecoder {
     /// The next piece; `None` after the last one. Waits for it.
     ///
     /// # Errors
-    /// The user's: the file cannot be read any further. The machine's: it took too long.
+    /// The user's: the rest of the file cannot be read. The machine's: it took too long.
     pub fn next_piece(&mut self) -> Result<Option<Piece>> {
         let started = Instant::now();
         loop {
@@ -125,7 +134,7 @@ impl FileDecoder {
             if let Ok(Item::Piece(piece)) = item {
                 return Ok(Some(piece));
             }
-            // A file that fails says so on the bus, and only then ends its streams.
+            // Errors of the file are on the bus before its streams end.
             self.pipeline.poll().map_err(|e| unreadable(&self.path, e))?;
             self.ended += usize::from(item.is_ok());
             let mut found = lock(&self.found);
@@ -137,21 +146,22 @@ impl FileDecoder {
             }
             match item {
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) if started.elapsed() > PATIENCE => {
-                    let (path, waited) = (self.path.display(), PATIENCE.as_secs());
-                    return Err(Error::machine(format!("{path}: no picture or sound within {waited} s")));
+                Err(RecvTimeoutError::Timeout) if started.elapsed() > TIMEOUT => {
+                    let (path, waited) = (self.path.display(), TIMEOUT.as_secs());
+                    return Err(Error::machine(format!("{path}: no video or audio within {waited} s")));
                 }
                 _ => {}
             }
         }
     }
 
-    /// The kinds of the streams that were found so far, by number.
+    /// The kinds of the streams found so far, by number.
+    #[cfg(test)]
     pub fn streams(&self) -> Vec<MediaKind> {
         lock(&self.found).streams.clone()
     }
 
-    /// Streams that this machine has no decoder for (`video/x-h265`).
+    /// Streams without an installed decoder (`video/x-h265`).
     pub fn undecodable(&self) -> Vec<String> {
         lock(&self.found).undecodable.clone()
     }
@@ -162,7 +172,7 @@ fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
 }
 
 fn unreadable(path: &Path, cause: Error) -> Error {
-    Error::user(format!("{} cannot be read any further as media: {cause}", path.display())).because(cause)
+    Error::user(format!("the rest of {} cannot be read as media: {cause}", path.display())).because(cause)
 }
 
 fn name_of(pad: &gst::Pad) -> String {
@@ -170,49 +180,55 @@ fn name_of(pad: &gst::Pad) -> String {
     caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default()
 }
 
-/// Builds a branch behind `pad`; `prepare` gets its sink before anything flows.
-fn lead_on(streams: &gst::Element, pad: &gst::Pad, template: &Template, prepare: impl FnOnce(&AppSink)) -> Result<()> {
+/// Adds a branch after `pad`; calls `prepare` with its sink before any data flows.
+fn add_branch(
+    streams: &gst::Element,
+    pad: &gst::Pad,
+    template: &Template,
+    prepare: impl FnOnce(&AppSink),
+) -> Result<()> {
     let wrong = |what: &str| Error::us(format!("{}: {what}", template.file));
     let branch = build_bin(template, &[], true)?;
     let sink = branch.by_name("out").and_then(|e| e.downcast::<AppSink>().ok());
     prepare(&sink.ok_or_else(|| Error::user(format!("{}: no appsink has name=out", template.file)))?);
-    let parent = streams.parent().and_then(|p| p.downcast::<gst::Bin>().ok()).ok_or_else(|| wrong("has no home"))?;
+    let parent = streams.parent().and_then(|p| p.downcast::<gst::Bin>().ok()).ok_or_else(|| wrong("is in no bin"))?;
     parent.add(&branch).map_err(|e| wrong("cannot be added").because(e))?;
     branch.sync_state_with_parent().map_err(|e| wrong("does not start").because(e))?;
     let input = branch
         .static_pad("sink")
         .ok_or_else(|| Error::user(format!("{}: its first element has no free input", template.file)))?;
-    pad.link(&input).map(drop).map_err(|e| wrong("does not fit its stream").because(e))
+    pad.link(&input).map(drop).map_err(|e| wrong("does not accept its stream").because(e))
 }
 
-/// Sends what arrives at `sink` into the queue; waits there when it is full, which stops the reading of the file.
+/// Puts what arrives at `sink` into the queue. Blocks while the queue is full, which stops the reading of the file.
 fn forward(sink: &AppSink, stream: usize, kind: MediaKind, queue: SyncSender<Item>) {
     let end = queue.clone();
     let callbacks = AppSinkCallbacks::builder().eos(move |_| drop(end.send(Item::End))).new_sample(move |sink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        // What is due outside of the stream's segment is not to be seen or heard: decoders begin a little early.
-        let Some(at) = due(&sample) else { return Ok(gst::FlowSuccess::Ok) };
+        // Decoders start a little early: what lies outside of the segment is not presented.
+        let Some(at) = presentation_time(&sample) else { return Ok(gst::FlowSuccess::Ok) };
         let content = if kind == MediaKind::Video { picture(&sample) } else { sound(&sample) };
         let piece = Piece { stream, at, content: content.ok_or(gst::FlowError::Error)? };
-        // A closed queue: nobody wants the rest.
+        // The reader is gone: the rest is not needed.
         queue.send(Item::Piece(piece)).map_err(|_| gst::FlowError::Eos)?;
         Ok(gst::FlowSuccess::Ok)
     });
     sink.set_callbacks(callbacks.build());
 }
 
-fn due(sample: &gst::Sample) -> Option<Duration> {
+fn presentation_time(sample: &gst::Sample) -> Option<Duration> {
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     segment.to_running_time(sample.buffer()?.pts()?).map(Duration::from)
 }
 
+/// The luma plane of a picture.
 pub(super) fn picture(sample: &gst::Sample) -> Option<Content> {
     let info = VideoInfo::from_caps(sample.caps()?).ok()?;
     let (width, height) = (info.width() as usize, info.height() as usize);
     let frame = VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;
     let stride = usize::try_from(*frame.plane_stride().first()?).ok().filter(|stride| *stride > 0)?;
     let plane = frame.plane_data(0).ok()?;
-    let pixels = width.checked_mul(height).filter(|pixels| *pixels <= PIXELS)?;
+    let pixels = width.checked_mul(height).filter(|pixels| *pixels <= MAX_PIXELS)?;
     let mut luma = Vec::with_capacity(pixels);
     plane.chunks(stride).take(height).for_each(|row| luma.extend_from_slice(row.get(..width).unwrap_or(row)));
     (luma.len() == pixels).then_some(Content::Picture { luma, width, height })

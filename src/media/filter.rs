@@ -1,8 +1,8 @@
-//! A filter: a validated choice of what happens to a track's pictures or sound, from a pipeline text or from Rust code.
-//! It holds nothing that runs; each stream that is filtered gets elements of its own.
+//! A filter of video or audio: a pipeline template with valid parameters, or Rust code. It holds nothing that runs; each stream that
+//! is filtered gets elements of its own.
 
 use super::bin::build_bin;
-use super::runtime::init;
+use super::runtime::Gst;
 use super::transform::probe;
 use super::{FrameFilter, Library, SampleFilter, Template, Value};
 use crate::error::{Error, Result};
@@ -14,29 +14,29 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A filter that was found and whose parameters hold. Cheap to clone.
+/// A filter that exists and whose parameters are valid. Cheap to clone.
 #[derive(Clone)]
 pub struct Filter {
     name: String,
     kind: MediaKind,
-    how: How,
+    implementation: Implementation,
 }
 
 #[derive(Clone)]
-enum How {
-    Text { template: Arc<Template>, values: Arc<Vec<(String, Value)>> },
+enum Implementation {
+    Template { template: Arc<Template>, values: Arc<Vec<(String, Value)>> },
     Frames(Arc<dyn Fn() -> Box<dyn FrameFilter> + Send + Sync>),
     Samples(Arc<dyn Fn() -> Box<dyn SampleFilter> + Send + Sync>),
 }
 
 impl Filter {
-    /// The filter for `kind` that a person asked for: a name (`edges`: `filter/video/edges` or `filter/audio/edges`), or the path
-    /// of a template of their own, which ends in `.gst`. `values` are parameters as typed (`strength`, `0.8`).
+    /// The filter for `kind` that a user asked for: a name (`edges`: `filter/video/edges` or `filter/audio/edges`), or the path
+    /// of a template file that ends in `.gst`. `values` are parameters as typed (`strength`, `0.8`).
     ///
-    /// It is built once, to be sure that it can be; [`super::check_filter`] also lets media through.
+    /// It is built once as a check; [`super::check_filter`] also runs media through it.
     ///
     /// # Errors
-    /// The user's: no such filter, a parameter that is unknown, missing or out of range, a text that is no filter, an element
+    /// The user's: no such filter, a parameter that is unknown, missing or out of range, a template that is not a filter, an element
     /// that is missing (the package is named).
     pub fn resolve(
         library: &Library,
@@ -56,115 +56,117 @@ impl Filter {
     /// As [`Filter::resolve`].
     pub fn of_template(kind: MediaKind, template: Template, values: Vec<(String, Value)>) -> Result<Filter> {
         let name = template.name.rsplit('/').next().unwrap_or_default().to_owned();
-        let filter = Filter { name, kind, how: How::Text { template: template.into(), values: values.into() } };
+        let filter = Filter {
+            name,
+            kind,
+            implementation: Implementation::Template { template: template.into(), values: values.into() },
+        };
         filter.bin().map(|_| filter)
     }
 
-    /// Rust code as a filter of pictures; `make` is called for each stream.
+    /// Rust code as a filter of video; `make` is called for each stream.
     pub fn of(name: &str, make: impl Fn() -> Box<dyn FrameFilter> + Send + Sync + 'static) -> Filter {
-        Filter { name: name.into(), kind: MediaKind::Video, how: How::Frames(Arc::new(make)) }
+        Filter { name: name.into(), kind: MediaKind::Video, implementation: Implementation::Frames(Arc::new(make)) }
     }
 
-    /// Rust code as a filter of sound; `make` is called for each stream.
+    /// Rust code as a filter of audio; `make` is called for each stream.
     pub fn of_samples(name: &str, make: impl Fn() -> Box<dyn SampleFilter> + Send + Sync + 'static) -> Filter {
-        Filter { name: name.into(), kind: MediaKind::Audio, how: How::Samples(Arc::new(make)) }
+        Filter { name: name.into(), kind: MediaKind::Audio, implementation: Implementation::Samples(Arc::new(make)) }
     }
 
-    /// The filter that does nothing.
-    pub(super) fn untouched() -> Filter {
-        struct Untouched;
-        impl FrameFilter for Untouched {
+    /// The filter that changes nothing.
+    pub(super) fn identity() -> Filter {
+        struct Identity;
+        impl FrameFilter for Identity {
             fn apply(&mut self, _: &mut RgbaImage, _: Duration) {}
         }
-        Filter::of("untouched", || Box::new(Untouched))
+        Filter::of("identity", || Box::new(Identity))
     }
 
-    /// Its name, without folder and ending.
+    /// Its name, without folder and extension.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it filters.
+    /// Whether it filters audio or video.
     pub fn kind(&self) -> MediaKind {
         self.kind
     }
 
-    /// Builds it, with ghost pads `sink` and `src`. Pictures: raw, of any format and size, in and out; both may change on the way.
-    /// Sound: F32LE, interleaved, two channels at 48 kHz, in and out.
+    /// Builds it, with ghost pads `sink` and `src`. Video: raw, of any format and size, in and out; the filter may change both.
+    /// Audio: F32LE, interleaved, two channels at 48 kHz, in and out.
     ///
     /// # Errors
     /// As [`Filter::resolve`].
     pub(super) fn bin(&self) -> Result<gst::Bin> {
-        init()?;
-        let bin = match &self.how {
-            How::Text { template, values } => {
+        let bin = match &self.implementation {
+            Implementation::Template { template, values } => {
                 let values: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
                 build_bin(template, &values, false)?
             }
-            How::Frames(make) => {
-                self.of_code("videoconvert name=in ! video/x-raw,format=RGBA ! identity name=out", |out| {
+            Implementation::Frames(make) => {
+                self.code_bin("videoconvert name=in ! video/x-raw,format=RGBA ! identity name=out", |out| {
                     probe::attach(out, Box::new(probe::FrameTransform(make())))
                 })?
             }
-            How::Samples(make) => {
-                self.of_code("audioconvert name=in ! audio/x-raw,format=F32LE,layout=interleaved,rate=48000,channels=2 ! identity name=out", |out| {
+            Implementation::Samples(make) => {
+                self.code_bin("audioconvert name=in ! audio/x-raw,format=F32LE,layout=interleaved,rate=48000,channels=2 ! identity name=out", |out| {
                     probe::attach(out, Box::new(probe::SampleTransform(make())))
                 })?
             }
         };
         let (first, mut last) = (self.end(&bin, "in")?, self.end(&bin, "out")?);
         if self.kind == MediaKind::Audio {
-            last = normal_sound(&bin, &last)?;
+            last = normalise_audio(&bin, &last)?;
         }
         self.ghost(&bin, &first, "sink")?;
         self.ghost(&bin, &last, "src")?;
         Ok(bin)
     }
 
-    fn of_code(&self, text: &str, attach: impl FnOnce(&gst::Element) -> Result<()>) -> Result<gst::Bin> {
+    fn code_bin(&self, text: &str, attach: impl FnOnce(&gst::Element) -> Result<()>) -> Result<gst::Bin> {
         let template = Template::parse(&self.name, &self.name, &format!("# Code.\n{text}"))?;
         let bin = build_bin(&template, &[], false)?;
         attach(&self.end(&bin, "out")?)?;
         Ok(bin)
     }
 
-    /// Where it was read, for error messages.
+    /// Its file, or its name if it is Rust code; for error messages.
     pub(super) fn file(&self) -> &str {
-        match &self.how {
-            How::Text { template, .. } => &template.file,
+        match &self.implementation {
+            Implementation::Template { template, .. } => &template.file,
             _ => &self.name,
         }
     }
 
     fn end(&self, bin: &gst::Bin, name: &str) -> Result<gst::Element> {
-        let missing = "a filter's first element is called name=in and its last one name=out";
+        let missing = "the first element of a filter has name=in, the last one name=out";
         bin.by_name(name).ok_or_else(|| Error::user(format!("{}: no element has name={name}: {missing}", self.file())))
     }
 
     fn ghost(&self, bin: &gst::Bin, element: &gst::Element, pad: &str) -> Result<()> {
         let (name, file) = (element.name(), self.file());
         let free = element.static_pad(pad).filter(|pad| !pad.is_linked());
-        let free =
-            free.ok_or_else(|| Error::user(format!("{file}: `{name}` has no free {pad} pad: is it the end?")))?;
-        let cannot = || Error::us(format!("{file}: `{name}` cannot be led out"));
+        let free = free.ok_or_else(|| {
+            Error::user(format!("{file}: `{name}` has no free {pad} pad: it must be at the end of the filter"))
+        })?;
+        let cannot = || Error::us(format!("{file}: `{name}` cannot become a pad of the filter"));
         let ghost = gst::GhostPad::builder_with_target(&free).map_err(|e| cannot().because(e))?.name(pad).build();
         bin.add_pad(&ghost).map_err(|e| cannot().because(e))
     }
 }
 
-/// Adds elements behind `last` that make any sound what a filter hands on; answers with the new last one.
-fn normal_sound(bin: &gst::Bin, last: &gst::Element) -> Result<gst::Element> {
-    let caps = gst::Caps::builder("audio/x-raw")
+/// Adds elements after `last` that convert audio to the format that filters output; returns the new last element.
+fn normalise_audio(bin: &gst::Bin, last: &gst::Element) -> Result<gst::Element> {
+    let gst = Gst::init()?;
+    let caps = gst
+        .caps("audio/x-raw")
         .field("format", "F32LE")
         .field("layout", "interleaved")
         .field("rate", 48_000)
         .field("channels", 2)
         .build();
-    let make = |name: &str| {
-        let package = || Error::user(super::packages::missing(name));
-        gst::ElementFactory::make(name).build().map_err(|e| package().because(e))
-    };
-    let elements = [make("audioconvert")?, make("audioresample")?, make("capsfilter")?];
+    let elements = [gst.element("audioconvert")?, gst.element("audioresample")?, gst.element("capsfilter")?];
     elements[2].set_property("caps", caps);
     let cannot = |e| Error::user("the filter's sound cannot be turned into stereo at 48 kHz").because(e);
     bin.add_many(&elements).map_err(cannot)?;
@@ -196,7 +198,7 @@ fn find(library: &Library, kind: MediaKind, name_or_path: &str) -> Result<Templa
         all.keys().filter_map(|n| n.strip_prefix("filter/")?.strip_prefix(folder)?.strip_prefix('/')).collect();
     let known = known.join(", ");
     Err(Error::user(format!(
-        "no {folder} filter `{}`; there are {known}, or a file that ends in .gst",
+        "no {folder} filter `{}`; known: {known}; or give a .gst file",
         name_or_path.escape_debug()
     )))
 }

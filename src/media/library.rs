@@ -1,4 +1,4 @@
-//! Where templates come from: the built-in ones, compiled in, and a user's folder in front of them. Reads files; runs nothing.
+//! Finds pipeline templates: in a user's folder, then among the built-in ones, which are compiled in. Reads files; runs nothing.
 
 use super::Template;
 use super::template::MAX_BYTES;
@@ -12,7 +12,7 @@ macro_rules! built_in {
     };
 }
 
-/// Every file below `pipelines/`; a test holds that none is missing.
+/// Every file below `pipelines/`; a test checks that none is missing.
 const BUILT_IN: &[(&str, &str)] = built_in![
     "compose/av1",
     "compose/film-av1",
@@ -102,7 +102,7 @@ pub struct Library {
 }
 
 impl Library {
-    /// The built-in templates, behind those of `folder` if there is one (`folder/feed/source.gst` hides `feed/source`).
+    /// The built-in templates, overridden by those of `folder` if given (`folder/feed/source.gst` replaces `feed/source`).
     ///
     /// # Errors
     /// The user's: `folder` is not a folder that can be read.
@@ -114,7 +114,7 @@ impl Library {
         Ok(Library { folder: folder.map(Path::to_path_buf) })
     }
 
-    /// The template called `name`. A filter's may be called without what it filters: `filter/edges` for `filter/video/edges`.
+    /// The template called `name`. A filter's name may leave out its kind: `filter/edges` for `filter/video/edges`.
     ///
     /// # Errors
     /// The user's: there is none, or it does not parse.
@@ -123,41 +123,46 @@ impl Library {
         if let Some(filter) = name.strip_prefix("filter/") {
             names.extend(["video", "audio"].map(|folder| format!("filter/{folder}/{filter}")));
         }
-        let mut own = self.own()?;
+        let mut user = self.user_templates()?;
         for name in names {
-            if let Some(path) = own.remove(&name) {
+            if let Some(path) = user.remove(&name) {
                 return Self::read(&path, &name);
             }
             if let Some((_, text)) = BUILT_IN.iter().find(|(n, _)| *n == name) {
                 return Template::parse(&name, &format!("pipelines/{name}.gst"), text);
             }
         }
-        Err(Error::user(format!("no pipeline `{name}`: `roombot pipelines list` shows them")))
+        Err(Error::user(format!("no pipeline `{name}`; `roombot pipelines list` shows all")))
     }
 
-    /// Every template by name, each parsed or refused by itself.
+    /// Every template by name, or the reason why it does not parse.
+    ///
+    /// # Errors
+    /// The user's: the folder cannot be read.
     pub fn list(&self) -> Result<BTreeMap<String, Result<Template>>> {
-        let own = self.own()?;
-        let names = BUILT_IN.iter().map(|(n, _)| (*n).to_owned()).chain(own.into_keys());
+        let user = self.user_templates()?;
+        let names = BUILT_IN.iter().map(|(n, _)| (*n).to_owned()).chain(user.into_keys());
         Ok(names.map(|n| (n.clone(), self.get(&n))).collect())
     }
 
-    /// Reads one template file, wherever it lies.
+    /// Reads one template file from any path.
     ///
     /// # Errors
-    /// The user's: it cannot be read, is longer than a template may be, or does not parse.
+    /// The user's: it cannot be read, is too long, or does not parse.
     pub fn read(path: &Path, name: &str) -> Result<Template> {
         let shown = path.display().to_string();
         let cannot = |e| Error::user(format!("cannot read the pipeline {shown}: {e}")).because(e);
         let length = std::fs::metadata(path).map_err(cannot)?.len();
         if length > MAX_BYTES as u64 {
-            return Err(Error::user(format!("{shown} is longer than {MAX_BYTES} bytes: is it a pipeline?")));
+            return Err(Error::user(format!(
+                "{shown} is longer than {MAX_BYTES} bytes, so it is not a pipeline template"
+            )));
         }
         Template::parse(name, &shown, &std::fs::read_to_string(path).map_err(cannot)?)
     }
 
-    /// The user's templates: `folder/KIND/NAME.gst`, and of filters `folder/filter/KIND/NAME.gst`; no deeper.
-    fn own(&self) -> Result<BTreeMap<String, PathBuf>> {
+    /// The user's templates: `folder/KIND/NAME.gst`, and for filters `folder/filter/KIND/NAME.gst`; no deeper.
+    fn user_templates(&self) -> Result<BTreeMap<String, PathBuf>> {
         let mut found = BTreeMap::new();
         if let Some(folder) = &self.folder {
             collect(folder, "", 3, &mut found)?;
@@ -166,7 +171,7 @@ impl Library {
     }
 }
 
-/// Adds the templates in the folders below `folder`, down to `depth` names in all.
+/// Adds the templates in the folders below `folder`, whose names have at most `depth` parts.
 fn collect(folder: &Path, prefix: &str, depth: usize, found: &mut BTreeMap<String, PathBuf>) -> Result<()> {
     let cannot = |e| Error::user(format!("cannot read the pipelines folder {}", folder.display())).because(e);
     for entry in std::fs::read_dir(folder).map_err(cannot)? {
@@ -190,7 +195,7 @@ mod tests {
     #[test]
     fn every_file_is_built_in_and_every_built_in_one_can_be_built() {
         let shipped = Library::new(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines"))).unwrap();
-        let files: Vec<_> = shipped.own().unwrap().into_keys().collect();
+        let files: Vec<_> = shipped.user_templates().unwrap().into_keys().collect();
         let library = Library::default();
         let built_in = library.list().unwrap();
         assert_eq!(files, built_in.keys().cloned().collect::<Vec<_>>());

@@ -1,7 +1,9 @@
-//! GStreamer: pipeline templates, running pipelines, media files as encoded frames. The only room that names GStreamer;
-//! it never touches the network, and no type of GStreamer leaves it.
+//! Everything that uses GStreamer: pipeline templates, filters, decoders, encoders, media files as encoded frames. No other room names
+//! GStreamer, and none of its types leaves this room. It never touches the network.
 //!
-//! The path packet -> file of a recording does not pass through here: it decodes nothing and needs no pipeline.
+//! The path from packet to file of a recording does not pass through here: it decodes nothing and needs no pipeline.
+
+#![deny(missing_docs)]
 
 mod audio_level;
 mod bin;
@@ -11,6 +13,8 @@ mod caption;
 mod decoder;
 mod encoded_frame;
 mod encoder;
+#[cfg(test)]
+mod entry_tests;
 mod file_decoder;
 mod filter;
 mod geometry;
@@ -29,21 +33,24 @@ mod track_reader;
 mod transform;
 mod writer;
 
-pub use cache::Cache;
 pub use caption::caption;
-pub use decoder::{Decoded, Decoder, TrackFormat};
-pub use encoder::Encoder;
-pub use file_decoder::{Content, FileDecoder, Piece};
 pub use filter::Filter;
 pub use geometry::{Rect, Size};
 pub use image::RgbaImage;
 pub use library::Library;
-pub use live::{LiveDecoder, LivePicture, PushResult, TrackFilter, TrackFilterConfig, TrackFilterCounts, VideoScale};
 pub use offline::{check_filter, check_template, filter_frames, filter_samples, frame_cost, sound_cost};
-pub use picture::{Canvas, Overlay, Picture};
+pub use picture::Picture;
 pub use pipeline::{Phase, Pipeline};
 pub use source::{Encoding, MediaSource, Origin, SourceFrame, Synthetic, Track};
 pub use template::{Param, ParamKind, Template, Value};
 pub use track_reader::TrackReader;
 pub use transform::{FrameFilter, SampleFilter};
-pub use writer::{FileWriter, count_pictures};
+pub use writer::FileWriter;
+
+pub(crate) use cache::Cache;
+pub(crate) use decoder::{Decoded, Decoder, TrackFormat};
+pub(crate) use encoder::Encoder;
+pub(crate) use file_decoder::{Content, FileDecoder};
+pub(crate) use live::{LiveDecoder, LivePicture, PushResult, TrackFilter, TrackFilterConfig, VideoScale};
+pub(crate) use picture::{Canvas, Overlay};
+pub(crate) use writer::count_pictures;

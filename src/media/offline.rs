@@ -1,8 +1,8 @@
-//! Runs pictures or sound through a filter as fast as it goes: for stills, tests and checks. No room, no clock; everything is
-//! held in memory, so it is for seconds of media, not hours.
+//! Runs video or audio through a filter without a clock: for stills, tests and checks. Everything is held in memory, so it is for
+//! seconds of media, not hours.
 
-use super::buffer::from_bytes;
-use super::runtime::init;
+use super::buffer::timed_buffer;
+use super::runtime::Gst;
 use super::transform::probe::rgba_image;
 use super::{Filter, Pipeline, Template};
 use crate::error::{Error, Result};
@@ -14,35 +14,36 @@ use gstreamer_video as gst_video;
 use image::RgbaImage;
 use std::time::{Duration, Instant};
 
-/// How long a filter may take over one picture or piece of sound, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Sound goes through in pieces of 20 ms, as it arrives from a room: samples of both channels.
-const PIECE: usize = 2 * 960;
+/// How long a filter may take for one frame or one block of audio, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Samples of both channels in a block of 20 ms; audio arrives from a room in such blocks.
+const BLOCK: usize = 2 * 960;
 
-/// What makes of any picture one as an encoder takes it.
+/// Converts any raw video to the format that encoders take.
 const TO_I420: &str = "videoconvert ! video/x-raw,format=I420";
 
-/// What `filter` makes of `frames`, which follow each other `fps` times a second; each with the time that it is due at. A filter may
-/// answer with more or fewer pictures than it got.
+/// Applies `filter` to `frames`, `fps` of them a second; returns each output frame with its time. A filter may output more or fewer
+/// frames than it gets.
 ///
 /// # Errors
-/// The user's: the filter is one of sound, or its text does not take pictures. The machine's: it fails or hangs.
+/// The user's: the filter is for audio, its template does not take video, or the frames differ in size. The machine's: it fails or
+/// hangs.
 pub fn filter_frames(
     filter: &Filter,
     frames: impl IntoIterator<Item = RgbaImage>,
     fps: u32,
 ) -> Result<Vec<(Duration, RgbaImage)>> {
-    init()?;
+    let gst = Gst::init()?;
     let mut frames = frames.into_iter().peekable();
     let Some((width, height)) = frames.peek().map(RgbaImage::dimensions) else { return Ok(Vec::new()) };
     let fps = fps.clamp(1, 1000);
-    let caps = rgba((width, height), fps);
+    let caps = rgba(gst, (width, height), fps);
     let lasts = Duration::from_secs(1) / fps;
     let mut buffers = (0u32..).zip(frames).map(|(index, frame)| {
         let at = Duration::from_secs(1) * index / fps;
         (frame.dimensions() == (width, height))
-            .then(|| from_bytes(frame.into_raw(), at, lasts))
-            .ok_or_else(|| Error::user("the pictures must be of one size"))
+            .then(|| timed_buffer(gst, frame.into_raw(), at, lasts))
+            .ok_or_else(|| Error::user("all frames must have the same size"))
     });
     let mut out = Vec::new();
     run(filter, MediaKind::Video, "videoconvert ! video/x-raw,format=RGBA", &caps, &mut buffers, |sample| {
@@ -55,37 +56,38 @@ pub fn filter_frames(
     Ok(out)
 }
 
-/// What `filter` makes of `samples`: left and right in turn, 48,000 of each a second. A filter may answer with a tail, or with less.
+/// Applies `filter` to `samples`: stereo, interleaved, 48 kHz. A filter may output more or fewer samples than it gets.
 ///
 /// # Errors
 /// As [`filter_frames`].
 pub fn filter_samples(filter: &Filter, samples: &[f32]) -> Result<Vec<f32>> {
-    init()?;
-    let caps = gst::Caps::builder("audio/x-raw")
+    let gst = Gst::init()?;
+    let caps = gst
+        .caps("audio/x-raw")
         .field("format", "F32LE")
         .field("layout", "interleaved")
         .field("rate", 48_000)
         .field("channels", 2)
         .build();
-    let mut buffers = (0u32..).zip(samples.chunks(PIECE)).map(|(index, piece)| {
+    let mut buffers = (0u32..).zip(samples.chunks(BLOCK)).map(|(index, piece)| {
         let lasts = Duration::from_nanos(piece.len() as u64 / 2 * 1_000_000_000 / 48_000);
         let data = piece.iter().flat_map(|s| s.to_le_bytes()).collect();
-        Ok(from_bytes(data, Duration::from_millis(20) * index, lasts))
+        Ok(timed_buffer(gst, data, Duration::from_millis(20) * index, lasts))
     });
     let mut out = Vec::new();
     run(filter, MediaKind::Audio, "identity", &caps, &mut buffers, |sample| {
         let data = sample.buffer().and_then(|b| b.map_readable().ok());
-        let data = data.ok_or_else(|| Error::us("a filter's sound cannot be read"))?;
+        let data = data.ok_or_else(|| Error::us("the output of a filter cannot be read"))?;
         out.extend(data.as_chunks::<4>().0.iter().map(|s| f32::from_le_bytes(*s)));
         Ok(())
     })?;
     Ok(out)
 }
 
-/// Lets a little media through a filter: is it one, is it of its kind, and does anything come out?
+/// Runs a little media through a filter, to check that it takes its kind of media and outputs some.
 ///
 /// # Errors
-/// As [`filter_frames`]; the user's where nothing comes out.
+/// As [`filter_frames`]; the user's if nothing comes out.
 pub fn check_filter(filter: &Filter) -> Result<()> {
     let is_empty = match filter.kind() {
         MediaKind::Video => {
@@ -96,11 +98,11 @@ pub fn check_filter(filter: &Filter) -> Result<()> {
     };
     match is_empty {
         false => Ok(()),
-        true => Err(Error::user(format!("{}: nothing comes out of it", filter.file()))),
+        true => Err(Error::user(format!("{}: it outputs nothing", filter.file()))),
     }
 }
 
-/// Checks a template: everything is there that it needs, and where it is a filter's (`name=in` and `name=out`), media comes through.
+/// Checks that everything that a template needs is installed, and if it is a filter (`name=in` and `name=out`), that media passes it.
 ///
 /// # Errors
 /// The user's, as [`Pipeline::build`] and [`check_filter`].
@@ -115,19 +117,18 @@ pub fn check_template(template: &Template) -> Result<()> {
     };
     let values = template.samples().into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>();
     let check = |kind: &MediaKind| check_filter(&Filter::of_template(*kind, template.clone(), values.clone())?);
-    let (first, rest) = kinds.split_first().ok_or_else(|| Error::us("a filter of nothing"))?;
+    let (first, rest) = kinds.split_first().ok_or_else(|| Error::us("a filter of neither video nor audio"))?;
     let checked = check(first);
-    // Its own words about pictures, unless it is one of sound.
+    // The error about video is reported, unless it is an audio filter.
     if checked.is_ok() || rest.iter().any(|kind| check(kind).is_ok()) { Ok(()) } else { checked }
 }
 
-/// What `filter` costs for each of `frames`: CPU time, from I420 to I420 as live pictures come and go. Meant for a process that does
-/// nothing else meanwhile.
+/// CPU time of `filter` for each of `frames`, from I420 to I420 as for live video. Measures the whole process, so nothing else should
+/// run.
 ///
 /// # Errors
 /// As [`filter_frames`].
 pub fn frame_cost(filter: &Filter, frames: &[RgbaImage]) -> Result<Duration> {
-    init()?;
     let (caps, buffers) = in_i420(frames)?;
     let count = u32::try_from(buffers.len()).unwrap_or(u32::MAX).max(1);
     let before = cpu_time()?;
@@ -136,25 +137,25 @@ pub fn frame_cost(filter: &Filter, frames: &[RgbaImage]) -> Result<Duration> {
     Ok(cpu_time()?.saturating_sub(before) / count)
 }
 
-/// Pictures as a decoder gives them, and what they are.
+/// Frames as a decoder outputs them, and their caps.
 fn in_i420(frames: &[RgbaImage]) -> Result<(gst::Caps, Vec<gst::Buffer>)> {
-    let size = frames.first().map(RgbaImage::dimensions).ok_or_else(|| Error::us("no pictures"))?;
+    let gst = Gst::init()?;
+    let size = frames.first().map(RgbaImage::dimensions).ok_or_else(|| Error::us("no frames"))?;
     let mut given = (0u32..).zip(frames).map(|(index, frame)| {
-        Ok(from_bytes(frame.as_raw().clone(), Duration::from_secs(1) * index / 30, Duration::from_secs(1) / 30))
+        Ok(timed_buffer(gst, frame.as_raw().clone(), Duration::from_secs(1) * index / 30, Duration::from_secs(1) / 30))
     });
     let (mut caps, mut buffers) = (None, Vec::new());
-    run(&Filter::untouched(), MediaKind::Video, TO_I420, &rgba(size, 30), &mut given, |sample| {
+    run(&Filter::identity(), MediaKind::Video, TO_I420, &rgba(gst, size, 30), &mut given, |sample| {
         caps = sample.caps_owned();
         buffers.extend(sample.buffer_owned());
         Ok(())
     })?;
-    Ok((caps.ok_or_else(|| Error::us("pictures without a format"))?, buffers))
+    Ok((caps.ok_or_else(|| Error::us("frames without a format"))?, buffers))
 }
 
-/// What `filter` makes of pictures in I420: the bytes of all planes.
+/// Applies `filter` to frames in I420: the bytes of all planes.
 #[cfg(test)]
 pub(super) fn planar(filter: &Filter, frames: &[RgbaImage]) -> Result<Vec<Vec<u8>>> {
-    init()?;
     let (caps, buffers) = in_i420(frames)?;
     let mut out = Vec::new();
     run(filter, MediaKind::Video, TO_I420, &caps, &mut buffers.into_iter().map(Ok), |sample| {
@@ -164,7 +165,7 @@ pub(super) fn planar(filter: &Filter, frames: &[RgbaImage]) -> Result<Vec<Vec<u8
     Ok(out)
 }
 
-/// What `filter` costs for `samples`: CPU time, in all.
+/// CPU time of `filter` for all of `samples`.
 ///
 /// # Errors
 /// As [`filter_samples`].
@@ -179,9 +180,9 @@ fn cpu_time() -> Result<Duration> {
     now.map(Duration::from).map_err(|e| Error::machine("this process cannot read its own CPU time").because(e))
 }
 
-fn rgba((width, height): (u32, u32), fps: u32) -> gst::Caps {
+fn rgba(gst: Gst, (width, height): (u32, u32), fps: u32) -> gst::Caps {
     let side = |side| i32::try_from(side).unwrap_or(i32::MAX);
-    gst::Caps::builder("video/x-raw")
+    gst.caps("video/x-raw")
         .field("format", "RGBA")
         .field("width", side(width))
         .field("height", side(height))
@@ -189,7 +190,7 @@ fn rgba((width, height): (u32, u32), fps: u32) -> gst::Caps {
         .build()
 }
 
-/// Lets `buffers` through the filter and then through the elements of `after`, and every sample that comes out into `take`.
+/// Runs `buffers` through the filter and then through the elements of `after`; calls `take` with every sample that comes out.
 fn run(
     filter: &Filter,
     kind: MediaKind,
@@ -199,7 +200,7 @@ fn run(
     mut take: impl FnMut(&gst::Sample) -> Result<()>,
 ) -> Result<()> {
     if filter.kind() != kind {
-        return Err(Error::user(format!("{}: it filters {}", filter.file(), word(filter.kind()))));
+        return Err(Error::user(format!("{}: it is a filter of {}", filter.file(), kind_name(filter.kind()))));
     }
     let text = format!(
         "# Offline.\nappsrc name=source format=time max-bytes=0 ! identity name=before\n\
@@ -211,26 +212,26 @@ fn run(
     let (before, behind) = (pipeline.element("before")?, pipeline.element("behind")?);
     let bin = filter.bin()?;
     let parent = before.parent().and_then(|p| p.downcast::<gst::Bin>().ok());
-    let parent = parent.ok_or_else(|| Error::us("a pipeline without a bin"))?;
-    let unfit = |e| Error::user(format!("{}: it does not take {}", filter.file(), word(kind))).because(e);
+    let parent = parent.ok_or_else(|| Error::us("an element outside of a bin"))?;
+    let unfit = |e| Error::user(format!("{}: it does not accept {}", filter.file(), kind_name(kind))).because(e);
     parent.add(&bin).map_err(unfit)?;
     source.set_caps(Some(caps));
     gst::Element::link_many([&before, bin.upcast_ref(), &behind]).map_err(unfit)?;
     pipeline.start()?;
 
-    // One in, whatever is there out: a filter that holds something back is asked again at the end.
+    // Push one, pull whatever is there. What a filter holds back is pulled at the end.
     let mut pull = |wait: Duration| match out.try_pull_sample(gst::ClockTime::try_from(wait).ok()) {
         Some(sample) => take(&sample).map(|()| true),
         None => Ok(false),
     };
     for buffer in buffers {
         source.push_buffer(buffer?).map_err(|flow| {
-            pipeline.poll().err().unwrap_or_else(|| Error::us("the filter takes no more").because(flow))
+            pipeline.poll().err().unwrap_or_else(|| Error::us("the filter accepts no more data").because(flow))
         })?;
         while pull(Duration::ZERO)? {}
         pipeline.poll()?;
     }
-    // A source that is flushing has failed, and `poll` says why.
+    // Refused only by a pipeline that has failed; `poll` reports why.
     let _ = source.end_of_stream();
     let mut last = Instant::now();
     while !out.is_eos() {
@@ -239,17 +240,17 @@ fn run(
             continue;
         }
         pipeline.poll()?;
-        if last.elapsed() > PATIENCE {
-            let (file, waited) = (filter.file(), PATIENCE.as_secs());
-            return Err(Error::machine(format!("{file}: nothing has come out for {waited} s")));
+        if last.elapsed() > TIMEOUT {
+            let (file, waited) = (filter.file(), TIMEOUT.as_secs());
+            return Err(Error::machine(format!("{file}: no output for {waited} s")));
         }
     }
     Ok(())
 }
 
-fn word(kind: MediaKind) -> &'static str {
+fn kind_name(kind: MediaKind) -> &'static str {
     match kind {
-        MediaKind::Audio => "sound",
-        MediaKind::Video => "pictures",
+        MediaKind::Audio => "audio",
+        MediaKind::Video => "video",
     }
 }

@@ -1,7 +1,8 @@
-//! A running pipeline made from a template: state, bus and deadline in one place. Phases only advance; it never waits
-//! without a deadline, and dropping it takes it down.
+//! A running pipeline made from a template: state, bus and deadlines. Phases only advance. It never waits without a deadline;
+//! dropping it stops it.
 
 use super::bin::{build_bin, set_text};
+use super::runtime::Gst;
 use super::{Template, Value};
 use crate::error::{Error, Result};
 use gstreamer as gst;
@@ -9,13 +10,16 @@ use gstreamer::prelude::*;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Where a pipeline is on its way; it only goes forward.
+/// The state of a pipeline; it only advances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Built, not started.
     Building,
+    /// Started.
     Running,
     /// The end of stream is on its way to the sinks.
     Draining,
+    /// Stopped.
     Finished,
 }
 
@@ -34,13 +38,13 @@ impl Pipeline {
     /// The user's, naming file and line, and the package of an element that is missing.
     pub fn build(template: &Template, values: &[(&str, Value)]) -> Result<Pipeline> {
         let bin = build_bin(template, values, false)?;
-        let pipeline = gst::Pipeline::new();
-        pipeline.add(&bin).map_err(|e| Error::us(format!("{}: cannot be put to work", template.file)).because(e))?;
+        let pipeline = Gst::init()?.pipeline();
+        pipeline.add(&bin).map_err(|e| Error::us(format!("{}: cannot be built", template.file)).because(e))?;
         let bus = pipeline.bus().ok_or_else(|| Error::us(format!("{}: a pipeline without a bus", template.file)))?;
         Ok(Pipeline { name: template.name.clone(), pipeline, bus, phase: Phase::Building })
     }
 
-    /// Builds and throws away: is everything there that `template` needs?
+    /// Builds the pipeline and discards it, to check that everything that `template` needs is installed.
     ///
     /// # Errors
     /// As [`Pipeline::build`].
@@ -48,7 +52,7 @@ impl Pipeline {
         build_bin(template, &template.samples(), false).map(drop)
     }
 
-    /// Where the pipeline is.
+    /// The state that it has reached.
     pub fn phase(&self) -> Phase {
         self.phase
     }
@@ -59,7 +63,7 @@ impl Pipeline {
         self.pipeline.by_name(name).ok_or_else(missing)
     }
 
-    /// Sets a text property (a path, a caption) on the element called `name`. As a property it cannot be taken for syntax.
+    /// Sets a text property (a path, a caption) on the element called `name`. A property is never parsed as launch syntax.
     pub(super) fn set_text(&self, name: &str, property: &str, text: &str) -> Result<()> {
         let wrong = || Error::user(format!("pipeline {}: {name} has no text property `{property}`", self.name));
         set_text(&self.element(name)?, property, text).ok_or_else(wrong)
@@ -84,10 +88,10 @@ impl Pipeline {
         self.element(name)?.downcast().map_err(other)
     }
 
-    /// Lets it run. Data may take a while to flow; errors come by [`Pipeline::poll`].
+    /// Starts it. Data may take a while to flow; errors are reported by [`Pipeline::poll`].
     ///
     /// # Errors
-    /// An element that refuses to start, or a pipeline that already ran.
+    /// An element that refuses to start, or a pipeline that was started before.
     pub fn start(&mut self) -> Result<()> {
         if self.phase != Phase::Building {
             return Err(Error::us(format!("pipeline {}: started twice", self.name)));
@@ -100,7 +104,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Says whether an element has failed since the last call. Never waits.
+    /// Reports the error of an element that failed since the last call. Never waits.
     pub fn poll(&self) -> Result<()> {
         match self.bus.pop_filtered(&[gst::MessageType::Error]) {
             Some(message) => Err(self.failure(&message)),
@@ -108,7 +112,7 @@ impl Pipeline {
         }
     }
 
-    /// Waits until every sink has seen the end of what the sources have, then takes the pipeline down.
+    /// Waits until every sink has reached the end of stream, then stops the pipeline.
     ///
     /// # Errors
     /// An element's failure, or the deadline, naming the sinks that were late.
@@ -122,30 +126,30 @@ impl Pipeline {
                 "pipeline {}: not finished after {:.1} s; waiting for {}",
                 self.name,
                 deadline.as_secs_f64(),
-                self.late()
+                self.unfinished()
             ))),
         };
-        self.down();
+        self.shut_down();
         result
     }
 
-    /// Ends early: tells the sources to stop, gives the sinks until `deadline` to write what is under way, then takes the
-    /// pipeline down whatever happened.
+    /// Ends early: stops the sources, gives the sinks until `deadline` to write what is still queued, then stops the pipeline in
+    /// any case.
     ///
     /// # Errors
     /// An element's failure, or the deadline, naming the sinks that were late.
     pub fn stop(&mut self, deadline: Duration) -> Result<()> {
         let started = Instant::now();
         match self.phase {
-            Phase::Building => self.down(),
+            Phase::Building => self.shut_down(),
             Phase::Finished => {}
             Phase::Draining => return self.finish(deadline),
             Phase::Running => {
-                // An event that meets a pipeline on its way to playing can lock it up for ever (GStreamer 1.22: the sender
-                // holds the state lock, the source in preroll its own), so the way is waited for first.
-                let (settled, ..) = self.pipeline.state(clock_time(deadline));
-                if matches!(settled, Ok(gst::StateChangeSuccess::Success | gst::StateChangeSuccess::NoPreroll)) {
-                    self.pipeline.send_event(gst::event::Eos::new());
+                // An event sent while the pipeline changes to PLAYING can deadlock it (GStreamer 1.22: the sender holds the state lock,
+                // the source in preroll its own), so wait for the change first.
+                let (reached, ..) = self.pipeline.state(clock_time(deadline));
+                if matches!(reached, Ok(gst::StateChangeSuccess::Success | gst::StateChangeSuccess::NoPreroll)) {
+                    self.pipeline.send_event(Gst::init()?.end_of_stream());
                 }
                 return self.finish(deadline.saturating_sub(started.elapsed()));
             }
@@ -153,17 +157,17 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Takes the pipeline down now. Safe to repeat.
-    fn down(&mut self) {
+    /// Stops the pipeline now. Safe to repeat.
+    fn shut_down(&mut self) {
         self.phase = Phase::Finished;
-        // Going to Null cannot fail by GStreamer's contract; an element that does so has nothing left to lose.
+        // Setting the state to NULL cannot fail by GStreamer's contract.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
 
-    /// The sinks that have not seen the end of the stream.
-    fn late(&self) -> String {
+    /// The names of the sinks that have not reached the end of stream.
+    fn unfinished(&self) -> String {
         let mut names = Vec::new();
-        // An iterator that was upset by a change of the pipeline says so for ever: this is for a message, so it ends there.
+        // An iterator that was invalidated by a change of the pipeline keeps reporting that; the list is only for a message, so stop.
         for sink in self.pipeline.iterate_recurse().into_iter().map_while(Result::ok) {
             let ended = || sink.sink_pads().iter().all(|p| p.pad_flags().contains(gst::PadFlags::EOS));
             if sink.src_pads().is_empty() && !sink.sink_pads().is_empty() && !ended() {
@@ -189,12 +193,12 @@ impl Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         if self.phase != Phase::Finished {
-            self.down();
+            self.shut_down();
         }
     }
 }
 
-/// A wait in GStreamer's words; never endless.
+/// A duration as GStreamer takes it; never infinite.
 fn clock_time(wait: Duration) -> gst::ClockTime {
     gst::ClockTime::try_from(wait).unwrap_or(gst::ClockTime::from_seconds(3600))
 }

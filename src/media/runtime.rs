@@ -1,26 +1,134 @@
-//! Starts GStreamer. Every entry of this room that makes objects of GStreamer comes through here first.
+//! Starts GStreamer, and makes its objects.
+//!
+//! GStreamer's Rust bindings panic when an object is made before `gstreamer::init`. So that no path can forget it, objects are made
+//! by methods of [`Gst`], which only [`Gst::init`] gives out; `clippy.toml` forbids the bindings' own constructors everywhere else.
 
+#![allow(clippy::disallowed_methods)]
+
+use super::packages;
 use crate::error::{Error, Result};
-use gstreamer::prelude::PluginFeatureExtManual;
-use std::sync::Once;
+use gstreamer as gst;
+use gstreamer::prelude::{GstBinExt, PluginFeatureExtManual};
+use gstreamer_app::app_sink::AppSinkBuilder;
+use gstreamer_app::app_src::AppSrcBuilder;
+use gstreamer_app::{AppSink, AppSrc};
+use gstreamer_video::{VideoConverterConfig, VideoFormat, VideoInfo, VideoInfoBuilder};
+use std::sync::OnceLock;
 
 /// Decoders of video with an alpha channel. Chromium's MediaRecorder flags every video as having one but writes none, and these
 /// decoders fail on that, so they are never chosen.
 const ALPHA_DECODERS: [&str; 2] = ["vp8alphadecodebin", "vp9alphadecodebin"];
 
-/// Starts GStreamer once for the process; cheap when repeated.
-///
-/// # Errors
-/// The machine's: GStreamer is broken or its registry cannot be read.
-pub(super) fn init() -> Result<()> {
-    gstreamer::init().map_err(|e| {
-        Error::machine("GStreamer does not start; is libgstreamer1.0-0 installed completely?").because(e)
-    })?;
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        for decoder in ALPHA_DECODERS.iter().filter_map(|name| gstreamer::ElementFactory::find(name)) {
-            decoder.set_rank(gstreamer::Rank::NONE);
+/// Proof that GStreamer has been started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gst(());
+
+impl Gst {
+    /// Starts GStreamer once for the process; cheap when repeated.
+    ///
+    /// # Errors
+    /// The machine's: GStreamer is broken or its registry cannot be read.
+    pub fn init() -> Result<Gst> {
+        static STARTED: OnceLock<Gst> = OnceLock::new();
+        if let Some(started) = STARTED.get() {
+            return Ok(*started);
         }
-    });
-    Ok(())
+        let broken = "GStreamer does not start; is libgstreamer1.0-0 installed completely?";
+        gstreamer::init().map_err(|e| Error::machine(broken).because(e))?;
+        for decoder in ALPHA_DECODERS.iter().filter_map(|name| gst::ElementFactory::find(name)) {
+            decoder.set_rank(gst::Rank::NONE);
+        }
+        Ok(*STARTED.get_or_init(|| Gst(())))
+    }
+
+    /// Caps of the media type `name`.
+    pub fn caps(self, name: &str) -> gst::caps::Builder<gst::caps::NoFeature> {
+        gst::Caps::builder(name)
+    }
+
+    /// A writable buffer that owns `bytes`.
+    pub fn buffer(self, bytes: Vec<u8>) -> gst::Buffer {
+        gst::Buffer::from_mut_slice(bytes)
+    }
+
+    /// A buffer that shares `bytes`.
+    pub fn shared_buffer(self, bytes: bytes::Bytes) -> gst::Buffer {
+        gst::Buffer::from_slice(bytes)
+    }
+
+    /// A buffer of `size` bytes, not cleared.
+    ///
+    /// # Errors
+    /// The machine's: no memory.
+    pub fn uninitialised_buffer(self, size: usize) -> Result<gst::Buffer> {
+        gst::Buffer::with_size(size).map_err(|e| Error::machine("no memory for a picture").because(e))
+    }
+
+    /// An element.
+    ///
+    /// # Errors
+    /// The user's: the package of the element is missing.
+    pub fn element(self, factory: &str) -> Result<gst::Element> {
+        let made = gst::ElementFactory::make(factory).build();
+        made.map_err(|e| Error::user(packages::missing(factory)).because(e))
+    }
+
+    /// True if an element of that name is installed.
+    pub fn has_element(self, factory: &str) -> bool {
+        gst::ElementFactory::find(factory).is_some()
+    }
+
+    /// Parses `description` (launch syntax) into `context`. Loose ends become pads of the bin if `ghost` is set.
+    pub fn parse(
+        self,
+        description: &str,
+        ghost: bool,
+        context: &mut gst::ParseContext,
+    ) -> Result<gst::Element, gst::glib::Error> {
+        gst::parse::bin_from_description_full(description, ghost, Some(context), gst::ParseFlags::FATAL_ERRORS)
+    }
+
+    /// What a parser has to say about its errors.
+    pub fn parse_context(self) -> gst::ParseContext {
+        gst::ParseContext::new()
+    }
+
+    /// A bin around one element.
+    ///
+    /// # Errors
+    /// The element is in another bin already.
+    pub fn bin_of(self, element: &gst::Element) -> Result<gst::Bin, gst::glib::BoolError> {
+        let bin = gst::Bin::new();
+        bin.add(element).map(|()| bin)
+    }
+
+    /// An empty pipeline.
+    pub fn pipeline(self) -> gst::Pipeline {
+        gst::Pipeline::new()
+    }
+
+    /// A source that this program pushes into.
+    pub fn app_src<'a>(self) -> AppSrcBuilder<'a> {
+        AppSrc::builder()
+    }
+
+    /// A sink that this program pulls from. It neither waits for the clock nor holds up the start of its pipeline.
+    pub fn app_sink<'a>(self) -> AppSinkBuilder<'a> {
+        AppSink::builder().sync(false).async_(false)
+    }
+
+    /// The memory layout of a picture.
+    pub fn video_info<'a>(self, format: VideoFormat, (width, height): (u32, u32)) -> VideoInfoBuilder<'a> {
+        VideoInfo::builder(format, width, height)
+    }
+
+    /// How a converter scales.
+    pub fn converter_config(self) -> VideoConverterConfig {
+        VideoConverterConfig::new()
+    }
+
+    /// A stop of the stream for all sinks of a pipeline.
+    pub fn end_of_stream(self) -> gst::Event {
+        gst::event::Eos::new()
+    }
 }

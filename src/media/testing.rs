@@ -1,9 +1,9 @@
-//! What the tests of media files share.
+//! Test files made by ffmpeg.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A file made by ffmpeg in a folder of the test's own.
+/// A file made by ffmpeg in a temporary folder.
 pub fn made(arguments: &str, name: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);

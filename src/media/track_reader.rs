@@ -1,4 +1,5 @@
-//! A media file decoded from its start to its end: for filters and examples that look at files. Films read recordings by themselves.
+//! Decodes the first track of a kind in a media file, from its start to its end: for filters and examples. Films read recordings
+//! themselves.
 
 use super::{Decoded, Decoder, Library, MediaSource, Picture, TrackFormat};
 use crate::error::{Error, Result};
@@ -6,10 +7,10 @@ use crate::room::media::{Codec, MediaKind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a decoder is waited for until it is given another frame.
+/// How long to wait for the decoder before it is given another frame.
 const WAIT: Duration = Duration::from_millis(20);
-/// How long it may give nothing, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may output nothing, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The first track of a kind in a file, decoded.
 pub struct TrackReader {
@@ -30,21 +31,21 @@ impl TrackReader {
         };
         let source = MediaSource::file(library, path, wants, false)?;
         if source.tracks().first().is_none_or(|track| track.codec != codec) {
-            return Err(Error::user(format!("{} has no {}", path.display(), codec.name())));
+            return Err(Error::user(format!("{} has no {} track", path.display(), codec.name())));
         }
         let decoder = Decoder::new(library, &TrackFormat { codec, config: None, channels: 2 })?;
         Ok(TrackReader { source, decoder, ended: false })
     }
 
-    /// The next picture, and when it is due; `None` at the end.
+    /// The next picture and its time; `None` at the end.
     ///
     /// # Errors
-    /// The file cannot be read or decoded any further.
+    /// The file can no longer be read or decoded.
     pub fn picture(&mut self) -> Result<Option<(Duration, Picture)>> {
         self.next(Decoder::picture)
     }
 
-    /// The next sound, and when it is due; `None` at the end. Left and right in turn, 48,000 of each a second, 1.0 is the loudest.
+    /// The next audio and its time; `None` at the end. Stereo, interleaved, 48 kHz, full scale is 1.0.
     ///
     /// # Errors
     /// As [`TrackReader::picture`].
@@ -55,7 +56,7 @@ impl TrackReader {
 
     fn next<T>(
         &mut self,
-        take: impl Fn(&mut Decoder, Duration) -> Result<Decoded<T>>,
+        pull: impl Fn(&mut Decoder, Duration) -> Result<Decoded<T>>,
     ) -> Result<Option<(Duration, T)>> {
         let started = Instant::now();
         loop {
@@ -68,11 +69,11 @@ impl TrackReader {
                     }
                 }
             }
-            match take(&mut self.decoder, WAIT)? {
-                Decoded::Next(at, taken) => return Ok(Some((at, taken))),
+            match pull(&mut self.decoder, WAIT)? {
+                Decoded::Next(at, decoded) => return Ok(Some((at, decoded))),
                 Decoded::End => return Ok(None),
-                Decoded::NotYet if started.elapsed() > PATIENCE => {
-                    let waited = PATIENCE.as_secs();
+                Decoded::NotYet if started.elapsed() > TIMEOUT => {
+                    let waited = TIMEOUT.as_secs();
                     return Err(Error::machine(format!("{}: nothing decoded within {waited} s", self.source.name())));
                 }
                 Decoded::NotYet => {}

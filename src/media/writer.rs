@@ -1,7 +1,8 @@
-//! Pictures and sound into a media file, through a pipeline template. For films and fixtures; recordings are written
-//! elsewhere, without GStreamer.
+//! Writes video and audio into a media file through a pipeline template. For films and fixtures; recordings are written elsewhere,
+//! without GStreamer.
 
-use super::buffer::{from_bytes, timed};
+use super::buffer::{timed, timed_buffer};
+use super::runtime::Gst;
 use super::{Canvas, Library, Pipeline, Value};
 use crate::error::{Error, Result};
 use gstreamer as gst;
@@ -11,16 +12,16 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long an encoder may take for what is under way, on a machine that is busy.
-const ENCODER_PATIENCE: Duration = Duration::from_secs(60);
-/// Pictures of a film that wait for the encoder, in bytes, and sound that does: a minute and a half. Where pictures are small, sound
-/// takes longer to encode than they do.
-const UNDER_WAY: u64 = 16 << 20;
-/// The same for pictures, when counting those of a finished film.
-const COUNT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long an encoder may take for its queue, on a busy machine.
+const ENCODER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of raw video that may wait for the encoder, and bytes of raw audio (90 s). If frames are small, audio takes longer to encode
+/// than video.
+const MAX_QUEUED: u64 = 16 << 20;
+/// How long the next frame may take when the frames of a finished film are counted.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A media file that is being made. The template has an `appsrc` called `picture` or one called `sound` or both, and a
-/// `filesink` called `file`; where it has tags, its muxer is called `mux`.
+/// A media file that is being written. The template has an `appsrc` called `picture`, one called `sound`, or both, and a `filesink`
+/// called `file`; if it takes tags, its muxer is called `mux`.
 pub struct FileWriter {
     pipeline: Pipeline,
     picture: Option<AppSrc>,
@@ -31,7 +32,7 @@ impl FileWriter {
     /// Starts writing `path` through the template called `name`.
     ///
     /// # Errors
-    /// The user's: the template or an element is missing, or the file cannot be made.
+    /// The user's: the template or an element is missing, or the file cannot be created.
     pub fn create(library: &Library, name: &str, path: &Path) -> Result<FileWriter> {
         FileWriter::with(library, name, path, &[])
     }
@@ -69,8 +70,11 @@ impl FileWriter {
         Ok(FileWriter { pipeline, picture, sound })
     }
 
-    /// Says what the file is, before anything is added: title, when it was recorded, and its parts, where the container has
-    /// room for them.
+    /// Sets the title, the date of the recording and the chapters (time span and title), if the container can hold them. To be called
+    /// before anything is added.
+    ///
+    /// # Errors
+    /// The user's: the template has no element called `mux`.
     pub fn describe(&self, title: &str, recorded: jiff::Timestamp, chapters: &[(Range<Duration>, &str)]) -> Result<()> {
         let mux = self.pipeline.element("mux")?;
         if let Some(tagged) = mux.dynamic_cast_ref::<gst::TagSetter>() {
@@ -89,61 +93,73 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Adds what is on a canvas. Waits while the encoder is behind, and notices when it has failed: a source that blocks
-    /// by itself (`block=true`) would wait for a failed encoder for ever.
+    /// Adds a canvas as a frame. Waits while the encoder is behind, and returns if it fails; a source with `block=true` would wait
+    /// for a failed encoder for ever.
+    ///
+    /// # Errors
+    /// An element failed, or the encoder took nothing for a minute.
     pub fn canvas(&self, canvas: &mut Canvas, at: Duration, lasts: Duration) -> Result<()> {
-        let source = self.picture.as_ref().ok_or_else(pictureless)?;
+        let source = self.picture.as_ref().ok_or_else(no_video)?;
         self.wait(source)?;
         self.push(source, timed(canvas.copy()?, at, lasts))
     }
 
-    /// Adds sound: samples of two channels in turn at 48,000 Hz. Waits while the encoder is behind, so pictures must come along: a muxer
-    /// holds back sound that is a minute ahead of them.
+    /// Adds audio: stereo, interleaved, 48 kHz. Waits while the encoder is behind, so video must be added alongside: a muxer holds back
+    /// audio that is a minute ahead.
+    ///
+    /// # Errors
+    /// As [`FileWriter::canvas`].
     pub fn stereo(&self, samples: &[i16], at: Duration) -> Result<()> {
         self.samples(samples, 2, at)
     }
 
-    /// Adds a picture: bytes, row by row, in the size and format that the template says. Waits while the encoder is behind.
+    /// Adds a frame: its bytes in the size and format of the template. Waits while the encoder is behind.
+    ///
+    /// # Errors
+    /// As [`FileWriter::canvas`].
     pub fn picture(&self, bytes: Vec<u8>, at: Duration, lasts: Duration) -> Result<()> {
-        let source = self.picture.as_ref().ok_or_else(pictureless)?;
+        let source = self.picture.as_ref().ok_or_else(no_video)?;
         self.wait(source)?;
-        self.push(source, from_bytes(bytes, at, lasts))
+        self.push(source, timed_buffer(Gst::init()?, bytes, at, lasts))
     }
 
-    /// Adds sound: samples of one channel at 48,000 Hz.
+    /// Adds audio: mono, 48 kHz.
+    ///
+    /// # Errors
+    /// As [`FileWriter::canvas`].
     pub fn sound(&self, samples: &[i16], at: Duration) -> Result<()> {
         self.samples(samples, 1, at)
     }
 
     fn samples(&self, samples: &[i16], channels: u64, at: Duration) -> Result<()> {
-        let sound = self.sound.as_ref().ok_or_else(|| Error::us("this file has no sound"))?;
+        let sound = self.sound.as_ref().ok_or_else(|| Error::us("this file has no audio"))?;
         self.wait(sound)?;
         let lasts = Duration::from_nanos(samples.len() as u64 * 1_000_000_000 / (48_000 * channels));
         let mut bytes = Vec::with_capacity(size_of_val(samples));
         samples.iter().for_each(|sample| bytes.extend_from_slice(&sample.to_le_bytes()));
-        self.push(sound, from_bytes(bytes, at, lasts))
+        self.push(sound, timed_buffer(Gst::init()?, bytes, at, lasts))
     }
 
-    /// Writes what is under way and closes the file.
+    /// Writes what is queued and closes the file.
     ///
     /// # Errors
     /// An element failed, or `deadline` passed.
     pub fn finish(mut self, deadline: Duration) -> Result<()> {
         for source in [&self.picture, &self.sound].into_iter().flatten() {
-            // A source that is flushing has failed, and `finish` says why.
+            // Refused only by a pipeline that has failed; `finish` reports why.
             let _ = source.end_of_stream();
         }
         self.pipeline.finish(deadline)
     }
 
-    /// Waits while the encoder is behind.
+    /// Waits while the queue of `source` is full.
     fn wait(&self, source: &AppSrc) -> Result<()> {
         let started = Instant::now();
-        while source.current_level_bytes() > UNDER_WAY {
+        while source.current_level_bytes() > MAX_QUEUED {
             self.pipeline.poll()?;
-            if started.elapsed() > ENCODER_PATIENCE {
-                let waited = ENCODER_PATIENCE.as_secs();
-                return Err(Error::machine(format!("the encoder has taken nothing for {waited} s")));
+            if started.elapsed() > ENCODER_TIMEOUT {
+                let waited = ENCODER_TIMEOUT.as_secs();
+                return Err(Error::machine(format!("the encoder has accepted nothing for {waited} s")));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -153,16 +169,16 @@ impl FileWriter {
     fn push(&self, source: &AppSrc, buffer: gst::Buffer) -> Result<()> {
         source.push_buffer(buffer).map(drop).map_err(|flow| match self.pipeline.poll() {
             Err(e) => e,
-            Ok(()) => Error::us("the pipeline takes no more").because(flow),
+            Ok(()) => Error::us("the pipeline accepts no more data").because(flow),
         })
     }
 }
 
-fn pictureless() -> Error {
-    Error::us("this file has no picture")
+fn no_video() -> Error {
+    Error::us("this file has no video")
 }
 
-/// Chapters as Matroska has them: one edition, one entry each.
+/// Chapters as Matroska has them: one edition with an entry for each.
 fn contents(chapters: &[(Range<Duration>, &str)]) -> gst::Toc {
     let time = |at: Duration| i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
     let mut toc = gst::Toc::new(gst::TocScope::Global);
@@ -187,10 +203,10 @@ fn contents(chapters: &[(Range<Duration>, &str)]) -> gst::Toc {
     toc
 }
 
-/// How many pictures a Matroska or WebM film has that a player finds in it; nothing is decoded.
+/// Counts the video frames of a Matroska or WebM file by demuxing it; nothing is decoded.
 ///
 /// # Errors
-/// It does not open as a player opens it.
+/// The file cannot be demuxed to its end.
 pub fn count_pictures(library: &Library, path: &Path) -> Result<u64> {
     let mut pipeline = Pipeline::build(&library.get("compose/verify")?, &[])?;
     pipeline.set_path("file", path)?;
@@ -198,7 +214,7 @@ pub fn count_pictures(library: &Library, path: &Path) -> Result<u64> {
     pipeline.start()?;
     let mut count = 0;
     loop {
-        if out.try_pull_sample(gst::ClockTime::try_from(COUNT_PATIENCE).ok()).is_some() {
+        if out.try_pull_sample(gst::ClockTime::try_from(COUNT_TIMEOUT).ok()).is_some() {
             count += 1;
             continue;
         }
@@ -212,7 +228,7 @@ pub fn count_pictures(library: &Library, path: &Path) -> Result<u64> {
 mod tests {
     use super::*;
 
-    /// An encoder of sound that takes 50 ms for each buffer; pictures cost nothing.
+    /// An audio encoder that takes 50 ms for each buffer; video costs nothing.
     const SLOW: &str = "# Slow.
 appsrc name=picture format=time max-bytes=0 caps=video/x-raw,format=GRAY8,width=16,height=16,framerate=1/1 ! fakesink sync=false
 appsrc name=sound format=time max-bytes=0 caps=audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2
@@ -234,7 +250,7 @@ appsrc name=sound format=time max-bytes=0 caps=audio/x-raw,format=S16LE,layout=i
             writer.picture(vec![128; 256], at, Duration::from_secs(1)).unwrap();
             most = most.max(sound.current_level_bytes());
         }
-        writer.finish(ENCODER_PATIENCE).unwrap();
-        assert!(most <= UNDER_WAY + 192_000, "{} MiB of sound wait for the encoder", most >> 20);
+        writer.finish(ENCODER_TIMEOUT).unwrap();
+        assert!(most <= MAX_QUEUED + 192_000, "{} MiB of audio wait for the encoder", most >> 20);
     }
 }

@@ -138,7 +138,7 @@ impl Sent {
     }
 
     fn nothing(out: &OutboundTrack, track: &Track) -> Sent {
-        let (source, codec, encoded_from) = (out.label().source, out.codec(), track.was.clone());
+        let (source, codec, encoded_from) = (out.label().source, out.codec(), track.encoded_from.clone());
         Sent { source, codec, encoded_from, frames: 0, key_frames: 0, bytes: 0, late: 0, key_frames_asked: 0 }
     }
 }

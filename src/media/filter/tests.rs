@@ -44,7 +44,7 @@ fn what_cannot_be_a_filter_says_who_must_act_and_where() {
         let said = refused(filter);
         assert!(said.contains(expected), "{said}");
     };
-    says(resolve(MediaKind::Video, "edgse", &[]), "no video filter `edgse`; there are ");
+    says(resolve(MediaKind::Video, "edgse", &[]), "no video filter `edgse`; known: ");
     says(resolve(MediaKind::Video, "robot", &[]), "`robot` filters audio, not video: --audio robot");
     says(resolve(MediaKind::Video, "nowhere.gst", &[]), "cannot read the pipeline nowhere.gst");
     says(resolve(MediaKind::Audio, "robot", &[("frequency", "1e9")]), "`1e9` is not a number from 10.0 to 1000.0");
@@ -55,15 +55,15 @@ fn what_cannot_be_a_filter_says_who_must_act_and_where() {
         ("# X.\nvideotestsrc name=in ! identity name=out", "`in` has no free sink pad"),
         ("# X.\nidentity name=in ! fakesink name=out", "`out` has no free src pad"),
         ("# X.\nidentity name=in\n! frobnicate name=out", "mine.gst:3: no element `frobnicate`"),
-        ("# X.\nidentity name=in ! audioconvert name=out", "it does not take pictures"),
-        ("# X.\nidentity name=in ! identity drop-probability=1 ! identity name=out", "nothing comes out of it"),
+        ("# X.\nidentity name=in ! audioconvert name=out", "it does not accept video"),
+        ("# X.\nidentity name=in ! identity drop-probability=1 ! identity name=out", "it outputs nothing"),
         (
             "# X.\n# @code nothing -> x\nidentity name=in ! identity name=x ! identity name=out",
-            "no code `nothing`; there is average-grey",
+            "no code `nothing`; known: average-grey",
         ),
         (
             "# X.\n# @code average-grey -> x\nidentity name=in ! videoconvert name=x ! identity name=out",
-            "mine.gst:3: `average-grey` runs in an identity",
+            "mine.gst:3: `average-grey` needs an element `identity name=x`",
         ),
         (
             "# X.\n# @code ring-modulator -> x\nidentity name=in ! identity name=x ! identity name=out",

@@ -1,36 +1,34 @@
-//! Frames as decoders want them: their caps, and their bytes in one buffer. Decodes nothing.
+//! Frames in the form that decoders take: their caps, and their bytes in one buffer. Decodes nothing.
 
 use crate::media::encoded_frame::TEMPORAL_DELIMITER;
+use crate::media::runtime::Gst;
 use crate::room::media::{Codec, Frame};
 use gstreamer as gst;
 use gstreamer_app::{AppLeakyType, AppSrc};
 
-/// What H.264 puts in front of each NAL unit in a byte stream (Annex B).
+/// What stands before each NAL unit in an H.264 byte stream (Annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// Where the frames of a codec go into a pipeline; holds `most` of them (policy DropOldest, for frames without a key).
-pub(super) fn source(codec: Codec, most: u64) -> AppSrc {
+/// The source of a pipeline that takes frames of `codec`. Queues at most `max_frames` (policy DropOldest).
+pub(super) fn source(gst: Gst, codec: Codec, max_frames: u64) -> AppSrc {
     let caps = match codec {
-        Codec::Vp8 => gst::Caps::builder("video/x-vp8"),
-        Codec::Vp9 => gst::Caps::builder("video/x-vp9").field("alignment", "super-frame"),
-        Codec::Av1 => gst::Caps::builder("video/x-av1").field("stream-format", "obu-stream").field("alignment", "tu"),
-        Codec::H264 => {
-            gst::Caps::builder("video/x-h264").field("stream-format", "byte-stream").field("alignment", "au")
+        Codec::Vp8 => gst.caps("video/x-vp8"),
+        Codec::Vp9 => gst.caps("video/x-vp9").field("alignment", "super-frame"),
+        Codec::Av1 => gst.caps("video/x-av1").field("stream-format", "obu-stream").field("alignment", "tu"),
+        Codec::H264 => gst.caps("video/x-h264").field("stream-format", "byte-stream").field("alignment", "au"),
+        Codec::Opus => {
+            gst.caps("audio/x-opus").field("channel-mapping-family", 0).field("channels", 2).field("rate", 48_000)
         }
-        Codec::Opus => gst::Caps::builder("audio/x-opus")
-            .field("channel-mapping-family", 0)
-            .field("channels", 2)
-            .field("rate", 48_000),
     };
-    // Encoders plan with a rate; what comes is not held to it.
+    // Encoders need a nominal rate; frames need not keep to it.
     let caps = if codec == Codec::Opus { caps } else { caps.field("framerate", gst::Fraction::new(30, 1)) };
     let caps = caps.build();
-    let source = AppSrc::builder().format(gst::Format::Time).is_live(true).caps(&caps).max_buffers(most).max_bytes(0);
+    let source = gst.app_src().format(gst::Format::Time).is_live(true).caps(&caps).max_buffers(max_frames).max_bytes(0);
     source.leaky_type(AppLeakyType::Downstream).build()
 }
 
-/// The frame's bytes; none where they are not what its codec prescribes.
-pub(super) fn buffer(codec: Codec, frame: &Frame) -> Option<gst::Buffer> {
+/// The bytes of a frame; `None` if they are not valid for its codec.
+pub(super) fn buffer(gst: Gst, codec: Codec, frame: &Frame) -> Option<gst::Buffer> {
     let mut bytes = Vec::with_capacity(frame.len() + 128);
     match codec {
         Codec::H264 => annex_b(frame, &mut bytes)?,
@@ -43,14 +41,14 @@ pub(super) fn buffer(codec: Codec, frame: &Frame) -> Option<gst::Buffer> {
     if bytes.is_empty() {
         return None;
     }
-    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    let mut buffer = gst.buffer(bytes);
     if !frame.key {
         buffer.get_mut()?.set_flags(gst::BufferFlags::DELTA_UNIT);
     }
     Some(buffer)
 }
 
-/// NAL units behind start codes, in front of them the parameter sets of the decoder configuration (ISO 14496-15, 5.3.3.1).
+/// The parameter sets of the decoder configuration (ISO 14496-15, 5.3.3.1), then the NAL units, each after a start code.
 fn annex_b(frame: &Frame, out: &mut Vec<u8>) -> Option<()> {
     if let Some(config) = &frame.config {
         let mut rest = config.get(5..)?;

@@ -1,4 +1,4 @@
-//! Live tracks: frames of a room decoded as they arrive, either to be filtered and sent back or to be looked at.
+//! Live tracks: frames of a room are decoded as they arrive, to be filtered and sent back, or to be measured.
 
 mod input;
 mod live_decoder;
@@ -11,4 +11,3 @@ pub use live_decoder::{LiveDecoder, LivePicture};
 pub use parts::PushResult;
 pub use scale::VideoScale;
 pub use track_filter::{TrackFilter, TrackFilterConfig};
-pub use tracker::TrackFilterCounts;

@@ -1,26 +1,26 @@
 //! What the pipelines of live tracks have in common.
 
 use crate::error::{Error, Result};
-use crate::media::packages;
+use crate::media::runtime::Gst;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-/// Pictures of more pixels than this are not decoded: somebody else chose their size, but the memory is ours.
+/// The largest picture that is decoded, in pixels: peers choose the size, but the memory is ours.
 pub(super) const MAX_PIXELS: u64 = 4096 * 2304;
 
-/// What became of a frame that was handed over.
+/// What happened to a frame that was pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushResult {
     /// It will be decoded.
     Accepted,
-    /// Thrown away: the decoder is behind, or has nothing to begin with. Only a key frame helps; ask the sender for one.
+    /// Dropped: the decoder is behind, or has had no key frame. Request a key frame from the sender.
     NeedKeyFrame,
-    /// Thrown away: the picture is larger than 4096x2304.
+    /// Dropped: the picture has more than 4096x2304 pixels.
     TooLarge,
 }
 
-/// What an element has said that went wrong.
-pub(super) fn failure(bus: &gst::Bus) -> Result<()> {
+/// The error that an element has reported.
+pub(super) fn poll_error(bus: &gst::Bus) -> Result<()> {
     let Some(message) = bus.pop_filtered(&[gst::MessageType::Error]) else { return Ok(()) };
     let gst::MessageView::Error(error) = message.view() else { return Ok(()) };
     let element = message.src().map_or_else(|| "?".into(), |e| e.name());
@@ -28,9 +28,9 @@ pub(super) fn failure(bus: &gst::Bus) -> Result<()> {
     Err(Error::machine(format!("a live track: {element}: {}", error.error().message())).because(detail))
 }
 
-/// A queue that keeps the newest picture only (policy DropOldest).
-pub(super) fn newest_only() -> Result<gst::Element> {
-    let queue = element("queue")?;
+/// A queue that keeps only the newest frame (policy DropOldest).
+pub(super) fn latest_frame_queue() -> Result<gst::Element> {
+    let queue = Gst::init()?.element("queue")?;
     queue.set_property_from_str("leaky", "downstream");
     queue.set_property("max-size-buffers", 1_u32);
     queue.set_property("max-size-bytes", 0_u32);
@@ -39,14 +39,12 @@ pub(super) fn newest_only() -> Result<gst::Element> {
     Ok(queue)
 }
 
-pub(super) fn element(name: &str) -> Result<gst::Element> {
-    gst::ElementFactory::make(name).build().map_err(|e| Error::user(packages::missing(name)).because(e))
-}
-
+/// The pad `name` of an element.
 pub(super) fn pad(element: Option<&gst::Element>, name: &str) -> Result<gst::Pad> {
-    element.and_then(|e| e.static_pad(name)).ok_or_else(|| strange("has an element without its pads"))
+    element.and_then(|e| e.static_pad(name)).ok_or_else(|| defect("has an element without its pads"))
 }
 
-pub(super) fn strange(what: &str) -> Error {
+/// A defect of the pipeline of a live track.
+pub(super) fn defect(what: &str) -> Error {
     Error::us(format!("a live track {what}"))
 }

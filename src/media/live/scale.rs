@@ -1,87 +1,92 @@
-//! Size and frame rate of pictures that go back, changed while they flow. Never makes a picture larger, never repeats one.
+//! Changes size and frame rate of live video while it runs. Never enlarges a picture, never repeats one.
 
 use crate::error::{Error, Result};
+use crate::media::runtime::Gst;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Sides shorter than this are not made shorter still.
-const SHORTEST: u32 = 64;
+/// Sides are not made shorter than this, in pixels.
+const MIN_SIDE: u32 = 64;
 
-/// How much of the picture's size and rate goes back.
+/// How far size and frame rate of video are reduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VideoScale {
-    /// Width and height in percent of the source's, 1 to 100.
+    /// Width and height in percent of the input, 1 to 100.
     pub percent: u32,
-    /// Pictures a second at most; none: all.
+    /// The highest frame rate, frames per second; `None`: unlimited.
     pub fps: Option<u32>,
 }
 
 impl VideoScale {
-    /// As it comes.
-    pub const WHOLE: VideoScale = VideoScale { percent: 100, fps: None };
+    /// No reduction.
+    pub const FULL: VideoScale = VideoScale { percent: 100, fps: None };
 
-    /// The size of a picture in this scale: even sides, as every encoder wants them.
+    /// The output size for an input size; sides are even, as encoders require.
     pub fn of(self, (width, height): (u32, u32)) -> (u32, u32) {
         let side = |whole: u32| {
             let part = u64::from(whole) * u64::from(self.percent.clamp(1, 100)) / 100;
-            let part = u32::try_from(part).unwrap_or(whole).max(SHORTEST.min(whole));
+            let part = u32::try_from(part).unwrap_or(whole).max(MIN_SIDE.min(whole));
             (part & !1).max(2)
         };
         (side(width), side(height))
     }
 }
 
-/// Holds a pipeline to a [`VideoScale`].
+/// Applies a [`VideoScale`] to a pipeline.
 #[derive(Debug)]
 pub(super) struct ScaleControl(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
+    gst: Gst,
     scale: VideoScale,
+    /// The input size, once it is known.
     source: Option<(u32, u32)>,
-    /// The `capsfilter` behind the scaling.
+    /// The `capsfilter` after the scaling element.
     size: Option<gst::Element>,
-    /// When the next picture may pass, in the pipeline's time.
+    /// The earliest time of the next frame, in ns of pipeline time.
     due: u64,
 }
 
-impl Default for ScaleControl {
-    fn default() -> Self {
-        ScaleControl(Mutex::new(State { scale: VideoScale::WHOLE, source: None, size: None, due: 0 }))
-    }
-}
-
 impl ScaleControl {
-    /// Pictures are left out behind `decoder`, and scaled by `scale` to what `size` (a `capsfilter`) prescribes.
+    pub fn new(gst: Gst) -> ScaleControl {
+        ScaleControl(Mutex::new(State { gst, scale: VideoScale::FULL, source: None, size: None, due: 0 }))
+    }
+
+    /// Drops frames at the output of `decoder`, and lets `scale` (a converter) scale to the caps of `size` (a `capsfilter`).
+    ///
+    /// # Errors
+    /// Ours: an element without its pads.
     pub fn attach(self: &Arc<Self>, decoder: &gst::Bin, scale: &gst::Element, size: &gst::Element) -> Result<()> {
-        let none = || Error::us("a live track has nothing to scale");
+        let no_pad = || Error::us("a live track has an element without its pads");
         self.lock().size = Some(size.clone());
         let me = Arc::downgrade(self);
-        let output = decoder.static_pad("src").ok_or_else(none)?;
+        let output = decoder.static_pad("src").ok_or_else(no_pad)?;
         output.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let pts = info.buffer().and_then(|buffer| buffer.pts()).map(gst::ClockTime::nseconds);
-            // Not `Drop`: GStreamer 1.22 would let go of a buffer that the binding has taken already.
+            // Not `Drop`: with GStreamer 1.22 the buffer would be released twice.
             match Weak::upgrade(&me).zip(pts) {
                 Some((me, pts)) if !me.passes(pts) => gst::PadProbeReturn::Handled,
                 _ => gst::PadProbeReturn::Ok,
             }
         });
         let me = Arc::downgrade(self);
-        let input = scale.static_pad("sink").ok_or_else(none)?;
+        let input = scale.static_pad("sink").ok_or_else(no_pad)?;
         input.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
             if let (Some(me), Some(event)) = (Weak::upgrade(&me), info.event())
                 && let gst::EventView::Caps(caps) = event.view()
                 && let Ok(about) = gst_video::VideoInfo::from_caps(caps.caps())
             {
-                me.came((about.width(), about.height()));
+                me.set_source((about.width(), about.height()));
             }
             gst::PadProbeReturn::Ok
         });
         Ok(())
     }
 
+    /// Applies `scale` from the next frame on.
     pub fn set(&self, scale: VideoScale) {
         let resize = {
             let state = &mut *self.lock();
@@ -91,7 +96,7 @@ impl ScaleControl {
             state.scale = scale;
             state.resize()
         };
-        apply(resize);
+        set_caps(resize);
     }
 
     /// The size before scaling.
@@ -99,22 +104,22 @@ impl ScaleControl {
         self.lock().source
     }
 
-    /// The pictures that come are of this size from now on.
-    fn came(&self, size: (u32, u32)) {
+    /// The input has this size from now on.
+    fn set_source(&self, size: (u32, u32)) {
         let resize = {
             let state = &mut *self.lock();
             state.source = Some(size);
             state.resize()
         };
-        apply(resize);
+        set_caps(resize);
     }
 
-    /// Whether a picture of this time passes.
+    /// Whether the frame of this time is kept.
     fn passes(&self, pts: u64) -> bool {
         let state = &mut *self.lock();
         let Some(fps) = state.scale.fps else { return true };
         let step = 1_000_000_000 / u64::from(fps.max(1));
-        // A picture may come a little early: cameras are not exact.
+        // Cameras are not exact: a frame may be a little early.
         let early = pts + step / 5 < state.due;
         if early && state.due - pts <= 2 * step {
             return false;
@@ -130,16 +135,17 @@ impl ScaleControl {
 }
 
 impl State {
+    /// The `capsfilter` and its new caps, once the input size is known.
     fn resize(&self) -> Option<(gst::Element, gst::Caps)> {
         let (width, height) = self.scale.of(self.source?);
         let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
-        let caps = gst::Caps::builder("video/x-raw").field("width", side(width)).field("height", side(height)).build();
+        let caps = self.gst.caps("video/x-raw").field("width", side(width)).field("height", side(height)).build();
         Some((self.size.clone()?, caps))
     }
 }
 
-/// Outside of the lock: it makes the pipeline negotiate, which may come back to us.
-fn apply(resize: Option<(gst::Element, gst::Caps)>) {
+/// To be called without the lock: the pipeline renegotiates, which may call back into this file.
+fn set_caps(resize: Option<(gst::Element, gst::Caps)>) {
     if let Some((size, caps)) = resize {
         size.set_property("caps", &caps);
     }
@@ -162,7 +168,7 @@ mod tests {
     #[test]
     fn pictures_are_left_out_evenly() {
         let count = |fps: u32, come: u64| {
-            let scale = ScaleControl::default();
+            let scale = ScaleControl::new(Gst::init().unwrap());
             scale.set(VideoScale { percent: 100, fps: Some(fps) });
             (0..10 * come).filter(|n| scale.passes(n * 1_000_000_000 / come)).count()
         };

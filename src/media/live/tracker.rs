@@ -1,4 +1,4 @@
-//! What is known of the frames under way: which frame a picture was made of, and how long each part took. Decides nothing.
+//! Tracks the frames within a pipeline: from which input an output was made, and how long each stage took. Decides nothing.
 
 use crate::room::media::{Codec, Frame};
 use gstreamer as gst;
@@ -8,16 +8,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Frames that are remembered: eight seconds of picture, five of sound. What takes longer gets the oldest one's identity.
-const REMEMBERED: usize = 256;
+/// Frames that are tracked: eight seconds of video, five of audio. What takes longer is taken for the oldest one.
+const MAX_TRACKED: usize = 256;
 
-/// Where a pipeline's time begins. Encoders of sound put their first packet before its sound, and no time is below zero.
-const BEGIN: u64 = 1_000_000_000;
-/// By how much `opusenc` puts a packet before the sound that went into it (its look-ahead, 312 samples); over RTP a packet has the
-/// time of its sound (RFC 7587, 4.1).
-const OPUS_LEAD: u64 = 6_500_000;
+/// The pipeline time of the first frame, ns. Audio encoders give their first packet an earlier time, which must not be negative.
+const START: u64 = 1_000_000_000;
+/// By how much `opusenc` timestamps a packet before the samples in it (its look-ahead, 312 samples), ns. An RTP timestamp is that of
+/// the samples (RFC 7587, 4.1).
+const OPUS_LOOKAHEAD: u64 = 6_500_000;
 
-/// A part of the way that a frame has behind it.
+/// A stage of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Decoded,
@@ -25,94 +25,98 @@ pub enum Stage {
     Encoded,
 }
 
-/// What has happened to a live track since its start.
+/// Statistics of a [`TrackFilter`](super::TrackFilter) since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct TrackFilterCounts {
-    /// Frames that came and were whole.
+    /// Frames that were pushed.
     pub came: u64,
-    /// Frames that the decoder was too far behind for.
+    /// Frames that were dropped because the decoder was behind.
     pub skipped: u64,
+    /// Frames that were decoded.
     pub decoded: u64,
+    /// Frames that were filtered.
     pub filtered: u64,
-    /// Frames that went back.
+    /// Frames that were encoded and output.
     pub returned: u64,
-    /// Mean time that each part took, waiting for it included, in milliseconds.
+    /// Mean time in the decoder, its queue included, ms.
     pub decode_ms: f64,
+    /// Mean time in the filter, its queue included, ms.
     pub filter_ms: f64,
+    /// Mean time in the encoder, its queue included, ms.
     pub encode_ms: f64,
 }
 
-/// A frame under way.
+/// A frame within the pipeline.
 #[derive(Debug, Clone, Copy)]
 struct TrackedFrame {
     rtp_time: i64,
     arrival: Instant,
-    /// When it was handed over, or had its last part behind it.
+    /// When it was pushed, or left the last stage.
     since: Instant,
 }
 
-/// The frames under way in one pipeline.
+/// The frames within one pipeline.
 #[derive(Debug)]
 pub(super) struct FrameTracker {
     clock_rate: i64,
-    /// What is added to the time of a frame that comes back, ns.
-    lead: u64,
+    /// What is added to the time of an output frame, ns.
+    lookahead: u64,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The RTP time that is the pipeline's zero.
+    /// The RTP time at the start of pipeline time.
     zero: Option<i64>,
-    under_way: VecDeque<TrackedFrame>,
+    in_flight: VecDeque<TrackedFrame>,
     came: u64,
     skipped: u64,
-    /// Frames, and their times added up, by stage.
+    /// Number of frames and the sum of their times, by stage.
     stages: [(u64, Duration); 3],
 }
 
 impl FrameTracker {
     pub fn new(codec: Codec) -> FrameTracker {
-        let lead = if codec == Codec::Opus { OPUS_LEAD } else { 0 };
-        FrameTracker { clock_rate: i64::from(codec.clock_rate()), lead, state: Mutex::default() }
+        let lookahead = if codec == Codec::Opus { OPUS_LOOKAHEAD } else { 0 };
+        FrameTracker { clock_rate: i64::from(codec.clock_rate()), lookahead, state: Mutex::default() }
     }
 
-    /// A frame is handed over: its time in the pipeline.
-    pub fn fed(&self, frame: &Frame) -> gst::ClockTime {
+    /// Tracks a frame that is pushed; returns its pipeline time.
+    pub fn pushed(&self, frame: &Frame) -> gst::ClockTime {
         let state = &mut *self.lock();
         let zero = *state.zero.get_or_insert(frame.rtp_time);
         state.came += 1;
-        if state.under_way.len() == REMEMBERED {
-            state.under_way.pop_front();
+        if state.in_flight.len() == MAX_TRACKED {
+            state.in_flight.pop_front();
         }
-        state.under_way.push_back(TrackedFrame {
+        state.in_flight.push_back(TrackedFrame {
             rtp_time: frame.rtp_time,
             arrival: frame.arrival,
             since: Instant::now(),
         });
         let ticks = u128::try_from(frame.rtp_time.saturating_sub(zero)).unwrap_or(0);
         let nanos = (ticks * 1_000_000_000).div_ceil(self.clock_rate as u128);
-        gst::ClockTime::from_nseconds(u64::try_from(nanos).map_or(u64::MAX - 1, |nanos| nanos.saturating_add(BEGIN)))
+        gst::ClockTime::from_nseconds(u64::try_from(nanos).map_or(u64::MAX - 1, |nanos| nanos.saturating_add(START)))
     }
 
-    /// A frame was thrown away instead.
+    /// Counts a frame that was dropped instead.
     pub fn skipped(&self) {
         let state = &mut *self.lock();
         state.came += 1;
         state.skipped += 1;
     }
 
-    /// A frame of this time in the pipeline comes back: its RTP time, and the arrival of the frame that it was made of.
-    pub fn returned(&self, pts: u64) -> Option<(i64, Instant)> {
+    /// The RTP time of an output frame with pipeline time `pts`, and the arrival time of its input frame.
+    pub fn output(&self, pts: u64) -> Option<(i64, Instant)> {
         let state = &mut *self.lock();
-        let rtp_time = state.zero?.checked_add(self.ticks(pts.saturating_add(self.lead)))?;
-        let mark = state.pass(rtp_time, Stage::Encoded)?;
-        // The first packet is not put before its sound, as nothing is there.
-        let is_first = mark.rtp_time == state.zero? && pts == BEGIN;
-        Some((if is_first { mark.rtp_time } else { rtp_time }, mark.arrival))
+        let rtp_time = state.zero?.checked_add(self.ticks(pts.saturating_add(self.lookahead)))?;
+        let tracked = state.pass(rtp_time, Stage::Encoded)?;
+        // The first packet has no earlier time: its timestamp would be negative.
+        let is_first = tracked.rtp_time == state.zero? && pts == START;
+        Some((if is_first { tracked.rtp_time } else { rtp_time }, tracked.arrival))
     }
 
-    /// Counts what passes a pad.
+    /// Counts the frames that pass `pad`, which ends `stage`.
     pub fn watch(self: &Arc<Self>, pad: &gst::Pad, stage: Stage) {
         let tracker = Arc::downgrade(self);
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
@@ -130,12 +134,13 @@ impl FrameTracker {
         }
     }
 
-    /// RTP ticks since the pipeline's first frame; rounded down where `fed` rounded up, so that a time comes back as it was.
+    /// RTP ticks since the first frame. Rounds down where `pushed` rounds up, so that an output has exactly the time of its input.
     fn ticks(&self, pts: u64) -> i64 {
-        let nanos = u128::from(pts.saturating_sub(BEGIN));
+        let nanos = u128::from(pts.saturating_sub(START));
         i64::try_from(nanos * self.clock_rate as u128 / 1_000_000_000).unwrap_or(i64::MAX)
     }
 
+    /// The statistics so far.
     pub fn counts(&self) -> TrackFilterCounts {
         let state = self.lock();
         let [decoded, filtered, encoded] = state.stages;
@@ -158,16 +163,16 @@ impl FrameTracker {
 }
 
 impl State {
-    /// A frame has a part of the way behind it. It is the newest that is not younger than this; the oldest that is remembered,
-    /// if all are.
+    /// Counts a frame that leaves `stage`: the newest tracked frame that is not later than `rtp_time`, or the oldest one if all are
+    /// later.
     fn pass(&mut self, rtp_time: i64, stage: Stage) -> Option<TrackedFrame> {
-        let index = self.under_way.iter().rposition(|mark| mark.rtp_time <= rtp_time).unwrap_or(0);
-        let mark = self.under_way.get_mut(index)?;
+        let index = self.in_flight.iter().rposition(|tracked| tracked.rtp_time <= rtp_time).unwrap_or(0);
+        let tracked = self.in_flight.get_mut(index)?;
         let now = Instant::now();
         let (count, time) = &mut self.stages[stage as usize];
         *count += 1;
-        *time += now.saturating_duration_since(std::mem::replace(&mut mark.since, now));
-        Some(*mark)
+        *time += now.saturating_duration_since(std::mem::replace(&mut tracked.since, now));
+        Some(*tracked)
     }
 }
 
@@ -184,11 +189,11 @@ mod tests {
     fn a_time_comes_back_as_it_was() {
         for codec in [Codec::Vp8, Codec::Opus] {
             let tracker = FrameTracker::new(codec);
-            tracker.fed(&frame(1 << 40));
+            tracker.pushed(&frame(1 << 40));
             for ticks in (0..3_000_000_i64).step_by(997) {
                 let rtp_time = (1 << 40) + ticks;
-                let pts = tracker.fed(&frame(rtp_time));
-                assert_eq!(tracker.returned(pts.nseconds() - tracker.lead).unwrap().0, rtp_time);
+                let pts = tracker.pushed(&frame(rtp_time));
+                assert_eq!(tracker.output(pts.nseconds() - tracker.lookahead).unwrap().0, rtp_time);
             }
         }
     }
@@ -197,10 +202,10 @@ mod tests {
     fn a_sound_between_two_frames_is_of_the_first() {
         let tracker = FrameTracker::new(Codec::Opus);
         let (one, two) = (frame(0), Frame { arrival: Instant::now() + Duration::from_secs(1), ..frame(960) });
-        tracker.fed(&one);
-        tracker.fed(&two);
-        assert_eq!(tracker.returned(BEGIN + 12_000_000).unwrap().1, one.arrival);
-        assert_eq!(tracker.returned(BEGIN + 13_500_000).unwrap().1, two.arrival);
+        tracker.pushed(&one);
+        tracker.pushed(&two);
+        assert_eq!(tracker.output(START + 12_000_000).unwrap().1, one.arrival);
+        assert_eq!(tracker.output(START + 13_500_000).unwrap().1, two.arrival);
         assert_eq!(tracker.counts().returned, 2);
     }
 }

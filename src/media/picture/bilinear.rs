@@ -1,40 +1,40 @@
-//! Planes of a picture scaled into their place, each pixel between the four that lie around it. For faces: what is to be read is
-//! scaled by GStreamer's converter, with more care and several times the work.
+//! Bilinear scaling of I420 pictures, for camera video. Shared screens are scaled by GStreamer's converter, which is sharper and several
+//! times as expensive.
 
 use crate::media::geometry::Size;
 
-/// A pixel between two: that at `first` and the one behind it.
+/// Interpolation between the pixel at `first` and the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Between {
+struct Interpolation {
     first: usize,
-    /// How much of the second one, of 256.
+    /// The weight of the second one, of 256.
     second: u16,
 }
 
-/// From a plane of one size to one of another.
+/// The interpolations of a plane.
 #[derive(Debug)]
 struct Axes {
-    columns: Vec<Between>,
-    rows: Vec<Between>,
+    columns: Vec<Interpolation>,
+    rows: Vec<Interpolation>,
 }
 
-/// What it takes to scale I420 pictures of one size to another one.
+/// Scales I420 pictures of one size to another.
 pub(super) struct BilinearScaler {
     luma: Axes,
     chroma: Axes,
-    /// A row between two, and its last pixel once more.
+    /// An interpolated row, with its last pixel doubled.
     row: Vec<u8>,
 }
 
 impl BilinearScaler {
     pub(super) fn new(from: Size, to: Size) -> BilinearScaler {
         let axes = |from: Size, to: Size| Axes { columns: axis(from.0, to.0), rows: axis(from.1, to.1) };
-        // Of odd sizes chroma has the larger half; places are even.
+        // For odd input sizes chroma is rounded up; output sizes are even.
         let half = |size: Size| (size.0.div_ceil(2), size.1.div_ceil(2));
         BilinearScaler { luma: axes(from, to), chroma: axes(half(from), (to.0 / 2, to.1 / 2)), row: Vec::new() }
     }
 
-    /// Scales a plane (0 is luma) of `width` pixels a row into `to`, which begins where its first pixel belongs.
+    /// Scales a plane (0 is luma) with `width` pixels a row into `to`, which starts at its first pixel.
     pub(super) fn plane(
         &mut self,
         plane: u32,
@@ -46,35 +46,35 @@ impl BilinearScaler {
         self.row.resize(width + 1, 0);
         for (between, to) in axes.rows.iter().zip(to.chunks_mut(to_stride.max(1))) {
             let Some(upper) = line(between.first) else { return };
-            // Beneath the last one there is none.
+            // Below the last row there is none.
             let lower = line(between.first + 1).unwrap_or(upper);
             for ((row, upper), lower) in self.row.iter_mut().zip(upper).zip(lower) {
-                *row = mixed(*upper, *lower, between.second);
+                *row = blend(*upper, *lower, between.second);
             }
             if let [.., before, last] = self.row.as_mut_slice() {
                 *last = *before;
             }
             for (to, between) in to.iter_mut().zip(&axes.columns) {
                 let Some([left, right]) = self.row.get(between.first..between.first + 2) else { break };
-                *to = mixed(*left, *right, between.second);
+                *to = blend(*left, *right, between.second);
             }
         }
     }
 }
 
-/// For each pixel of `to` where it lies in `from`: their middles, not their edges, are what fits.
-fn axis(from: u32, to: u32) -> Vec<Between> {
+/// The interpolation for each pixel of `to`; the centres of pixels are aligned, not their edges.
+fn axis(from: u32, to: u32) -> Vec<Interpolation> {
     let (steps, last) = (256 * u64::from(from), u64::from(from.saturating_sub(1)) * 256);
     let place = |number: u32| {
-        // In 256ths of a pixel: (number + 1/2) * from / to - 1/2, not before the first and not behind the last one.
+        // In 256ths of a pixel: (number + 1/2) * from / to - 1/2, within the first and the last pixel.
         let at = ((2 * u64::from(number) + 1) * steps / (2 * u64::from(to))).saturating_sub(128).min(last);
-        Between { first: (at / 256) as usize, second: (at % 256) as u16 }
+        Interpolation { first: (at / 256) as usize, second: (at % 256) as u16 }
     };
     (0..to).map(place).collect()
 }
 
-fn mixed(one: u8, other: u8, part: u16) -> u8 {
-    ((u16::from(one) * (256 - part) + u16::from(other) * part + 128) >> 8) as u8
+fn blend(one: u8, other: u8, weight: u16) -> u8 {
+    ((u16::from(one) * (256 - weight) + u16::from(other) * weight + 128) >> 8) as u8
 }
 
 #[cfg(test)]

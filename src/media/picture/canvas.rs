@@ -1,15 +1,15 @@
-//! A picture that is painted on: decoded pictures scaled into rectangles of it, drawn ones laid over. What is not painted again
-//! stays, so a scene costs only what changes in it. It knows nothing of scenes or time.
+//! A canvas: decoded pictures are scaled into rectangles of it, overlays are drawn on top. Areas that are not painted again keep their
+//! content, so a scene costs only what changes in it. It knows nothing of scenes or time.
 
 use super::bilinear::BilinearScaler;
 use super::colour::yuv;
-use super::decoded::{Picture, described, strange, stride_of, writable};
+use super::decoded::{Picture, bt601_info, not_paintable, stride_of, writable};
 use super::frame_pool::FramePool;
 use super::overlay::Overlay;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::media::cache::Cache;
 use crate::media::geometry::{Rect, Size};
-use crate::media::runtime::init;
+use crate::media::runtime::Gst;
 use gst_video::prelude::*;
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameRef, VideoInfo};
 use gstreamer as gst;
@@ -17,10 +17,10 @@ use gstreamer_video as gst_video;
 use image::{DynamicImage, Rgb, RgbImage, RgbaImage};
 
 impl Picture {
-    /// Its pixels, as a filter takes them.
+    /// Its pixels, not premultiplied.
     ///
     /// # Errors
-    /// It cannot be converted.
+    /// Ours: it cannot be converted.
     pub fn to_rgba(&self) -> Result<RgbaImage> {
         let (width, height) = self.size();
         let mut canvas = Canvas::new((width, height))?;
@@ -29,48 +29,58 @@ impl Picture {
     }
 }
 
-/// What a converter was made for: picture, place and whether it is to be sharp.
-type Slot = (Size, VideoFormat, String, Rect, bool);
-/// So many converters are kept, and as many scalers; a picture that changes its size or place leaves one behind.
-const MOST_CONVERTERS: usize = 128;
+/// What a converter was made for: size, format and colours of the picture, area, and whether it is sharp.
+type ConverterKey = (Size, VideoFormat, String, Rect, bool);
+/// Converters that are cached, and scalers; a picture that changes its size or area needs another one.
+const MAX_CONVERTERS: usize = 128;
 
-/// A picture in the making, I420 in the colours of BT.601.
+/// A picture to paint on: I420, BT.601, limited range.
 pub struct Canvas {
+    gst: Gst,
     buffer: gst::Buffer,
     info: VideoInfo,
-    converters: Cache<Slot, VideoConverter>,
-    /// From one size to another, of pictures that have our colours.
+    converters: Cache<ConverterKey, VideoConverter>,
+    /// By the sizes that they scale from and to; for pictures with the format and colours of the canvas.
     scalers: Cache<(Size, Size), BilinearScaler>,
     pool: FramePool,
 }
 
 impl Canvas {
-    /// A black one.
+    /// A black canvas.
+    ///
+    /// # Errors
+    /// The machine's: no memory. The user's: a size that no picture can have.
     pub fn new(size: Size) -> Result<Canvas> {
-        init()?;
-        let info = described(VideoFormat::I420, size)?;
-        let buffer = gst::Buffer::with_size(info.size()).map_err(|e| Error::machine("no memory").because(e))?;
-        let (converters, scalers) = (Cache::new(MOST_CONVERTERS), Cache::new(MOST_CONVERTERS));
-        let mut canvas = Canvas { buffer, info, converters, scalers, pool: FramePool::default() };
+        let gst = Gst::init()?;
+        let info = bt601_info(gst, VideoFormat::I420, size)?;
+        let buffer = gst.uninitialised_buffer(info.size())?;
+        let (converters, scalers) = (Cache::new(MAX_CONVERTERS), Cache::new(MAX_CONVERTERS));
+        let mut canvas = Canvas { gst, buffer, info, converters, scalers, pool: FramePool::default() };
         canvas.fill([0, 0, 0])?;
         Ok(canvas)
     }
 
-    /// Paints everything in one colour.
+    /// Paints everything in one colour (RGB).
+    ///
+    /// # Errors
+    /// Ours: the canvas cannot be written to; so for all that paints.
     pub fn fill(&mut self, colour: [u8; 3]) -> Result<()> {
         let (width, height) = (self.info.width(), self.info.height());
         self.fill_area(Rect { x: 0, y: 0, width, height }, colour)
     }
 
-    /// Paints `area` in one colour; what sticks out is cut off.
+    /// Paints `area` in one colour (RGB). What lies outside of the canvas is cut off.
+    ///
+    /// # Errors
+    /// As [`Canvas::fill`].
     pub fn fill_area(&mut self, area: Rect, colour: [u8; 3]) -> Result<()> {
-        self.pool.outdate(area);
+        self.pool.mark_changed(area);
         let (values, strides) = (yuv(colour), self.strides());
         let mut frame = writable(&mut self.buffer, &self.info)?;
         for (plane, (value, stride)) in (0..).zip(values.into_iter().zip(strides)) {
             let shift = u32::from(plane > 0);
             let (from, width) = ((area.x >> shift) as usize, (area.width >> shift) as usize);
-            let data = frame.plane_data_mut(plane).map_err(|e| strange().because(e))?;
+            let data = frame.plane_data_mut(plane).map_err(|e| not_paintable().because(e))?;
             let rows = data.chunks_mut(stride.max(1)).skip((area.y >> shift) as usize);
             for row in rows.take((area.height >> shift) as usize) {
                 let end = row.len().min(from + width);
@@ -80,53 +90,57 @@ impl Canvas {
         Ok(())
     }
 
-    /// Scales `picture` into `area`, which must lie within the canvas. `sharp` is for writing: slower. A picture that is not to be
-    /// sharp and hardly larger than its area is not scaled at all: its rim is left out.
+    /// Scales `picture` into `area`, which must lie within the canvas. `sharp` scales with more taps, for text; it is slower. A picture
+    /// that is not `sharp` and only slightly larger than its area is cropped instead of scaled.
+    ///
+    /// # Errors
+    /// As [`Canvas::fill`].
     pub fn draw(&mut self, picture: &Picture, area: Rect, sharp: bool) -> Result<()> {
-        self.pool.outdate(area);
+        self.pool.mark_changed(area);
         let size = (area.width, area.height);
-        if !sharp && self.has_our_colours(picture) {
-            if is_nearly(picture.size(), size) {
-                return self.copy_from(picture, area);
+        if !sharp && self.has_same_format(picture) {
+            if is_slightly_larger(picture.size(), size) {
+                return self.copy_middle(picture, area);
             }
             if picture.size().0 >= 2 * size.0 && picture.size().1 >= 2 * size.1 {
-                // Most of the work of making a picture small is in its pixels, and a quarter of them does as well.
-                return self.draw(&picture.halved()?, area, sharp);
+                // The cost of scaling down is in the input pixels, and a quarter of them is enough.
+                return self.draw(&picture.halved(self.gst)?, area, sharp);
             }
             return self.scale(picture, area);
         }
-        let slot = (picture.size(), picture.info.format(), picture.info.colorimetry().to_string(), area, sharp);
-        let info = &self.info;
-        let converter = self.converters.get(slot, || {
-            VideoConverter::new(&picture.info, info, Some(into(area, sharp))).map_err(|e| strange().because(e))
+        let key = (picture.size(), picture.info.format(), picture.info.colorimetry().to_string(), area, sharp);
+        let (gst, info) = (self.gst, &self.info);
+        let converter = self.converters.get(key, || {
+            VideoConverter::new(&picture.info, info, Some(converter_config(gst, area, sharp)))
+                .map_err(|e| not_paintable().because(e))
         })?;
         let input = VideoFrameRef::from_buffer_ref_readable(&picture.buffer, &picture.info);
-        let input = input.map_err(|e| strange().because(e))?;
+        let input = input.map_err(|e| not_paintable().because(e))?;
         let mut output = writable(&mut self.buffer, &self.info)?;
         converter.frame_ref(&input, &mut output);
         Ok(())
     }
 
-    /// True where a picture's bytes mean what they mean here.
-    fn has_our_colours(&self, picture: &Picture) -> bool {
+    /// True if a picture has the format and colours of the canvas.
+    fn has_same_format(&self, picture: &Picture) -> bool {
         picture.info.format() == VideoFormat::I420 && picture.info.colorimetry() == self.info.colorimetry()
     }
 
-    /// Scales a picture of our colours into `area`.
+    /// Scales a picture of the same format into `area`.
     fn scale(&mut self, picture: &Picture, area: Rect) -> Result<()> {
-        let slot = (picture.size(), (area.width, area.height));
-        let scaler = self.scalers.get(slot, || Ok(BilinearScaler::new(slot.0, slot.1)))?;
+        let key = (picture.size(), (area.width, area.height));
+        let scaler = self.scalers.get(key, || Ok(BilinearScaler::new(key.0, key.1)))?;
         planes(picture, (&mut self.buffer, &self.info), area, |plane, from, to| {
             scaler.plane(plane, (from.0, from.1, picture.info.comp_width(plane as u8) as usize), to);
         })
     }
 
-    /// FramePool the middle of a picture, which is at least as large, into `area`.
-    fn copy_from(&mut self, picture: &Picture, area: Rect) -> Result<()> {
+    /// Copies the middle of a picture, which is at least as large as `area`, into `area`.
+    fn copy_middle(&mut self, picture: &Picture, area: Rect) -> Result<()> {
         let (width, height) = picture.size();
-        // In whole pixels of chroma.
-        let rim = |all: u32, shown: u32| (all.saturating_sub(shown) / 2) & !1;
-        let (left, top) = (rim(width, area.width), rim(height, area.height));
+        // Even, so that it is a whole number of chroma pixels.
+        let margin = |all: u32, shown: u32| (all.saturating_sub(shown) / 2) & !1;
+        let (left, top) = (margin(width, area.width), margin(height, area.height));
         planes(picture, (&mut self.buffer, &self.info), area, |plane, (from, from_stride), (to, stride)| {
             let at = |side: u32| (side >> u32::from(plane > 0)) as usize;
             let rows = from.chunks(from_stride).skip(at(top)).take(at(area.height));
@@ -139,24 +153,30 @@ impl Canvas {
         })
     }
 
-    /// Lays a drawing over the canvas; what sticks out is cut off.
+    /// Blends an overlay into the canvas. What lies outside is cut off.
+    ///
+    /// # Errors
+    /// As [`Canvas::fill`].
     pub fn overlay(&mut self, overlay: &Overlay) -> Result<()> {
-        self.pool.outdate(overlay.area());
+        self.pool.mark_changed(overlay.area());
         let strides = self.strides();
         let mut frame = writable(&mut self.buffer, &self.info)?;
         for (plane, stride) in (0..).zip(strides) {
             let (width, height) = (self.info.comp_width(plane as u8), self.info.comp_height(plane as u8));
-            let data = frame.plane_data_mut(plane).map_err(|e| strange().because(e))?;
-            overlay.onto(plane as usize, data, stride, (width, height));
+            let data = frame.plane_data_mut(plane).map_err(|e| not_paintable().because(e))?;
+            overlay.blend(plane as usize, data, stride, (width, height));
         }
         Ok(())
     }
 
-    /// The canvas as it is now, as a picture for people.
+    /// The content of the canvas in RGB.
+    ///
+    /// # Errors
+    /// Ours: the canvas cannot be read.
     pub fn to_rgb(&self) -> Result<RgbImage> {
         let strides = self.strides();
-        let frame =
-            VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
+        let frame = VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info)
+            .map_err(|e| not_paintable().because(e))?;
         let planes: Vec<&[u8]> = (0..3).filter_map(|p| frame.plane_data(p).ok()).collect();
         let value = |plane: usize, x: u32, y: u32| {
             let index = y as usize * strides.get(plane).copied().unwrap_or(0) + x as usize;
@@ -170,11 +190,14 @@ impl Canvas {
         }))
     }
 
-    /// How bright `area` is on average: 16 is black, 235 is white.
+    /// The mean luma of `area`: 16 is black, 235 is white.
+    ///
+    /// # Errors
+    /// Ours: the canvas cannot be read.
     pub fn brightness(&self, area: Rect) -> Result<u8> {
-        let frame =
-            VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
-        let luma = frame.plane_data(0).map_err(|e| strange().because(e))?;
+        let frame = VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info)
+            .map_err(|e| not_paintable().because(e))?;
+        let luma = frame.plane_data(0).map_err(|e| not_paintable().because(e))?;
         let stride = stride_of(self.info.stride(), 0);
         let rows = luma.chunks(stride).skip(area.y as usize).take(area.height as usize).step_by(4);
         let values = rows.flat_map(|row| row.iter().skip(area.x as usize).take(area.width as usize).step_by(4));
@@ -182,9 +205,9 @@ impl Canvas {
         Ok((sum / count.max(1)) as u8)
     }
 
-    /// A copy, as the encoder takes it; the same one again while nothing was painted.
+    /// A copy for an encoder. The same buffer is returned again if nothing was painted since.
     pub(in crate::media) fn copy(&mut self) -> Result<gst::Buffer> {
-        self.pool.of(&self.buffer, &self.info)
+        self.pool.copy_of(&self.buffer, &self.info)
     }
 
     #[cfg(test)]
@@ -197,7 +220,8 @@ impl Canvas {
     }
 }
 
-/// Walks the planes of a picture of our colours beside those of a canvas, which begin where `area` does; each with its stride.
+/// Calls `paint` for each plane of a picture and of the canvas, which have the same format, each with its stride. The plane of the
+/// canvas starts at the corner of `area`.
 fn planes(
     picture: &Picture,
     (canvas, info): (&mut gst::Buffer, &VideoInfo),
@@ -205,12 +229,12 @@ fn planes(
     mut paint: impl FnMut(u32, (&[u8], usize), (&mut [u8], usize)),
 ) -> Result<()> {
     let input = VideoFrameRef::from_buffer_ref_readable(&picture.buffer, &picture.info);
-    let input = input.map_err(|e| strange().because(e))?;
+    let input = input.map_err(|e| not_paintable().because(e))?;
     let mut output = writable(canvas, info)?;
     for plane in 0..info.n_planes() {
         let (shift, stride) = (u32::from(plane > 0), stride_of(info.stride(), plane));
-        let from = input.plane_data(plane).map_err(|e| strange().because(e))?;
-        let to = output.plane_data_mut(plane).map_err(|e| strange().because(e))?;
+        let from = input.plane_data(plane).map_err(|e| not_paintable().because(e))?;
+        let to = output.plane_data_mut(plane).map_err(|e| not_paintable().because(e))?;
         let first = (area.y >> shift) as usize * stride + (area.x >> shift) as usize;
         let to = to.get_mut(first..).unwrap_or_default();
         paint(plane, (from, stride_of(input.plane_stride(), plane)), (to, stride));
@@ -218,9 +242,9 @@ fn planes(
     Ok(())
 }
 
-fn into(area: Rect, sharp: bool) -> VideoConverterConfig {
+fn converter_config(gst: Gst, area: Rect, sharp: bool) -> VideoConverterConfig {
     let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
-    let mut config = VideoConverterConfig::new();
+    let mut config = gst.converter_config();
     config.set_dest_x(side(area.x));
     config.set_dest_y(side(area.y));
     config.set_dest_width(Some(side(area.width)));
@@ -234,10 +258,10 @@ fn into(area: Rect, sharp: bool) -> VideoConverterConfig {
     config
 }
 
-/// True where a picture is as large as its place or hardly larger: a thirtieth of it, at the most, is left out at each side.
-fn is_nearly(picture: Size, place: Size) -> bool {
+/// True if a picture is as large as its area, or larger by at most a thirtieth at each side.
+fn is_slightly_larger(picture: Size, area: Size) -> bool {
     let nearly = |all: u32, shown: u32| all >= shown && (all - shown) * 15 <= all;
-    nearly(picture.0, place.0) && nearly(picture.1, place.1)
+    nearly(picture.0, area.0) && nearly(picture.1, area.1)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Colours.
+//! Conversion of colours.
 
-/// A colour in BT.601, limited range.
+/// An RGB colour as Y, Cb, Cr in BT.601, limited range.
 pub(super) fn yuv([r, g, b]: [u8; 3]) -> [u8; 3] {
     let (r, g, b) = (i32::from(r), i32::from(g), i32::from(b));
     let part =

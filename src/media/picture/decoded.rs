@@ -1,15 +1,16 @@
-//! A decoded picture: what is known of it without painting it.
+//! A decoded picture, and measures of its content.
 
 use crate::error::{Error, Result};
 use crate::media::geometry::Size;
+use crate::media::runtime::Gst;
 use gst_video::prelude::*;
 use gst_video::{VideoColorimetry, VideoFormat, VideoFrameRef, VideoInfo};
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 use std::str::FromStr;
 
-/// Two values of a pixel that differ by no more (of 255) look the same.
-const UNSEEN: u8 = 2;
+/// Values of a pixel (0 to 255) that differ by at most this much look the same.
+const VISIBLE_DIFFERENCE: u8 = 2;
 
 /// A decoded picture. Cheap to clone.
 #[derive(Clone)]
@@ -19,20 +20,21 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// What a decoder gave. `known`: what the one before it was said to be, as it seldom changes.
+    /// The picture of a decoded sample. `known` caches the caps of the previous one, which seldom change.
     pub(in crate::media) fn from_sample(
+        gst: Gst,
         sample: &gst::Sample,
         is_bt601: bool,
         known: &mut Option<(gst::Caps, VideoInfo)>,
     ) -> Option<Picture> {
         let caps = sample.caps_owned()?;
         if known.as_ref().is_none_or(|(known, _)| known.as_ptr() != caps.as_ptr()) {
-            // Converters refuse to change a frame rate, which is none of theirs.
+            // Converters refuse input and output with different frame rates.
             let mut rateless = caps.clone();
             rateless.make_mut().set("framerate", gst::Fraction::new(0, 1));
             let mut info = VideoInfo::from_caps(&rateless).ok()?;
             if is_bt601 {
-                info = described(info.format(), (info.width(), info.height())).ok()?;
+                info = bt601_info(gst, info.format(), (info.width(), info.height())).ok()?;
             }
             *known = Some((caps, info));
         }
@@ -40,7 +42,7 @@ impl Picture {
         Some(Picture { buffer: sample.buffer_owned()?, info: info.clone() })
     }
 
-    /// True where nobody sees a difference: what a screen that stands still is sent as, over and over, but for what its encoder adds.
+    /// True if there is no visible difference, as between frames of a still screen that differ only by encoder noise.
     pub fn looks_like(&self, other: &Picture) -> bool {
         if self.info != other.info {
             return false;
@@ -51,24 +53,28 @@ impl Picture {
         (0..self.info.n_components().min(self.info.n_planes())).all(|plane| {
             let width = self.info.comp_width(plane as u8) as usize;
             let (Ok(a), Ok(b)) = (one.plane_data(plane), another.plane_data(plane)) else { return false };
-            // Rows may lie apart, in either in its own way; what is between them means nothing.
+            // Strides may differ; the padding between rows has no meaning.
             let (a, b) =
                 (a.chunks(stride_of(one.plane_stride(), plane)), b.chunks(stride_of(another.plane_stride(), plane)));
-            a.zip(b).all(|(a, b)| differ((a.get(..width).unwrap_or(a), b.get(..width).unwrap_or(b))) <= UNSEEN)
+            a.zip(b)
+                .all(|(a, b)| differ((a.get(..width).unwrap_or(a), b.get(..width).unwrap_or(b))) <= VISIBLE_DIFFERENCE)
         })
     }
 
-    /// How bright it is in each part of a grid of so many columns and rows, row by row: 16 is black, 235 is white.
+    /// The mean luma of each cell of a grid with `columns` x `rows` cells, row by row: 16 is black, 235 is white.
+    ///
+    /// # Errors
+    /// Ours: the picture cannot be read.
     pub fn luma(&self, (columns, rows): Size) -> Result<Vec<u8>> {
-        let frame =
-            VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
-        let luma = frame.plane_data(0).map_err(|e| strange().because(e))?;
+        let frame = VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info)
+            .map_err(|e| not_paintable().because(e))?;
+        let luma = frame.plane_data(0).map_err(|e| not_paintable().because(e))?;
         let stride = stride_of(frame.plane_stride(), 0);
         let part =
             |index: u32, count: u32, side: u32| (index * side / count) as usize..((index + 1) * side / count) as usize;
         let mean = |(column, row): (u32, u32)| {
             let (xs, ys) = (part(column, columns, self.info.width()), part(row, rows, self.info.height()));
-            // Every pixel of every second row: writing is thin.
+            // Every pixel of every second row: strokes of text are thin.
             let values =
                 ys.step_by(2).flat_map(|y| luma.get(y * stride + xs.start..y * stride + xs.end).unwrap_or_default());
             let (sum, count) = values.fold((0u64, 0u64), |(sum, count), v| (sum + u64::from(*v), count + 1));
@@ -77,25 +83,25 @@ impl Picture {
         Ok((0..rows).flat_map(|row| (0..columns).map(move |column| (column, row))).map(mean).collect())
     }
 
-    /// The same in half of its size, each pixel the mean of four; I420 only.
-    pub(super) fn halved(&self) -> Result<Picture> {
+    /// The picture in half of its size, each pixel the mean of four; I420 only.
+    pub(super) fn halved(&self, gst: Gst) -> Result<Picture> {
         let half = |side: u32| (side / 2) & !1;
         let size = (half(self.info.width()), half(self.info.height()));
-        let info = described(VideoFormat::I420, size)?;
-        let mut buffer = gst::Buffer::with_size(info.size()).map_err(|e| Error::machine("no memory").because(e))?;
-        let input =
-            VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info).map_err(|e| strange().because(e))?;
+        let info = bt601_info(gst, VideoFormat::I420, size)?;
+        let mut buffer = gst.uninitialised_buffer(info.size())?;
+        let input = VideoFrameRef::from_buffer_ref_readable(&self.buffer, &self.info)
+            .map_err(|e| not_paintable().because(e))?;
         let mut output = writable(&mut buffer, &info)?;
         for plane in 0..3u32 {
             let from_stride = stride_of(input.plane_stride(), plane);
             let to_stride = stride_of(output.plane_stride(), plane);
             let shift = u32::from(plane > 0);
             let (width, height) = ((size.0 >> shift) as usize, (size.1 >> shift) as usize);
-            let from = input.plane_data(plane).map_err(|e| strange().because(e))?;
-            let to = output.plane_data_mut(plane).map_err(|e| strange().because(e))?;
+            let from = input.plane_data(plane).map_err(|e| not_paintable().because(e))?;
+            let to = output.plane_data_mut(plane).map_err(|e| not_paintable().because(e))?;
             for (to, pair) in to.chunks_mut(to_stride).take(height).zip(from.chunks(2 * from_stride)) {
                 let Some((upper, lower)) = pair.split_at_checked(from_stride) else { break };
-                // Two pixels as one number: compilers make this one instruction for many of them.
+                // Two pixels as one number: the compiler can vectorise this.
                 let two = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
                 for (to, (upper, lower)) in to.iter_mut().take(width).zip(two) {
                     let (upper, lower) = (u16::from_le_bytes(*upper), u16::from_le_bytes(*lower));
@@ -108,35 +114,35 @@ impl Picture {
         Ok(Picture { buffer, info })
     }
 
-    /// As it is shown: with the width of its pixels in it.
+    /// Width and height in pixels.
     pub fn size(&self) -> Size {
         (self.info.width(), self.info.height())
     }
 }
 
-/// A picture's layout in memory, in the colours of BT.601.
-pub(super) fn described(format: VideoFormat, (width, height): Size) -> Result<VideoInfo> {
-    let bt601 = VideoColorimetry::from_str("bt601").map_err(|e| strange().because(e))?;
-    let info = VideoInfo::builder(format, width, height).colorimetry(&bt601).build();
-    info.map_err(|e| Error::user(format!("no picture can have {width}x{height} pixels")).because(e))
+/// The memory layout of a picture in BT.601.
+pub(super) fn bt601_info(gst: Gst, format: VideoFormat, (width, height): Size) -> Result<VideoInfo> {
+    let bt601 = VideoColorimetry::from_str("bt601").map_err(|e| not_paintable().because(e))?;
+    let info = gst.video_info(format, (width, height)).colorimetry(&bt601).build();
+    info.map_err(|e| Error::user(format!("a picture cannot have {width}x{height} pixels")).because(e))
 }
 
-/// A buffer to paint on.
+/// Maps a buffer for painting.
 pub(super) fn writable<'a>(
     buffer: &'a mut gst::Buffer,
     info: &'a VideoInfo,
 ) -> Result<VideoFrameRef<&'a mut gst::BufferRef>> {
-    let buffer = buffer.get_mut().ok_or_else(strange)?;
-    VideoFrameRef::from_buffer_ref_writable(buffer, info).map_err(|e| strange().because(e))
+    let buffer = buffer.get_mut().ok_or_else(not_paintable)?;
+    VideoFrameRef::from_buffer_ref_writable(buffer, info).map_err(|e| not_paintable().because(e))
 }
 
-/// How many bytes lie between the rows of a plane; 1 where that is not known.
+/// The stride of a plane in bytes; 1 if it is not known.
 pub(super) fn stride_of(strides: &[i32], plane: u32) -> usize {
     strides.get(plane as usize).and_then(|stride| usize::try_from(*stride).ok()).unwrap_or(1).max(1)
 }
 
-/// Never seen so far.
-pub(super) fn strange() -> Error {
+/// A picture cannot be mapped; not expected.
+pub(super) fn not_paintable() -> Error {
     Error::us("a picture cannot be painted on")
 }
 
@@ -155,7 +161,7 @@ mod tests {
         };
         let picture = |mut canvas: Canvas| Picture {
             buffer: canvas.copy().unwrap(),
-            info: described(VideoFormat::I420, (64, 36)).unwrap(),
+            info: bt601_info(Gst::init().unwrap(), VideoFormat::I420, (64, 36)).unwrap(),
         };
         let mut dotted = grey(100);
         dotted.fill_area(Rect { x: 62, y: 34, width: 2, height: 2 }, [110; 3]).unwrap();

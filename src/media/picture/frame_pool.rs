@@ -1,55 +1,55 @@
-//! FramePool of a picture that goes on being painted, for encoders that keep some of them for a while. One that they have let go of is
-//! not made anew but brought up to date, where something was painted since. It paints nothing itself.
+//! Copies of a canvas for encoders, which keep some of them for a while. A copy that the encoder has released is reused: only the areas
+//! that were painted since are copied again. It paints nothing itself.
 
-use super::decoded::{strange, stride_of, writable};
+use super::decoded::{not_paintable, stride_of, writable};
 use crate::error::{Error, Result};
 use crate::media::geometry::Rect;
 use gst_video::{VideoFrameRef, VideoInfo};
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-/// So many are kept; encoders that want more at once are given copies that are not used again.
-const MOST: usize = 48;
-/// A copy that lacks more than so many areas is made up for as a whole.
-const MOST_STALE: usize = 64;
+/// The most copies that are reused; encoders that hold more at once get copies that are not.
+const MAX_COPIES: usize = 48;
+/// A copy with more changed areas than this is copied as a whole.
+const MAX_STALE: usize = 64;
 
-/// What was copied so far.
+/// The copies.
 #[derive(Default)]
 pub(super) struct FramePool(Vec<Copied>);
 
 struct Copied {
     buffer: gst::Buffer,
-    /// What was painted since.
+    /// Areas that were painted since.
     stale: Vec<Rect>,
 }
 
 impl FramePool {
-    /// Something in `area` is no longer as it was copied.
-    pub(super) fn outdate(&mut self, area: Rect) {
+    /// Notes that `area` of the canvas has changed.
+    pub(super) fn mark_changed(&mut self, area: Rect) {
         for Copied { stale, .. } in &mut self.0 {
-            if stale.len() <= MOST_STALE && !stale.iter().any(|known| is_within(area, *known)) {
-                // A picture, then what lies over all of its tile.
+            if stale.len() <= MAX_STALE && !stale.iter().any(|known| is_within(area, *known)) {
+                // For example a picture, then an overlay on all of its tile.
                 stale.retain(|known| !is_within(*known, area));
                 stale.push(area);
             }
         }
     }
 
-    /// A copy of `picture` as it is now: the same one again while nothing was painted.
+    /// A copy of the current `picture`; the same one as before if nothing was painted since.
     ///
     /// # Errors
     /// The machine's: no memory.
-    pub(super) fn of(&mut self, picture: &gst::Buffer, info: &VideoInfo) -> Result<gst::Buffer> {
+    pub(super) fn copy_of(&mut self, picture: &gst::Buffer, info: &VideoInfo) -> Result<gst::Buffer> {
         let no_memory = |e| Error::machine("no memory for a picture").because(e);
         let fresh = match self.0.iter().position(|copied| copied.stale.is_empty()) {
             Some(fresh) => fresh,
             None => match self.0.iter().position(|copied| copied.buffer.is_all_memory_writable()) {
                 Some(free) => {
-                    self.0.get_mut(free).ok_or_else(strange)?.refresh(picture, info)?;
+                    self.0.get_mut(free).ok_or_else(not_paintable)?.update(picture, info)?;
                     free
                 }
                 None => {
-                    if self.0.len() >= MOST {
+                    if self.0.len() >= MAX_COPIES {
                         self.0.swap_remove(0);
                     }
                     self.0.push(Copied { buffer: picture.copy_deep().map_err(no_memory)?, stale: Vec::new() });
@@ -57,26 +57,26 @@ impl FramePool {
                 }
             },
         };
-        let copied = &self.0.get(fresh).ok_or_else(strange)?.buffer;
-        // The pixels are shared, times are not.
+        let copied = &self.0.get(fresh).ok_or_else(not_paintable)?.buffer;
+        // The pixels are shared, timestamps are not.
         copied.copy_region(gst::BufferCopyFlags::MEMORY | gst::BufferCopyFlags::META, ..).map_err(no_memory)
     }
 }
 
 impl Copied {
-    fn refresh(&mut self, picture: &gst::Buffer, info: &VideoInfo) -> Result<()> {
+    fn update(&mut self, picture: &gst::Buffer, info: &VideoInfo) -> Result<()> {
         let areas = std::mem::take(&mut self.stale);
         let everything = [Rect { x: 0, y: 0, width: info.width(), height: info.height() }];
-        let areas = if areas.len() > MOST_STALE { &everything[..] } else { &areas };
-        let from = VideoFrameRef::from_buffer_ref_readable(picture, info).map_err(|e| strange().because(e))?;
+        let areas = if areas.len() > MAX_STALE { &everything[..] } else { &areas };
+        let from = VideoFrameRef::from_buffer_ref_readable(picture, info).map_err(|e| not_paintable().because(e))?;
         let mut to = writable(&mut self.buffer, info)?;
         for plane in 0..info.n_planes() {
             let stride = stride_of(info.stride(), plane);
             let shift = u32::from(plane > 0);
-            let from = from.plane_data(plane).map_err(|e| strange().because(e))?;
-            let to = to.plane_data_mut(plane).map_err(|e| strange().because(e))?;
+            let from = from.plane_data(plane).map_err(|e| not_paintable().because(e))?;
+            let to = to.plane_data_mut(plane).map_err(|e| not_paintable().because(e))?;
             for area in areas {
-                // Where an odd pixel is painted, the one of chroma that it has a part in.
+                // A chroma pixel is copied if any of its luma pixels was painted.
                 let span =
                     |at: u32, side: u32| (at >> shift) as usize..(at.saturating_add(side + shift) >> shift) as usize;
                 let (columns, rows) = (span(area.x, area.width), span(area.y, area.height));

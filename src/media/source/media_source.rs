@@ -1,5 +1,5 @@
-//! A source of encoded frames for a room: a media file, slides, or something generated; picture and sound merged by time, once or
-//! over and over. It never waits for the clock and never holds more than a few seconds, except of files so small that
+//! A source of encoded frames for a room: a media file, slides, or generated media. Video and audio are merged by time; files and slides
+//! can be repeated. It never waits for the clock and holds at most a few seconds, except for files that are so small that
 //! repeating them from memory is cheaper than reading them again.
 
 use super::reader::{FrameReader, Track};
@@ -15,90 +15,104 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A file of at most so many bytes is kept in memory while it is repeated.
-const KEEP_BYTES: usize = 16 << 20;
-/// How far one track is read ahead while the other has nothing (files interleave within a second, or not at all).
-const AHEAD: u64 = 3_000_000_000;
-/// The same in frames, for tracks whose times say nothing.
-const AHEAD_FRAMES: usize = 1024;
-/// A packet of sound that begins within this of where the last one ended follows it without a gap: containers round
-/// times to a millisecond and take the encoder's lead (6.5 ms, which RTP receivers play) out of the first packet.
+/// A repeated file with at most this many bytes of frames is kept in memory.
+const MAX_MEMORY_BYTES: usize = 16 << 20;
+/// How far one track is read ahead while the other has no frames, in ns (files interleave within a second, or not at all).
+const MAX_AHEAD: u64 = 3_000_000_000;
+/// The same in frames, for tracks without usable timestamps.
+const MAX_AHEAD_FRAMES: usize = 1024;
+/// An audio packet that starts within this time of the end of the previous one follows it without a gap, in ns: containers round
+/// times to a millisecond and remove the encoder's pre-skip (6.5 ms, which RTP receivers play) from the first packet.
 const ROUNDING: u64 = 15_000_000;
-/// So many pictures of H.264 are looked at before it is sent as it is: who reorders pictures does it from the start.
-const LOOK_AHEAD: usize = 60;
+/// This many frames of H.264 are inspected for B-frames before it is sent without re-encoding: encoders use them from the start.
+const INSPECTED_FRAMES: usize = 60;
 /// The same in bytes.
-const LOOK_AHEAD_BYTES: usize = 32 << 20;
+const INSPECTED_BYTES: usize = 32 << 20;
 
 /// Where frames come from.
 #[derive(Debug, Clone)]
 pub enum Origin {
-    /// A media file: what can be sent as it is goes as it is, the rest is encoded.
+    /// A media file. Tracks whose codec receivers support are sent without re-encoding.
     File(PathBuf),
-    /// Images, each for so long.
-    Slides { images: Vec<PathBuf>, each: Duration },
-    /// What a template (`source/pattern`, `source/tone`) makes, without an end.
-    Generated { template: Template, values: Vec<(String, Value)>, kind: MediaKind },
-    /// What the program makes itself, without an end.
+    /// A slide show.
+    Slides {
+        /// Image files (PNG, JPEG, WebP).
+        images: Vec<PathBuf>,
+        /// How long each is shown.
+        each: Duration,
+    },
+    /// A generator template (`source/pattern`, `source/tone`), without an end.
+    Generated {
+        /// The template; its last element is called `out`.
+        template: Template,
+        /// Its parameters.
+        values: Vec<(String, Value)>,
+        /// What it outputs.
+        kind: MediaKind,
+    },
+    /// Media that the caller generates, without an end.
     Synthetic(Synthetic),
 }
 
-/// One frame of a source, and when it is due.
+/// One frame of a source, with its time.
 #[derive(Debug, Clone)]
 pub struct SourceFrame {
+    /// Audio or video.
     pub kind: MediaKind,
-    /// Since the source's first frame, going on through every repetition.
+    /// Time since the first frame of the source; continues through repetitions.
     pub at: Duration,
+    /// The encoded frame.
     pub frame: Frame,
 }
 
 /// An open source.
 pub struct MediaSource {
-    how: How,
+    opener: Opener,
     tracks: Vec<Track>,
-    refused: Vec<String>,
+    ignored: Vec<String>,
     items: Items,
-    /// What was read since the file was opened, as long as it is small.
-    kept: Option<Vec<Item>>,
-    kept_bytes: usize,
-    /// The file opened once more, for the next repetition: opening takes longer than a picture lasts.
-    ahead: Option<JoinHandle<Result<FrameReader>>>,
-    lanes: Vec<Lane>,
-    /// The file time of the very first frame, ns.
+    /// What was read since the file was opened, while it is small enough to be kept.
+    memory: Option<Vec<Item>>,
+    memory_bytes: usize,
+    /// The file, opened again for the next repetition: opening takes longer than a frame.
+    next_pass: Option<JoinHandle<Result<FrameReader>>>,
+    queues: Vec<TrackQueue>,
+    /// The file time of the first frame, ns.
     origin: Option<u64>,
-    /// Where this repetition begins, ns since the first frame of the first one.
+    /// The start of this repetition, ns since the first frame of the first one.
     base: u64,
 }
 
-/// How it is opened, and opened again.
+/// What is needed to open the source, also for each repetition.
 #[derive(Clone)]
-struct How {
+struct Opener {
     library: Library,
     origin: Origin,
     wants: fn(MediaKind) -> bool,
     repeat: bool,
     encoding: Encoding,
-    /// What is encoded although it could be sent as it is.
-    anew: Vec<MediaKind>,
+    /// Kinds that are encoded although they could be sent without re-encoding.
+    reencode: Vec<MediaKind>,
 }
 
 enum Items {
-    /// What was looked at ahead, then the rest.
+    /// Items that were inspected already, then the rest.
     Reader(VecDeque<Item>, Box<FrameReader>),
     Memory(VecDeque<Item>),
 }
 
-/// One track's place in the file.
-struct Lane {
+/// The frames of one track that were read.
+struct TrackQueue {
     codec: Codec,
     waiting: VecDeque<EncodedFrame>,
     ended: bool,
-    /// Start of the latest frame read, and where it ends, ns of the file's time.
+    /// Start and end of the latest frame that was read, ns of file time.
     last: Option<u64>,
     end: Option<u64>,
 }
 
 impl MediaSource {
-    /// Opens a media file; what cannot be sent as it is gets encoded as usual. See [`MediaSource::open`].
+    /// Opens a media file with the default encoding. See [`MediaSource::open`].
     ///
     /// # Errors
     /// As there.
@@ -106,11 +120,11 @@ impl MediaSource {
         MediaSource::open(library, &Origin::File(path.to_owned()), wants, repeat, &Encoding::default())
     }
 
-    /// Opens `origin` for its first video and its first audio track of the kinds that `wants` says yes to; from its start again and
-    /// again where `repeat` is set.
+    /// Opens the first video and the first audio track of `origin`, of the kinds that `wants` accepts. Files and slides start again
+    /// at their end if `repeat` is set.
     ///
     /// # Errors
-    /// The user's: no such file, not readable as media or as an image, no picture or sound in it, a template that does not build.
+    /// The user's: no such file, not readable as media or as an image, no video or audio in it, a template that does not build.
     pub fn open(
         library: &Library,
         origin: &Origin,
@@ -118,79 +132,92 @@ impl MediaSource {
         repeat: bool,
         encoding: &Encoding,
     ) -> Result<MediaSource> {
-        let anew = if encoding.always { vec![MediaKind::Video, MediaKind::Audio] } else { Vec::new() };
+        let reencode = if encoding.always { vec![MediaKind::Video, MediaKind::Audio] } else { Vec::new() };
         let (origin, encoding) = (origin.clone(), encoding.clone());
-        let mut how = How { library: library.clone(), origin, wants, repeat, encoding, anew };
-        let mut pass = how.pass()?;
-        let mut looked_at = VecDeque::new();
-        if pass.tracks.iter().any(|t| t.codec == Codec::H264 && t.was.is_none())
-            && is_reordered(&mut pass, &mut looked_at)?
+        let mut opener = Opener { library: library.clone(), origin, wants, repeat, encoding, reencode };
+        let mut reader = opener.open()?;
+        let mut inspected = VecDeque::new();
+        if reader.tracks.iter().any(|t| t.codec == Codec::H264 && t.encoded_from.is_none())
+            && has_b_frames(&mut reader, &mut inspected)?
         {
-            how.anew.push(MediaKind::Video);
-            (pass, looked_at) = (how.pass()?, VecDeque::new());
+            opener.reencode.push(MediaKind::Video);
+            (reader, inspected) = (opener.open()?, VecDeque::new());
         }
-        let (tracks, refused) = (pass.tracks.clone(), pass.refused.clone());
+        let (tracks, ignored) = (reader.tracks.clone(), reader.ignored.clone());
         if tracks.is_empty() {
-            let has = if refused.is_empty() { "nothing".into() } else { refused.join(", ") };
-            return Err(Error::user(format!("{} has no picture or sound to send: it has {has}", how.shown())));
+            let has = if ignored.is_empty() { "nothing".into() } else { ignored.join(", ") };
+            return Err(Error::user(format!("{} has no video or audio to send, only {has}", opener.shown())));
         }
-        let lanes = tracks.iter().map(|t| Lane::new(t.codec)).collect();
-        let is_encoded = tracks.iter().any(|t| t.was.is_some());
-        // What is encoded is encoded again: a key frame that somebody asks for cannot come from memory.
-        let kept = (repeat && !is_encoded).then(Vec::new);
-        let items = Items::Reader(looked_at, Box::new(pass));
-        let mut source =
-            MediaSource { how, tracks, refused, items, kept, kept_bytes: 0, ahead: None, lanes, origin: None, base: 0 };
-        source.look_ahead()?;
+        let queues = tracks.iter().map(|t| TrackQueue::new(t.codec)).collect();
+        let is_encoded = tracks.iter().any(|t| t.encoded_from.is_some());
+        // Encoded tracks are encoded again, because a requested key frame cannot come from memory.
+        let memory = (repeat && !is_encoded).then(Vec::new);
+        let items = Items::Reader(inspected, Box::new(reader));
+        let mut source = MediaSource {
+            opener,
+            tracks,
+            ignored,
+            items,
+            memory,
+            memory_bytes: 0,
+            next_pass: None,
+            queues,
+            origin: None,
+            base: 0,
+        };
+        source.open_next_pass()?;
         Ok(source)
     }
 
-    /// Lets the file be opened once more meanwhile, where it will be read again.
-    fn look_ahead(&mut self) -> Result<()> {
-        if self.how.repeat && self.kept.is_none() && self.ahead.is_none() && matches!(self.how.origin, Origin::File(_))
+    /// Starts to open the file again on a thread, if it will be read again.
+    fn open_next_pass(&mut self) -> Result<()> {
+        if self.opener.repeat
+            && self.memory.is_none()
+            && self.next_pass.is_none()
+            && matches!(self.opener.origin, Origin::File(_))
         {
-            let how = self.how.clone();
-            let thread = std::thread::Builder::new().name("open".into()).spawn(move || how.pass());
+            let opener = self.opener.clone();
+            let thread = std::thread::Builder::new().name("open".into()).spawn(move || opener.open());
             let thread = thread.map_err(|e| Error::machine("cannot start a thread to open a file").because(e))?;
-            self.ahead = Some(thread);
+            self.next_pass = Some(thread);
         }
         Ok(())
     }
 
-    /// The next picture that is encoded for sending is to be a key frame. What is sent as it is has them where it has them.
+    /// Requests a key frame. Has no effect on video that is sent without re-encoding.
     pub fn ask_key_frame(&self) {
-        if let Items::Reader(_, pass) = &self.items {
-            pass.ask_key_frame();
+        if let Items::Reader(_, reader) = &self.items {
+            reader.ask_key_frame();
         }
     }
 
-    /// The tracks whose frames come: at most one of each kind.
+    /// The tracks: at most one of each kind.
     pub fn tracks(&self) -> &[Track] {
         &self.tracks
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     pub fn name(&self) -> String {
-        self.how.shown()
+        self.opener.shown()
     }
 
-    /// What else is in the file: codecs that cannot be sent, and what was left out.
-    pub fn refused(&self) -> &[String] {
-        &self.refused
+    /// Streams of the file that are not sent: unknown codecs, and kinds that were not wanted.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
     }
 
-    /// The next frame by time; `None` after the last one. Waits for the disk only.
+    /// The next frame by time; `None` after the last one. Waits for the disk or the encoder, not for the clock.
     ///
     /// # Errors
-    /// The file cannot be read any further, or has reordered pictures (B-frames), which receivers over RTP do not expect.
+    /// The rest of the file cannot be read, or has B-frames, which WebRTC receivers do not support.
     pub fn next_frame(&mut self) -> Result<Option<SourceFrame>> {
         loop {
-            if let Some(lane) = self.due() {
-                let Some(raw) = self.lanes[lane].waiting.pop_front() else { continue };
-                return Ok(Some(self.frame(lane, raw)));
+            if let Some(queue) = self.due() {
+                let Some(raw) = self.queues[queue].waiting.pop_front() else { continue };
+                return Ok(Some(self.frame(queue, raw)));
             }
-            if self.lanes.iter().all(|l| l.ended) {
-                if !self.how.repeat {
+            if self.queues.iter().all(|l| l.ended) {
+                if !self.opener.repeat {
                     return Ok(None);
                 }
                 self.rewind()?;
@@ -200,74 +227,77 @@ impl MediaSource {
         }
     }
 
-    /// The lane whose frame is next, once that is certain: every lane shows one, or has ended, or one is far ahead.
+    /// The track whose frame is next, once that is certain: every track has a frame or has ended, or one is far ahead.
     fn due(&self) -> Option<usize> {
         let certain =
-            self.lanes.iter().all(|l| l.ended || !l.waiting.is_empty()) || self.lanes.iter().any(Lane::is_far);
-        let fronts = self.lanes.iter().enumerate().filter_map(|(i, l)| Some((l.waiting.front()?.pts?, i)));
-        if certain { fronts.min().map(|(_, lane)| lane) } else { None }
+            self.queues.iter().all(|l| l.ended || !l.waiting.is_empty()) || self.queues.iter().any(TrackQueue::is_far);
+        let fronts = self.queues.iter().enumerate().filter_map(|(i, l)| Some((l.waiting.front()?.pts?, i)));
+        if certain { fronts.min().map(|(_, queue)| queue) } else { None }
     }
 
     fn read(&mut self) -> Result<Item> {
         let item = match &mut self.items {
-            Items::Reader(looked_at, pass) => match looked_at.pop_front() {
+            Items::Reader(inspected, reader) => match inspected.pop_front() {
                 Some(item) => item,
-                None => pass.next()?,
+                None => reader.next()?,
             },
             Items::Memory(items) => {
                 let item = items.pop_front();
-                return item.ok_or_else(|| Error::us(format!("{} was kept without its end", self.how.shown())));
+                return item
+                    .ok_or_else(|| Error::us(format!("{} was kept in memory without its end", self.opener.shown())));
             }
         };
-        if let Some(kept) = &mut self.kept {
-            kept.push(item.clone());
-            self.kept_bytes += if let Item::Frame(raw) = &item { raw.data.len() } else { 0 };
-            if self.kept_bytes > KEEP_BYTES {
-                self.kept = None;
-                self.look_ahead()?;
+        if let Some(memory) = &mut self.memory {
+            memory.push(item.clone());
+            self.memory_bytes += if let Item::Frame(raw) = &item { raw.data.len() } else { 0 };
+            if self.memory_bytes > MAX_MEMORY_BYTES {
+                self.memory = None;
+                self.open_next_pass()?;
             }
         }
         Ok(item)
     }
 
-    /// Puts what was read in its lane, with a time that is whole.
+    /// Puts what was read into the queue of its track, with a valid time.
     fn take(&mut self, item: Item) -> Result<()> {
         let kind = match &item {
             Item::Frame(raw) => raw.kind,
             Item::End(kind) => *kind,
         };
-        let Some(lane) = self.lanes.iter_mut().find(|l| l.codec.kind() == kind) else { return Ok(()) };
+        let Some(queue) = self.queues.iter_mut().find(|l| l.codec.kind() == kind) else { return Ok(()) };
         let Item::Frame(mut raw) = item else {
-            lane.ended = true;
+            queue.ended = true;
             return Ok(());
         };
-        let follows = lane.end.unwrap_or(0);
+        let follows = queue.end.unwrap_or(0);
         let pts = match raw.pts {
-            Some(pts) if kind == MediaKind::Audio && lane.end.is_some() && pts.abs_diff(follows) <= ROUNDING => follows,
+            Some(pts) if kind == MediaKind::Audio && queue.end.is_some() && pts.abs_diff(follows) <= ROUNDING => {
+                follows
+            }
             Some(pts) => pts,
             None => follows,
         };
-        if lane.last.is_some_and(|last| pts < last) {
+        if queue.last.is_some_and(|last| pts < last) {
             return Err(Error::user(format!(
-                "{} has reordered pictures (B-frames) in its midst, which cannot be sent as they are: `--transcode` sends it",
-                self.how.shown()
+                "{} has B-frames in its middle, which WebRTC cannot carry: use `--transcode`",
+                self.opener.shown()
             )));
         }
         let usual = if kind == MediaKind::Audio { 20_000_000 } else { 33_333_333 };
-        let spacing = lane.last.map(|last| pts - last).filter(|s| *s > 0).unwrap_or(usual);
-        lane.last = Some(pts);
-        lane.end = Some(pts + raw.duration.filter(|d| *d > 0).unwrap_or(spacing));
+        let spacing = queue.last.map(|last| pts - last).filter(|s| *s > 0).unwrap_or(usual);
+        queue.last = Some(pts);
+        queue.end = Some(pts + raw.duration.filter(|d| *d > 0).unwrap_or(spacing));
         raw.pts = Some(pts);
-        lane.waiting.push_back(raw);
+        queue.waiting.push_back(raw);
         Ok(())
     }
 
-    fn frame(&mut self, lane: usize, raw: EncodedFrame) -> SourceFrame {
+    fn frame(&mut self, queue: usize, raw: EncodedFrame) -> SourceFrame {
         let pts = raw.pts.unwrap_or(0);
         let origin = *self.origin.get_or_insert(pts);
         let at = self.base + pts.saturating_sub(origin);
-        let rate = u128::from(self.lanes[lane].codec.clock_rate());
-        // Rounded once from the whole time, so that nothing adds up over the repetitions.
+        let rate = u128::from(self.queues[queue].codec.clock_rate());
+        // Rounded once from the whole time, so that errors do not add up over the repetitions.
         let rtp_time = (u128::from(at) * rate + 500_000_000) / 1_000_000_000;
         let frame = Frame {
             rtp_time: i64::try_from(rtp_time).unwrap_or(i64::MAX),
@@ -281,36 +311,36 @@ impl MediaSource {
         SourceFrame { kind: raw.kind, at: Duration::from_nanos(at), frame }
     }
 
-    /// Back to the start of the file; time goes on from where its longest track ended.
+    /// Back to the start of the file; time continues from the end of its longest track.
     fn rewind(&mut self) -> Result<()> {
-        let end = self.lanes.iter().filter_map(|l| l.end).max();
-        // Where both end together, the sound says when: its length is exact, that of pictures is rounded.
-        let sound = self.lanes.iter().filter(|l| l.codec.kind() == MediaKind::Audio).find_map(|l| l.end);
+        let end = self.queues.iter().filter_map(|l| l.end).max();
+        // If both end together, use the end of the audio: its length is exact, that of video is rounded.
+        let sound = self.queues.iter().filter(|l| l.codec.kind() == MediaKind::Audio).find_map(|l| l.end);
         let end = sound.filter(|s| end.is_some_and(|end| end.abs_diff(*s) <= ROUNDING)).or(end);
         let (Some(end), Some(origin)) = (end, self.origin) else {
-            return Err(Error::user(format!("{} has no frames", self.how.shown())));
+            return Err(Error::user(format!("{} has no frames", self.opener.shown())));
         };
         self.base += end.saturating_sub(origin);
-        self.lanes = self.tracks.iter().map(|t| Lane::new(t.codec)).collect();
-        self.items = match &self.kept {
-            Some(kept) => Items::Memory(kept.iter().cloned().collect()),
+        self.queues = self.tracks.iter().map(|t| TrackQueue::new(t.codec)).collect();
+        self.items = match &self.memory {
+            Some(memory) => Items::Memory(memory.iter().cloned().collect()),
             None => Items::Reader(VecDeque::new(), Box::new(self.again()?)),
         };
-        self.look_ahead()
+        self.open_next_pass()
     }
 
     fn again(&mut self) -> Result<FrameReader> {
-        match self.ahead.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(Error::us("the opening of a file broke off"))),
-            None => self.how.pass(),
+        match self.next_pass.take() {
+            Some(thread) => thread.join().unwrap_or_else(|_| Err(Error::us("the thread that opens a file panicked"))),
+            None => self.opener.open(),
         }
     }
 }
 
-impl How {
-    fn pass(&self) -> Result<FrameReader> {
+impl Opener {
+    fn open(&self) -> Result<FrameReader> {
         match &self.origin {
-            Origin::File(path) => FrameReader::open(&self.library, path, self.wants, &self.encoding, &self.anew),
+            Origin::File(path) => FrameReader::open(&self.library, path, self.wants, &self.encoding, &self.reencode),
             Origin::Slides { images, each } => slides::open(&self.library, images, *each, self.repeat, &self.encoding),
             Origin::Synthetic(synthetic) => synthetic::open(&self.library, synthetic, &self.encoding),
             Origin::Generated { template, values, kind } => {
@@ -320,27 +350,27 @@ impl How {
         }
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     fn shown(&self) -> String {
         match &self.origin {
             Origin::File(path) => path.display().to_string(),
             Origin::Slides { .. } => "the slides".into(),
-            Origin::Synthetic(_) => "what is drawn".into(),
+            Origin::Synthetic(_) => "the generated media".into(),
             Origin::Generated { template, .. } => template.file.clone(),
         }
     }
 }
 
-/// Looks at the first pictures: does one come that is shown before one that came earlier? What was looked at is in `items`.
-fn is_reordered(pass: &mut FrameReader, items: &mut VecDeque<Item>) -> Result<bool> {
-    let (mut last, mut pictures, mut bytes) = (None, 0, 0);
-    while pictures < LOOK_AHEAD && bytes < LOOK_AHEAD_BYTES {
-        let item = pass.next()?;
+/// Whether the first frames contain B-frames. The items that were read are in `items`.
+fn has_b_frames(reader: &mut FrameReader, items: &mut VecDeque<Item>) -> Result<bool> {
+    let (mut last, mut frames, mut bytes) = (None, 0, 0);
+    while frames < INSPECTED_FRAMES && bytes < INSPECTED_BYTES {
+        let item = reader.next()?;
         let is_end = matches!(item, Item::End(MediaKind::Video));
         if let Item::Frame(raw) = &item {
             bytes += raw.data.len();
             if raw.kind == MediaKind::Video {
-                pictures += 1;
+                frames += 1;
                 if raw.pts.is_some() && raw.pts < last {
                     return Ok(true);
                 }
@@ -355,16 +385,16 @@ fn is_reordered(pass: &mut FrameReader, items: &mut VecDeque<Item>) -> Result<bo
     Ok(false)
 }
 
-impl Lane {
-    fn new(codec: Codec) -> Lane {
-        Lane { codec, waiting: VecDeque::new(), ended: false, last: None, end: None }
+impl TrackQueue {
+    fn new(codec: Codec) -> TrackQueue {
+        TrackQueue { codec, waiting: VecDeque::new(), ended: false, last: None, end: None }
     }
 
-    /// True where so much waits that the other lane is no longer waited for.
+    /// True if so much is queued that the other track is no longer waited for.
     fn is_far(&self) -> bool {
         let first = self.waiting.front().and_then(|f| f.pts);
-        let span = first.zip(self.last).is_some_and(|(first, last)| last - first > AHEAD);
-        span || self.waiting.len() > AHEAD_FRAMES
+        let span = first.zip(self.last).is_some_and(|(first, last)| last - first > MAX_AHEAD);
+        span || self.waiting.len() > MAX_AHEAD_FRAMES
     }
 }
 

@@ -1,9 +1,9 @@
-//! One pass over a media file: its first video and its first audio track as encoded frames, in the order of the file. Changes no
-//! frame that can be sent as it is; a full queue stops the reading, so memory does not grow with the file.
+//! Reads a source once: its first video and its first audio track as encoded frames, in the order of the file. Frames that can be sent
+//! are not re-encoded. A full queue stops the reading, so memory does not grow with the file.
 
 use super::transcode::{EncoderHandle, Encoding, Transcoder};
 use crate::error::{Error, Result};
-use crate::media::audio_level::measure;
+use crate::media::audio_level::measure_at_sink;
 use crate::media::bin::build_bin;
 use crate::media::encoded_frame::{Item, forward, size};
 use crate::media::{Library, Pipeline, Template, Value};
@@ -17,43 +17,44 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Frames between the file and the reader (policy Block): a third of a second of picture with its sound. What is encoded here
-/// answers the wish for a key frame only behind it.
+/// Frames between the file and the reader (policy Block): a third of a second of video with its audio. A requested key frame comes
+/// after those that are queued.
 const QUEUE: usize = 24;
-/// The same of pictures that are made here, which have no file to be read ahead of: 0.1 s at 30 a second, 0.3 s at 10.
-const MADE: usize = 3;
-/// How long a file may take to show its tracks, and then to give its next frame.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A track that is sent.
+/// The same for generated video, which need not be read ahead: 0.1 s at 30 frames per second, 0.3 s at 10.
+const GENERATED_QUEUE: usize = 3;
+/// How long a file may take to show its tracks, and for each frame after that.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// A track of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Track {
+    /// The codec in which it is sent.
     pub codec: Codec,
-    /// Width and height in pixels, for pictures that are sent as they are.
+    /// Width and height in pixels, for video that is sent without re-encoding.
     pub size: Option<(u32, u32)>,
-    /// What it was before, where it is encoded for sending (`AAC`, `a pattern`).
-    pub was: Option<String>,
+    /// If it is encoded for sending: its original codec (`AAC`) or generator (`pattern`).
+    pub encoded_from: Option<String>,
 }
 
-/// A source that is being read, once.
+/// A source that is being read.
 pub(super) struct FrameReader {
-    // Dropped first: a reader that is gone lets a blocked callback go, and only then can the pipeline be taken down.
+    // Dropped first: that unblocks a callback that waits for the queue, and only then can the pipeline be stopped.
     items: Receiver<Item>,
-    /// What came while the tracks were not known yet.
+    /// The item that was read while waiting for the tracks.
     first: Option<Item>,
     pipeline: Pipeline,
     pub tracks: Vec<Track>,
-    /// What else is in the file: codecs that cannot be sent, and what was left out.
-    pub refused: Vec<String>,
-    /// What encodes the picture, where it is not sent as it is.
+    /// Streams that are not sent: unknown codecs, and kinds that were not wanted.
+    pub ignored: Vec<String>,
+    /// The video encoder, if the video is re-encoded.
     encoder: Option<EncoderHandle>,
-    /// How the source is called in messages.
+    /// The name of the source in messages.
     shown: String,
 }
 
 #[derive(Default)]
 struct Found {
     tracks: Vec<Track>,
-    refused: Vec<String>,
+    ignored: Vec<String>,
     encoder: Option<EncoderHandle>,
     failure: Option<Error>,
 }
@@ -65,17 +66,17 @@ impl Found {
 }
 
 impl FrameReader {
-    /// Opens `path` and waits until its tracks are known. Tracks of a kind that is not wanted are left alone; those that cannot be
-    /// sent as they are, and those of the kinds in `anew`, are encoded.
+    /// Opens `path` and waits until its tracks are known. Tracks of a kind that is not wanted are ignored; those that receivers cannot
+    /// decode, and those of the kinds in `reencode`, are encoded.
     ///
     /// # Errors
-    /// The user's: no such file, or nothing that GStreamer can read. A file without a usable track is none: see `tracks`.
+    /// The user's: no such file, or not a media file. A file without a usable track is no error: see `tracks`.
     pub fn open(
         library: &Library,
         path: &Path,
         wants: fn(MediaKind) -> bool,
         encoding: &Encoding,
-        anew: &[MediaKind],
+        reencode: &[MediaKind],
     ) -> Result<FrameReader> {
         let shown = path.display();
         let about = std::fs::metadata(path).map_err(|e| Error::user(format!("cannot open {shown}: {e}")))?;
@@ -91,50 +92,50 @@ impl FrameReader {
         transcoder.check()?;
         let found = Arc::new(Mutex::new(Found::default()));
         let tracks = pipeline.element("tracks")?;
-        let (finds, anew) = (found.clone(), anew.to_vec());
+        let (finds, reencode) = (found.clone(), reencode.to_vec());
         tracks.connect_pad_added(move |tracks, pad| {
             let mut found = finds.lock().unwrap_or_else(PoisonError::into_inner);
-            let (kind, name, as_it_is) = match about_pad(pad) {
-                (Some(kind), name, codec) => (kind, name, codec.filter(|_| !anew.contains(&kind))),
-                (None, name, _) => return found.refused.push(name),
+            let (kind, name, direct) = match about_pad(pad) {
+                (Some(kind), name, codec) => (kind, name, codec.filter(|_| !reencode.contains(&kind))),
+                (None, name, _) => return found.ignored.push(name),
             };
             if !wants(kind) {
-                return found.refused.push(format!("{name} (left out)"));
+                return found.ignored.push(format!("{name} (ignored)"));
             }
             if found.has(kind) {
                 return;
             }
-            let led = match as_it_is {
-                Some(track) => lead_on(tracks, pad, &track, &branches, &sender).map(|()| track),
+            let added = match direct {
+                Some(track) => add_branch(tracks, pad, &track, &branches, &sender).map(|()| track),
                 None => transcoder.decode(tracks, pad, kind).map(|encoder| {
                     found.encoder = found.encoder.take().or(Some(encoder).filter(|_| kind == MediaKind::Video));
-                    Track { codec: transcoder.codec(kind), size: None, was: Some(name) }
+                    Track { codec: transcoder.codec(kind), size: None, encoded_from: Some(name) }
                 }),
             };
-            match led {
+            match added {
                 Ok(track) => found.tracks.push(track),
                 Err(e) => found.failure = Some(e),
             }
         });
 
         pipeline.start().map_err(|e| unreadable(&shown.to_string(), e))?;
-        // Every track is led on before the first of them flows.
+        // All tracks are connected before the first item arrives.
         let first = first_item(&items, &pipeline, &shown.to_string());
         let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
-        let Found { tracks, refused, encoder, failure } = found;
+        let Found { tracks, ignored, encoder, failure } = found;
         let first = match (failure, first) {
             (Some(e), _) => return Err(e),
-            // Nothing was led on, so the demuxer complains that nobody listens.
-            (None, Err(_)) if tracks.is_empty() && !refused.is_empty() => None,
+            // No track was connected, so the demuxer reports an error.
+            (None, Err(_)) if tracks.is_empty() && !ignored.is_empty() => None,
             (None, first) => Some(first?),
         };
-        Ok(FrameReader { items, first, pipeline, tracks, refused, encoder, shown: shown.to_string() })
+        Ok(FrameReader { items, first, pipeline, tracks, ignored, encoder, shown: shown.to_string() })
     }
 
-    /// What `template` makes: an endless picture or sound, encoded. Its last element is called `out`.
+    /// Opens a generator: video or audio without an end, made by `template` and encoded. Its last element is called `out`.
     ///
     /// # Errors
-    /// The user's: the template does not build, or makes something else.
+    /// The user's: the template does not build, or outputs another kind of media.
     pub fn generated(
         library: &Library,
         template: &Template,
@@ -145,32 +146,32 @@ impl FrameReader {
     ) -> Result<FrameReader> {
         let mut pipeline = Pipeline::build(template, values)?;
         prepare(&pipeline)?;
-        let (sender, items) = sync_channel(if kind == MediaKind::Video { MADE } else { QUEUE });
+        let (sender, items) = sync_channel(if kind == MediaKind::Video { GENERATED_QUEUE } else { QUEUE });
         let transcoder = Transcoder::new(library, encoding, sender);
         let out = pipeline.element("out")?;
         let pad = out.static_pad("src").filter(|pad| !pad.is_linked());
-        let pad = pad.ok_or_else(|| Error::user(format!("{}: `out` is not its end", template.file)))?;
+        let pad = pad.ok_or_else(|| Error::user(format!("{}: `out` is not its last element", template.file)))?;
         let encoder = EncoderHandle::of(transcoder.encode(&out, &pad, kind)?);
         let shown = template.name.rsplit('/').next().unwrap_or_default().to_owned();
         pipeline.start()?;
         let first = first_item(&items, &pipeline, &shown)?;
-        let track = Track { codec: transcoder.codec(kind), size: None, was: Some(shown.clone()) };
+        let track = Track { codec: transcoder.codec(kind), size: None, encoded_from: Some(shown.clone()) };
         let encoder = Some(encoder).filter(|_| kind == MediaKind::Video);
         Ok(FrameReader {
             items,
             first: Some(first),
             pipeline,
             tracks: vec![track],
-            refused: Vec::new(),
+            ignored: Vec::new(),
             encoder,
             shown,
         })
     }
 
-    /// The next frame or end; waits for it.
+    /// Waits for the next frame, or the end of a track.
     ///
     /// # Errors
-    /// The file cannot be read any further.
+    /// The rest of the file cannot be read.
     pub fn next(&mut self) -> Result<Item> {
         if let Some(first) = self.first.take() {
             return Ok(first);
@@ -178,19 +179,19 @@ impl FrameReader {
         let started = Instant::now();
         loop {
             let item = self.items.recv_timeout(Duration::from_millis(200));
-            // A demuxer that fails says so on the bus, and only then ends its tracks.
+            // Errors of the demuxer are on the bus before its tracks end.
             if !matches!(item, Ok(Item::Frame(_))) {
                 self.pipeline.poll().map_err(|e| unreadable(&self.shown, e))?;
             }
             match item {
                 Ok(item) => return Ok(item),
-                Err(RecvTimeoutError::Timeout) if started.elapsed() < PATIENCE => {}
-                Err(_) => return Err(Error::machine(format!("{} gives no more frames and no end", self.shown))),
+                Err(RecvTimeoutError::Timeout) if started.elapsed() < TIMEOUT => {}
+                Err(_) => return Err(Error::machine(format!("{}: no more frames, but no end of stream", self.shown))),
             }
         }
     }
 
-    /// The next picture that is encoded here is to be a key frame.
+    /// Requests a key frame, if the video is re-encoded.
     pub fn ask_key_frame(&self) {
         if let Some(encoder) = &self.encoder {
             encoder.ask_key_frame();
@@ -198,7 +199,7 @@ impl FrameReader {
     }
 }
 
-/// Waits for whatever a source gives first.
+/// Waits for the first item of a source.
 fn first_item(items: &Receiver<Item>, pipeline: &Pipeline, shown: &str) -> Result<Item> {
     let started = Instant::now();
     loop {
@@ -206,8 +207,9 @@ fn first_item(items: &Receiver<Item>, pipeline: &Pipeline, shown: &str) -> Resul
             return Ok(item);
         }
         pipeline.poll().map_err(|e| unreadable(shown, e))?;
-        if started.elapsed() > PATIENCE {
-            let message = format!("{shown} shows no tracks after {} s: is it whole?", PATIENCE.as_secs());
+        if started.elapsed() > TIMEOUT {
+            let message =
+                format!("{shown}: no tracks found within {} s; the file may be incomplete", TIMEOUT.as_secs());
             return Err(Error::user(message));
         }
     }
@@ -217,14 +219,14 @@ fn unreadable(shown: &str, cause: Error) -> Error {
     Error::user(format!("{shown} cannot be read as media: {cause}")).because(cause)
 }
 
-/// The pipeline that a codec's frames run through; it needs no values.
+/// The template that frames of `codec` run through; it needs no values.
 fn branch(library: &Library, codec: Codec) -> Result<(Codec, Template)> {
     let template = library.get(&format!("feed/{}", codec.name().to_lowercase()))?;
     template.fill(&[])?;
     Ok((codec, template))
 }
 
-/// What is behind a pad: its kind where it is picture or sound, its name for people, and the track where it can be sent as it is.
+/// What a pad outputs: its kind, the name of its codec, and a track if it can be sent without re-encoding.
 fn about_pad(pad: &gst::Pad) -> (Option<MediaKind>, String, Option<Track>) {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let Some(about) = caps.structure(0) else { return (None, "an unknown codec".into(), None) };
@@ -251,11 +253,11 @@ fn about_pad(pad: &gst::Pad) -> (Option<MediaKind>, String, Option<Track>) {
         name if name.starts_with("video/") || name.starts_with("image/") => Some(MediaKind::Video),
         _ => None,
     };
-    (kind, name.to_owned(), codec.map(|codec| Track { codec, size: size(about), was: None }))
+    (kind, name.to_owned(), codec.map(|codec| Track { codec, size: size(about), encoded_from: None }))
 }
 
-/// Builds the codec's branch behind `pad`, its frames going into the queue.
-fn lead_on(
+/// Adds the codec's branch after `pad`; its frames go into the queue.
+fn add_branch(
     tracks: &gst::Element,
     pad: &gst::Pad,
     track: &Track,
@@ -270,10 +272,10 @@ fn lead_on(
         sink(&branch, "frames").ok_or_else(|| Error::user(format!("{}: no appsink has name=frames", template.file)))?;
     let level = Arc::new(AtomicU8::new(u8::MAX));
     if let Some(sound) = sink(&branch, "sound") {
-        measure(&sound, level.clone());
+        measure_at_sink(&sound, level.clone());
     }
     forward(&frames, track.codec.kind(), level, queue.clone());
-    let parent = tracks.parent().and_then(|p| p.downcast::<gst::Bin>().ok()).ok_or_else(|| wrong("has no home"))?;
+    let parent = tracks.parent().and_then(|p| p.downcast::<gst::Bin>().ok()).ok_or_else(|| wrong("is in no bin"))?;
     parent.add(&branch).map_err(|e| wrong("cannot be added").because(e))?;
     branch.sync_state_with_parent().map_err(|e| wrong("does not start").because(e))?;
     let input = branch

@@ -1,9 +1,9 @@
-//! Pictures and sound that the program makes itself, one piece whenever the encoder asks for it: a source without an end. It knows not
-//! what they show.
+//! Video and audio that a caller generates, whenever the encoder asks for more: a source without an end.
 
 use super::reader::FrameReader;
 use super::transcode::Encoding;
 use crate::error::Result;
+use crate::media::runtime::Gst;
 use crate::media::{Library, Pipeline, Value};
 use crate::room::media::MediaKind;
 use gstreamer as gst;
@@ -11,17 +11,24 @@ use gstreamer_app::AppSrcCallbacks;
 use std::fmt;
 use std::sync::Arc;
 
-/// Samples of a piece of sound, 20 ms at [`RATE`] a second.
-const PIECE: u64 = 960;
+/// Samples of a block of audio: 20 ms.
+const BLOCK: u64 = 960;
 const RATE: u64 = 48_000;
 const SECOND: u64 = 1_000_000_000;
 
-/// What is made. Numbers count from 0.
+/// Functions that generate video or audio. Numbers count from 0.
 #[derive(Clone)]
 pub enum Synthetic {
-    /// I420 of a picture by its number.
-    Pictures { size: (u32, u32), fps: u32, draw: Arc<dyn Fn(u32) -> Vec<u8> + Send + Sync> },
-    /// So many samples of one channel at 48,000 Hz, by the number of the first.
+    /// Video.
+    Pictures {
+        /// Width and height in pixels.
+        size: (u32, u32),
+        /// Frames per second.
+        fps: u32,
+        /// The bytes of a frame in I420, by its number.
+        draw: Arc<dyn Fn(u32) -> Vec<u8> + Send + Sync>,
+    },
+    /// Audio: as many samples as asked for, mono, 48 kHz, by the number of the first.
     Sound(Arc<dyn Fn(u64, usize) -> Vec<i16> + Send + Sync>),
 }
 
@@ -35,29 +42,29 @@ impl fmt::Debug for Synthetic {
 }
 
 impl Synthetic {
-    /// Piece number `n`: its bytes, when it begins and when it ends, ns.
-    fn piece(&self, n: u64) -> (Vec<u8>, u64, u64) {
+    /// Block or frame number `n`: its bytes, and its start and end in ns.
+    fn generate(&self, n: u64) -> (Vec<u8>, u64, u64) {
         match self {
             Synthetic::Pictures { fps, draw, .. } => {
                 let at = |n: u64| n * SECOND / u64::from(*fps).max(1);
                 (draw(u32::try_from(n).unwrap_or(u32::MAX)), at(n), at(n + 1))
             }
             Synthetic::Sound(play) => {
-                let at = |n: u64| n * PIECE * SECOND / RATE;
-                let samples = play(n * PIECE, PIECE as usize);
+                let at = |n: u64| n * BLOCK * SECOND / RATE;
+                let samples = play(n * BLOCK, BLOCK as usize);
                 (samples.into_iter().flat_map(i16::to_le_bytes).collect(), at(n), at(n + 1))
             }
         }
     }
 }
 
-/// What `drawing` makes, encoded.
+/// Encodes what `synthetic` generates.
 ///
 /// # Errors
 /// The user's: an encoder's package is missing.
-pub(super) fn open(library: &Library, drawing: &Synthetic, encoding: &Encoding) -> Result<FrameReader> {
+pub(super) fn open(library: &Library, synthetic: &Synthetic, encoding: &Encoding) -> Result<FrameReader> {
     let whole = |number: u32| Value::Int(number.into());
-    let (name, kind, values) = match drawing {
+    let (name, kind, values) = match synthetic {
         Synthetic::Pictures { size, fps, .. } => (
             "source/drawn",
             MediaKind::Video,
@@ -66,17 +73,18 @@ pub(super) fn open(library: &Library, drawing: &Synthetic, encoding: &Encoding) 
         Synthetic::Sound(_) => ("source/played", MediaKind::Audio, vec![]),
     };
     let template = library.get(name)?;
-    let (drawing, mut next) = (drawing.clone(), 0);
+    let gst = Gst::init()?;
+    let (synthetic, mut next) = (synthetic.clone(), 0);
     FrameReader::generated(library, &template, &values, kind, encoding, |pipeline: &Pipeline| {
         let callbacks = AppSrcCallbacks::builder().need_data(move |source, _| {
-            let (bytes, from, until) = drawing.piece(next);
+            let (bytes, from, until) = synthetic.generate(next);
             next += 1;
-            let mut buffer = gst::Buffer::from_mut_slice(bytes);
+            let mut buffer = gst.buffer(bytes);
             if let Some(buffer) = buffer.get_mut() {
                 buffer.set_pts(gst::ClockTime::from_nseconds(from));
                 buffer.set_duration(gst::ClockTime::from_nseconds(until - from));
             }
-            // Refused only by a pipeline that is on its way down.
+            // Refused only by a pipeline that is being stopped.
             let _ = source.push_buffer(buffer);
         });
         pipeline.app_src("made")?.set_callbacks(callbacks.build());

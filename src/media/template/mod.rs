@@ -1,5 +1,5 @@
-//! A pipeline as text: GStreamer's launch syntax under a header of typed parameters. Parses and fills; it runs nothing,
-//! and no text from outside ever gets into a description: only numbers, fractions, booleans and words that the template lists.
+//! Pipeline templates: GStreamer's launch syntax after a header of typed parameters. Parses and fills in values; it runs nothing. No
+//! text from outside gets into a description: only numbers, fractions, booleans and words that the template lists.
 //!
 //! ```text
 //! # Black and white under a caption, with a logo.
@@ -12,8 +12,8 @@
 //! ! textoverlay name=words ! identity name=mark ! videoconvert name=out
 //! ```
 //!
-//! A `@text` is set as a property of a built element, an `@image` is decoded and handed to code of ours, and `@code` says
-//! which code of ours (`media::filter`) an `identity` runs on what flows through it; it reads the parameters by their names.
+//! A `@text` is set as a property of a built element. An `@image` is decoded and passed to Rust code. `@code` names the Rust code
+//! (`media::transform`) that an `identity` element runs on its buffers; it reads the parameters by their names.
 
 mod param;
 
@@ -23,8 +23,8 @@ pub use param::{Param, ParamKind, Value};
 use crate::error::{Error, Result};
 use param::is_name;
 
-/// Bytes of a template that are read at most.
-pub const MAX_BYTES: usize = 64 * 1024;
+/// The longest template, in bytes.
+pub(super) const MAX_BYTES: usize = 64 * 1024;
 
 /// A parsed template: its help, its parameters and its text.
 #[derive(Debug, Clone)]
@@ -35,8 +35,9 @@ pub struct Template {
     pub file: String,
     /// The first comment line.
     pub help: String,
+    /// The declared parameters, in order.
     pub params: Vec<Param>,
-    /// Code of ours, and the name of the element that runs it.
+    /// Names of Rust code, each with the name of the element that runs it.
     codes: Vec<(String, String)>,
     /// Line number (from 1) and text of each line of the description.
     body: Vec<(usize, String)>,
@@ -47,8 +48,8 @@ impl Template {
     /// Parses a template's text.
     ///
     /// # Errors
-    /// The user's, naming `file` and the line: no help line, a bad or unused or doubled parameter, a placeholder that no
-    /// parameter declares, no description.
+    /// The user's, naming `file` and the line: no help line, an invalid, unused or duplicate parameter, an undeclared placeholder, no
+    /// description.
     pub fn parse(name: &str, file: &str, text: &str) -> Result<Template> {
         let at = |line: usize, what: String| Error::user(format!("{file}:{line}: {what}"));
         if text.len() > MAX_BYTES {
@@ -84,13 +85,18 @@ impl Template {
             for piece in pieces(line) {
                 let Piece::Placeholder(name) = piece else { continue };
                 match params.iter().find(|(_, p)| p.name == name) {
-                    Some((_, param)) if param.kind.is_pasted() => used.push(name),
-                    Some(_) => return Err(at(*number, format!("`{{{name}}}` is no number and cannot be filled in"))),
+                    Some((_, param)) if param.kind.is_placeholder() => used.push(name),
+                    Some(_) => {
+                        return Err(at(
+                            *number,
+                            format!("`{{{name}}}` is not a number and cannot be used as a placeholder"),
+                        ));
+                    }
                     None => return Err(at(*number, format!("`{{{name}}}` is not a declared parameter"))),
                 }
             }
         }
-        // What code of ours reads cannot be seen here.
+        // Which parameters Rust code reads is not known here.
         let is_used = |p: &Param| p.target.is_some() || !codes.is_empty() || used.contains(&p.name.as_str());
         if let Some((number, unused)) = params.iter().find(|(_, p)| !is_used(p)) {
             return Err(at(*number, format!("parameter `{}` is not used", unused.name)));
@@ -99,28 +105,28 @@ impl Template {
         Ok(Template { name: name.into(), file: file.into(), help, params, codes, body, source: text.into() })
     }
 
-    /// The whole text, as it was read.
+    /// The text of the template, as it was read.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Reads a parameter's value from text that a person typed (`contrast`, `1.5`).
+    /// Parses the value of a parameter (`contrast`, `1.5`).
     ///
     /// # Errors
-    /// The user's: no such parameter, or the text is no value within its range.
+    /// The user's: no such parameter, or the text is not a value within its range.
     pub fn read(&self, name: &str, text: &str) -> Result<Value> {
         let param = self.param(name)?;
         param.kind.read(text).map_err(|e| Error::user(format!("{}: parameter `{name}`: {e}", self.file)))
     }
 
-    /// The description with every placeholder replaced by its value, or its default.
+    /// The description with every placeholder replaced by its value or default.
     ///
     /// # Errors
     /// The user's: an unknown parameter, a missing one, a value of another type or out of range.
     pub fn fill(&self, values: &[(&str, Value)]) -> Result<String> {
         for (name, value) in values {
             let param = self.param(name)?;
-            if !param.kind.holds(value) {
+            if !param.kind.accepts(value) {
                 let message = format!("{}: parameter `{name}`: `{value}` is not {}", self.file, param.kind);
                 return Err(Error::user(message));
             }
@@ -146,7 +152,7 @@ impl Template {
         Ok(out)
     }
 
-    /// Values for the parameters without a default: to try the template, not to run it.
+    /// Values for the parameters without a default, to check the template.
     pub fn samples(&self) -> Vec<(&str, Value)> {
         let missing = self.params.iter().filter(|p| p.default.is_none() && !p.optional);
         missing.map(|p| (p.name.as_str(), p.kind.sample())).collect()
@@ -164,12 +170,12 @@ impl Template {
         Ok(texts)
     }
 
-    /// Code of ours, and the name of the element that runs it.
+    /// Names of Rust code, each with the name of the element that runs it.
     pub(super) fn codes(&self) -> &[(String, String)] {
         &self.codes
     }
 
-    /// True where it has the ends of a filter.
+    /// True if it has the first and last element of a filter.
     pub(super) fn is_filter(&self) -> bool {
         let has = |word: &str| self.body.iter().any(|(_, line)| line.split_whitespace().any(|w| w == word));
         has("name=in") && has("name=out")
@@ -193,7 +199,7 @@ impl Template {
         })
     }
 
-    /// What a parameter is: as given, or its default; `None` where it may be and is left out.
+    /// The value of a parameter: as given, or its default; `None` for an optional one that is not given.
     pub(super) fn value(&self, name: &str, values: &[(&str, Value)]) -> Result<Option<Value>> {
         let param = self.param(name)?;
         let given = values.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
@@ -201,7 +207,7 @@ impl Template {
     }
 }
 
-/// The parameter that a comment declares, if it does.
+/// The parameter that a comment declares, if any.
 fn declared(comment: &str) -> Option<Result<Param, String>> {
     let (what, declaration) = comment.split_once(' ')?;
     match what {
@@ -217,8 +223,7 @@ enum Piece<'a> {
     Placeholder(&'a str),
 }
 
-/// Splits a line at its placeholders. GStreamer's own lists (`{ I420, NV12 }`) are text: a placeholder is one lower-case
-/// word directly within braces.
+/// Splits a line at its placeholders: one lower-case word directly within braces. GStreamer's lists (`{ I420, NV12 }`) are text.
 fn pieces(line: &str) -> Vec<Piece<'_>> {
     let mut out = Vec::new();
     let (mut text_from, mut search_from) = (0, 0);

@@ -1,5 +1,5 @@
-//! A template's parameters: their types, their ranges, and how a declaration is read. Nothing is filled in here, and only
-//! values whose type cannot break the launch syntax are ever called pasted.
+//! Parameters of a template: their types and ranges, and how a declaration is parsed. Nothing is filled in here. Only types that cannot
+//! break the launch syntax may be used in placeholders.
 
 use image::RgbaImage;
 use std::fmt;
@@ -7,26 +7,29 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The longest text that any template may take, in characters.
+/// The longest text that a template may declare, in characters.
 const MAX_TEXT: usize = 1000;
-/// The longest side of an image file, what decoding one may take, and the side that is kept.
+/// The longest side of an image file, the longest side after scaling down, and the memory for decoding.
 const MAX_SIDE: u32 = 8192;
-const KEPT_SIDE: u32 = 1920;
+const SCALED_SIDE: u32 = 1920;
 const MAX_DECODED: u64 = 256 << 20;
 
 /// A value for a parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
+    /// An integer.
     Int(i64),
+    /// A real number.
     Double(f64),
-    /// Numerator and denominator (above zero).
+    /// Numerator and denominator (positive).
     Fraction(i32, i32),
+    /// A boolean.
     Bool(bool),
     /// One of the words that the parameter lists.
     Word(String),
-    /// Free text: set as a property, never pasted.
+    /// Free text: set as a property, never part of the description.
     Text(String),
-    /// A decoded picture: handed to a filter's code.
+    /// A decoded image, passed to the Rust code of a filter.
     Image(Arc<RgbaImage>),
 }
 
@@ -44,25 +47,37 @@ impl fmt::Display for Value {
     }
 }
 
-/// What a parameter takes. Ranges include both ends.
+/// The type and range of a parameter. Ranges include both ends.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ParamKind {
+    /// An integer.
     Int {
+        /// The lowest value.
         min: i64,
+        /// The highest value.
         max: i64,
     },
+    /// A real number.
     Double {
+        /// The lowest value.
         min: f64,
+        /// The highest value.
         max: f64,
     },
+    /// A fraction.
     Fraction {
+        /// The lowest value.
         min: (i32, i32),
+        /// The highest value.
         max: (i32, i32),
     },
+    /// `true` or `false`.
     Bool,
+    /// One of these words.
     Enum(Vec<String>),
-    /// One line of at most so many characters.
+    /// One line of text.
     Text {
+        /// The most characters.
         max: usize,
     },
     /// An image file: PNG, JPEG or WebP, no side longer than 8192 pixels.
@@ -70,7 +85,7 @@ pub enum ParamKind {
 }
 
 impl ParamKind {
-    /// Reads a value of this kind, and holds it to the range.
+    /// Parses a value of this type and checks its range.
     pub(super) fn read(&self, text: &str) -> Result<Value, String> {
         let value = match self {
             ParamKind::Int { .. } => text.parse().map(Value::Int).ok(),
@@ -82,13 +97,13 @@ impl ParamKind {
             ParamKind::Image => return image_file(Path::new(text)).map(|i| Value::Image(Arc::new(i))),
         };
         match value {
-            Some(value) if self.holds(&value) => Ok(value),
+            Some(value) if self.accepts(&value) => Ok(value),
             _ => Err(format!("`{}` is not {self}", text.escape_debug())),
         }
     }
 
-    /// True where `value` is of this kind and within the range.
-    pub(super) fn holds(&self, value: &Value) -> bool {
+    /// True if `value` has this type and is within the range.
+    pub(super) fn accepts(&self, value: &Value) -> bool {
         match (self, value) {
             (ParamKind::Int { min, max }, Value::Int(v)) => (min..=max).contains(&v),
             (ParamKind::Double { min, max }, Value::Double(v)) => (min..=max).contains(&v),
@@ -105,12 +120,12 @@ impl ParamKind {
         }
     }
 
-    /// True for values that are filled into the description itself.
-    pub(super) fn is_pasted(&self) -> bool {
+    /// True if the parameter may be used as a placeholder in the description.
+    pub(super) fn is_placeholder(&self) -> bool {
         !matches!(self, ParamKind::Text { .. } | ParamKind::Image)
     }
 
-    /// Values at both ends of the range, or every one that there is: to try a template with.
+    /// The values at both ends of the range, or all words: to test a template with.
     pub fn ends(&self) -> Vec<Value> {
         match self {
             ParamKind::Int { min, max } => vec![Value::Int(*min), Value::Int(*max)],
@@ -123,7 +138,7 @@ impl ParamKind {
         }
     }
 
-    /// Any value that fits, to try a template with.
+    /// Any valid value, to check a template with.
     pub(super) fn sample(&self) -> Value {
         match self {
             ParamKind::Enum(words) => Value::Word(words.first().cloned().unwrap_or_default()),
@@ -154,17 +169,20 @@ impl fmt::Display for ParamKind {
 /// A declared parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
+    /// Its name.
     pub name: String,
+    /// Its type and range.
     pub kind: ParamKind,
+    /// The value if none is given.
     pub default: Option<Value>,
     /// It may be left out although it has no default.
     pub optional: bool,
-    /// Where a text goes: the element's name and its property.
+    /// For texts: the name of the element and its property.
     pub(super) target: Option<(String, String)>,
 }
 
 impl Param {
-    /// What happens when nobody gives a value, for people.
+    /// Whether a value must be given, in words.
     pub fn otherwise(&self) -> String {
         match &self.default {
             Some(default) => format!("default {default}"),
@@ -174,7 +192,7 @@ impl Param {
     }
 }
 
-/// Reads an image from a file that a person named; at most 1920 pixels of its longer side are kept.
+/// Reads an image file. An image whose longer side has more than 1920 pixels is scaled down to that.
 pub(in crate::media) fn image_file(path: &Path) -> Result<RgbaImage, String> {
     let wrong = |e: &dyn fmt::Display| format!("cannot read the image {}: {e}", path.display());
     let file = std::fs::File::open(path).map_err(|e| wrong(&e))?;
@@ -184,20 +202,20 @@ pub(in crate::media) fn image_file(path: &Path) -> Result<RgbaImage, String> {
     limits.max_alloc = Some(MAX_DECODED);
     reader.limits(limits);
     let image = reader.decode().map_err(|e| wrong(&e))?;
-    let is_large = image.width().max(image.height()) > KEPT_SIDE;
-    Ok(if is_large { image.thumbnail(KEPT_SIDE, KEPT_SIDE) } else { image }.to_rgba8())
+    let is_large = image.width().max(image.height()) > SCALED_SIDE;
+    Ok(if is_large { image.thumbnail(SCALED_SIDE, SCALED_SIDE) } else { image }.to_rgba8())
 }
 
 fn sample_image(width: u32, height: u32) -> Value {
     Value::Image(Arc::new(RgbaImage::from_pixel(width, height, image::Rgba([40, 90, 160, 200]))))
 }
 
-/// A parameter's name or an element's: a lower-case letter, then `[a-z0-9_-]`, at most 64.
+/// A valid name of a parameter or an element: a lower-case letter, then `[a-z0-9_-]`, at most 64.
 pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase()) && is_word(text)
 }
 
-/// An enum's word: `[a-z0-9_-]`, at most 64.
+/// A valid word of an enum: `[a-z0-9_-]`, at most 64.
 fn is_word(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
@@ -207,7 +225,7 @@ fn named(name: &str) -> Result<String, String> {
     if is_name(name) {
         return Ok(name.to_owned());
     }
-    Err(format!("`{name}` is no parameter name: lower-case letters, digits, `_` and `-`"))
+    Err(format!("`{name}` is not a parameter name: use lower-case letters, digits, `_` and `-`"))
 }
 
 /// Parses `name: type = default (range)` of `@param`; default and, for booleans, range may be absent.
@@ -224,7 +242,7 @@ pub(super) fn parameter(text: &str) -> Result<Param, String> {
         None => (rest.trim(), None),
     };
     let ends = || range.and_then(|r| r.split_once("..")).ok_or(format!("`{name}` needs a range: ({kind} from..to)"));
-    let bad = |e: &str| format!("`{e}` is no {kind}");
+    let bad = |e: &str| format!("`{e}` is not a valid {kind}");
     let kind = match kind {
         "int" => {
             let (min, max) = ends()?;
@@ -242,13 +260,13 @@ pub(super) fn parameter(text: &str) -> Result<Param, String> {
         "enum" => {
             let words: Vec<String> = range.unwrap_or_default().split('|').map(|w| w.trim().to_owned()).collect();
             if let Some(word) = words.iter().find(|w| !is_word(w)) {
-                return Err(format!("`{word}` is no word of an enum: list them as (one|two)"));
+                return Err(format!("`{word}` is not a word of an enum; list them as (one|two)"));
             }
             ParamKind::Enum(words)
         }
-        other => return Err(format!("`{other}` is no type: int, double, fraction, bool or enum")),
+        other => return Err(format!("`{other}` is not a type; use int, double, fraction, bool or enum")),
     };
-    if !kind.holds(&kind.sample()) {
+    if !kind.accepts(&kind.sample()) {
         return Err(format!("`{name}` has an empty range"));
     }
     let default = default.map(|d| kind.read(d)).transpose().map_err(|e| format!("the default of `{name}`: {e}"))?;
@@ -290,7 +308,7 @@ pub(super) fn code(declaration: &str) -> Result<(String, String), String> {
     let parts = declaration.split_once("->").map(|(what, element)| (what.trim(), element.trim()));
     match parts.filter(|(what, element)| is_name(what) && is_name(element)) {
         Some((what, element)) => Ok((what.into(), element.into())),
-        None => Err("code of ours is `@code name -> element`".into()),
+        None => Err("code is declared as `@code name -> element`".into()),
     }
 }
 

@@ -78,13 +78,13 @@ fn a_bad_template_is_refused_with_its_line() {
         ("n: int = 5 (0..4)", "the default of `n`: `5` is not a whole number from 0 to 4"),
         ("n: int", "needs a range"),
         ("n: int (9..1)", "empty range"),
-        ("n: int (a..b)", "`a` is no int"),
-        ("n: double (0.0..inf)", "`inf` is no double"),
-        ("n: fraction (1/0..2/1)", "`1/0` is no fraction"),
-        ("n: string = x", "`string` is no type"),
-        ("n: enum = a (a|b c)", "`b c` is no word"),
+        ("n: int (a..b)", "`a` is not a valid int"),
+        ("n: double (0.0..inf)", "`inf` is not a valid double"),
+        ("n: fraction (1/0..2/1)", "`1/0` is not a valid fraction"),
+        ("n: string = x", "`string` is not a type"),
+        ("n: enum = a (a|b c)", "`b c` is not a word"),
         ("n: enum = c (a|b)", "`c` is not one of a, b"),
-        ("N: bool", "`N` is no parameter name"),
+        ("N: bool", "`N` is not a parameter name"),
         ("n bool", "a parameter is"),
         ("n: int (1..2", "a parameter is"),
     ] {
@@ -123,8 +123,8 @@ fn texts_images_and_code_are_declared_and_never_filled_in() {
         ("@text caption -> words.text = \"x\"", "a text is `@text"),
         ("@text caption -> words.text = \"too long\" (..3)", "the default of `caption`"),
         ("@text caption -> words.text (..0)", "1 to 1000 characters"),
-        ("@text Caption -> words.text (..9)", "is no parameter name"),
-        ("@image a b", "`a b` is no parameter name"),
+        ("@text Caption -> words.text (..9)", "is not a parameter name"),
+        ("@image a b", "`a b` is not a parameter name"),
         ("@code watermark", "`@code name -> element`"),
         ("@code water mark -> x", "`@code name -> element`"),
     ] {
@@ -132,7 +132,7 @@ fn texts_images_and_code_are_declared_and_never_filled_in() {
         assert!(error.starts_with("t.gst:2: ") && error.contains(says), "{header}: {error}");
     }
     let error = refused("# X.\n# @text caption -> words.text (..9)\nx text={caption}");
-    assert_eq!(error, "t.gst:3: `{caption}` is no number and cannot be filled in");
+    assert_eq!(error, "t.gst:3: `{caption}` is not a number and cannot be used as a placeholder");
 }
 
 #[test]

@@ -1,20 +1,20 @@
-//! What a filter in Rust implements.
+//! The traits of filters in Rust.
 
 use image::RgbaImage;
 use std::time::Duration;
 
-/// Changes pictures one after the other, in Rust. One is made for each stream, so it may keep what it has seen.
+/// A video filter in Rust. One is made for each stream, so it may keep state.
 ///
-/// It runs on the thread that the pictures flow through: what it takes longer than a picture lasts is lost frames.
+/// It runs on the streaming thread: if it takes longer than the duration of a frame, frames are dropped.
 pub trait FrameFilter: Send {
-    /// Changes `frame` (not premultiplied RGBA), which is due at `at` on the stream's time; that only grows. Assigning a picture of
-    /// another size is allowed: what follows adapts, but each change costs a key frame.
+    /// Changes `frame` (RGBA, not premultiplied) with the stream time `at`, which only increases. Assigning an image of another size is
+    /// allowed; each change of the size costs a key frame.
     fn apply(&mut self, frame: &mut RgbaImage, at: Duration);
 }
 
-/// Changes sound piece by piece, in Rust. One is made for each stream, so it may keep what it has heard.
+/// An audio filter in Rust. One is made for each stream, so it may keep state.
 pub trait SampleFilter: Send {
-    /// Changes `samples`, left and right in turn, 48,000 of each a second, 1.0 the loudest. A piece is some 10 to 60 ms long,
-    /// its first sample due at `at` on the stream's time.
+    /// Changes `samples`: stereo, interleaved, 48 kHz, full scale is 1.0. A block is about 10 to 60 ms long; `at` is the stream time of
+    /// its first sample.
     fn apply(&mut self, samples: &mut [f32], at: Duration);
 }

@@ -1,4 +1,4 @@
-//! Filters that show pictures at another time than they were taken. They change no pixel and copy none; what they hold has a bound.
+//! Video filters that change when a frame is shown. They neither change nor copy pixels, and hold a bounded number of frames.
 
 use super::probe::{Transform, pts};
 use crate::error::Result;
@@ -6,10 +6,10 @@ use gstreamer as gst;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What a delay holds at most, in bytes; with pictures so large that this is not enough, it is shorter (policy DropOldest).
-const HELD_BYTES: usize = 256 << 20;
+/// The most bytes that a delay holds; with very large frames the delay becomes shorter (policy DropOldest).
+const MAX_HELD_BYTES: usize = 256 << 20;
 
-/// Shows one picture and takes a new one every so often.
+/// Repeats one frame, and takes a new one at an interval.
 pub struct Freeze {
     every: Duration,
     held: Option<(Duration, gst::Caps, gst::Buffer)>,
@@ -36,7 +36,7 @@ impl Transform for Freeze {
     }
 }
 
-/// Shows what was taken some time ago; at first, the first picture.
+/// Delays the video; shows the first frame until then.
 pub struct Delay {
     by: Duration,
     caps: Option<gst::Caps>,
@@ -53,13 +53,13 @@ impl Transform for Delay {
     fn transform(&mut self, buffer: gst::Buffer, caps: &gst::Caps) -> Result<(gst::Buffer, Option<gst::Caps>)> {
         let at = pts(&buffer);
         if self.caps.as_ref() != Some(caps) {
-            // Pictures of another size cannot be shown any more.
+            // Frames of another size or format can no longer be output.
             self.held.clear();
             self.caps = Some(caps.clone());
         }
         self.held.push_back((at, buffer.clone()));
         let is_due = |held: &(Duration, gst::Buffer)| held.0 + self.by <= at;
-        let most = (HELD_BYTES / buffer.size().max(1)).max(1);
+        let most = (MAX_HELD_BYTES / buffer.size().max(1)).max(1);
         while self.held.get(1).is_some_and(is_due) || self.held.len() > most {
             self.held.pop_front();
         }
@@ -68,7 +68,7 @@ impl Transform for Delay {
     }
 }
 
-/// A picture at the time of another one. The pixels are shared.
+/// A frame with the timestamps of another one. The pixels are shared.
 fn shown_at(picture: &gst::Buffer, other: &gst::Buffer) -> gst::Buffer {
     let mut shown = picture.copy();
     if let Some(shown) = shown.get_mut() {

@@ -1,4 +1,4 @@
-//! Filters of RGBA pictures that no element makes, or not well. Each is a function of pixels; none waits or asks for the time.
+//! Video filters on RGBA that GStreamer has no element for, or not a good one. Each is a function of pixels; none waits or reads a clock.
 
 use super::api::FrameFilter;
 use super::scaled::cover;
@@ -6,13 +6,13 @@ use image::RgbaImage;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Grey of equal weights: (R + G + B) / 3, to the nearest, as a page computes it on a canvas.
+/// Grey of equal weights: (R + G + B) / 3, rounded, as a web page computes it on a canvas.
 pub struct AverageGrey;
 
 impl FrameFilter for AverageGrey {
     fn apply(&mut self, frame: &mut RgbaImage, _: Duration) {
         for [r, g, b, _] in frame.as_chunks_mut::<4>().0 {
-            // A sum of three bytes leaves 0, 1 or 2: one more is the nearest.
+            // Adding 1 before the division by 3 rounds to the nearest.
             let average = ((u16::from(*r) + u16::from(*g) + u16::from(*b) + 1) / 3) as u8;
             (*r, *g, *b) = (average, average, average);
         }
@@ -30,11 +30,11 @@ impl FrameFilter for Invert {
     }
 }
 
-/// Edges by Sobel's operator over the green channel (most of what is bright), white on black.
+/// Edges by the Sobel operator on the green channel (the main part of luma), white on black.
 pub struct Edges {
-    /// What the steepness of an edge is multiplied with, in sixteenths.
+    /// The gain of an edge, in sixteenths.
     strength: i32,
-    /// The picture as it was with its border doubled, reused.
+    /// The input with its border doubled; the allocation is reused.
     luma: Vec<i32>,
 }
 
@@ -58,7 +58,7 @@ impl FrameFilter for Edges {
         let rows: Vec<&[i32]> = self.luma.chunks(row).collect();
         for (y, line) in pixels.chunks_mut(row - 2).enumerate() {
             let (above, here, below) = (rows[y.saturating_sub(1)], rows[y], rows[(y + 1).min(rows.len() - 1)]);
-            // Three columns at a time: their weighted sums for what changes across, their differences for what changes down.
+            // Three columns at a time: weighted sums for the horizontal gradient, differences for the vertical one.
             let column = |x: usize| (above[x] + 2 * here[x] + below[x], below[x] - above[x]);
             let ((mut left, mut left_down), (mut middle, mut middle_down)) = (column(0), column(1));
             for (x, pixel) in line.iter_mut().enumerate() {
@@ -72,18 +72,18 @@ impl FrameFilter for Edges {
     }
 }
 
-/// The brown of an old photograph, mixed with the picture as it is.
+/// Sepia, mixed with the input.
 pub struct Sepia {
-    /// How much of it there is, of 256.
+    /// The share of sepia, of 256.
     strength: u32,
     /// The brown for each brightness.
     browns: [[u8; 3]; 256],
 }
 
 impl Sepia {
-    /// `strength` from 0, as it is, to 1, only brown.
+    /// `strength` from 0 (unchanged) to 1 (sepia only).
     pub fn new(strength: f64) -> Sepia {
-        // What the usual matrix makes of grey.
+        // The usual sepia matrix applied to grey.
         let brown = |light: usize| [1.351, 1.203, 0.937].map(|c| (light as f64 * c * 0.96).min(255.0) as u8);
         Sepia { strength: (strength * 256.0) as u32, browns: std::array::from_fn(brown) }
     }
@@ -102,17 +102,17 @@ impl FrameFilter for Sepia {
     }
 }
 
-/// Puts another picture where this one has the colour of a screen that stands behind people.
+/// Chroma key: replaces a green or blue screen by another image.
 pub struct ChromaKey {
     /// Which channel the screen is: 1 green, 2 blue.
     pub channel: usize,
-    /// How much the channel must outweigh the others to be the screen, 0 to 1.
+    /// By how much the channel must exceed the others to be the screen, 0 to 1.
     pub tolerance: f64,
-    /// Over what range above it people fade into the screen.
+    /// The range above it over which foreground and background are mixed, 0 to 1.
     pub softness: f64,
-    /// Absent: a plain dark wall.
+    /// `None`: a plain dark wall.
     pub background: Option<Arc<RgbaImage>>,
-    /// The background as large as the pictures are.
+    /// The background in the size of the input.
     pub fitted: RgbaImage,
 }
 
@@ -136,7 +136,7 @@ impl FrameFilter for ChromaKey {
                 continue;
             }
             let screen = ((excess - from) * 256 / range).clamp(0, 256);
-            // What the screen shines on people (spill) goes, where they are.
+            // Remove the spill of the screen from the foreground.
             if excess * 2 > from {
                 pixel[self.channel] = other;
             }

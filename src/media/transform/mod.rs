@@ -1,5 +1,5 @@
-//! Rust code that changes the buffers within a pipeline: the filters of this program that no element of GStreamer offers, and those
-//! that users of the library write.
+//! Rust code that changes buffers within a pipeline: built-in filters that GStreamer has no element for, and those of users of the
+//! library.
 
 mod api;
 mod delay;

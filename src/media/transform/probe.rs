@@ -1,8 +1,9 @@
-//! Rust code within a pipeline: what an `identity` does to the buffers that flow through it. Takes no time of its own, keeps no
-//! queue, and a panic of the code is an error of the pipeline.
+//! Runs Rust code on the buffers that flow through an `identity` element, in a pad probe. It has no queue; a panic of the code becomes an
+//! error of the pipeline.
 
 use super::api::{FrameFilter, SampleFilter};
 use crate::error::{Error, Result};
+use crate::media::runtime::Gst;
 use gst_video::{VideoFrameExt, VideoFrameRef, VideoInfo};
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -12,23 +13,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// One step on the way of a stream's buffers.
+/// Changes the buffers of a stream.
 pub(in crate::media) trait Transform: Send {
-    /// What goes on in place of `buffer`, and what it is where that differs from `caps`.
+    /// The buffer that replaces `buffer`, and its caps if they differ from `caps`.
     fn transform(&mut self, buffer: gst::Buffer, caps: &gst::Caps) -> Result<(gst::Buffer, Option<gst::Caps>)>;
 }
 
-/// Lets `stage` change what flows through `element`, an `identity`.
-pub(in crate::media) fn attach(element: &gst::Element, stage: Box<dyn Transform>) -> Result<()> {
+/// Applies `transform` to what flows through `element`, an `identity`.
+///
+/// # Errors
+/// The user's: the element is no `identity`.
+pub(in crate::media) fn attach(element: &gst::Element, transform: Box<dyn Transform>) -> Result<()> {
     let pads = element.static_pad("sink").zip(element.static_pad("src"));
     let (sink, src) =
         pads.ok_or_else(|| Error::user(format!("`{}` runs code and must be an identity", element.name())))?;
-    let (sink, stage) = (sink.downgrade(), Mutex::new(Some(stage)));
+    let (sink, transform) = (sink.downgrade(), Mutex::new(Some(transform)));
     src.add_probe(gst::PadProbeType::BUFFER, move |src, info| {
         let Some(gst::PadProbeData::Buffer(buffer)) = info.data.take() else { return gst::PadProbeReturn::Ok };
-        // Only the streaming thread comes here, so nobody waits for this lock.
-        let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
-        match sink.upgrade().and_then(|sink| sink.current_caps()).map(|caps| step(&mut stage, buffer, &caps)) {
+        // Only the streaming thread takes this lock, so it never waits.
+        let mut transform = transform.lock().unwrap_or_else(PoisonError::into_inner);
+        match sink.upgrade().and_then(|sink| sink.current_caps()).map(|caps| run(&mut transform, buffer, &caps)) {
             Some(Ok((buffer, caps))) => {
                 if src.current_caps() != Some(caps.clone()) {
                     src.push_event(gst::event::Caps::new(&caps));
@@ -37,11 +41,11 @@ pub(in crate::media) fn attach(element: &gst::Element, stage: Box<dyn Transform>
                 gst::PadProbeReturn::Ok
             }
             failed => {
-                // It failed before, and was reported then, where there is no error.
+                // No error here means that it failed before, and was reported then.
                 if let (Some(Err(Some(e))), Some(element)) = (failed, src.parent_element()) {
                     gst::element_error!(element, gst::StreamError::Failed, ("{e}"));
                 }
-                // The buffer is gone; whoever sends the next one learns that nobody wants it.
+                // The buffer is dropped; the element upstream gets an error for it.
                 info.flow_res = Err(gst::FlowError::Error);
                 gst::PadProbeReturn::Handled
             }
@@ -50,21 +54,21 @@ pub(in crate::media) fn attach(element: &gst::Element, stage: Box<dyn Transform>
     Ok(())
 }
 
-/// Runs the code once. One that has failed is not run again.
-fn step(
-    stage: &mut Option<Box<dyn Transform>>,
+/// Runs the code on one buffer. Code that has failed is not run again.
+fn run(
+    transform: &mut Option<Box<dyn Transform>>,
     buffer: gst::Buffer,
     caps: &gst::Caps,
 ) -> Result<(gst::Buffer, gst::Caps), Option<Error>> {
-    let Some(mut running) = stage.take() else { return Err(None) };
-    let passed = catch_unwind(AssertUnwindSafe(move || (running.transform(buffer, caps), running)));
-    let (passed, running) = passed.map_err(|_| Error::us("the code of a filter panicked"))?;
-    let (buffer, new) = passed?;
-    *stage = Some(running);
+    let Some(mut running) = transform.take() else { return Err(None) };
+    let result = catch_unwind(AssertUnwindSafe(move || (running.transform(buffer, caps), running)));
+    let (result, running) = result.map_err(|_| Error::us("the code of a filter panicked"))?;
+    let (buffer, new) = result?;
+    *transform = Some(running);
     Ok((buffer, new.unwrap_or_else(|| caps.clone())))
 }
 
-/// A filter of RGBA pictures as a stage.
+/// Applies a video filter.
 pub(in crate::media) struct FrameTransform(pub Box<dyn FrameFilter>);
 
 impl Transform for FrameTransform {
@@ -77,7 +81,7 @@ impl Transform for FrameTransform {
     }
 }
 
-/// A filter of sound as a stage.
+/// Applies an audio filter.
 pub(in crate::media) struct SampleTransform(pub Box<dyn SampleFilter>);
 
 impl Transform for SampleTransform {
@@ -91,7 +95,7 @@ impl Transform for SampleTransform {
     }
 }
 
-/// When a buffer is due on its stream.
+/// The time of a buffer on its stream.
 pub(super) fn pts(buffer: &gst::Buffer) -> Duration {
     buffer.pts().unwrap_or_default().into()
 }
@@ -109,9 +113,9 @@ pub(in crate::media) fn rgba_image(buffer: &gst::Buffer, info: &VideoInfo) -> Re
     RgbaImage::from_raw(info.width(), info.height(), pixels).ok_or_else(unexpected)
 }
 
-/// A buffer of `data` with the times and flags of another one.
+/// A buffer of `data` with the timestamps and flags of another one.
 fn like(buffer: &gst::Buffer, data: Vec<u8>) -> Result<gst::Buffer> {
-    let mut new = gst::Buffer::from_mut_slice(data);
+    let mut new = Gst::init()?.buffer(data);
     let flags = gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS;
     let copied = new.get_mut().map(|new| buffer.copy_into(new, flags, ..));
     copied.ok_or_else(unexpected)?.map_err(|e| unexpected().because(e))?;
@@ -126,6 +130,7 @@ fn resized(caps: &gst::Caps, (width, height): (u32, u32)) -> gst::Caps {
     caps
 }
 
+/// A buffer does not have the format that was negotiated; not expected.
 pub(super) fn unexpected() -> Error {
-    Error::us("a filter got something else than it asked for")
+    Error::us("a filter got a buffer in another format than it negotiated")
 }

@@ -1,4 +1,4 @@
-//! The code of ours that a template may run on what flows through an `identity` of it, by name: a table. Runs nothing itself.
+//! The transforms that a template may name with `@code`. Runs nothing itself.
 
 use super::api::{FrameFilter, SampleFilter};
 use super::probe::{self, Transform};
@@ -11,42 +11,44 @@ use image::RgbaImage;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A name that `@code` may have, and how the stage is made from the template's values.
-type Code = (&'static str, fn(&Given) -> Result<Box<dyn Transform>>);
+/// The name of a transform, and how it is made from the values of a template.
+type Entry = (&'static str, fn(&Values) -> Result<Box<dyn Transform>>);
 
-/// Every name, with the parameters that its template declares. Those of `frames` need RGBA, those of `samples` stereo at 48 kHz.
-const CODES: &[Code] = &[
+/// All transforms. Those of `frames` need RGBA, those of `samples` stereo at 48 kHz.
+const TRANSFORMS: &[Entry] = &[
     ("average-grey", |_| of_frames(frames::AverageGrey)),
-    ("blur", |given| Ok(Box::new(scaled::Blur::new(given.number("size")?)))),
-    ("chroma-key", |given| {
+    ("blur", |values| Ok(Box::new(scaled::Blur::new(values.number("size")?)))),
+    ("chroma-key", |values| {
         of_frames(frames::ChromaKey {
-            channel: if given.word("colour")? == "blue" { 2 } else { 1 },
-            tolerance: given.number("tolerance")?,
-            softness: given.number("softness")?,
-            background: given.image("image"),
+            channel: if values.word("colour")? == "blue" { 2 } else { 1 },
+            tolerance: values.number("tolerance")?,
+            softness: values.number("softness")?,
+            background: values.image("image"),
             fitted: RgbaImage::default(),
         })
     }),
-    ("edges", |given| of_frames(frames::Edges::new(given.number("strength")?))),
-    ("freeze", |given| Ok(Box::new(delay::Freeze::new(given.seconds("every")?)))),
+    ("edges", |values| of_frames(frames::Edges::new(values.number("strength")?))),
+    ("freeze", |values| Ok(Box::new(delay::Freeze::new(values.seconds("every")?)))),
     ("invert", |_| of_frames(frames::Invert)),
-    ("noise-gate", |given| {
-        let (hold, release) = (given.milliseconds("hold")?, given.milliseconds("release")?);
-        of_samples(samples::NoiseGate::new(given.number("threshold")?, hold, release))
+    ("noise-gate", |values| {
+        let (hold, release) = (values.milliseconds("hold")?, values.milliseconds("release")?);
+        of_samples(samples::NoiseGate::new(values.number("threshold")?, hold, release))
     }),
-    ("picture-delay", |given| Ok(Box::new(delay::Delay::new(given.milliseconds("milliseconds")?)))),
-    ("picture-in-picture", |given| Ok(Box::new(scaled::PictureInPicture::new(given.place()?, given.image("image"))))),
-    ("pixelate", |given| {
-        let [x, y, width, height] = ["x", "y", "width", "height"].map(|name| given.number(name));
+    ("picture-delay", |values| Ok(Box::new(delay::Delay::new(values.milliseconds("milliseconds")?)))),
+    ("picture-in-picture", |values| {
+        Ok(Box::new(scaled::PictureInPicture::new(values.inset()?, values.image("image"))))
+    }),
+    ("pixelate", |values| {
+        let [x, y, width, height] = ["x", "y", "width", "height"].map(|name| values.number(name));
         let region = scaled::Region { x: x?, y: y?, width: width?, height: height? };
-        Ok(Box::new(scaled::Pixelate::new(region, given.number("block")?)))
+        Ok(Box::new(scaled::Pixelate::new(region, values.number("block")?)))
     }),
-    ("ring-modulator", |given| of_samples(samples::RingModulator::new(given.number("frequency")?))),
-    ("sepia", |given| of_frames(frames::Sepia::new(given.number("strength")?))),
-    ("sound-delay", |given| of_samples(samples::SoundDelay::new(given.milliseconds("milliseconds")?))),
-    ("watermark", |given| {
-        let image = given.image("image").ok_or_else(|| given.needs("image"))?;
-        Ok(Box::new(scaled::Watermark::new(image, given.place()?, given.number("opacity")?)))
+    ("ring-modulator", |values| of_samples(samples::RingModulator::new(values.number("frequency")?))),
+    ("sepia", |values| of_frames(frames::Sepia::new(values.number("strength")?))),
+    ("sound-delay", |values| of_samples(samples::SoundDelay::new(values.milliseconds("milliseconds")?))),
+    ("watermark", |values| {
+        let image = values.image("image").ok_or_else(|| values.needs("image"))?;
+        Ok(Box::new(scaled::Watermark::new(image, values.inset()?, values.number("opacity")?)))
     }),
 ];
 
@@ -58,22 +60,25 @@ fn of_samples(filter: impl SampleFilter + 'static) -> Result<Box<dyn Transform>>
     Ok(Box::new(probe::SampleTransform(Box::new(filter))))
 }
 
-/// The values of a template that its code reads.
-struct Given<'a> {
+/// The parameter values of a template.
+struct Values<'a> {
     template: &'a Template,
     values: &'a [(&'a str, Value)],
 }
 
-impl Given<'_> {
+impl Values<'_> {
     fn needs(&self, name: &str) -> Error {
-        Error::user(format!("{}: its code needs a parameter `{name}`, or one of another type", self.template.file))
+        Error::user(format!(
+            "{}: its code needs a parameter `{name}` of another type, or it is missing",
+            self.template.file
+        ))
     }
 
     fn value(&self, name: &str) -> Option<Value> {
         self.template.value(name, self.values).ok().flatten()
     }
 
-    /// A number, whole or not.
+    /// An integer or a real number.
     fn number(&self, name: &str) -> Result<f64> {
         match self.value(name) {
             Some(Value::Double(v)) => Ok(v),
@@ -104,8 +109,8 @@ impl Given<'_> {
         }
     }
 
-    /// Where something small goes: `place` is a corner or the middle, `size` and `margin` are shares of the picture's width.
-    fn place(&self) -> Result<scaled::Place> {
+    /// The position of an inset: `place` is a corner or the middle, `size` and `margin` are fractions of the width of the picture.
+    fn inset(&self) -> Result<scaled::Inset> {
         let at = match self.word("place")?.as_str() {
             "top-left" => (0.0, 0.0),
             "top-right" => (1.0, 0.0),
@@ -114,26 +119,26 @@ impl Given<'_> {
             "middle" => (0.5, 0.5),
             _ => return Err(self.needs("place")),
         };
-        Ok(scaled::Place { at, size: self.number("size")?, margin: self.number("margin")? })
+        Ok(scaled::Inset { at, size: self.number("size")?, margin: self.number("margin")? })
     }
 }
 
-/// Lets the code that `template` names run in its elements.
+/// Attaches the transforms that `template` names to its elements.
 ///
 /// # Errors
-/// The user's: no such code, no such element, or a parameter that the code needs.
+/// The user's: no such transform, no such element, or a missing parameter.
 pub(in crate::media) fn attach_all(template: &Template, bin: &gst::Bin, values: &[(&str, Value)]) -> Result<()> {
     for (name, element) in template.codes() {
         let unknown = || {
-            let known: Vec<_> = CODES.iter().map(|(n, _)| *n).collect();
-            Error::user(format!("{}: no code `{name}`; there is {}", template.file, known.join(", ")))
+            let known: Vec<_> = TRANSFORMS.iter().map(|(n, _)| *n).collect();
+            Error::user(format!("{}: no code `{name}`; known: {}", template.file, known.join(", ")))
         };
-        let (_, make) = CODES.iter().find(|(n, _)| n == name).ok_or_else(unknown)?;
+        let (_, make) = TRANSFORMS.iter().find(|(n, _)| n == name).ok_or_else(unknown)?;
         let place = || template.place_of(element);
         let found = bin.by_name(element).filter(|e| e.factory().is_some_and(|f| f.name() == "identity"));
-        let found =
-            found.ok_or_else(|| Error::user(format!("{}: `{name}` runs in an identity of that name", place())))?;
-        probe::attach(&found, make(&Given { template, values })?)?;
+        let found = found
+            .ok_or_else(|| Error::user(format!("{}: `{name}` needs an element `identity name={element}`", place())))?;
+        probe::attach(&found, make(&Values { template, values })?)?;
     }
     Ok(())
 }

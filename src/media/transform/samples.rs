@@ -1,4 +1,4 @@
-//! Filters of sound that no element makes, or not well. Each is a function of samples; none waits or asks for the time.
+//! Audio filters that GStreamer has no element for, or not a good one. Each is a function of samples; none waits or reads a clock.
 
 use super::api::SampleFilter;
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Samples of one channel a second.
 const RATE: f64 = 48_000.0;
 
-/// Multiplies the sound with a tone: every tone in it becomes two, above and below, which sounds like a robot.
+/// Ring modulation: multiplies the audio with a tone.
 pub struct RingModulator {
     step: f64,
     phase: f64,
@@ -31,14 +31,14 @@ impl SampleFilter for RingModulator {
     }
 }
 
-/// Shuts what is quieter than a threshold, as a whole: a voice passes with all its quiet parts, hiss between words does not.
+/// A noise gate: mutes audio below a threshold. It opens for a while after each loud moment, so quiet parts of speech pass.
 pub struct NoiseGate {
     threshold: f32,
-    /// Pairs of samples that it stays open after the last loud one.
+    /// How long it stays open after the last loud sample, in sample pairs.
     hold: u32,
-    /// By how much the loudness that it goes by falls in each pair.
+    /// Decay of the measured level for each sample pair.
     fall: f32,
-    /// By how much it shuts in each pair.
+    /// Decrease of the gain for each sample pair while it closes.
     shut: f32,
     level: f32,
     open_for: u32,
@@ -49,8 +49,7 @@ impl NoiseGate {
     /// It opens within 2 ms.
     const OPEN: f32 = 1.0 / 96.0;
 
-    /// `threshold` in dB below the loudest (zero or negative); it stays open for `hold` after the last loud moment and shuts within
-    /// `release`.
+    /// `threshold` in dBFS (zero or negative). It stays open for `hold` after the last loud sample and closes within `release`.
     pub fn new(threshold: f64, hold: Duration, release: Duration) -> NoiseGate {
         let pairs = |time: Duration| (time.as_secs_f64() * RATE).max(1.0);
         NoiseGate {
@@ -78,9 +77,9 @@ impl SampleFilter for NoiseGate {
     }
 }
 
-/// The sound of some time ago; silence at first.
+/// Delays the audio; silence at first.
 pub struct SoundDelay {
-    /// Always as many samples as the delay has.
+    /// As many samples as the delay is long.
     held: VecDeque<f32>,
 }
 

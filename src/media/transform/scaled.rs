@@ -1,20 +1,20 @@
-//! Filters that scale and lay pictures over each other, in whatever format they come: GStreamer's converter does the pixels.
-//! They hold one picture of their own at most.
+//! Video filters that scale and overlay pictures in any raw format, with GStreamer's converter. Each holds at most one picture.
 
 use super::probe::{Transform, unexpected};
 use crate::error::{Error, Result};
 use crate::media::geometry::{Rect, Size};
-use gst_video::{VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameRef, VideoInfo, VideoResamplerMethod};
+use crate::media::runtime::Gst;
+use gst_video::{VideoConverter, VideoFormat, VideoFrameRef, VideoInfo, VideoResamplerMethod};
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 use image::RgbaImage;
 use std::sync::Arc;
 
-/// What a stage has made for the pictures that it gets; made anew when they change.
-struct Made<T>(Option<(gst::Caps, T)>);
+/// A value that depends on the caps of the input; made again when they change.
+struct PerCaps<T>(Option<(gst::Caps, T)>);
 
-impl<T> Made<T> {
-    fn of(&mut self, caps: &gst::Caps, make: impl FnOnce(&VideoInfo) -> Result<T>) -> Result<&mut T> {
+impl<T> PerCaps<T> {
+    fn get(&mut self, caps: &gst::Caps, make: impl FnOnce(&VideoInfo) -> Result<T>) -> Result<&mut T> {
         if self.0.as_ref().is_none_or(|(of, _)| of != caps) {
             let info = VideoInfo::from_caps(caps).map_err(|e| unexpected().because(e))?;
             self.0 = Some((caps.clone(), make(&info)?));
@@ -23,7 +23,7 @@ impl<T> Made<T> {
     }
 }
 
-/// Scales a part of one kind of picture into a part of another.
+/// Scales a part of a picture into a part of another.
 struct Scaler {
     from: VideoInfo,
     to: VideoInfo,
@@ -33,7 +33,7 @@ struct Scaler {
 impl Scaler {
     fn new(from: &VideoInfo, part: Rect, to: &VideoInfo, into: Rect, method: VideoResamplerMethod) -> Result<Scaler> {
         let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
-        let mut config = VideoConverterConfig::new();
+        let mut config = Gst::init()?.converter_config();
         config.set_src_x(side(part.x));
         config.set_src_y(side(part.y));
         config.set_src_width(Some(side(part.width)));
@@ -57,7 +57,7 @@ impl Scaler {
     }
 }
 
-/// A part of the picture made small and large again: nothing finer than a pixel of the small one is left.
+/// Scales a part of the picture down and up again, which removes all finer detail.
 struct Coarse {
     small: gst::Buffer,
     down: Scaler,
@@ -72,14 +72,14 @@ impl Coarse {
         Ok(Coarse { small: buffer(&small)?, down, up })
     }
 
-    /// From one picture into another.
+    /// From one picture into another one.
     fn apply(&mut self, from: &gst::BufferRef, to: &mut gst::BufferRef) -> Result<()> {
         let small = self.small.get_mut().ok_or_else(unexpected)?;
         self.down.scale(from, small)?;
         self.up.scale(small, to)
     }
 
-    /// In the picture itself.
+    /// In place.
     fn apply_in_place(&mut self, picture: &mut gst::BufferRef) -> Result<()> {
         let small = self.small.get_mut().ok_or_else(unexpected)?;
         self.down.scale(picture, small)?;
@@ -87,21 +87,21 @@ impl Coarse {
     }
 }
 
-/// Blurs everything: what is smaller than `size` (a share of the picture's width) cannot be told any more.
+/// Blurs the picture. `size` is the blur radius as a fraction of the width.
 pub struct Blur {
     size: f64,
-    made: Made<Coarse>,
+    made: PerCaps<Coarse>,
 }
 
 impl Blur {
     pub fn new(size: f64) -> Blur {
-        Blur { size, made: Made(None) }
+        Blur { size, made: PerCaps(None) }
     }
 }
 
 impl Transform for Blur {
     fn transform(&mut self, mut buffer: gst::Buffer, caps: &gst::Caps) -> Result<(gst::Buffer, Option<gst::Caps>)> {
-        let made = self.made.of(caps, |info| blurred(info, self.size))?;
+        let made = self.made.get(caps, |info| blurred(info, self.size))?;
         made.apply_in_place(buffer.make_mut())?;
         Ok((buffer, None))
     }
@@ -113,15 +113,15 @@ fn blurred(info: &VideoInfo, size: f64) -> Result<Coarse> {
     Coarse::new(info, whole(info), (even(columns), even(rows)), VideoResamplerMethod::Cubic)
 }
 
-/// Coarse blocks over a region. The region is in shares of the picture, so it holds whatever its size.
+/// Pixelates a region, given in fractions of the picture.
 pub struct Pixelate {
     region: Region,
-    /// A block's side as a share of the picture's width.
+    /// The side of a block as a fraction of the width of the picture.
     block: f64,
-    made: Made<Coarse>,
+    made: PerCaps<Coarse>,
 }
 
-/// Left, top, width and height as shares of the picture; what sticks out is cut off.
+/// Left, top, width and height as fractions of the picture. What lies outside is cut off.
 pub struct Region {
     pub x: f64,
     pub y: f64,
@@ -130,7 +130,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// In pixels: even, as colours come in twos, and rather larger than smaller.
+    /// In pixels: even, because of chroma subsampling, and rounded up.
     fn within(&self, (width, height): Size) -> Rect {
         let span = |from: f64, share: f64, side: u32| {
             let first = ((from * f64::from(side)) as u32 & !1).min(side.saturating_sub(2) & !1);
@@ -144,16 +144,16 @@ impl Region {
 
 impl Pixelate {
     pub fn new(region: Region, block: f64) -> Pixelate {
-        Pixelate { region, block, made: Made(None) }
+        Pixelate { region, block, made: PerCaps(None) }
     }
 }
 
 impl Transform for Pixelate {
     fn transform(&mut self, mut buffer: gst::Buffer, caps: &gst::Caps) -> Result<(gst::Buffer, Option<gst::Caps>)> {
-        let made = self.made.of(caps, |info| {
+        let made = self.made.get(caps, |info| {
             let part = self.region.within((info.width(), info.height()));
             let block = f64::from(even(self.block * f64::from(info.width())));
-            // One whole picture of blocks even where colours are at half the size.
+            // The number of blocks, at least one.
             let count = |side: u32| ((f64::from(side) / block).ceil() as u32).max(1);
             Coarse::new(info, part, (count(part.width), count(part.height)), VideoResamplerMethod::Nearest)
         })?;
@@ -162,26 +162,26 @@ impl Transform for Pixelate {
     }
 }
 
-/// Where something small lies in the picture.
+/// Position and size of an image within the picture.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct Inset {
     /// 0 left or top, 0.5 in the middle, 1 right or bottom.
     pub at: (f64, f64),
-    /// Its width as a share of the picture's.
+    /// Its width as a fraction of the picture's.
     pub size: f64,
-    /// Its distance from the border, as a share of the picture's width.
+    /// Its distance from the border, as a fraction of the picture's width.
     pub margin: f64,
 }
 
-impl Place {
-    /// The area for something of the shape of `inner`, in pixels.
+impl Inset {
+    /// The area for an image with the aspect ratio of `inner`, in pixels.
     fn within(&self, outer: Size, inner: Size) -> Rect {
         let (outer_width, outer_height) = (f64::from(outer.0), f64::from(outer.1));
         let margin = self.margin * outer_width;
         let room = (outer_width - 2.0 * margin, outer_height - 2.0 * margin);
-        let shape = f64::from(inner.0) / f64::from(inner.1.max(1));
-        let width = (self.size * outer_width).min(room.0).min(room.1 * shape).max(2.0);
-        let height = (width / shape).clamp(2.0, outer_height.max(2.0));
+        let aspect = f64::from(inner.0) / f64::from(inner.1.max(1));
+        let width = (self.size * outer_width).min(room.0).min(room.1 * aspect).max(2.0);
+        let height = (width / aspect).clamp(2.0, outer_height.max(2.0));
         let start = |at: f64, room: f64, side: f64| (margin + at * (room - side)).max(0.0) as u32 & !1;
         let (width, height) = (even(width).min(outer.0), even(height).min(outer.1));
         let x = start(self.at.0, room.0, f64::from(width)).min(outer.0 - width);
@@ -190,29 +190,29 @@ impl Place {
     }
 }
 
-/// A picture laid over every picture, with its transparency.
+/// Blends an image into every picture.
 pub struct Watermark {
     pub image: Arc<RgbaImage>,
-    pub place: Place,
+    pub inset: Inset,
     /// 0 invisible, 1 as the image is.
     pub opacity: f64,
-    made: Made<(VideoInfo, gst_video::VideoOverlayComposition)>,
+    made: PerCaps<(VideoInfo, gst_video::VideoOverlayComposition)>,
 }
 
 impl Watermark {
-    pub fn new(image: Arc<RgbaImage>, place: Place, opacity: f64) -> Watermark {
-        Watermark { image, place, opacity, made: Made(None) }
+    pub fn new(image: Arc<RgbaImage>, inset: Inset, opacity: f64) -> Watermark {
+        Watermark { image, inset, opacity, made: PerCaps(None) }
     }
 
     fn composition(&self, info: &VideoInfo) -> Result<gst_video::VideoOverlayComposition> {
-        let area = self.place.within((info.width(), info.height()), self.image.dimensions());
+        let area = self.inset.within((info.width(), info.height()), self.image.dimensions());
         let filter = image::imageops::FilterType::Triangle;
         let mut scaled = image::imageops::resize(self.image.as_ref(), area.width, area.height, filter);
         for [r, _, b, alpha] in scaled.as_chunks_mut::<4>().0 {
             std::mem::swap(r, b);
             *alpha = (f64::from(*alpha) * self.opacity) as u8;
         }
-        let mut pixels = gst::Buffer::from_mut_slice(scaled.into_raw());
+        let mut pixels = Gst::init()?.buffer(scaled.into_raw());
         let described = pixels.get_mut().ok_or_else(unexpected)?;
         let flags = gst_video::VideoFrameFlags::empty();
         gst_video::VideoMeta::add(described, flags, VideoFormat::Bgra, area.width, area.height)
@@ -232,8 +232,8 @@ impl Watermark {
 
 impl Transform for Watermark {
     fn transform(&mut self, mut buffer: gst::Buffer, caps: &gst::Caps) -> Result<(gst::Buffer, Option<gst::Caps>)> {
-        let mut made = std::mem::replace(&mut self.made, Made(None));
-        let (info, composition) = made.of(caps, |info| Ok((info.clone(), self.composition(info)?)))?;
+        let mut made = std::mem::replace(&mut self.made, PerCaps(None));
+        let (info, composition) = made.get(caps, |info| Ok((info.clone(), self.composition(info)?)))?;
         let frame = VideoFrameRef::from_buffer_ref_writable(buffer.make_mut(), info);
         let mut frame = frame.map_err(|e| unexpected().because(e))?;
         composition.blend(&mut frame).map_err(|e| unexpected().because(e))?;
@@ -243,42 +243,42 @@ impl Transform for Watermark {
     }
 }
 
-/// The picture itself, small, over an image, or over itself blurred.
+/// Shows the picture in small over an image, or over a blurred copy of itself.
 pub struct PictureInPicture {
-    place: Place,
+    inset: Inset,
     image: Option<Arc<RgbaImage>>,
-    made: Made<(Behind, VideoInfo, Scaler)>,
+    made: PerCaps<(Background, VideoInfo, Scaler)>,
 }
 
-enum Behind {
+enum Background {
     Image(gst::Buffer),
     Blurred(Box<Coarse>),
 }
 
 impl PictureInPicture {
-    pub fn new(place: Place, image: Option<Arc<RgbaImage>>) -> PictureInPicture {
-        PictureInPicture { place, image, made: Made(None) }
+    pub fn new(inset: Inset, image: Option<Arc<RgbaImage>>) -> PictureInPicture {
+        PictureInPicture { inset, image, made: PerCaps(None) }
     }
 }
 
 impl Transform for PictureInPicture {
     fn transform(&mut self, input: gst::Buffer, caps: &gst::Caps) -> Result<(gst::Buffer, Option<gst::Caps>)> {
-        let (behind, info, small) = self.made.of(caps, |info| {
-            let behind = match &self.image {
-                Some(image) => Behind::Image(painted(image, info)?),
-                None => Behind::Blurred(Box::new(blurred(info, 0.08)?)),
+        let (background, info, small) = self.made.get(caps, |info| {
+            let background = match &self.image {
+                Some(image) => Background::Image(converted(image, info)?),
+                None => Background::Blurred(Box::new(blurred(info, 0.08)?)),
             };
             let size = (info.width(), info.height());
-            let area = self.place.within(size, size);
+            let area = self.inset.within(size, size);
             let small = Scaler::new(info, whole(info), info, area, VideoResamplerMethod::Linear)?;
-            Ok((behind, info.clone(), small))
+            Ok((background, info.clone(), small))
         })?;
-        let mut picture = match behind {
-            Behind::Image(image) => image.copy_deep().map_err(|e| no_memory().because(e))?,
-            Behind::Blurred(_) => buffer(info)?,
+        let mut picture = match background {
+            Background::Image(image) => image.copy_deep().map_err(|e| no_memory().because(e))?,
+            Background::Blurred(_) => buffer(info)?,
         };
         let out = picture.get_mut().ok_or_else(unexpected)?;
-        if let Behind::Blurred(coarse) = behind {
+        if let Background::Blurred(coarse) = background {
             coarse.apply(&input, out)?;
         }
         small.scale(&input, out)?;
@@ -288,18 +288,18 @@ impl Transform for PictureInPicture {
     }
 }
 
-/// `image` as a picture of the format and size of `info`.
-fn painted(image: &RgbaImage, info: &VideoInfo) -> Result<gst::Buffer> {
+/// `image` converted to the format and size of `info`.
+fn converted(image: &RgbaImage, info: &VideoInfo) -> Result<gst::Buffer> {
     let size = (info.width(), info.height());
     let rgba = like(info, VideoFormat::Rgba, size)?;
     let mut picture = buffer(info)?;
     let scaler = Scaler::new(&rgba, whole(&rgba), info, whole(info), VideoResamplerMethod::Linear)?;
-    let pixels = gst::Buffer::from_mut_slice(cover(image, size).into_raw());
+    let pixels = Gst::init()?.buffer(cover(image, size).into_raw());
     scaler.scale(&pixels, picture.get_mut().ok_or_else(unexpected)?)?;
     Ok(picture)
 }
 
-/// `image` scaled and cut so that it fills `size` and keeps its shape.
+/// `image` scaled and cropped to fill `size`.
 pub(super) fn cover(image: &RgbaImage, (width, height): Size) -> RgbaImage {
     let scale = (f64::from(width) / f64::from(image.width())).max(f64::from(height) / f64::from(image.height()));
     let scaled = |side: u32, least: u32| ((f64::from(side) * scale).round() as u32).max(least);
@@ -309,8 +309,8 @@ pub(super) fn cover(image: &RgbaImage, (width, height): Size) -> RgbaImage {
 }
 
 fn like(info: &VideoInfo, format: VideoFormat, (width, height): Size) -> Result<VideoInfo> {
-    let about = VideoInfo::builder(format, width, height).fps(info.fps()).interlace_mode(info.interlace_mode());
-    // Colours in the same words only where they are the same kind of colours.
+    let about = Gst::init()?.video_info(format, (width, height)).fps(info.fps()).interlace_mode(info.interlace_mode());
+    // Colorimetry applies only within the same family of formats.
     let is_same = format == info.format();
     let colorimetry = info.colorimetry();
     let about = if is_same { about.colorimetry(&colorimetry) } else { about };
@@ -322,10 +322,10 @@ fn whole(info: &VideoInfo) -> Rect {
 }
 
 fn buffer(info: &VideoInfo) -> Result<gst::Buffer> {
-    gst::Buffer::with_size(info.size()).map_err(|e| no_memory().because(e))
+    Gst::init()?.uninitialised_buffer(info.size())
 }
 
-/// A side of at least two pixels, even because colours come in twos.
+/// A side of at least two pixels, even because of chroma subsampling.
 fn even(side: f64) -> u32 {
     (side.round() as u32 & !1).max(2)
 }

@@ -87,7 +87,7 @@ fn a_loop_goes_on_without_a_jump_or_a_pause() {
     for kept in [true, false] {
         let mut source = open(&fixture("alice.webm"), true);
         if !kept {
-            source.kept = None;
+            source.memory = None;
         }
         let frames: Vec<_> = (0..640 * 3).map(|_| source.next_frame().unwrap().unwrap()).collect();
         let (video, audio) = (of(&frames, MediaKind::Video), of(&frames, MediaKind::Audio));
@@ -162,7 +162,7 @@ fn what_cannot_be_sent_says_so() {
     std::fs::write(&empty, "").unwrap();
     says(&empty, "cannot be read as media");
     let (_subtitles, path) = made_of_subtitles();
-    says(&path, "has no picture or sound to send");
+    says(&path, "has no video or audio to send");
 }
 
 /// A file with nothing but words.

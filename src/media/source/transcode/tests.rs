@@ -51,7 +51,7 @@ fn each_track_that_fits_is_sent_as_it_is_and_only_the_others_are_encoded() {
         let of =
             |kind| source.tracks().iter().find(|t| t.codec.kind() == kind).unwrap_or_else(|| panic!("{arguments}"));
         for (track, (codec, was)) in [(of(MediaKind::Video), video), (of(MediaKind::Audio), sound)] {
-            assert_eq!((track.codec, track.was.as_deref()), (codec, was), "{arguments}");
+            assert_eq!((track.codec, track.encoded_from.as_deref()), (codec, was), "{arguments}");
         }
         let all: Vec<SourceFrame> = std::iter::from_fn(|| source.next_frame().unwrap()).collect();
         let times = |kind| all.iter().filter(move |f| f.kind == kind).map(|f| f.at).collect::<Vec<_>>();
@@ -199,7 +199,7 @@ fn what_fits_is_encoded_too_where_that_is_asked_for() {
     let alice = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/alice.webm");
     let encoding = Encoding { codec: Codec::H264, always: true, bitrate: Some(200_000) };
     let mut source = open(Origin::File(alice), false, &encoding);
-    let was: Vec<_> = source.tracks().iter().map(|t| (t.codec, t.was.clone())).collect();
+    let was: Vec<_> = source.tracks().iter().map(|t| (t.codec, t.encoded_from.clone())).collect();
     assert!(
         was.contains(&(Codec::H264, Some("VP8".into()))) && was.contains(&(Codec::Opus, Some("Opus".into()))),
         "{was:?}"
