@@ -2,16 +2,17 @@
 //! can be repeated. It never waits for the clock and holds at most a few seconds, except for files that are so small that
 //! repeating them from memory is cheaper than reading them again.
 
+use super::origin::Origin;
 use super::reader::{FrameReader, Track};
 use super::slides;
-use super::synthetic::{self, Synthetic};
+use super::synthetic;
 use super::transcode::Encoding;
 use crate::error::{Error, Result};
+use crate::media::Library;
 use crate::media::encoded_frame::{EncodedFrame, Item};
-use crate::media::{Library, Template, Value};
 use crate::room::media::{Codec, Frame, MediaKind};
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,31 +29,6 @@ const ROUNDING: u64 = 15_000_000;
 const INSPECTED_FRAMES: usize = 60;
 /// The same in bytes.
 const INSPECTED_BYTES: usize = 32 << 20;
-
-/// Where frames come from.
-#[derive(Debug, Clone)]
-pub enum Origin {
-    /// A media file. Tracks whose codec receivers support are sent without re-encoding.
-    File(PathBuf),
-    /// A slide show.
-    Slides {
-        /// Image files (PNG, JPEG, WebP).
-        images: Vec<PathBuf>,
-        /// How long each is shown.
-        each: Duration,
-    },
-    /// A generator template (`source/pattern`, `source/tone`), without an end.
-    Generated {
-        /// The template; its last element is called `out`.
-        template: Template,
-        /// Its parameters.
-        values: Vec<(String, Value)>,
-        /// What it outputs.
-        kind: MediaKind,
-    },
-    /// Media that the caller generates, without an end.
-    Synthetic(Synthetic),
-}
 
 /// One frame of a source, with its time.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::media::testing::made;
+use std::path::PathBuf;
 use std::process::Command;
 
 fn fixture(name: &str) -> PathBuf {
