@@ -1,11 +1,11 @@
-//! Filters of sound, judged by what is heard: levels, spectra, impulses.
+//! Audio filters: levels, spectra, impulse responses.
 
 use super::video_tests::ends_run;
 use super::*;
 use crate::media::{check_filter, filter_samples};
 use std::f64::consts::TAU;
 
-/// Pairs of samples a second.
+/// Sample pairs per second.
 const RATE: usize = 48_000;
 
 fn run(name: &str, values: &[(&str, &str)], samples: &[f32]) -> Vec<f32> {

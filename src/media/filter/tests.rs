@@ -1,4 +1,4 @@
-//! Filters as a choice: what is found, what is refused and by which words, and Rust code as one of them.
+//! Finding filters, error messages, and filters in Rust.
 
 use super::*;
 use crate::error::Blame;

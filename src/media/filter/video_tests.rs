@@ -1,4 +1,4 @@
-//! Filters of pictures, judged by what they show.
+//! Video filters: the pixels of their output.
 
 use super::*;
 use crate::media::{check_filter, filter_frames};
@@ -12,7 +12,7 @@ fn filter(name: &str, values: &[(&str, &str)]) -> Filter {
     Filter::resolve(&Library::default(), MediaKind::Video, name, &values).unwrap()
 }
 
-/// What the filter makes of one picture.
+/// The output for one picture.
 fn one(name: &str, values: &[(&str, &str)], picture: &RgbaImage) -> RgbaImage {
     let frames = filter_frames(&filter(name, values), vec![picture.clone(); 2], 30).unwrap();
     assert_eq!(frames.len(), 2, "{name}");
@@ -145,7 +145,7 @@ fn pixelate_leaves_blocks_of_one_colour_inside_and_all_as_it_was_outside() {
 
 #[test]
 fn pixelate_destroys_what_it_covers() {
-    // OutgoingQueue or their negative: afterwards nobody can tell which, so nobody can read them.
+    // Letters or their negative: after the filter they cannot be told apart, so they cannot be read.
     let letters = |on: u32| {
         RgbaImage::from_fn(SIZE.0, SIZE.1, |x, y| {
             if (x / 2 + y / 2) % 2 == on { Rgba([255; 4]) } else { Rgba([0, 0, 0, 255]) }

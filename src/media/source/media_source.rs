@@ -255,7 +255,7 @@ impl MediaSource {
         };
         if queue.last.is_some_and(|last| pts < last) {
             return Err(Error::user(format!(
-                "{} has B-frames in its middle, which WebRTC cannot carry: use `--transcode`",
+                "{} has B-frames later in the file, which WebRTC cannot carry: use `--transcode`",
                 self.opener.shown()
             )));
         }

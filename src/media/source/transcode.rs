@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The largest size and frame rate of encoded video; one core manages it beside a call.
+/// The largest size and frame rate of encoded video; one core can encode it during a call.
 const MAX_SIZE: (u32, u32) = (1280, 720);
 const MAX_FPS: u32 = 30;
 /// Bitrate of encoded audio, bit/s.
 const AUDIO_BITRATE: u64 = 48_000;
 
-/// How media is encoded that cannot be sent as it is.
+/// How media is encoded whose codec receivers do not support.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoding {
     /// The video codec. Audio is always Opus.

@@ -1,4 +1,4 @@
-//! Templates: what they take, what they refuse, and that nothing gets past the types.
+//! Templates: valid and invalid texts and values, and that no value can break the launch syntax.
 
 use super::*;
 use proptest::prelude::*;

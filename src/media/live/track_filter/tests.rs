@@ -1,9 +1,9 @@
-//! Real encoders' frames through live tracks.
+//! Frames of real encoders through track filters.
 
 use super::*;
 use crate::media::{FrameFilter, Library};
 use bytes::Bytes;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Frames of `fixtures/frames`: length, RTP time, key, bytes.
@@ -39,7 +39,7 @@ fn none(kind: MediaKind) -> Filter {
     Filter::resolve(&Library::default(), kind, "none", &[]).unwrap()
 }
 
-/// Hands one frame over and waits for what comes of it.
+/// Pushes one frame and waits for its output.
 fn through(track: &mut TrackFilter, frames: &Receiver<Frame>, frame: &Frame) -> Frame {
     assert_eq!(track.push(frame), PushResult::Accepted);
     let patience = Duration::from_secs(10);
@@ -60,7 +60,7 @@ fn no_codec_holds_a_frame_back() {
     ] {
         let (mut track, frames) = start(from, to, none(from.kind()));
         for (n, frame) in dump(from).iter().take(12).enumerate() {
-            // The next one is handed over only when this one is back.
+            // The next one is pushed only after the output of this one.
             let back = through(&mut track, &frames, frame);
             assert_eq!((back.rtp_time, back.arrival), (frame.rtp_time, frame.arrival), "{from:?} {n}");
             assert_eq!(back.key, n == 0 || to == Codec::Opus, "{from:?} to {to:?}, frame {n}");
@@ -120,32 +120,48 @@ fn pictures_get_smaller_and_larger_again() {
     assert_eq!(track.size(), Some((240, 132)));
 }
 
-/// Takes its time.
-struct Slow;
+/// Says when it has a frame, and keeps it until it is let go.
+struct Gated {
+    entered: Sender<()>,
+    gate: Arc<Mutex<Receiver<()>>>,
+}
 
-impl FrameFilter for Slow {
+impl FrameFilter for Gated {
     fn apply(&mut self, _: &mut image::RgbaImage, _: Duration) {
-        std::thread::sleep(Duration::from_millis(100));
+        let _ = self.entered.send(());
+        // An error means that the gate is open for good.
+        let _ = self.gate.lock().unwrap().recv();
     }
 }
 
 #[test]
 fn a_slow_filter_gets_the_newest_picture() {
-    let (mut track, frames) = start(Codec::Vp8, Codec::Vp8, Filter::of("slow", || Box::new(Slow)));
+    const FRAMES: u64 = 60;
+    let ((entered, has_entered), (open, gate)) = (channel(), channel());
+    let gate = Arc::new(Mutex::new(gate));
+    let filter = Filter::of("gated", move || Box::new(Gated { entered: entered.clone(), gate: gate.clone() }));
+    let (mut track, frames) = start(Codec::Vp8, Codec::Vp8, filter);
     let all = dump(Codec::Vp8);
-    let mut worst = Duration::ZERO;
-    for (n, frame) in (0..60).map(|n| (n, &all[n % all.len()])) {
-        let frame = Frame { rtp_time: n as i64 * 3000, arrival: Instant::now(), ..frame.clone() };
-        assert_eq!(track.push(&frame), PushResult::Accepted, "the decoder is quick enough");
-        std::thread::sleep(Duration::from_millis(20));
-        while let Ok(back) = frames.try_recv() {
-            worst = worst.max(back.arrival.elapsed());
+    let rtp_time = |n: u64| n as i64 * 3000;
+    for n in 0..FRAMES {
+        let frame = Frame { rtp_time: rtp_time(n), ..all[n as usize % all.len()].clone() };
+        assert_eq!(track.push(&frame), PushResult::Accepted, "the decoder does not wait for the filter");
+        if n == 0 {
+            has_entered.recv_timeout(Duration::from_secs(10)).expect("the first frame is in the filter");
+        }
+        let started = Instant::now();
+        while track.counts().decoded <= n {
+            assert!(started.elapsed() < Duration::from_secs(10), "frame {n} was not decoded: {:?}", track.counts());
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
-    let counts = track.counts();
-    assert!((6..40).contains(&counts.returned) && counts.decoded > counts.returned, "{counts:?}");
-    // Two pictures at most are before it: the one in the filter, and the one that waits.
-    assert!(worst < Duration::from_millis(900), "{worst:?} {counts:?}");
+    drop(open);
+    let mut times = Vec::new();
+    while times.last() != Some(&rtp_time(FRAMES - 1)) {
+        times.push(frames.recv_timeout(Duration::from_secs(10)).expect("the newest frame comes").rtp_time);
+    }
+    // The one in the filter, and the newest one. The one before it may have been taken while the last one was on its way.
+    assert!(times[0] == 0 && times.len() <= 3 && times.get(1) >= Some(&rtp_time(FRAMES - 2)), "{times:?}");
 }
 
 #[test]

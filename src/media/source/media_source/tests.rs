@@ -1,4 +1,4 @@
-//! A file as a source: every frame, in order, on one clock, however often it is repeated.
+//! Files as sources: every frame in order on one clock, with repetitions.
 
 use super::*;
 use crate::media::testing::made;

@@ -1,4 +1,4 @@
-//! What cannot be sent as it is: it comes encoded, whole, in time, and answers the wish for a key frame.
+//! Re-encoded tracks: complete, with the right times, and with key frames on request.
 
 use super::*;
 use crate::media::testing::made;
