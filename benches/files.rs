@@ -12,7 +12,7 @@ use roombot::room::participant::Role;
 use roombot::rtc::Wake;
 use roombot::signal::JoinAs;
 use roombot::signal::memory::MemoryRoom;
-use roombot::transfer::vault::{Limits, Vault};
+use roombot::transfer::store::{FileStore, Limits};
 use std::time::{Duration, Instant};
 use support::bot::Bot;
 use support::browser::{Browser, Page};
@@ -104,7 +104,7 @@ async fn once(wake: Wake, dir: &tempfile::TempDir, path: &std::path::Path, name:
     let room = MemoryRoom::new("bench").expect("a room");
     let how = |name: &str| JoinAs { name: name.into(), role: Role::Participant, token: None };
     let inbox = std::fs::File::open(dir.path()).expect("a folder");
-    let vault = Vault::new(inbox.into(), name, Limits { reserve: 0, ..Limits::default() });
+    let vault = FileStore::new(inbox.into(), name, Limits { reserve: 0, ..Limits::default() });
     let config = ClientConfig { files: Some(IncomingFiles::into(vault)), wake, ..ClientConfig::default() };
     let receiver = Client::join(&room, how("Receiver"), config).await.expect("joined");
     let sender = Client::join(&room, how("Sender"), ClientConfig { wake, ..ClientConfig::default() });

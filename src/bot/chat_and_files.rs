@@ -5,7 +5,7 @@ use crate::client::event::RoomEvent;
 use crate::client::{FileSend, Handle, IncomingFiles};
 use crate::error::{Error, Result};
 use crate::room::participant::{ParticipantId, Role};
-use crate::transfer::vault::{Limits, Vault};
+use crate::transfer::store::{FileStore, Limits};
 use crate::transfer::{FileReport, FileStatus};
 use std::collections::HashSet;
 use std::fs::File;
@@ -19,7 +19,7 @@ const FOLDER: &str = "files";
 pub(crate) struct ChatAndFileEcho {
     /// Deleted with its content when the last file was sent.
     folder: Arc<TempDir>,
-    vault: Arc<Vault>,
+    vault: Arc<FileStore>,
     people: HashSet<ParticipantId>,
 }
 
@@ -31,7 +31,7 @@ impl ChatAndFileEcho {
     pub fn new() -> Result<ChatAndFileEcho> {
         let cannot = |e| Error::machine("no temporary folder for files that are sent back").because(e);
         let folder = tempfile::Builder::new().prefix("roombot-echo-").tempdir().map_err(cannot)?;
-        let vault = Vault::new(File::open(folder.path()).map_err(cannot)?.into(), FOLDER, Limits::default());
+        let vault = FileStore::new(File::open(folder.path()).map_err(cannot)?.into(), FOLDER, Limits::default());
         Ok(ChatAndFileEcho { folder: Arc::new(folder), vault, people: HashSet::new() })
     }
 

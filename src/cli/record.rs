@@ -15,7 +15,7 @@ use crate::recording::recover::recover_all;
 use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::signal;
-use crate::transfer::vault::Limits as FileLimits;
+use crate::transfer::store::Limits as FileLimits;
 use film::FilmArgs;
 use serde_json::json;
 use std::path::{Path, PathBuf};

@@ -6,14 +6,14 @@ use crate::room::participant::{Participant, ParticipantId, Role, is_called};
 use crate::room::policy::{FirstOffer, NegotiationPolicy};
 use crate::rtc::{Peer, PeerConfig};
 use crate::signal::{SignalEvent, is_polite, makes_first_offer};
-use crate::transfer::texts::{Allowed, LONGEST_TEXT};
+use crate::transfer::text_rate::{Allowed, MAX_TEXT};
 
 impl Actor {
     pub(crate) async fn signal(&mut self, event: SignalEvent) {
         match event {
             SignalEvent::Joined(participant) => self.joined(participant, true, self.policy.clone()).await,
-            SignalEvent::Met { who, policy } => self.joined(who, true, policy).await,
-            SignalEvent::Called { who, policy } => self.called(who, policy).await,
+            SignalEvent::JoinedWith { who, policy } => self.joined(who, true, policy).await,
+            SignalEvent::Calling { who, policy } => self.called(who, policy).await,
             SignalEvent::Answered { id, name } => self.answered(&id, name).await,
             SignalEvent::SfuConnection { id, policy } => self.sfu(id, policy).await,
             SignalEvent::Left { id, reason } => self.left(&id, reason).await,
@@ -33,10 +33,10 @@ impl Actor {
                     peer.on_request(request).await;
                 }
             }
-            SignalEvent::Said { from: id, text } => {
+            SignalEvent::Chat { from: id, text } => {
                 let allowance = &mut self.room_texts;
                 match allowance.take(std::time::Instant::now()) {
-                    Allowed::Yes if text.len() <= LONGEST_TEXT => {
+                    Allowed::Yes if text.len() <= MAX_TEXT => {
                         self.tell(RoomEvent::Chat { id, text }).await;
                     }
                     Allowed::FirstRefused => {

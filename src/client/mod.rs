@@ -23,7 +23,7 @@ use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::room::policy::{DataChannels, NegotiationPolicy};
 use crate::rtc::{CHAT_CHANNEL, Impairment, Inbox, IncomingChannels, OutboundTrack, Peer, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller};
-use crate::transfer::texts::TextAllowance;
+use crate::transfer::text_rate::TextRateLimit;
 use sfu::SfuConnections;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -172,7 +172,7 @@ struct Actor {
     /// The room's negotiation policy, unless the adapter gives a participant another.
     policy: NegotiationPolicy,
     /// Rate limit of chat that comes through the room server.
-    room_texts: TextAllowance,
+    room_texts: TextRateLimit,
     publish: Vec<OutboundTrack>,
     /// Stream and kind of what is labelled as muted.
     muted: HashSet<(String, MediaKind)>,
@@ -201,7 +201,7 @@ impl Actor {
             impairment: config.impairment,
             ice_servers: link.ice_servers.clone(),
             policy: link.policy.clone(),
-            room_texts: TextAllowance::default(),
+            room_texts: TextRateLimit::default(),
             publish: config.publish,
             muted: HashSet::new(),
             channels: Transfers::start(config.files, config.observer.clone()),
@@ -347,7 +347,7 @@ impl Actor {
                     .map(|(id, _)| id)
                     .collect();
                 if !through_room.is_empty() {
-                    let _ = room.send(SignalCommand::Say { to: to.clone(), text: text.clone() }).await;
+                    let _ = room.send(SignalCommand::Chat { to: to.clone(), text: text.clone() }).await;
                     for id in through_room {
                         let (arrived, answer) = oneshot::channel();
                         let _ = arrived.send(());

@@ -11,8 +11,8 @@ pub(crate) use send::{OpenChannel, start};
 use crate::client::event::RoomEvent;
 use crate::room::participant::ParticipantId;
 use crate::rtc::{DataChannel, IncomingChannels};
-use crate::transfer::texts::{Allowed, LONGEST_TEXT, TextAllowance};
-use crate::transfer::vault::Vault;
+use crate::transfer::store::FileStore;
+use crate::transfer::text_rate::{Allowed, MAX_TEXT, TextRateLimit};
 use crate::transfer::{FileReport, FileStatus, PROTOCOL};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ const MAX_REFUSALS: u32 = 100;
 /// Where received files are stored.
 #[derive(Clone)]
 pub struct FileDestination {
-    pub vault: Arc<Vault>,
+    pub vault: Arc<FileStore>,
     /// Folder names of participants; absent: their ids.
     pub owners: Option<watch::Receiver<HashMap<ParticipantId, String>>>,
 }
@@ -38,7 +38,7 @@ pub struct IncomingFiles(watch::Receiver<Option<FileDestination>>);
 
 impl IncomingFiles {
     /// Takes files into a vault, in a folder for each id.
-    pub fn into(vault: Arc<Vault>) -> Self {
+    pub fn into(vault: Arc<FileStore>) -> Self {
         Self(watch::channel(Some(FileDestination { vault, owners: None })).1)
     }
     /// Accepts files once a destination is sent; offers wait a few seconds for it.
@@ -58,7 +58,7 @@ pub(crate) struct Transfers {
 /// Shared state of one participant's channels.
 #[derive(Default)]
 struct PeerTransfers {
-    texts: TextAllowance,
+    texts: TextRateLimit,
     refused: Mutex<u32>,
     /// Files in the tutorial framing that are being received.
     classic: Mutex<u32>,
@@ -85,7 +85,7 @@ impl Transfers {
     }
 
     /// Where a participant's files go, and the name of their folder.
-    async fn desk(&self, id: &ParticipantId) -> Option<(Arc<Vault>, String)> {
+    async fn desk(&self, id: &ParticipantId) -> Option<(Arc<FileStore>, String)> {
         let mut files = self.files.clone()?.0;
         let found = async {
             let desk = files.wait_for(Option::is_some).await.ok()?.clone()?;
@@ -123,7 +123,7 @@ impl Reader {
 
     /// A chat message was received.
     async fn chat(&self, text: String) {
-        if text.len() > LONGEST_TEXT {
+        if text.len() > MAX_TEXT {
             return;
         }
         let event = match self.peer.texts.take(Instant::now()) {

@@ -9,7 +9,7 @@ use crate::room::end::EndReason;
 use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::signal::{self, JoinAs, Signaller};
-use crate::transfer::vault::Limits as FileLimits;
+use crate::transfer::store::Limits as FileLimits;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

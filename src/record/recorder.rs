@@ -19,7 +19,7 @@ use crate::room::end::EndReason;
 use crate::room::event::ConnectionId;
 use crate::room::participant::ParticipantId;
 use crate::room::speaker::SpeakerDetector;
-use crate::transfer::vault::{Limits, Vault};
+use crate::transfer::store::{FileStore, Limits};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -123,8 +123,8 @@ impl CaptureThread {
         self.folder.path()
     }
     /// Takes files that people send, into the recording's `files`.
-    pub fn vault(&self, limits: Limits) -> Result<Arc<Vault>> {
-        Ok(Vault::new(self.folder.handle()?, Subfolder::Files.name(), limits))
+    pub fn vault(&self, limits: Limits) -> Result<Arc<FileStore>> {
+        Ok(FileStore::new(self.folder.handle()?, Subfolder::Files.name(), limits))
     }
     /// The key of everybody who ever was here: what their files' folder is called.
     pub fn keys(&self) -> watch::Receiver<HashMap<ParticipantId, String>> {

@@ -9,7 +9,7 @@ use crate::room::end::EndReason;
 use crate::room::participant::ParticipantId;
 use crate::rtc::{Impairment, Wake};
 use crate::signal::{JoinAs, Signaller};
-use crate::transfer::vault::Limits as FileLimits;
+use crate::transfer::store::Limits as FileLimits;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;

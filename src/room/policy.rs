@@ -97,7 +97,7 @@ pub struct NegotiationPolicy {
     pub renegotiation: Renegotiation,
     /// Which data channels there are.
     pub channels: DataChannels,
-    /// Chat goes through the room itself ([`crate::signal::SignalCommand::Say`]), not over a channel.
+    /// Chat goes through the room itself ([`crate::signal::SignalCommand::Chat`]), not over a channel.
     pub chat_by_room: bool,
     /// Whose connection brings their media, where it is not theirs: a server's that forwards what everybody sends. No connection is made to
     /// them; their labels name the streams that are theirs, now.

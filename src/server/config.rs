@@ -1,23 +1,24 @@
-//! What a room server is told at its start: address, token, ICE servers, limits. Validated here, trusted everywhere else.
+//! The configuration of a room server: address, token, ICE servers, limits. Values only.
 
 use crate::signal::IceServer;
 use crate::signal::protocol::limits;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How a room server is set up.
+/// The configuration of a room server.
 #[derive(Debug, Clone)]
 pub struct RoomServerConfig {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// What everybody must know to join, if anything.
+    /// The token that is required to join, if any.
     pub token: Option<String>,
-    /// Handed to every member.
+    /// ICE servers for every member.
     pub ice_servers: Vec<IceServer>,
+    /// What members may use.
     pub limits: Limits,
-    /// Whether people may send by WHIP.
+    /// Whether to offer WHIP endpoints (sending).
     pub whip: bool,
-    /// Whether people may watch by WHEP.
+    /// Whether to offer WHEP endpoints (receiving).
     pub whep: bool,
 }
 
@@ -28,7 +29,7 @@ impl RoomServerConfig {
     }
 }
 
-/// What members are held to. The defaults are [`limits`].
+/// Limits for members. The defaults are those of [`limits`].
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Bytes of one message.
@@ -43,15 +44,15 @@ pub struct Limits {
     pub name_chars: usize,
     /// Track labels of one member.
     pub tracks: usize,
-    /// Messages that wait for one member.
+    /// Messages in the queue of one member.
     pub queue_messages: usize,
-    /// Bytes that wait for one member.
+    /// Bytes in the queue of one member.
     pub queue_bytes: usize,
     /// Time between two pings.
     pub ping: Duration,
     /// Silence after which a member counts as lost.
     pub silence: Duration,
-    /// How long a lost member's place is kept.
+    /// How long a membership is kept after its socket was lost.
     pub resume: Duration,
 }
 

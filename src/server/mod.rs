@@ -1,14 +1,17 @@
-//! The room server: rooms over WebSocket, the page that joins them, a health check; people outside who come by HTTP. Knows nothing of
-//! media: what somebody outside sends or sees is passed on by the relay, which is a member of the room like any other.
+//! The room server: rooms over WebSocket, the page that joins them, a health check, WHIP and WHEP endpoints. Knows nothing of media: the
+//! relay, an ordinary member of the room, connects WHIP and WHEP clients with it.
 //!
-//! [`RoomServer::bind`] takes the port, [`RoomServer::run`] serves until it is told to stop. Each room is one task that
-//! owns its state (`rooms`, `room`), each member's socket another (`socket`) with a bounded queue between them (`outbox`).
+//! [`RoomServer::bind`] takes the port, [`RoomServer::run`] serves until it is told to stop. Each room is a task that owns its state (`rooms`,
+//! `room`), each member's socket another (`socket`), with a bounded queue between them (`outbox`).
+
+#![deny(missing_docs)]
 
 mod config;
 mod outbox;
 mod rate;
 mod room;
 mod rooms;
+mod secret;
 mod site;
 mod socket;
 mod whip_whep;
@@ -36,10 +39,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// How long members have to hear that the server stops.
-const DRAIN: Duration = Duration::from_secs(3);
+/// How long stopping may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A room server whose port is taken, and which does not serve yet.
+/// A room server that has its port and does not serve yet.
 pub struct RoomServer {
     listener: TcpListener,
     address: SocketAddr,
@@ -50,7 +53,7 @@ impl RoomServer {
     /// Takes the port.
     ///
     /// # Errors
-    /// The user must act where the address cannot be had (in use, not of this machine, a privileged port).
+    /// The user must act where the address cannot be used (in use, not of this machine, a privileged port).
     pub async fn bind(config: RoomServerConfig) -> Result<RoomServer> {
         let failed = |e: std::io::Error| {
             Error::user(format!("cannot listen on {}: {e}; choose another --listen", config.listen)).because(e)
@@ -60,15 +63,15 @@ impl RoomServer {
         Ok(RoomServer { listener, address, config })
     }
 
-    /// Where the server listens; with the real port where 0 was asked for.
+    /// The server's address; with the real port where 0 was requested.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown` is done, then tells every member and waits for at most 3 seconds until they have heard.
+    /// Serves until `shutdown` is done, then tells every member and waits at most 3 seconds for their sockets to close.
     ///
     /// # Errors
-    /// The machine, when it takes the listening socket away.
+    /// The machine, when the listening socket fails.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let (stop, stopping) = watch::channel(false);
         let (whip, whep) = (self.config.whip, self.config.whep);
@@ -76,7 +79,7 @@ impl RoomServer {
         let address = reachable(self.address);
         let door: Door = Arc::new(move |room| signal::for_url(&format!("ws://{address}/rooms/{room}")));
         let relay = Relay::new(door, rooms.config.ice_servers.clone(), crate::relay::Limits::default());
-        let outside = whip_whep::routes(whip_whep::Outside { rooms: rooms.clone(), relay }, whip, whep);
+        let endpoints = whip_whep::routes(whip_whep::Endpoints { rooms: rooms.clone(), relay }, whip, whep);
         let app = Router::new()
             .route("/", get(async || site::start()))
             .route("/healthz", get(async |State(rooms): State<Arc<Rooms>>| Json(rooms.health())))
@@ -85,31 +88,34 @@ impl RoomServer {
             .route("/app/{file}", get(async |Path(file): Path<String>| site::file(&file)))
             .fallback(async || site::missing())
             .with_state(rooms)
-            .merge(outside)
-            .into_make_service_with_connect_info::<whip_whep::Near>();
-        let listener = whip_whep::Quick(self.listener);
+            .merge(endpoints)
+            .into_make_service_with_connect_info::<whip_whep::LocalAddress>();
+        let listener = whip_whep::NoDelayListener(self.listener);
         let mut drained = stopping.clone();
         drop(stopping);
         let serving = async move {
-            // `axum` waits for plain requests only: upgraded sockets are ours, and are counted by their `stopping`.
+            // `axum` waits for plain requests only; upgraded sockets are counted by their clones of `stopping`.
             axum::serve(listener, app)
                 .with_graceful_shutdown(async move { drop(drained.wait_for(|stop| *stop).await) })
                 .await
         };
         let mut serving = tokio::spawn(serving);
         tokio::select! {
-            ended = &mut serving => return finished(ended),
+            ended = &mut serving => return serve_result(ended),
             () = shutdown => {}
         }
         stop.send_replace(true);
         let drain = async {
             stop.closed().await;
-            finished((&mut serving).await)
+            serve_result((&mut serving).await)
         };
-        match tokio::time::timeout(DRAIN, drain).await {
+        match tokio::time::timeout(DRAIN_TIMEOUT, drain).await {
             Ok(result) => result,
             Err(_) => {
-                tracing::warn!("some connections did not end within {} seconds and are cut", DRAIN.as_secs());
+                tracing::warn!(
+                    "some connections did not end within {} seconds and are closed",
+                    DRAIN_TIMEOUT.as_secs()
+                );
                 serving.abort();
                 Ok(())
             }
@@ -117,7 +123,7 @@ impl RoomServer {
     }
 }
 
-/// The address at which this machine reaches what listens: a wildcard is reached at the loopback address.
+/// The address at which this machine reaches the server: the loopback address where it listens on a wildcard.
 pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
@@ -129,16 +135,16 @@ pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// What became of the task that serves.
-fn finished(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<()> {
+/// The result of the serving task.
+fn serve_result(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<()> {
     match ended {
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(Error::machine("the room server lost its listening socket").because(e)),
-        Err(e) => Err(Error::us("the room server's task broke").because(e)),
+        Err(e) => Err(Error::us("the room server's task failed").because(e)),
     }
 }
 
-/// `/rooms/NAME`: the socket where one is asked for, the page otherwise.
+/// `/rooms/NAME`: the WebSocket where an upgrade is requested, the page otherwise.
 async fn enter_room(
     Path(name): Path<String>,
     State(rooms): State<Arc<Rooms>>,
@@ -146,7 +152,7 @@ async fn enter_room(
     headers: HeaderMap,
 ) -> Response {
     match upgrade {
-        // A page of any origin may join: what lets people in is the token, not a cookie that a foreign page could ride on.
+        // Pages of any origin may join: access depends on the token, not on a cookie that another page could misuse.
         Ok(upgrade) => {
             let bytes = rooms.config.limits.message_bytes;
             let serve = move |socket: WebSocket| socket::serve(socket, name, rooms);
@@ -164,7 +170,7 @@ struct FindRoom {
     room: String,
 }
 
-/// `/rooms?room=NAME`: where the start page's form leads.
+/// `/rooms?room=NAME`: the target of the start page's form.
 async fn find_room(Query(FindRoom { room }): Query<FindRoom>) -> Redirect {
     let room = room.trim();
     Redirect::to(&if is_room_name(room) { format!("/rooms/{room}") } else { "/".to_owned() })

@@ -1,7 +1,8 @@
-//! One room's state and rules: who is there, who hears what. Told the time; never waits, never touches a socket.
+//! The state and rules of one room: its members, and which messages each gets. Told the time; never waits, never touches a socket.
 
 use super::config::Limits;
-use super::outbox::{CloseReason, Outbox, written};
+use super::outbox::{CloseReason, Outbox, encode};
+use super::secret::secrets_match;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::signal::IceServer;
 use crate::signal::names::numbered;
@@ -11,45 +12,45 @@ use crate::signal::protocol::{
 use axum::extract::ws::Utf8Bytes;
 use rand::Rng;
 use rand::distr::Alphanumeric;
-use sha2::{Digest, Sha256};
 use std::time::Instant;
 
-/// Somebody at the door: version, token and name are already checked.
-pub(super) struct Arrival {
+/// A request to join: version, token and name are checked already.
+pub(super) struct JoinRequest {
     pub(super) name: String,
     pub(super) role: Role,
     pub(super) resume: Option<Resume>,
 }
 
-/// One socket's place in the room. A place that was taken over by a newer socket is stale: what it says is ignored.
+/// A member's connection. Messages of one that was replaced by a newer connection are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Viewer {
+pub(super) struct Membership {
     pub(super) id: ParticipantId,
-    visit: u64,
+    connection: u64,
 }
 
-/// How a socket ended, from the room's point of view.
+/// How a socket ended, for the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Departure {
-    /// Said goodbye: the others hear at once.
+    /// It left: the others are told at once.
     Left,
-    /// Broke a rule: likewise, with another word.
+    /// It broke a rule: likewise, with another reason.
     Kicked,
-    /// Vanished: the place is kept for a while, and nobody hears.
+    /// It was lost: the membership is kept for a while, and nobody is told.
     Lost,
 }
 
 struct Member {
     who: Participant,
     secret: String,
-    visit: u64,
-    link: Link,
+    /// The number of the current connection.
+    connection: u64,
+    socket: SocketState,
 }
 
-enum Link {
-    Here(Outbox),
-    /// Lost its socket. Signals are kept for the return; everything else is in the list that the welcome brings.
-    Away {
+enum SocketState {
+    Open(Outbox),
+    /// The socket was lost. Signals are kept for the resume; everything else is part of the welcome.
+    Lost {
         since: Instant,
         missed: Vec<Utf8Bytes>,
         bytes: usize,
@@ -57,15 +58,15 @@ enum Link {
 }
 
 impl Member {
-    /// Marks a member whose socket was lost as away; one who already is stays so, with what it has missed.
+    /// Marks the socket as lost; if it is already, the missed signals stay.
     fn lose(&mut self, now: Instant) {
-        if let Link::Here(_) = self.link {
-            self.link = Link::Away { since: now, missed: Vec::new(), bytes: 0 };
+        if let SocketState::Open(_) = self.socket {
+            self.socket = SocketState::Lost { since: now, missed: Vec::new(), bytes: 0 };
         }
     }
-    /// True when the socket's task is gone, and perhaps has not been able to say so yet.
-    fn is_cut(&self) -> bool {
-        matches!(&self.link, Link::Here(outbox) if outbox.is_gone())
+    /// Whether the socket's task has ended, perhaps without telling the room yet.
+    fn has_ended(&self) -> bool {
+        matches!(&self.socket, SocketState::Open(outbox) if outbox.is_closed())
     }
 }
 
@@ -74,41 +75,42 @@ pub(super) struct Room {
     name: String,
     limits: Limits,
     ice_servers: Vec<IceServer>,
-    /// In the order of arrival; at most `limits.room_members`, so looking through them is cheap.
+    /// In the order of request; at most `limits.room_members`, so looking through them is cheap.
     members: Vec<Member>,
-    visits: u64,
-    /// Members that could not keep up while something was sent to them; removed at the end of each turn.
-    behind: Vec<ParticipantId>,
+    /// Counts connections.
+    connections: u64,
+    /// Members whose queue was full; removed at the end of each turn.
+    overloaded: Vec<ParticipantId>,
 }
 
 impl Room {
     pub(super) fn new(name: String, limits: Limits, ice_servers: Vec<IceServer>) -> Self {
-        Self { name, limits, ice_servers, members: Vec::new(), visits: 0, behind: Vec::new() }
+        Self { name, limits, ice_servers, members: Vec::new(), connections: 0, overloaded: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    pub(super) fn people(&self) -> Vec<Participant> {
+    pub(super) fn participants(&self) -> Vec<Participant> {
         self.members.iter().map(|member| member.who.clone()).collect()
     }
 
-    /// Lets somebody in, or back in. The welcome is the first message in `outbox`.
-    pub(super) fn join(&mut self, arrival: Arrival, outbox: Outbox) -> Result<Viewer, CloseReason> {
-        self.visits += 1;
-        let returning = arrival.resume.as_ref().and_then(|proof| {
-            self.members.iter().position(|m| m.who.id == proof.id && same_secret(&m.secret, &proof.secret))
+    /// Adds a member, or resumes a membership. The welcome is the first message in `outbox`.
+    pub(super) fn join(&mut self, request: JoinRequest, outbox: Outbox) -> Result<Membership, CloseReason> {
+        self.connections += 1;
+        let resumed = request.resume.as_ref().and_then(|resume| {
+            self.members.iter().position(|m| m.who.id == resume.id && secrets_match(&m.secret, &resume.secret))
         });
-        let seat = match returning {
+        let membership = match resumed {
             Some(index) => self.resume(index, outbox),
-            None => self.admit(arrival, outbox)?,
+            None => self.admit(request, outbox)?,
         };
-        self.drop_those_behind();
-        Ok(seat)
+        self.remove_overloaded();
+        Ok(membership)
     }
 
-    fn admit(&mut self, arrival: Arrival, outbox: Outbox) -> Result<Viewer, CloseReason> {
+    fn admit(&mut self, request: JoinRequest, outbox: Outbox) -> Result<Membership, CloseReason> {
         if self.members.len() >= self.limits.room_members {
             return Err(CloseReason::new(
                 ErrorCode::Full,
@@ -116,96 +118,102 @@ impl Room {
             ));
         }
         let taken = |name: &str| self.members.iter().any(|m| m.who.name == name);
-        let name = numbered(&arrival.name, self.limits.name_chars, taken);
-        let who = Participant { id: ParticipantId(random_word(12)), name, role: arrival.role, tracks: Vec::new() };
-        let member = Member { who: who.clone(), secret: random_word(32), visit: self.visits, link: Link::Here(outbox) };
-        let seat = Viewer { id: who.id.clone(), visit: self.visits };
-        if !self.deliver(&member, &written(&self.welcome(&member, false))) {
-            self.behind.push(who.id.clone());
+        let name = numbered(&request.name, self.limits.name_chars, taken);
+        let who = Participant { id: ParticipantId(random_token(12)), name, role: request.role, tracks: Vec::new() };
+        let member = Member {
+            who: who.clone(),
+            secret: random_token(32),
+            connection: self.connections,
+            socket: SocketState::Open(outbox),
+        };
+        let membership = Membership { id: who.id.clone(), connection: self.connections };
+        if !self.deliver(&member, &encode(&self.welcome(&member, false))) {
+            self.overloaded.push(who.id.clone());
         }
-        self.tell(None, &ServerMessage::PeerJoined { peer: who });
+        self.broadcast(None, &ServerMessage::PeerJoined { peer: who });
         self.members.push(member);
-        Ok(seat)
+        Ok(membership)
     }
 
-    fn resume(&mut self, index: usize, outbox: Outbox) -> Viewer {
-        let visit = self.visits;
+    fn resume(&mut self, index: usize, outbox: Outbox) -> Membership {
+        let connection = self.connections;
         let member = &mut self.members[index];
-        member.visit = visit;
-        let missed = match std::mem::replace(&mut member.link, Link::Here(outbox)) {
-            Link::Away { missed, .. } => missed,
-            Link::Here(old) => {
-                old.end(CloseReason::new(ErrorCode::Replaced, "the same member came back on another socket"));
+        member.connection = connection;
+        let missed = match std::mem::replace(&mut member.socket, SocketState::Open(outbox)) {
+            SocketState::Lost { missed, .. } => missed,
+            SocketState::Open(old) => {
+                old.close(CloseReason::new(ErrorCode::Replaced, "the same member came back on another socket"));
                 Vec::new()
             }
         };
-        let seat = Viewer { id: member.who.id.clone(), visit };
+        let membership = Membership { id: member.who.id.clone(), connection };
         let member = &self.members[index];
-        let mut kept_up = self.deliver(member, &written(&self.welcome(member, true)));
+        let mut delivered = self.deliver(member, &encode(&self.welcome(member, true)));
         for text in &missed {
-            kept_up &= self.deliver(member, text);
+            delivered &= self.deliver(member, text);
         }
-        if !kept_up {
-            self.behind.push(seat.id.clone());
+        if !delivered {
+            self.overloaded.push(membership.id.clone());
         }
-        seat
+        membership
     }
 
-    /// Something a member said. `Join` and `Leave` are the socket's business.
-    pub(super) fn hear(&mut self, seat: &Viewer, message: ClientMessage, now: Instant) {
-        let Some(index) = self.find(seat) else { return };
+    /// A message of a member. The socket handles `Join` and `Leave`.
+    pub(super) fn on_message(&mut self, membership: &Membership, message: ClientMessage, now: Instant) {
+        let Some(index) = self.find(membership) else { return };
         match message {
             ClientMessage::Signal { to, body } => self.relay(index, &to, body, now),
-            ClientMessage::Tracks { tracks } => self.label(index, tracks),
+            ClientMessage::Tracks { tracks } => self.set_tracks(index, tracks),
             ClientMessage::Ping => self.reply(index, &ServerMessage::Pong),
             ClientMessage::Pong => {}
-            ClientMessage::Join { .. } | ClientMessage::Leave => self.complain(index, "you are already in the room"),
+            ClientMessage::Join { .. } | ClientMessage::Leave => {
+                self.reply_bad_message(index, "you are already in the room")
+            }
         }
-        self.drop_those_behind();
+        self.remove_overloaded();
     }
 
-    /// Something a member said that is no message.
-    pub(super) fn hear_nonsense(&mut self, seat: &Viewer, why: &str) {
-        let Some(index) = self.find(seat) else { return };
-        self.complain(index, why);
-        self.drop_those_behind();
+    /// A member sent something that is no message.
+    pub(super) fn on_malformed(&mut self, membership: &Membership, why: &str) {
+        let Some(index) = self.find(membership) else { return };
+        self.reply_bad_message(index, why);
+        self.remove_overloaded();
     }
 
     /// A member's socket has ended.
-    pub(super) fn depart(&mut self, seat: &Viewer, how: Departure, now: Instant) {
-        let Some(index) = self.find(seat) else { return };
+    pub(super) fn on_departed(&mut self, membership: &Membership, how: Departure, now: Instant) {
+        let Some(index) = self.find(membership) else { return };
         match how {
             Departure::Left => drop(self.remove(index, "left")),
             Departure::Kicked => drop(self.remove(index, "kicked")),
             Departure::Lost => self.members[index].lose(now),
         }
-        self.drop_those_behind();
+        self.remove_overloaded();
     }
 
-    /// Gives up the places of those who have been away for too long.
+    /// Removes members whose socket has been lost for too long.
     pub(super) fn expire(&mut self, now: Instant) {
-        // A task that ended without a word (none should) must not keep its place for good.
-        self.members.iter_mut().filter(|m| m.is_cut()).for_each(|m| m.lose(now));
+        // The membership of a socket task that ended without telling (a bug) must not stay for ever.
+        self.members.iter_mut().filter(|m| m.has_ended()).for_each(|m| m.lose(now));
         let resume = self.limits.resume;
-        let late =
-            |m: &Member| matches!(m.link, Link::Away { since, .. } if now.saturating_duration_since(since) >= resume);
+        let late = |m: &Member| matches!(m.socket, SocketState::Lost { since, .. } if now.saturating_duration_since(since) >= resume);
         while let Some(index) = self.members.iter().position(late) {
             self.remove(index, "timeout");
         }
-        self.drop_those_behind();
+        self.remove_overloaded();
     }
 
     /// Ends every socket.
-    pub(super) fn close(&mut self, farewell: &CloseReason) {
+    pub(super) fn close(&mut self, reason: &CloseReason) {
         for member in self.members.drain(..) {
-            if let Link::Here(outbox) = member.link {
-                outbox.end(farewell.clone());
+            if let SocketState::Open(outbox) = member.socket {
+                outbox.close(reason.clone());
             }
         }
     }
 
-    fn find(&self, seat: &Viewer) -> Option<usize> {
-        self.members.iter().position(|m| m.who.id == seat.id && m.visit == seat.visit)
+    fn find(&self, membership: &Membership) -> Option<usize> {
+        self.members.iter().position(|m| m.who.id == membership.id && m.connection == membership.connection)
     }
 
     fn welcome(&self, member: &Member, resumed: bool) -> ServerMessage {
@@ -227,15 +235,15 @@ impl Room {
             let message = "the signal is for somebody who is not in the room".to_owned();
             return self.reply(from, &ServerMessage::Error { code: ErrorCode::NoSuchPeer, message });
         };
-        let text = written(&ServerMessage::Signal { from: self.members[from].who.id.clone(), body });
+        let text = encode(&ServerMessage::Signal { from: self.members[from].who.id.clone(), body });
         let limits = &self.limits;
         let target = &mut self.members[target];
-        if target.is_cut() {
+        if target.has_ended() {
             target.lose(now);
         }
-        let carried = match &mut target.link {
-            Link::Here(outbox) => outbox.takes_relayed(&text) && outbox.send(&text),
-            Link::Away { missed, bytes, .. } => {
+        let carried = match &mut target.socket {
+            SocketState::Open(outbox) => outbox.accepts_relayed(&text) && outbox.send(&text),
+            SocketState::Lost { missed, bytes, .. } => {
                 let fits = missed.len() < limits.queue_messages / 2 && *bytes + text.len() <= limits.queue_bytes / 2;
                 if fits {
                     *bytes += text.len();
@@ -244,82 +252,76 @@ impl Room {
                 fits
             }
         };
-        // Who sends too much is told; who is sent too much stays.
+        // The sender is told; the receiver stays in the room.
         if !carried {
-            let message = "too many signals wait for that member: send them again later".to_owned();
+            let message = "too many signals are queued for that member: send them again later".to_owned();
             self.reply(from, &ServerMessage::Error { code: ErrorCode::Busy, message });
         }
     }
 
-    fn label(&mut self, index: usize, tracks: Vec<TrackLabel>) {
+    fn set_tracks(&mut self, index: usize, tracks: Vec<TrackLabel>) {
         if tracks.len() > self.limits.tracks {
-            return self.complain(index, &format!("at most {} track labels", self.limits.tracks));
+            return self.reply_bad_message(index, &format!("at most {} track labels", self.limits.tracks));
         }
         if tracks.iter().any(|t| t.stream.is_empty() || t.stream.len() > STREAM_BYTES) {
-            return self.complain(index, &format!("a stream id has 1 to {STREAM_BYTES} bytes"));
+            return self.reply_bad_message(index, &format!("a stream id has 1 to {STREAM_BYTES} bytes"));
         }
         let who = &mut self.members[index].who;
         who.tracks = tracks.clone();
         let from = who.id.clone();
-        self.tell(Some(&from.clone()), &ServerMessage::Tracks { from, tracks });
+        self.broadcast(Some(&from.clone()), &ServerMessage::Tracks { from, tracks });
     }
 
-    fn complain(&mut self, index: usize, message: &str) {
+    fn reply_bad_message(&mut self, index: usize, message: &str) {
         self.reply(index, &ServerMessage::Error { code: ErrorCode::BadMessage, message: message.to_owned() });
     }
 
     fn reply(&mut self, index: usize, message: &ServerMessage) {
-        if !self.deliver(&self.members[index], &written(message)) {
-            self.behind.push(self.members[index].who.id.clone());
+        if !self.deliver(&self.members[index], &encode(message)) {
+            self.overloaded.push(self.members[index].who.id.clone());
         }
     }
 
-    /// Tells everybody, `except` one.
-    fn tell(&mut self, except: Option<&ParticipantId>, message: &ServerMessage) {
-        let text = written(message);
-        let hearers = self.members.iter().filter(|m| Some(&m.who.id) != except);
-        let behind: Vec<_> = hearers.filter(|m| !self.deliver(m, &text)).map(|m| m.who.id.clone()).collect();
-        self.behind.extend(behind);
+    /// Sends to everybody, `except` one.
+    fn broadcast(&mut self, except: Option<&ParticipantId>, message: &ServerMessage) {
+        let text = encode(message);
+        let recipients = self.members.iter().filter(|m| Some(&m.who.id) != except);
+        let overloaded: Vec<_> = recipients.filter(|m| !self.deliver(m, &text)).map(|m| m.who.id.clone()).collect();
+        self.overloaded.extend(overloaded);
     }
 
-    /// False when the member is too far behind. Those who are away learn of the room's state when they come back.
+    /// False when the member's queue is full. Members without a socket get the room's state with the welcome.
     fn deliver(&self, member: &Member, text: &Utf8Bytes) -> bool {
-        match &member.link {
-            Link::Here(outbox) => outbox.send(text) || outbox.is_gone(),
-            Link::Away { .. } => true,
+        match &member.socket {
+            SocketState::Open(outbox) => outbox.send(text) || outbox.is_closed(),
+            SocketState::Lost { .. } => true,
         }
     }
 
-    fn drop_those_behind(&mut self) {
-        // Telling the others of one removal can find another who is behind; each turn removes one, so this ends.
-        while let Some(id) = self.behind.pop() {
+    fn remove_overloaded(&mut self) {
+        // Telling the others can fill another queue; each turn removes one member, so this ends.
+        while let Some(id) = self.overloaded.pop() {
             let Some(index) = self.members.iter().position(|m| m.who.id == id) else { continue };
-            if let Link::Here(outbox) = self.remove(index, "kicked") {
-                outbox.end(CloseReason::new(
+            if let SocketState::Open(outbox) = self.remove(index, "kicked") {
+                outbox.close(CloseReason::new(
                     ErrorCode::Slow,
-                    "too many messages wait for you: your end does not read them",
+                    "too many messages are queued for you: your end does not read them",
                 ));
             }
         }
     }
 
-    /// Takes a member out and tells the others; what is left of its socket is the caller's.
-    fn remove(&mut self, index: usize, reason: &str) -> Link {
+    /// Removes a member and tells the others. The caller closes the socket.
+    fn remove(&mut self, index: usize, reason: &str) -> SocketState {
         let member = self.members.remove(index);
-        self.tell(None, &ServerMessage::PeerLeft { id: member.who.id, reason: reason.to_owned() });
-        member.link
+        self.broadcast(None, &ServerMessage::PeerLeft { id: member.who.id, reason: reason.to_owned() });
+        member.socket
     }
 }
 
-/// A random word of `[A-Za-z0-9]` from the thread's cryptographic generator.
-fn random_word(length: usize) -> String {
+/// Random characters of `[A-Za-z0-9]` from the thread's cryptographic generator.
+fn random_token(length: usize) -> String {
     rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect()
-}
-
-/// Compares in a time that tells nothing of where the two differ: their digests are compared, all bytes of them.
-pub(super) fn same_secret(a: &str, b: &str) -> bool {
-    let (a, b) = (Sha256::digest(a), Sha256::digest(b));
-    a.iter().zip(b.iter()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! All rooms of a server: one task a room owns its state; this finds it, or starts it. Holds its lock for a look-up only.
+//! All rooms of a server. Each room's state belongs to a task, which is found or started here. The lock is held for a look-up only.
 
 use super::config::RoomServerConfig;
 use super::outbox::{CloseReason, Outbox};
-use super::room::{Arrival, Departure, Room, Viewer};
+use super::room::{Departure, JoinRequest, Membership, Room};
 use crate::room::participant::Participant;
 use crate::signal::protocol::{ClientMessage, ErrorCode};
 use serde::Serialize;
@@ -14,19 +14,19 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Inputs that wait for a room (policy Block: its sockets stop reading, TCP pushes back).
 const INBOX: usize = 256;
-/// How often a room looks for members who have been away for too long.
-const SWEEP: Duration = Duration::from_millis(500);
+/// How often a room looks for members whose socket has been lost for too long.
+const EXPIRE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What sockets tell their room.
-pub(super) enum Input {
-    Join { arrival: Arrival, outbox: Outbox, reply: oneshot::Sender<Result<Viewer, CloseReason>> },
-    Message { seat: Viewer, message: ClientMessage },
-    Nonsense { seat: Viewer, why: String },
-    Departed { seat: Viewer, how: Departure },
-    Who { reply: oneshot::Sender<Vec<Participant>> },
+/// What sockets send to their room.
+pub(super) enum RoomInput {
+    Join { request: JoinRequest, outbox: Outbox, reply: oneshot::Sender<Result<Membership, CloseReason>> },
+    Message { membership: Membership, message: ClientMessage },
+    Malformed { membership: Membership, why: String },
+    Departed { membership: Membership, how: Departure },
+    ListParticipants { reply: oneshot::Sender<Vec<Participant>> },
 }
 
-/// What has happened since the server started; shown at `/healthz`.
+/// Counts since the server started, for `/healthz`.
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) joined: AtomicU64,
@@ -48,9 +48,9 @@ pub(super) struct Health {
 pub(super) struct Rooms {
     pub(super) config: RoomServerConfig,
     pub(super) counters: Counters,
-    /// Turns true when the server stops; every task that holds one is waited for.
+    /// Becomes true when the server stops, which waits for every task that holds a clone.
     pub(super) stopping: watch::Receiver<bool>,
-    open: Mutex<HashMap<String, mpsc::Sender<Input>>>,
+    open: Mutex<HashMap<String, mpsc::Sender<RoomInput>>>,
 }
 
 impl Rooms {
@@ -58,27 +58,27 @@ impl Rooms {
         Self { config, counters: Counters::default(), stopping, open: Mutex::default() }
     }
 
-    /// Takes a place in a room, which opens with its first member.
-    pub(super) async fn enter(
+    /// Joins a room, which opens with its first member.
+    pub(super) async fn join(
         self: &Arc<Self>,
         name: &str,
-        arrival: Arrival,
+        request: JoinRequest,
         outbox: Outbox,
-    ) -> Result<(Viewer, mpsc::Sender<Input>), CloseReason> {
+    ) -> Result<(Membership, mpsc::Sender<RoomInput>), CloseReason> {
         let (reply, answer) = oneshot::channel();
-        let inbox = self.knock(name, Input::Join { arrival, outbox, reply })?;
+        let inbox = self.send_join(name, RoomInput::Join { request, outbox, reply })?;
         match answer.await {
-            Ok(seat) => Ok((seat?, inbox)),
-            Err(_) => Err(closing()),
+            Ok(membership) => Ok((membership?, inbox)),
+            Err(_) => Err(shutting_down()),
         }
     }
 
-    /// Who is in a room, in the order of arrival; nobody where there is no such room.
-    pub(super) async fn people(&self, name: &str) -> Vec<Participant> {
+    /// Who is in a room, in the order of request; nobody where there is no such room.
+    pub(super) async fn participants(&self, name: &str) -> Vec<Participant> {
         let Some(inbox) = self.lock().get(name).cloned() else { return Vec::new() };
         let (reply, answer) = oneshot::channel();
-        // A room that closes meanwhile has nobody in it.
-        let _ = inbox.send(Input::Who { reply }).await;
+        // A room that closes meanwhile is empty.
+        let _ = inbox.send(RoomInput::ListParticipants { reply }).await;
         answer.await.unwrap_or_default()
     }
 
@@ -89,11 +89,11 @@ impl Rooms {
         Health { status: "ok", rooms, joined: read(joined), refused: read(refused), malformed: read(malformed) }
     }
 
-    /// Puts a join into a room's inbox. Done under the lock, because a room that closes looks into its inbox under it:
-    /// so no join is lost between the last member of one room and the first of the next by the same name.
-    fn knock(self: &Arc<Self>, name: &str, join: Input) -> Result<mpsc::Sender<Input>, CloseReason> {
+    /// Puts a join into a room's inbox. Under the lock, because a closing room checks its inbox under it: so no join is lost between the last
+    /// member of one room and the first of the next one with the same name.
+    fn send_join(self: &Arc<Self>, name: &str, join: RoomInput) -> Result<mpsc::Sender<RoomInput>, CloseReason> {
         if *self.stopping.borrow() {
-            return Err(closing());
+            return Err(shutting_down());
         }
         let mut open = self.lock();
         let inbox = match open.get(name) {
@@ -108,7 +108,7 @@ impl Rooms {
                 let (inbox, messages) = mpsc::channel(INBOX);
                 open.insert(name.to_owned(), inbox.clone());
                 let room = Room::new(name.to_owned(), self.config.limits.clone(), self.config.ice_servers.clone());
-                tokio::spawn(Arc::clone(self).keep(name.to_owned(), room, messages));
+                tokio::spawn(Arc::clone(self).run_room(name.to_owned(), room, messages));
                 inbox
             }
         };
@@ -119,57 +119,57 @@ impl Rooms {
     }
 
     /// A room's task: lives until the room is empty or the server stops.
-    async fn keep(self: Arc<Self>, name: String, mut room: Room, mut inbox: mpsc::Receiver<Input>) {
+    async fn run_room(self: Arc<Self>, name: String, mut room: Room, mut inbox: mpsc::Receiver<RoomInput>) {
         let mut stopping = self.stopping.clone();
-        let mut sweep = tokio::time::interval(SWEEP);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut expire = tokio::time::interval(EXPIRE_INTERVAL);
+        expire.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tracing::info!(room = name, "room opened");
         loop {
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stop| *stop) => {
-                    room.close(&closing());
+                    room.close(&shutting_down());
                     self.lock().remove(&name);
                     break;
                 }
-                Some(input) = inbox.recv() => take(&mut room, input),
-                _ = sweep.tick() => room.expire(Instant::now()),
+                Some(input) = inbox.recv() => handle(&mut room, input),
+                _ = expire.tick() => room.expire(Instant::now()),
             }
-            if room.is_empty() && self.forget(&name, &inbox) {
+            if room.is_empty() && self.remove_if_unused(&name, &inbox) {
                 break;
             }
         }
         tracing::info!(room = name, "room closed");
     }
 
-    /// Takes an empty room off the list, unless somebody is at its door.
-    fn forget(&self, name: &str, inbox: &mpsc::Receiver<Input>) -> bool {
+    /// Removes an empty room, unless a join waits in its inbox.
+    fn remove_if_unused(&self, name: &str, inbox: &mpsc::Receiver<RoomInput>) -> bool {
         let mut open = self.lock();
         inbox.is_empty() && open.remove(name).is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Input>>> {
-        // Nothing that can panic runs under the lock; a map that was poisoned all the same is still a map.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<RoomInput>>> {
+        // A panic under the lock would leave the map usable.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is said to everybody when the server stops.
-pub(super) fn closing() -> CloseReason {
+/// The reason for every socket when the server stops.
+pub(super) fn shutting_down() -> CloseReason {
     CloseReason::new(ErrorCode::Closed, "the room server is shutting down")
 }
 
-fn take(room: &mut Room, input: Input) {
+fn handle(room: &mut Room, input: RoomInput) {
     let now = Instant::now();
     match input {
-        Input::Join { arrival, outbox, reply } => {
-            // A socket that is gone again already leaves a cut outbox behind, which the next sweep finds.
-            let _ = reply.send(room.join(arrival, outbox));
+        RoomInput::Join { request, outbox, reply } => {
+            // If the socket has ended meanwhile, the next expiry finds that.
+            let _ = reply.send(room.join(request, outbox));
         }
-        Input::Message { seat, message } => room.hear(&seat, message, now),
-        Input::Nonsense { seat, why } => room.hear_nonsense(&seat, &why),
-        Input::Departed { seat, how } => room.depart(&seat, how, now),
-        // Who asked may have gone.
-        Input::Who { reply } => drop(reply.send(room.people())),
+        RoomInput::Message { membership, message } => room.on_message(&membership, message, now),
+        RoomInput::Malformed { membership, why } => room.on_malformed(&membership, &why),
+        RoomInput::Departed { membership, how } => room.on_departed(&membership, how, now),
+        // The caller may have gone.
+        RoomInput::ListParticipants { reply } => drop(reply.send(room.participants())),
     }
 }

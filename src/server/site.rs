@@ -1,9 +1,9 @@
-//! The pages and their files, compiled in, with the headers that keep them safe. Serves nothing from the disk.
+//! The pages and their files, compiled in, with security headers. Serves nothing from the disk.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// Everything the pages may do: their own scripts and styles, their own server, cameras. Nothing inline, nobody may frame them.
+/// The content security policy: own scripts and styles, WebSockets, nothing inline, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; \
                       connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
@@ -26,17 +26,17 @@ const FILES: &[(&str, &str, &str)] = &[
     ("icon.svg", "image/svg+xml", include_str!("../../web/icon.svg")),
 ];
 
-/// The page of `/`: type a room's name.
+/// The page of `/`, where a room's name is typed.
 pub(super) fn start() -> Response {
     page(StatusCode::OK, include_str!("../../web/start.html"))
 }
 
-/// The page of a room. The same for every room: the name is in the address, and never written into the page here.
+/// The page of a room. It is the same for every room: the script reads the name from the URL.
 pub(super) fn room() -> Response {
     page(StatusCode::OK, include_str!("../../web/index.html"))
 }
 
-/// Where there is nothing.
+/// The page for unknown paths.
 pub(super) fn missing() -> Response {
     page(StatusCode::NOT_FOUND, include_str!("../../web/missing.html"))
 }
@@ -60,7 +60,7 @@ fn answer(status: StatusCode, kind: &'static str, body: &'static str) -> Respons
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // The address may hold the join token.
+        // The URL may contain the join token.
         (header::REFERRER_POLICY, "no-referrer"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

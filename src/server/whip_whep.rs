@@ -1,11 +1,11 @@
-//! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) over HTTP: reads requests, and says what became of them. Who sends and who watches
-//! is the relay's business; this knows only of statuses and headers. `docs/whip.md` lists them.
+//! The HTTP side of the WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) endpoints: requests, statuses and headers (`docs/whip.md`). The relay
+//! handles the media.
 
 use crate::relay::{Begun, Call, Patched, Publication, Refused, Relay, Watched};
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::{Participant, Role};
-use crate::server::room::same_secret;
 use crate::server::rooms::Rooms;
+use crate::server::secret::secrets_match;
 use crate::signal::names::{display_name, is_room_name};
 use crate::signal::whip_whep::fragment::Fragment;
 use crate::signal::whip_whep::{FRAGMENT, MAX_BODY_BYTES, SDP, link_header};
@@ -22,34 +22,34 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 
-/// What these addresses need.
-pub(crate) struct Outside {
+/// What the handlers need.
+pub(crate) struct Endpoints {
     pub rooms: Arc<Rooms>,
     pub relay: Relay,
 }
 
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
-/// Our own address, as a client reached it.
+/// The address at which the client reached us.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Near(Option<IpAddr>);
+pub(crate) struct LocalAddress(Option<IpAddr>);
 
-impl Connected<IncomingStream<'_, Quick>> for Near {
-    fn connect_info(stream: IncomingStream<'_, Quick>) -> Self {
-        Near(stream.io().local_addr().ok().map(|address| address.ip().to_canonical()))
+impl Connected<IncomingStream<'_, NoDelayListener>> for LocalAddress {
+    fn connect_info(stream: IncomingStream<'_, NoDelayListener>) -> Self {
+        LocalAddress(stream.io().local_addr().ok().map(|address| address.ip().to_canonical()))
     }
 }
 
-/// The listening socket; what it accepts delays no small messages.
-pub(crate) struct Quick(pub TcpListener);
+/// A listener whose sockets have TCP_NODELAY.
+pub(crate) struct NoDelayListener(pub TcpListener);
 
-impl Listener for Quick {
+impl Listener for NoDelayListener {
     type Io = TcpStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         let (socket, address) = Listener::accept(&mut self.0).await;
-        // Signalling is many small messages; a failure costs some milliseconds, no more.
+        // Signalling is many small messages; a failure only costs some milliseconds.
         let _ = socket.set_nodelay(true);
         (socket, address)
     }
@@ -58,8 +58,8 @@ impl Listener for Quick {
     }
 }
 
-/// The addresses below `/whip` and `/whep`, as far as they are switched on.
-pub(crate) fn routes(outside: Outside, whip: bool, whep: bool) -> Router {
+/// The routes below `/whip` and `/whep`, as far as they are enabled.
+pub(crate) fn routes(endpoints: Endpoints, whip: bool, whep: bool) -> Router {
     let mut router = Router::new();
     let endpoint = || map_response(async |response: Response| ([(ACCEPT_POST, SDP)], response));
     if whip {
@@ -71,11 +71,14 @@ pub(crate) fn routes(outside: Outside, whip: bool, whep: bool) -> Router {
             .route("/whep/{room}/{who}", any(watch).layer(endpoint()))
             .route("/whep/{room}/{who}/{id}", any(session));
     }
-    router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).layer(map_response(open_to_pages)).with_state(Arc::new(outside))
+    router
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(map_response(add_cors_headers))
+        .with_state(Arc::new(endpoints))
 }
 
-/// A page of any origin may come: what lets people in is the token and not a cookie.
-async fn open_to_pages(mut response: Response) -> Response {
+/// Pages of any origin are allowed: access depends on the token and not on a cookie.
+async fn add_cors_headers(mut response: Response) -> Response {
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, PATCH, DELETE, OPTIONS"),
@@ -91,114 +94,115 @@ async fn open_to_pages(mut response: Response) -> Response {
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct SessionQuery {
     name: Option<String>,
     source: Option<String>,
     token: Option<String>,
 }
 
-/// `POST /whip/ROOM`: somebody sends.
+/// `POST /whip/ROOM`: a client sends.
 async fn publish(
-    State(outside): State<Arc<Outside>>,
-    ConnectInfo(near): ConnectInfo<Near>,
+    State(endpoints): State<Arc<Endpoints>>,
+    ConnectInfo(near): ConnectInfo<LocalAddress>,
     Path(room): Path<String>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<SessionQuery>,
     method: Method,
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let asked = match endpoint(&outside, &method, &headers, &wanted, &room) {
-        Ok(asked) => asked,
+    let requested = match check_request(&endpoints, &method, &headers, &wanted, &room) {
+        Ok(requested) => requested,
         Err(response) => return *response,
     };
-    let chars = outside.rooms.config.limits.name_chars;
+    let chars = endpoints.rooms.config.limits.name_chars;
     let Some(name) = display_name(wanted.name.as_deref().unwrap_or("Guest"), chars) else {
-        return plain(StatusCode::BAD_REQUEST, format!("a name has 1 to {chars} visible characters"));
+        return text_response(StatusCode::BAD_REQUEST, format!("a name has 1 to {chars} visible characters"));
     };
     let source = match wanted.source.as_deref() {
         None | Some("camera") => Source::Camera,
         Some("screen") => Source::Screen,
-        Some(_) => return plain(StatusCode::BAD_REQUEST, "source is camera or screen"),
+        Some(_) => return text_response(StatusCode::BAD_REQUEST, "source is camera or screen"),
     };
-    let Asked::ToBegin { bearer } = asked else { return may_begin(&outside) };
-    let token = outside.rooms.config.token.clone();
+    let Requested::Session { bearer } = requested else { return probe_response(&endpoints) };
+    let token = endpoints.rooms.config.token.clone();
     let what = Publication { room: room.clone(), name, token, source };
-    match outside.relay.publish(what, Call { offer: body, near: trusted(near, &headers), bearer }).await {
-        Ok(begun) => begin(&outside, &format!("/whip/{room}"), begun),
-        Err(refused) => refusal(refused),
+    match endpoints.relay.publish(what, Call { offer: body, near: direct_address(near, &headers), bearer }).await {
+        Ok(begun) => created(&endpoints, &format!("/whip/{room}"), begun),
+        Err(refused) => refusal_response(refused),
     }
 }
 
 #[derive(Deserialize)]
-struct Whom {
+struct WhepPath {
     room: String,
     who: Option<String>,
 }
 
-/// `POST /whep/ROOM` and `/whep/ROOM/PARTICIPANT`: somebody watches.
+/// `POST /whep/ROOM` and `/whep/ROOM/PARTICIPANT`: a client receives.
 async fn watch(
-    State(outside): State<Arc<Outside>>,
-    ConnectInfo(near): ConnectInfo<Near>,
-    Path(Whom { room, who }): Path<Whom>,
-    Query(wanted): Query<Wanted>,
+    State(endpoints): State<Arc<Endpoints>>,
+    ConnectInfo(near): ConnectInfo<LocalAddress>,
+    Path(WhepPath { room, who }): Path<WhepPath>,
+    Query(wanted): Query<SessionQuery>,
     method: Method,
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let asked = match endpoint(&outside, &method, &headers, &wanted, &room) {
-        Ok(asked) => asked,
+    let requested = match check_request(&endpoints, &method, &headers, &wanted, &room) {
+        Ok(requested) => requested,
         Err(response) => return *response,
     };
-    let people = outside.rooms.people(&room).await;
-    let Some(whom) = find(&people, who.as_deref()) else {
-        let why = if people.is_empty() { "nobody is in that room" } else { "nobody by that name sends anything there" };
-        return plain(StatusCode::NOT_FOUND, why);
+    let participants = endpoints.rooms.participants(&room).await;
+    let Some(whom) = find_participant(&participants, who.as_deref()) else {
+        let why =
+            if participants.is_empty() { "nobody is in that room" } else { "nobody by that name sends anything there" };
+        return text_response(StatusCode::NOT_FOUND, why);
     };
-    let Asked::ToBegin { bearer } = asked else { return may_begin(&outside) };
+    let Requested::Session { bearer } = requested else { return probe_response(&endpoints) };
     let place = format!("/whep/{room}/{}", whom.id);
-    let watched = Watched { room, name: whom.name.clone(), token: outside.rooms.config.token.clone() };
-    match outside.relay.watch(watched, Call { offer: body, near: trusted(near, &headers), bearer }).await {
-        Ok(begun) => begin(&outside, &place, begun),
-        Err(refused) => refusal(refused),
+    let watched = Watched { room, name: whom.name.clone(), token: endpoints.rooms.config.token.clone() };
+    match endpoints.relay.watch(watched, Call { offer: body, near: direct_address(near, &headers), bearer }).await {
+        Ok(begun) => created(&endpoints, &place, begun),
+        Err(refused) => refusal_response(refused),
     }
 }
 
-/// The participant of that id or name; without one, a bot that shows something before a person who does.
-fn find<'a>(people: &'a [Participant], who: Option<&str>) -> Option<&'a Participant> {
+/// The participant with this id or name; without one, a bot with video, else a person with video.
+fn find_participant<'a>(participants: &'a [Participant], who: Option<&str>) -> Option<&'a Participant> {
     let shows = |p: &&Participant| p.tracks.iter().any(|track| track.kind == MediaKind::Video);
     match who {
         Some(who) => {
             let sends = |p: &&Participant| p.role != Role::Recorder;
-            let by_id = people.iter().filter(sends).find(|p| p.id.0 == who);
-            by_id.or_else(|| people.iter().filter(sends).find(|p| p.name == who))
+            let by_id = participants.iter().filter(sends).find(|p| p.id.0 == who);
+            by_id.or_else(|| participants.iter().filter(sends).find(|p| p.name == who))
         }
         None => {
-            let of = |role| people.iter().filter(move |p| p.role == role);
+            let of = |role| participants.iter().filter(move |p| p.role == role);
             of(Role::Bot).find(shows).or_else(|| of(Role::Participant).find(shows))
         }
     }
 }
 
-/// What somebody asks of an endpoint.
-enum Asked {
-    /// Whether they could begin, and with which ICE servers (RFC 9725, 4.6); or nothing at all, by GET (4.1).
-    Whether,
-    ToBegin {
-        /// They have a bearer token, and not only an address.
+/// What a client requests of an endpoint.
+enum Requested {
+    /// OPTIONS: whether a session may begin, and the ICE servers (RFC 9725, 4.6); or GET (4.1).
+    Probe,
+    Session {
+        /// The client has a bearer token, not only one in the URL.
         bearer: bool,
     },
 }
 
-/// What comes before a description is looked at.
-fn endpoint(
-    outside: &Outside,
+/// The checks before the description is read.
+fn check_request(
+    endpoints: &Endpoints,
     method: &Method,
     headers: &HeaderMap,
-    wanted: &Wanted,
+    wanted: &SessionQuery,
     room: &str,
-) -> Result<Asked, Box<Response>> {
+) -> Result<Requested, Box<Response>> {
     let no = |response: Response| Err(Box::new(response));
-    // A browser asks before it asks, and cannot prove anything (CORS).
+    // A CORS preflight request has no credentials.
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return no(StatusCode::NO_CONTENT.into_response());
     }
@@ -206,36 +210,36 @@ fn endpoint(
         return no((StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST, OPTIONS, GET, HEAD")]).into_response());
     }
     if !is_room_name(room) {
-        return no(plain(StatusCode::NOT_FOUND, "a room name is 1 to 64 letters, digits, '.', '_' or '-'"));
+        return no(text_response(StatusCode::NOT_FOUND, "a room name is 1 to 64 letters, digits, '.', '_' or '-'"));
     }
-    if !may(outside, bearer(headers).or(wanted.token.as_deref())) {
-        return no(unproven());
+    if !is_authorized(endpoints, bearer(headers).or(wanted.token.as_deref())) {
+        return no(unauthorized());
     }
     match method != Method::POST {
-        true => Ok(Asked::Whether),
-        false if is(headers, SDP) => Ok(Asked::ToBegin { bearer: bearer(headers).is_some() }),
-        false => no(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("a description is {SDP}"))),
+        true => Ok(Requested::Probe),
+        false if has_content_type(headers, SDP) => Ok(Requested::Session { bearer: bearer(headers).is_some() }),
+        false => no(text_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("a description is {SDP}"))),
     }
 }
 
-/// Whether that token, if any is needed, is the rooms'.
-fn may(outside: &Outside, token: Option<&str>) -> bool {
+/// Whether the token is right, if one is required.
+fn is_authorized(endpoints: &Endpoints, token: Option<&str>) -> bool {
     let token = token.unwrap_or_default();
-    outside.rooms.config.token.as_ref().is_none_or(|wanted| same_secret(wanted, token))
+    endpoints.rooms.config.token.as_ref().is_none_or(|wanted| secrets_match(wanted, token))
 }
 
-fn unproven() -> Response {
+fn unauthorized() -> Response {
     let why = "this room needs the right join token as a bearer token\n";
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response()
 }
 
-/// They could begin.
-fn may_begin(outside: &Outside) -> Response {
-    (StatusCode::NO_CONTENT, links(outside)).into_response()
+/// A session may begin.
+fn probe_response(endpoints: &Endpoints) -> Response {
+    (StatusCode::NO_CONTENT, ice_server_links(endpoints)).into_response()
 }
 
-fn links(outside: &Outside) -> HeaderMap {
-    let links = outside.rooms.config.ice_servers.iter().flat_map(link_header::write);
+fn ice_server_links(endpoints: &Endpoints) -> HeaderMap {
+    let links = endpoints.rooms.config.ice_servers.iter().flat_map(link_header::write);
     links.filter_map(|link| Some((header::LINK, HeaderValue::try_from(link).ok()?))).collect()
 }
 
@@ -245,20 +249,20 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-fn is(headers: &HeaderMap, media_type: &str) -> bool {
+fn has_content_type(headers: &HeaderMap, media_type: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
 }
 
-/// Behind a proxy, the address that was reached is the proxy's business.
-fn trusted(near: Near, headers: &HeaderMap) -> Option<IpAddr> {
+/// The address that the client reached; unknown behind a proxy.
+fn direct_address(near: LocalAddress, headers: &HeaderMap) -> Option<IpAddr> {
     let forwarded = ["forwarded", "x-forwarded-for"].iter().any(|name| headers.contains_key(*name));
     near.0.filter(|_| !forwarded)
 }
 
-fn begin(outside: &Outside, place: &str, begun: Begun) -> Response {
+fn created(endpoints: &Endpoints, place: &str, begun: Begun) -> Response {
     let status = if begun.counter_offer { StatusCode::NOT_ACCEPTABLE } else { StatusCode::CREATED };
-    let mut headers = links(outside);
+    let mut headers = ice_server_links(endpoints);
     let mut put = |name: HeaderName, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.append(name, value);
@@ -272,83 +276,85 @@ fn begin(outside: &Outside, place: &str, begun: Begun) -> Response {
 }
 
 #[derive(Deserialize)]
-struct Which {
+struct SessionPath {
     id: String,
 }
 
-/// `PATCH` and `DELETE` of a session. Who knows its address may, unless it was begun with a bearer token: then each request has to have
-/// one (RFC 9725, 4.7.1).
+/// `PATCH` and `DELETE` of a session. Its URL is enough, unless the session was begun with a bearer token: then each request needs one (RFC
+/// 9725, 4.7.1).
 async fn session(
-    State(outside): State<Arc<Outside>>,
-    Path(Which { id }): Path<Which>,
+    State(endpoints): State<Arc<Endpoints>>,
+    Path(SessionPath { id }): Path<SessionPath>,
     method: Method,
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let known = outside.relay.knows(&id);
+    let known = endpoints.relay.knows(&id);
     match method {
         Method::OPTIONS => (StatusCode::NO_CONTENT, [("accept-patch", FRAGMENT)]).into_response(),
-        _ if known == Some(true) && !may(&outside, bearer(&headers)) => unproven(),
-        // There is nothing to be had (RFC 9725, 4.1).
+        _ if known == Some(true) && !is_authorized(&endpoints, bearer(&headers)) => unauthorized(),
+        // Nothing to return (RFC 9725, 4.1).
         Method::GET | Method::HEAD if known.is_some() => StatusCode::NO_CONTENT.into_response(),
-        Method::GET | Method::HEAD => refusal(Refused::Gone),
-        Method::DELETE => match outside.relay.end(&id).await {
+        Method::GET | Method::HEAD => refusal_response(Refused::Gone),
+        Method::DELETE => match endpoints.relay.end(&id).await {
             Ok(()) => StatusCode::OK.into_response(),
-            Err(refused) => refusal(refused),
+            Err(refused) => refusal_response(refused),
         },
-        Method::PATCH if known.is_none() => refusal(Refused::Gone),
-        Method::PATCH if is(&headers, SDP) => match outside.relay.answer(&id, body).await {
+        Method::PATCH if known.is_none() => refusal_response(Refused::Gone),
+        Method::PATCH if has_content_type(&headers, SDP) => match endpoints.relay.answer(&id, body).await {
             Ok(()) => StatusCode::NO_CONTENT.into_response(),
-            Err(refused) => refusal(refused),
+            Err(refused) => refusal_response(refused),
         },
-        Method::PATCH if !is(&headers, FRAGMENT) => {
-            plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("a PATCH carries {FRAGMENT}"))
+        Method::PATCH if !has_content_type(&headers, FRAGMENT) => {
+            text_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("a PATCH carries {FRAGMENT}"))
         }
         Method::PATCH => {
             let Some(wanted) = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()) else {
-                return plain(StatusCode::PRECONDITION_REQUIRED, "a PATCH names its ICE session with If-Match");
+                return text_response(StatusCode::PRECONDITION_REQUIRED, "a PATCH names its ICE session with If-Match");
             };
             let Some(fragment) = Fragment::parse(&body) else {
-                return plain(StatusCode::BAD_REQUEST, format!("the body is no {FRAGMENT}"));
+                return text_response(StatusCode::BAD_REQUEST, format!("the body is no {FRAGMENT}"));
             };
-            patched(outside.relay.patch(&id, wanted.to_owned(), fragment).await)
+            patch_response(endpoints.relay.patch(&id, wanted.to_owned(), fragment).await)
         }
         _ => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "PATCH, DELETE, OPTIONS, GET, HEAD")]).into_response(),
     }
 }
 
-fn patched(patched: Result<Patched, Refused>) -> Response {
+fn patch_response(patched: Result<Patched, Refused>) -> Response {
     match patched {
         Ok(Patched::Taken) => StatusCode::NO_CONTENT.into_response(),
         Ok(Patched::Restarted { fragment, etag }) => {
             let headers = [(header::CONTENT_TYPE, FRAGMENT.to_owned()), (header::ETAG, etag)];
             (StatusCode::OK, headers, fragment).into_response()
         }
-        Err(refused) => refusal(refused),
+        Err(refused) => refusal_response(refused),
     }
 }
 
-fn refusal(refused: Refused) -> Response {
+fn refusal_response(refused: Refused) -> Response {
     let again =
         |seconds: &'static str, response: Response| ([(header::RETRY_AFTER, seconds)], response).into_response();
     match refused {
-        Refused::Offer(why) => plain(StatusCode::BAD_REQUEST, why),
-        Refused::Unfit(why) => plain(StatusCode::UNPROCESSABLE_ENTITY, why),
-        Refused::NothingSent => again("2", plain(StatusCode::CONFLICT, "they send nothing at present")),
-        Refused::Room(why) | Refused::Full(why) | Refused::Busy(why) => {
-            again("5", plain(StatusCode::SERVICE_UNAVAILABLE, why))
+        Refused::Offer(why) => text_response(StatusCode::BAD_REQUEST, why),
+        Refused::Unfit(why) => text_response(StatusCode::UNPROCESSABLE_ENTITY, why),
+        Refused::NothingSent => {
+            again("2", text_response(StatusCode::CONFLICT, "the participant sends nothing at present"))
         }
-        Refused::Gone => plain(StatusCode::NOT_FOUND, "there is no such session"),
-        Refused::Stale => plain(StatusCode::PRECONDITION_FAILED, "that is not the ICE session in force"),
-        Refused::Unasked => plain(
+        Refused::Room(why) | Refused::Full(why) | Refused::Busy(why) => {
+            again("5", text_response(StatusCode::SERVICE_UNAVAILABLE, why))
+        }
+        Refused::Gone => text_response(StatusCode::NOT_FOUND, "there is no such session"),
+        Refused::Stale => text_response(StatusCode::PRECONDITION_FAILED, "that is not the ICE session in force"),
+        Refused::Unasked => text_response(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!("no offer waits for an answer: a PATCH carries {FRAGMENT}"),
         ),
-        Refused::TooFast => again("2", plain(StatusCode::TOO_MANY_REQUESTS, "one restart in two seconds")),
+        Refused::TooFast => again("2", text_response(StatusCode::TOO_MANY_REQUESTS, "one restart in two seconds")),
     }
 }
 
-fn plain(status: StatusCode, why: impl Into<String>) -> Response {
+fn text_response(status: StatusCode, why: impl Into<String>) -> Response {
     (status, why.into() + "\n").into_response()
 }
 
@@ -369,19 +375,19 @@ mod tests {
 
     #[test]
     fn whoever_is_meant_is_found() {
-        let people = [
+        let participants = [
             person("Recorder", Role::Recorder, false),
             person("Shy", Role::Participant, false),
             person("Alice", Role::Participant, true),
             person("Bot", Role::Bot, true),
         ];
-        let name = |who| find(&people, who).map(|p| p.name.as_str());
+        let name = |who| find_participant(&participants, who).map(|p| p.name.as_str());
         assert_eq!(name(None), Some("Bot"));
         assert_eq!(name(Some("Alice")), Some("Alice"));
         assert_eq!(name(Some("id-Shy")), Some("Shy"));
         assert_eq!((name(Some("Recorder")), name(Some("Eve"))), (None, None));
-        assert_eq!(find(&people[..3], None).map(|p| p.name.as_str()), Some("Alice"));
-        assert!(find(&people[..2], None).is_none());
+        assert_eq!(find_participant(&participants[..3], None).map(|p| p.name.as_str()), Some("Alice"));
+        assert!(find_participant(&participants[..2], None).is_none());
     }
 
     #[test]

@@ -5,10 +5,10 @@ use super::signaller::Signaller;
 use super::{deepstream, janus, socketio, whep, whip, ws};
 use crate::error::{Error, Result};
 
-/// An adapter's constructor, given the whole URL.
+/// An adapter's constructor; its argument is the whole URL.
 type Adapter = fn(&str) -> Result<Box<dyn Signaller>>;
 
-/// Which adapter speaks to which kind of room, by the URL's schemes: a line for each.
+/// The adapters by URL scheme: one line for each kind of room.
 const ADAPTERS: &[(&[&str], Adapter)] = &[
     (&["ws", "wss"], |url| Ok(Box::new(ws::WsRoom::new(url)?))),
     (&["deepstream+ws", "deepstream+wss"], |url| Ok(Box::new(deepstream::GuideRoom::new(url)?))),
@@ -18,7 +18,7 @@ const ADAPTERS: &[(&[&str], Adapter)] = &[
     (&["whep+http", "whep+https"], |url| Ok(Box::new(whep::WhepRoom::new(url)?))),
 ];
 
-/// The adapter for a room's URL. Nothing is connected yet.
+/// The adapter for a room's URL. Connects to nothing yet.
 ///
 /// # Errors
 /// The user must act: no URL, an unknown scheme (the message names the known ones), or what the adapter says of it.

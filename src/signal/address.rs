@@ -1,12 +1,12 @@
 //! What may be shown of a room's URL, and what the room is called. Text to text.
 
-/// The parameters of a room's URL that say which room it is; all others may be secret.
-const TELLING: &str = "app";
+/// The parameter of a room's URL that is shown, as it names the room; all others may be secret.
+const SHOWN_PARAMETER: &str = "app";
 
-/// What a recording of the room at `url` is called: the application of the guide's rooms, the last part of the path elsewhere.
+/// The room's name for recordings: the application for rooms of the WebRTC guide, else the last part of the path.
 pub fn room_name(url: &str) -> String {
     let Ok(parsed) = url::Url::parse(url) else { return "room".to_owned() };
-    let app = parsed.query_pairs().find(|(key, app)| key == TELLING && !app.is_empty());
+    let app = parsed.query_pairs().find(|(key, app)| key == SHOWN_PARAMETER && !app.is_empty());
     if let Some((_, app)) = app.filter(|_| parsed.scheme().starts_with("deepstream+")) {
         return format!("guide-{app}");
     }
@@ -14,15 +14,15 @@ pub fn room_name(url: &str) -> String {
     last.unwrap_or("room").to_owned()
 }
 
-/// The URL without what may be secret in it (user, password, parameters but those that name the room), for manifests and logs.
+/// The URL without what may be secret (user, password, parameters except the one that names the room), for manifests and logs.
 pub fn public_url(url: &str) -> String {
     let Ok(mut parsed) = url::Url::parse(url) else { return String::new() };
     let _ = parsed.set_username("");
     let _ = parsed.set_password(None);
-    let app = parsed.query_pairs().find(|(key, _)| key == TELLING).map(|(_, app)| app.into_owned());
+    let app = parsed.query_pairs().find(|(key, _)| key == SHOWN_PARAMETER).map(|(_, app)| app.into_owned());
     parsed.set_query(None);
     if let Some(app) = app {
-        parsed.query_pairs_mut().append_pair(TELLING, &app);
+        parsed.query_pairs_mut().append_pair(SHOWN_PARAMETER, &app);
     }
     parsed.set_fragment(None);
     parsed.to_string()

@@ -43,14 +43,14 @@ impl RoomProtocol for Chat {
             Message::Text(text) if text == "kick" => {
                 vec![Action::End(EndReason::Removed { detail: "kicked".into() })]
             }
-            Message::Text(text) => vec![Action::Emit(SignalEvent::Said { from: id("server"), text: text.clone() })],
+            Message::Text(text) => vec![Action::Emit(SignalEvent::Chat { from: id("server"), text: text.clone() })],
             Message::Binary(bytes) => vec![Action::Send(Message::Binary(bytes.clone()))],
         }
     }
 
     fn on_command(&mut self, command: SignalCommand, _: StdInstant) -> Vec<Action> {
         match command {
-            SignalCommand::Say { text, .. } => vec![Action::send(text)],
+            SignalCommand::Chat { text, .. } => vec![Action::send(text)],
             _ => Vec::new(),
         }
     }
@@ -60,11 +60,11 @@ impl RoomProtocol for Chat {
     }
 
     fn is_queued(command: &SignalCommand) -> bool {
-        matches!(command, SignalCommand::Say { .. })
+        matches!(command, SignalCommand::Chat { .. })
     }
 
     fn is_still_valid(&self, command: &SignalCommand) -> bool {
-        !matches!(command, SignalCommand::Say { text, .. } if text == "stale")
+        !matches!(command, SignalCommand::Chat { text, .. } if text == "stale")
     }
 
     fn goodbye(&mut self) -> Vec<Message> {
@@ -121,7 +121,7 @@ impl Room {
     }
 
     async fn say(&self, text: &str) {
-        self.link.commands.send(SignalCommand::Say { to: None, text: text.to_owned() }).await.expect("sent");
+        self.link.commands.send(SignalCommand::Chat { to: None, text: text.to_owned() }).await.expect("sent");
     }
 }
 
@@ -140,7 +140,7 @@ async fn text(server: &mut Server) -> Option<String> {
 async fn text_and_binary_messages_go_both_ways() {
     let mut room = Room::join().await;
     room.server.send(Frame::text("hi")).await.expect("sent");
-    assert_eq!(room.event().await, SignalEvent::Said { from: id("server"), text: "hi".into() });
+    assert_eq!(room.event().await, SignalEvent::Chat { from: id("server"), text: "hi".into() });
     room.server.send(Frame::Binary(Bytes::from_static(&[0, 255]))).await.expect("sent");
     let back = loop {
         match room.server.next().await.expect("open").expect("a frame") {
@@ -190,7 +190,7 @@ async fn without_pings_only_silence_counts() {
     let start = Instant::now();
     sleep(Duration::from_secs(10)).await;
     room.server.send(Frame::text("here")).await.expect("sent");
-    assert!(matches!(room.event().await, SignalEvent::Said { .. }));
+    assert!(matches!(room.event().await, SignalEvent::Chat { .. }));
     assert!(matches!(room.event().await, SignalEvent::Reconnecting { attempt: 1, .. }));
     assert_eq!(start.elapsed().as_secs(), 25);
 }
@@ -267,7 +267,7 @@ async fn a_client_that_takes_no_events_stops_the_reading_only() {
     room.say("still here").await;
     assert_eq!(text(&mut room.server).await.as_deref(), Some("still here"));
     for n in 0..QUEUE + 2 {
-        assert_eq!(room.event().await, SignalEvent::Said { from: id("server"), text: n.to_string() });
+        assert_eq!(room.event().await, SignalEvent::Chat { from: id("server"), text: n.to_string() });
     }
 }
 

@@ -1,11 +1,11 @@
-//! ICE servers as people write them: on the command line of a room server, and in the URLs of rooms that name none themselves. Pure.
+//! ICE servers as text: on the command line of a room server, and in the URLs of rooms that have none of their own. Pure.
 
 use super::names::percent_decoded;
 use crate::error::{Error, Result};
 use crate::room::description::IceServer;
 use url::Url;
 
-/// The ICE servers of a room's URL: each `ice=` of its query, written as [`parse_ice_server`] reads them.
+/// The ICE servers of a room's URL: each `ice=` parameter, in the syntax of [`parse_ice_server`].
 ///
 /// # Errors
 /// The user must act.
@@ -15,11 +15,11 @@ pub(super) fn in_query(url: &Url) -> Result<Vec<IceServer>> {
 
 /// Reads `stun:host[:port]`, `stuns:…`, `turn:[user:pass@]host[:port][?transport=udp|tcp]` or `turns:…`.
 ///
-/// The URL handed out is the one of RFC 7064 and RFC 7065; user and password (percent-encoded where they hold `@`, `:`,
-/// `/`, `?`, `#` or `%`) travel beside it, as browsers want them.
+/// The resulting URL is that of RFC 7064 and RFC 7065; user and password (percent-encoded if they contain `@`, `:`, `/`, `?`, `#` or `%`) are
+/// separate, as in `RTCIceServer`.
 ///
 /// # Errors
-/// The user must act: the message says which part is wrong, and never repeats the password.
+/// The user must act: the message says which part is wrong, and never contains the password.
 pub fn parse_ice_server(text: &str) -> Result<IceServer> {
     let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
     let is_turn = match scheme {
@@ -27,12 +27,12 @@ pub fn parse_ice_server(text: &str) -> Result<IceServer> {
         "turn" | "turns" => true,
         _ => return Err(Error::user("an ICE server begins with stun:, stuns:, turn: or turns:")),
     };
-    // STUN and TURN URLs have no "//"; with it, the general parser knows user, password, brackets of IPv6 and the port.
+    // STUN and TURN URLs have no "//"; with it, the general parser reads user, password, IPv6 address and port.
     let wrong = |what: &str| Error::user(format!("ICE server {scheme}:…: {what}"));
     let parsed = Url::parse(&format!("{scheme}://{rest}")).map_err(|e| wrong(&e.to_string()))?;
     let host = parsed.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("there is no host"))?;
     if !matches!(parsed.path(), "" | "/") || parsed.fragment().is_some() {
-        return Err(wrong("nothing but ?transport= may follow the host and the port"));
+        return Err(wrong("only ?transport= may follow the host and the port"));
     }
     let transport = match parsed.query() {
         None => "",

@@ -1,4 +1,4 @@
-//! A room within this process, with the rules of the real one and without sockets: the twin that tests join. Never reconnects.
+//! A room in this process, with the rules of the real one and without sockets, for tests. Never reconnects.
 
 use super::names::{display_name, is_room_name, numbered};
 use super::protocol::limits;
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
-/// Events and commands that wait for one member. A member whose events overflow is dropped, as the room server does.
+/// Events and commands that wait for one member. A member whose queue is full is removed, as by the room server.
 const QUEUE: usize = 1024;
 
 /// A room in memory. Clones are the same room.
@@ -24,7 +24,7 @@ pub struct MemoryRoom {
 #[derive(Default)]
 struct State {
     members: Vec<Member>,
-    arrivals: u64,
+    joins: u64,
 }
 
 struct Member {
@@ -44,20 +44,20 @@ impl MemoryRoom {
         Ok(MemoryRoom { name: name.to_owned(), state: Arc::default() })
     }
 
-    /// Who is there, in the order of arrival.
+    /// The members, in the order of joining.
     pub fn members(&self) -> Vec<Participant> {
         self.lock().members.iter().map(|m| m.who.clone()).collect()
     }
 
-    /// Takes a member out as if its socket had been silent for too long; false when it is not there.
+    /// Removes a member as if its socket had been silent for too long; false when it is not there.
     pub fn lose(&self, id: &ParticipantId) -> bool {
         self.lock().remove(id, "timeout").is_some()
     }
 
-    /// Closes the room: everybody hears [`SignalEvent::Closed`].
+    /// Closes the room: every member gets [`SignalEvent::Closed`].
     pub fn close(&self, cause: &str) {
         for member in self.lock().members.drain(..) {
-            // Whoever has dropped its link knows already.
+            // A member that has dropped its link does not need it.
             let _ = member.events.try_send(SignalEvent::Closed(EndReason::RoomClosed { detail: cause.to_owned() }));
         }
     }
@@ -80,19 +80,19 @@ impl Signaller for MemoryRoom {
                 return Err(Error::room(format!("the room is full: {} are there", state.members.len())));
             }
             let name = numbered(&name, limits::NAME_CHARS, |name| state.members.iter().any(|m| m.who.name == name));
-            state.arrivals += 1;
-            // Ids sort in the order of arrival, so a test can know who is polite.
-            let id = ParticipantId(format!("m{:04}", state.arrivals));
+            state.joins += 1;
+            // Ids sort in the order of joining, so that tests know who is polite.
+            let id = ParticipantId(format!("m{:04}", state.joins));
             let who = Participant { id: id.clone(), name, role: how.role, tracks: Vec::new() };
             let peers = state.members.iter().map(|m| m.who.clone()).collect();
-            state.tell(None, &SignalEvent::Joined(who.clone()));
+            state.broadcast(None, &SignalEvent::Joined(who.clone()));
             state.members.push(Member { who, events });
             (id, peers)
         };
         let (room, id) = (self.clone(), me.clone());
         tokio::spawn(async move {
             while let Some(command) = commands.recv().await {
-                if !room.lock().obey(&id, command) {
+                if !room.lock().on_command(&id, command) {
                     break;
                 }
             }
@@ -113,7 +113,7 @@ impl Signaller for MemoryRoom {
 
 impl State {
     /// Carries a command out; false when the member has left by it.
-    fn obey(&mut self, from: &ParticipantId, command: SignalCommand) -> bool {
+    fn on_command(&mut self, from: &ParticipantId, command: SignalCommand) -> bool {
         match command {
             SignalCommand::Signal { to, signal } => {
                 let target = self.members.iter().find(|m| m.who.id == to && m.who.id != *from);
@@ -125,20 +125,20 @@ impl State {
             SignalCommand::Tracks(tracks) => {
                 if let Some(member) = self.members.iter_mut().find(|m| m.who.id == *from) {
                     member.who.tracks.clone_from(&tracks);
-                    self.tell(Some(from), &SignalEvent::Tracks { id: from.clone(), tracks });
+                    self.broadcast(Some(from), &SignalEvent::Tracks { id: from.clone(), tracks });
                 }
             }
-            SignalCommand::RequestOffer { .. } | SignalCommand::Say { .. } | SignalCommand::Peer { .. } => {}
+            SignalCommand::RequestOffer { .. } | SignalCommand::Chat { .. } | SignalCommand::Peer { .. } => {}
             SignalCommand::Leave => return false,
         }
         true
     }
 
-    fn tell(&mut self, except: Option<&ParticipantId>, event: &SignalEvent) {
-        let hearers = self.members.iter().filter(|m| Some(&m.who.id) != except);
-        let behind: Vec<_> =
-            hearers.filter(|m| m.events.try_send(event.clone()).is_err()).map(|m| m.who.id.clone()).collect();
-        for id in behind {
+    fn broadcast(&mut self, except: Option<&ParticipantId>, event: &SignalEvent) {
+        let recipients = self.members.iter().filter(|m| Some(&m.who.id) != except);
+        let overloaded: Vec<_> =
+            recipients.filter(|m| m.events.try_send(event.clone()).is_err()).map(|m| m.who.id.clone()).collect();
+        for id in overloaded {
             self.remove(&id, "kicked");
         }
     }
@@ -146,7 +146,7 @@ impl State {
     fn remove(&mut self, id: &ParticipantId, reason: &str) -> Option<Member> {
         let index = self.members.iter().position(|m| m.who.id == *id)?;
         let member = self.members.remove(index);
-        self.tell(None, &SignalEvent::Left { id: id.clone(), reason: reason.to_owned() });
+        self.broadcast(None, &SignalEvent::Left { id: id.clone(), reason: reason.to_owned() });
         Some(member)
     }
 }

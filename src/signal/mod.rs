@@ -4,6 +4,8 @@
 //! Rooms over WebSockets share one connector (heartbeat, reconnect with backoff); an adapter talks to the client over the two channels of a
 //! [`Link`].
 
+#![deny(missing_docs)]
+
 mod adapters;
 mod address;
 mod backoff;

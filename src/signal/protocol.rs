@@ -1,4 +1,4 @@
-//! The room protocol, version 1: the messages of this project's own rooms, used by both ends.
+//! The room protocol, version 1: the messages of this project's own rooms, for both ends. Pure.
 //!
 //! JSON text frames over a WebSocket at `/rooms/NAME`. The client speaks first ([`ClientMessage::Join`]); the server answers with
 //! [`ServerMessage::Welcome`] or [`ServerMessage::Error`] and closes. `docs/protocol.md` has the examples that the tests parse.
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// The version that this module speaks.
 pub const VERSION: u32 = 1;
 
-/// Limits that the server holds everybody to; configuration, these are the defaults.
+/// The default limits of a server.
 pub mod limits {
     /// Bytes of one message.
     pub const MESSAGE_BYTES: usize = 256 * 1024;
@@ -29,15 +29,17 @@ pub mod limits {
     pub const NAME_CHARS: usize = 64;
     /// Track labels of one member.
     pub const TRACKS: usize = 32;
-    /// Seconds between two pings, and of silence after which a member is lost.
+    /// Seconds between two pings.
     pub const PING_SECONDS: u64 = 5;
+    /// Seconds of silence after which a socket is lost.
     pub const SILENCE_SECONDS: u64 = 15;
-    /// Seconds for which a lost member's place is kept for a resume.
+    /// Seconds for which a membership is kept after its socket was lost.
     pub const RESUME_SECONDS: u64 = 15;
     /// Bytes of one track label's stream id.
     pub const STREAM_BYTES: usize = 128;
-    /// Messages, and bytes, that wait for one member; one that is further behind is dropped.
+    /// Messages in the queue of one member; a member whose queue is full is removed.
     pub const QUEUE_MESSAGES: usize = 1024;
+    /// The same in bytes.
     pub const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 }
 
@@ -45,28 +47,40 @@ pub mod limits {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum ClientMessage {
+    /// The first message.
     Join {
+        /// [`VERSION`].
         protocol: u32,
+        /// The display name.
         name: String,
+        /// What the member is.
         #[serde(default)]
         role: Role,
+        /// The join token, where the server requires one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token: Option<String>,
+        /// To continue an earlier membership.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resume: Option<Resume>,
     },
-    /// Relayed untouched to `to`; exactly one of `description` and `candidate` (which may be null: no more candidates).
+    /// Relayed unchanged to another member.
     Signal {
+        /// Which member.
         to: ParticipantId,
+        /// Exactly one of `description` and `candidate` (which may be null: no more candidates).
         #[serde(flatten)]
         body: SignalBody,
     },
-    /// The member's whole list of labels.
+    /// The member's track labels.
     Tracks {
+        /// The whole list.
         tracks: Vec<TrackLabel>,
     },
+    /// The member leaves.
     Leave,
+    /// Answered with a pong.
     Ping,
+    /// Answers a ping.
     Pong,
 }
 
@@ -74,41 +88,62 @@ pub enum ClientMessage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum ServerMessage {
+    /// Answers a join.
     Welcome {
+        /// [`VERSION`].
         protocol: u32,
+        /// The member's id.
         id: ParticipantId,
-        /// Proves the id when the member comes back after a lost socket.
+        /// Proves the id in a [`Resume`].
         secret: String,
-        /// The name as the room shows it (numbered where it was taken).
+        /// The display name as the room shows it (numbered if it was taken).
         name: String,
+        /// The room's name.
         room: String,
         /// True when `resume` was accepted: the others never saw the member leave.
         #[serde(default)]
         resumed: bool,
+        /// The other members.
         peers: Vec<Participant>,
+        /// The server's ICE servers.
         ice_servers: Vec<IceServer>,
     },
+    /// Another member joined.
     PeerJoined {
+        /// The member.
         peer: Participant,
     },
+    /// Another member left.
     PeerLeft {
+        /// Which member.
         id: ParticipantId,
+        /// `left`, `timeout` or `kicked`.
         reason: String,
     },
+    /// A signal of another member.
     Signal {
+        /// Which member.
         from: ParticipantId,
+        /// As in [`ClientMessage::Signal`].
         #[serde(flatten)]
         body: SignalBody,
     },
+    /// The track labels of another member changed.
     Tracks {
+        /// Which member.
         from: ParticipantId,
+        /// The whole list.
         tracks: Vec<TrackLabel>,
     },
+    /// Answered with a pong.
     Ping,
+    /// Answers a ping.
     Pong,
-    /// `code` is one of [`ErrorCode`]'s words; fatal ones are followed by a close.
+    /// Something failed. Fatal errors are followed by a close.
     Error {
+        /// What, for programs.
         code: ErrorCode,
+        /// What, for people.
         message: String,
     },
 }
@@ -117,10 +152,14 @@ pub enum ServerMessage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SignalBody {
+    /// An offer, answer or rollback.
     Description {
+        /// The description.
         description: Description,
     },
+    /// An ICE candidate.
     Candidate {
+        /// The candidate; null: there are no more.
         // With a function of its own the key must be there: a signal without a body is a mistake, not "no more candidates".
         #[serde(deserialize_with = "Option::deserialize")]
         candidate: Option<Candidate>,
@@ -148,15 +187,17 @@ impl From<Signal> for SignalBody {
 /// Proof of an earlier membership.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resume {
+    /// The earlier id.
     pub id: ParticipantId,
+    /// The secret of its welcome.
     pub secret: String,
 }
 
-/// Why the server refuses.
+/// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorCode {
-    /// Not JSON, not a message of this protocol, or not allowed now. Fatal before the welcome; later only counted and told.
+    /// Not JSON, not a message of this protocol, or not allowed now. Fatal before the welcome only.
     BadMessage,
     /// Another protocol version. Fatal.
     Version,
@@ -168,13 +209,13 @@ pub enum ErrorCode {
     Name,
     /// Too many messages. Fatal.
     Rate,
-    /// A signal for somebody who is not there.
+    /// A signal for a member who is not in the room.
     NoSuchPeer,
-    /// A signal for somebody for whom too many wait already: it was not carried.
+    /// A signal for a member whose queue has too many: it was not relayed.
     Busy,
-    /// Somebody else came back with this membership. Fatal for the old socket.
+    /// The membership continues on another socket. Fatal for the old one.
     Replaced,
-    /// The member does not read what is sent to it. Fatal.
+    /// The member does not read its messages. Fatal.
     Slow,
     /// The server is shutting down. Fatal.
     Closed,

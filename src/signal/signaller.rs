@@ -11,73 +11,145 @@ use tokio::sync::mpsc;
 /// How to appear in the room.
 #[derive(Debug, Clone)]
 pub struct JoinAs {
+    /// The display name; the room may change it if it is taken.
     pub name: String,
+    /// What we are in the room.
     pub role: Role,
     /// The room's join token, if it has one.
     pub token: Option<String>,
 }
 
-/// What the room tells the session.
+/// What the room tells its client.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SignalEvent {
-    /// Somebody came, after us.
+    /// A participant joined after us.
     Joined(Participant),
-    /// Somebody is to be connected to, in another policy than the room's own ([`Link::policy`]).
-    Met { who: Participant, policy: NegotiationPolicy },
-    /// The same for somebody of whom it is not known whether they are there: nobody is told of them before they answer.
-    Called { who: Participant, policy: NegotiationPolicy },
-    /// Who was called is there, and has this name.
-    Answered { id: ParticipantId, name: String },
-    /// There is a connection to be made to the room's server: over it goes what we send, or comes what those send who are carried by it
-    /// ([`NegotiationPolicy::sfu`]). It is no participant. Said again, it takes the earlier one's place; [`SignalEvent::Left`] ends it.
-    SfuConnection { id: ParticipantId, policy: NegotiationPolicy },
-    /// Somebody went. `reason` is a word for the timeline: `left`, `timeout`, `kicked`.
-    Left { id: ParticipantId, reason: String },
-    /// Somebody's track labels or mute states changed; the whole new list.
-    Tracks { id: ParticipantId, tracks: Vec<TrackLabel> },
+    /// The same, with a policy other than the room's ([`Link::policy`]).
+    JoinedWith {
+        /// The participant.
+        who: Participant,
+        /// How to connect to them.
+        policy: NegotiationPolicy,
+    },
+    /// We are to call a participant of whom it is not known whether they are there: nobody is told of them before they answer.
+    Calling {
+        /// The participant.
+        who: Participant,
+        /// How to connect to them.
+        policy: NegotiationPolicy,
+    },
+    /// A participant of [`SignalEvent::Calling`] is there.
+    Answered {
+        /// Who.
+        id: ParticipantId,
+        /// Their display name.
+        name: String,
+    },
+    /// A connection to the room's SFU is to be made: it sends our tracks, or receives those of all participants whose policy names it
+    /// ([`NegotiationPolicy::sfu`]). It is no participant. A second event with the same id replaces the connection; [`SignalEvent::Left`]
+    /// ends it.
+    SfuConnection {
+        /// The connection.
+        id: ParticipantId,
+        /// How to make it.
+        policy: NegotiationPolicy,
+    },
+    /// A participant left.
+    Left {
+        /// Who.
+        id: ParticipantId,
+        /// A word for the timeline: `left`, `timeout`, `kicked`.
+        reason: String,
+    },
+    /// A participant's track labels or mute states changed.
+    Tracks {
+        /// Whose.
+        id: ParticipantId,
+        /// The whole new list.
+        tracks: Vec<TrackLabel>,
+    },
     /// A description or candidate for us.
-    Signal { from: ParticipantId, signal: Signal },
-    /// They ask us, who make the offers, for another one.
-    OfferRequested { from: ParticipantId, request: OfferRequest },
-    /// They say something, through the room itself.
-    Said { from: ParticipantId, text: String },
-    /// Something is not as it should be with somebody; it goes on.
-    Warning { id: ParticipantId, text: String },
-    /// The servers that help connections to be made from now on, instead of those in the [`Link`].
+    Signal {
+        /// Of whom.
+        from: ParticipantId,
+        /// The description or candidate.
+        signal: Signal,
+    },
+    /// A participant for whom we make the offers requests another one.
+    OfferRequested {
+        /// Who.
+        from: ParticipantId,
+        /// What for.
+        request: OfferRequest,
+    },
+    /// A chat message through the room itself.
+    Chat {
+        /// Of whom.
+        from: ParticipantId,
+        /// The message.
+        text: String,
+    },
+    /// A problem with a participant that does not end anything.
+    Warning {
+        /// Whose.
+        id: ParticipantId,
+        /// For people.
+        text: String,
+    },
+    /// The ICE servers from now on, instead of those in the [`Link`].
     IceServers(Vec<IceServer>),
-    /// The socket was lost; the adapter is reconnecting. Media goes on.
-    Reconnecting { attempt: u32, cause: String },
-    /// The socket is back. The list says who is there now; connections to those who stayed are still good.
-    Resumed { me: ParticipantId, peers: Vec<Participant> },
-    /// The room is closed to us for good; the last event.
+    /// The socket was lost, and the adapter reconnects. Media goes on.
+    Reconnecting {
+        /// The number of the attempt, from 1.
+        attempt: u32,
+        /// For people.
+        cause: String,
+    },
+    /// The room was joined again. Connections to participants who stayed are still good.
+    Resumed {
+        /// Our id, which may have changed.
+        me: ParticipantId,
+        /// The other participants now.
+        peers: Vec<Participant>,
+    },
+    /// The membership has ended for good; the last event.
     Closed(EndReason),
 }
 
-/// What the session tells the room.
+/// What the client tells the room.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SignalCommand {
+    /// Send a description or candidate.
     Signal {
+        /// To whom.
         to: ParticipantId,
+        /// The description or candidate.
         signal: Signal,
     },
-    /// To be asked of who makes the offers; only where the policy says so.
+    /// Request an offer of a participant who makes them; only where the policy says so.
     RequestOffer {
+        /// Of whom.
         to: ParticipantId,
+        /// What for.
         request: OfferRequest,
     },
-    /// To be said, to one or to all, where chat goes through the room.
-    Say {
+    /// Send a chat message, where chat goes through the room.
+    Chat {
+        /// To whom; to everybody if absent.
         to: Option<ParticipantId>,
+        /// The message.
         text: String,
     },
-    /// Where the connection to somebody stands: for rooms that do not tell who has left.
+    /// The state of a connection changed: for rooms that do not tell who has left.
     Peer {
+        /// To whom.
         id: ParticipantId,
+        /// The new state.
         state: PeerState,
     },
     /// Our own track labels; the whole list.
     Tracks(Vec<TrackLabel>),
-    /// Leave politely; the adapter ends after it.
+    /// Leave; the adapter ends after it.
     Leave,
 }
 
@@ -86,13 +158,19 @@ pub enum SignalCommand {
 /// Both channels are bounded: events at 1,024 (policy Block: the adapter stops reading its socket, TCP pushes back),
 /// commands at 1,024 (policy Block).
 pub struct Link {
+    /// Our id in the room.
     pub me: ParticipantId,
+    /// The room's name.
     pub room: String,
+    /// The other participants when we joined.
     pub peers: Vec<Participant>,
+    /// The room's ICE servers.
     pub ice_servers: Vec<IceServer>,
     /// How connections are made here.
     pub policy: NegotiationPolicy,
+    /// What the room tells us; ends after [`SignalEvent::Closed`].
     pub events: mpsc::Receiver<SignalEvent>,
+    /// What we tell the room; dropping it leaves.
     pub commands: mpsc::Sender<SignalCommand>,
 }
 

@@ -189,7 +189,7 @@ impl Call {
             labels: InferredLabels::default(),
         };
         self.members.insert(id.to_owned(), member);
-        Action::Emit(SignalEvent::Met { who: participant, policy })
+        Action::Emit(SignalEvent::JoinedWith { who: participant, policy })
     }
 
     fn remove(&mut self, id: &str, reason: &str) -> Option<Action> {

@@ -208,7 +208,7 @@ impl RoomProtocol for WsProtocol {
             }
             // Our own rooms have no message for these.
             SignalCommand::RequestOffer { .. }
-            | SignalCommand::Say { .. }
+            | SignalCommand::Chat { .. }
             | SignalCommand::Peer { .. }
             | SignalCommand::Leave => Vec::new(),
         }

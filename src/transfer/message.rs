@@ -1,93 +1,113 @@
-//! The text messages of `roombot-file/1` (docs/files.md), parsed with their limits. Pure; it never trusts a length.
+//! The text messages of `roombot-file/1` (docs/files.md), parsed with their limits. Pure; never trusts a length.
 
 pub use crate::room::file::{Digest, Reason};
 use serde::{Deserialize, Serialize};
 
-/// The longest text message of the protocol, in bytes.
-pub const LONGEST: usize = 8 << 10;
-/// Positions and sizes are whole numbers that JavaScript can hold.
-const LARGEST: u64 = (1 << 53) - 1;
-/// The longest name that may be offered, in bytes of UTF-8.
-pub const LONGEST_NAME: usize = 1024;
-const LONGEST_MIME: usize = 128;
+/// Bytes of a text message of the protocol at most.
+pub const MAX_MESSAGE: usize = 8 << 10;
+/// The largest position or size: whole numbers that JavaScript can represent.
+const MAX_POSITION: u64 = (1 << 53) - 1;
+/// Bytes (UTF-8) of an offered name at most.
+pub const MAX_OFFERED_NAME: usize = 1024;
+const MAX_MIME: usize = 128;
 const ID_LENGTH: std::ops::RangeInclusive<usize> = 8..=64;
-/// Characters of a reason or a sentence of theirs that are kept.
-const LONGEST_WORD: usize = 64;
-const LONGEST_SENTENCE: usize = 400;
+/// Characters of a received reason that are kept.
+const MAX_REASON_CHARS: usize = 64;
+/// Characters of a received explanation that are kept.
+const MAX_TEXT_CHARS: usize = 400;
 
-/// What a sender says of its file.
+/// A file that a sender offers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Offer {
-    /// 8 to 64 of `[A-Za-z0-9_-]`, too random to guess: whoever offers the same id, name and size again goes on with that file.
+    /// 8 to 64 of `[A-Za-z0-9_-]`, random: an offer with the same id, name and size resumes the file.
     pub id: String,
-    /// For people, at most 1024 bytes; anything may be in it.
+    /// The name for people, at most 1024 bytes of any characters.
     pub name: String,
     /// In bytes.
     pub size: u64,
+    /// The media type, at most 128 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mime: Option<String>,
+    /// The hash of the whole file, where the sender knows it beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
 }
 
-/// A text message of the protocol; the sender says `offer`, `end`, `cancel`, the receiver everything else, and `cancel`.
+/// A text message of the protocol. The sender sends `offer`, `end` and `cancel`; the receiver all others and `cancel`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Message {
+    /// The sender offers a file.
     Offer(Offer),
+    /// The receiver accepts it.
     Accept {
+        /// Where to begin, in bytes.
         offset: u64,
+        /// How far the sender may go.
         until: u64,
-        /// Bytes that the receiver's socket holds until they are read; who does not say has little.
+        /// Bytes of the receiver's socket buffer; without it, assume little.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         buffer: Option<u64>,
     },
+    /// The sender may go on.
     More {
+        /// How far, in bytes from the start of the file.
         until: u64,
     },
+    /// The sender has sent everything.
     End {
+        /// The hash of the whole file.
         sha256: Digest,
     },
+    /// The receiver has stored the file.
     Ack {
+        /// The hash of the whole file.
         sha256: Digest,
     },
+    /// The hash was wrong: the sender begins again.
     Again {
+        /// Where to begin, in bytes.
         offset: u64,
+        /// How far the sender may go.
         until: u64,
     },
+    /// The receiver does not accept the file, or not any longer.
     Refuse {
+        /// One of the words of [`Reason`].
         reason: String,
+        /// An explanation for people.
         #[serde(default)]
         text: String,
     },
+    /// Either side gives up.
     Cancel {
+        /// A word.
         #[serde(default)]
         reason: String,
     },
 }
 
 impl Message {
-    /// Reads a message; `None` where it is none of the protocol or a field is out of range. Their sentences are cut to a
-    /// length for people.
+    /// Reads a message; `None` if it is not of the protocol or a field is out of range. Texts for people are cut.
     pub fn parse(text: &str) -> Option<Self> {
-        // An array would do for the parser, too.
-        if text.len() > LONGEST || !text.trim_start().starts_with('{') {
+        // The parser would accept an array too.
+        if text.len() > MAX_MESSAGE || !text.trim_start().starts_with('{') {
             return None;
         }
         let mut message: Message = serde_json::from_str(text).ok()?;
         let valid = match &mut message {
             Message::Offer(offer) => offer.is_valid(),
             Message::Accept { offset, until, .. } | Message::Again { offset, until } => {
-                *offset <= *until && *until <= LARGEST
+                *offset <= *until && *until <= MAX_POSITION
             }
-            Message::More { until } => *until <= LARGEST,
+            Message::More { until } => *until <= MAX_POSITION,
             Message::End { .. } | Message::Ack { .. } => true,
             Message::Refuse { reason, text } => {
-                (*reason, *text) = (cut(reason, LONGEST_WORD), cut(text, LONGEST_SENTENCE));
+                (*reason, *text) = (cut(reason, MAX_REASON_CHARS), cut(text, MAX_TEXT_CHARS));
                 true
             }
             Message::Cancel { reason } => {
-                *reason = cut(reason, LONGEST_WORD);
+                *reason = cut(reason, MAX_REASON_CHARS);
                 true
             }
         };
@@ -96,24 +116,24 @@ impl Message {
 
     /// The message as text.
     pub fn to_text(&self) -> String {
-        // Strings and numbers only: there is nothing in it that JSON could not hold.
+        // Strings and numbers only: JSON can represent all of it.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// A refusal for a reason of ours.
+    /// The message for a refusal of ours.
     pub fn refuse(refusal: &super::Refusal) -> Self {
         Message::Refuse { reason: refusal.reason.word().to_owned(), text: refusal.text.clone() }
     }
 }
 
 impl Offer {
-    /// Every field is in the range that the protocol gives.
+    /// Whether every field is within the range of the protocol.
     pub fn is_valid(&self) -> bool {
         ID_LENGTH.contains(&self.id.len())
             && self.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-            && self.name.len() <= LONGEST_NAME
-            && self.size <= LARGEST
-            && self.mime.as_ref().is_none_or(|mime| mime.len() <= LONGEST_MIME)
+            && self.name.len() <= MAX_OFFERED_NAME
+            && self.size <= MAX_POSITION
+            && self.mime.as_ref().is_none_or(|mime| mime.len() <= MAX_MIME)
     }
 }
 
@@ -190,14 +210,14 @@ mod tests {
             r#"{"type":"more","until":-1}"#.into(),
             r#"{"type":"end","sha256":"abc"}"#.into(),
             format!(r#"{{"type":"end","sha256":"{}"}}"#, "é".repeat(32)),
-            format!(r#"{{"type":"more","until":1,"x":"{}"}}"#, "x".repeat(LONGEST)),
+            format!(r#"{{"type":"more","until":1,"x":"{}"}}"#, "x".repeat(MAX_MESSAGE)),
         ] {
             assert_eq!(Message::parse(&text), None, "{text}");
         }
-        // Words of theirs end up in logs.
+        // Received texts are logged, so they must be short.
         let long = format!(r#"{{"type":"refuse","reason":"{0}","text":"{0}"}}"#, "y".repeat(1000));
         let Some(Message::Refuse { reason, text }) = Message::parse(&long) else { panic!() };
-        assert_eq!((reason.len(), text.len()), (LONGEST_WORD, LONGEST_SENTENCE));
+        assert_eq!((reason.len(), text.len()), (MAX_REASON_CHARS, MAX_TEXT_CHARS));
     }
 
     #[test]
@@ -216,7 +236,7 @@ mod tests {
         }
 
         #[test]
-        fn every_message_comes_back(id in "[A-Za-z0-9_-]{8,64}", name in "\\PC{0,200}", size in 0..=LARGEST, hash: [u8; 32]) {
+        fn every_message_comes_back(id in "[A-Za-z0-9_-]{8,64}", name in "\\PC{0,200}", size in 0..=MAX_POSITION, hash: [u8; 32]) {
             let message = Message::Offer(Offer { id, name, size, mime: None, sha256: Some(Digest(hash)) });
             prop_assert_eq!(Message::parse(&message.to_text()), Some(message));
         }

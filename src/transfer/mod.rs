@@ -1,14 +1,16 @@
-//! Chat and files between members: the words, who may send how much, safe names, and the disk. It never touches a connection.
+//! Chat and files over data channels: messages, limits, safe names, and the disk. Never touches a connection.
 //!
-//! [`protocol`] and [`classic`] are pure: messages in, steps out. [`vault`] does what the steps say, on a disk. The session
-//! brings them together with data channels. `docs/files.md` has the protocol for those who write the other side.
+//! [`protocol`] and [`classic`] are pure state machines: messages in, actions out. [`store`] writes files. The client connects them with data
+//! channels. `docs/files.md` documents the protocol for other implementations.
+
+#![deny(missing_docs)]
 
 pub mod classic;
 pub mod message;
 pub mod names;
 pub mod protocol;
-pub mod texts;
-pub mod vault;
+pub mod store;
+pub mod text_rate;
 
 pub use crate::room::file::{FileReport, FileStatus, Refusal};
 

@@ -1,19 +1,19 @@
-//! Safe file names from what senders call their files, each once in a folder. Pure text; it never looks at a disk.
+//! Safe file names from the names that senders offer, unique in a folder. Pure text; never reads a disk.
 
 use crate::room::names::is_device;
 use std::collections::HashSet;
 use unicode_normalization::UnicodeNormalization;
 
-/// The longest safe name in bytes: with a number and `.part` it stays below the 255 that file systems take.
-pub const LONGEST: usize = 220;
-/// The longest extension that is kept when a name is cut.
-const LONGEST_EXTENSION: usize = 24;
-/// What marks a file that is not whole.
+/// Bytes of a safe name at most: with a number and `.part` it fits into the 255 of file systems.
+pub const MAX_NAME: usize = 220;
+/// Bytes of an extension that is kept when a name is cut.
+const MAX_EXTENSION: usize = 24;
+/// The suffix of an incomplete file.
 pub const PART: &str = ".part";
 
-/// A name that is one plain, visible, harmless part of a path on every system: the last part of the name as offered, NFC, without
-/// control, invisible and direction characters; what some system forbids in names is `_`; no dot, space or `-` before it, no dot
-/// or space behind it; no device, no `.part`; at most 220 bytes. `file` when nothing is left.
+/// A visible and harmless file name on every system: the last path component of the offered name, NFC, without control, invisible and
+/// direction characters; characters that some system forbids become `_`; no dot, space or `-` at the start, no dot or space at the end; no
+/// device name, no `.part`; at most 220 bytes. `file` when nothing is left.
 pub fn safe_file_name(offered: &str) -> String {
     let last = offered.rsplit(['/', '\\']).find(|part| !part.trim_matches(['.', ' ']).is_empty()).unwrap_or("");
     let visible = last.chars().filter(|c| !is_hidden(*c)).nfc().filter(|c| !is_hidden(*c));
@@ -39,8 +39,7 @@ fn is_forbidden(c: char) -> bool {
         || (c.is_whitespace() && c != ' ')
 }
 
-/// Control and format characters (Unicode Cc, Cf), and the separators of lines and paragraphs: none of them is seen, some
-/// turn what is seen around.
+/// Control and format characters (Unicode Cc, Cf) and line and paragraph separators: invisible, and some change the text direction.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -54,19 +53,19 @@ fn has_device_stem(name: &str) -> bool {
     is_device(&stem)
 }
 
-/// At most [`LONGEST`] bytes, the extension kept.
+/// At most [`MAX_NAME`] bytes, the extension kept.
 fn cut(name: &str) -> String {
-    if name.len() <= LONGEST {
+    if name.len() <= MAX_NAME {
         return name.to_owned();
     }
     let (stem, extension) = split(name);
-    let extension = if extension.len() <= LONGEST_EXTENSION { extension } else { "" };
-    let end = stem.floor_char_boundary(LONGEST - extension.len());
+    let extension = if extension.len() <= MAX_EXTENSION { extension } else { "" };
+    let end = stem.floor_char_boundary(MAX_NAME - extension.len());
     let stem = stem.get(..end).unwrap_or_default().trim_end_matches(is_edge);
     format!("{stem}{extension}")
 }
 
-/// A name before and from its last dot on.
+/// Splits a name at its last dot, which belongs to the extension.
 fn split(name: &str) -> (&str, &str) {
     match name.rfind('.') {
         Some(dot) if dot > 0 => name.split_at(dot),
@@ -74,13 +73,13 @@ fn split(name: &str) -> (&str, &str) {
     }
 }
 
-/// The names that are taken in one folder: no two differ in case only.
+/// The names used in one folder: no two differ only in case.
 #[derive(Debug, Default)]
-pub struct Taken(HashSet<String>);
+pub struct UsedNames(HashSet<String>);
 
-impl Taken {
-    /// The name, or the first of `name (2).pdf`, `name (3).pdf`, … that is neither taken nor `occupied`. It is taken from now on.
-    pub fn take(&mut self, name: &str, mut occupied: impl FnMut(&str) -> bool) -> String {
+impl UsedNames {
+    /// Reserves the name, or the first of `name (2).pdf`, `name (3).pdf`, … that is neither used nor `occupied`.
+    pub fn reserve(&mut self, name: &str, mut occupied: impl FnMut(&str) -> bool) -> String {
         let (stem, extension) = split(name);
         let mut candidate = name.to_owned();
         let mut number = 2u64;
@@ -92,7 +91,7 @@ impl Taken {
     }
 }
 
-/// What two names have in common that a file system may take for one.
+/// The same for two names that a file system may treat as equal.
 fn fold(name: &str) -> String {
     name.nfkc().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc().collect()
 }
@@ -145,14 +144,14 @@ mod tests {
     #[test]
     fn a_long_name_keeps_its_extension() {
         let name = safe_file_name(&format!("{}.pdf", "ä".repeat(300)));
-        assert!(name.len() <= LONGEST && name.len() > LONGEST - 4 && name.ends_with("ä.pdf"), "{name}");
+        assert!(name.len() <= MAX_NAME && name.len() > MAX_NAME - 4 && name.ends_with("ä.pdf"), "{name}");
         let name = safe_file_name(&format!("a.{}", "x".repeat(600)));
-        assert!(name.len() <= LONGEST && name.starts_with('a'), "{name}");
+        assert!(name.len() <= MAX_NAME && name.starts_with('a'), "{name}");
     }
 
     #[test]
     fn the_same_name_is_numbered_whatever_its_case() {
-        let mut taken = Taken::default();
+        let mut used = UsedNames::default();
         let free = |_: &str| false;
         for (name, gets) in [
             ("a.pdf", "a.pdf"),
@@ -163,16 +162,16 @@ mod tests {
             ("ﬁle", "ﬁle"),
             ("file", "file (2)"),
         ] {
-            assert_eq!(taken.take(name, free), gets);
+            assert_eq!(used.reserve(name, free), gets);
         }
-        assert_eq!(taken.take("there", |name| name == "there"), "there (2)");
+        assert_eq!(used.reserve("there", |name| name == "there"), "there (2)");
     }
 
     proptest! {
         #[test]
         fn every_name_is_one_plain_part(offered in "\\PC*|.*|[./\\\\ ~:-]{0,12}|(?s).{0,40}") {
             let name = safe_file_name(&offered);
-            prop_assert!(!name.is_empty() && name.len() <= LONGEST + 2, "{name:?}");
+            prop_assert!(!name.is_empty() && name.len() <= MAX_NAME + 2, "{name:?}");
             prop_assert!(!name.chars().any(|c| is_hidden(c) || is_forbidden(c)), "{name:?}");
             prop_assert!(!name.starts_with(['.', ' ', '-', '~']) && !name.ends_with(['.', ' ']), "{name:?}");
             prop_assert!(!name.to_lowercase().ends_with(PART) && !has_device_stem(&name), "{name:?}");

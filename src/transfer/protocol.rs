@@ -1,44 +1,46 @@
-//! Both sides of one file over one channel as state machines: what comes goes in, what is to be done comes out. Pure.
+//! Sender and receiver of one file over one channel, as state machines: messages in, actions out. Pure.
 
 use super::Refusal;
 use super::message::{Digest, Message, Offer, Reason};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// How far ahead of what is written a sender may be at most, in bytes.
-pub const WIDEST_WINDOW: u64 = 4 << 20;
-/// How often a file may be sent before it is given up.
-const ATTEMPTS: u32 = 3;
-/// Pieces of an unordered channel that may wait for those before them: as many as a window of small ones.
-const MOST_PIECES: usize = 4096;
-/// A receiver whose socket holds so many bytes needs no even pace. Browsers have 64 KiB and do not say.
-const ROOMY: u64 = 256 << 10;
-/// What stands before each chunk of an unordered channel: its position, big endian.
+/// Bytes that a sender may be ahead of what is written at most.
+pub const MAX_WINDOW: u64 = 4 << 20;
+/// Attempts to send a file until it is refused.
+const MAX_ATTEMPTS: u32 = 3;
+/// Chunks of an unordered channel that may wait for earlier ones: as many as a window of small ones.
+const MAX_PIECES: usize = 4096;
+/// A receiver with a socket buffer of this size needs no pacing. Browsers have 64 KiB and do not say so.
+const LARGE_BUFFER: u64 = 256 << 10;
+/// Bytes before each chunk of an unordered channel: its position, big endian.
 pub const POSITION: usize = 8;
 
-/// What a receiver is to do, in this order.
+/// What a receiver has to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Decide whether to take the file, and say so with [`Incoming::accepted`] or [`Incoming::refuse`].
+pub enum ReceiveAction {
+    /// Decide about the offer, then call [`Incoming::accepted`] or [`Incoming::refuse`].
     Decide(Offer),
+    /// Send this message.
     Send(Message),
-    /// Append to the file; then [`Incoming::written`].
+    /// Append to the file, then call [`Incoming::written`].
     Write(Bytes),
-    /// Everything was written: verify and keep the file; then [`Incoming::kept`] or [`Incoming::mismatched`].
+    /// Everything was written: verify and store the file, then call [`Incoming::kept`] or [`Incoming::mismatched`].
     Keep(Digest),
-    /// Throw away what was written; then [`Incoming::accepted`] with 0.
+    /// Delete what was written, then call [`Incoming::accepted`] with 0.
     Restart,
-    /// It is over; nothing more is to be read.
-    Stop(Stop),
+    /// The transfer has ended: read no further.
+    Stop(ReceiveEnd),
 }
 
-/// How it ended on this channel.
+/// How a file that is received ended on its channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stop {
-    /// The file is whole, and the sender knows.
+pub enum ReceiveEnd {
+    /// The file is stored, and the sender is told.
     Kept,
+    /// We refused it.
     Refused(Refusal),
-    /// By the sender, in its words.
+    /// The sender cancelled, for this reason.
     Cancelled(String),
 }
 
@@ -46,35 +48,36 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Incoming {
     ordered: bool,
-    /// Bytes that our socket holds until we read them, for the sender to know.
+    /// Bytes of our socket buffer, which the sender is told.
     buffer: Option<u64>,
     offer: Option<Offer>,
-    state: Taking,
-    /// All bytes before this position have come.
+    state: ReceiveState,
+    /// All bytes before this position have been received.
     frontier: u64,
     until: u64,
     attempts: u32,
-    /// Beyond the frontier, by position; never overlapping, all within `until`.
+    /// Chunks beyond the frontier, by position; never overlapping, all within `until`.
     pieces: BTreeMap<u64, Bytes>,
     end: Option<Digest>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taking {
-    Nothing,
+enum ReceiveState {
+    AwaitingOffer,
     Deciding,
-    Bytes,
-    Keeping,
-    Over,
+    Receiving,
+    Verifying,
+    Ended,
 }
 
 impl Incoming {
+    /// A receiver that waits for the offer. `ordered`: the channel is; `buffer`: bytes of our socket buffer, if known.
     pub fn new(ordered: bool, buffer: Option<u64>) -> Self {
         Self {
             ordered,
             buffer,
             offer: None,
-            state: Taking::Nothing,
+            state: ReceiveState::AwaitingOffer,
             frontier: 0,
             until: 0,
             attempts: 0,
@@ -83,53 +86,57 @@ impl Incoming {
         }
     }
 
-    /// What is being received, once it was offered.
+    /// The offer, once it was received.
     pub fn offer(&self) -> Option<&Offer> {
         self.offer.as_ref()
     }
 
-    /// The sender may send nothing before we say so.
-    pub fn holds_up(&self) -> bool {
-        self.state != Taking::Bytes || self.frontier == self.until && !self.is_complete()
+    /// Whether the sender has to wait for us.
+    pub fn is_sender_waiting(&self) -> bool {
+        self.state != ReceiveState::Receiving || self.frontier == self.until && !self.is_complete()
     }
 
-    /// Every byte has come, and the sender has not said the end yet.
+    /// Every byte was received, but not the sender's `end`.
     pub fn is_complete(&self) -> bool {
-        self.state == Taking::Bytes && self.offer.as_ref().is_some_and(|offer| offer.size == self.frontier)
+        self.state == ReceiveState::Receiving && self.offer.as_ref().is_some_and(|offer| offer.size == self.frontier)
     }
 
-    /// A text message came.
-    pub fn text(&mut self, text: &str) -> Vec<Step> {
+    /// A text message was received.
+    pub fn text(&mut self, text: &str) -> Vec<ReceiveAction> {
         let message = Message::parse(text);
         match (self.state, message) {
-            (Taking::Over, _) => Vec::new(),
-            (Taking::Nothing, Some(Message::Offer(offer))) => {
-                self.state = Taking::Deciding;
+            (ReceiveState::Ended, _) => Vec::new(),
+            (ReceiveState::AwaitingOffer, Some(Message::Offer(offer))) => {
+                self.state = ReceiveState::Deciding;
                 self.offer = Some(offer.clone());
-                vec![Step::Decide(offer)]
+                vec![ReceiveAction::Decide(offer)]
             }
-            (Taking::Nothing, _) => self.refuse(Refusal::new(Reason::BadOffer, "the first message is no valid offer")),
+            (ReceiveState::AwaitingOffer, _) => {
+                self.refuse(Refusal::new(Reason::BadOffer, "the first message is no valid offer"))
+            }
             (_, Some(Message::Cancel { reason })) => {
-                self.state = Taking::Over;
-                vec![Step::Stop(Stop::Cancelled(reason))]
+                self.state = ReceiveState::Ended;
+                vec![ReceiveAction::Stop(ReceiveEnd::Cancelled(reason))]
             }
-            (Taking::Bytes, Some(Message::End { sha256 })) if self.end.is_none() => {
+            (ReceiveState::Receiving, Some(Message::End { sha256 })) if self.end.is_none() => {
                 self.end = Some(sha256);
-                self.perhaps_whole()
+                self.check_complete()
             }
-            _ => self.refuse(Refusal::new(Reason::BadMessage, "not a message that belongs here")),
+            _ => self.refuse(Refusal::new(Reason::BadMessage, "unexpected message")),
         }
     }
 
-    /// A binary message came.
-    pub fn chunk(&mut self, mut data: Bytes) -> Vec<Step> {
+    /// A binary message was received.
+    pub fn chunk(&mut self, mut data: Bytes) -> Vec<ReceiveAction> {
         let size = self.offer.as_ref().map_or(0, |offer| offer.size);
         match self.state {
-            Taking::Over => return Vec::new(),
-            Taking::Nothing => return self.refuse(Refusal::new(Reason::BadOffer, "bytes before an offer")),
-            Taking::Deciding => return self.refuse(Refusal::new(Reason::Flood, "bytes before they were accepted")),
-            Taking::Bytes if self.ordered && self.end.is_none() => {}
-            Taking::Bytes if !self.ordered => {}
+            ReceiveState::Ended => return Vec::new(),
+            ReceiveState::AwaitingOffer => return self.refuse(Refusal::new(Reason::BadOffer, "bytes before an offer")),
+            ReceiveState::Deciding => {
+                return self.refuse(Refusal::new(Reason::Flood, "bytes before they were accepted"));
+            }
+            ReceiveState::Receiving if self.ordered && self.end.is_none() => {}
+            ReceiveState::Receiving if !self.ordered => {}
             _ => return self.refuse(Refusal::new(Reason::BadMessage, "bytes after the end")),
         }
         let mut at = self.frontier;
@@ -149,57 +156,57 @@ impl Incoming {
         }
         if at == self.frontier && self.pieces.is_empty() {
             self.frontier += length;
-            let mut steps = vec![Step::Write(data)];
-            steps.extend(self.perhaps_whole());
+            let mut steps = vec![ReceiveAction::Write(data)];
+            steps.extend(self.check_complete());
             return steps;
         }
         self.piece(at, data)
     }
 
     /// A chunk of an unordered channel that may have to wait for others.
-    fn piece(&mut self, at: u64, data: Bytes) -> Vec<Step> {
+    fn piece(&mut self, at: u64, data: Bytes) -> Vec<ReceiveAction> {
         let end = at + data.len() as u64;
         let before = self.pieces.range(..=at).next_back().map(|(start, piece)| start + piece.len() as u64);
         let after = self.pieces.range(at..).next().map(|(start, _)| *start);
         if at < self.frontier || before.is_some_and(|before| before > at) || after.is_some_and(|after| after < end) {
             return self.refuse(Refusal::new(Reason::BadMessage, "a chunk overlaps another"));
         }
-        if self.pieces.len() >= MOST_PIECES {
+        if self.pieces.len() >= MAX_PIECES {
             return self.refuse(Refusal::new(Reason::Flood, "too many small chunks out of order"));
         }
         self.pieces.insert(at, data);
         let mut steps = Vec::new();
         while let Some(piece) = self.pieces.remove(&self.frontier) {
             self.frontier += piece.len() as u64;
-            steps.push(Step::Write(piece));
+            steps.push(ReceiveAction::Write(piece));
         }
-        steps.extend(self.perhaps_whole());
+        steps.extend(self.check_complete());
         steps
     }
 
-    /// The end was announced: is everything there?
-    fn perhaps_whole(&mut self) -> Vec<Step> {
+    /// After the sender's `end`: whether everything was received.
+    fn check_complete(&mut self) -> Vec<ReceiveAction> {
         let (Some(sha256), Some(offer)) = (self.end, &self.offer) else { return Vec::new() };
         let promised = offer.sha256.is_none_or(|promised| promised == sha256);
         if self.frontier == offer.size && promised {
-            self.state = Taking::Keeping;
-            return vec![Step::Keep(sha256)];
+            self.state = ReceiveState::Verifying;
+            return vec![ReceiveAction::Keep(sha256)];
         }
         if self.frontier < offer.size && !self.ordered {
-            // Chunks may have been overtaken by the end.
+            // Some chunks may arrive after the end.
             return Vec::new();
         }
-        self.state = Taking::Keeping;
+        self.state = ReceiveState::Verifying;
         self.mismatched()
     }
 
-    /// The file is taken: `offset` bytes of it are there. `window` is how far the sender may go ahead.
-    pub fn accepted(&mut self, offset: u64, window: u64) -> Vec<Step> {
+    /// The file is accepted; `offset` bytes of it are stored already. `window`: bytes that the sender may be ahead.
+    pub fn accepted(&mut self, offset: u64, window: u64) -> Vec<ReceiveAction> {
         let size = self.offer.as_ref().map_or(0, |offer| offer.size);
-        if self.state != Taking::Deciding || offset > size {
+        if self.state != ReceiveState::Deciding || offset > size {
             return Vec::new();
         }
-        self.state = Taking::Bytes;
+        self.state = ReceiveState::Receiving;
         self.frontier = offset;
         self.until = size.min(offset.saturating_add(window));
         let (offset, until) = (self.frontier, self.until);
@@ -208,175 +215,182 @@ impl Incoming {
             1 => Message::Accept { offset, until, buffer: self.buffer },
             _ => Message::Again { offset, until },
         };
-        vec![Step::Send(message)]
+        vec![ReceiveAction::Send(message)]
     }
 
-    /// So much of the file is written: the sender may go on.
-    pub fn written(&mut self, position: u64, window: u64) -> Vec<Step> {
+    /// The file is written up to `position`: the sender may go on.
+    pub fn written(&mut self, position: u64, window: u64) -> Vec<ReceiveAction> {
         let size = self.offer.as_ref().map_or(0, |offer| offer.size);
         let until = size.min(position.saturating_add(window));
-        // A word for each quarter of a window is often enough.
-        let worth = until > self.until && (until == size || until - self.until >= window / 4);
-        if self.state != Taking::Bytes || !worth {
+        // One message for each quarter of a window is enough.
+        let is_due = until > self.until && (until == size || until - self.until >= window / 4);
+        if self.state != ReceiveState::Receiving || !is_due {
             return Vec::new();
         }
         self.until = until;
-        vec![Step::Send(Message::More { until })]
+        vec![ReceiveAction::Send(Message::More { until })]
     }
 
-    /// The file is on the disk, whole and verified.
-    pub fn kept(&mut self) -> Vec<Step> {
-        let Some(sha256) = self.end.filter(|_| self.state == Taking::Keeping) else { return Vec::new() };
-        self.state = Taking::Over;
-        vec![Step::Send(Message::Ack { sha256 }), Step::Stop(Stop::Kept)]
+    /// The file is stored: complete and verified.
+    pub fn kept(&mut self) -> Vec<ReceiveAction> {
+        let Some(sha256) = self.end.filter(|_| self.state == ReceiveState::Verifying) else { return Vec::new() };
+        self.state = ReceiveState::Ended;
+        vec![ReceiveAction::Send(Message::Ack { sha256 }), ReceiveAction::Stop(ReceiveEnd::Kept)]
     }
 
-    /// What came is not what was meant.
-    pub fn mismatched(&mut self) -> Vec<Step> {
-        if self.state != Taking::Keeping {
+    /// Size or hash are wrong.
+    pub fn mismatched(&mut self) -> Vec<ReceiveAction> {
+        if self.state != ReceiveState::Verifying {
             return Vec::new();
         }
-        if self.attempts >= ATTEMPTS {
-            return self.refuse(Refusal::new(Reason::Mismatch, "size or hash do not fit, three times"));
+        if self.attempts >= MAX_ATTEMPTS {
+            return self.refuse(Refusal::new(Reason::Mismatch, "size or hash were wrong three times"));
         }
-        self.state = Taking::Deciding;
+        self.state = ReceiveState::Deciding;
         self.end = None;
         self.pieces.clear();
-        vec![Step::Restart]
+        vec![ReceiveAction::Restart]
     }
 
-    /// It is not taken, or not any longer.
-    pub fn refuse(&mut self, refusal: Refusal) -> Vec<Step> {
-        if self.state == Taking::Over {
+    /// The file is not accepted, or not any longer.
+    pub fn refuse(&mut self, refusal: Refusal) -> Vec<ReceiveAction> {
+        if self.state == ReceiveState::Ended {
             return Vec::new();
         }
-        self.state = Taking::Over;
+        self.state = ReceiveState::Ended;
         self.pieces.clear();
-        vec![Step::Send(Message::refuse(&refusal)), Step::Stop(Stop::Refused(refusal))]
+        vec![ReceiveAction::Send(Message::refuse(&refusal)), ReceiveAction::Stop(ReceiveEnd::Refused(refusal))]
     }
 }
 
-/// How a file that is sent ends on a channel.
+/// How a file that is sent ended on its channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sent {
-    /// They have it, with this hash.
+pub enum SendEnd {
+    /// The receiver has stored it, with this hash.
     Received(Digest),
-    /// Their word and sentence.
+    /// The receiver refused it.
     Refused {
+        /// A word of [`Reason`], or another one.
         reason: String,
+        /// An explanation for people.
         text: String,
     },
+    /// The receiver cancelled.
     Cancelled {
+        /// A word.
         reason: String,
     },
-    /// They broke the protocol.
-    Confused(&'static str),
+    /// The receiver broke the protocol.
+    ProtocolError(&'static str),
 }
 
-/// What a sender is to do.
+/// What a sender has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
-    /// Read the file from here; [`Outgoing::next`] says what to send.
+pub enum SendAction {
+    /// Read the file from this position; [`Outgoing::next`] says how much to send.
     Seek(u64),
-    Stop(Sent),
+    /// The transfer has ended.
+    Stop(SendEnd),
 }
 
 /// The sending side.
 #[derive(Debug)]
 pub struct Outgoing {
     offer: Offer,
-    state: Giving,
+    state: SendState,
     at: u64,
     until: u64,
-    /// Bytes that the receiver's socket holds, as far as it says.
+    /// Bytes of the receiver's socket buffer; 0 where it does not say.
     buffer: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Giving {
+enum SendState {
     Offered,
-    Bytes,
-    Ended(Digest),
-    Over,
+    Sending,
+    AwaitingAck(Digest),
+    Ended,
 }
 
 impl Outgoing {
-    /// The machine, and the message that opens the channel.
+    /// A sender, and its first message.
     pub fn new(offer: Offer) -> (Self, Message) {
         let message = Message::Offer(offer.clone());
-        (Self { offer, state: Giving::Offered, at: 0, until: 0, buffer: 0 }, message)
+        (Self { offer, state: SendState::Offered, at: 0, until: 0, buffer: 0 }, message)
     }
 
-    /// How far it has sent.
+    /// How many bytes of the file were sent.
     pub fn position(&self) -> u64 {
         self.at
     }
 
-    /// Whether the receiver takes a congestion window at once.
-    pub fn is_roomy(&self) -> bool {
-        self.buffer >= ROOMY
+    /// Whether the receiver's socket buffer is large enough to send without pacing.
+    pub fn has_large_buffer(&self) -> bool {
+        self.buffer >= LARGE_BUFFER
     }
 
-    /// A text message came.
-    pub fn text(&mut self, text: &str) -> Option<Order> {
+    /// A text message was received.
+    pub fn text(&mut self, text: &str) -> Option<SendAction> {
         let size = self.offer.size;
         match (self.state, Message::parse(text)) {
-            (Giving::Over, _) => None,
-            (Giving::Offered, Some(Message::Accept { offset, until, buffer })) if offset <= size => {
+            (SendState::Ended, _) => None,
+            (SendState::Offered, Some(Message::Accept { offset, until, buffer })) if offset <= size => {
                 self.buffer = buffer.unwrap_or(0);
                 Some(self.seek(offset, until))
             }
-            (Giving::Ended(_) | Giving::Bytes, Some(Message::Again { offset, until })) if offset <= size => {
+            (SendState::AwaitingAck(_) | SendState::Sending, Some(Message::Again { offset, until }))
+                if offset <= size =>
+            {
                 Some(self.seek(offset, until))
             }
-            (Giving::Bytes | Giving::Ended(_), Some(Message::More { until })) if until >= self.until => {
+            (SendState::Sending | SendState::AwaitingAck(_), Some(Message::More { until })) if until >= self.until => {
                 self.until = until;
                 None
             }
-            (Giving::Ended(ours), Some(Message::Ack { sha256 })) if ours == sha256 => {
-                Some(self.stop(Sent::Received(sha256)))
+            (SendState::AwaitingAck(ours), Some(Message::Ack { sha256 })) if ours == sha256 => {
+                Some(self.stop(SendEnd::Received(sha256)))
             }
-            (_, Some(Message::Refuse { reason, text })) => Some(self.stop(Sent::Refused { reason, text })),
-            (_, Some(Message::Cancel { reason })) => Some(self.stop(Sent::Cancelled { reason })),
-            _ => Some(self.stop(Sent::Confused("what they say does not belong here"))),
+            (_, Some(Message::Refuse { reason, text })) => Some(self.stop(SendEnd::Refused { reason, text })),
+            (_, Some(Message::Cancel { reason })) => Some(self.stop(SendEnd::Cancelled { reason })),
+            _ => Some(self.stop(SendEnd::ProtocolError("unexpected message"))),
         }
     }
 
-    fn seek(&mut self, offset: u64, until: u64) -> Order {
-        (self.state, self.at, self.until) = (Giving::Bytes, offset, until);
-        Order::Seek(offset)
+    fn seek(&mut self, offset: u64, until: u64) -> SendAction {
+        (self.state, self.at, self.until) = (SendState::Sending, offset, until);
+        SendAction::Seek(offset)
     }
 
-    fn stop(&mut self, sent: Sent) -> Order {
-        self.state = Giving::Over;
-        Order::Stop(sent)
+    fn stop(&mut self, end: SendEnd) -> SendAction {
+        self.state = SendState::Ended;
+        SendAction::Stop(end)
     }
 
     /// How many bytes may be sent now, from [`Outgoing::position`] on; `None` while there is nothing to send.
     pub fn next(&self, most: usize) -> Option<usize> {
         let left = self.until.min(self.offer.size).checked_sub(self.at)?;
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(most);
-        (self.state == Giving::Bytes && length > 0).then_some(length)
+        (self.state == SendState::Sending && length > 0).then_some(length)
     }
 
-    /// So many bytes were sent.
+    /// `length` bytes were sent.
     pub fn sent(&mut self, length: usize) {
         self.at = self.at.saturating_add(length as u64);
     }
 
-    /// Every byte was sent, and the end has not been said.
+    /// Every byte was sent, but not the `end`.
     pub fn is_at_end(&self) -> bool {
-        self.state == Giving::Bytes && self.at >= self.offer.size
+        self.state == SendState::Sending && self.at >= self.offer.size
     }
 
-    /// Everything was said, and the other side has to look at it.
-    pub fn is_ended(&self) -> bool {
-        matches!(self.state, Giving::Ended(_))
+    /// The `end` was sent, and the receiver has to verify the file.
+    pub fn awaits_ack(&self) -> bool {
+        matches!(self.state, SendState::AwaitingAck(_))
     }
 
-    /// Says the end, with the hash of the whole file.
+    /// The `end`, with the hash of the whole file.
     pub fn end(&mut self, sha256: Digest) -> Message {
-        self.state = Giving::Ended(sha256);
+        self.state = SendState::AwaitingAck(sha256);
         Message::End { sha256 }
     }
 }

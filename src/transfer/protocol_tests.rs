@@ -10,10 +10,10 @@ fn hash(data: &[u8]) -> Digest {
 fn offer(size: u64) -> Offer {
     Offer { id: "12345678".into(), name: "x".into(), size, mime: None, sha256: None }
 }
-fn words(steps: &[Step]) -> Vec<String> {
-    let word = |step: &Step| match step {
-        Step::Send(message) => serde_json::to_value(message).unwrap()["type"].as_str().unwrap().to_owned(),
-        Step::Stop(Stop::Refused(refusal)) => refusal.reason.word().to_owned(),
+fn words(steps: &[ReceiveAction]) -> Vec<String> {
+    let word = |step: &ReceiveAction| match step {
+        ReceiveAction::Send(message) => serde_json::to_value(message).unwrap()["type"].as_str().unwrap().to_owned(),
+        ReceiveAction::Stop(ReceiveEnd::Refused(refusal)) => refusal.reason.word().to_owned(),
         step => format!("{step:?}").split(['(', ' ']).next().unwrap().to_lowercase(),
     };
     steps.iter().map(word).collect()
@@ -35,10 +35,10 @@ fn at(position: u64, data: &[u8]) -> Bytes {
 #[test]
 fn a_file_comes_through() {
     let mut machine = receiving(true, 5, 3);
-    assert_eq!(machine.chunk(Bytes::from_static(b"abc")), [Step::Write(Bytes::from_static(b"abc"))]);
-    assert_eq!(machine.written(3, 3), [Step::Send(Message::More { until: 5 })]);
+    assert_eq!(machine.chunk(Bytes::from_static(b"abc")), [ReceiveAction::Write(Bytes::from_static(b"abc"))]);
+    assert_eq!(machine.written(3, 3), [ReceiveAction::Send(Message::More { until: 5 })]);
     assert_eq!(words(&machine.chunk(Bytes::from_static(b"de"))), ["write"]);
-    assert_eq!(machine.text(&end(b"abcde")), [Step::Keep(hash(b"abcde"))]);
+    assert_eq!(machine.text(&end(b"abcde")), [ReceiveAction::Keep(hash(b"abcde"))]);
     assert_eq!(words(&machine.kept()), ["ack", "stop"]);
     assert_eq!(machine.chunk(Bytes::from_static(b"late")), []);
 }
@@ -62,7 +62,7 @@ fn without_order_chunks_and_end_may_overtake_each_other() {
 
 #[test]
 fn every_breach_has_its_name() {
-    let refused = |machine: &mut Incoming, steps: Vec<Step>, reason: &str| {
+    let refused = |machine: &mut Incoming, steps: Vec<ReceiveAction>, reason: &str| {
         assert_eq!(words(&steps), ["refuse", reason]);
         assert_eq!(machine.text(&end(b"")), [], "it is over");
     };
@@ -113,7 +113,7 @@ fn every_breach_has_its_name() {
 fn small_pieces_out_of_order_are_bounded() {
     let mut machine = receiving(false, 1 << 30, 1 << 30);
     let mut steps = Vec::new();
-    for n in 1..=MOST_PIECES as u64 + 1 {
+    for n in 1..=MAX_PIECES as u64 + 1 {
         assert_eq!(steps, []);
         steps = machine.chunk(at(2 * n, b"x"));
     }
@@ -150,7 +150,7 @@ fn connection(
     mut lie: impl FnMut(&mut Vec<u8>),
     sent_bytes: &mut u64,
     mut shuffle: impl FnMut(usize) -> usize,
-) -> Option<Sent> {
+) -> Option<SendEnd> {
     let (mut sender, first) = Outgoing::new(offer(data.len() as u64));
     let mut receiver = Incoming::new(ordered, None);
     let (mut up, mut down) = (vec![(true, first.to_text().into_bytes())], Vec::<String>::new());
@@ -161,8 +161,8 @@ fn connection(
         budget -= 1;
         if !down.is_empty() {
             match sender.text(&down.remove(0)) {
-                Some(Order::Stop(sent)) => return Some(sent),
-                Some(Order::Seek(_)) | None => {}
+                Some(SendAction::Stop(sent)) => return Some(sent),
+                Some(SendAction::Seek(_)) | None => {}
             }
         } else if let Some(length) = sender.next(chunk).filter(|_| up.len() < 8) {
             let from = usize::try_from(sender.position()).unwrap();
@@ -185,22 +185,22 @@ fn connection(
             });
             while let Some(step) = steps.pop_front() {
                 steps.extend(match step {
-                    Step::Decide(_) => receiver.accepted(disk.0.len() as u64, window),
-                    Step::Send(message) => {
+                    ReceiveAction::Decide(_) => receiver.accepted(disk.0.len() as u64, window),
+                    ReceiveAction::Send(message) => {
                         down.push(message.to_text());
                         Vec::new()
                     }
-                    Step::Write(bytes) => {
+                    ReceiveAction::Write(bytes) => {
                         disk.0.extend_from_slice(&bytes);
                         receiver.written(disk.0.len() as u64, window)
                     }
-                    Step::Keep(expected) if expected == hash(&disk.0) => receiver.kept(),
-                    Step::Keep(_) => receiver.mismatched(),
-                    Step::Restart => {
+                    ReceiveAction::Keep(expected) if expected == hash(&disk.0) => receiver.kept(),
+                    ReceiveAction::Keep(_) => receiver.mismatched(),
+                    ReceiveAction::Restart => {
                         disk.0.clear();
                         receiver.accepted(0, window)
                     }
-                    Step::Stop(_) => Vec::new(),
+                    ReceiveAction::Stop(_) => Vec::new(),
                 });
             }
         }
@@ -230,7 +230,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(outcome, Some(Sent::Received(hash(&data))));
+        prop_assert_eq!(outcome, Some(SendEnd::Received(hash(&data))));
         prop_assert_eq!(&disk.0, &data);
         // Nothing twice beyond what was in flight when a connection broke.
         let out_of_order = if ordered { 0 } else { window };
@@ -253,9 +253,9 @@ proptest! {
         let way = Way { data: &data, ordered: true, chunk: 300, window: 900 };
         let outcome = connection(way, &mut disk, usize::MAX, lie, &mut sent_bytes, |_| 0);
         match times {
-            1 | 2 => prop_assert_eq!(outcome, Some(Sent::Received(hash(&data)))),
+            1 | 2 => prop_assert_eq!(outcome, Some(SendEnd::Received(hash(&data)))),
             _ => {
-                let refused = matches!(&outcome, Some(Sent::Refused { reason, .. }) if reason == "mismatch");
+                let refused = matches!(&outcome, Some(SendEnd::Refused { reason, .. }) if reason == "mismatch");
                 prop_assert!(refused, "{:?}", outcome);
             }
         }
@@ -282,9 +282,9 @@ proptest! {
             };
             for step in steps {
                 match step {
-                    Step::Write(bytes) => written += bytes.len() as u64,
-                    Step::Restart => written = 0,
-                    Step::Stop(_) => stops += 1,
+                    ReceiveAction::Write(bytes) => written += bytes.len() as u64,
+                    ReceiveAction::Restart => written = 0,
+                    ReceiveAction::Stop(_) => stops += 1,
                     _ => {}
                 }
             }
@@ -300,8 +300,8 @@ fn a_receiver_says_what_its_socket_holds() {
         let (mut sender, first) = Outgoing::new(offer(5));
         receiver.text(&first.to_text());
         let steps = receiver.accepted(0, 100);
-        let [Step::Send(accept)] = steps.as_slice() else { panic!("{steps:?}") };
-        assert_eq!(sender.text(&accept.to_text()), Some(Order::Seek(0)));
-        assert_eq!(sender.is_roomy(), roomy, "{buffer:?}");
+        let [ReceiveAction::Send(accept)] = steps.as_slice() else { panic!("{steps:?}") };
+        assert_eq!(sender.text(&accept.to_text()), Some(SendAction::Seek(0)));
+        assert_eq!(sender.has_large_buffer(), roomy, "{buffer:?}");
     }
 }

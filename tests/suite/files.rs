@@ -20,7 +20,7 @@ use roombot::room::media::{Codec, Source};
 use roombot::room::participant::Role;
 use roombot::rtc::{ChannelSpec, Inbound, OutboundTrack, Wake};
 use roombot::signal::JoinAs;
-use roombot::transfer::vault::Vault;
+use roombot::transfer::store::FileStore;
 use roombot::transfer::{FileReport, FileStatus};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -289,7 +289,7 @@ async fn bots_take_files_of_each_other_or_say_that_they_do_not() {
     let alice = studio.sender("Alice", vec![]).await;
     let (observer, mut events) = tokio::sync::mpsc::channel(64);
     let inbox = tempfile::tempdir().expect("a folder");
-    let vault = Vault::new(std::fs::File::open(inbox.path()).expect("open").into(), "in", studio.limits.clone());
+    let vault = FileStore::new(std::fs::File::open(inbox.path()).expect("open").into(), "in", studio.limits.clone());
     let config =
         ClientConfig { files: Some(IncomingFiles::into(vault)), observer: Some(observer), ..ClientConfig::default() };
     let how = JoinAs { name: "Echo".into(), role: Role::Bot, token: None };

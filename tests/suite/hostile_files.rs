@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use roombot::client::Outcome;
 use roombot::recording::manifest::FileState;
 use roombot::transfer::PROTOCOL;
-use roombot::transfer::vault::Limits;
+use roombot::transfer::store::Limits;
 use serde_json::json;
 use std::time::Duration;
 

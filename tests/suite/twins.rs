@@ -171,8 +171,8 @@ async fn many_in_a_mesh(url: &str, mut pages: Partner) {
     let again = loop {
         match bot.next().await {
             SignalEvent::Left { id, .. } => lost.insert(id),
-            SignalEvent::Called { who, .. } if who.name == "AA" => true,
-            SignalEvent::Called { who, .. } if lost.len() >= 3 && who.name == "zed" => break who.id,
+            SignalEvent::Calling { who, .. } if who.name == "AA" => true,
+            SignalEvent::Calling { who, .. } if lost.len() >= 3 && who.name == "zed" => break who.id,
             other => panic!("{other:?}"),
         };
     };

@@ -149,7 +149,7 @@ async fn a_counter_offer_is_answered_by_another_connection() {
     let mut link = visit(&endpoint.url("whep+http", "/door"), None).await;
     describe(&link, "offer", 1, OFFER).await;
     assert!(matches!(next(&mut link).await, SignalEvent::Left { .. }));
-    let SignalEvent::Met { who, policy } = next(&mut link).await else { panic!("nobody was met") };
+    let SignalEvent::JoinedWith { who, policy } = next(&mut link).await else { panic!("nobody was met") };
     assert_eq!((who.id.0.as_str(), policy.first_offer), ("endpoint-2", FirstOffer::Them));
     assert_eq!(
         description(next(&mut link).await),

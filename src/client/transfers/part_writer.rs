@@ -2,7 +2,7 @@
 
 use crate::transfer::Refusal;
 use crate::transfer::message::{Digest, Reason};
-use crate::transfer::vault::{Fault, Kept, Part};
+use crate::transfer::store::{Part, StoreError, StoredFile};
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -14,7 +14,7 @@ pub(crate) enum Done {
     /// Everything up to this position is written.
     Written(u64),
     Restarted,
-    Kept(Kept),
+    Kept(StoredFile),
     Mismatch,
     Failed(Refusal),
 }
@@ -126,8 +126,8 @@ fn work(mut part: Part, job: Job) -> (Part, Done) {
         Job::Restart => part.restart().map(|()| Done::Restarted),
         Job::Keep(expected) => match part.keep(expected) {
             Ok(kept) => Ok(Done::Kept(kept)),
-            Err(Fault::Mismatch) => Ok(Done::Mismatch),
-            Err(Fault::Refused(refusal)) => Err(refusal),
+            Err(StoreError::Mismatch) => Ok(Done::Mismatch),
+            Err(StoreError::Refused(refusal)) => Err(refusal),
         },
     };
     (part, done.unwrap_or_else(Done::Failed))

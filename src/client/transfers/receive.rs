@@ -3,10 +3,10 @@
 use crate::client::transfers::Reader;
 use crate::client::transfers::part_writer::{Done, PartWriter};
 use crate::rtc::{Message as Raw, receive_buffer};
-use crate::transfer::classic::{Classic, Heard};
+use crate::transfer::classic::{Classic, ClassicEvent};
 use crate::transfer::message::{Offer, Reason};
-use crate::transfer::protocol::{Incoming, Step, Stop};
-use crate::transfer::vault::{Kept, Part, Vault};
+use crate::transfer::protocol::{Incoming, ReceiveAction, ReceiveEnd};
+use crate::transfer::store::{FileStore, Part, StoredFile};
 use crate::transfer::{FileReport, FileStatus, Refusal};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -51,7 +51,7 @@ impl IdleTimer {
 /// A file that is being received, however it is framed.
 struct FileReceiver<'a> {
     reader: &'a Reader,
-    vault: Option<Arc<Vault>>,
+    vault: Option<Arc<FileStore>>,
     owner: String,
     offer: Option<Offer>,
     writer: Option<PartWriter>,
@@ -97,7 +97,7 @@ impl<'a> FileReceiver<'a> {
         self.reader.report(report).await;
     }
 
-    async fn kept(&mut self, kept: Kept) {
+    async fn kept(&mut self, kept: StoredFile) {
         self.writer = None;
         self.report(FileStatus::Received { path: kept.path, sha256: kept.sha256 }).await;
         self.offer = None;
@@ -151,7 +151,7 @@ pub(crate) async fn file(reader: &Reader) {
                 }
             }
             done = receiver.done() => {
-                if machine.holds_up() {
+                if machine.is_sender_waiting() {
                     // It was our disk that they waited for.
                     timer.beat();
                 }
@@ -176,25 +176,25 @@ pub(crate) async fn file(reader: &Reader) {
 }
 
 /// Does the steps; true when it is over.
-async fn perform(receiver: &mut FileReceiver<'_>, machine: &mut Incoming, steps: Vec<Step>) -> bool {
+async fn perform(receiver: &mut FileReceiver<'_>, machine: &mut Incoming, steps: Vec<ReceiveAction>) -> bool {
     let mut steps = VecDeque::from(steps);
     while let Some(step) = steps.pop_front() {
         match step {
-            Step::Decide(offer) => steps.extend(match receiver.admit(&offer).await {
+            ReceiveAction::Decide(offer) => steps.extend(match receiver.admit(&offer).await {
                 Ok(offset) => machine.accepted(offset, receiver.window()),
                 Err(refusal) => machine.refuse(refusal),
             }),
-            Step::Send(message) => {
+            ReceiveAction::Send(message) => {
                 receiver.reader.channel.send_text(&message.to_text()).await;
             }
-            Step::Write(data) => receiver.writer.iter_mut().for_each(|writer| writer.write(&data)),
-            Step::Keep(digest) => receiver.writer.iter_mut().for_each(|writer| writer.keep(Some(digest))),
-            Step::Restart => receiver.writer.iter_mut().for_each(PartWriter::restart),
-            Step::Stop(stop) => {
+            ReceiveAction::Write(data) => receiver.writer.iter_mut().for_each(|writer| writer.write(&data)),
+            ReceiveAction::Keep(digest) => receiver.writer.iter_mut().for_each(|writer| writer.keep(Some(digest))),
+            ReceiveAction::Restart => receiver.writer.iter_mut().for_each(PartWriter::restart),
+            ReceiveAction::Stop(stop) => {
                 match stop {
-                    Stop::Kept => {}
-                    Stop::Refused(refusal) => receiver.refused(refusal).await,
-                    Stop::Cancelled(reason) => receiver.stopped(format!("the sender ended it: {reason}")).await,
+                    ReceiveEnd::Kept => {}
+                    ReceiveEnd::Refused(refusal) => receiver.refused(refusal).await,
+                    ReceiveEnd::Cancelled(reason) => receiver.stopped(format!("the sender ended it: {reason}")).await,
                 }
                 return true;
             }
@@ -233,13 +233,13 @@ pub(crate) async fn shared(reader: &Reader) {
             }
             () = tokio::time::sleep_until(timer.last + patience), if receiver.is_some() => {
                 machine.skip();
-                vec![Heard::Broken("nothing came for too long")]
+                vec![ClassicEvent::Broken("nothing came for too long")]
             }
         };
         for heard in heard {
             match heard {
-                Heard::Chat(text) => reader.chat(text).await,
-                Heard::Begin(announcement) => {
+                ClassicEvent::Chat(text) => reader.chat(text).await,
+                ClassicEvent::Begin(announcement) => {
                     let offer = Offer {
                         id: format!("classic-{:016x}", rand::random::<u64>()),
                         name: announcement.file_name,
@@ -266,17 +266,17 @@ pub(crate) async fn shared(reader: &Reader) {
                         }
                     }
                 }
-                Heard::Write(data) => {
+                ClassicEvent::Write(data) => {
                     if let Some(writer) = receiver.as_mut().and_then(|(receiver, _)| receiver.writer.as_mut()) {
                         writer.write(&data);
                     }
                 }
-                Heard::Whole => {
+                ClassicEvent::Complete => {
                     if let Some((receiver, _)) = receiver.take() {
                         keep(receiver).await;
                     }
                 }
-                Heard::Broken(why) => {
+                ClassicEvent::Broken(why) => {
                     if let Some((mut receiver, _)) = receiver.take() {
                         receiver.stopped(why.to_owned()).await;
                     }

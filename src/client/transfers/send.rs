@@ -8,7 +8,7 @@ use crate::rtc::{ChannelRequest, ChannelSpec, DataChannel};
 use crate::transfer::PROTOCOL;
 use crate::transfer::classic::{Announcement, CHUNK};
 use crate::transfer::message::{Digest, Message, Offer};
-use crate::transfer::protocol::{Order, Outgoing, POSITION, Sent};
+use crate::transfer::protocol::{Outgoing, POSITION, SendAction, SendEnd};
 use bytes::{BufMut, BytesMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -272,19 +272,19 @@ impl Job {
                     }
                 }
                 // A peer may have to decide first, and a disk to write last.
-                () = tokio::time::sleep(STALL_TIMEOUT), if reader.is_some() && !machine.is_ended() => return Attempt::Lost,
+                () = tokio::time::sleep(STALL_TIMEOUT), if reader.is_some() && !machine.awaits_ack() => return Attempt::Lost,
             };
             let text = if heard.text { std::str::from_utf8(&heard.data).unwrap_or_default() } else { "" };
             match machine.text(text) {
                 None => {}
-                Some(Order::Seek(offset)) => {
-                    if machine.is_roomy() {
+                Some(SendAction::Seek(offset)) => {
+                    if machine.has_large_buffer() {
                         channel.disable_pacing();
                     }
                     reader = Some(FileReader::start(self.file.path.clone(), offer.size, offset, chunk));
                     self.progress.send_modify(|progress| (progress.sent, progress.verifying) = (offset, false));
                 }
-                Some(Order::Stop(sent)) => return stopped(sent),
+                Some(SendAction::Stop(sent)) => return stopped(sent),
             }
         }
     }
@@ -355,14 +355,14 @@ impl Job {
     }
 }
 
-fn stopped(sent: Sent) -> Attempt {
+fn stopped(sent: SendEnd) -> Attempt {
     match sent {
-        Sent::Received(sha256) => Attempt::Over(Outcome::Received { sha256 }),
+        SendEnd::Received(sha256) => Attempt::Over(Outcome::Received { sha256 }),
         // They have not noticed yet that the last channel is gone.
-        Sent::Refused { reason, .. } if reason == "busy" => Attempt::Lost,
-        Sent::Refused { reason, text } => Attempt::Over(Outcome::Refused { reason, text }),
-        Sent::Cancelled { reason } => Attempt::Over(Outcome::Cancelled { reason }),
-        Sent::Confused(why) => {
+        SendEnd::Refused { reason, .. } if reason == "busy" => Attempt::Lost,
+        SendEnd::Refused { reason, text } => Attempt::Over(Outcome::Refused { reason, text }),
+        SendEnd::Cancelled { reason } => Attempt::Over(Outcome::Cancelled { reason }),
+        SendEnd::ProtocolError(why) => {
             Attempt::Over(Outcome::Refused { reason: "bad-message".to_owned(), text: why.to_owned() })
         }
     }

@@ -185,9 +185,9 @@ impl Mesh {
         };
         self.members.insert(name.to_owned(), member);
         Action::Emit(if called {
-            SignalEvent::Met { who: participant, policy }
+            SignalEvent::JoinedWith { who: participant, policy }
         } else {
-            SignalEvent::Called { who: participant, policy }
+            SignalEvent::Calling { who: participant, policy }
         })
     }
 

@@ -100,9 +100,9 @@ impl Pair {
         // In a glare, the offer of the initiator counts.
         let policy = NegotiationPolicy { first_offer, polite: Some(!initiator), ..self.policy.clone() };
         Action::Emit(if initiator {
-            SignalEvent::Called { who: participant, policy }
+            SignalEvent::Calling { who: participant, policy }
         } else {
-            SignalEvent::Met { who: participant, policy }
+            SignalEvent::JoinedWith { who: participant, policy }
         })
     }
 

@@ -1,13 +1,14 @@
 //! Our side of the protocol in a Janus room: participants, what we receive of them over the subscriber handle, and what we publish.
 
+mod requests;
+
 use super::handshake::{JoinRequest, Joined, Session};
 use super::participants::Participants;
 use super::policy::{publisher_id, publisher_policy, subscriber_id, subscriber_policy};
-use super::subscriber::{Request, Subscriber};
-use super::{subscriber_sdp, wire};
+use super::subscriber::Subscriber;
+use super::wire;
 use crate::room::description::{Candidate, Description, Signal};
 use crate::room::end::EndReason;
-use crate::room::media::MediaKind;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::signal::connector::{Action, RoomProtocol};
 use crate::signal::signaller::{SignalCommand, SignalEvent};
@@ -80,48 +81,6 @@ impl Room {
         self.session.unwrap_or_default()
     }
 
-    fn request(&mut self, kind: &str, purpose: Purpose, members: Value) -> Action {
-        self.transactions += 1;
-        let transaction = format!("{}", self.transactions);
-        let request = wire::request(kind, &transaction, &self.join.secrets, members);
-        if purpose != Purpose::Other {
-            self.pending.insert(transaction, purpose);
-        }
-        Action::send(request.to_string())
-    }
-
-    fn send_request(&mut self, request: Request) -> Action {
-        match request {
-            Request::Attach => {
-                let members = json!({"session_id": self.session().id, "plugin": "janus.plugin.videoroom"});
-                self.request("attach", Purpose::AttachSubscriber, members)
-            }
-            Request::Message(handle, body) => {
-                self.request("message", Purpose::Subscribe, wire::body(self.session().id, handle, &body, None))
-            }
-        }
-    }
-
-    /// Subscribes to what is not subscribed to yet.
-    fn subscribe(&mut self, now: Instant) -> Vec<Action> {
-        if !self.subscribes {
-            return Vec::new();
-        }
-        let mut actions = self.participants.disable_other_codecs();
-        let wanted = self.participants.wanted();
-        let mut join = json!({"request": "join", "ptype": "subscriber", "room": self.join.address.room});
-        if let Some(pin) = &self.join.address.pin {
-            join["pin"] = pin.as_str().into();
-        }
-        // Some rooms require it of subscribers, as proof of membership.
-        if let Some(id) = self.private_id {
-            join["private_id"] = id.into();
-        }
-        let request = self.subscriber.next_request(&wanted, &join, self.substream, now);
-        actions.extend(request.map(|request| self.send_request(request)));
-        actions
-    }
-
     /// A message on the publisher handle, which is the one in the room.
     fn on_room_message(&mut self, data: &Value, answer: Option<&str>, purpose: Purpose, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -184,48 +143,6 @@ impl Room {
         actions.extend(offer.map(|sdp| signal(subscriber_id(), "offer", &sdp)));
         actions.extend(self.subscribe(now));
         actions
-    }
-
-    /// Subscribes from the start, on another handle.
-    fn resubscribe(&mut self, why: &str, now: Instant) -> Vec<Action> {
-        tracing::debug!("subscribing again: {why}");
-        let mut actions = Vec::new();
-        if let Some(handle) = self.subscriber.handle {
-            let members = json!({"session_id": self.session().id, "handle_id": handle});
-            actions.push(self.request("detach", Purpose::Other, members));
-        }
-        if self.subscriber.reset() {
-            actions.push(Action::Emit(SignalEvent::Left { id: subscriber_id(), reason: why.to_owned() }));
-        }
-        self.pending.retain(|_, purpose| !matches!(purpose, Purpose::AttachSubscriber | Purpose::Subscribe));
-        actions.extend(self.participants.update_labels(&self.subscriber));
-        actions.extend(self.subscribe(now));
-        actions
-    }
-
-    /// Publishes our tracks with an offer.
-    fn publish(&mut self, sdp: &str) -> Action {
-        let tracks = subscriber_sdp::sent_tracks(sdp);
-        let described: Vec<Value> = tracks
-            .iter()
-            .filter_map(|track| {
-                let label = self.labels.iter().find(|l| l.kind == track.kind && l.stream == track.stream)?;
-                Some(json!({"mid": track.mid, "description": label.source.word()}))
-            })
-            .collect();
-        let mut body = json!({"request": if self.published { "configure" } else { "publish" }});
-        // Our offers list every codec, and a room would choose the one it prefers: it has to know which one we send.
-        if let Some(track) = tracks.iter().find(|track| track.kind == MediaKind::Video) {
-            body["videocodec"] = track.codec.as_str().into();
-        }
-        if !described.is_empty() {
-            body["descriptions"] = described.into();
-        }
-        self.request(
-            "message",
-            Purpose::Publish,
-            wire::body(self.session().id, self.session().handle, &body, Some(("offer", sdp))),
-        )
     }
 
     fn on_error(&mut self, (code, text): (u64, String), purpose: Purpose, now: Instant) -> Vec<Action> {

@@ -19,8 +19,9 @@ fn is_repeated(name: &str, value: Option<&str>) -> bool {
 /// The body of a PATCH.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fragment {
-    /// Where the fragment has both.
+    /// ICE user fragment and password, where the fragment has both.
     pub credentials: Option<IceCredentials>,
+    /// At most 64.
     pub candidates: Vec<Candidate>,
     /// No more candidates follow.
     pub ended: bool,

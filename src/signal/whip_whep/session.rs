@@ -333,7 +333,7 @@ impl HttpSession {
         self.emit(SignalEvent::Left { id: self.id(), reason: "left".to_owned() }).await?;
         self.connection += 1;
         let policy = NegotiationPolicy { first_offer: FirstOffer::Them, ..self.policy.clone() };
-        self.emit(SignalEvent::Met { who: self.other_side(), policy }).await?;
+        self.emit(SignalEvent::JoinedWith { who: self.other_side(), policy }).await?;
         self.emit(SignalEvent::Signal { from: self.id(), signal: Signal::description("offer", offer) }).await
     }
 

@@ -14,7 +14,7 @@ use roombot::room::media::{Codec, Source};
 use roombot::room::participant::Role;
 use roombot::rtc::{OutboundTrack, Wake};
 use roombot::signal::{JoinAs, Signal, SignalCommand, SignalEvent, Signaller, for_url};
-use roombot::transfer::vault::Limits;
+use roombot::transfer::store::Limits;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 

@@ -28,8 +28,8 @@ impl Member {
     /// Somebody to be connected to: id, name, who offers, and whether they are known to be there.
     pub async fn meets(&mut self) -> (ParticipantId, String, FirstOffer, bool) {
         match self.next().await {
-            SignalEvent::Met { who, policy } => (who.id, who.name, policy.first_offer, true),
-            SignalEvent::Called { who, policy } => (who.id, who.name, policy.first_offer, false),
+            SignalEvent::JoinedWith { who, policy } => (who.id, who.name, policy.first_offer, true),
+            SignalEvent::Calling { who, policy } => (who.id, who.name, policy.first_offer, false),
             other => panic!("{other:?}"),
         }
     }

@@ -8,7 +8,7 @@ use roombot::room::participant::Role;
 use roombot::rtc::{Impairment, OutboundTrack, Wake};
 use roombot::signal::memory::MemoryRoom;
 use roombot::signal::{JoinAs, Signaller};
-use roombot::transfer::vault::Limits;
+use roombot::transfer::store::Limits;
 use std::path::PathBuf;
 use std::time::Duration;
 

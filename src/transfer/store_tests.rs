@@ -1,0 +1,184 @@
+//! The store on a real disk: what it accepts, what it refuses, and what it leaves.
+
+use super::*;
+use crate::transfer::message::Digest;
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+fn offer(name: &str, size: u64) -> Offer {
+    Offer {
+        id: format!("id-{name:.20}-{size:08}").replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
+        name: name.into(),
+        size,
+        mime: None,
+        sha256: None,
+    }
+}
+fn hash(data: &[u8]) -> Digest {
+    Digest(Sha256::digest(data).into())
+}
+fn store(dir: &Path, limits: Limits) -> Arc<FileStore> {
+    let limits = Limits { reserve: 0, ..limits };
+    FileStore::new(File::open(dir).unwrap().into(), "files", limits)
+}
+fn admit(store: &Arc<FileStore>, owner: &str, offer: &Offer) -> Result<Part, Reason> {
+    store.admit(owner, offer, Instant::now()).map_err(|refusal| refusal.reason)
+}
+/// Sends a file to its end; its path.
+fn send(store: &Arc<FileStore>, owner: &str, name: &str, data: &[u8]) -> String {
+    let mut part = admit(store, owner, &offer(name, data.len() as u64)).unwrap();
+    part.append(data).unwrap();
+    part.keep(Some(hash(data))).unwrap().path
+}
+
+#[test]
+fn a_file_gets_its_name_when_it_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), Limits::default());
+    let mut part = admit(&store, "alice", &offer("../x/report.pdf", 6)).unwrap();
+    let path = dir.path().join("files/alice/report.pdf");
+    part.append(b"abc").unwrap();
+    assert_eq!(part.path(), "alice/report.pdf.part");
+    assert!(!path.exists());
+    assert_eq!(part.keep(None), Err(StoreError::Mismatch), "too short");
+    part.append(b"def").unwrap();
+    assert_eq!(part.append(b"g").unwrap_err().reason, Reason::Flood);
+    assert_eq!(part.keep(Some(hash(b"other"))), Err(StoreError::Mismatch));
+    let kept = part.keep(Some(hash(b"abcdef"))).unwrap();
+    assert_eq!(kept, StoredFile { path: "alice/report.pdf".into(), size: 6, sha256: hash(b"abcdef") });
+    assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o7133,
+        0,
+        "not executable, for nobody else to write"
+    );
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[test]
+fn nothing_is_made_for_what_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), Limits { file: 10, total: 30, ..Limits::default() });
+    assert_eq!(admit(&store, "alice", &offer("a", 11)).unwrap_err(), Reason::TooLarge);
+    assert_eq!(admit(&store, "alice", &Offer { id: "../..".into(), ..offer("a", 1) }).unwrap_err(), Reason::BadOffer);
+    assert!(!dir.path().join("files").exists());
+}
+
+#[test]
+fn quotas_hold_for_one_and_for_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { file: 10, files: 3, total: 42, at_once: 2, at_once_in_all: 3, ..Limits::default() };
+    let store = store(dir.path(), limits);
+    let first = admit(&store, "alice", &offer("1", 10)).unwrap();
+    let second = admit(&store, "alice", &offer("2", 1)).unwrap();
+    assert_eq!(admit(&store, "alice", &offer("3", 1)).unwrap_err(), Reason::TooMany, "two at once");
+    let third = admit(&store, "bob", &offer("1", 10)).unwrap();
+    assert_eq!(admit(&store, "carol", &offer("1", 1)).unwrap_err(), Reason::TooMany, "three at once in all");
+    drop((first, second, third));
+    assert_eq!(admit(&store, "alice", &offer("1", 10)).unwrap().written(), 0, "what went on is not new");
+    send(&store, "alice", "4", &[0; 10]);
+    assert_eq!(admit(&store, "alice", &offer("5", 1)).unwrap_err(), Reason::TooMany, "three files in all");
+    send(&store, "bob", "6", &[0; 10]);
+    send(&store, "bob", "7", &[0; 10]);
+    assert_eq!(admit(&store, "bob", &offer("8", 1)).unwrap_err(), Reason::TooMany);
+    send(&store, "carol", "9", &[0; 9]);
+    assert_eq!(admit(&store, "carol", &offer("10", 9)).unwrap_err(), Reason::TooLarge, "forty bytes in all");
+    assert!(admit(&store, "carol", &offer("10", 1)).is_ok());
+}
+
+#[test]
+fn one_participant_fills_half_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), Limits { total: 20, ..Limits::default() });
+    send(&store, "alice", "1", &[0; 6]);
+    assert_eq!(admit(&store, "alice", &offer("2", 5)).unwrap_err(), Reason::TooLarge);
+    send(&store, "alice", "2", &[0; 4]);
+}
+
+#[test]
+fn it_goes_on_where_it_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), Limits::default());
+    let offer = offer("a", 6);
+    let mut part = admit(&store, "alice", &offer).unwrap();
+    part.append(b"abc").unwrap();
+    assert_eq!(admit(&store, "alice", &offer).unwrap_err(), Reason::Busy);
+    drop(part);
+    assert_eq!(admit(&store, "mallory", &offer).unwrap().written(), 0, "a stranger who has the id has nothing");
+    let mut part = admit(&store, "alice", &offer).unwrap();
+    assert_eq!(part.written(), 3);
+    part.append(b"def").unwrap();
+    assert_eq!(part.keep(Some(hash(b"abcdef"))).unwrap().path, "alice/a");
+    // Too late, it is another file; what there was stays.
+    let mut part = admit(&store, "alice", &Offer { id: "87654321".into(), ..offer.clone() }).unwrap();
+    part.append(b"abc").unwrap();
+    drop(part);
+    let later = Instant::now() + RESUME_WITHIN;
+    let part = store.admit("alice", &Offer { id: "87654321".into(), ..offer }, later).unwrap();
+    assert_eq!((part.written(), part.path().as_str()), (0, "alice/a (3).part"));
+    assert_eq!(std::fs::read(dir.path().join("files/alice/a (2).part")).unwrap(), b"abc");
+}
+
+#[test]
+fn restarting_forgets_what_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), Limits::default());
+    let mut part = admit(&store, "alice", &offer("a", 4)).unwrap();
+    part.append(b"xxxx").unwrap();
+    part.restart().unwrap();
+    part.append(b"good").unwrap();
+    part.keep(Some(hash(b"good"))).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("files/alice/a")).unwrap(), b"good");
+}
+
+#[test]
+fn nothing_is_overwritten_and_no_link_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = dir.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let files = dir.path().join("files");
+    std::fs::create_dir_all(files.join("alice")).unwrap();
+    symlink(&outside, files.join("bob")).unwrap();
+    symlink(outside.join("new"), files.join("alice/link")).unwrap();
+    symlink(outside.join("new"), files.join("alice/part.part")).unwrap();
+    std::fs::write(files.join("alice/there"), "mine").unwrap();
+    let store = store(dir.path(), Limits::default());
+    assert_eq!(admit(&store, "bob", &offer("a", 1)).unwrap_err(), Reason::Broken);
+    assert_eq!(send(&store, "alice", "link", b"1"), "alice/link (2)");
+    assert_eq!(send(&store, "alice", "part", b"1"), "alice/part (2)");
+    assert_eq!(send(&store, "alice", "THERE", b"1"), "alice/THERE", "another name, on this file system");
+    assert_eq!(send(&store, "alice", "there", b"1"), "alice/there (2)");
+    // Somebody takes the name while the part grows.
+    let mut part = admit(&store, "alice", &offer("race", 1)).unwrap();
+    std::fs::write(files.join("alice/race"), "mine").unwrap();
+    part.append(b"1").unwrap();
+    assert_eq!(part.keep(None).unwrap().path, "alice/race (2)");
+    assert_eq!(std::fs::read(files.join("alice/there")).unwrap(), b"mine");
+    assert_eq!(std::fs::read(files.join("alice/race")).unwrap(), b"mine");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    for owner in ["", "..", "a/b", ".hidden"] {
+        assert_eq!(admit(&store, owner, &offer("a", 1)).unwrap_err(), Reason::Broken, "{owner:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { reserve: u64::MAX / 2, ..Limits::default() };
+    let store = FileStore::new(File::open(dir.path()).unwrap().into(), "files", limits);
+    assert_eq!(admit(&store, "alice", &offer("a", 1)).unwrap_err(), Reason::NoSpace);
+    assert!(!dir.path().join("files").exists());
+}
+
+#[test]
+fn windows_narrow_as_more_files_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), Limits { at_once: 100, ..Limits::default() });
+    assert_eq!(store.window(), 4 << 20);
+    let parts: Vec<Part> = (0..32).map(|n| admit(&store, "alice", &offer(&n.to_string(), 1)).unwrap()).collect();
+    assert_eq!(store.window(), 1 << 20);
+    drop(parts);
+    assert_eq!(store.window(), 4 << 20);
+}
