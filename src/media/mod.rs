@@ -48,7 +48,7 @@ pub use transform::{FrameFilter, SampleFilter};
 pub use writer::FileWriter;
 
 pub(crate) use cache::Cache;
-pub(crate) use decoder::{Decoded, Decoder, TrackFormat};
+pub use decoder::{Decoded, Decoder, TrackFormat};
 pub(crate) use encoder::Encoder;
 pub(crate) use file_decoder::{Content, FileDecoder};
 pub(crate) use live::{LiveDecoder, LivePicture, PushResult, TrackFilter, TrackFilterConfig, VideoScale};
