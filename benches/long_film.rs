@@ -12,7 +12,7 @@ use roombot::recording::track::TrackFile;
 use roombot::room::clock::{SenderClock, SessionTime, TrackClock};
 use roombot::room::media::{MediaKind, Source};
 use roombot::room::participant::Role;
-use roombot::verify::evidence::{Evidence, Trace};
+use roombot::verify::detections::{Detections, Trace};
 use roombot::verify::{Format, Job, make};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -65,7 +65,7 @@ fn main() {
     let film = recording.join("film.mp4");
     let memory = compose(&recording);
     let evidence = {
-        let mut evidence = Evidence::default();
+        let mut evidence = Detections::default();
         evidence.read(&Library::default(), &film, |at| at.as_secs_f64()).expect("a film");
         evidence
     };
@@ -118,7 +118,7 @@ impl Person {
     /// How many pictures the film has of them in a window, and by how many milliseconds the worst of them is not the one that was due.
     fn pictures(&self, trace: &Trace, from: f64, until: f64) -> (usize, f64) {
         let (rate, wraps) = (f64::from(FPS), i64::from(FPS * SOURCE_SECONDS));
-        let seen = trace.sights.iter().filter(|sight| (from..until).contains(&sight.at));
+        let seen = trace.frames.iter().filter(|sight| (from..until).contains(&sight.at));
         let off = |at: f64, number: u32| {
             let source = self.source(at + 0.5 / rate);
             let due = (source * rate).floor() as i64;

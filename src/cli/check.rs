@@ -101,7 +101,7 @@ pub async fn run(args: CheckArgs) -> Result<()> {
     let verdict = |verdict| runs.iter().filter(|run| run.report.verdict == verdict).count();
     let words = [Verdict::Pass, Verdict::Warn, Verdict::Fail, Verdict::Inconclusive].map(|v| (v, verdict(v)));
     let words: Vec<String> =
-        words.iter().filter(|(_, count)| *count > 0).map(|(v, count)| format!("{count} {}", v.word())).collect();
+        words.iter().filter(|(_, count)| *count > 0).map(|(v, count)| format!("{count} {}", v.as_str())).collect();
     if !runs.is_empty() {
         print_out!("{} runs: {}", runs.len(), words.join(", "));
     }

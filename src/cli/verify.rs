@@ -11,8 +11,8 @@ use crate::rtc::{Wake, is_local_address};
 use crate::signal;
 use crate::verify::expect::Expectation;
 use crate::verify::quality::Quality;
-use crate::verify::target::{self, Names, Subject, Target};
-use crate::verify::verdict::{Judged, Report, Verdict, judge, usual};
+use crate::verify::target::{self, StampNumbers, Target, TargetParticipant};
+use crate::verify::verdict::{Report, TargetReport, Verdict, default_expectations, judge};
 use crate::verify::watch::{self, Clocks, Delays, Watch};
 use comfy_table::{CellAlignment, Table, presets};
 use console::style;
@@ -77,7 +77,7 @@ pub struct VerifyArgs {
 pub fn run(args: VerifyArgs) -> Result<()> {
     let args = &args;
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
-    let names: Names = args.names.iter().cloned().collect();
+    let names: StampNumbers = args.names.iter().cloned().collect();
     let mut judged = Vec::new();
     for path in &args.targets {
         if let Some(room) = path.to_str().filter(|text| text.contains("://")) {
@@ -88,8 +88,8 @@ pub fn run(args: VerifyArgs) -> Result<()> {
         judged.push(verify_target(&library, args, &target, &names)?);
         let film = path.join(FILM);
         if film.is_file() {
-            let numbers = target.subjects.iter().map(|subject| (subject.who.clone(), subject.number));
-            let names: Names = numbers.chain(names.clone()).collect();
+            let numbers = target.participants.iter().map(|participant| (participant.who.clone(), participant.number));
+            let names: StampNumbers = numbers.chain(names.clone()).collect();
             judged.push(verify_target(&library, args, &target::read(&library, &film, &names)?, &names)?);
         }
     }
@@ -105,7 +105,7 @@ pub fn run(args: VerifyArgs) -> Result<()> {
 
 /// Records a room for a while and verifies the recording, which has all that is needed: the media, the senders' clocks, and when
 /// participants joined.
-fn verify_room(library: &Library, args: &VerifyArgs, room: &str, names: &Names) -> Result<Judged> {
+fn verify_room(library: &Library, args: &VerifyArgs, room: &str, names: &StampNumbers) -> Result<TargetReport> {
     let cannot = |e| Error::machine("cannot make a temporary folder").because(e);
     let folder = tempfile::Builder::new().prefix("roombot-verify-").tempdir().map_err(cannot)?;
     let ahead = |(who, ms): &(String, f64)| (target::number(names, who), *ms);
@@ -115,9 +115,9 @@ fn verify_room(library: &Library, args: &VerifyArgs, room: &str, names: &Names) 
     let (recording, delays, trouble) =
         runtime()?.block_on(record_and_watch(library, args, room, folder.path(), &clocks))?;
     let mut target = target::read(library, &recording, names)?;
-    target.take_delays(delays);
+    target.add_delays(delays);
     target.trouble.extend(trouble);
-    target.subjects.retain(|subject| subject.who != args.own_name);
+    target.participants.retain(|participant| participant.who != args.own_name);
     let mut judged = verify_target(library, args, &target, names)?;
     judged.target = signal::public_url(room);
     Ok(judged)
@@ -150,11 +150,12 @@ async fn record_and_watch(
     Ok((folder, watch::delays(&watched, clocks, start, is_local_address), trouble))
 }
 
-fn verify_target(library: &Library, args: &VerifyArgs, target: &Target, names: &Names) -> Result<Judged> {
-    let expected = if args.expect.is_empty() { usual(target) } else { args.expect.clone() };
-    let compares = args.quality || expected.iter().any(Expectation::is_of_quality);
+fn verify_target(library: &Library, args: &VerifyArgs, target: &Target, names: &StampNumbers) -> Result<TargetReport> {
+    let expected = if args.expect.is_empty() { default_expectations(target) } else { args.expect.clone() };
+    let compares = args.quality || expected.iter().any(Expectation::needs_quality);
     let quality = if compares { target.quality(library, args.source_size)? } else { BTreeMap::new() };
-    let figures = |subject: &Subject| quality.get(&subject.number).map(Quality::figures).unwrap_or_default();
+    let figures =
+        |participant: &TargetParticipant| quality.get(&participant.number).map(Quality::figures).unwrap_or_default();
     Ok(judge(target, &expected, names, figures))
 }
 
@@ -183,7 +184,7 @@ pub(super) fn conclude(report: &Report) -> Result<()> {
 }
 
 /// Prints a target's figures and outcomes as text.
-pub(super) fn print(judged: &Judged) {
+pub(super) fn print(judged: &TargetReport) {
     print_out!("{}  {}", style(&judged.target).bold(), word(judged.verdict));
     for line in &judged.trouble {
         print_out!("  {}", style(format!("this machine: {line}")).yellow());
@@ -241,7 +242,7 @@ pub(super) fn print(judged: &Judged) {
 }
 
 fn word(verdict: Verdict) -> String {
-    let word = verdict.word();
+    let word = verdict.as_str();
     match verdict {
         Verdict::Pass => style(word).green().to_string(),
         Verdict::Warn | Verdict::Inconclusive => style(word).yellow().to_string(),
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_verdict_is_the_exit_code() {
-        let judged = |verdict| Judged {
+        let judged = |verdict| TargetReport {
             target: "x".into(),
             verdict,
             trouble: vec![],

@@ -3,9 +3,9 @@
 use super::plot::{Plot, Shape};
 use super::run::ScenarioRun;
 use crate::error::{Error, Result};
-use crate::verify::evidence::Stretch;
-use crate::verify::quality::Pair;
-use crate::verify::verdict::{Judged, Outcome, Person, Verdict};
+use crate::verify::detections::Interval;
+use crate::verify::quality::ComparedFrame;
+use crate::verify::verdict::{Outcome, ParticipantReport, TargetReport, Verdict};
 use askama::Template;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -87,7 +87,7 @@ fn run(run: &ScenarioRun) -> Result<RunView> {
     Ok(RunView {
         name: printable(&run.scenario.name),
         seed: run.seed,
-        verdict: run.report.verdict.word(),
+        verdict: run.report.verdict.as_str(),
         met: targets.iter().map(|target| target.met.len()).sum(),
         expectations: targets.iter().map(|target| target.met.len() + target.not_met.len()).sum(),
         worst: run.worst.iter().map(|(name, pair)| worst(name, pair)).collect(),
@@ -95,13 +95,13 @@ fn run(run: &ScenarioRun) -> Result<RunView> {
     })
 }
 
-fn target(judged: &Judged) -> Result<TargetView> {
+fn target(judged: &TargetReport) -> Result<TargetView> {
     let lines = |lines: &[String]| lines.iter().map(|line| printable(line)).collect::<Vec<_>>();
     let (met, not_met): (Vec<&Outcome>, Vec<&Outcome>) =
         judged.outcomes.iter().partition(|outcome| outcome.verdict == Verdict::Pass);
     let views = |outcomes: Vec<&Outcome>| outcomes.into_iter().map(outcome).collect();
     let length = judged.figures.get("length_ms").map_or(1.0, |ms| ms / 1000.0).max(0.001);
-    let file = |file: &crate::verify::Fact| FileView {
+    let file = |file: &crate::verify::FileInfo| FileView {
         name: printable(&file.file),
         bytes: file.bytes,
         rate: file.kilobits_per_second.map(|rate| format!("{rate:.0}")).unwrap_or_default(),
@@ -123,47 +123,53 @@ fn outcome(outcome: &Outcome) -> OutcomeView {
         expected: printable(&outcome.expected),
         who: printable(outcome.who.as_deref().unwrap_or("the whole")),
         measured: outcome.measured.map_or("no evidence".to_owned(), number),
-        verdict: outcome.verdict.word(),
+        verdict: outcome.verdict.as_str(),
     }
 }
 
-fn participant(person: &Person, length: f64) -> Result<ParticipantView> {
-    let frames = person.measures.frames.as_ref();
+fn participant(participant: &ParticipantReport, length: f64) -> Result<ParticipantView> {
+    let frames = participant.measures.frames.as_ref();
     Ok(ParticipantView {
-        name: printable(&person.who),
-        figures: person.measures.figures.iter().map(|(name, value)| (*name, number(*value))).collect(),
-        plots: plots(person, length)?,
+        name: printable(&participant.who),
+        figures: participant.measures.figures.iter().map(|(name, value)| (*name, number(*value))).collect(),
+        plots: plots(participant, length)?,
         lost_nothing: frames.is_some_and(|frames| frames.losses.is_empty()),
     })
 }
 
-fn plots(person: &Person, length: f64) -> Result<Vec<String>> {
+fn plots(participant: &ParticipantReport, length: f64) -> Result<Vec<String>> {
     let mut plots = Vec::new();
-    let mut draw = |title: &str, shape: Shape, points: &[(f64, f64)], bands: &[Stretch], least: f64| {
+    let mut draw = |title: &str, shape: Shape, points: &[(f64, f64)], bands: &[Interval], least: f64| {
         if !points.is_empty() {
             plots.push(Plot { title, shape, points, bands, length, least }.html()?);
         }
         Ok::<(), Error>(())
     };
-    if let Some(delay) = &person.measures.delay {
+    if let Some(delay) = &participant.measures.delay {
         draw("End-to-end delay, ms", Shape::Dots, &delay.points, &[], MIN_MS)?;
     }
-    if let Some(sync) = &person.measures.sync {
+    if let Some(sync) = &participant.measures.sync {
         let offsets: Vec<(f64, f64)> = sync.points.iter().map(|p| (p.at, p.offset_ms)).collect();
-        let gaps = person.measures.sounds.as_ref().map_or(&[][..], |sounds| &sounds.gaps);
+        let gaps = participant.measures.sounds.as_ref().map_or(&[][..], |sounds| &sounds.gaps);
         draw("Audio after video, ms; red: silences", Shape::Dots, &offsets, gaps, MIN_MS)?;
     }
-    if let Some(frames) = &person.measures.frames {
+    if let Some(frames) = &participant.measures.frames {
         let freezes = &frames.freezes;
-        draw("Frames later than the median, ms; red: freezes", Shape::Dots, &frames.lateness, freezes, MIN_MS)?;
-        draw("Frames lost; red: freezes", Shape::Stems, &frames.losses, freezes, MIN_LOST)?;
+        draw(
+            "FrameMeasurement later than the median, ms; red: freezes",
+            Shape::Dots,
+            &frames.lateness,
+            freezes,
+            MIN_MS,
+        )?;
+        draw("FrameMeasurement lost; red: freezes", Shape::Stems, &frames.losses, freezes, MIN_LOST)?;
     }
     Ok(plots)
 }
 
 /// The frame with the lowest PSNR beside its source.
-fn worst(name: &str, pair: &Pair) -> WorstView {
-    let images = [("received", &pair.came), ("sent", &pair.sent)];
+fn worst(name: &str, pair: &ComparedFrame) -> WorstView {
+    let images = [("received", &pair.received), ("sent", &pair.sent)];
     let images = images.into_iter().filter_map(|(caption, luma)| Some((caption, png(pair, luma)?)));
     WorstView {
         name: printable(name),
@@ -174,7 +180,7 @@ fn worst(name: &str, pair: &Pair) -> WorstView {
 }
 
 /// A greyscale PNG in Base64.
-fn png(pair: &Pair, luma: &[u8]) -> Option<String> {
+fn png(pair: &ComparedFrame, luma: &[u8]) -> Option<String> {
     let (width, height) = (u32::try_from(pair.width).ok()?, u32::try_from(pair.height).ok()?);
     let image = image::GrayImage::from_raw(width, height, luma.to_vec())?;
     let mut png = std::io::Cursor::new(Vec::new());
@@ -199,36 +205,36 @@ mod tests {
     use super::*;
     use crate::harness::scenario::Scenario;
     use crate::room::media::MediaKind;
-    use crate::verify::evidence::{Delay, Sight, Trace};
-    use crate::verify::target::{Names, Subject, Target};
+    use crate::verify::detections::{FrameDelay, FrameDetection, Trace};
+    use crate::verify::target::{StampNumbers, Target, TargetParticipant};
     use crate::verify::verdict::{Report, judge};
     use std::collections::BTreeSet;
 
-    /// Alice, of whom ten pictures are lost two seconds in, and from then on each takes 300 ms longer; and nothing of Bob.
+    /// A report on Alice, who loses ten frames after two seconds, with 300 ms more delay from then on, and on Bob, who sends nothing.
     fn page() -> String {
-        let sight = |n: u32| Sight { at: f64::from(n) / 30.0, number: n, rate: 30 };
-        let delay = |n: u32| Delay { at: f64::from(n) / 30.0, ms: if n < 60 { 20.0 } else { 320.0 } };
-        let sights = (0..120).filter(|n| !(60..70).contains(n)).map(sight).collect();
-        let trace = Trace { sights, delays: (0..120).map(delay).collect(), ..Trace::default() };
+        let frame = |n: u32| FrameDetection { at: f64::from(n) / 30.0, number: n, rate: 30 };
+        let delay = |n: u32| FrameDelay { at: f64::from(n) / 30.0, ms: if n < 60 { 20.0 } else { 320.0 } };
+        let frames = (0..120).filter(|n| !(60..70).contains(n)).map(frame).collect();
+        let trace = Trace { frames, delays: (0..120).map(delay).collect(), ..Trace::default() };
         let kinds = BTreeSet::from([MediaKind::Video]);
-        let subject = Subject {
+        let participant = TargetParticipant {
             who: "alice".into(),
             number: 1,
             start: 0.0,
             trace,
             wrong: Some(0),
-            joining: vec![],
+            join_times: vec![],
             kinds: kinds.clone(),
         };
         let target = Target {
             path: "recording".into(),
-            subjects: vec![subject],
+            participants: vec![participant],
             pictures: 110,
             blank: 0,
             unread: 0,
             length: 4.0,
             kinds,
-            films: vec![],
+            video_files: vec![],
             files: vec![],
             damage: vec![],
             trouble: vec![],
@@ -237,12 +243,12 @@ mod tests {
         let scenario = "name = '<b>'\nduration = '4s'\nexpect = ['lost == 0', 'alice.freezes >= 0', 'bob.frames > 0']\n\
             [[people]]\nname = 'alice'\n";
         let scenario = Scenario::parse(scenario).unwrap();
-        let judged = judge(&target, &scenario.expect, &Names::new(), |_| vec![]);
+        let judged = judge(&target, &scenario.expect, &StampNumbers::new(), |_| vec![]);
         let report = Report::of(vec![judged]);
         html(&[ScenarioRun { scenario, seed: 7, report, folder: "check".into(), worst: vec![] }]).unwrap()
     }
 
-    /// The numbers of an attribute in the drawing of this title.
+    /// The values of an attribute in the plot with this title.
     fn drawn(page: &str, title: &str, element: &str, attribute: &str) -> Vec<f64> {
         let from = page.find(&format!("aria-label=\"{title}")).unwrap_or_else(|| panic!("no {title} in {page}"));
         let svg = page[from..].split("</svg>").next().unwrap();
@@ -258,7 +264,7 @@ mod tests {
         let page = page();
         let (x, y) = (drawn(&page, "End-to-end", "<circle", "cx"), drawn(&page, "End-to-end", "<circle", "cy"));
         assert_eq!((x.len(), y.len()), (120, 120));
-        // As far right as late, and as high as slow; 0 and 300 have marks to hold them against.
+        // Right means later, up means slower; the ticks of 0 and 300 give the scale.
         let marks = drawn(&page, "End-to-end", "<text class=\"y\"", "y");
         let pixels_per_ms = (marks[0] - marks[3]) / 300.0;
         let ms: Vec<f64> = y.iter().map(|y| (marks[0] - 4.0 - y) / pixels_per_ms).collect();
@@ -270,20 +276,20 @@ mod tests {
     }
 
     #[test]
-    fn the_plot_of_losses_has_each_where_it_was() {
+    fn the_plot_of_losses_has_each_at_its_time() {
         let page = page();
-        let x = drawn(&page, "Frames lost", "class=\"stem\"", "d");
+        let x = drawn(&page, "FrameMeasurement lost", "class=\"stem\"", "d");
         let delays = drawn(&page, "End-to-end", "<circle", "cx");
-        // Where the next picture was seen, number 70.
+        // At the next frame, number 70.
         assert!(x.len() == 1 && (x[0] - delays[70]).abs() < 0.2, "{x:?}");
-        // The freeze lasts from picture 59 until picture 70.
-        let band = drawn(&page, "Frames lost", "class=\"band\"", "x");
+        // The freeze lasts from frame 59 to frame 70.
+        let band = drawn(&page, "FrameMeasurement lost", "class=\"band\"", "x");
         assert!(band.len() == 1 && (band[0] - delays[59]).abs() < 0.2, "{band:?}");
         assert!(page.contains(">10</text>") && !page.contains("No frame was lost"), "{page}");
     }
 
     #[test]
-    fn what_is_not_met_comes_first_and_notes_are_told() {
+    fn failures_come_first_and_notes_are_shown() {
         let page = page();
         let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text} in {page}"));
         assert!(at("no evidence") < at("1 of 3 expectations are met") && at("his clock is another") > 0);

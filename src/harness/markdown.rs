@@ -1,8 +1,8 @@
 //! Runs as a Markdown table of all figures, one column per scenario. Pure; it writes no file.
 
 use super::run::ScenarioRun;
-use crate::verify::expect::COMMON;
-use crate::verify::measure::FIGURES;
+use crate::verify::expect::TARGET_FIGURES;
+use crate::verify::measure::PARTICIPANT_FIGURES;
 use crate::verify::verdict::Verdict;
 use std::fmt::Write;
 
@@ -25,11 +25,11 @@ pub fn markdown(runs: &[ScenarioRun]) -> String {
     let verdicts = columns.iter().map(|runs| {
         let count = |verdict: Verdict| runs.iter().filter(|run| run.report.verdict == verdict).count();
         let all = [Verdict::Pass, Verdict::Warn, Verdict::Fail, Verdict::Inconclusive].map(|v| (v, count(v)));
-        let words = all.iter().filter(|(_, count)| *count > 0).map(|(v, count)| format!("{count} {}", v.word()));
+        let words = all.iter().filter(|(_, count)| *count > 0).map(|(v, count)| format!("{count} {}", v.as_str()));
         words.collect::<Vec<_>>().join(", ")
     });
     rows.push(("verdict".into(), verdicts.collect()));
-    for (figure, _) in COMMON.iter().chain(FIGURES) {
+    for (figure, _) in TARGET_FIGURES.iter().chain(PARTICIPANT_FIGURES) {
         let cells = columns.iter().map(|runs| shown(&measured(runs, figure), figure));
         rows.push((format!("`{figure}`"), cells.collect()));
     }
@@ -60,14 +60,14 @@ pub fn markdown(runs: &[ScenarioRun]) -> String {
 }
 
 /// The recordings of all conclusive runs.
-fn judged<'a>(runs: &'a [&'a ScenarioRun]) -> impl Iterator<Item = &'a crate::verify::verdict::Judged> {
+fn judged<'a>(runs: &'a [&'a ScenarioRun]) -> impl Iterator<Item = &'a crate::verify::verdict::TargetReport> {
     let conclusive = runs.iter().filter(|run| run.report.verdict != Verdict::Inconclusive);
     // Figures of the film would be mixed with those of the recording.
     conclusive.filter_map(|run| run.report.targets.first())
 }
 
 fn measured(runs: &[&ScenarioRun], figure: &str) -> Vec<f64> {
-    let of_people = |judged: &crate::verify::verdict::Judged| {
+    let of_people = |judged: &crate::verify::verdict::TargetReport| {
         let people = judged.participants.iter().filter_map(|person| person.measures.figures.get(figure).copied());
         people.chain(judged.figures.get(figure).copied()).collect::<Vec<_>>()
     };

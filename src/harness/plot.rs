@@ -1,7 +1,7 @@
 //! A figure over time as an SVG plot with axes: dots or stems, and bands for intervals. Pure; it needs no script and no other file.
 
 use crate::error::{Error, Result};
-use crate::verify::evidence::Stretch;
+use crate::verify::detections::Interval;
 use askama::Template;
 
 /// Size of the SVG, pixels.
@@ -30,7 +30,7 @@ pub(super) struct Plot<'a> {
     pub shape: Shape,
     /// Time (seconds) and value.
     pub points: &'a [(f64, f64)],
-    pub bands: &'a [Stretch],
+    pub bands: &'a [Interval],
     /// Length of the time axis, seconds.
     pub length: f64,
     /// The value axis reaches at least this far from zero.
@@ -99,7 +99,7 @@ impl Plot<'_> {
         let x = |at: f64| LEFT + (at / self.length).clamp(0.0, 1.0) * (right - LEFT);
         let y = |value: f64| bottom - (value - low) / (high - low) * (bottom - TOP);
         let tenths = |value: f64| format!("{value:.1}");
-        let band = |Stretch { from, until }: &Stretch| Band {
+        let band = |Interval { from, until }: &Interval| Band {
             x: tenths(x(*from)),
             width: tenths((x(*until) - x(*from)).max(1.0)),
             seconds: format!("{:.2}", until - from),
@@ -155,7 +155,7 @@ fn ticks(low: f64, high: f64, most: f64) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn plot<'a>(shape: Shape, points: &'a [(f64, f64)], bands: &'a [Stretch]) -> Plot<'a> {
+    fn plot<'a>(shape: Shape, points: &'a [(f64, f64)], bands: &'a [Interval]) -> Plot<'a> {
         Plot { title: "x < y", shape, points, bands, length: 10.0, least: 5.0 }
     }
 
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_stem_begins_at_zero_and_a_band_lasts_as_long_as_its_interval() {
-        let svg = plot(Shape::Stems, &[(2.5, 30.0)], &[Stretch { from: 2.5, until: 5.0 }]).html().unwrap();
+        let svg = plot(Shape::Stems, &[(2.5, 30.0)], &[Interval { from: 2.5, until: 5.0 }]).html().unwrap();
         let (quarter, foot) = ((SIZE.0 - RIGHT - LEFT) / 4.0, SIZE.1 - BOTTOM);
         let top = foot - (foot - TOP) * 30.0 / 32.4;
         assert!(svg.contains(&format!("d=\"M{:.1} {foot:.1}V{top:.1}\"", LEFT + quarter)), "{svg}");

@@ -19,9 +19,9 @@ use crate::rtc::{Impairment, Wake};
 use crate::server::{RoomServer, RoomServerConfig};
 use crate::signal::{self, JoinAs};
 use crate::verify::expect::Expectation;
-use crate::verify::quality::{Pair, Quality};
-use crate::verify::target::{self, Names, SCREEN, Subject};
-use crate::verify::verdict::{Judged, Report, Verdict, judge};
+use crate::verify::quality::{ComparedFrame, Quality};
+use crate::verify::target::{self, SCREEN_OFFSET, StampNumbers, TargetParticipant};
+use crate::verify::verdict::{Report, TargetReport, Verdict, judge};
 use crate::verify::watch::{self, Clocks, Delays, Watch};
 use crate::verify::{Format, Job, make};
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ pub struct ScenarioRun {
     /// The recording folder.
     pub folder: PathBuf,
     /// Per participant whose frames were compared with their source: name and the frame with the lowest PSNR.
-    pub worst: Vec<(String, Pair)>,
+    pub worst: Vec<(String, ComparedFrame)>,
 }
 
 /// Runs a scenario in `folder`. The same seed impairs the network in the same way. Media files from an earlier run are reused.
@@ -99,7 +99,8 @@ fn make_files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<V
     };
     let files_of = |(index, participant): (usize, &Participant)| {
         let (name, number) = (&participant.name, number(index));
-        let screen = participant.screen.map(|_| file(&format!("{name}.screen"), number + SCREEN, false)).transpose()?;
+        let screen =
+            participant.screen.map(|_| file(&format!("{name}.screen"), number + SCREEN_OFFSET, false)).transpose()?;
         let camera_query = format!("width={}&height={}&fps={fps}", size.0, size.1);
         Ok(MediaFiles { camera: file(name, number, participant.browser)?, screen, camera_query })
     };
@@ -108,7 +109,7 @@ fn make_files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<V
 
 /// The stamp number of a participant: position in the scenario, from 1.
 fn number(index: usize) -> u8 {
-    u8::try_from(index + 1).unwrap_or(u8::MAX - SCREEN)
+    u8::try_from(index + 1).unwrap_or(u8::MAX - SCREEN_OFFSET)
 }
 
 /// Runs the call: room server, participants and recorder.
@@ -129,7 +130,7 @@ async fn run_call(
     let impairment_start = Arc::new(OnceLock::new());
     let impairment = impairment(scenario, impairment_start.clone(), seed);
     // Decoding takes CPU time from the recorder, so it is done only if an expectation needs it.
-    let watch = scenario.expect.iter().any(Expectation::is_of_delay).then(|| Watch::new(library));
+    let watch = scenario.expect.iter().any(Expectation::needs_delay).then(|| Watch::new(library));
     let config = RecordConfig {
         recorder: RecorderConfig { parent: folder.to_owned(), room: ROOM.into(), url: url.clone() },
         how: JoinAs { name: "recorder".into(), role: Role::Recorder, token: None },
@@ -202,28 +203,31 @@ fn impairment(scenario: &Scenario, start: Arc<OnceLock<std::time::Instant>>, see
 /// The start of our own clients' sources is known. Browsers send sender reports with capture times of this machine's clock.
 fn clocks(scenario: &Scenario, start: Instant) -> Clocks {
     let clients = scenario.people.iter().enumerate().filter(|(_, participant)| !participant.browser);
-    let sources = clients.flat_map(|(i, _)| [number(i), number(i) + SCREEN]).map(|number| (number, start.into_std()));
+    let sources =
+        clients.flat_map(|(i, _)| [number(i), number(i) + SCREEN_OFFSET]).map(|number| (number, start.into_std()));
     Clocks { sources: sources.collect(), direct: true, ..Clocks::default() }
 }
 
 /// Judges the recording, and its film if the scenario has expectations on it.
-fn judge_call(library: &Library, scenario: &Scenario, call: Call) -> Result<(Report, Vec<(String, Pair)>)> {
+fn judge_call(library: &Library, scenario: &Scenario, call: Call) -> Result<(Report, Vec<(String, ComparedFrame)>)> {
     let Call { recording, mut stats, mut delays } = call;
-    let names: Names = scenario
+    let names: StampNumbers = scenario
         .people
         .iter()
         .enumerate()
-        .flat_map(|(i, p)| [(p.name.clone(), number(i)), (format!("{}.screen", p.name), number(i) + SCREEN)])
+        .flat_map(|(i, p)| [(p.name.clone(), number(i)), (format!("{}.screen", p.name), number(i) + SCREEN_OFFSET)])
         .collect();
     let mut worst = Vec::new();
-    let mut look = |path: &Path, expected: &[Expectation]| -> Result<Judged> {
+    let mut look = |path: &Path, expected: &[Expectation]| -> Result<TargetReport> {
         let mut target = target::read(library, path, &names)?;
-        target.take_delays(std::mem::take(&mut delays));
+        target.add_delays(std::mem::take(&mut delays));
         target.trouble.append(&mut stats.trouble);
         target.trouble.extend(too_busy(stats.very_late, stats.frames, VERY_LATE));
-        let compares = expected.iter().any(Expectation::is_of_quality);
+        let compares = expected.iter().any(Expectation::needs_quality);
         let quality = if compares { target.quality(library, scenario.size)? } else { Default::default() };
-        let figures = |subject: &Subject| quality.get(&subject.number).map(Quality::figures).unwrap_or_default();
+        let figures = |participant: &TargetParticipant| {
+            quality.get(&participant.number).map(Quality::figures).unwrap_or_default()
+        };
         let mut judged = judge(&target, expected, &names, figures);
         // Late frames and late joins can only worsen the figures, so a pass stands. A failure may be caused by them.
         let delays = stats.delays.iter().cloned().chain(too_busy(stats.late, stats.frames, LATE));
@@ -232,7 +236,7 @@ fn judge_call(library: &Library, scenario: &Scenario, call: Call) -> Result<(Rep
             target.trouble.extend(delays);
             judged = judge(&target, expected, &names, figures);
         }
-        let who = |number: u8| target.subjects.iter().find(|s| s.number == number).map(|s| s.who.clone());
+        let who = |number: u8| target.participants.iter().find(|s| s.number == number).map(|s| s.who.clone());
         worst.extend(quality.iter().filter_map(|(number, q)| Some((who(*number)?, q.worst.clone()?))));
         Ok(judged)
     };

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::rtc::ImpairmentPeriod;
 use crate::verify::expect::Expectation;
-use crate::verify::stamp::{RATES, SIDES};
+use crate::verify::stamp::{FRAME_RATES, SIDES};
 use serde::Deserialize;
 use std::path::Path;
 use std::time::Duration;
@@ -197,7 +197,7 @@ impl Scenario {
         let fits = |(w, h): &(u32, u32)| [*w, *h].iter().all(|side| SIDES.contains(side) && side % 2 == 0);
         let size =
             sides.filter(fits).ok_or_else(|| format!("`{}` is not a valid size; write it as 640x360", raw.size))?;
-        if !RATES.contains(&raw.fps) {
+        if !FRAME_RATES.contains(&raw.fps) {
             return Err(format!("a frame rate of {} cannot be stamped", raw.fps));
         }
         if !(20..=50_000).contains(&raw.kilobits) {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 const SMALL: &str = "name = 'n'\nduration = '5s'\nexpect = ['participants == 1']\n[[people]]\nname = 'alice'\n";
 
 #[test]
-fn a_scenario_is_read_with_its_defaults() {
+fn a_scenario_is_parsed_with_its_defaults() {
     let scenario = Scenario::parse(SMALL).unwrap();
     assert_eq!((scenario.size, scenario.fps, scenario.network.is_clean()), ((640, 360), 30, true));
     let five = Duration::from_secs(5);
@@ -28,7 +28,7 @@ fn a_scenario_is_read_with_its_defaults() {
 }
 
 #[test]
-fn what_cannot_be_is_said_in_one_line() {
+fn invalid_scenarios_are_refused_in_one_line() {
     for (from, to, says) in [
         ("'5s'", "'0s'", "lasts"),
         ("'5s'", "'soon'", "soon"),
@@ -53,7 +53,7 @@ fn what_cannot_be_is_said_in_one_line() {
 }
 
 #[test]
-fn every_scenario_of_the_library_can_be_run_and_the_schema_knows_every_word() {
+fn each_shipped_scenario_is_valid_and_matches_the_schema() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut count = 0;
     let schema = std::fs::read_to_string(root.join("docs/scenario.schema.json")).unwrap();
@@ -78,7 +78,7 @@ fn every_scenario_of_the_library_can_be_run_and_the_schema_knows_every_word() {
     assert!(count >= 5, "{count}");
 }
 
-/// The words that the reader knows where `at` makes a table begin, by its own account.
+/// The keys that the parser accepts in the table at `at`, from its error message.
 fn words(at: &str) -> std::collections::BTreeSet<String> {
     let error = Scenario::parse(&at.replace("HERE", "nonsense = 1")).unwrap_err();
     let (_, known) = error.split_once("expected ").unwrap_or_else(|| panic!("{error}"));
@@ -86,7 +86,7 @@ fn words(at: &str) -> std::collections::BTreeSet<String> {
 }
 
 #[test]
-fn the_schema_has_the_words_that_are_read_and_no_others() {
+fn the_schema_has_exactly_the_keys_that_are_parsed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let schema = std::fs::read_to_string(root.join("docs/scenario.schema.json")).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();

@@ -1,39 +1,46 @@
-//! Expectations: lines of text such as `alice.lost_percent <= 1` that a figure meets or not. Pure; it measures nothing.
+//! Expectations on figures, parsed from text such as `alice.lost_percent <= 1`. Pure; it measures nothing.
 
-use super::evidence::Stretch;
-use super::joining::STAGES;
-use super::measure::FIGURES;
+use super::detections::Interval;
+use super::join_times::JOIN_FIGURES;
+use super::measure::PARTICIPANT_FIGURES;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Figures of a whole target: their names, and what they are.
-pub const COMMON: &[(&str, &str)] = &[
-    ("participants", "how many different ones were seen or heard"),
-    ("pictures", "pictures in all"),
-    ("blank_percent", "pictures without any stamp"),
-    ("unread_percent", "stamps that were there but could not be read, of all stamps"),
-    ("length_ms", "until the end of the last picture or sound"),
-    ("spread_ms", "how far the sources' beginnings lie apart on the time line; 0 where they began together"),
+/// Figures of a whole target: name and meaning. docs/verify.md has the same table.
+pub const TARGET_FIGURES: &[(&str, &str)] = &[
+    ("participants", "distinct participants seen or heard"),
+    ("pictures", "all frames"),
+    ("blank_percent", "frames without a stamp"),
+    ("unread_percent", "stamps present but not readable, in percent of all stamps"),
+    ("length_ms", "end of the last frame or sound"),
+    ("spread_ms", "distance between the starts of the sources on the timeline; 0 if they started together"),
 ];
 
-/// Figures of pictures against their source, which take a second look at them.
+/// Figures that need the frames to be compared with their source.
 pub const QUALITY: [&str; 4] = ["psnr_db", "ssim", "timeline_psnr_db", "timeline_ssim"];
 
-/// What follows where a figure is not as expected.
+/// The consequence of an expectation that is not met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
+    /// The verdict is fail.
     Error,
+    /// The verdict is warn.
     Warn,
 }
 
-/// How a figure is held against a value.
+/// The comparison between figure and value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
+    /// `<`
     Below,
+    /// `<=`
     AtMost,
+    /// `==`
     Equal,
+    /// `>=`
     AtLeast,
+    /// `>`
     Above,
 }
 
@@ -41,38 +48,42 @@ pub enum Relation {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
     text: String,
+    /// `warn:` or not.
     pub severity: Severity,
-    /// Of whom; absent: of everybody, each by themselves.
+    /// The participant; none: each participant by itself.
     pub who: Option<String>,
+    /// One of [`TARGET_FIGURES`] or [`PARTICIPANT_FIGURES`].
     pub figure: String,
+    /// How the figure is compared with the value.
     pub relation: Relation,
+    /// In the unit of the figure.
     pub value: f64,
-    /// What of the time line counts; absent: all.
-    pub during: Option<Stretch>,
+    /// The part of the timeline that counts; none: all.
+    pub during: Option<Interval>,
 }
 
 impl Expectation {
-    /// True where it is about the whole target, not about somebody.
-    pub fn is_common(&self) -> bool {
-        COMMON.iter().any(|(name, _)| *name == self.figure)
+    /// True if the figure belongs to the whole target and not to a participant.
+    pub fn is_of_target(&self) -> bool {
+        TARGET_FIGURES.iter().any(|(name, _)| *name == self.figure)
     }
 
-    /// True where pictures must be compared with their source to know.
-    pub fn is_of_quality(&self) -> bool {
+    /// True if frames must be compared with their source.
+    pub fn needs_quality(&self) -> bool {
         QUALITY.contains(&self.figure.as_str())
     }
 
-    /// True where somebody must watch while it happens, to know.
-    pub fn is_of_delay(&self) -> bool {
+    /// True if the room must be watched live.
+    pub fn needs_delay(&self) -> bool {
         self.figure.starts_with("delay_")
     }
 
-    /// True where `figure` is as expected.
+    /// True if the figure's value meets the expectation.
     pub fn holds(&self, figure: f64) -> bool {
         match self.relation {
             Relation::Below => figure < self.value,
             Relation::AtMost => figure <= self.value,
-            // Figures are counted or measured; equal is equal as far as they are printed.
+            // Equal within the precision of a report.
             Relation::Equal => (figure - self.value).abs() < 1e-6,
             Relation::AtLeast => figure >= self.value,
             Relation::Above => figure > self.value,
@@ -92,7 +103,7 @@ impl FromStr for Expectation {
     fn from_str(text: &str) -> Result<Expectation, String> {
         let form = || {
             format!(
-                "`{text}` is no expectation; write it as `lost_percent <= 1` or `alice.freezes == 0 during 5s..12s`"
+                "`{text}` is not an expectation; write it as `lost_percent <= 1` or `alice.freezes == 0 during 5s..12s`"
             )
         };
         let bare = text.trim();
@@ -101,7 +112,7 @@ impl FromStr for Expectation {
             None => (Severity::Error, bare),
         };
         let (bare, during) = match bare.split_once(" during ") {
-            Some((bare, span)) => (bare, Some(stretch(span.trim()).ok_or_else(form)?)),
+            Some((bare, range)) => (bare, Some(parse_interval(range.trim()).ok_or_else(form)?)),
             None => (bare, None),
         };
         let relations = [
@@ -120,20 +131,20 @@ impl FromStr for Expectation {
             Some(_) => return Err(form()),
             None => (None, left),
         };
-        let common = COMMON.iter().any(|(name, _)| *name == figure);
-        if !common && !FIGURES.iter().any(|(name, _)| *name == figure) {
+        let of_target = TARGET_FIGURES.iter().any(|(name, _)| *name == figure);
+        if !of_target && !PARTICIPANT_FIGURES.iter().any(|(name, _)| *name == figure) {
             return Err(format!("`{figure}` is not a known figure; docs/verify.md has the list"));
         }
-        if common && who.is_some() {
-            return Err(format!("`{figure}` is a figure of the whole, not of somebody"));
+        if of_target && who.is_some() {
+            return Err(format!("`{figure}` is a figure of the whole target, not of a participant"));
         }
-        if common && during.is_some() {
-            return Err(format!("`{figure}` is a figure of the whole and has no `during`"));
+        if of_target && during.is_some() {
+            return Err(format!("`{figure}` is a figure of the whole target and cannot have `during`"));
         }
-        if during.is_some() && (figure == "wrong" || STAGES.contains(&figure) || QUALITY.contains(&figure)) {
-            return Err(format!("`{figure}` is measured over all of the time and has no `during`"));
+        if during.is_some() && (figure == "wrong" || JOIN_FIGURES.contains(&figure) || QUALITY.contains(&figure)) {
+            return Err(format!("`{figure}` is measured over the whole time and cannot have `during`"));
         }
-        let value = value(right.trim(), figure).ok_or_else(form)?;
+        let value = parse_value(right.trim(), figure).ok_or_else(form)?;
         Ok(Expectation {
             text: text.trim().to_owned(),
             severity,
@@ -146,8 +157,8 @@ impl FromStr for Expectation {
     }
 }
 
-/// A number with its unit, in the unit of the figure.
-fn value(text: &str, figure: &str) -> Option<f64> {
+/// A number with an optional unit, converted to the unit of the figure.
+fn parse_value(text: &str, figure: &str) -> Option<f64> {
     let end = text.find(|c: char| c.is_ascii_alphabetic() || c == '%').unwrap_or(text.len());
     let (number, unit) = (text.get(..end)?.trim(), text.get(end..)?.trim());
     let number: f64 = number.parse().ok().filter(|n: &f64| n.is_finite())?;
@@ -162,7 +173,7 @@ fn value(text: &str, figure: &str) -> Option<f64> {
 }
 
 /// `5s..12s`, `5s..` or `..12s`.
-fn stretch(text: &str) -> Option<Stretch> {
+fn parse_interval(text: &str) -> Option<Interval> {
     let (from, until) = text.split_once("..")?;
     let seconds = |text: &str| -> Option<f64> {
         let signed: jiff::SignedDuration = text.trim().parse().ok()?;
@@ -170,7 +181,7 @@ fn stretch(text: &str) -> Option<Stretch> {
     };
     let from = if from.is_empty() { 0.0 } else { seconds(from)? };
     let until = if until.is_empty() { f64::INFINITY } else { seconds(until)? };
-    (from < until).then_some(Stretch { from, until })
+    (from < until).then_some(Interval { from, until })
 }
 
 #[cfg(test)]
@@ -183,21 +194,21 @@ mod tests {
     }
 
     #[test]
-    fn expectations_are_read_as_people_write_them() {
+    fn expectations_are_parsed() {
         let lost = read("alice.lost_percent <= 1%");
         assert_eq!((lost.who.as_deref(), lost.figure.as_str(), lost.value), (Some("alice"), "lost_percent", 1.0));
         assert!(lost.holds(1.0) && !lost.holds(1.1));
         let screen = read("warn: bob.screen.freezes==0 during 5s..1m");
         assert_eq!((screen.who.as_deref(), screen.severity), (Some("bob.screen"), Severity::Warn));
-        assert_eq!(screen.during, Some(Stretch { from: 5.0, until: 60.0 }));
+        assert_eq!(screen.during, Some(Interval { from: 5.0, until: 60.0 }));
         assert_eq!(read("first_frame_ms < 1.5 s").value, 1500.0);
         assert_eq!(read("av_p95_ms<=20").value, 20.0);
-        assert!(read("participants = 4").is_common() && read("psnr_db > 30 dB").holds(30.1));
-        assert_eq!(read("frames > 10 during ..5s").during, Some(Stretch { from: 0.0, until: 5.0 }));
+        assert!(read("participants = 4").is_of_target() && read("psnr_db > 30 dB").holds(30.1));
+        assert_eq!(read("frames > 10 during ..5s").during, Some(Interval { from: 0.0, until: 5.0 }));
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused() {
+    fn invalid_expectations_are_refused() {
         for text in [
             "",
             "lost",
@@ -222,12 +233,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in ".{0,60}") {
+        fn any_text_is_parsed_or_refused(text in ".{0,60}") {
             let _ = text.parse::<Expectation>();
         }
 
         #[test]
-        fn a_number_that_is_written_is_the_number_that_is_read(value in -1e6f64..1e6) {
+        fn values_are_parsed_exactly(value in -1e6f64..1e6) {
             let expectation: Expectation = format!("zero_ms >= {value}").parse().unwrap();
             prop_assert_eq!(expectation.value, value);
         }

@@ -1,6 +1,6 @@
-//! Stamped media files: encoded as a camera in a call would send them, or raw for a browser's fake camera. It never overwrites a file.
+//! Writes stamped media files: encoded like a camera in a call, or raw for a browser's fake camera. It never overwrites a file.
 
-use super::stamp::{Pictures, Sound};
+use super::stamp::source::{StampedAudio, StampedVideo};
 use crate::error::{Error, Result};
 use crate::media::{FileWriter, Library, Value};
 use std::fs::File;
@@ -8,12 +8,12 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Samples of sound a second.
-const RATE: u64 = 48_000;
-/// How long an encoder may take for the rest, once it has every picture.
-const ENCODING: Duration = Duration::from_secs(120);
+/// Sample rate of the audio, Hz.
+const SAMPLE_RATE: u64 = 48_000;
+/// Limit for the encoder to finish after the last frame.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What kind of file.
+/// File format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// VP8 and Opus in WebM.
@@ -22,47 +22,51 @@ pub enum Format {
     Vp9,
     /// H.264 and Opus in Matroska.
     H264,
-    /// Pictures as they are (YUV4MPEG2), and the sound beside them in a WAV file.
+    /// Uncompressed video (YUV4MPEG2), and the audio in a WAV file of the same name.
     Raw,
 }
 
-/// What is to be made.
+/// A file to be made.
 #[derive(Debug, Clone)]
 pub struct Job {
+    /// Participant number in the stamps.
     pub participant: u8,
-    /// Even sides in pixels.
+    /// Width and height in pixels, even.
     pub size: (u32, u32),
-    /// Pictures a second, one of those that can be stamped.
+    /// Frame rate, one of [`super::stamp::FRAME_RATES`].
     pub fps: u32,
+    /// Duration.
     pub seconds: u32,
+    /// File format.
     pub format: Format,
-    /// Of the pictures, in kbit/s; unused where they are raw.
+    /// Video bitrate, kbit/s; unused for raw video.
     pub kilobits: u32,
+    /// Path of the file.
     pub out: PathBuf,
 }
 
-/// What is made where a job is done: its file, and the sound beside raw pictures.
+/// The files that a job makes: one, or video and audio for raw video.
 pub fn files(job: &Job) -> Vec<PathBuf> {
     let sound = (job.format == Format::Raw).then(|| job.out.with_extension("wav"));
     std::iter::once(job.out.clone()).chain(sound).collect()
 }
 
-/// Makes it; tells `progress` after every picture how many there are, which may end it. Gives the files that were written.
+/// Makes the files of a job and returns their paths. `progress` gets the number of frames after each one; an error from it cancels the job.
 ///
 /// # Errors
-/// The user's: a size or rate that cannot be stamped, a file that is there already or cannot be made, a missing encoder.
+/// The user's: the size or frame rate cannot be stamped, a file exists already or cannot be created, an encoder is missing.
 pub fn make(library: &Library, job: &Job, mut progress: impl FnMut(u32) -> Result<()>) -> Result<Vec<PathBuf>> {
-    let pictures = Pictures::new(job.participant, job.size, job.fps)?;
+    let stamped = StampedVideo::new(job.participant, job.size, job.fps)?;
     let files = files(job);
     if let Some(there) = files.iter().find(|file| file.exists()) {
-        return Err(Error::user(format!("{} is there already", there.display())));
+        return Err(Error::user(format!("{} exists already", there.display())));
     }
     match files.as_slice() {
-        [video, audio] => raw(job, &pictures, (video, audio), &mut progress)?,
+        [video, audio] => raw(job, &stamped, (video, audio), &mut progress)?,
         _ => {
-            // Claimed by us, so that a folder that is not there is told as such, and so that what failed may be removed.
+            // Created here, so that a missing folder is reported as such, and the file may be removed after a failure.
             create(&job.out)?;
-            encoded(library, job, &pictures, &mut progress)
+            encoded(library, job, &stamped, &mut progress)
                 .inspect_err(|_| std::fs::remove_file(&job.out).unwrap_or_default())?;
         }
     }
@@ -76,7 +80,7 @@ fn create(path: &Path) -> Result<File> {
 fn encoded(
     library: &Library,
     job: &Job,
-    pictures: &Pictures,
+    video: &StampedVideo,
     progress: &mut impl FnMut(u32) -> Result<()>,
 ) -> Result<()> {
     let (template, rate, unit) = match job.format {
@@ -93,49 +97,52 @@ fn encoded(
         ("key-every", int(job.fps)),
     ];
     let writer = FileWriter::with(library, template, &job.out, &values)?;
-    let mut sound = Sound::new(job.participant);
+    let mut sound = StampedAudio::new(job.participant);
     for number in 0..frames(job) {
         let (at, next) = (time(number, job.fps), time(number + 1, job.fps));
-        writer.picture(pictures.i420(number), at, next - at)?;
-        // Sound goes beside the pictures, so that neither waits for the other in the muxer.
+        writer.picture(video.i420(number), at, next - at)?;
+        // Audio and video are written alternately, so that neither waits for the other in the muxer.
         let (from, to) = (sample(number, job.fps), sample(number + 1, job.fps));
-        writer.sound(&sound.samples(from, (to - from) as usize), Duration::from_nanos(from * 1_000_000_000 / RATE))?;
+        writer.sound(
+            &sound.samples(from, (to - from) as usize),
+            Duration::from_nanos(from * 1_000_000_000 / SAMPLE_RATE),
+        )?;
         progress(number + 1)?;
     }
-    writer.finish(ENCODING)
+    writer.finish(FINISH_TIMEOUT)
 }
 
 fn raw(
     job: &Job,
-    pictures: &Pictures,
+    video: &StampedVideo,
     files: (&Path, &Path),
     progress: &mut impl FnMut(u32) -> Result<()>,
 ) -> Result<()> {
-    let (mut video, mut audio) = (BufWriter::new(create(files.0)?), BufWriter::new(create(files.1)?));
-    let full = |e: std::io::Error| Error::machine(format!("cannot write {} any further", files.0.display())).because(e);
+    let (mut y4m, mut wav) = (BufWriter::new(create(files.0)?), BufWriter::new(create(files.1)?));
+    let full = |e: std::io::Error| Error::machine(format!("cannot continue to write {}", files.0.display())).because(e);
     let (width, height) = job.size;
-    writeln!(video, "YUV4MPEG2 W{width} H{height} F{}:1 Ip A1:1 C420jpeg", job.fps).map_err(full)?;
-    let bytes = u64::from(job.seconds) * RATE * 2;
-    audio.write_all(&wav_header(u32::try_from(bytes).unwrap_or(u32::MAX - 64))).map_err(full)?;
-    let mut sound = Sound::new(job.participant);
+    writeln!(y4m, "YUV4MPEG2 W{width} H{height} F{}:1 Ip A1:1 C420jpeg", job.fps).map_err(full)?;
+    let bytes = u64::from(job.seconds) * SAMPLE_RATE * 2;
+    wav.write_all(&wav_header(u32::try_from(bytes).unwrap_or(u32::MAX - 64))).map_err(full)?;
+    let mut sound = StampedAudio::new(job.participant);
     for number in 0..frames(job) {
-        video.write_all(b"FRAME\n").and_then(|()| video.write_all(&pictures.i420(number))).map_err(full)?;
+        y4m.write_all(b"FRAME\n").and_then(|()| y4m.write_all(&video.i420(number))).map_err(full)?;
         let (from, to) = (sample(number, job.fps), sample(number + 1, job.fps));
         let samples = sound.samples(from, (to - from) as usize);
         let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-        audio.write_all(&bytes).map_err(full)?;
+        wav.write_all(&bytes).map_err(full)?;
         progress(number + 1)?;
     }
-    video.flush().and_then(|()| audio.flush()).map_err(full)
+    y4m.flush().and_then(|()| wav.flush()).map_err(full)
 }
 
-/// The header of a WAV file: 16 bits, one channel, 48,000 samples a second.
+/// The header of a WAV file: 16 bits, mono, 48 kHz.
 fn wav_header(bytes: u32) -> Vec<u8> {
     let mut header = b"RIFF".to_vec();
     header.extend((bytes + 36).to_le_bytes());
     header.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    header.extend((RATE as u32).to_le_bytes());
-    header.extend((RATE as u32 * 2).to_le_bytes());
+    header.extend((SAMPLE_RATE as u32).to_le_bytes());
+    header.extend((SAMPLE_RATE as u32 * 2).to_le_bytes());
     header.extend(b"\x02\0\x10\0data");
     header.extend(bytes.to_le_bytes());
     header
@@ -150,7 +157,7 @@ fn time(number: u32, fps: u32) -> Duration {
 }
 
 fn sample(number: u32, fps: u32) -> u64 {
-    u64::from(number) * RATE / u64::from(fps.max(1))
+    u64::from(number) * SAMPLE_RATE / u64::from(fps.max(1))
 }
 
 #[cfg(test)]
@@ -171,11 +178,11 @@ mod tests {
         assert_eq!(video.len(), 41 + 30 * (6 + 96 * 80 * 3 / 2));
         assert_eq!(audio.len(), 44 + 2 * 48_000 * 2);
         let error = make(&Library::default(), &job, |_| Ok(())).unwrap_err().to_string();
-        assert!(error.ends_with("is there already"), "{error}");
+        assert!(error.ends_with("exists already"), "{error}");
     }
 
     #[test]
-    fn encoded_files_are_made_in_every_format() {
+    fn encoded_files_are_made_in_each_format() {
         let dir = tempfile::tempdir().unwrap();
         for (format, name) in [(Format::Vp8, "a.webm"), (Format::Vp9, "b.webm"), (Format::H264, "c.mkv")] {
             let mut frames = 0;

@@ -1,85 +1,84 @@
-//! Measures: what a participant's trace comes to, as figures with names. Pure; it knows no file and no verdict.
+//! Measurements: named figures computed from a participant's trace. Pure; it knows no file and no verdict.
 
+mod audio;
 mod delay;
 mod frames;
-mod sound;
+pub mod statistics;
 mod sync;
 
-pub use delay::{Delayed, delayed};
-pub use frames::{Frames, frames};
-pub use sound::{Sounds, sounds};
-pub use sync::{Judgement, Point, Sync, sync};
+pub use audio::{AudioMeasurement, measure_audio};
+pub use delay::{DelayMeasurement, measure_delay};
+pub use frames::{FrameMeasurement, measure_frames};
+pub use sync::{SyncMeasurement, SyncPoint, SyncRating, measure_sync};
 
-use super::evidence::{Stretch, Trace};
+use super::detections::{Interval, Trace};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Every figure that a participant may have: its name, and what it is.
-pub const FIGURES: &[(&str, &str)] = &[
-    ("frames", "different pictures that were seen"),
-    ("lost", "pictures that are missing between the first and the last that were seen"),
-    ("lost_percent", "the same, of all that should be there"),
-    ("dropped", "those of them that are missing while the picture moved, not in a freeze"),
-    ("dropped_percent", "the same, of all that should be there"),
-    ("doubled", "pictures that were seen again"),
-    ("out_of_order", "pictures that came after later ones"),
-    ("restarts", "how often the source began anew"),
-    ("fps", "different pictures a second"),
-    ("first_frame_ms", "when the first picture was seen"),
-    (
-        "freezes",
-        "gaps between pictures of at least max(3 x average, average + 150 ms), as W3C webrtc-stats counts them",
-    ),
-    ("frozen_ms", "how long they lasted together"),
-    ("longest_freeze_ms", "the longest of them"),
-    ("marks", "half seconds of sound that were recognised"),
-    ("marks_lost", "those that are missing between the first and the last"),
-    ("marks_garbled", "those of them that are missing although there was sound"),
-    ("sound_gaps", "silences of 40 ms or more"),
-    ("sound_gap_ms", "how long they lasted together"),
-    ("longest_gap_ms", "the longest of them"),
-    ("first_sound_ms", "when the first half second of sound began"),
-    ("av_p50_ms", "sound after picture (negative: before it), the median"),
-    ("av_p95_ms", "how far sound and picture lie apart, either way, in 95 of 100 cases"),
-    ("av_drift_ms_per_hour", "how fast that changes; of traces of a minute or more"),
-    (
-        "delay_p50_ms",
-        "from the moment at which a picture was made to the moment at which it was decoded, the median; live only",
-    ),
-    ("delay_p95_ms", "the same, of the slowest of 95 in 100"),
-    ("delay_max_ms", "the same, of the slowest"),
-    ("zero_ms", "where the source's first picture, or its first sound, lies on the time line"),
-    ("signalling_ms", "from joining until both sides have described themselves; of recordings, as the next three"),
-    ("ice_ms", "from then until a path was found"),
-    ("dtls_ms", "from then until the connection was encrypted"),
+/// Every figure that a participant may have: name and meaning. docs/verify.md has the same table.
+pub const PARTICIPANT_FIGURES: &[(&str, &str)] = &[
+    ("frames", "distinct frames seen"),
+    ("lost", "frames missing between the first and the last one seen"),
+    ("lost_percent", "`lost` in percent of the expected frames"),
+    ("dropped", "lost frames outside of freezes"),
+    ("dropped_percent", "`dropped` in percent of the expected frames"),
+    ("doubled", "frames seen again"),
+    ("out_of_order", "frames that came after later ones"),
+    ("restarts", "restarts of the source"),
+    ("fps", "distinct frames a second"),
+    ("first_frame_ms", "time of the first frame"),
+    ("freezes", "freezes, by the definition of W3C webrtc-stats"),
+    ("frozen_ms", "total duration of the freezes"),
+    ("longest_freeze_ms", "longest freeze"),
+    ("marks", "half seconds of audio recognised"),
+    ("marks_lost", "marks missing between the first and the last"),
+    ("marks_garbled", "lost marks although there was sound"),
+    ("sound_gaps", "silences of at least 40 ms"),
+    ("sound_gap_ms", "total duration of the silences"),
+    ("longest_gap_ms", "longest silence"),
+    ("first_sound_ms", "start of the first half second of audio"),
+    ("av_p50_ms", "median of audio minus video time; positive: audio is late"),
+    ("av_p95_ms", "95th percentile of the distance between audio and video, in either direction"),
+    ("av_drift_ms_per_hour", "change of the offset; for media of a minute or more"),
+    ("delay_p50_ms", "delay from capture to decoded frame, median; live rooms only"),
+    ("delay_p95_ms", "the same, 95th percentile"),
+    ("delay_max_ms", "the same, maximum"),
+    ("zero_ms", "position of the source's first frame or first sound on the timeline"),
+    ("signalling_ms", "from joining until both descriptions are exchanged; recordings only, as the next three"),
+    ("ice_ms", "from then until ICE is connected"),
+    ("dtls_ms", "from then until DTLS is connected"),
     ("first_packet_ms", "from joining until a track's first packet"),
-    ("wrong", "pictures and marks of somebody else in this participant's tracks"),
-    ("psnr_db", "signal to noise against the source, each picture against itself"),
-    ("ssim", "structural similarity against the source, each picture against itself"),
-    ("timeline_psnr_db", "signal to noise against what should be seen at the time, the last picture held"),
-    ("timeline_ssim", "structural similarity against what should be seen at the time"),
+    ("wrong", "frames and marks of somebody else in this participant's tracks"),
+    ("psnr_db", "PSNR against the source, each frame against its original"),
+    ("ssim", "SSIM against the source, each frame against its original"),
+    ("timeline_psnr_db", "PSNR against the frame that should be visible at that time; the last frame is held"),
+    ("timeline_ssim", "SSIM against the frame that should be visible at that time"),
 ];
 
-/// What a trace comes to.
+/// The measurements of a trace. A part is absent if the trace has nothing to measure it by.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Measures {
+pub struct Measurements {
+    /// All figures, by the names in [`PARTICIPANT_FIGURES`].
     pub figures: BTreeMap<&'static str, f64>,
-    pub frames: Option<Frames>,
-    pub sounds: Option<Sounds>,
-    pub sync: Option<Sync>,
-    /// End-to-end, where somebody watched.
-    pub delay: Option<Delayed>,
+    /// Video frames.
+    pub frames: Option<FrameMeasurement>,
+    /// Audio marks and silences.
+    pub sounds: Option<AudioMeasurement>,
+    /// Offset between audio and video.
+    pub sync: Option<SyncMeasurement>,
+    /// End-to-end delay.
+    pub delay: Option<DelayMeasurement>,
 }
 
-impl Measures {
-    /// Measures a trace whose times count from `start` (seconds). A figure for which there is no evidence is not there.
-    pub fn of(trace: &Trace, start: f64) -> Measures {
-        let frames = frames(&trace.sights, &trace.blanks);
-        let (sounds, sync) = (sounds(&trace.marks, &trace.silences), sync(trace));
+impl Measurements {
+    /// Measures a trace. `first_frame_ms` and `first_sound_ms` count from `start` (seconds). Figures without evidence are left out.
+    pub fn of(trace: &Trace, start: f64) -> Measurements {
+        let frames = measure_frames(&trace.frames, &trace.blanks);
+        let (sounds, sync) = (measure_audio(&trace.marks, &trace.silences), measure_sync(trace));
         let mut figures = BTreeMap::new();
         let ms = |seconds: f64| seconds * 1000.0;
-        let together = |all: &[Stretch]| all.iter().fold(0.0, |sum, s| sum + ms(s.until - s.from));
-        let longest = |all: &[Stretch]| all.iter().map(|s| ms(s.until - s.from)).fold(0.0, f64::max);
+        let total = |all: &[Interval]| all.iter().fold(0.0, |sum, s| sum + ms(s.until - s.from));
+        let longest = |all: &[Interval]| all.iter().map(|s| ms(s.until - s.from)).fold(0.0, f64::max);
         if let Some(f) = &frames {
             let all = (f.present + f.lost).max(1) as f64;
             figures.extend([
@@ -94,7 +93,7 @@ impl Measures {
                 ("fps", f.fps),
                 ("first_frame_ms", ms(f.first - start)),
                 ("freezes", f.freezes.len() as f64),
-                ("frozen_ms", together(&f.freezes)),
+                ("frozen_ms", total(&f.freezes)),
                 ("longest_freeze_ms", longest(&f.freezes)),
                 ("zero_ms", ms(f.zero)),
             ]);
@@ -105,7 +104,7 @@ impl Measures {
                 ("marks_lost", s.lost as f64),
                 ("marks_garbled", s.garbled as f64),
                 ("sound_gaps", s.gaps.len() as f64),
-                ("sound_gap_ms", together(&s.gaps)),
+                ("sound_gap_ms", total(&s.gaps)),
                 ("longest_gap_ms", longest(&s.gaps)),
                 ("first_sound_ms", ms(s.first - start)),
             ]);
@@ -115,65 +114,33 @@ impl Measures {
             figures.extend([("av_p50_ms", s.p50_ms), ("av_p95_ms", s.p95_ms)]);
             figures.extend(s.drift_ms_per_hour.map(|drift| ("av_drift_ms_per_hour", drift)));
         }
-        let delay = delayed(&trace.delays, trace.delays_by);
+        let delay = measure_delay(&trace.delays, trace.delays_by);
         if let Some(d) = &delay {
             figures.extend([("delay_p50_ms", d.p50_ms), ("delay_p95_ms", d.p95_ms), ("delay_max_ms", d.max_ms)]);
         }
-        Measures { figures, frames, sounds, sync, delay }
+        Measurements { figures, frames, sounds, sync, delay }
     }
-}
-
-/// The value below which `part` of the values lie (0.0 to 1.0), between neighbours in proportion. None of nothing.
-pub fn percentile(values: &mut [f64], part: f64) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let exact = values.len().checked_sub(1)? as f64 * part.clamp(0.0, 1.0);
-    let (low, high) = (values.get(exact.floor() as usize)?, values.get(exact.ceil() as usize)?);
-    Some(low + (high - low) * exact.fract())
-}
-
-/// The number nearest to `near` that is `value` modulo `modulus`.
-fn unwrap(near: i64, value: u32, modulus: u32) -> i64 {
-    let (value, modulus) = (i64::from(value), i64::from(modulus).max(1));
-    let ahead = (value - near).rem_euclid(modulus);
-    near + if ahead > modulus / 2 { ahead - modulus } else { ahead }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn percentiles_lie_between_neighbours() {
-        assert_eq!(percentile(&mut [3.0, 1.0, 2.0], 0.5), Some(2.0));
-        assert_eq!(percentile(&mut [0.0, 10.0], 0.95), Some(9.5));
-        assert_eq!((percentile(&mut [7.0], 1.0), percentile(&mut [], 0.5)), (Some(7.0), None));
-    }
+    use crate::verify::detections::{FrameDelay, FrameDetection, MarkDetection};
 
     #[test]
     fn every_figure_is_in_the_table_and_in_the_documentation() {
         let page = include_str!("../../docs/verify.md");
-        for (name, _) in FIGURES {
+        for (name, _) in PARTICIPANT_FIGURES {
             assert!(page.contains(&format!("`{name}`")), "docs/verify.md does not name {name}");
         }
         let trace = Trace {
-            sights: (0..90)
-                .map(|n| crate::verify::evidence::Sight { at: n as f64 / 30.0, number: n, rate: 30 })
-                .collect(),
-            marks: (0..6).map(|n| crate::verify::evidence::Mark { at: n as f64 / 2.0, number: n }).collect(),
-            delays: vec![crate::verify::evidence::Delay { at: 1.0, ms: 80.0 }],
+            frames: (0..90).map(|n| FrameDetection { at: n as f64 / 30.0, number: n, rate: 30 }).collect(),
+            marks: (0..6).map(|n| MarkDetection { at: n as f64 / 2.0, number: n }).collect(),
+            delays: vec![FrameDelay { at: 1.0, ms: 80.0 }],
             ..Trace::default()
         };
-        for name in Measures::of(&trace, 0.0).figures.keys() {
-            assert!(FIGURES.iter().any(|(figure, _)| figure == name), "{name}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn numbers_are_unwrapped_to_the_nearest(near in -1_000_000i64..1_000_000, off in -2047i64..2047) {
-            let value = (near + off).rem_euclid(4096) as u32;
-            prop_assert_eq!(unwrap(near, value, 4096), near + off);
+        for name in Measurements::of(&trace, 0.0).figures.keys() {
+            assert!(PARTICIPANT_FIGURES.iter().any(|(figure, _)| figure == name), "{name}");
         }
     }
 }

@@ -1,15 +1,16 @@
-//! The judge: media that can be recognised frame by frame, its readers, the measures, and the verdict. It never joins a room and never
-//! changes what it judges.
+//! Measures stamped media and compares the figures with expectations: stamps and their detection, measurements, verdicts. It never joins a
+//! room and never changes what it measures.
 //!
 //! ```text
-//! stamp -> (a room, a codec, a recorder, a film) -> target: evidence of whom, when -> measure -> verdict over what is expected
-//!       -> what a recorder receives, watched: how long each picture took        ->
+//! stamp -> (room, codec, recorder, film) -> target: detections per participant -> measurements -> verdict on expectations
+//!                        `-> watch: end-to-end delay of the frames that a recorder receives ->
 //! ```
+#![deny(missing_docs)]
 
-pub mod evidence;
+pub mod detections;
 pub mod expect;
-mod file;
-mod joining;
+mod file_info;
+mod join_times;
 mod make;
 pub mod measure;
 pub mod quality;
@@ -18,5 +19,5 @@ pub mod target;
 pub mod verdict;
 pub mod watch;
 
-pub use file::Fact;
+pub use file_info::FileInfo;
 pub use make::{Format, Job, files, make};

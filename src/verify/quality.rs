@@ -1,54 +1,63 @@
-//! Pictures against their source, which is made again from the stamp: signal to noise and structural similarity, of each picture against
-//! itself, and against what should be seen at the time. Twice a second; brightness only.
+//! PSNR and SSIM of received frames: against their original, which is regenerated from the stamp, and against the frame that should be visible
+//! at that time. Two comparisons a second; luma only.
 
-use super::evidence::Stretch;
-use super::stamp::{Luma, Pictures, Place, Reader};
+use super::detections::Interval;
+use super::stamp::luma::LumaPlane;
+use super::stamp::reader::{Region, StampReader};
+use super::stamp::source::StampedVideo;
 use crate::error::Result;
 use crate::media::{Content, FileDecoder, Library};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-/// Seconds from one comparison to the next.
-const EVERY: f64 = 0.5;
-/// How near to the file's edge a picture's may be found and still be the same, as a part of its side.
-const NEAR: f32 = 0.03;
-/// A signal that is no different from its source, dB: more is not told apart.
-const SAME: f64 = 100.0;
-/// Sides of the blocks in which structure is compared, pixels.
+/// Interval between two comparisons, seconds.
+const INTERVAL: f64 = 0.5;
+/// An edge of the source picture this near to the edge of the file counts as the same, as a share of its side.
+const EDGE_TOLERANCE: f32 = 0.03;
+/// Upper limit of PSNR, dB; the value of identical frames.
+const MAX_PSNR: f64 = 100.0;
+/// Side of an SSIM block, pixels.
 const BLOCK: usize = 8;
 /// The constants of SSIM for 8 bits: (0.01 x 255)² and (0.03 x 255)² (Wang et al. 2004).
 const C1: f64 = 6.5025;
 const C2: f64 = 58.5225;
 
-/// What a participant's pictures are compared with.
+/// The source with which a participant's frames are compared.
 #[derive(Debug, Clone, Copy)]
-pub struct Source {
-    /// Width and height in pixels, as the source made them.
+pub struct ReferenceSource {
+    /// Width and height of the source, pixels.
     pub size: (u32, u32),
-    /// Where its picture 0 lies on the time line, seconds.
+    /// Time of frame 0, seconds.
     pub zero: f64,
+    /// Frame rate.
     pub rate: u32,
 }
 
-/// Grey pictures side by side: what came, and what was sent.
+/// A received frame and its original, greyscale.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
+pub struct ComparedFrame {
+    /// Seconds on the timeline.
     pub at: f64,
+    /// PSNR of the two.
     pub psnr_db: f64,
+    /// Width of both, pixels.
     pub width: usize,
+    /// Height of both, pixels.
     pub height: usize,
-    pub came: Vec<u8>,
+    /// Luma as received, row by row.
+    pub received: Vec<u8>,
+    /// Luma of the original, scaled to the received size.
     pub sent: Vec<u8>,
 }
 
-/// How good a participant's pictures are.
+/// Image quality of a participant's video.
 #[derive(Debug, Clone, Default)]
 pub struct Quality {
     matched: Mean,
     on_time: Mean,
-    /// Against itself, the worst of all.
-    pub worst: Option<Pair>,
+    /// The frame with the lowest PSNR against its original.
+    pub worst: Option<ComparedFrame>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,7 +68,7 @@ struct Mean {
 }
 
 impl Quality {
-    /// The figures: each picture against itself, and against what should be seen at the time, the last picture held.
+    /// The mean figures, by name. Empty without comparisons.
     pub fn figures(&self) -> Vec<(&'static str, f64)> {
         let mut figures = Vec::new();
         if let (Some(matched), Some(on_time)) = (self.matched.value(), self.on_time.value()) {
@@ -69,7 +78,7 @@ impl Quality {
         figures
     }
 
-    /// Adds what another file of the same participant came to.
+    /// Adds the comparisons from another file of the same participant.
     pub fn add(&mut self, other: Quality) {
         self.matched.add(other.matched);
         self.on_time.add(other.on_time);
@@ -92,54 +101,56 @@ impl Mean {
     }
 }
 
-/// The picture of somebody that is to be seen.
-struct Held {
+/// The frame of a participant that is visible at the moment.
+struct VisibleFrame {
     number: u32,
+    /// Time of the next comparison, seconds.
     next: f64,
     region: Vec<u8>,
     width: usize,
     height: usize,
-    /// What of the source's picture is in the region: as parts of its width and height.
+    /// The part of the source frame in the region, as shares of its width and height: left, top, right, bottom.
     part: [f32; 4],
 }
 
-/// Compares the pictures of a file with those of `sources`, by the participants' numbers.
+/// Compares the frames of a file with their sources; both maps are by participant number. `session_time` maps the file's time to seconds on the
+/// common timeline. A damaged file is compared up to the damage.
 ///
 /// # Errors
-/// The user's: there is no such file; a size that cannot be. What cannot be read to its end is compared as far as it goes.
+/// The user's: there is no such file, or the source size cannot be stamped.
 pub fn compare(
     library: &Library,
     path: &Path,
-    place: impl Fn(Duration) -> f64,
-    sources: &BTreeMap<u8, Source>,
+    session_time: impl Fn(Duration) -> f64,
+    sources: &BTreeMap<u8, ReferenceSource>,
 ) -> Result<BTreeMap<u8, Quality>> {
     let mut made = BTreeMap::new();
     for (number, source) in sources {
-        made.insert(*number, Pictures::new(*number, source.size, source.rate)?);
+        made.insert(*number, StampedVideo::new(*number, source.size, source.rate)?);
     }
     let mut found: BTreeMap<u8, Quality> = BTreeMap::new();
-    let (mut held, mut readers): (BTreeMap<u8, Held>, BTreeMap<usize, Reader>) = Default::default();
+    let (mut held, mut readers): (BTreeMap<u8, VisibleFrame>, BTreeMap<usize, StampReader>) = Default::default();
     let mut playback = FileDecoder::open(library, path)?;
-    // Damage and trouble were told when the evidence was read.
+    // Errors were reported when the detections were read.
     while let Ok(Some(piece)) = playback.next_piece() {
         let Content::Picture { luma, width, height } = piece.content else { continue };
-        let Some(luma) = Luma::new(&luma, (width, height), width) else { continue };
-        let at = place(piece.at);
-        for sighting in readers.entry(piece.stream).or_default().read(&luma) {
-            let Some(stamp) = sighting.stamp else { continue };
+        let Some(luma) = LumaPlane::new(&luma, (width, height), width) else { continue };
+        let at = session_time(piece.at);
+        for detected in readers.entry(piece.stream).or_default().read(&luma) {
+            let Some(stamp) = detected.stamp else { continue };
             let Some((source, pictures)) = sources.get(&stamp.participant).zip(made.get(&stamp.participant)) else {
                 continue;
             };
             let quality = found.entry(stamp.participant).or_default();
             let next = match held.remove(&stamp.participant) {
                 Some(mut before) => {
-                    before.judge(at, source, pictures, quality);
+                    before.compare_until(at, source, pictures, quality);
                     before.next
                 }
-                // In the middle of a picture's time: at its edge a rounded time would mean another picture.
+                // In the middle of the frame's duration: at its edge, rounding could select the neighbouring frame.
                 None => at + 0.5 / f64::from(source.rate.max(1)),
             };
-            if let Some(now) = Held::of(&luma, sighting.place, pictures.size(), stamp.number, next) {
+            if let Some(now) = VisibleFrame::of(&luma, detected.region, pictures.size(), stamp.number, next) {
                 held.insert(stamp.participant, now);
             }
         }
@@ -147,14 +158,14 @@ pub fn compare(
     Ok(found)
 }
 
-impl Held {
-    fn of(luma: &Luma, place: Place, source: (usize, usize), number: u32, next: f64) -> Option<Held> {
-        let [x, y, wide, high] = place.picture(source)?;
-        // A picture that seems to fill the file does so: edges that were blurred are found a little off.
+impl VisibleFrame {
+    fn of(luma: &LumaPlane, region: Region, source: (usize, usize), number: u32, next: f64) -> Option<VisibleFrame> {
+        let [x, y, wide, high] = region.picture(source)?;
+        // Edges of a blurred picture are found with a small error, so a picture that almost fills the file is taken to fill it.
         let snapped = |from: f32, length: f32, side: usize| {
             let (until, side) = (from + length, side as f32);
-            let from = if from.abs() < NEAR * length { 0.0 } else { from };
-            (from, if (until - side).abs() < NEAR * length { side - from } else { until - from })
+            let from = if from.abs() < EDGE_TOLERANCE * length { 0.0 } else { from };
+            (from, if (until - side).abs() < EDGE_TOLERANCE * length { side - from } else { until - from })
         };
         let ((x, wide), (y, high)) = (snapped(x, wide, luma.width()), snapped(y, high, luma.height()));
         let (left, top) = (x.round().max(0.0) as usize, y.round().max(0.0) as usize);
@@ -168,40 +179,40 @@ impl Held {
         (top..low).for_each(|row| region.extend_from_slice(luma.row(row).get(left..right).unwrap_or(&[])));
         let part = |from: usize, start: f32, whole: f32| ((from as f32 - start) / whole).clamp(0.0, 1.0);
         let part = [part(left, x, wide), part(top, y, high), part(right, x, wide), part(low, y, high)];
-        (region.len() == width * height).then_some(Held { number, next, region, width, height, part })
+        (region.len() == width * height).then_some(VisibleFrame { number, next, region, width, height, part })
     }
 
-    /// Compares at every tick until `at`, when the next picture came.
-    fn judge(&mut self, at: f64, source: &Source, pictures: &Pictures, quality: &mut Quality) {
-        let until = Stretch { from: self.next, until: at };
+    /// Makes all comparisons due before `at`, when the next frame appears.
+    fn compare_until(&mut self, at: f64, source: &ReferenceSource, pictures: &StampedVideo, quality: &mut Quality) {
+        let until = Interval { from: self.next, until: at };
         if until.until <= until.from {
             return;
         }
-        let own = self.source(pictures, self.number);
+        let own = self.original(pictures, self.number);
         let matched = (psnr(&self.region, &own), ssim(&self.region, &own, self.width));
         if quality.worst.as_ref().is_none_or(|worst| matched.0 < worst.psnr_db) {
             let (width, height) = (self.width, self.height);
-            let (came, sent) = (self.region.clone(), own);
-            quality.worst = Some(Pair { at: self.next, psnr_db: matched.0, width, height, came, sent });
+            let (received, sent) = (self.region.clone(), own);
+            quality.worst = Some(ComparedFrame { at: self.next, psnr_db: matched.0, width, height, received, sent });
         }
-        // Of a picture that stands for long, a minute is enough to know.
+        // A minute is enough for a frame that stays longer.
         for _ in 0..120 {
             if self.next >= at {
                 break;
             }
             let due = ((self.next - source.zero) * f64::from(source.rate)).floor();
             let due = if due >= 0.0 { due as u32 } else { 0 };
-            let should = self.source(pictures, due);
+            let should = self.original(pictures, due);
             quality.matched.add(Mean { psnr: matched.0, ssim: matched.1, count: 1 });
             let on_time = (psnr(&self.region, &should), ssim(&self.region, &should, self.width));
             quality.on_time.add(Mean { psnr: on_time.0, ssim: on_time.1, count: 1 });
-            self.next += EVERY;
+            self.next += INTERVAL;
         }
         self.next = self.next.max(at);
     }
 
-    /// Picture `number` of the source as it should be in the region: each pixel the mean of what falls into it.
-    fn source(&self, pictures: &Pictures, number: u32) -> Vec<u8> {
+    /// ReferenceSource frame `number` scaled to the region, by averaging.
+    fn original(&self, pictures: &StampedVideo, number: u32) -> Vec<u8> {
         let (wide, high) = pictures.size();
         let whole = pictures.luma(number);
         let span = |index: usize, count: usize, from: f32, until: f32, side: usize| {
@@ -229,14 +240,14 @@ impl Held {
     }
 }
 
-/// Peak signal to noise of two planes of one size, dB.
+/// Peak signal-to-noise ratio of two planes of the same size, dB.
 fn psnr(a: &[u8], b: &[u8]) -> f64 {
     let square: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
     let mean = square as f64 / a.len().max(1) as f64;
-    if mean > 0.0 { (10.0 * (255.0 * 255.0 / mean).log10()).min(SAME) } else { SAME }
+    if mean > 0.0 { (10.0 * (255.0 * 255.0 / mean).log10()).min(MAX_PSNR) } else { MAX_PSNR }
 }
 
-/// Mean structural similarity of two planes of one size over blocks of 8x8, 1.0 where they are the same.
+/// Mean structural similarity of two planes of the same size over 8x8 blocks; 1.0 if they are identical.
 fn ssim(a: &[u8], b: &[u8], width: usize) -> f64 {
     let height = a.len() / width.max(1);
     let (mut sum, mut count) = (0.0, 0.0);
@@ -271,24 +282,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_the_same_is_best_and_noise_is_worse() {
-        let pictures = Pictures::new(1, (320, 180), 30).unwrap();
+    fn identical_frames_score_best() {
+        let pictures = StampedVideo::new(1, (320, 180), 30).unwrap();
         let picture = pictures.luma(9);
-        assert_eq!((psnr(&picture, &picture), ssim(&picture, &picture, 320)), (SAME, 1.0));
+        assert_eq!((psnr(&picture, &picture), ssim(&picture, &picture, 320)), (MAX_PSNR, 1.0));
         let brighter: Vec<u8> = picture.iter().map(|v| v + 10).collect();
         // A difference of 10 everywhere: 10 log10(255² / 100).
         assert!((psnr(&picture, &brighter) - 28.13).abs() < 0.01);
         assert!(ssim(&picture, &brighter, 320) > 0.98);
         let other = pictures.luma(200);
         assert!(psnr(&picture, &other) < 25.0 && ssim(&picture, &other, 320) < 0.7);
-        assert_eq!((psnr(&[], &[]), ssim(&[], &[], 0)), (SAME, 1.0));
+        assert_eq!((psnr(&[], &[]), ssim(&[], &[], 0)), (MAX_PSNR, 1.0));
     }
 
     #[test]
-    fn a_region_is_held_against_what_was_sent_even_scaled() {
-        let pictures = Pictures::new(1, (640, 360), 30).unwrap();
+    fn a_scaled_region_is_compared_with_its_original() {
+        let pictures = StampedVideo::new(1, (640, 360), 30).unwrap();
         let whole = pictures.luma(40);
-        // Halved by hand, in the corner of a film.
+        // Half size, inside a film.
         let mut film = vec![16u8; 400 * 300];
         for y in 0..180 {
             for x in 0..320 {
@@ -296,13 +307,13 @@ mod tests {
                 film[(y + 50) * 400 + x + 60] = ((at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1)) / 4) as u8;
             }
         }
-        let luma = Luma::new(&film, (400, 300), 400).unwrap();
-        let sighting = Reader::new().read(&luma)[0];
-        let held = Held::of(&luma, sighting.place, (640, 360), 40, 0.0).unwrap();
+        let luma = LumaPlane::new(&film, (400, 300), 400).unwrap();
+        let detected = StampReader::new().read(&luma)[0];
+        let held = VisibleFrame::of(&luma, detected.region, (640, 360), 40, 0.0).unwrap();
         assert!(held.width.abs_diff(320) <= 1 && held.height.abs_diff(180) <= 1, "{}x{}", held.width, held.height);
-        let own = held.source(&pictures, 40);
+        let own = held.original(&pictures, 40);
         assert!(psnr(&held.region, &own) > 28.0, "{}", psnr(&held.region, &own));
-        let other = held.source(&pictures, 70);
+        let other = held.original(&pictures, 70);
         assert!(psnr(&held.region, &other) < 22.0, "{}", psnr(&held.region, &other));
     }
 }

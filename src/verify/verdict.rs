@@ -1,32 +1,35 @@
-//! The verdict: expectations held against what was measured. Missing evidence fails, trouble of this machine leaves it open, and neither
-//! ever passes.
+//! Verdicts: expectations compared with figures. A figure without evidence fails, a failure of this machine makes the verdict inconclusive;
+//! neither ever passes.
 
-use super::expect::{COMMON, Expectation, Severity};
-use super::file::Fact;
-use super::joining::STAGES;
-use super::measure::{FIGURES, Measures};
-use super::target::{Names, Subject, Target, number};
+use super::expect::{Expectation, Severity, TARGET_FIGURES};
+use super::file_info::FileInfo;
+use super::join_times::JOIN_FIGURES;
+use super::measure::{Measurements, PARTICIPANT_FIGURES};
+use super::target::{self, StampNumbers, Target, TargetParticipant};
 use crate::room::media::MediaKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The version of the report's form.
+/// Schema version of the JSON report.
 pub const SCHEMA: u32 = 1;
 
-/// What was found, the best first: of several the last counts.
+/// The result of an expectation, a target or a run. Of several, the greatest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
+    /// Everything is as expected.
     Pass,
+    /// Only expectations marked `warn:` are not met.
     Warn,
+    /// An expectation is not met, or the media is damaged.
     Fail,
-    /// This machine could not find out.
+    /// This machine could not measure it.
     Inconclusive,
 }
 
 impl Verdict {
-    /// The word in reports.
-    pub fn word(self) -> &'static str {
+    /// The name in reports.
+    pub fn as_str(self) -> &'static str {
         match self {
             Verdict::Pass => "pass",
             Verdict::Warn => "warn",
@@ -36,69 +39,84 @@ impl Verdict {
     }
 }
 
-/// What an expectation came to, for one participant or the whole.
+/// The result of an expectation, for one participant or the whole target.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
+    /// The expectation as written.
     pub expected: String,
-    /// Absent: the whole.
+    /// The participant; none: the whole target.
     pub who: Option<String>,
+    /// Name of the figure.
     pub figure: String,
-    /// Absent: there is no evidence.
+    /// Value of the figure; none without evidence.
     pub measured: Option<f64>,
+    /// Whether it is met.
     pub verdict: Verdict,
 }
 
-/// One participant's figures.
+/// The measurements of one participant.
 #[derive(Debug, Clone, Serialize)]
-pub struct Person {
+pub struct ParticipantReport {
+    /// `alice`, `bob.screen`.
     pub who: String,
+    /// Stamp number.
     pub number: u8,
+    /// Figures and series.
     #[serde(flatten)]
-    pub measures: Measures,
+    pub measures: Measurements,
 }
 
-/// What a target came to.
+/// The report on one target.
 #[derive(Debug, Clone, Serialize)]
-pub struct Judged {
+pub struct TargetReport {
+    /// Path or URL.
     pub target: String,
+    /// The worst of all outcomes.
     pub verdict: Verdict,
-    /// What this machine could not do.
+    /// Failures of this machine.
     pub trouble: Vec<String>,
-    /// What of the media could not be read.
+    /// Defects of the media.
     pub damage: Vec<String>,
-    /// What cannot be said, and why.
+    /// What could not be measured, and why.
     pub notes: Vec<String>,
     /// The media files that were read.
-    pub files: Vec<Fact>,
+    pub files: Vec<FileInfo>,
+    /// Figures of the whole target.
     pub figures: BTreeMap<&'static str, f64>,
-    pub participants: Vec<Person>,
+    /// Measurements of each participant.
+    pub participants: Vec<ParticipantReport>,
+    /// One per expectation and participant.
     pub outcomes: Vec<Outcome>,
 }
 
-/// Everything that was judged in one run.
+/// The report on all targets.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    /// [`SCHEMA`].
     pub schema: u32,
+    /// Name and version of this program.
     pub tool: &'static str,
+    /// The worst of all targets.
     pub verdict: Verdict,
-    pub targets: Vec<Judged>,
+    /// One per target.
+    pub targets: Vec<TargetReport>,
 }
 
 impl Report {
-    /// Of several targets. Nothing judged is no pass.
-    pub fn of(targets: Vec<Judged>) -> Report {
+    /// Combines the reports on several targets. Without targets it is inconclusive.
+    pub fn of(targets: Vec<TargetReport>) -> Report {
         let verdict = targets.iter().map(|judged| judged.verdict).max().unwrap_or(Verdict::Inconclusive);
         Report { schema: SCHEMA, tool: concat!("roombot ", env!("CARGO_PKG_VERSION")), verdict, targets }
     }
 }
 
-/// What is expected of a target of these kinds of media where nothing else is said.
-pub fn usual(target: &Target) -> Vec<Expectation> {
+/// The expectations on a target if none are given, by the kinds of media in it.
+pub fn default_expectations(target: &Target) -> Vec<Expectation> {
     let mut lines = vec!["participants >= 1"];
     if target.kinds.contains(&MediaKind::Video) {
         lines.extend(["dropped_percent <= 1", "out_of_order == 0", "freezes == 0", "unread_percent <= 1"]);
-        // A film may show something else, such as a card; tracks of a recording have nothing but their owner in them.
-        let is_recording = target.subjects.iter().any(|subject| subject.wrong.is_some());
+        // A film may contain other frames, such as name cards; a recorded track contains only its owner.
+        let is_recording = target.participants.iter().any(|participant| participant.wrong.is_some());
         lines.push(if is_recording { "blank_percent <= 1" } else { "warn: blank_percent <= 1" });
     }
     if target.kinds.contains(&MediaKind::Audio) {
@@ -107,30 +125,34 @@ pub fn usual(target: &Target) -> Vec<Expectation> {
     if target.kinds.len() == 2 {
         lines.push("av_p95_ms <= 45");
     }
-    if target.subjects.iter().any(|subject| subject.wrong.is_some()) {
+    if target.participants.iter().any(|participant| participant.wrong.is_some()) {
         lines.push("wrong == 0");
     }
     lines.into_iter().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// Judges what was read. `extra` adds figures of a participant that are measured elsewhere.
+/// Compares a target with expectations. `extra` adds figures of a participant that are measured elsewhere.
 pub fn judge(
     target: &Target,
     expectations: &[Expectation],
-    names: &Names,
-    extra: impl Fn(&Subject) -> Vec<(&'static str, f64)>,
-) -> Judged {
-    let measure = |subject: &Subject| {
-        let mut measures = Measures::of(&subject.trace, subject.start);
-        measures.figures.extend(subject.wrong.map(|wrong| ("wrong", wrong as f64)));
-        measures.figures.extend(subject.joining.iter().copied());
-        measures.figures.extend(extra(subject));
+    names: &StampNumbers,
+    extra: impl Fn(&TargetParticipant) -> Vec<(&'static str, f64)>,
+) -> TargetReport {
+    let measure = |participant: &TargetParticipant| {
+        let mut measures = Measurements::of(&participant.trace, participant.start);
+        measures.figures.extend(participant.wrong.map(|wrong| ("wrong", wrong as f64)));
+        measures.figures.extend(participant.join_times.iter().copied());
+        measures.figures.extend(extra(participant));
         measures
     };
-    let participants: Vec<Person> = target
-        .subjects
+    let participants: Vec<ParticipantReport> = target
+        .participants
         .iter()
-        .map(|subject| Person { who: subject.who.clone(), number: subject.number, measures: measure(subject) })
+        .map(|participant| ParticipantReport {
+            who: participant.who.clone(),
+            number: participant.number,
+            measures: measure(participant),
+        })
         .collect();
     let mut outcomes = Vec::new();
     for expectation in expectations {
@@ -144,34 +166,36 @@ pub fn judge(
             let (expected, figure) = (expectation.to_string(), expectation.figure.clone());
             outcomes.push(Outcome { expected, who, figure, measured, verdict });
         };
-        if expectation.is_common() {
+        if expectation.is_of_target() {
             conclude(None, target.figure(&expectation.figure));
             continue;
         }
-        let wanted = expectation.who.as_deref().map(|who| number(names, who));
+        let number = expectation.who.as_deref().map(|who| target::number(names, who));
         let mut found = false;
-        for (subject, person) in target.subjects.iter().zip(&participants) {
-            let is_meant =
-                expectation.who.as_deref().is_none_or(|who| who == subject.who || is_number(subject, wanted));
-            if !is_meant || !has_kind(subject, expectation) {
+        for (participant, report) in target.participants.iter().zip(&participants) {
+            let applies = expectation
+                .who
+                .as_deref()
+                .is_none_or(|who| who == participant.who || matches_number(participant, number));
+            if !applies || !has_kind(participant, expectation) {
                 continue;
             }
             found = true;
             let measured = match expectation.during {
-                None => person.measures.figures.get(expectation.figure.as_str()).copied(),
+                None => report.measures.figures.get(expectation.figure.as_str()).copied(),
                 Some(window) => {
-                    let part = Measures::of(&subject.trace.during(window), window.from);
+                    let part = Measurements::of(&participant.trace.during(window), window.from);
                     part.figures.get(expectation.figure.as_str()).copied()
                 }
             };
-            conclude(Some(subject.who.clone()), measured);
+            conclude(Some(participant.who.clone()), measured);
         }
         if !found {
-            // Nobody of whom it could be true.
+            // There is no such participant.
             conclude(expectation.who.clone(), None);
         }
     }
-    let figures = COMMON.iter().filter_map(|(name, _)| Some((*name, target.figure(name)?))).collect();
+    let figures = TARGET_FIGURES.iter().filter_map(|(name, _)| Some((*name, target.figure(name)?))).collect();
     let mut verdict = outcomes.iter().map(|outcome| outcome.verdict).max().unwrap_or(Verdict::Inconclusive);
     if !target.damage.is_empty() {
         verdict = verdict.max(Verdict::Fail);
@@ -179,7 +203,7 @@ pub fn judge(
     if !target.trouble.is_empty() {
         verdict = Verdict::Inconclusive;
     }
-    Judged {
+    TargetReport {
         target: target.path.display().to_string(),
         verdict,
         trouble: target.trouble.clone(),
@@ -192,20 +216,20 @@ pub fn judge(
     }
 }
 
-/// A file names nobody: there a participant is whoever has the number.
-fn is_number(subject: &Subject, wanted: Option<u8>) -> bool {
-    subject.wrong.is_none() && wanted == Some(subject.number)
+/// In a file, participants have no names and are matched by number.
+fn matches_number(participant: &TargetParticipant, number: Option<u8>) -> bool {
+    participant.wrong.is_none() && number == Some(participant.number)
 }
 
-/// False where everybody is meant, and this one never had such a track: a screen has no sound.
-fn has_kind(subject: &Subject, expectation: &Expectation) -> bool {
+/// False if the expectation is on all participants and this one has no such media: a screen has no audio.
+fn has_kind(participant: &TargetParticipant, expectation: &Expectation) -> bool {
     let of_sound =
         ["marks", "marks_lost", "marks_garbled", "sound_gaps", "sound_gap_ms", "longest_gap_ms", "first_sound_ms"];
     let of_both = expectation.figure.starts_with("av_");
-    let of_either = ["wrong", "zero_ms"].iter().chain(&STAGES).any(|figure| *figure == expectation.figure);
+    let of_either = ["wrong", "zero_ms"].iter().chain(&JOIN_FIGURES).any(|figure| *figure == expectation.figure);
     let sound = of_sound.contains(&expectation.figure.as_str());
-    debug_assert!(FIGURES.iter().any(|(name, _)| *name == expectation.figure));
-    let has = |kind: MediaKind| subject.kinds.contains(&kind);
+    debug_assert!(PARTICIPANT_FIGURES.iter().any(|(name, _)| *name == expectation.figure));
+    let has = |kind: MediaKind| participant.kinds.contains(&kind);
     let fits = match (of_both, of_either, sound) {
         (true, ..) => has(MediaKind::Audio) && has(MediaKind::Video),
         (_, true, _) => true,

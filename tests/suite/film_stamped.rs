@@ -8,7 +8,7 @@ use roombot::media::Library;
 use roombot::recording::manifest::Span;
 use roombot::recording::timeline::Event;
 use roombot::room::media::Source;
-use roombot::verify::stamp::{Heard, Listener, Luma, MarkStamp, Reader, Sighting};
+use roombot::verify::stamp::{DetectedMark, DetectedStamp, LumaPlane, MarkDetector, MarkStamp, StampReader};
 use roombot::verify::{Format, Job, make};
 use std::path::{Path, PathBuf};
 
@@ -157,9 +157,9 @@ fn cuts() -> Vec<u64> {
 }
 
 /// Looks at a picture that is seen at `ms`; gives how many stamps were checked.
-fn look(policy: Policy, ms: f64, seen: &[Sighting]) -> usize {
+fn look(policy: Policy, ms: f64, seen: &[DetectedStamp]) -> usize {
     // A name on its pill has something of a frame, too, but it says nothing.
-    let mut left: Vec<&Sighting> = seen.iter().filter(|sighting| sighting.stamp.is_some()).collect();
+    let mut left: Vec<&DetectedStamp> = seen.iter().filter(|sighting| sighting.stamp.is_some()).collect();
     let mut checked = 0;
     for tile in layout(&view(ms), SIZE, policy) {
         let Some(part) = shown(tile.shows, ms) else { continue };
@@ -186,15 +186,15 @@ fn look(policy: Policy, ms: f64, seen: &[Sighting]) -> usize {
 }
 
 /// True where the picture around a stamp is the one that was laid out.
-fn lies_in(sighting: &Sighting, part: &Sent, area: Rect) -> bool {
+fn lies_in(sighting: &DetectedStamp, part: &Sent, area: Rect) -> bool {
     let (width, height) = part.size();
-    let Some(found) = sighting.place.picture((width as usize, height as usize)) else { return false };
+    let Some(found) = sighting.region.picture((width as usize, height as usize)) else { return false };
     let wanted = [area.x, area.y, area.width, area.height].map(|side| side as f32);
     found.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() <= 4.0)
 }
 
 /// Every whole mark of every microphone is heard, at its time, and no other; gives by how many milliseconds the worst is off.
-fn listen(policy: Policy, heard: &[Heard]) -> f64 {
+fn listen(policy: Policy, heard: &[DetectedMark]) -> f64 {
     let (mut worst, mut expected) = (0.0f64, 0);
     let mics = || MEETING.iter().filter(|part| part.source == Source::Mic);
     for part in mics() {
@@ -213,7 +213,7 @@ fn listen(policy: Policy, heard: &[Heard]) -> f64 {
         }
     }
     assert!(expected > 40, "{expected}");
-    for Heard { stamp, at } in heard {
+    for DetectedMark { stamp, at } in heard {
         let is_sent = mics().any(|part| part.number() == stamp.participant && part.is_live(at * 1000.0 + 250.0));
         assert!(is_sent, "{policy:?}: {stamp:?} is heard at {at:.3} s");
     }
@@ -240,7 +240,7 @@ fn every_stamp_is_where_and_when_the_layout_says() {
         let pictures = stream_of(&made.film, &["-vsync", "0", "-f", "rawvideo", "-pix_fmt", "gray"]);
         let length = (SIZE.0 * SIZE.1) as usize;
         assert_eq!(pictures.len(), length * made.frames as usize, "{policy:?}");
-        let (mut reader, mut checked) = (Reader::new(), 0);
+        let (mut reader, mut checked) = (StampReader::new(), 0);
         for (number, picture) in pictures.chunks(length).enumerate() {
             let frame = 1000.0 / FPS as f64;
             let middle = (number as f64 + 0.5) * frame;
@@ -248,7 +248,7 @@ fn every_stamp_is_where_and_when_the_layout_says() {
             if cuts.iter().any(|cut| (*cut as f64 - middle).abs() < frame) {
                 continue;
             }
-            let luma = Luma::new(picture, (SIZE.0 as usize, SIZE.1 as usize), SIZE.0 as usize).unwrap();
+            let luma = LumaPlane::new(picture, (SIZE.0 as usize, SIZE.1 as usize), SIZE.0 as usize).unwrap();
             checked += look(policy, middle, &reader.read(&luma));
         }
         let least = if policy == Policy::Single { 60 } else { 150 };
@@ -257,10 +257,10 @@ fn every_stamp_is_where_and_when_the_layout_says() {
         let sound = stream_of(&made.film, &["-f", "f32le", "-ac", "1", "-ar", "48000"]);
         let (samples, _) = sound.as_chunks::<4>();
         let samples: Vec<f32> = samples.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        let mut listener = Listener::new();
+        let mut listener = MarkDetector::new();
         listener.push(0.0, &samples);
         listener.finish();
-        let worst = listen(policy, &listener.heard);
+        let worst = listen(policy, &listener.marks);
         assert!(worst.abs() < 5.0, "{policy:?}: sound is {worst:.1} ms off");
         println!("{policy:?}: {checked} stamps of {} pictures, sound {worst:.1} ms off at most", made.frames);
     }

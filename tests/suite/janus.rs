@@ -16,7 +16,7 @@ use roombot::recording::manifest::Manifest;
 use roombot::recording::timeline::{Event, TimelineReader};
 use roombot::room::media::Source;
 use roombot::verify::stamp::number_of;
-use roombot::verify::verdict::{Judged, judge};
+use roombot::verify::verdict::{TargetReport, judge};
 use roombot::verify::{Format, Job, make, target};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -106,7 +106,7 @@ fn by_janus(janus: &Janus, feed: u64, out: &Path) -> PathBuf {
     whole
 }
 
-fn judged(path: &Path, names: &target::Names) -> Judged {
+fn judged(path: &Path, names: &target::StampNumbers) -> TargetReport {
     judge(&target::read(&Library::default(), path, names).expect("it is there"), &[], names, |_| vec![])
 }
 
@@ -205,12 +205,12 @@ async fn three_browsers_are_recorded_by_the_bot_and_by_janus_itself() {
         let person = manifest.participants.iter().find(|p| p.key == who).expect("a participant");
         assert!(person.present.iter().all(|span| span.end_ms.is_some()), "{person:?}");
     }
-    let names = target::Names::from([("dave".to_owned(), number_of("alice"))]);
+    let names = target::StampNumbers::from([("dave".to_owned(), number_of("alice"))]);
     let ours = judged(&folder, &names);
     println!("| who | recorded by | pictures | lost % | freezes | marks | lost | A/V p50 ms | p95 ms |");
     for (who, feed) in [("alice", feeds[0]), ("bob", feeds[1]), ("carol", feeds[2])] {
         let theirs = judged(&by_janus(&janus, feed, dir.path()), &names);
-        let of = |judged: &Judged| {
+        let of = |judged: &TargetReport| {
             let person = judged.participants.iter().find(|p| p.number == number_of(who));
             person.unwrap_or_else(|| panic!("{who}: {judged:#?}")).measures.figures.clone()
         };

@@ -11,7 +11,7 @@ use roombot::recording::manifest::{Manifest, ParticipantEntry, Span, Status, Tra
 use roombot::recording::track::TrackFile;
 use roombot::room::media::{Frame, MediaKind, Source};
 use roombot::room::participant::Role;
-use roombot::verify::verdict::{Judged, Report, Verdict, judge};
+use roombot::verify::verdict::{Report, TargetReport, Verdict, judge};
 use roombot::verify::{Format, Job, expect::Expectation, make, target};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,9 +53,9 @@ fn ffmpeg(out: &Path, args: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn judged(path: &Path, expected: &[&str]) -> Judged {
+fn judged(path: &Path, expected: &[&str]) -> TargetReport {
     let expectations: Vec<Expectation> = expected.iter().map(|text| text.parse().unwrap()).collect();
-    let names = target::Names::new();
+    let names = target::StampNumbers::new();
     judge(&target::read(&Library::default(), path, &names).unwrap(), &expectations, &names, |_| vec![])
 }
 
@@ -154,10 +154,10 @@ fn eighty_milliseconds_between_sound_and_picture_are_noticed() {
 fn a_freeze_costs_on_the_time_line_and_coarse_pictures_cost_everywhere() {
     let dir = tempfile::tempdir().unwrap();
     let of = |path: &Path| {
-        let target = target::read(&Library::default(), path, &target::Names::new()).unwrap();
+        let target = target::read(&Library::default(), path, &target::StampNumbers::new()).unwrap();
         let quality = target.quality(&Library::default(), (320, 180)).unwrap().remove(&1).unwrap();
         let worst = quality.worst.as_ref().unwrap();
-        assert_eq!((worst.width, worst.height, worst.came.len()), (320, 180, worst.sent.len()));
+        assert_eq!((worst.width, worst.height, worst.received.len()), (320, 180, worst.sent.len()));
         let figures = quality.figures();
         std::array::from_fn(|i| figures[i].1)
     };
@@ -324,9 +324,9 @@ fn missing_evidence_fails_and_trouble_leaves_it_open() {
     let text = dir.path().join("letter.mkv");
     std::fs::write(&text, "I am no film, but a letter.").unwrap();
     assert_eq!(judged(&text, &["participants >= 0"]).verdict, Verdict::Fail);
-    let mut target = target::read(&Library::default(), &stamped("alice"), &target::Names::new()).unwrap();
+    let mut target = target::read(&Library::default(), &stamped("alice"), &target::StampNumbers::new()).unwrap();
     target.trouble.push("no decoder".into());
-    let open = judge(&target, &["frames >= 1".parse().unwrap()], &target::Names::new(), |_| vec![]);
+    let open = judge(&target, &["frames >= 1".parse().unwrap()], &target::StampNumbers::new(), |_| vec![]);
     assert_eq!((open.verdict, Report::of(vec![open]).verdict), (Verdict::Inconclusive, Verdict::Inconclusive));
     assert_eq!(Report::of(vec![]).verdict, Verdict::Inconclusive);
 }

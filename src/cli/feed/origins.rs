@@ -4,8 +4,8 @@
 use crate::error::{Error, Result};
 use crate::media::{Library, Origin, Synthetic, Template, Value};
 use crate::room::media::MediaKind;
-use crate::verify::stamp::code::FRAMES;
-use crate::verify::stamp::{Pictures, Sound, number_of};
+use crate::verify::stamp::code::FRAME_NUMBERS;
+use crate::verify::stamp::{StampedAudio, StampedVideo, number_of};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -62,9 +62,9 @@ pub fn stamped(text: &str) -> Result<[Origin; 2]> {
         return Err(form());
     }
     let participant = name.parse().unwrap_or_else(|_| number_of(name));
-    let pictures = Pictures::new(participant, size, fps)?;
-    let sound = Mutex::new(Sound::new(participant));
-    let draw = Arc::new(move |number: u32| pictures.i420(number % FRAMES));
+    let pictures = StampedVideo::new(participant, size, fps)?;
+    let sound = Mutex::new(StampedAudio::new(participant));
+    let draw = Arc::new(move |number: u32| pictures.i420(number % FRAME_NUMBERS));
     let play = move |from: u64, count: usize| sound.lock().unwrap_or_else(PoisonError::into_inner).samples(from, count);
     Ok([
         Origin::Synthetic(Synthetic::Pictures { size, fps, draw }),

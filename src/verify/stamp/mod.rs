@@ -1,17 +1,16 @@
-//! Stamps: what makes a picture and a sound tell by themselves whose they are and when they were made. Drawn and spoken here, and
-//! found again; pure, it opens no file.
+//! Stamps: IDs in video frames and in audio that identify the participant and the time. They are drawn, synthesised and detected here; pure, it
+//! opens no file. docs/stamp.md has the format.
 
 pub mod chirp;
 pub mod code;
-mod listener;
-mod luma;
-mod mark;
-mod person;
-mod reader;
+pub mod luma;
+pub mod mark_detector;
+pub mod pattern;
+pub mod reader;
+pub mod source;
 
-pub use code::{FrameStamp, MarkStamp, RATES};
-pub use listener::{Heard, Listener, Silence};
-pub use luma::Luma;
-pub use mark::{Spot, draw};
-pub use person::{Pictures, SIDES, Sound, number_of};
-pub use reader::{Place, Reader, Sighting};
+pub use code::{FRAME_RATES, FrameStamp, MarkStamp};
+pub use luma::LumaPlane;
+pub use mark_detector::{DetectedMark, MarkDetector, Silence};
+pub use reader::{DetectedStamp, Region, StampReader};
+pub use source::{SIDES, StampedAudio, StampedVideo, number_of};

@@ -1,72 +1,78 @@
-//! Finds and reads the stamps in a picture, wherever they lie and however many there are. It looks at brightness only, knows no
-//! layout, and would rather read nothing than something wrong.
+//! Detects and decodes the stamps in a frame, at any position and number. It uses luma only and knows no layout. A doubtful stamp is reported as
+//! unreadable rather than decoded wrongly.
 
 use super::code::FrameStamp;
-use super::luma::Luma;
-use super::mark::{DATA, FRAME, SIDE};
+use super::luma::LumaPlane;
+use super::pattern::{BORDER, DATA, SIDE, StampSquare};
 
-/// A picture is looked through in so many rows at most: a tile among 25 has a frame of one row and a half at least.
+/// Maximum number of scanned rows. The border of a stamp in one of 25 tiles is still 1.5 rows high.
 const ROWS: usize = 120;
-/// What is darker is dark; the others are tried where the first finds nothing, for pictures that were dimmed or washed out.
+/// Luma thresholds between dark and light. The later ones are tried if the first finds nothing, for dimmed and washed-out frames.
 const THRESHOLDS: [u8; 3] = [126, 60, 180];
-/// The shortest side of a frame, in pixels: cells of 3.
-const SHORTEST: usize = 3 * FRAME;
-/// How much brighter the rim is than the frame, at least.
-const CONTRAST: f32 = 36.0;
-/// Of the 84 cells of rim and frame, how many may be wrong.
-const FLAWS: usize = 6;
-/// Stamps in one picture, at most.
-const MOST: usize = 64;
+/// Minimum side of a border, pixels: cells of 3.
+const MIN_BORDER: usize = 3 * BORDER;
+/// Minimum luma difference between rim and border.
+const MIN_CONTRAST: f32 = 36.0;
+/// Maximum number of wrong cells of the 80 in rim and border.
+const MAX_WRONG_CELLS: usize = 6;
+/// Maximum number of stamps in a frame.
+const MAX_STAMPS: usize = 64;
 
-/// A stamp that was found.
+/// A stamp that was detected.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sighting {
-    pub place: Place,
-    /// None: there is a stamp, but what it says is lost.
+pub struct DetectedStamp {
+    /// Where it is.
+    pub region: Region,
+    /// Its content; none if it could not be decoded.
     pub stamp: Option<FrameStamp>,
 }
 
-/// Where the dark frame of a stamp lies: its outer edges, in pixels.
+/// The outer edges of a stamp's dark border, pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
+pub struct Region {
+    /// Left.
     pub x: f32,
+    /// Top.
     pub y: f32,
+    /// Width.
     pub width: f32,
+    /// Height; differs from the width if the frame was squeezed.
     pub height: f32,
 }
 
-/// Reads pictures one after the other, and looks first where stamps were in the last one.
+/// Reads consecutive frames; it first looks where the last frame had stamps.
 #[derive(Debug, Default)]
-pub struct Reader {
-    known: Vec<Place>,
+pub struct StampReader {
+    known: Vec<Region>,
 }
 
-impl Reader {
-    pub fn new() -> Reader {
-        Reader::default()
+impl StampReader {
+    /// A reader without a previous frame.
+    pub fn new() -> StampReader {
+        StampReader::default()
     }
 
-    /// The stamps in a picture, in no order.
-    pub fn read(&mut self, luma: &Luma) -> Vec<Sighting> {
-        let mut found: Vec<Sighting> = Vec::new();
-        for place in std::mem::take(&mut self.known) {
-            if let Some(Some(stamp)) = look(luma, place) {
-                found.push(Sighting { place, stamp: Some(stamp) });
+    /// The stamps in a frame, in no particular order.
+    pub fn read(&mut self, luma: &LumaPlane) -> Vec<DetectedStamp> {
+        let mut found: Vec<DetectedStamp> = Vec::new();
+        for region in std::mem::take(&mut self.known) {
+            if let Some(Some(stamp)) = decode(luma, region) {
+                found.push(DetectedStamp { region, stamp: Some(stamp) });
             }
         }
         for threshold in THRESHOLDS {
             scan(luma, threshold, &mut found);
-            if found.iter().any(|sighting| sighting.stamp.is_some()) {
+            if found.iter().any(|detected| detected.stamp.is_some()) {
                 break;
             }
         }
-        self.known = found.iter().map(|sighting| sighting.place).collect();
+        self.known = found.iter().map(|detected| detected.region).collect();
         found
     }
 }
 
-/// Looks through rows for what might be a side of a frame: dark for long, with light on either side.
-fn scan(luma: &Luma, threshold: u8, found: &mut Vec<Sighting>) {
+/// Scans rows for a possible side of a border: a long dark run between light ones.
+fn scan(luma: &LumaPlane, threshold: u8, found: &mut Vec<DetectedStamp>) {
     let step = (luma.height() / ROWS).max(1);
     let mut edges = Vec::new();
     for y in (step / 2..luma.height()).step_by(step) {
@@ -75,14 +81,14 @@ fn scan(luma: &Luma, threshold: u8, found: &mut Vec<Sighting>) {
         for (index, dark) in edges.chunks_exact(2).enumerate() {
             let before = index.checked_sub(1).and_then(|last| edges.get(2 * last + 1)).copied().unwrap_or(0);
             let after = edges.get(2 * index + 2).copied().unwrap_or(row.len());
-            if found.len() < MOST {
+            if found.len() < MAX_STAMPS {
                 consider(luma, threshold, y, (before, dark[0], dark[1], after), found);
             }
         }
     }
 }
 
-/// Where a row turns dark, and light again, in turn.
+/// The positions at which a row turns dark and light again, alternating.
 fn changes(row: &[u8], threshold: u8, edges: &mut Vec<usize>) {
     edges.clear();
     let mut was_dark = false;
@@ -95,36 +101,36 @@ fn changes(row: &[u8], threshold: u8, edges: &mut Vec<usize>) {
     }
 }
 
-/// A dark run from `from` to `to` with light from `before` and until `after`: reads the stamp whose side it is.
+/// Tries a dark run from `from` to `to`, with light from `before` and until `after`, as the side of a stamp's border.
 fn consider(
-    luma: &Luma,
+    luma: &LumaPlane,
     threshold: u8,
     y: usize,
     (before, from, to, after): (usize, usize, usize, usize),
-    found: &mut Vec<Sighting>,
+    found: &mut Vec<DetectedStamp>,
 ) {
     let length = to - from;
-    let rim = length / (FRAME * 3);
-    if length < SHORTEST || from - before < rim.max(1) || after - to < rim.max(1) {
+    let rim = length / (BORDER * 3);
+    if length < MIN_BORDER || from - before < rim.max(1) || after - to < rim.max(1) {
         return;
     }
     let (x, at_y) = ((from + to) as f32 / 2.0, y as f32 + 0.5);
-    if found.iter().any(|sighting| sighting.stamp.is_some() && sighting.place.holds(x, at_y)) {
+    if found.iter().any(|detected| detected.stamp.is_some() && detected.region.contains(x, at_y)) {
         return;
     }
-    let Some(place) = frame(luma, threshold, y, from, to) else { return };
-    let Some(stamp) = look(luma, place) else { return };
-    // Other rows of a stamp that could not be read may place it better.
-    match found.iter_mut().find(|sighting| sighting.place.meets(&place)) {
-        Some(sighting) if sighting.stamp.is_none() => *sighting = Sighting { place, stamp },
+    let Some(region) = locate_border(luma, threshold, y, from, to) else { return };
+    let Some(stamp) = decode(luma, region) else { return };
+    // Another row of an unreadable stamp may locate it better.
+    match found.iter_mut().find(|detected| detected.region.overlaps(&region)) {
+        Some(detected) if detected.stamp.is_none() => *detected = DetectedStamp { region, stamp },
         Some(_) => {}
-        None => found.push(Sighting { place, stamp }),
+        None => found.push(DetectedStamp { region, stamp }),
     }
 }
 
-/// The frame of which a row is dark from `from` to `to`.
-fn frame(luma: &Luma, threshold: u8, y: usize, from: usize, to: usize) -> Option<Place> {
-    let cell = (to - from) as f32 / FRAME as f32;
+/// The border whose top or bottom row is dark from `from` to `to`.
+fn locate_border(luma: &LumaPlane, threshold: u8, y: usize, from: usize, to: usize) -> Option<Region> {
+    let cell = (to - from) as f32 / BORDER as f32;
     let (left, right) = (from as f32 + cell / 2.0, to as f32 - cell / 2.0);
     let (top_left, top_right) = (dark_until(luma, threshold, left, y, -1)?, dark_until(luma, threshold, right, y, -1)?);
     let (low_left, low_right) = (dark_until(luma, threshold, left, y, 1)?, dark_until(luma, threshold, right, y, 1)?);
@@ -134,27 +140,27 @@ fn frame(luma: &Luma, threshold: u8, y: usize, from: usize, to: usize) -> Option
     let (top, low) = ((top_left + top_right) / 2.0, (low_left + low_right) / 2.0);
     let height = low - top;
     let width = (to - from) as f32;
-    if height < SHORTEST as f32 || height > 2.2 * width || width > 2.2 * height {
+    if height < MIN_BORDER as f32 || height > 2.2 * width || width > 2.2 * height {
         return None;
     }
-    // The sides again, where they are long: the row that was found may be the blurred rim of the frame.
+    // Measure the sides again in the middle of the border: the row that was found may be its blurred edge.
     let rows = [0.25, 0.4, 0.6, 0.75].map(|part| (top + height * part) as usize);
     let mut lefts = rows.map(|row| edge(luma, threshold, row, left, -1).unwrap_or(from as f32));
     let mut rights = rows.map(|row| edge(luma, threshold, row, right, 1).unwrap_or(to as f32));
     lefts.sort_by(f32::total_cmp);
     rights.sort_by(f32::total_cmp);
     let (x, end) = ((lefts[1] + lefts[2]) / 2.0, (rights[1] + rights[2]) / 2.0);
-    Some(Place { x, y: top, width: end - x, height })
+    Some(Region { x, y: top, width: end - x, height })
 }
 
-/// From the middle of a side's row outwards: where dark turns to light, to a part of a pixel.
-fn edge(luma: &Luma, threshold: u8, y: usize, from: f32, step: isize) -> Option<f32> {
+/// Outwards along a row: where dark turns to light, with subpixel precision.
+fn edge(luma: &LumaPlane, threshold: u8, y: usize, from: f32, step: isize) -> Option<f32> {
     let row = luma.row(y);
     crossing(threshold, from as usize, step, |x| row.get(x).copied())
 }
 
-/// The same up or down a column.
-fn dark_until(luma: &Luma, threshold: u8, x: f32, from: usize, step: isize) -> Option<f32> {
+/// The same along a column.
+fn dark_until(luma: &LumaPlane, threshold: u8, x: f32, from: usize, step: isize) -> Option<f32> {
     crossing(threshold, from, step, |y| luma.row(y).get(x as usize).copied())
 }
 
@@ -168,7 +174,7 @@ fn crossing(threshold: u8, from: usize, step: isize, value: impl Fn(usize) -> Op
         let next = at.checked_add_signed(step)?;
         let there = value(next)?;
         if there >= threshold {
-            // Between the middles of two pixels, in proportion.
+            // Interpolated between two pixel centres.
             let part = f32::from(threshold - here) / f32::from(there - here).max(1.0);
             return Some(at as f32 + 0.5 + part * step as f32);
         }
@@ -176,63 +182,63 @@ fn crossing(threshold: u8, from: usize, step: isize, value: impl Fn(usize) -> Op
     }
 }
 
-impl Place {
-    fn holds(&self, x: f32, y: f32) -> bool {
+impl Region {
+    fn contains(&self, x: f32, y: f32) -> bool {
         (self.x - 2.0..self.x + self.width + 2.0).contains(&x)
             && (self.y - 2.0..self.y + self.height + 2.0).contains(&y)
     }
 
-    /// True where the middle of one lies in the other.
-    fn meets(&self, other: &Place) -> bool {
-        let within = |a: &Place, b: &Place| a.holds(b.x + b.width / 2.0, b.y + b.height / 2.0);
+    /// True if the centre of one is in the other.
+    fn overlaps(&self, other: &Region) -> bool {
+        let within = |a: &Region, b: &Region| a.contains(b.x + b.width / 2.0, b.y + b.height / 2.0);
         within(self, other) || within(other, self)
     }
 
-    /// The middle of a cell, counted from the rim.
-    fn middle(&self, column: usize, row: usize) -> (f32, f32) {
-        let (cell_x, cell_y) = (self.width / FRAME as f32, self.height / FRAME as f32);
+    /// The centre of a cell; cells are counted from the rim.
+    fn cell_centre(&self, column: usize, row: usize) -> (f32, f32) {
+        let (cell_x, cell_y) = (self.width / BORDER as f32, self.height / BORDER as f32);
         (self.x + (column as f32 - 0.5) * cell_x, self.y + (row as f32 - 0.5) * cell_y)
     }
 
-    /// The stamped picture around it, were it whole: left, top, width and height, for a source of this size.
+    /// Left, top, width and height of the whole stamped frame around it, for a source of this size. None if such a source has no stamp.
     pub fn picture(&self, source: (usize, usize)) -> Option<[f32; 4]> {
-        let spot = super::mark::Spot::within(source.0, source.1)?;
-        let cells = (spot.cell * FRAME) as f32;
+        let square = StampSquare::within(source.0, source.1)?;
+        let cells = (square.cell * BORDER) as f32;
         let (scale_x, scale_y) = (self.width / cells, self.height / cells);
-        let (x, y) = ((spot.x + spot.cell) as f32, (spot.y + spot.cell) as f32);
+        let (x, y) = ((square.x + square.cell) as f32, (square.y + square.cell) as f32);
         Some([self.x - x * scale_x, self.y - y * scale_y, source.0 as f32 * scale_x, source.1 as f32 * scale_y])
     }
 }
 
-/// Reads the stamp at a place: None where there is none, and nothing inside where its word is lost.
-fn look(luma: &Luma, place: Place) -> Option<Option<FrameStamp>> {
+/// Decodes the stamp in a region. None if there is none; `Some(None)` if it cannot be decoded.
+fn decode(luma: &LumaPlane, region: Region) -> Option<Option<FrameStamp>> {
     let value = |column: usize, row: usize| {
-        let (x, y) = place.middle(column, row);
+        let (x, y) = region.cell_centre(column, row);
         f32::from(luma.at(x, y))
     };
-    let (mut rim, mut dark) = ([0.0f32; 4 * (SIDE - 1)], [0.0f32; 4 * (FRAME - 1)]);
+    let (mut rim, mut dark) = ([0.0f32; 4 * (SIDE - 1)], [0.0f32; 4 * (BORDER - 1)]);
     ring(0).zip(&mut rim).for_each(|((column, row), to)| *to = value(column, row));
     ring(1).zip(&mut dark).for_each(|((column, row), to)| *to = value(column, row));
     let (high, low) = (mean(&rim), mean(&dark));
     let middle = (high + low) / 2.0;
-    if high - low < CONTRAST {
+    if high - low < MIN_CONTRAST {
         return None;
     }
     let flaws = rim.iter().filter(|v| **v < middle).count() + dark.iter().filter(|v| **v >= middle).count();
-    if flaws > FLAWS {
+    if flaws > MAX_WRONG_CELLS {
         return None;
     }
     let mut bits = [0.0f32; DATA * DATA];
     for (index, bit) in bits.iter_mut().enumerate() {
-        *bit = cell(luma, &place, index % DATA + 2, index / DATA + 2) - middle;
+        *bit = cell_luma(luma, &region, index % DATA + 2, index / DATA + 2) - middle;
     }
     Some(FrameStamp::read(&bits))
 }
 
-/// How bright the inner half of a cell is.
-fn cell(luma: &Luma, place: &Place, column: usize, row: usize) -> f32 {
-    let (x, y) = place.middle(column, row);
-    let (dx, dy) = (place.width / FRAME as f32 / 8.0, place.height / FRAME as f32 / 8.0);
+/// Mean luma of the inner half of a cell.
+fn cell_luma(luma: &LumaPlane, region: &Region, column: usize, row: usize) -> f32 {
+    let (x, y) = region.cell_centre(column, row);
+    let (dx, dy) = (region.width / BORDER as f32 / 8.0, region.height / BORDER as f32 / 8.0);
     let mut sum = 0.0;
     for down in -2i8..=2 {
         for right in -2i8..=2 {
@@ -242,7 +248,7 @@ fn cell(luma: &Luma, place: &Place, column: usize, row: usize) -> f32 {
     sum / 25.0
 }
 
-/// The cells at this distance from the stamp's edge, going round.
+/// The cells at this distance from the stamp's edge, clockwise.
 fn ring(inset: usize) -> impl Iterator<Item = (usize, usize)> {
     let (first, last) = (inset, SIDE - 1 - inset);
     (first..last).flat_map(move |n| [(n, first), (last, n), (last - (n - first), last), (first, last - (n - first))])

@@ -1,14 +1,14 @@
-//! Reads stamps in pictures that were scaled, blurred, dimmed, cut and drowned in noise: what is read is right, or nothing is.
+//! Stamps in frames that are scaled, blurred, dimmed, torn and noisy are decoded correctly or not at all.
 
 use super::*;
-use crate::verify::stamp::code::{FRAMES, RATES};
-use crate::verify::stamp::mark::{self, Spot};
+use crate::verify::stamp::code::{FRAME_NUMBERS, FRAME_RATES};
+use crate::verify::stamp::pattern::{self, StampSquare};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::OnceLock;
 
-/// A picture in the making.
+/// A greyscale test frame.
 #[derive(Clone)]
 struct Grey {
     data: Vec<u8>,
@@ -17,22 +17,22 @@ struct Grey {
 }
 
 impl Grey {
-    /// Waves of light, with a stamp on them.
+    /// A pattern of gradients with a stamp on it.
     fn stamped(width: usize, height: usize, stamp: FrameStamp) -> Grey {
         let mut data: Vec<u8> = Vec::with_capacity(width * height);
         for y in 0..height {
             let wave = |x: usize| ((x * 7 / width * 31 + y * 5 / height * 57 + stamp.number as usize) % 190 + 30) as u8;
             data.extend((0..width).map(wave));
         }
-        mark::draw(&mut data, width, Spot::within(width, height).unwrap(), stamp);
+        pattern::draw(&mut data, width, StampSquare::within(width, height).unwrap(), stamp);
         Grey { data, width, height }
     }
 
-    fn luma(&self) -> Luma<'_> {
-        Luma::new(&self.data, (self.width, self.height), self.width).unwrap()
+    fn luma(&self) -> LumaPlane<'_> {
+        LumaPlane::new(&self.data, (self.width, self.height), self.width).unwrap()
     }
 
-    /// Scaled by averaging what falls into each pixel.
+    /// Scaled by averaging.
     fn scaled(&self, width: usize, height: usize) -> Grey {
         let mut data = Vec::with_capacity(width * height);
         for y in 0..height {
@@ -48,7 +48,7 @@ impl Grey {
         Grey { data, width, height }
     }
 
-    /// Each pixel the mean of those around it, along the rows and then along the columns.
+    /// Box blur, along the rows and then along the columns.
     fn blurred(&self, radius: usize) -> Grey {
         let mean = |from: &[u8], step: usize, count: usize, line: usize, at: usize| {
             let near = at.saturating_sub(radius)..(at + radius + 1).min(count);
@@ -87,18 +87,18 @@ impl Grey {
     }
 }
 
-/// Normal noise, made once: making it is what takes longest.
+/// Normal noise, made once because it takes longest.
 fn noise() -> &'static [f32] {
     static NOISE: OnceLock<Vec<f32>> = OnceLock::new();
     NOISE.get_or_init(|| {
         let mut rng = StdRng::seed_from_u64(0);
-        // The sum of twelve dice, each of a variance of a twelfth.
+        // The sum of twelve uniform values, each with a variance of 1/12.
         (0..200_000).map(|_| (0..12).map(|_| rng.random_range(-0.5..0.5f32)).sum()).collect()
     })
 }
 
 fn read(picture: &Grey) -> Vec<FrameStamp> {
-    let mut read: Vec<_> = Reader::new().read(&picture.luma()).iter().filter_map(|s| s.stamp).collect();
+    let mut read: Vec<_> = StampReader::new().read(&picture.luma()).iter().filter_map(|s| s.stamp).collect();
     read.sort();
     read
 }
@@ -129,8 +129,8 @@ fn twenty_five_tiles_are_found_by_themselves() {
         all.push(stamp);
     }
     assert_eq!(read(&film), all);
-    let place = Reader::new().read(&film.luma())[0].place;
-    let [x, y, width, height] = place.picture((640, 360)).unwrap();
+    let region = StampReader::new().read(&film.luma())[0].region;
+    let [x, y, width, height] = region.picture((640, 360)).unwrap();
     assert!((x - 3.0).abs() < 2.0 && (y - 1.0).abs() < 2.0, "{x} {y}");
     assert!((width - 248.0).abs() < 3.0 && (height - 140.0).abs() < 3.0, "{width} {height}");
 }
@@ -145,21 +145,21 @@ fn washed_out_and_dimmed_pictures_are_read() {
 }
 
 #[test]
-fn a_stamp_that_says_nothing_is_counted_and_one_that_is_not_there_is_not() {
+fn an_unreadable_stamp_is_reported_and_a_missing_one_is_not() {
     let mut picture = Grey::stamped(640, 360, stamp(9, 77));
-    let spot = Spot::within(640, 360).unwrap();
+    let square = StampSquare::within(640, 360).unwrap();
     let grey: Vec<u8> = picture.data.iter().map(|_| 120).collect();
-    assert_eq!(Reader::new().read(&Grey { data: grey, ..picture.clone() }.luma()), []);
-    for y in spot.y + 2 * spot.cell..spot.y + 10 * spot.cell {
-        picture.data[y * 640 + spot.x + 2 * spot.cell..][..8 * spot.cell].fill(126);
+    assert_eq!(StampReader::new().read(&Grey { data: grey, ..picture.clone() }.luma()), []);
+    for y in square.y + 2 * square.cell..square.y + 10 * square.cell {
+        picture.data[y * 640 + square.x + 2 * square.cell..][..8 * square.cell].fill(126);
     }
-    let seen = Reader::new().read(&picture.luma());
+    let seen = StampReader::new().read(&picture.luma());
     assert!(seen.len() == 1 && seen[0].stamp.is_none(), "{seen:?}");
 }
 
 #[test]
 fn a_reader_follows_a_stamp_that_moves() {
-    let mut reader = Reader::new();
+    let mut reader = StampReader::new();
     for step in 0..10usize {
         let mut film = Grey { data: vec![235; 640 * 360], width: 640, height: 360 };
         let size = 320 - step * 16;
@@ -169,23 +169,26 @@ fn a_reader_follows_a_stamp_that_moves() {
     }
 }
 
-/// How `count` damaged pictures were read: right, not at all, wrong.
+/// How `count` damaged frames were decoded: correctly, not at all, wrongly.
 fn damaged(count: u32, seed: u64) -> [u32; 3] {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut score = [0; 3];
     for _ in 0..count {
-        let rate = RATES[rng.random_range(0..16)];
-        let stamp = FrameStamp { participant: rng.random(), rate, number: rng.random_range(0..FRAMES) };
+        let rate = FRAME_RATES[rng.random_range(0..16)];
+        let stamp = FrameStamp { participant: rng.random(), rate, number: rng.random_range(0..FRAME_NUMBERS) };
         let (width, height) = [(160, 90), (256, 144), (120, 90), (200, 112)][rng.random_range(0..4usize)];
         let mut picture = Grey::stamped(width, height, stamp);
         if rng.random_bool(0.5) {
             picture = picture.blurred(rng.random_range(1..4));
         }
         picture = picture.noisy(rng.random_range(0.0..90.0), &mut rng);
-        // What a lost packet leaves: a part of the picture before.
+        // As after packet loss: a part of the previous frame.
         if rng.random_bool(0.2) {
-            let before =
-                Grey::stamped(width, height, FrameStamp { number: (stamp.number + FRAMES - 1) % FRAMES, ..stamp });
+            let before = Grey::stamped(
+                width,
+                height,
+                FrameStamp { number: (stamp.number + FRAME_NUMBERS - 1) % FRAME_NUMBERS, ..stamp },
+            );
             let from = rng.random_range(0..height) * width;
             picture.data[from..].copy_from_slice(&before.data[from..]);
         }
@@ -203,7 +206,7 @@ fn damaged(count: u32, seed: u64) -> [u32; 3] {
 }
 
 #[test]
-fn nothing_is_read_wrongly() {
+fn no_stamp_is_decoded_wrongly() {
     let [right, unread, wrong] = damaged(300, 1);
     assert_eq!(wrong, 0, "{right} right, {unread} unread");
     assert!(right > 90 && unread > 30, "the damage is too small or too great to say anything: {right}, {unread}");
@@ -223,8 +226,8 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_picture(data in prop::collection::vec(any::<u8>(), 1..4000), width in 1usize..80) {
-        if let Some(luma) = Luma::new(&data, (width, data.len() / width), width) {
-            prop_assert!(Reader::new().read(&luma).iter().all(|s| s.stamp.is_none()));
+        if let Some(luma) = LumaPlane::new(&data, (width, data.len() / width), width) {
+            prop_assert!(StampReader::new().read(&luma).iter().all(|s| s.stamp.is_none()));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! One participant's connection, watched: a task that takes a copy of its packets as they arrive, decodes the pictures and reads their stamps.
-//! It waits for nothing but packets and, for some milliseconds, for a decoder.
+//! The task for one watched connection: receives a copy of its packets, decodes the video and reads the stamps. It waits only for packets and,
+//! for some milliseconds, for a decoder to start.
 
-use super::Seen;
+use super::observations::Observations;
 use super::stream::WatchedStream;
 use crate::media::Library;
 use crate::room::clock::SenderClock;
@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
-/// Streams of one participant that are announced at once.
+/// Maximum number of streams of a connection.
 const MAX_STREAMS: usize = 16;
-/// Streams of pictures of one participant that are decoded.
+/// Maximum number of decoded video streams of a connection.
 const MAX_DECODED: usize = 8;
-/// How often time is told.
+/// Interval of the subscriber's periodic work.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a connection is told of its participant.
+/// A change of the connection's tracks.
 pub(super) enum ConnectionMessage {
     TrackAdded(RemoteTrack),
     TracksRemoved(Vec<u32>),
@@ -31,20 +31,20 @@ pub(super) enum ConnectionMessage {
 struct Watching {
     library: Library,
     decoded: usize,
-    seen: Arc<Mutex<Seen>>,
+    observations: Arc<Mutex<Observations>>,
 }
 
-/// Watches what is put into `inbox` from now on, until the sender of messages is dropped.
+/// Watches the packets of `inbox` from now on, until the sender of `messages` is dropped.
 pub(super) fn watch(
     library: Library,
     inbox: &Inbox,
     mut messages: mpsc::UnboundedReceiver<ConnectionMessage>,
-    seen: Arc<Mutex<Seen>>,
+    observations: Arc<Mutex<Observations>>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let copy = Arc::new(Inbox::default());
-    // At once: no packet goes by unseen.
+    // Before the task starts, so that no packet is missed.
     inbox.copy_to(copy.clone());
-    // Repairs are waited for as long as the recorder does, so that what is recorded is seen. The recorder asks for key frames.
+    // Waits for retransmissions as long as the recorder, to decode what is recorded. The recorder requests key frames.
     let config = SubscriberConfig {
         label_wait: Duration::ZERO,
         max_streams: MAX_STREAMS,
@@ -53,7 +53,7 @@ pub(super) fn watch(
         ..SubscriberConfig::recording(Instant::now())
     };
     let mut subscriber = Subscriber::new(config, Vec::new());
-    let mut watching = Watching { library, decoded: 0, seen };
+    let mut watching = Watching { library, decoded: 0, observations };
     async move {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -83,15 +83,15 @@ fn drain(inbox: &Inbox, subscriber: &mut Subscriber<WatchedStream>, watching: &m
     let mut batch = Vec::new();
     let dropped = inbox.drain(&mut batch);
     if dropped > 0 {
-        watching.seen().trouble.push(format!("{dropped} packets came too fast to be looked at"));
+        watching.observations().trouble.push(format!("{dropped} packets arrived too fast to be decoded live"));
     }
     batch.into_iter().for_each(|item| subscriber.receive(item, watching));
     subscriber.begin(Instant::now(), watching);
 }
 
 impl Watching {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn observations(&self) -> MutexGuard<'_, Observations> {
+        self.observations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,13 +103,13 @@ impl MediaHandler for Watching {
             return None;
         }
         let (library, codec) = (self.library.clone(), info.track.codec);
-        match unhurried(|| WatchedStream::start(library, codec)) {
+        match run_blocking(|| WatchedStream::start(library, codec)) {
             Ok(stream) => {
                 self.decoded += 1;
                 Some(stream)
             }
             Err(e) => {
-                self.seen().trouble.push(e.to_string());
+                self.observations().trouble.push(e.to_string());
                 None
             }
         }
@@ -131,15 +131,15 @@ impl MediaHandler for Watching {
     fn on_end(&mut self, mut stream: Stream<WatchedStream>, _: Instant, _: &SenderClock) {
         self.decoded -= 1;
         let clock = stream.take_clock();
-        let (watched, trouble) = stream.state.finish(clock);
-        let mut seen = self.seen();
-        seen.streams.extend(watched);
-        seen.trouble.extend(trouble);
+        let (observed, trouble) = stream.state.finish(clock);
+        let mut observations = self.observations();
+        observations.streams.extend(observed);
+        observations.trouble.extend(trouble);
     }
 }
 
-/// Does something that takes some milliseconds without holding up others on this thread, where the runtime has others.
-fn unhurried<T>(act: impl FnOnce() -> T) -> T {
+/// Runs work of some milliseconds without blocking other tasks, if the runtime has several threads.
+fn run_blocking<T>(act: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(act),
         _ => act(),

@@ -1,24 +1,24 @@
-//! How long each step of joining took, from a recording's timeline. Pure but for reading that file.
+//! How long each step of joining took, from a recording's timeline. Pure except for reading that file.
 
 use crate::recording::timeline::{Event, PATH_FOUND, TimelineReader};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The figures of it; see the table in [`super::measure::FIGURES`].
-pub const STAGES: [&str; 4] = ["signalling_ms", "ice_ms", "dtls_ms", "first_packet_ms"];
+/// Names of these figures; [`super::measure::PARTICIPANT_FIGURES`] explains them.
+pub(super) const JOIN_FIGURES: [&str; 4] = ["signalling_ms", "ice_ms", "dtls_ms", "first_packet_ms"];
 
-/// When the steps were taken, ms since the recording's start.
+/// When each step happened, ms since the recording's start.
 #[derive(Debug, Clone, Copy, Default)]
 struct Steps {
     joined: Option<u64>,
     connecting: Option<u64>,
-    found: Option<u64>,
+    path_found: Option<u64>,
     connected: Option<u64>,
-    packet: Option<u64>,
+    first_packet: Option<u64>,
 }
 
-/// By the keys of participants: the figures of their first time in the room. A recording without a timeline has none.
-pub fn stages(timeline: &Path) -> BTreeMap<String, Vec<(&'static str, f64)>> {
+/// Figures of each participant's first stay, by participant key. Empty without a timeline.
+pub(super) fn join_figures(timeline: &Path) -> BTreeMap<String, Vec<(&'static str, f64)>> {
     let mut all: BTreeMap<String, Steps> = BTreeMap::new();
     let entries = TimelineReader::open(timeline).into_iter().flatten();
     for entry in entries {
@@ -33,9 +33,9 @@ pub fn stages(timeline: &Path) -> BTreeMap<String, Vec<(&'static str, f64)>> {
         let step = match event.as_str() {
             "joined" => &mut steps.joined,
             "connecting" => &mut steps.connecting,
-            PATH_FOUND => &mut steps.found,
+            PATH_FOUND => &mut steps.path_found,
             "connected" => &mut steps.connected,
-            "packet" => &mut steps.packet,
+            "packet" => &mut steps.first_packet,
             _ => continue,
         };
         step.get_or_insert(at);
@@ -47,11 +47,11 @@ impl Steps {
     fn figures(self) -> Vec<(&'static str, f64)> {
         let spans = [
             (self.joined, self.connecting),
-            (self.connecting, self.found),
-            (self.found, self.connected),
-            (self.joined, self.packet),
+            (self.connecting, self.path_found),
+            (self.path_found, self.connected),
+            (self.joined, self.first_packet),
         ];
-        let figures = STAGES.into_iter().zip(spans);
+        let figures = JOIN_FIGURES.into_iter().zip(spans);
         figures.filter_map(|(name, (from, until))| Some((name, until?.saturating_sub(from?) as f64))).collect()
     }
 }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_time_counts_and_what_is_not_there_is_not_made_up() {
+    fn the_first_stay_counts_and_missing_steps_have_no_figure() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("timeline.jsonl");
         let state = |at: u32, who: &str, state: &str| {
@@ -79,9 +79,9 @@ mod tests {
             state(9000, "b", "connecting"),
         ];
         std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-        let found = stages(&path);
+        let found = join_figures(&path);
         let values: Vec<f64> = found["a"].iter().map(|(_, value)| *value).collect();
         assert_eq!(values, [14.0, 36.0, 150.0, 210.0]);
-        assert!(found["b"].is_empty() && stages(&folder.path().join("none")).is_empty());
+        assert!(found["b"].is_empty() && join_figures(&folder.path().join("none")).is_empty());
     }
 }

@@ -1,32 +1,34 @@
-//! From sound to bands: each participant's band brought down to 960 complex samples a second, parted from its neighbours.
+//! From audio to bands: mixes each band down to 960 complex samples a second and filters out its neighbours.
 
-use crate::verify::stamp::chirp::{self, BANDS, CHIRP, PREAMBLE, RATE};
+use crate::verify::stamp::chirp::{self, BANDS, CHIRP_SAMPLES, PREAMBLE, SAMPLE_RATE};
 use std::f32::consts::TAU;
 
-/// One sample of a band for so many of the sound.
+/// Decimation: audio samples per sample of a band.
 pub const STEP: usize = 50;
 /// Samples of a band in a chirp.
-pub const LONG: usize = CHIRP / STEP;
-/// Taps of the filter before the samples are thinned out, and of the one after, which parts the bands from each other.
+pub const LONG: usize = CHIRP_SAMPLES / STEP;
+/// Taps of the filter before decimation.
 pub const FIRST: usize = 361;
+/// Taps of the filter after decimation, which separates the bands.
 pub const SECOND: usize = 49;
-/// What both filters delay, in samples of the sound.
+/// Delay of both filters, audio samples.
 pub const DELAY: usize = (FIRST - 1) / 2 + (SECOND - 1) / 2 * STEP;
-/// Oscillators repeat after so many samples: every band's middle is a multiple of 50 Hz.
-const TURN: usize = RATE / 50;
+/// Period of the oscillators, samples: every centre frequency is a multiple of 50 Hz.
+const PERIOD: usize = SAMPLE_RATE / 50;
 
+/// A complex sample.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Complex {
     pub re: f32,
     pub im: f32,
 }
 
-/// The filters, and what is looked for behind them.
+/// Filters, and reference chirps for correlation.
 pub struct Filters {
-    /// For each band the first filter with the band's oscillator in it.
+    /// The first filter of each band, multiplied by the band's oscillator.
     first: Vec<Vec<Complex>>,
-    /// A turn back, in steps of one sample of 50 Hz.
-    turns: Vec<Complex>,
+    /// One period of a 50 Hz oscillator, backwards.
+    oscillator: Vec<Complex>,
     pub second: Vec<f32>,
     /// The falling chirps.
     pub head: Vec<Complex>,
@@ -36,9 +38,9 @@ pub struct Filters {
 
 impl Filters {
     pub fn new() -> Filters {
-        let low = low_pass(FIRST, 480.0 / RATE as f64);
+        let low = low_pass(FIRST, 480.0 / SAMPLE_RATE as f64);
         let first = (0..BANDS).map(|band| {
-            let turn = |n: usize| Complex::turned(-((chirp::centre(band) * n) as f64) / RATE as f64);
+            let turn = |n: usize| Complex::turned(-((chirp::centre(band) * n) as f64) / SAMPLE_RATE as f64);
             low.iter().enumerate().map(|(n, tap)| turn(n).scaled(*tap)).collect()
         });
         let chirp = |rises: bool, shift: u8| {
@@ -46,24 +48,24 @@ impl Filters {
         };
         Filters {
             first: first.collect(),
-            turns: (0..TURN).map(|n| Complex::turned(-(n as f64) / TURN as f64)).collect(),
-            second: low_pass(SECOND, 225.0 * STEP as f64 / RATE as f64),
+            oscillator: (0..PERIOD).map(|n| Complex::turned(-(n as f64) / PERIOD as f64)).collect(),
+            second: low_pass(SECOND, 225.0 * STEP as f64 / SAMPLE_RATE as f64),
             head: PREAMBLE.iter().flat_map(|shift| chirp(false, *shift)).collect(),
             symbols: (0..16).map(|shift| chirp(true, shift).collect()).collect(),
         }
     }
 
-    /// Sample `number` of a band from the window of the sound that ends with it.
-    pub fn thin(&self, band: usize, window: &[f32], number: usize) -> Complex {
+    /// Sample `number` of a band, from the window of audio that ends with it.
+    pub fn decimate(&self, band: usize, window: &[f32], number: usize) -> Complex {
         let mut sum = Complex::default();
         for (tap, sample) in self.first.get(band).into_iter().flatten().zip(window) {
             sum.re += tap.re * sample;
             sum.im += tap.im * sample;
         }
-        // The filter's oscillator begins with the window; the band's began with the sound.
-        let start = number * STEP + TURN - (FIRST - 1);
-        let turn = start % TURN * (chirp::centre(band) / 50) % TURN;
-        sum.times(self.turns.get(turn).copied().unwrap_or_default())
+        // The filter's oscillator starts with the window, but the band's started with the audio.
+        let start = number * STEP + PERIOD - (FIRST - 1);
+        let turn = start % PERIOD * (chirp::centre(band) / 50) % PERIOD;
+        sum.times(self.oscillator.get(turn).copied().unwrap_or_default())
     }
 }
 
@@ -75,7 +77,7 @@ impl Complex {
     pub fn power(self) -> f32 {
         self.re * self.re + self.im * self.im
     }
-    pub fn mirrored(self) -> Complex {
+    pub fn conjugate(self) -> Complex {
         Complex { re: self.re, im: -self.im }
     }
     pub fn scaled(self, by: f32) -> Complex {
@@ -89,7 +91,7 @@ impl Complex {
     }
 }
 
-/// The taps of a low pass, its edge as a part of the sampling rate (a windowed sinc, Hamming).
+/// Taps of a low-pass filter (windowed sinc, Hamming); `edge` is a share of the sample rate.
 fn low_pass(taps: usize, edge: f64) -> Vec<f32> {
     use std::f64::consts::PI;
     let middle = (taps - 1) as f64 / 2.0;
