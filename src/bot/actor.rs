@@ -5,20 +5,16 @@ use crate::bot::choices::Choices;
 use crate::bot::command;
 use crate::bot::command::Command;
 use crate::bot::connection::{Connection, ConnectionMessage};
-use crate::bot::status::{StatusBoard, TrackStatus};
+use crate::bot::shared::{BotAction, Shared};
+use crate::bot::status::TrackStatus;
 use crate::client::IncomingMedia;
 use crate::media::{Filter, Library, ParamKind};
 use crate::room::event::ConnectionId;
 use crate::room::media::{Codec, MediaKind};
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
-use crate::rtc::{BandwidthEstimate, OutboundTrack};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
-
-/// Bits a second of a path that are reserved for audio and reports.
-const FOR_SOUND: u64 = 60_000;
 
 /// Configuration of a bot; what can change while it runs is in [`Choices`].
 #[derive(Clone)]
@@ -29,73 +25,6 @@ pub struct BotSetup {
     /// Every participant receives every returned track, not only its sender.
     pub to_all: bool,
     pub choices: Choices,
-}
-
-/// What a bot wants done in its room.
-pub enum BotAction {
-    /// Send this track to the participant, or to everybody.
-    Publish(Option<ParticipantId>, OutboundTrack),
-    Unpublish(TrackLabel),
-    /// Label the track as muted, or no longer.
-    Mute(TrackLabel, bool),
-    KeyFrame(ParticipantId, u32),
-    Say(ParticipantId, String),
-    Warn(String),
-}
-
-/// What all connections share.
-pub(crate) struct Shared {
-    pub library: Library,
-    pub codec: Option<Codec>,
-    pub to_all: bool,
-    /// The zero of session time.
-    pub start: Instant,
-    /// As many wait as its owner allows (policy Block).
-    actions: mpsc::Sender<BotAction>,
-    pub status: StatusBoard,
-    paths: Mutex<HashMap<ParticipantId, Receiving>>,
-}
-
-/// The path to one participant.
-struct Receiving {
-    path: watch::Receiver<BandwidthEstimate>,
-    /// Video tracks returned for their own.
-    pictures: usize,
-}
-
-impl Shared {
-    /// Bits a second for one picture that is made of this participant's tracks, and the round trip to them.
-    pub fn budget(&self, id: &ParticipantId) -> (u64, Option<Duration>) {
-        let paths = self.paths();
-        let share = |receiving: &Receiving, pictures: usize| {
-            receiving.path.borrow().bitrate().saturating_sub(FOR_SOUND) / pictures.max(1) as u64
-        };
-        let own = paths.get(id);
-        let round_trip = own.and_then(|own| own.path.borrow().round_trip);
-        let budget = if self.to_all {
-            // The slowest receiver decides for all: there is one encoder a track.
-            let pictures = paths.values().map(|receiving| receiving.pictures).sum();
-            paths.values().map(|receiving| share(receiving, pictures)).min()
-        } else {
-            own.map(|own| share(own, own.pictures))
-        };
-        (budget.unwrap_or(0), round_trip)
-    }
-
-    pub async fn act(&self, action: BotAction) {
-        let _ = self.actions.send(action).await;
-    }
-
-    /// So many pictures are made of this participant's tracks.
-    pub fn shows(&self, id: &ParticipantId, pictures: usize) {
-        if let Some(receiving) = self.paths().get_mut(id) {
-            receiving.pictures = pictures;
-        }
-    }
-
-    fn paths(&self) -> MutexGuard<'_, HashMap<ParticipantId, Receiving>> {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Somebody in the room.
@@ -146,8 +75,7 @@ impl Live {
     /// Begins with nobody. What it wants done in the room goes to `actions`. Must be called, and used, within a tokio runtime.
     pub fn new(setup: BotSetup, actions: mpsc::Sender<BotAction>) -> Live {
         let BotSetup { library, codec, to_all, choices } = setup;
-        let (status, paths) = (StatusBoard::default(), Mutex::default());
-        let shared = Shared { library, codec, to_all, start: Instant::now(), actions, status, paths };
+        let shared = Shared::new(library, codec, to_all, actions);
         Live { shared: Arc::new(shared), choices: watch::channel(choices).0, people: HashMap::new() }
     }
 
@@ -162,7 +90,7 @@ impl Live {
 
     /// Somebody has gone: their pipelines go too.
     pub fn left(&mut self, id: &ParticipantId) {
-        self.shared.paths().remove(id);
+        self.shared.remove_path(id);
         self.people.remove(id);
         crate::bot::memory::trim_soon();
     }
@@ -179,7 +107,7 @@ impl Live {
     /// A connection exists. What bots and recorders send is left alone.
     pub fn connection_opened(&mut self, id: &ParticipantId, connection: ConnectionId, media: IncomingMedia) {
         let Some(person) = self.people.get_mut(id) else { return };
-        self.shared.paths().insert(id.clone(), Receiving { path: media.bandwidth, pictures: 0 });
+        self.shared.add_path(id, media.bandwidth);
         if person.participant.role == Role::Participant {
             let (shared, choices) = (self.shared.clone(), self.choices.subscribe());
             let task = Connection::start(&person.participant, media.inbox, shared, choices);
@@ -192,7 +120,7 @@ impl Live {
         if let Some(person) = self.people.get_mut(id) {
             person.connections.remove(&connection);
             if person.connections.is_empty() {
-                self.shared.paths().remove(id);
+                self.shared.remove_path(id);
             }
         }
         crate::bot::memory::trim_soon();

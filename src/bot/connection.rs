@@ -1,8 +1,8 @@
 //! One participant's connection: a task that takes their packets as they arrive and sends their streams back. It waits for nothing but
 //! packets, messages and, for some milliseconds, a new pipeline.
 
-use crate::bot::actor::{BotAction, Shared};
 use crate::bot::choices::Choices;
+use crate::bot::shared::{BotAction, Shared};
 use crate::bot::stream::{self, Returned, ReturnedStream};
 use crate::client::KeyFrameForwarder;
 use crate::room::clock::SenderClock;

@@ -15,11 +15,13 @@ mod delays;
 mod memory;
 pub mod quality;
 mod run;
+mod shared;
 mod status;
 mod stream;
 
-pub use actor::{Answer, BotAction, BotSetup, Live, Watcher};
+pub use actor::{Answer, BotSetup, Live, Watcher};
 pub use builder::BotBuilder;
 pub use choices::{Choices, Pick};
 pub use run::{Bot, BotConfig, Commander};
+pub use shared::BotAction;
 pub use status::TrackStatus;

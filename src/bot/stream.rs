@@ -1,9 +1,9 @@
 //! One stream of a participant and what is sent back for it: frames through a pipeline, and out again. It blocks nobody: pipelines are
 //! built and taken down on threads for that.
 
-use crate::bot::actor::Shared;
 use crate::bot::delays::Delays;
 use crate::bot::quality::{Pictures, Quality};
+use crate::bot::shared::Shared;
 use crate::bot::status::TrackStatus;
 use crate::client::KeyFrameForwarder;
 use crate::error::{Error, Result};

@@ -1,30 +1,11 @@
 //! Handles for code that acts in a room but does not own the client. They do not keep the client alive and decide nothing.
 
-use crate::client::Command;
+use crate::client::command::Command;
 use crate::client::transfers;
 use crate::client::transfers::{FileSend, Sending};
 use crate::room::participant::{ParticipantId, TrackLabel};
 use crate::rtc::OutboundTrack;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-
-/// A chat message on its way to everybody who was in the room.
-#[derive(Default)]
-pub struct ChatDelivery(pub(crate) Vec<(ParticipantId, oneshot::Receiver<()>)>);
-
-impl ChatDelivery {
-    /// Waits until it was delivered to everybody, at most `patience`; returns to whom it was.
-    pub async fn delivered(self, patience: Duration) -> Vec<ParticipantId> {
-        let until = tokio::time::Instant::now() + patience;
-        let mut heard = Vec::new();
-        for (id, arrived) in self.0 {
-            if let Ok(Ok(())) = tokio::time::timeout_at(until, arrived).await {
-                heard.push(id);
-            }
-        }
-        heard
-    }
-}
 
 /// Requests key frames of participants; does not keep the client alive.
 #[derive(Clone)]

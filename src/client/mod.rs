@@ -2,6 +2,7 @@
 //!
 //! The actor owns the list of who is there and one [`Peer`] for each; everybody else sees [`RoomEvent`]s and sends commands.
 
+mod command;
 pub mod event;
 mod handle;
 mod key_frames;
@@ -10,8 +11,9 @@ mod members;
 mod sfu;
 mod transfers;
 
+pub use command::ChatDelivery;
 pub use event::{IncomingMedia, RoomEvent, RoomObserver};
-pub use handle::{ChatDelivery, Handle, KeyFrameRequester};
+pub use handle::{Handle, KeyFrameRequester};
 pub(crate) use key_frames::KeyFrameForwarder;
 pub use transfers::{FileDestination, FileSend, IncomingFiles, Outcome, Progress, Sending};
 
@@ -24,12 +26,12 @@ use crate::room::policy::{DataChannels, NegotiationPolicy};
 use crate::rtc::{CHAT_CHANNEL, Impairment, Inbox, IncomingChannels, OutboundTrack, Peer, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller};
 use crate::transfer::text_rate::TextRateLimit;
+use command::{Command, OpenChannel};
 use sfu::SfuConnections;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use transfers::{OpenChannel, Transfers};
 
 /// How long leaving may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -54,18 +56,6 @@ pub struct ClientConfig {
     pub files: Option<IncomingFiles>,
     /// Receives every event (policy Block). None: events are dropped.
     pub observer: Option<mpsc::Sender<RoomEvent>>,
-}
-
-enum Command {
-    Publish(OutboundTrack),
-    PublishTo(ParticipantId, OutboundTrack),
-    Mute(String, MediaKind, bool),
-    Unpublish(String, Option<MediaKind>),
-    KeyFrame(ParticipantId, u32),
-    RestartIce(Option<ParticipantId>),
-    Say(Option<ParticipantId>, String, oneshot::Sender<ChatDelivery>),
-    OpenChannel(OpenChannel),
-    Leave,
 }
 
 /// A room that was joined. Dropping it leaves at once; [`Client::leave`] leaves politely.
@@ -139,6 +129,10 @@ impl Client {
             Err(_) => EndReason::Internal { detail: "the client's task is gone".to_owned() },
         }
     }
+    /// Sends a file to one participant. It resumes over connections that break, and ends when the participant has it or refuses it.
+    pub fn send_file(&self, to: &ParticipantId, file: FileSend) -> Sending {
+        transfers::start(self.commands.downgrade(), to.clone(), file)
+    }
     /// Leaves the room and closes every connection.
     pub async fn leave(mut self) {
         let _ = self.commands.send(Command::Leave).await;
@@ -204,7 +198,7 @@ impl Actor {
             room_texts: TextRateLimit::default(),
             publish: config.publish,
             muted: HashSet::new(),
-            channels: Transfers::start(config.files, config.observer.clone()),
+            channels: transfers::read_channels(config.files, config.observer.clone()),
             observer: config.observer,
             members: HashMap::new(),
             sfu: SfuConnections::default(),

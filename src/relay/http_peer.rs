@@ -2,7 +2,7 @@
 //! rooms nor HTTP.
 
 use super::offers::{one_way, whole, without_layers};
-use super::{Patched, Refused};
+use super::request::{Patched, Refused, Reply};
 use crate::error::Result;
 use crate::room::description::{Candidate, IceServer, Signal};
 use crate::room::media::Direction;
@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How long our answer waits for our addresses, and for being made at all.
@@ -64,9 +64,6 @@ struct Restart {
     until: Instant,
     reply: Reply,
 }
-
-/// Who waits for what becomes of a PATCH.
-pub(super) type Reply = oneshot::Sender<Result<Patched, Refused>>;
 
 impl HttpPeer {
     /// Answers an offer, with `publish` to be sent to them. The answer has all our addresses.

@@ -1,6 +1,6 @@
 //! What the session descriptions of WHIP and WHEP clients contain, and edits of them.
 
-use super::Refused;
+use super::request::Refused;
 use crate::room::description::Candidate;
 use crate::room::media::{Codec, Direction, MediaKind};
 use crate::room::sdp::{Sdp, Section};

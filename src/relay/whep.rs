@@ -3,7 +3,7 @@
 
 use super::http_peer::HttpPeer;
 use super::outputs::{Change, Outputs, subscriber_config};
-use super::{Door, Refused, Request, Requests};
+use super::request::{Door, Refused, Request, Requests};
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig};
 use crate::room::media::{MediaKind, Source};

@@ -1,4 +1,4 @@
-//! The end-to-end delay of received video: a copy of a recorder's packets is decoded as it arrives, and the stamps send_to which frame could be
+//! The end-to-end delay of received video: a copy of a recorder's packets is decoded as it arrives, and the stamps tell which frame could be
 //! displayed when. It requests nothing from senders, and nothing waits for it.
 //!
 //! ```text

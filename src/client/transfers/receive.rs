@@ -1,6 +1,6 @@
 //! Receives files: performs the steps of the protocol state machines on channel and disk. It decides nothing itself.
 
-use crate::client::transfers::Reader;
+use crate::client::transfers::channel::Reader;
 use crate::client::transfers::part_writer::{Done, PartWriter};
 use crate::rtc::{Message as Raw, receive_buffer};
 use crate::transfer::classic::{Classic, ClassicEvent};

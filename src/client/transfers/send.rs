@@ -1,10 +1,10 @@
 //! Sends a file to one participant, resuming on a new channel when one is lost, until it is acknowledged or refused. The file is read on a
 //! blocking thread, a little ahead of the channel.
 
+use crate::client::command::{Command, OpenChannel};
 use crate::client::transfers::file_reader::{FileReader, LONGEST_CHUNK};
-use crate::client::{Client, Command};
 use crate::room::participant::ParticipantId;
-use crate::rtc::{ChannelRequest, ChannelSpec, DataChannel};
+use crate::rtc::{ChannelSpec, DataChannel};
 use crate::transfer::PROTOCOL;
 use crate::transfer::classic::{Announcement, CHUNK};
 use crate::transfer::message::{Digest, Message, Offer};
@@ -102,15 +102,6 @@ impl Sending {
         let lost = || Outcome::Cancelled { reason: "the session ended".to_owned() };
         (&mut self.outcome).await.unwrap_or_else(|_| lost())
     }
-}
-
-/// Asks the room's actor for a channel to a participant, by their id or, for who came back with another, by their name.
-pub(crate) struct OpenChannel {
-    pub to: ParticipantId,
-    pub name: Option<String>,
-    pub spec: ChannelSpec,
-    /// None: they are not there. No request: there are no files in their kind of room.
-    pub reply: oneshot::Sender<Option<(Option<ChannelRequest>, String)>>,
 }
 
 /// Begins to send.
@@ -365,12 +356,5 @@ fn stopped(sent: SendEnd) -> Attempt {
         SendEnd::ProtocolError(why) => {
             Attempt::Over(Outcome::Refused { reason: "bad-message".to_owned(), text: why.to_owned() })
         }
-    }
-}
-
-impl Client {
-    /// Sends a file to one participant. It goes on over connections that break, and ends when they have it or say no.
-    pub fn send_file(&self, to: &ParticipantId, file: FileSend) -> Sending {
-        start(self.commands.downgrade(), to.clone(), file)
     }
 }
