@@ -58,6 +58,7 @@
 // The modules that a smaller program leaves out use parts of the others that are then unused.
 #![cfg_attr(not(all(feature = "film", feature = "filters", feature = "server")), allow(dead_code, unused_imports))]
 #![forbid(unsafe_op_in_unsafe_fn)]
+#![deny(missing_docs)]
 // They panic when the reader has gone away; `cli::print` does not.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

@@ -19,15 +19,30 @@ pub enum EndReason {
     /// It left the room by itself.
     Left,
     /// The room was closed, or its server shuts down.
-    RoomClosed { detail: String },
+    RoomClosed {
+        /// What happened, in a few words.
+        detail: String,
+    },
     /// The room sent us out: kicked, too slow, replaced by another.
-    Removed { detail: String },
+    Removed {
+        /// What happened, in a few words.
+        detail: String,
+    },
     /// The room does not let us back in: full, token, protocol.
-    Refused { detail: String },
+    Refused {
+        /// What happened, in a few words.
+        detail: String,
+    },
     /// The way to the room's server was lost and did not come back.
-    ConnectionLost { detail: String },
+    ConnectionLost {
+        /// What happened, in a few words.
+        detail: String,
+    },
     /// A defect of ours.
-    Internal { detail: String },
+    Internal {
+        /// What happened, in a few words.
+        detail: String,
+    },
 }
 
 impl EndReason {

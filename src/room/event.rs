@@ -16,29 +16,91 @@ pub enum RoomEvent<Media> {
     /// Somebody is there.
     Joined(Participant),
     /// Somebody has gone; `reason` is a word for the timeline (`left`, `timeout`, `kicked`).
-    Left { id: ParticipantId, reason: String },
+    Left {
+        /// The participant.
+        id: ParticipantId,
+        /// Why, in a word or a few.
+        reason: String,
+    },
     /// The participant's whole new list of track labels and mute states.
-    Labels { id: ParticipantId, tracks: Vec<TrackLabel> },
+    Labels {
+        /// The participant.
+        id: ParticipantId,
+        /// The whole new list.
+        tracks: Vec<TrackLabel>,
+    },
     /// There is a connection that brings media of the participant.
-    ConnectionOpened { id: ParticipantId, connection: ConnectionId, media: Media },
+    ConnectionOpened {
+        /// The participant.
+        id: ParticipantId,
+        /// The connection.
+        connection: ConnectionId,
+        /// Its receiving end.
+        media: Media,
+    },
     /// The connection is gone. What it brought before is still good.
-    ConnectionClosed { id: ParticipantId, connection: ConnectionId },
+    ConnectionClosed {
+        /// The participant.
+        id: ParticipantId,
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// Where the connection to the participant stands.
-    ConnectionState { id: ParticipantId, state: PeerState },
+    ConnectionState {
+        /// The participant.
+        id: ParticipantId,
+        /// Its state now.
+        state: PeerState,
+    },
     /// A network path to the participant was found (ICE); what follows is DTLS.
-    PathFound { id: ParticipantId },
+    PathFound {
+        /// The participant.
+        id: ParticipantId,
+    },
     /// Packets of this stream arrive on the connection from now on; some may be there already.
-    TrackAdded { id: ParticipantId, connection: ConnectionId, track: RemoteTrack },
+    TrackAdded {
+        /// The participant.
+        id: ParticipantId,
+        /// The connection.
+        connection: ConnectionId,
+        /// The stream.
+        track: RemoteTrack,
+    },
     /// The sender took the track away. Packets of these SSRCs that have arrived are still good.
-    TrackRemoved { id: ParticipantId, connection: ConnectionId, ssrcs: Vec<u32> },
+    TrackRemoved {
+        /// The participant.
+        id: ParticipantId,
+        /// The connection.
+        connection: ConnectionId,
+        /// The SSRCs of its streams.
+        ssrcs: Vec<u32>,
+    },
     /// The participant said something in the chat, at most 64 KiB of UTF-8.
-    Chat { id: ParticipantId, text: String },
+    Chat {
+        /// The participant.
+        id: ParticipantId,
+        /// The text.
+        text: String,
+    },
     /// Something became of a file that the participant sends us.
-    File { id: ParticipantId, report: FileReport },
+    File {
+        /// The participant.
+        id: ParticipantId,
+        /// The state of the file.
+        report: FileReport,
+    },
     /// Something went wrong with the participant that the client survives.
-    Warning { id: ParticipantId, text: String },
+    Warning {
+        /// The participant.
+        id: ParticipantId,
+        /// The text.
+        text: String,
+    },
     /// The way to the room server is lost; media goes on.
-    Reconnecting { cause: String },
+    Reconnecting {
+        /// Why, in a few words.
+        cause: String,
+    },
     /// The way to the room server is back.
     Resumed,
 }
