@@ -22,13 +22,20 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use wait::{blocking_pause, moment, within};
 
 #[path = "../tests/suite/support/janus.rs"]
 #[expect(dead_code, reason = "the tests need more of it")]
 mod janus;
+#[path = "../tests/suite/support/needs.rs"]
+#[expect(dead_code, reason = "the tests need more of it")]
+mod needs;
 #[path = "../tests/suite/support/others.rs"]
 #[expect(dead_code, reason = "the tests need more of it")]
 mod others;
+#[path = "../tests/suite/support/wait.rs"]
+#[expect(dead_code, reason = "the tests need more of it")]
+mod wait;
 
 const RECORDER: &str = "Recorder";
 /// 20 ms of Opus at 40 kbit/s: the size is what matters.
@@ -117,21 +124,25 @@ enum Way {
     Call,
 }
 
+fn there<T>(found: Result<T, String>) -> Option<T> {
+    found.map_err(|missing| println!("left out: {missing}")).ok()
+}
+
 /// The servers of a way, from where the recorder joins, and to where the senders do. None where they are not installed.
 async fn hosts(way: Way) -> Option<(Hosts, String, String)> {
     let mut hosts = Hosts::default();
     let (from, to) = match way {
         Way::Janus => {
             let rooms = "room-7: { publishers = 6\n audiocodec = \"opus\"\n videocodec = \"vp8\" }";
-            let room = hosts.janus.insert(Janus::start(rooms).await?).room("7");
+            let room = hosts.janus.insert(there(Janus::start(rooms).await)?).room("7");
             (room.clone(), room)
         }
         Way::Guide => {
-            let others = hosts.others.insert(Others::start("the row of the guide", &[]).await?);
+            let others = hosts.others.insert(there(Others::start(&[]).await)?);
             (others.guide("audio-video", ""), others.guide("audio-video", "#initiator"))
         }
         Way::Call => {
-            let room = hosts.others.insert(Others::start("the row of socket.io", &[]).await?).call("bench");
+            let room = hosts.others.insert(there(Others::start(&[]).await)?).call("bench");
             (room.clone(), room)
         }
         Way::Room | Way::Whip | Way::Whep => {
@@ -244,11 +255,6 @@ fn due(track: &TrackEntry) -> u64 {
     let ticks = if track.kind == MediaKind::Video { VIDEO_TICKS } else { AUDIO_TICKS };
     let span = track.first_rtp.zip(track.last_rtp).map(|(first, last)| (last - first) / ticks + 1);
     span.and_then(|frames| u64::try_from(frames).ok()).unwrap_or_default()
-}
-
-async fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> T {
-    let result = tokio::time::timeout(Duration::from_secs(seconds), future).await;
-    result.unwrap_or_else(|_| panic!("not within {seconds} s: {what}"))
 }
 
 async fn output(child: &mut Child) -> String {

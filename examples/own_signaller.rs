@@ -1,6 +1,6 @@
 //! A kind of room of one's own, here one that hides names: `cargo run --example own_signaller -- ws://127.0.0.1:8080/rooms/standup`
 
-use roombot::signal::{JoinAs, Link, for_url};
+use roombot::signal::{JoinAs, Link, SignalEvent, for_url};
 use roombot::{Error, Recorder, Result, Signaller};
 
 struct Anonymous(String);
@@ -9,7 +9,12 @@ struct Anonymous(String);
 impl Signaller for Anonymous {
     async fn join(&self, how: JoinAs) -> Result<Link> {
         let mut link = for_url(&self.0)?.join(how).await?;
-        link.map_participants(|peer| peer.name = "Guest".into());
+        link.peers.iter_mut().for_each(|peer| peer.name = "Guest".into());
+        link.map_events(|event| {
+            if let SignalEvent::Joined(peer) = event {
+                peer.name = "Guest".into()
+            }
+        });
         Ok(link)
     }
 }

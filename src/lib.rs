@@ -52,14 +52,12 @@
 //! | `verify` | test stamps in media: makes, finds and measures them, checks expectations | change what it measures |
 //! | `relay` | WHIP publishers and WHEP viewers of a room, a consumer of `client` | re-encode media, know HTTP |
 //! | `film` | a recording as one film: layout, scenes, painting, sound | change the recording |
-//! | `output` | where a film goes: `trait Sink`, file, HLS | compose a film |
 //! | `server` | the room server and its page | handle media |
 //! | `harness` | scenarios: room, participants and recorder in one process, and a verdict | leave this machine |
 //! | [`cli`] | one file per verb: from flags to a run | keep state |
 // The modules that a smaller program leaves out use parts of the others that are then unused.
 #![cfg_attr(not(all(feature = "film", feature = "filters", feature = "server")), allow(dead_code, unused_imports))]
 #![forbid(unsafe_op_in_unsafe_fn)]
-#![deny(missing_docs)]
 // They panic when the reader has gone away; `cli::print` does not.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

@@ -19,13 +19,11 @@ use tokio::sync::{mpsc, watch};
 /// Configuration of a bot; what can change while it runs is in [`Choices`].
 #[derive(Clone)]
 pub struct BotSetup {
-    /// The pipeline templates.
     pub library: Library,
     /// The codec of pictures that go back; none: the one they come in.
     pub codec: Option<Codec>,
     /// Every participant receives every returned track, not only its sender.
     pub to_all: bool,
-    /// What is returned, and through which filters.
     pub choices: Choices,
 }
 
@@ -86,7 +84,6 @@ impl Live {
         Watcher { shared: self.shared.clone(), choices: self.choices.subscribe() }
     }
 
-    /// Somebody joined.
     pub fn joined(&mut self, participant: Participant) {
         self.people.insert(participant.id.clone(), Person { participant, connections: HashMap::new() });
     }

@@ -7,27 +7,19 @@ use crate::room::participant::is_called;
 /// Which pictures are given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pick {
-    /// Cameras and screens.
     #[default]
     All,
-    /// Cameras only.
     Camera,
-    /// Shared screens only.
     Screen,
 }
 
 /// What a bot does at present.
 #[derive(Clone)]
 pub struct Choices {
-    /// The filter of video.
     pub video: Filter,
-    /// The filter of audio.
     pub audio: Filter,
-    /// Whether video is returned.
     pub video_on: bool,
-    /// Whether audio is returned.
     pub audio_on: bool,
-    /// Which sources of video are returned.
     pub pick: Pick,
     /// Only tracks of participants of these names; empty: of all.
     pub only: Vec<String>,

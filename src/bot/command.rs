@@ -16,31 +16,21 @@ pub const HELP: &str = "filter NAME [key=value]…, audio NAME [key=value]…, v
 pub enum Command {
     /// Another filter of pictures, with its parameters as typed.
     Video {
-        /// The filter's name.
         filter: String,
-        /// Its parameters, name and value.
         values: Vec<(String, String)>,
     },
     /// Another filter of sound.
     Audio {
-        /// The filter's name.
         filter: String,
-        /// Its parameters, name and value.
         values: Vec<(String, String)>,
     },
-    /// Return video, or stop.
     VideoOn(bool),
-    /// Return audio, or stop.
     AudioOn(bool),
-    /// Which sources of video are returned.
     Source(Pick),
     /// Only this participant's tracks; none: everybody's.
     Only(Option<String>),
-    /// Tell the state.
     Status,
-    /// List the commands.
     Help,
-    /// Leave the room.
     Quit,
 }
 

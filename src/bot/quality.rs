@@ -25,11 +25,8 @@ const SCREEN: &[(u32, u32)] = &[(100, 1), (100, 2), (100, 4), (75, 4), (50, 4)];
 /// What is to be sent: pictures as they come.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pictures {
-    /// What it shows.
     pub source: Source,
-    /// The codec of the returned video.
     pub codec: Codec,
-    /// Width and height in pixels.
     pub size: (u32, u32),
     /// Pictures a second.
     pub fps: f64,
@@ -40,7 +37,6 @@ pub struct Pictures {
 pub struct Setting {
     /// Bits a second for the encoder.
     pub bitrate: u64,
-    /// Size and frame rate for the encoder.
     pub shape: VideoScale,
 }
 

@@ -22,9 +22,7 @@ const COMMANDS: usize = 16;
 
 /// What to give back, and as whom.
 pub struct BotConfig {
-    /// How to appear in the room.
     pub how: JoinAs,
-    /// What the bot does.
     pub live: BotSetup,
     /// Whether what people say and send as files goes back to them too.
     pub returns: bool,

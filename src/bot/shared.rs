@@ -17,15 +17,11 @@ const FOR_SOUND: u64 = 60_000;
 pub enum BotAction {
     /// Send this track to the participant, or to everybody.
     Publish(Option<ParticipantId>, OutboundTrack),
-    /// Stop sending this track.
     Unpublish(TrackLabel),
     /// Label the track as muted, or no longer.
     Mute(TrackLabel, bool),
-    /// Request a key frame of this SSRC of the participant.
     KeyFrame(ParticipantId, u32),
-    /// Send a chat message to the participant.
     Say(ParticipantId, String),
-    /// Warn the operator.
     Warn(String),
 }
 

@@ -13,11 +13,9 @@ const ENDED: usize = 256;
 pub struct TrackStatus {
     /// Whose track it is.
     pub name: String,
-    /// What it shows.
     pub source: Source,
     /// The codec that comes, and the one that goes back.
     pub codec: Codec,
-    /// The codec in which it is returned.
     pub back: Codec,
     /// Nothing goes back at present: switched off, or nothing to decode yet.
     pub idle: bool,
@@ -27,9 +25,7 @@ pub struct TrackStatus {
     pub bitrate: u64,
     /// Since it began.
     pub frames_in: u64,
-    /// Frames returned.
     pub frames_out: u64,
-    /// Frames left out.
     pub frames_skipped: u64,
     /// Frames out, over the last second.
     pub fps: u32,
@@ -37,13 +33,10 @@ pub struct TrackStatus {
     pub key_frames: u64,
     /// From a frame's first packet to its leaving, in ms: what half of all frames, and 95 in a hundred, did not exceed.
     pub delay_p50_ms: Option<u64>,
-    /// 95th percentile of the same.
     pub delay_p95_ms: Option<u64>,
     /// The parts of it, on average, in ms; each with its waiting.
     pub decode_ms: f64,
-    /// Mean time in the filter, in ms.
     pub filter_ms: f64,
-    /// Mean time in the encoder, in ms.
     pub encode_ms: f64,
 }
 

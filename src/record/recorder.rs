@@ -44,7 +44,6 @@ const CHAT_CHARS: usize = 4000;
 pub struct RecorderConfig {
     /// The folder in which the recording's folder is made.
     pub parent: PathBuf,
-    /// The room's name.
     pub room: String,
     /// The room's address, without a token.
     pub url: String,
@@ -53,9 +52,7 @@ pub struct RecorderConfig {
 /// What came of a recording.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// The recording's folder.
     pub folder: PathBuf,
-    /// Its manifest.
     pub manifest: Manifest,
 }
 

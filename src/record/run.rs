@@ -23,11 +23,8 @@ const FILES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to record, and as whom.
 pub struct RecordConfig {
-    /// Where and what to record.
     pub recorder: RecorderConfig,
-    /// How to appear in the room.
     pub how: JoinAs,
-    /// When connections are woken by packets.
     pub wake: Wake,
     /// Use no path but those over TURN servers.
     pub relay_only: bool,

@@ -6,19 +6,15 @@ use serde::Serialize;
 /// A recording at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Status {
-    /// Milliseconds since the start.
     pub elapsed_ms: u64,
     /// Bytes of media captured so far.
     pub bytes: u64,
-    /// Who is in the room.
     pub people: Vec<PersonStatus>,
     /// Nobody but recorders is in the room.
     pub empty: bool,
     /// Files that were received, their bytes, and files that come now.
     pub files: u64,
-    /// Their bytes.
     pub file_bytes: u64,
-    /// Files that are being received.
     pub files_coming: u64,
     /// Texts that were said.
     pub chats: u64,
@@ -31,24 +27,19 @@ pub struct Status {
 /// Somebody in the room.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PersonStatus {
-    /// The display name.
     pub name: String,
-    /// Their tracks.
     pub tracks: Vec<TrackStatus>,
 }
 
 /// A track that is being recorded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrackStatus {
-    /// What it shows.
     pub source: Source,
-    /// The codec.
     pub codec: Codec,
     /// Bits a second over the last second.
     pub bitrate: u64,
     /// Share of packets lost for good since the start, 0.0 to 1.0.
     pub loss: f64,
-    /// Width and height in pixels, once known.
     pub size: Option<(u32, u32)>,
     /// Waiting for a key frame to begin or go on with.
     pub waiting: bool,

@@ -16,9 +16,7 @@ pub type Door = Arc<dyn Fn(&str) -> RoomResult<Box<dyn Signaller>> + Send + Sync
 /// Limits of a relay.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// WHIP sessions at once.
     pub publishers: usize,
-    /// WHEP sessions at once.
     pub viewers: usize,
 }
 
@@ -58,9 +56,7 @@ pub enum Refused {
 pub struct Begun {
     /// Unguessable: whoever knows it may change and end the session.
     pub id: String,
-    /// The entity tag of the ICE session.
     pub etag: String,
-    /// Our session description.
     pub sdp: String,
     /// `sdp` is a counter-offer that needs an answer.
     pub counter_offer: bool,
@@ -72,12 +68,7 @@ pub enum Patched {
     /// Accepted, without a body.
     Taken,
     /// ICE was restarted.
-    Restarted {
-        /// The answer, an SDP fragment (RFC 8840).
-        fragment: String,
-        /// The entity tag of the ICE session.
-        etag: String,
-    },
+    Restarted { fragment: String, etag: String },
 }
 
 /// What a session is asked.

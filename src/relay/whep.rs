@@ -41,11 +41,9 @@ pub(super) type Viewer = watch::Receiver<()>;
 /// The participant that a WHEP session receives.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    /// The room's name.
     pub room: String,
     /// The participant's name, as the room shows it.
     pub name: String,
-    /// The room's join token.
     pub token: Option<String>,
 }
 

@@ -34,11 +34,8 @@ const DRAIN_TIME: Duration = Duration::from_millis(200);
 /// How a WHIP client appears in the room.
 #[derive(Debug, Clone)]
 pub struct Publication {
-    /// The room's name.
     pub room: String,
-    /// The participant's display name.
     pub name: String,
-    /// The room's join token.
     pub token: Option<String>,
     /// What its video shows.
     pub source: Source,

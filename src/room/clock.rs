@@ -94,13 +94,10 @@ pub struct Mapping {
     pub first: Piece,
     /// Where the sender's clocks stepped (suspended, set, restarted): the pieces after, in order.
     pub later: Vec<Piece>,
-    /// What it stands on.
     pub basis: Basis,
     /// How far the mapping may be off, in nanoseconds, the network's shortest delay not counted.
     pub error_ns: i64,
-    /// Sender reports that were used.
     pub reports_used: u32,
-    /// Sender reports that were rejected as outliers.
     pub reports_rejected: u32,
     /// The nominal rate in Hz.
     pub clock_rate: u32,
@@ -134,20 +131,14 @@ impl Mapping {
 /// A [`Mapping`] as it stands in the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClockSummary {
-    /// What it stands on.
     pub basis: Basis,
     /// `origin_rtp`, `origin_ns`, `ticks_per_second`.
     #[serde(flatten)]
     pub first: Piece,
-    /// The estimated error, in ms.
     pub error_ms: f64,
-    /// How much faster the RTP clock runs than the session's, in parts per million.
     pub drift_ppm: f64,
-    /// The nominal RTP clock rate, in Hz.
     pub clock_rate: u32,
-    /// Sender reports that were used.
     pub reports_used: u32,
-    /// Sender reports that were rejected as outliers.
     pub reports_rejected: u32,
     /// Pieces after a step of the sender's clocks; mostly none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -5,12 +5,9 @@ use serde::{Deserialize, Serialize};
 /// A STUN or TURN server (W3C WebRTC `RTCIceServer`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IceServer {
-    /// `stun:`, `turn:` or `turns:` URLs.
     pub urls: Vec<String>,
-    /// For TURN.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub username: Option<String>,
-    /// For TURN.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub credential: Option<String>,
 }
@@ -19,7 +16,6 @@ pub struct IceServer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Signal {
-    /// A session description.
     Description(Description),
     /// `None` says that there are no more candidates.
     Candidate(Option<Candidate>),
@@ -38,7 +34,6 @@ pub struct Description {
     /// `offer`, `answer`, `pranswer` or `rollback`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The SDP (RFC 8866).
     #[serde(default)]
     pub sdp: String,
 }
@@ -47,15 +42,11 @@ pub struct Description {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
-    /// The candidate attribute (RFC 8839, 5.1).
     pub candidate: String,
-    /// The `mid` of its media section.
     #[serde(default)]
     pub sdp_mid: Option<String>,
-    /// The index of its media section, from 0.
     #[serde(default, rename = "sdpMLineIndex")]
     pub sdp_m_line_index: Option<u16>,
-    /// The ICE user name fragment that it belongs to.
     #[serde(default)]
     pub username_fragment: Option<String>,
 }

@@ -19,30 +19,15 @@ pub enum EndReason {
     /// It left the room by itself.
     Left,
     /// The room was closed, or its server shuts down.
-    RoomClosed {
-        /// What happened, in a few words.
-        detail: String,
-    },
+    RoomClosed { detail: String },
     /// The room sent us out: kicked, too slow, replaced by another.
-    Removed {
-        /// What happened, in a few words.
-        detail: String,
-    },
+    Removed { detail: String },
     /// The room does not let us back in: full, token, protocol.
-    Refused {
-        /// What happened, in a few words.
-        detail: String,
-    },
+    Refused { detail: String },
     /// The way to the room's server was lost and did not come back.
-    ConnectionLost {
-        /// What happened, in a few words.
-        detail: String,
-    },
+    ConnectionLost { detail: String },
     /// A defect of ours.
-    Internal {
-        /// What happened, in a few words.
-        detail: String,
-    },
+    Internal { detail: String },
 }
 
 impl EndReason {

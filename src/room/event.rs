@@ -16,91 +16,29 @@ pub enum RoomEvent<Media> {
     /// Somebody is there.
     Joined(Participant),
     /// Somebody has gone; `reason` is a word for the timeline (`left`, `timeout`, `kicked`).
-    Left {
-        /// The participant.
-        id: ParticipantId,
-        /// Why, in a word or a few.
-        reason: String,
-    },
+    Left { id: ParticipantId, reason: String },
     /// The participant's whole new list of track labels and mute states.
-    Labels {
-        /// The participant.
-        id: ParticipantId,
-        /// The whole new list.
-        tracks: Vec<TrackLabel>,
-    },
+    Labels { id: ParticipantId, tracks: Vec<TrackLabel> },
     /// There is a connection that brings media of the participant.
-    ConnectionOpened {
-        /// The participant.
-        id: ParticipantId,
-        /// The connection.
-        connection: ConnectionId,
-        /// Its receiving end.
-        media: Media,
-    },
+    ConnectionOpened { id: ParticipantId, connection: ConnectionId, media: Media },
     /// The connection is gone. What it brought before is still good.
-    ConnectionClosed {
-        /// The participant.
-        id: ParticipantId,
-        /// The connection.
-        connection: ConnectionId,
-    },
+    ConnectionClosed { id: ParticipantId, connection: ConnectionId },
     /// Where the connection to the participant stands.
-    ConnectionState {
-        /// The participant.
-        id: ParticipantId,
-        /// Its state now.
-        state: PeerState,
-    },
+    ConnectionState { id: ParticipantId, state: PeerState },
     /// A network path to the participant was found (ICE); what follows is DTLS.
-    PathFound {
-        /// The participant.
-        id: ParticipantId,
-    },
+    PathFound { id: ParticipantId },
     /// Packets of this stream arrive on the connection from now on; some may be there already.
-    TrackAdded {
-        /// The participant.
-        id: ParticipantId,
-        /// The connection.
-        connection: ConnectionId,
-        /// The stream.
-        track: RemoteTrack,
-    },
+    TrackAdded { id: ParticipantId, connection: ConnectionId, track: RemoteTrack },
     /// The sender took the track away. Packets of these SSRCs that have arrived are still good.
-    TrackRemoved {
-        /// The participant.
-        id: ParticipantId,
-        /// The connection.
-        connection: ConnectionId,
-        /// The SSRCs of its streams.
-        ssrcs: Vec<u32>,
-    },
+    TrackRemoved { id: ParticipantId, connection: ConnectionId, ssrcs: Vec<u32> },
     /// The participant said something in the chat, at most 64 KiB of UTF-8.
-    Chat {
-        /// The participant.
-        id: ParticipantId,
-        /// The text.
-        text: String,
-    },
+    Chat { id: ParticipantId, text: String },
     /// Something became of a file that the participant sends us.
-    File {
-        /// The participant.
-        id: ParticipantId,
-        /// The state of the file.
-        report: FileReport,
-    },
+    File { id: ParticipantId, report: FileReport },
     /// Something went wrong with the participant that the client survives.
-    Warning {
-        /// The participant.
-        id: ParticipantId,
-        /// The text.
-        text: String,
-    },
+    Warning { id: ParticipantId, text: String },
     /// The way to the room server is lost; media goes on.
-    Reconnecting {
-        /// Why, in a few words.
-        cause: String,
-    },
+    Reconnecting { cause: String },
     /// The way to the room server is back.
     Resumed,
 }

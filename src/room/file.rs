@@ -11,27 +11,16 @@ pub struct Digest(pub [u8; 32]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// The offer is invalid.
     BadOffer,
-    /// A message is invalid.
     BadMessage,
-    /// Files are not accepted.
     Unwanted,
-    /// The file exceeds a limit.
     TooLarge,
-    /// Too many files.
     TooMany,
-    /// The disk is full.
     NoSpace,
-    /// Too many offers in a short time.
     Flood,
-    /// The bytes do not match size or hash.
     Mismatch,
-    /// No progress for too long.
     Idle,
-    /// The same file is being received already.
     Busy,
-    /// The receiver failed.
     Broken,
 }
 
@@ -99,14 +88,11 @@ impl<'de> Deserialize<'de> for Digest {
 /// Why a file is not taken, for programs and for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The reason code.
     pub reason: Reason,
-    /// A sentence for people.
     pub text: String,
 }
 
 impl Refusal {
-    /// A refusal with this reason and text.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
         Self { reason, text: text.into() }
     }
@@ -121,9 +107,7 @@ pub struct FileReport {
     pub name: String,
     /// As the sender says, in bytes.
     pub size: u64,
-    /// The MIME type that the sender gave.
     pub mime: Option<String>,
-    /// How far it is.
     pub status: FileStatus,
 }
 
@@ -131,35 +115,11 @@ pub struct FileReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileStatus {
     /// Bytes begin to come, at an offset that is more than 0 when it goes on after a break.
-    Started {
-        /// `OWNER/NAME` below the folder of received files.
-        path: String,
-        /// The byte at which it begins; more than 0 after a resume.
-        offset: u64,
-    },
+    Started { path: String, offset: u64 },
     /// It is whole, verified and on the disk.
-    Received {
-        /// `OWNER/NAME` below the folder of received files.
-        path: String,
-        /// The SHA-256 of the whole file.
-        sha256: Digest,
-    },
+    Received { path: String, sha256: Digest },
     /// It was not taken; nothing, or only a `.part`, is there.
-    Refused {
-        /// `OWNER/NAME` below the folder of received files.
-        path: Option<String>,
-        /// Bytes on disk.
-        written: u64,
-        /// Why.
-        refusal: Refusal,
-    },
+    Refused { path: Option<String>, written: u64, refusal: Refusal },
     /// It stopped in the middle and may go on.
-    Incomplete {
-        /// `OWNER/NAME` below the folder of received files.
-        path: String,
-        /// Bytes on disk.
-        written: u64,
-        /// Why, in a few words.
-        cause: String,
-    },
+    Incomplete { path: String, written: u64, cause: String },
 }

@@ -8,9 +8,7 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaKind {
-    /// Audio.
     Audio,
-    /// Video.
     Video,
 }
 
@@ -58,15 +56,10 @@ impl Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
-    /// VP8 (RFC 6386).
     Vp8,
-    /// VP9.
     Vp9,
-    /// AV1.
     Av1,
-    /// H.264 (ITU-T).
     H264,
-    /// Opus (RFC 6716).
     Opus,
 }
 
@@ -112,13 +105,9 @@ impl Codec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// A camera.
     Camera,
-    /// A microphone.
     Mic,
-    /// A shared screen.
     Screen,
-    /// The sound of a shared screen.
     ScreenAudio,
 }
 
@@ -153,17 +142,12 @@ pub struct AudioLevel {
 /// One RTP packet (RFC 3550), after decryption; retransmissions are already unwrapped to the original (RFC 4588).
 #[derive(Debug, Clone)]
 pub struct RtpPacket {
-    /// The SSRC.
     pub ssrc: u32,
-    /// The payload type, 0 to 127.
     pub payload_type: u8,
-    /// The sequence number.
     pub sequence: u16,
     /// In units of the codec's clock rate; wraps.
     pub timestamp: u32,
-    /// The marker bit.
     pub marker: bool,
-    /// The audio level (RFC 6464), where the sender gives one.
     pub audio_level: Option<AudioLevel>,
     /// When the kernel received it.
     pub arrival: Instant,
@@ -174,20 +158,16 @@ pub struct RtpPacket {
 /// A stream of packets that the participant sends: known from its first packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteTrack {
-    /// The SSRC.
     pub ssrc: u32,
-    /// The codec.
     pub codec: Codec,
     /// Media stream id (`a=msid`).
     pub stream: String,
     /// Track id (`a=msid`).
     pub track: String,
-    /// Audio channels; 0 for video.
     pub channels: u16,
 }
 
 impl RemoteTrack {
-    /// Audio or video.
     pub fn kind(&self) -> MediaKind {
         self.codec.kind()
     }
@@ -210,7 +190,6 @@ pub struct Frame {
     pub size: Option<(u32, u32)>,
     /// Decoder configuration, where this frame brings one: H.264 `avcC` (ISO 14496-15), AV1 `av1C`.
     pub config: Option<Bytes>,
-    /// The audio level (RFC 6464), where the sender gives one.
     pub audio_level: Option<AudioLevel>,
 }
 

@@ -39,11 +39,8 @@ pub enum Role {
 pub struct TrackLabel {
     /// The media stream id, at most 128 bytes.
     pub stream: String,
-    /// Audio or video.
     pub kind: MediaKind,
-    /// What the track shows.
     pub source: Source,
-    /// Nothing is sent on it at present.
     #[serde(default)]
     pub muted: bool,
 }
@@ -51,14 +48,11 @@ pub struct TrackLabel {
 /// Somebody in the room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Participant {
-    /// The id in the room.
     pub id: ParticipantId,
     /// The display name, unique within the room at the time of joining; any text of at most 64 characters.
     pub name: String,
-    /// What they are there for.
     #[serde(default)]
     pub role: Role,
-    /// The labels of their tracks.
     #[serde(default)]
     pub tracks: Vec<TrackLabel>,
 }

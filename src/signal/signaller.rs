@@ -175,16 +175,6 @@ pub struct Link {
 }
 
 impl Link {
-    /// Lets `change` see and change every participant: those who are there now and those who join later.
-    pub fn map_participants(&mut self, mut change: impl FnMut(&mut Participant) + Send + 'static) {
-        self.peers.iter_mut().for_each(&mut change);
-        self.map_events(move |event| match event {
-            SignalEvent::Joined(who) | SignalEvent::JoinedWith { who, .. } => change(who),
-            SignalEvent::Resumed { peers, .. } => peers.iter_mut().for_each(&mut change),
-            _ => {}
-        });
-    }
-
     /// Lets `change` see and change every event before it is received.
     pub fn map_events(&mut self, mut change: impl FnMut(&mut SignalEvent) + Send + 'static) {
         let (changed, receiver) = mpsc::channel(self.events.max_capacity());

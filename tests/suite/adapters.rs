@@ -1,6 +1,9 @@
 //! One behaviour in every kind of room: whoever writes an adapter implements [`Venue`] for it and adds a line to the table.
 
 use crate::support::echoes::Person;
+use crate::support::moment;
+use crate::support::needs::needed;
+use crate::support::sight::Sight;
 use crate::support::venue::{Call, Guide, Outside, Own, Venue, VideoRoom};
 use crate::support::within;
 use roombot::client::{Client, ClientConfig};
@@ -56,37 +59,37 @@ async fn meets<V: Venue>(person: &Person, number: usize, others: usize) {
             let sight = person.sight.lock().expect("lock");
             (sight.count(MediaKind::Video), sight.count(MediaKind::Audio))
         };
-        let more = |sight: &crate::support::echoes::Sight| {
+        let more = |sight: &Sight| {
             sight.count(MediaKind::Video) > before.0 + 10 && sight.count(MediaKind::Audio) > before.1 + 20
         };
         person.sees(PATIENCE, "sound and picture come", more).await;
     }
 }
 
-/// Everybody hears what one of them says.
+/// Everybody hears what one of them says, once: it is said once, whatever becomes of the way there.
 async fn chat<V: Venue>(from: &Person, to: &[&Person], text: &str) {
     if !V::HAS.chat {
         return;
     }
-    // What is said before a connection is up may be lost: chat is not kept.
+    from.session.say(None, text).await;
     for person in to {
-        let heard = async {
-            loop {
-                from.session.say(None, text).await;
-                for _ in 0..40 {
-                    if person.sight.lock().expect("lock").texts.iter().any(|heard| heard == text) {
-                        return;
-                    }
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                }
-            }
-        };
-        within(PATIENCE, text, heard).await;
+        person.sees(PATIENCE, text, |sight| heard(sight, text) > 0).await;
     }
 }
 
+fn heard(sight: &Sight, text: &str) -> usize {
+    sight.texts.iter().filter(|heard| *heard == text).count()
+}
+
+/// What is said once is not heard twice, not even over a way that broke meanwhile.
+fn never_twice(person: &Person) {
+    let sight = person.sight.lock().expect("lock");
+    let twice: Vec<&String> = sight.texts.iter().filter(|text| heard(&sight, text) > 1).collect();
+    assert!(twice.is_empty(), "heard more than once: {twice:?}");
+}
+
 async fn behaves<V: Venue>() {
-    let Some(mut venue) = V::open().await else { return };
+    let mut venue = needed!(V::open().await);
     let refused = refusal(&venue.wrong()).await;
     assert_eq!(refused.blame(), Blame::Room, "{refused}");
 
@@ -115,16 +118,15 @@ async fn behaves<V: Venue>() {
         for muted in [true, false] {
             let (handle, mic) = (alice.session.handle(), alice.mic.label().clone());
             handle.mute(&mic, muted).await;
-            let told = |sight: &crate::support::echoes::Sight| {
-                sight.labels.iter().any(|label| label.source == Source::Mic && label.muted == muted)
-            };
+            let told =
+                |sight: &Sight| sight.labels.iter().any(|label| label.source == Source::Mic && label.muted == muted);
             bob.sees(PATIENCE, "mute is told", told).await;
         }
     }
 
     if V::HAS.screen {
         alice.share(FILM).await;
-        let shown = |sight: &crate::support::echoes::Sight| {
+        let shown = |sight: &Sight| {
             let mut labels = sight.labels.iter().filter(|label| label.source == Source::Screen);
             labels.any(|label| {
                 sight.tracks.iter().any(|seen| seen.remote.stream == label.stream && seen.frames.len() > 5)
@@ -141,6 +143,8 @@ async fn behaves<V: Venue>() {
     meets::<V>(&alice, 0, 1).await;
     meets::<V>(&bob, 1, 1).await;
     chat::<V>(&alice, &[&bob], "still there?").await;
+    never_twice(&alice);
+    never_twice(&bob);
 
     bob.leave().await;
     alice.sees(PATIENCE, "Bob has left", |sight| sight.there.is_empty()).await;
@@ -161,7 +165,7 @@ async fn notices(person: Person, lost: usize) {
     tokio::select! {
         _ = session.ended() => {}
         () = async { while sight.lock().expect("lock").lost == lost {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            moment().await;
         } } => {}
     }
 }

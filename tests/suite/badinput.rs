@@ -2,9 +2,11 @@
 
 use crate::support::bot::{self, Bot, Outcome};
 use crate::support::dump::Dump;
+use crate::support::needs::{needed, tools};
 use crate::support::probe::{packets, probe};
 use crate::support::server::TestServer;
 use crate::support::synthetic::label;
+use crate::support::{moment, pause};
 use roombot::client::{Client, ClientConfig};
 use roombot::room::media::{Codec, Source};
 use roombot::room::participant::Role;
@@ -71,7 +73,7 @@ async fn a_stamp_that_is_stopped_leaves_nothing_that_looks_whole() {
     let until = tokio::time::Instant::now() + Duration::from_secs(30);
     while std::fs::metadata(&file).map_or(0, |about| about.len()) == 0 {
         assert!(tokio::time::Instant::now() < until, "it has begun to write");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        moment().await;
     }
     stamping.interrupt();
     let outcome = stamping.ended(Duration::from_secs(30)).await;
@@ -104,7 +106,7 @@ async fn a_room_that_goes_away_ends_the_recording_whole() {
     let (alice, mut players, _tracks) = send(&server.room("a")).await;
     let bot = Bot::record(&server.room("a"), dir.path(), &["--quiet"]);
     wait_for_tracks(dir.path(), 2).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pause(Duration::from_secs(1), "tracks of some length").await;
     server.stop().await;
     let outcome = bot.ended(Duration::from_secs(30)).await;
     players.abort_all();
@@ -140,34 +142,32 @@ async fn wait_for_tracks(out: &Path, count: usize) {
     };
     let wait = async {
         while begun() < Some(count) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            moment().await;
         }
     };
     crate::support::within(20, "the tracks begin", wait).await;
 }
 
-/// `unshare` that gives a command a mount table of its own; `None` where that is not allowed.
-fn own_mounts() -> Option<Command> {
+/// `unshare` that gives a command a mount table of its own, where that is allowed.
+fn own_mounts() -> Result<Command, String> {
     for flags in [&["-m"][..], &["-r", "-m"]] {
         let allowed = Command::new("unshare").args(flags).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output();
         if allowed.is_ok_and(|output| output.status.success()) {
             let mut command = Command::new("unshare");
             command.args(flags);
-            return Some(command);
+            return Ok(command);
         }
     }
-    None
+    Err("this user may not mount a small disk: unshare -m".into())
 }
 
 /// Runs `script` with a mount table of its own; `$1` is `dir`, `$BOT` the binary, `$ROOM` the room.
-fn in_own_mounts(script: &str, dir: &Path, room: &str) -> Option<Bot> {
+fn in_own_mounts(script: &str, dir: &Path, room: &str) -> Result<Bot, String> {
     let mut command = own_mounts()?;
     command.args(["sh", "-ec", script, "sh", text(dir)]);
     command.env("BOT", env!("CARGO_BIN_EXE_roombot")).env("ROOM", room);
-    Some(Bot::spawn(command))
+    Ok(Bot::spawn(command))
 }
-
-const SKIPPED: &str = "skipped: this user may not mount a small disk (unshare -m)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_that_cannot_be_written_is_told_before_the_room_is_joined() {
@@ -183,12 +183,13 @@ async fn a_folder_that_cannot_be_written_is_told_before_the_room_is_joined() {
     }
     assert_eq!(std::fs::read(&file).expect("still there"), b"not a folder");
     let script = r#"mount -t tmpfs -o ro none "$1"; exec "$BOT" record "$ROOM" --out "$1""#;
-    let Some(bot) = in_own_mounts(script, dir.path(), &room) else { return println!("{SKIPPED}") };
+    let bot = needed!(in_own_mounts(script, dir.path(), &room));
     assert_refused(&bot.ended(Duration::from_secs(20)).await, USER, "Read-only file system");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_is_full_for_a_while_costs_only_that_while() {
+    needed!(tools(&["ffmpeg"]));
     let server = TestServer::start().await;
     let dir = tempfile::tempdir().expect("a folder");
     let (small, saved) = (dir.path().join("small"), dir.path().join("saved"));
@@ -205,7 +206,7 @@ async fn a_disk_that_is_full_for_a_while_costs_only_that_while() {
         code=0; wait $bot || code=$?
         cp -r "$1/small/." "$1/saved"
         exit $code"#;
-    let Some(bot) = in_own_mounts(script, dir.path(), &room) else { return println!("{SKIPPED}") };
+    let bot = needed!(in_own_mounts(script, dir.path(), &room));
     let outcome = bot.ended(Duration::from_secs(30)).await;
     alice.leave().await;
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
@@ -236,7 +237,7 @@ async fn a_disk_that_stays_full_is_the_machines() {
     let full = r#"mount -t tmpfs -o size=64k none "$1"; cat /dev/zero > "$1/ballast" 2>/dev/null || true
         exec "$BOT" record "$ROOM" --out "$1" --for 5s --quiet"#;
     let filling = r#"mount -t tmpfs -o size=64k none "$1"; exec "$BOT" record "$ROOM" --out "$1" --for 8s --quiet"#;
-    let Some(full) = in_own_mounts(full, dir.path(), &room) else { return println!("{SKIPPED}") };
+    let full = needed!(in_own_mounts(full, dir.path(), &room));
     assert_refused(&full.ended(Duration::from_secs(20)).await, MACHINE, "the disk is full");
     let filling = in_own_mounts(filling, dir.path(), &room).expect("allowed before");
     let outcome = filling.ended(Duration::from_secs(30)).await;

@@ -1,6 +1,7 @@
 //! From senders of ours to files: every codec whole, and what bad networks and strange senders do.
 
 use crate::support::dump::Dump;
+use crate::support::needs::{needed, tools};
 use crate::support::probe::probe;
 use crate::support::studio::{Studio, finish, subscribed, track_path};
 use crate::support::synthetic::label;
@@ -16,6 +17,7 @@ fn source(codec: Codec) -> Source {
 /// Sends 4 s of each codec from one participant and checks every file against what was sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_codec_is_recorded_whole() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let tracks: Vec<OutboundTrack> =
         Codec::ALL.iter().map(|c| OutboundTrack::new(label(c.name(), source(*c)), *c)).collect();
@@ -50,6 +52,7 @@ async fn every_codec_is_recorded_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loss_is_repaired_before_it_reaches_the_file() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let camera = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
     let alice = studio.sender("Alice", vec![camera.clone()]).await;

@@ -1,6 +1,7 @@
 //! Two of our own connections on loopback: packets, loss and repair, renegotiation, key-frame requests, ICE restart.
 
 use crate::support::pair::{self, End, Told};
+use crate::support::pause;
 use crate::support::synthetic::{Vp8Sender, label};
 use crate::support::within;
 use roombot::room::media::{Codec, RtpPacket, Source};
@@ -105,7 +106,7 @@ async fn tracks_come_and_go_in_mid_call() {
         };
         assert_eq!(within(10, "screen", shown).await.stream, "screen", "round {round}");
         a.peer.unpublish("screen").await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        pause(Duration::from_millis(300), "a track that ends before the next one begins").await;
     }
     received(&b, Duration::from_millis(300)).await;
     send(&camera, &mut cam, 50).await;

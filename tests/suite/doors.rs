@@ -4,6 +4,8 @@ use crate::support::bot::{Bot, run};
 use crate::support::browser::{Browser, Page};
 use crate::support::cargo::only;
 use crate::support::ffmpeg;
+use crate::support::moment;
+use crate::support::needs::{needed, tools};
 use crate::support::probe::probe;
 use crate::support::server::TestServer;
 use crate::support::within;
@@ -65,6 +67,7 @@ async fn watch(page: &Page, who: &str, token: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_sends_by_whip_is_recorded_and_seen_by_whep() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     let server = TestServer::start_with(|config| {
         (config.whip, config.whep, config.token) = (true, true, Some("s3cret".into()));
     })
@@ -99,7 +102,7 @@ async fn a_browser_sends_by_whip_is_recorded_and_seen_by_whep() {
     let left = async {
         let gone = |entry: Entry| matches!(entry.event, Event::Left { participant, .. } if participant == "camera");
         while !TimelineReader::open(&recording.join(TIMELINE)).expect("a timeline").any(gone) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            moment().await;
         }
     };
     within(10, "the camera has left", left).await;
@@ -123,10 +126,7 @@ async fn a_browser_sends_by_whip_is_recorded_and_seen_by_whep() {
 /// is in the recording.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_ffmpeg_sends_by_whip_is_recorded_whole() {
-    let program = match ffmpeg::with_whip().await {
-        Ok(program) => program,
-        Err(why) => return println!("skipped: {why}"),
-    };
+    let program = needed!(ffmpeg::with_whip().await);
     let server = TestServer::start_with(|config| (config.whip, config.token) = (true, Some("s3cret".into()))).await;
     let dir = tempfile::tempdir().expect("a folder");
     let out = dir.path().join("alice.mkv");
@@ -135,7 +135,7 @@ async fn what_ffmpeg_sends_by_whip_is_recorded_whole() {
     let recorder = Bot::record(&server.room("studio"), &dir.path().join("out"), &["--quiet", "--token", "s3cret"]);
     let recording = async {
         while std::fs::read_dir(dir.path().join("out")).map_or(0, Iterator::count) == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            moment().await;
         }
     };
     within(20, "the recorder is there", recording).await;
@@ -158,7 +158,7 @@ async fn what_ffmpeg_sends_by_whip_is_recorded_whole() {
         let timeline = only(&dir.path().join("out")).join(TIMELINE);
         let gone = |entry: Entry| matches!(entry.event, Event::Left { participant, .. } if participant == "alice");
         while !TimelineReader::open(&timeline).expect("a timeline").any(gone) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            moment().await;
         }
     };
     within(60, "FFmpeg has left", left).await;
@@ -181,6 +181,7 @@ async fn what_ffmpeg_sends_by_whip_is_recorded_whole() {
 /// A page without an account in the room watches what a bot makes of somebody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_watches_the_filter_by_whep() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start_with(|config| config.whep = true).await;
     let room = server.room("studio");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/alice.webm");
@@ -210,7 +211,7 @@ async fn a_page_watches_the_filter_by_whep() {
                 watch(&page, who, "").await;
                 match page.eval::<u16>("window.replied").await {
                     201 => break,
-                    404 | 409 | 503 => tokio::time::sleep(Duration::from_millis(200)).await,
+                    404 | 409 | 503 => moment().await,
                     other => panic!("{who}: {other}"),
                 }
             }

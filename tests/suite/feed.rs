@@ -3,6 +3,8 @@
 
 use crate::support::bot::{self, Bot, Outcome};
 use crate::support::browser::Browser;
+use crate::support::needs::{needed, tools};
+use crate::support::pause;
 use crate::support::server::TestServer;
 use crate::support::tape::{NAME, Recorded, Tape};
 use roombot::recording::manifest::{Status, TrackEntry};
@@ -87,6 +89,7 @@ fn is_the_rest_of(track: &TrackEntry, recorded: &Recorded, fed: &Path, stream: &
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_fits_is_recorded_bit_for_bit_and_in_step() {
+    needed!(tools(&["ffmpeg"]));
     let server = TestServer::start().await;
     let room = server.room("exact");
     let tape = recorder(&room).await;
@@ -122,6 +125,7 @@ async fn what_fits_is_recorded_bit_for_bit_and_in_step() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_made_here_is_recorded_whole_and_a_newcomer_gets_a_key_frame() {
+    needed!(tools(&["ffmpeg"]));
     let folder = tempfile::tempdir().expect("a folder");
     let slides = folder.path().join("slides");
     std::fs::create_dir(&slides).expect("a folder");
@@ -138,13 +142,13 @@ async fn what_is_made_here_is_recorded_whole_and_a_newcomer_gets_a_key_frame() {
     for source in [Source::Camera, Source::Mic, Source::Screen] {
         first.until("the bot", begins("bot", source)).await;
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    pause(Duration::from_secs(3), "tracks of some length").await;
     // Nothing but a wish makes a key frame, so the second recorder has pictures only where its own was heard.
     let second = recorder(&room).await;
     for source in [Source::Camera, Source::Mic, Source::Screen] {
         second.until("the bot again", begins("bot", source)).await;
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2), "tracks of some length").await;
     bot.interrupt();
     let report = said(&bot.ended(PATIENCE).await);
     let tracks = report["tracks"].as_array().expect("tracks");
@@ -167,6 +171,7 @@ async fn what_is_made_here_is_recorded_whole_and_a_newcomer_gets_a_key_frame() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_film_with_reordered_pictures_and_aac_is_fed_over_and_over() {
+    needed!(tools(&["ffmpeg"]));
     let folder = tempfile::tempdir().expect("a folder");
     let film = folder.path().join("film.mp4");
     let picture = "-f lavfi -i testsrc=size=320x180:rate=30:duration=3 -f lavfi -i sine=duration=3";
@@ -252,6 +257,7 @@ fn numbered(path: &Path, seconds: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chromium_gets_every_picture() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     let folder = tempfile::tempdir().expect("a folder");
     let clip = folder.path().join("numbered.webm");
     let seconds = 10;

@@ -4,10 +4,12 @@ use crate::support::bot::{self, Bot};
 use crate::support::breaker::Breaker;
 use crate::support::cargo::{below, file, only, received, sha256};
 use crate::support::dump::Dump;
+use crate::support::needs::{needed, tools};
 use crate::support::probe::probe;
 use crate::support::server::TestServer;
 use crate::support::studio::{Studio, finish, subscribed, track_path};
 use crate::support::synthetic::{Vp8Sender, label};
+use crate::support::{moment, pause};
 use crate::support::{pair, within};
 use bytes::BytesMut;
 use roombot::client::event::RoomEvent;
@@ -87,6 +89,7 @@ async fn all_received(sendings: &mut [(String, PathBuf, Sending)]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_megabytes_cost_nobody_a_frame() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let cameras = [camera(), camera(), camera()];
     let mut people = Vec::new();
@@ -224,7 +227,7 @@ async fn a_reader_that_stalls_loses_nothing() {
         tick.tick().await;
         track.send_packets(sender.next());
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    pause(Duration::from_millis(300), "all of it is under way: what does not come now is lost").await;
     let mut packets = Vec::new();
     assert_eq!(b.peer.inbox().drain(&mut packets), 0, "the inbox dropped packets");
     assert_eq!(packets.iter().filter(|item| matches!(item, Inbound::Rtp(_))).count(), 600);
@@ -399,7 +402,7 @@ async fn a_large_file_needs_no_more_memory_than_a_small_one() {
         loop {
             // The sender has ended when there is nothing to read; the recorder's figure stays.
             most = most.max(courier.peak_memory());
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            moment().await;
             let part = std::fs::read_dir(dir.path().join("out")).ok().and_then(|mut all| all.next()?.ok());
             if part.is_some_and(|folder| folder.path().join("files/courier/large.bin").exists()) {
                 return;
@@ -430,7 +433,7 @@ async fn what_a_kill_leaves_of_a_file_is_in_the_account() {
     let part = folder.join("files/courier/large.bin.part");
     let begun = async {
         while std::fs::metadata(&part).map_or(0, |part| part.len()) < 10_000_000 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            moment().await;
         }
     };
     within(30, "the file comes", begun).await;

@@ -1,5 +1,7 @@
 //! From track files to a film: everybody at their place, at their time.
 
+use crate::support::machine;
+use crate::support::needs::{needed, tools};
 use bytes::Bytes;
 use roombot::container::matroska::TrackFormat;
 use roombot::film::layout::{Policy, Rect, Screen, Shows, View, layout};
@@ -178,6 +180,8 @@ const CAROL: usize = 2;
 
 #[test]
 fn everybody_is_where_the_layout_says_when_they_are_there() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let mut made = Made::new(dir.path());
     made.person("alice", 0, DURATION_MS);
@@ -249,6 +253,7 @@ fn everybody_is_where_the_layout_says_when_they_are_there() {
 
 #[test]
 fn films_lie_beside_each_other_and_what_is_broken_is_told() {
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let mut made = Made::new(dir.path());
     made.manifest.duration_ms = 600;

@@ -2,6 +2,9 @@
 
 use crate::film::{Made, pictures, streams};
 use crate::support::bot::Bot;
+use crate::support::machine;
+use crate::support::moment;
+use crate::support::needs::{needed, tools};
 use crate::support::recorder::PATIENCE;
 use crate::support::within;
 use roombot::recording::timeline::Event;
@@ -10,7 +13,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
 /// Alice with camera and microphone from the start, Bob from 1 s on with camera, microphone and screen.
 fn recording(parent: &Path) -> PathBuf {
@@ -62,6 +64,8 @@ fn number(value: &Value) -> f64 {
 
 #[test]
 fn a_part_of_a_meeting_without_somebody_in_webm() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let recording = recording(dir.path());
     let before = contents(&recording);
@@ -90,6 +94,8 @@ fn a_part_of_a_meeting_without_somebody_in_webm() {
 
 #[test]
 fn every_codec_goes_where_players_know_it() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let recording = recording(dir.path());
     for (codec, name, sound) in
@@ -111,6 +117,8 @@ fn every_codec_goes_where_players_know_it() {
 
 #[test]
 fn a_film_has_chapters_subtitles_and_stills() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let recording = recording(dir.path());
     let made = summary(&compose(&recording, &["--size", "640x360", "--fps", "10", "--json"]));
@@ -137,6 +145,8 @@ fn a_film_has_chapters_subtitles_and_stills() {
 
 #[test]
 fn the_same_recording_gives_the_same_pictures() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let recording = recording(dir.path());
     let made = |name: &str| {
@@ -152,6 +162,8 @@ fn the_same_recording_gives_the_same_pictures() {
 
 #[test]
 fn sound_alone_as_loud_as_asked() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let recording = recording(dir.path());
     let out = dir.path().join("talk.opus");
@@ -174,6 +186,8 @@ fn sound_alone_as_loud_as_asked() {
 
 #[test]
 fn a_file_for_each_participant_is_in_sync_and_not_transcoded() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let recording = recording(dir.path());
     let made = summary(&compose(&recording, &["--each", "--json"]));
@@ -225,7 +239,7 @@ async fn ctrl_c_leaves_nothing_half_made() {
     let bot = Bot::start(&[&["compose", recording.to_str().unwrap()], &slow[..]].concat());
     let begun = async {
         while contents(&recording) == before {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            moment().await;
         }
     };
     within(PATIENCE.as_secs(), "the film begins", begun).await;

@@ -2,6 +2,9 @@
 
 use crate::film::{Made, job, streams};
 use crate::film_live::Growing;
+use crate::support::blocking_moment;
+use crate::support::machine;
+use crate::support::needs::{needed, tools};
 use roombot::film::compose;
 use roombot::film::layout::Policy;
 use roombot::media::Library;
@@ -22,6 +25,8 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_film_of_what_there_is_while_it_grows_and_after_a_crash() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let start = jiff::Timestamp::now();
     let folder = RecordingFolder::create(dir.path(), "cut", start).unwrap();
@@ -63,6 +68,8 @@ fn a_film_of_what_there_is_while_it_grows_and_after_a_crash() {
 
 #[test]
 fn a_film_that_was_killed_is_made_again_without_a_trace() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let mut made = Made::new(dir.path());
     made.person("alice", 0, 4000);
@@ -79,7 +86,7 @@ fn a_film_that_was_killed_is_made_again_without_a_trace() {
     let began = Instant::now();
     while std::fs::metadata(&media).map_or(0, |about| about.len()) == 0 {
         assert!(began.elapsed() < Duration::from_secs(60), "nothing is written");
-        std::thread::sleep(Duration::from_millis(5));
+        blocking_moment();
     }
     killed.kill().unwrap();
     killed.wait().unwrap();

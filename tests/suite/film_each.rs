@@ -2,6 +2,7 @@
 
 use crate::film::{FPS, Made, job, streams};
 use crate::support::browser::Browser;
+use crate::support::needs::{needed, tools};
 use crate::support::player::play;
 use roombot::film::layout::Policy;
 use roombot::film::{FilmCodec, compose, export_participants};
@@ -10,6 +11,7 @@ use roombot::room::media::Source;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_codec_but_vp8_is_an_mp4_that_browsers_play() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     let dir = tempfile::tempdir().unwrap();
     // Something in AV1: a film of one second.
     let mut made = Made::new(dir.path());

@@ -1,6 +1,9 @@
 //! A film that is made while its meeting is recorded: it grows, plays as it lies there, and is an ordinary film at the end.
 
 use crate::film::{SIZE, mean, pictures, streams};
+use crate::support::blocking_pause;
+use crate::support::machine;
+use crate::support::needs::{needed, tools};
 use roombot::container::matroska::TrackFormat;
 use roombot::film::layout::Rect;
 use roombot::media::{Library, MediaSource};
@@ -67,6 +70,8 @@ impl Growing {
 
 #[test]
 fn a_film_follows_its_recording() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let start = jiff::Timestamp::now();
     let began = Instant::now();
@@ -114,7 +119,7 @@ fn a_film_follows_its_recording() {
     while began.elapsed() < LASTS || seen_growing <= GROWN && began.elapsed() < LASTS_AT_MOST {
         tracks.iter_mut().for_each(|track| track.go_on(began.elapsed()));
         seen_growing = seen_growing.max(std::fs::metadata(&growing).map_or(0, |about| about.len()));
-        std::thread::sleep(Duration::from_millis(100));
+        blocking_pause(Duration::from_millis(100), "tracks grow");
     }
     let lasts = began.elapsed();
     tracks.iter_mut().for_each(|track| track.go_on(lasts));

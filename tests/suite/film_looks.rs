@@ -1,6 +1,8 @@
 //! What a film shows beside faces: every layout, who speaks, who is muted, cards, titles, a clock, tiles that glide.
 
 use crate::film::{FPS, Made, SIZE, job, mean, pictures};
+use crate::support::machine;
+use crate::support::needs::{needed, tools};
 use roombot::film::compose;
 use roombot::film::layout::{Policy, Rect, Screen, Shows, Tile, View, layout};
 use roombot::media::Library;
@@ -62,21 +64,29 @@ fn check(policy: Policy) {
 
 #[test]
 fn a_grid_lies_where_the_layout_says() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     check(Policy::Grid);
 }
 
 #[test]
 fn who_speaks_is_large() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     check(Policy::Speaker);
 }
 
 #[test]
 fn a_presentation_has_faces_beside_it() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     check(Policy::Presentation);
 }
 
 #[test]
 fn one_at_a_time() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     check(Policy::Single);
 }
 
@@ -87,6 +97,8 @@ fn spot(frame: &[u8], (x, y): (u32, u32)) -> [f64; 3] {
 
 #[test]
 fn who_speaks_is_framed_and_a_frozen_camera_becomes_a_card() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let mut made = Made::new(dir.path());
     made.manifest.duration_ms = 4000;
@@ -119,6 +131,8 @@ fn who_speaks_is_framed_and_a_frozen_camera_becomes_a_card() {
 
 #[test]
 fn a_title_a_clock_and_tiles_that_glide() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let mut made = Made::new(dir.path());
     made.manifest.duration_ms = 4000;
@@ -161,6 +175,8 @@ fn a_title_a_clock_and_tiles_that_glide() {
 
 #[test]
 fn a_film_that_is_shorter_than_its_title_has_a_poster_all_the_same() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let mut made = Made::new(dir.path());
     made.manifest.duration_ms = 1500;
@@ -180,6 +196,8 @@ fn a_film_that_is_shorter_than_its_title_has_a_poster_all_the_same() {
 
 #[test]
 fn where_nobody_has_a_camera_the_poster_shows_who_was_there() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let mut made = Made::new(dir.path());
     made.manifest.duration_ms = 2000;

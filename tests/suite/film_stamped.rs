@@ -2,6 +2,8 @@
 //! is heard. They come late, leave, mute, share a screen, and one drops out and comes back.
 
 use crate::film::{Made, job, stream_of};
+use crate::support::machine;
+use crate::support::needs::{needed, tools};
 use roombot::film::layout::{Policy, Rect, Screen, Shows, View, featured, fit, layout};
 use roombot::film::{FilmCodec, compose};
 use roombot::media::Library;
@@ -222,6 +224,8 @@ fn listen(policy: Policy, heard: &[DetectedMark]) -> f64 {
 
 #[test]
 fn every_stamp_is_where_and_when_the_layout_says() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let recording = recording(dir.path());
     let cuts = cuts();

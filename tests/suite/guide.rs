@@ -5,8 +5,10 @@ use crate::support::bot::{Bot, run};
 use crate::support::browser::{Browser, Page};
 use crate::support::cargo::{file, sha256};
 use crate::support::echoes::Person;
+use crate::support::needs::{needed, tools};
 use crate::support::others::Others;
 use crate::support::recorder::{PATIENCE, begun, has_file, has_track, recorded};
+use crate::support::{moment, pause};
 use roombot::room::media::Source;
 use std::time::{Duration, Instant};
 
@@ -27,7 +29,7 @@ async fn call(browser: &Browser, url: &str) -> Page {
             if page.eval::<bool>("page.phase === 'connected'").await {
                 return page;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            moment().await;
         }
         assert!(Instant::now() < until, "nobody answers {url}");
         page.close().await;
@@ -51,13 +53,14 @@ async fn sees(page: &Page, frames: u32, colour: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lesson_one_two_chat_in_either_role() {
-    let Some(others) = Others::start("lesson one", &[]).await else { return };
+    needed!(tools(&["chromium"]));
+    let others = needed!(Others::start(&[]).await);
     let browser = Browser::launch().await;
     // The page calls; then the bot does, and says so until the page is there.
     for (page_is, bot_is) in [("#initiator", ""), ("", "#initiator")] {
         let bot = Person::at(&others.guide("data", bot_is), "Bot").await.expect("joins");
         if page_is.is_empty() {
-            tokio::time::sleep(Duration::from_millis(1300)).await;
+            pause(Duration::from_millis(1300), "it calls again and again, and nobody comes of that").await;
             assert_eq!(bot.people(), [""; 0], "nobody is there yet");
         }
         let page = open(&browser, &others.pair("data", page_is)).await;
@@ -78,7 +81,8 @@ async fn lesson_one_two_chat_in_either_role() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lesson_two_a_mesh_with_ghosts_and_evictions() {
-    let Some(others) = Others::start("lesson two", &[]).await else { return };
+    needed!(tools(&["chromium"]));
+    let others = needed!(Others::start(&[]).await);
     let browser = Browser::launch().await;
     let one = open(&browser, &others.mesh()).await;
     one.run("page.users.addEntry('zz-ghost'); page.users.addEntry('AA-ghost')").await;
@@ -126,7 +130,8 @@ async fn lesson_two_a_mesh_with_ghosts_and_evictions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lessons_three_to_five_media_in_either_role() {
-    let Some(others) = Others::start("lessons three to five", &[]).await else { return };
+    needed!(tools(&["ffmpeg", "chromium"]));
+    let others = needed!(Others::start(&[]).await);
     let browser = Browser::launch().await;
     let dir = tempfile::tempdir().expect("a folder");
 
@@ -137,9 +142,9 @@ async fn lessons_three_to_five_media_in_either_role() {
         begun(&out).await;
         let page = open(&browser, &others.pair("audio-video", page_is)).await;
         connected(&page).await;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        pause(Duration::from_secs(2), "a camera of some length").await;
         page.run("await page.share()").await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        pause(Duration::from_secs(3), "a screen of some length").await;
         unhurt(&page).await;
         let me: String = page.eval("page.me").await;
         page.close().await;
@@ -189,7 +194,7 @@ async fn lessons_three_to_five_media_in_either_role() {
     begun(&out).await;
     let page = open(&browser, &others.pair("video", "#initiator")).await;
     connected(&page).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2), "a camera of some length").await;
     unhurt(&page).await;
     page.close().await;
     let (folder, manifest) = recorded(recorder).await;
@@ -204,7 +209,8 @@ async fn lessons_three_to_five_media_in_either_role() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lesson_six_files_both_ways() {
-    let Some(others) = Others::start("lesson six", &[]).await else { return };
+    needed!(tools(&["chromium"]));
+    let others = needed!(Others::start(&[]).await);
     let browser = Browser::launch().await;
     let dir = tempfile::tempdir().expect("a folder");
     let out = dir.path().join("six");
@@ -254,7 +260,8 @@ async fn lesson_six_files_both_ways() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_call_with_what_simple_peer_nine_asks_for() {
-    let Some(others) = Others::start("group call", &[]).await else { return };
+    needed!(tools(&["ffmpeg", "chromium"]));
+    let others = needed!(Others::start(&[]).await);
     let browser = Browser::launch().await;
     let dir = tempfile::tempdir().expect("a folder");
     // Alice is called by everybody, Bob calls everybody.
@@ -277,7 +284,7 @@ async fn a_group_call_with_what_simple_peer_nine_asks_for() {
     // The caller offers again; who was called asks for it, and for a place.
     bob.run("await page.share()").await;
     alice.run("await page.share()").await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    pause(Duration::from_secs(3), "screens of some length").await;
     let asked: Vec<String> = alice.eval("page.asked").await;
     for word in ["renegotiate", "transceiverRequest"] {
         assert!(asked.iter().any(|asked| asked == word), "{word} is not among {asked:?}");

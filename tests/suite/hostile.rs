@@ -4,6 +4,8 @@ use crate::support::bot;
 use crate::support::chatter::Chatter;
 use crate::support::glass::Glass;
 use crate::support::meeting::{Meeting, Overheard};
+use crate::support::needs::{needed, tools};
+use crate::support::pause;
 use crate::support::raw::Raw;
 use crate::support::studio::subscribed;
 use crate::support::synthetic::label;
@@ -31,6 +33,7 @@ fn candidate(text: &str) -> Signal {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_messages_and_descriptions_concern_nobody_else() {
+    needed!(tools(&["ffmpeg"]));
     let meeting = Meeting::start().await;
     let room = meeting.room.clone();
     let no_media = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
@@ -63,7 +66,7 @@ async fn malformed_messages_and_descriptions_concern_nobody_else() {
         }
         // Still heard: it was told, not thrown out.
         raw.say(r#"{"type":"ping"}"#).await;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        pause(Duration::from_secs(2), "what is not refused at once may do harm later").await;
     };
     let (summary, _dir) = meeting.endure(trouble).await;
     let warnings = &summary.manifest.warnings;
@@ -74,6 +77,7 @@ async fn malformed_messages_and_descriptions_concern_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_candidates_are_not_tried() {
+    needed!(tools(&["ffmpeg"]));
     let meeting = Meeting::start().await;
     let room = meeting.room.clone();
     let trouble = async {
@@ -95,7 +99,7 @@ async fn ten_thousand_candidates_are_not_tried() {
             raw.signal(&recorder, candidate(&text)).await;
         }
         raw.signal(&recorder, Signal::Candidate(None)).await;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        pause(Duration::from_secs(2), "what is not refused at once may do harm later").await;
     };
     let (summary, _dir) = meeting.endure(trouble).await;
     let warnings = &summary.manifest.warnings;
@@ -181,6 +185,7 @@ fn random_pair(length: usize) -> [u8; 2] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_on_the_udp_ports_is_dropped() {
+    needed!(tools(&["ffmpeg"]));
     let meeting = Meeting::start().await;
     let overheard = meeting.overheard.lock().expect("lock").clone();
     let targets = addresses(&overheard.by_recorder);
@@ -193,7 +198,7 @@ async fn garbage_on_the_udp_ports_is_dropped() {
             let socket = UdpSocket::bind("0.0.0.0:0").await.expect("a socket");
             sent += usize::from(socket.send_to(&packet, target).await.is_ok());
             if sent.is_multiple_of(20) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                pause(Duration::from_millis(10), "a flood that sockets can hold").await;
             }
         }
         assert!(sent > 2900, "only {sent} packets of garbage were sent");
@@ -205,6 +210,7 @@ async fn garbage_on_the_udp_ports_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_chat_is_cut_down() {
+    needed!(tools(&["ffmpeg"]));
     let meeting = Meeting::start().await;
     let room = meeting.room.clone();
     let trouble = async {
@@ -249,6 +255,7 @@ const NAMES: [&str; 5] =
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_are_only_names() {
+    needed!(tools(&["ffmpeg"]));
     let emoji = "💣".repeat(64);
     // A room of another kind may hand names on as they are: the recorder sees them so.
     let meeting = Meeting::start_seen(|room| {

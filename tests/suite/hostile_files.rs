@@ -5,6 +5,8 @@ use crate::support::cargo::{below, file, hash, received};
 use crate::support::chatter::Chatter;
 use crate::support::line::Line;
 use crate::support::meeting::Meeting;
+use crate::support::needs::{needed, tools};
+use crate::support::pause;
 use crate::support::within;
 use futures_util::future::join_all;
 use roombot::client::Outcome;
@@ -228,6 +230,7 @@ async fn perform_surely(chatter: &Chatter, ordered: bool, acts: &[Act]) -> Optio
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_hostile_offer_ends_in_its_named_refusal() {
+    needed!(tools(&["ffmpeg"]));
     let rows = refused();
     assert!(rows.len() >= 40, "{}", rows.len());
     let limits =
@@ -306,6 +309,7 @@ async fn every_hostile_offer_ends_in_its_named_refusal() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_offers_are_a_thousand_refusals() {
+    needed!(tools(&["ffmpeg"]));
     let meeting = Meeting::start_taking(Limits { file: 10, reserve: 0, ..Limits::default() }).await;
     let room = meeting.room.clone();
     let trouble = async {
@@ -333,6 +337,7 @@ async fn a_thousand_offers_are_a_thousand_refusals() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_guides_framing_is_not_believed_either() {
+    needed!(tools(&["ffmpeg"]));
     let limits = Limits { file: LARGEST, idle: Duration::from_millis(300), reserve: 0, ..Limits::default() };
     let meeting = Meeting::start_taking(limits).await;
     let room = meeting.room.clone();
@@ -356,7 +361,7 @@ async fn the_guides_framing_is_not_believed_either() {
         line.send(b"ab").await;
         line.say(&announce("idle", 5)).await;
         line.send(b"ab").await;
-        tokio::time::sleep(Duration::from_millis(1000)).await;
+        pause(Duration::from_millis(1000), "longer than a sender may be idle").await;
         line.send(b"cde").await;
         line.say(&announce("closed", 5)).await;
         line.send(b"ab").await;

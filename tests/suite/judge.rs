@@ -4,6 +4,8 @@
 use super::support::bot;
 use super::support::browser::Browser;
 use super::support::server::TestServer;
+use crate::support::machine;
+use crate::support::needs::{needed, tools};
 use roombot::container::matroska::TrackFormat;
 use roombot::media::{Encoding, Library, MediaSource, Origin};
 use roombot::recording::folder::RecordingFolder;
@@ -79,6 +81,8 @@ fn spoilt(dir: &Path, filter: &str) -> PathBuf {
 
 #[test]
 fn what_is_clean_is_green_whoever_made_it() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let alice = stamped("alice");
     assert_eq!(red(&alice), [""; 0], "ours");
@@ -114,6 +118,8 @@ fn what_is_clean_is_green_whoever_made_it() {
 
 #[test]
 fn each_fault_turns_its_own_expectation_red() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let faults = [
         ("-vf select='not(between(t\\,2\\,3.99))'", "freezes == 0"),
@@ -135,6 +141,8 @@ fn each_fault_turns_its_own_expectation_red() {
 
 #[test]
 fn eighty_milliseconds_between_sound_and_picture_are_noticed() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let alice = stamped("alice");
     let alice = alice.to_str().unwrap();
@@ -152,6 +160,8 @@ fn eighty_milliseconds_between_sound_and_picture_are_noticed() {
 
 #[test]
 fn a_freeze_costs_on_the_time_line_and_coarse_pictures_cost_everywhere() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let of = |path: &Path| {
         let target = target::read(&Library::default(), path, &target::StampNumbers::new()).unwrap();
@@ -174,12 +184,16 @@ fn a_freeze_costs_on_the_time_line_and_coarse_pictures_cost_everywhere() {
 
 #[test]
 fn pictures_out_of_order_are_noticed() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(red(&spoilt(dir.path(), "-vf shuffleframes=0|1|2|3|5|4|6|7")), ["out_of_order == 0"]);
 }
 
 #[test]
 fn somebody_who_should_not_be_there_is_noticed() {
+    needed!(tools(&["ffmpeg"]));
+    let _turn = machine::blocking_share();
     let dir = tempfile::tempdir().unwrap();
     let (alice, bob, out) = (stamped("alice"), stamped("bob"), dir.path().join("two.mkv"));
     let filter = "[0:v]scale=640:360[a];[1:v]scale=224:126[b];[a][b]overlay=0:0[v];\
@@ -220,6 +234,7 @@ const RECORD: &str = "(async () => {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_browser_has_recorded_is_judged_as_any_other_file() {
+    needed!(tools(&["chromium"]));
     let dir = tempfile::tempdir().unwrap();
     let (camera, film) = (dir.path().join("alice.y4m"), dir.path().join("theirs.webm"));
     let (size, out) = ((320, 180), camera.clone());

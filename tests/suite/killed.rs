@@ -3,6 +3,8 @@
 
 use crate::support::bot::{self, Bot};
 use crate::support::dump::Dump;
+use crate::support::moment;
+use crate::support::needs::{needed, tools};
 use crate::support::probe::{length, probe};
 use crate::support::server::TestServer;
 use crate::support::studio::subscribed;
@@ -127,7 +129,7 @@ async fn round(number: u64) {
     subscribed(&tracks.iter().collect::<Vec<_>>()).await;
     let all_begun = async {
         while recordings(dir.path()).iter().filter(|r| begun(r).len() == Codec::ALL.len()).count() < RECORDERS {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            moment().await;
         }
     };
     within(20, "every recorder has begun every track", all_begun).await;
@@ -144,7 +146,7 @@ async fn round(number: u64) {
         bot.kill();
         let mut found = None;
         while found.is_none() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            moment().await;
             let dead = |path: &PathBuf| !roombot::recording::folder::RecordingFolder::is_live(path);
             found = recordings(dir.path()).into_iter().find(|r| dead(r) && !killed.iter().any(|(k, _)| k == r));
         }
@@ -185,20 +187,24 @@ async fn round(number: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_recorder_costs_at_most_a_second_1() {
+    needed!(tools(&["ffmpeg"]));
     round(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_recorder_costs_at_most_a_second_2() {
+    needed!(tools(&["ffmpeg"]));
     round(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_recorder_costs_at_most_a_second_3() {
+    needed!(tools(&["ffmpeg"]));
     round(3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_recorder_costs_at_most_a_second_4() {
+    needed!(tools(&["ffmpeg"]));
     round(4).await;
 }

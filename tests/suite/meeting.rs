@@ -3,6 +3,8 @@
 
 use crate::recorded::{ROOM, SMALL, records, sane, track_on};
 use crate::support::browser::Browser;
+use crate::support::needs::{needed, tools};
+use crate::support::pause;
 use crate::support::sender::{During, PATIENCE, Sample, Sender};
 use crate::support::server::TestServer;
 use crate::support::tape::{Recorded, Tape, now};
@@ -47,6 +49,7 @@ fn first_picture(samples: &[Sample], start: i64) -> During {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_people_who_come_share_and_go_are_told_apart_in_files_and_in_time() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch_alone().await;
     let alice = Sender::join(&browser, &server, ROOM, "Alice", SMALL).await;
@@ -54,7 +57,7 @@ async fn three_people_who_come_share_and_go_are_told_apart_in_files_and_in_time(
     let tape = Tape::start(&server.room(ROOM));
     records(&tape, "alice").await;
     records(&tape, "bob").await;
-    let pause = || tokio::time::sleep(Duration::from_millis(1500));
+    let pause = || pause(Duration::from_millis(1500), "a part of some length");
     pause().await;
 
     let carol = Sender::join(&browser, &server, ROOM, "Carol", SMALL).await;
@@ -126,6 +129,7 @@ async fn three_people_who_come_share_and_go_are_told_apart_in_files_and_in_time(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_frame_is_recorded_within_a_second_of_joining() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch_alone().await;
     let alice = Sender::join(&browser, &server, ROOM, "Alice", SMALL).await;

@@ -1,6 +1,8 @@
 //! The page in Chromium: two people see each other, share, drop out and come back.
 
 use crate::support::browser::{Browser, Page};
+use crate::support::needs::{needed, tools};
+use crate::support::pause;
 use crate::support::proxy::Proxy;
 use crate::support::server::TestServer;
 use roombot::room::participant::Role;
@@ -60,26 +62,31 @@ async fn see_each_other(codec: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pages_see_each_other_in_vp8() {
+    needed!(tools(&["chromium"]));
     see_each_other("vp8").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pages_see_each_other_in_vp9() {
+    needed!(tools(&["chromium"]));
     see_each_other("vp9").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pages_see_each_other_in_h264() {
+    needed!(tools(&["chromium"]));
     see_each_other("h264").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pages_see_each_other_in_av1() {
+    needed!(tools(&["chromium"]));
     see_each_other("av1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_may_send_a_codec_of_its_own() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = join(&browser, &server, "Alice", "codec=vp9").await;
@@ -94,6 +101,7 @@ async fn each_may_send_a_codec_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_screen_is_shared_and_unshared_twice() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = join(&browser, &server, "Alice", "").await;
@@ -114,6 +122,7 @@ async fn a_screen_is_shared_and_unshared_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voice_marks_its_speaker_and_the_sound_of_a_screen_does_not() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = join(&browser, &server, "Alice", "mic=0").await;
@@ -122,7 +131,7 @@ async fn a_voice_marks_its_speaker_and_the_sound_of_a_screen_does_not() {
     alice.run("await roombot.share(true)").await;
     let loud = "roombot.stats().then((all) => Object.values(all)[0].inbound.some((one) => one.source === 'screen-audio' && one.level > 0.02))";
     bob.wait_for(loud, PATIENCE, "the screen is heard").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    pause(Duration::from_secs(2), "nobody is marked in all of it").await;
     assert_eq!(bob.eval::<u32>("spoke").await, 0, "nobody speaks");
     // Chromium's own microphone beeps shortly twice a second: who looks five times a second can miss all of it. Voices go on.
     let voice = "const context = new AudioContext(); const tone = context.createOscillator(); \
@@ -135,6 +144,7 @@ async fn a_voice_marks_its_speaker_and_the_sound_of_a_screen_does_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mute_and_camera_off_are_seen_and_undone() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = join(&browser, &server, "Alice", "").await;
@@ -165,6 +175,7 @@ async fn mute_and_camera_off_are_seen_and_undone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_tab_leaves_within_a_second() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let mut watcher = watch(&server).await;
@@ -186,6 +197,7 @@ async fn a_closed_tab_leaves_within_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_socket_comes_back_and_nobody_notices() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let proxy = Proxy::start(server.address).await;
     let browser = Browser::launch().await;
@@ -216,6 +228,7 @@ async fn a_lost_socket_comes_back_and_nobody_notices() {
 /// A phone in a pocket: its page opens a socket and stands still before it can say who it is. The server's refusal is no verdict.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_is_too_slow_to_come_back_tries_again() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let proxy = Proxy::start(server.address).await;
     let browser = Browser::launch().await;
@@ -238,6 +251,7 @@ async fn a_page_that_is_too_slow_to_come_back_tries_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chat_opens_by_a_key_that_is_not_typed_into_it() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let page = join(&browser, &server, "Alice", "camera=0&mic=0").await;
@@ -252,6 +266,7 @@ async fn the_chat_opens_by_a_key_that_is_not_typed_into_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_is_told_in_the_lobby() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start_with(|config| config.token = Some("open sesame".into())).await;
     let browser = Browser::launch().await;
     let page = browser.page(&server.page("test", &format!("name=Eve&{SMALL}&token=guess"))).await;
@@ -265,6 +280,7 @@ async fn a_wrong_token_is_told_in_the_lobby() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_records_is_shown_and_the_end_of_the_room_too() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let page = join(&browser, &server, "Alice", "").await;
@@ -280,50 +296,4 @@ async fn who_records_is_shown_and_the_end_of_the_room_too() {
     page.wait_for("document.querySelector('#recording').hidden", PATIENCE, "the badge is gone").await;
     server.stop().await;
     page.wait_for("roombot.state.phase === 'over'", PATIENCE, "the page says that it is over").await;
-}
-
-/// Goes through the page at both widths, and leaves pictures of it in target/pictures for a person to look at.
-#[tokio::test(flavor = "multi_thread")]
-async fn pictures_of_the_page() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pictures");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let server = TestServer::start().await;
-    let browser = Browser::launch().await;
-    let start = browser.page(&format!("http://{}/", server.address)).await;
-    start.resize(1280, 720).await;
-    start.screenshot(&folder.join("start.png")).await;
-    let lobby = browser.page(&server.page("weekly-standup", "name=Alice+Moreau")).await;
-    lobby.resize(1280, 720).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    lobby.screenshot(&folder.join("lobby.png")).await;
-    lobby.resize(360, 740).await;
-    lobby.screenshot(&folder.join("lobby-phone.png")).await;
-    lobby.close().await;
-    let alice = join(&browser, &server, "Alice+Moreau", "").await;
-    alice.resize(1280, 720).await;
-    alice.screenshot(&folder.join("alone.png")).await;
-    let bob = join(&browser, &server, "Bob", "mic=0").await;
-    let carol = join(&browser, &server, "Carol+Jimenez", "camera=0&mic=0").await;
-    let watcher = watch(&server).await;
-    alice
-        .wait_for(
-            "roombot.state.peers.filter((one) => one.connection === 'connected').length === 2",
-            PATIENCE,
-            "three people",
-        )
-        .await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    alice.screenshot(&folder.join("three.png")).await;
-    alice.resize(360, 740).await;
-    alice.screenshot(&folder.join("three-phone.png")).await;
-    bob.run("await roombot.share(true)").await;
-    decodes_more_than(&alice, 3, "screen").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    alice.screenshot(&folder.join("screen-phone.png")).await;
-    alice.resize(1280, 720).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    alice.screenshot(&folder.join("screen.png")).await;
-    carol.run("roombot.leave()").await;
-    carol.screenshot(&folder.join("left.png")).await;
-    drop(watcher);
 }

@@ -2,11 +2,13 @@
 //! senders' statistics say they sent, and when.
 
 use crate::support::browser::Browser;
+use crate::support::needs::{needed, tools};
 use crate::support::player::play;
 use crate::support::probe::{packets, probe};
 use crate::support::sender::{PATIENCE, Sample, Sender};
 use crate::support::server::TestServer;
 use crate::support::tape::{NAME, Recorded, Tape};
+use crate::support::{moment, pause};
 use futures_util::future::join_all;
 use roombot::recording::manifest::Status;
 use roombot::recording::timeline::{Entry, Event};
@@ -93,7 +95,7 @@ async fn is_recorded_whole(codec: &str) {
         Sender::join(&browser, &server, ROOM, "Alice", &format!("codec={codec}&width=320&height=180&fps=30")).await;
     let tape = Tape::start(&server.room(ROOM));
     records(&tape, "alice").await;
-    tokio::time::sleep(Duration::from_secs(9)).await;
+    pause(Duration::from_secs(9), "tracks of some length").await;
     alice.fall_silent().await;
     let recorded = tape.finish().await;
     sane(&recorded);
@@ -136,32 +138,37 @@ async fn is_recorded_whole(codec: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_is_recorded_whole_in_vp8() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     is_recorded_whole("vp8").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_is_recorded_whole_in_vp9() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     is_recorded_whole("vp9").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_is_recorded_whole_in_h264() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     is_recorded_whole("h264").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_is_recorded_whole_in_av1() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     is_recorded_whole("av1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_that_was_off_leaves_a_gap_and_no_splice() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = Sender::join(&browser, &server, ROOM, "Alice", SMALL).await;
     let tape = Tape::start(&server.room(ROOM));
     records(&tape, "alice").await;
-    let pause = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
+    let pause = |seconds| pause(Duration::from_secs(seconds), "a part of some length");
     pause(2).await;
     let off = alice.does("await roombot.camera(false); await roombot.mute(true)").await;
     pause(3).await;
@@ -199,6 +206,7 @@ async fn a_camera_that_was_off_leaves_a_gap_and_no_splice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recorder_may_be_there_first_and_another_one_may_follow() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let first = Tape::start(&server.room(ROOM));
@@ -210,14 +218,14 @@ async fn a_recorder_may_be_there_first_and_another_one_may_follow() {
     );
     alice.page.wait_for(&badge, PATIENCE, "the badge").await;
     records(&first, "alice").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pause(Duration::from_secs(1), "a track of some length").await;
     let first = first.finish().await;
     sane(&first);
     alice.page.wait_for("document.querySelector('#recording').hidden", PATIENCE, "the badge is gone").await;
     let second = Tape::start(&server.room(ROOM));
     records(&second, "alice").await;
     alice.page.wait_for(&badge, PATIENCE, "the badge again").await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pause(Duration::from_secs(1), "a track of some length").await;
     let second = second.finish().await;
     sane(&second);
     for recorded in [first, second] {
@@ -240,7 +248,7 @@ async fn resized(tape: &Tape, n: usize, size: (u32, u32)) {
             return;
         }
         assert!(Instant::now() < deadline, "{size:?} is not recorded: {sizes:#?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        moment().await;
     }
 }
 
@@ -249,7 +257,7 @@ async fn stays_in_its_file(codec: &str, server: &TestServer, browser: &Browser) 
     let tape = Tape::start(&server.room(codec));
     records(&tape, "alice").await;
     for (n, by, size) in [(1, 2, (160, 90)), (2, 1, (320, 180))] {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        pause(Duration::from_secs(1), "pictures of that size").await;
         let js = format!(
             "for (const one of connections.flatMap((pc) => pc.getSenders())) if (one.track?.kind === 'video') {{
                 const parameters = one.getParameters();
@@ -260,7 +268,7 @@ async fn stays_in_its_file(codec: &str, server: &TestServer, browser: &Browser) 
         alice.page.run(&js).await;
         resized(&tape, n, size).await;
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pause(Duration::from_secs(1), "pictures of that size").await;
     alice.fall_silent().await;
     let recorded = tape.finish().await;
     sane(&recorded);
@@ -279,6 +287,7 @@ async fn stays_in_its_file(codec: &str, server: &TestServer, browser: &Browser) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_that_changes_its_size_stays_in_its_file() {
+    needed!(tools(&["ffmpeg", "chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     join_all(["vp8", "vp9", "h264", "av1"].map(|codec| stays_in_its_file(codec, &server, &browser))).await;

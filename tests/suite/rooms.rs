@@ -4,6 +4,7 @@ use crate::support::proxy::Proxy;
 use crate::support::raw::Raw;
 use crate::support::server::TestServer;
 use crate::support::within;
+use crate::support::{moment, pause};
 use futures_util::SinkExt;
 use roombot::client::{Client, ClientConfig};
 use roombot::error::Blame;
@@ -62,7 +63,7 @@ async fn who_has_left_is_gone() {
         assert_eq!(link.peers, []);
         link.commands.send(SignalCommand::Leave).await.expect("the link lives");
         while !link.commands.is_closed() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            moment().await;
         }
     }
 }
@@ -293,7 +294,7 @@ async fn who_is_away_for_too_long_comes_back_as_somebody_new() {
     // Two cuts: the second catches a return that was quicker than the sweep.
     let me = loop {
         proxy.cut();
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        pause(Duration::from_millis(700), "longer than a member takes to come back").await;
         match until(&mut bob, |e| matches!(e, SignalEvent::Resumed { .. })).await {
             SignalEvent::Resumed { me, .. } if me != bob.me => break me,
             _ => {}

@@ -2,6 +2,8 @@
 
 use crate::support::dump::Dump;
 use crate::support::glass::Glass;
+use crate::support::needs::{needed, tools};
+use crate::support::pause;
 use crate::support::probe::{packets, probe, sizes};
 use crate::support::studio::{Studio, finish, subscribed, track_path};
 use crate::support::synthetic::{Vp8Sender, label};
@@ -68,6 +70,7 @@ fn steps(path: &std::path::Path, than: f64) -> Vec<f64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sequence_numbers_and_timestamps_wrap_around() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let tracks: Vec<OutboundTrack> = Codec::ALL
         .iter()
@@ -104,6 +107,7 @@ async fn sequence_numbers_and_timestamps_wrap_around() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_resolution_stays_in_the_file() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let codecs = [Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264];
     let tracks: Vec<OutboundTrack> = codecs.iter().map(|codec| camera(*codec)).collect();
@@ -136,6 +140,7 @@ async fn a_change_of_resolution_stays_in_the_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_jump_of_the_timestamp_is_a_gap_and_no_splice() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let (cam, voice) = (camera(Codec::Vp8), mic());
     let alice = studio.sender("Alice", vec![cam.clone(), voice.clone()]).await;
@@ -167,6 +172,7 @@ async fn a_jump_of_the_timestamp_is_a_gap_and_no_splice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_that_begins_anew_gets_a_new_file() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let (cam, voice) = (camera(Codec::Vp8), mic());
     let alice = studio.sender("Alice", vec![cam.clone(), voice.clone()]).await;
@@ -199,6 +205,7 @@ async fn a_sender_that_begins_anew_gets_a_new_file() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_is_published_again_has_another_file_and_loses_nothing() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let first = camera(Codec::Vp8);
     let voice = mic();
@@ -209,9 +216,9 @@ async fn a_source_that_is_published_again_has_another_file_and_loses_nothing() {
     let video = async {
         let dump = Dump::load(Codec::Vp8);
         dump.play(&first, 0, 20, 0).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        pause(Duration::from_millis(200), "what is under way arrives").await;
         alice.unpublish("VP8").await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        pause(Duration::from_millis(300), "a gap of some length").await;
         let second = OutboundTrack::new(label("again", Source::Camera), Codec::Vp8);
         alice.publish(second.clone()).await;
         subscribed(&[&second]).await;
@@ -229,6 +236,7 @@ async fn a_source_that_is_published_again_has_another_file_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_track_begins_when_it_began() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let voice = mic();
     let alice = studio.sender("Alice", vec![voice.clone()]).await;
@@ -236,7 +244,7 @@ async fn a_late_track_begins_when_it_began() {
     subscribed(&[&voice]).await;
     let sound = async { Dump::load(Codec::Opus).play(&voice, 0, 200, 0).await };
     let video = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        pause(Duration::from_secs(2), "how late the track is").await;
         let screen = OutboundTrack::new(label("screen", Source::Screen), Codec::Vp9);
         alice.publish(screen.clone()).await;
         subscribed(&[&screen]).await;
@@ -258,6 +266,7 @@ async fn a_late_track_begins_when_it_began() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tracks_that_nobody_labels_are_a_camera_and_a_microphone() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let tracks = [
         OutboundTrack::new(label("a", Source::Screen), Codec::Vp8),
@@ -279,6 +288,7 @@ async fn tracks_that_nobody_labels_are_a_camera_and_a_microphone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_of_the_same_name_are_two_people() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let (one, two) = (mic(), mic());
     let first = studio.sender("Alice", vec![one.clone()]).await;
@@ -301,7 +311,7 @@ async fn two_of_the_same_name_are_two_people() {
         }
     };
     within(10, "the recorder is connected to both", ready).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    pause(Duration::from_millis(200), "the other side of a handshake ends later").await;
     let dump = Dump::load(Codec::Opus);
     tokio::join!(dump.play(&one, 0, 50, 0), dump.play(&two, 0, 70, 0));
     let summary = finish(recording).await;
@@ -320,6 +330,7 @@ async fn two_of_the_same_name_are_two_people() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_leaves_and_returns_is_the_same_participant() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let recording = studio.recorder(None).await;
     let dump = Dump::load(Codec::Opus);
@@ -328,9 +339,9 @@ async fn who_leaves_and_returns_is_the_same_participant() {
         let alice = studio.sender("Alice", vec![voice.clone()]).await;
         subscribed(&[&voice]).await;
         dump.play(&voice, 0, frames, 0).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        pause(Duration::from_millis(300), "what is under way arrives").await;
         alice.leave().await;
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        pause(Duration::from_millis(400), "a gap of some length").await;
     }
     let summary = finish(recording).await;
     assert_eq!(summary.manifest.status, Status::Complete);
@@ -348,6 +359,7 @@ async fn who_leaves_and_returns_is_the_same_participant() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn discontinuous_sound_keeps_its_pauses() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let voice = mic();
     let alice = studio.sender("Alice", vec![voice.clone()]).await;
@@ -399,6 +411,7 @@ async fn asked_after(track: &OutboundTrack, sender: &mut Vp8Sender) -> Duration 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_frames_are_asked_for_at_the_start_after_loss_and_every_four_seconds() {
+    needed!(tools(&["ffmpeg"]));
     let studio = Studio::new();
     let cam = camera(Codec::Vp8);
     let alice = studio.sender("Alice", vec![cam.clone()]).await;

@@ -3,6 +3,8 @@
 use crate::support::bot::Bot;
 use crate::support::browser::{Browser, Page};
 use crate::support::cargo::{below, sha256};
+use crate::support::needs::{needed, tools};
+use crate::support::pause;
 use crate::support::server::TestServer;
 use serde_json::Value;
 use std::path::Path;
@@ -44,6 +46,7 @@ fn came(bytes: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_talk_to_all_and_to_one() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = join(&browser, &server, "Alice").await;
@@ -72,6 +75,7 @@ async fn people_talk_to_all_and_to_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_goes_to_all_and_comes_back_whole() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = join(&browser, &server, "Alice").await;
@@ -107,6 +111,7 @@ async fn a_file_goes_to_all_and_comes_back_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_declined_or_cancelled_and_the_next_one_comes() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = join(&browser, &server, "Alice").await;
@@ -126,6 +131,7 @@ async fn a_file_is_declined_or_cancelled_and_the_next_one_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_goes_on_where_its_channel_was_lost() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = join(&browser, &server, "Alice").await;
@@ -162,6 +168,7 @@ fn is_whole(path: &Path, bytes: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_and_sent_in_the_page_is_recorded() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let out = tempfile::tempdir().expect("a folder");
@@ -189,6 +196,7 @@ async fn what_is_said_and_sent_in_the_page_is_recorded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sent_file_reaches_the_page() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let out = tempfile::tempdir().expect("a folder");
@@ -219,6 +227,7 @@ async fn a_sent_file_reaches_the_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_echo_gives_chat_and_files_back() {
+    needed!(tools(&["chromium"]));
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
     let alice = join(&browser, &server, "Alice").await;
@@ -233,7 +242,7 @@ async fn an_echo_gives_chat_and_files_back() {
     alice.wait_for(offered, PATIENCE, "both offers").await;
     alice.wait_for(&came(1_000_001), PATIENCE, "the file comes back").await;
     // Two echoes do not answer each other: what was said comes back once from each, and no more.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pause(Duration::from_secs(1), "nothing more comes in all of it").await;
     let lines: u64 = alice.eval("roombot.talk.length").await;
     assert_eq!(lines, 6, "a text and a file, and each of them twice back");
     for bot in [bot, other] {
@@ -245,6 +254,7 @@ async fn an_echo_gives_chat_and_files_back() {
 /// What the issue names: a hundred megabytes each way, while three people's pictures are recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_files_cost_no_frame_of_a_recording() {
+    needed!(tools(&["chromium"]));
     const LARGE: usize = 100_000_000;
     const LONG: Duration = Duration::from_secs(150);
     let server = TestServer::start().await;

@@ -1,11 +1,13 @@
 //! Media through a real TURN server (coturn), where no other path is allowed.
 
 use crate::support::dump::Dump;
+use crate::support::needs::{needed, tools};
 use crate::support::probe::probe;
 use crate::support::server::TestServer;
 use crate::support::studio::{finish, subscribed, track_path};
 use crate::support::synthetic::label;
 use crate::support::within;
+use crate::support::{moment, pause};
 use roombot::client::{Client, ClientConfig};
 use roombot::record::recorder::RecorderConfig;
 use roombot::record::{RecordConfig, Recording};
@@ -30,8 +32,8 @@ struct Turn {
 }
 
 impl Turn {
-    /// None where coturn is not installed.
-    async fn start() -> Option<Turn> {
+    async fn start() -> Result<Turn, String> {
+        tools(&["turnserver"])?;
         let dir = tempfile::tempdir().expect("a folder");
         let port = UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a free port").port();
         let path = |name: &str| dir.path().join(name).display().to_string();
@@ -43,14 +45,11 @@ impl Turn {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn();
-        let child = match child {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
-            child => child.expect("coturn starts"),
-        };
+            .spawn()
+            .expect("coturn starts");
         let turn = Turn { child, port, _dir: dir };
         within(15, "coturn answers", turn.answers()).await;
-        Some(turn)
+        Ok(turn)
     }
 
     /// Waits until it answers a STUN binding request (RFC 8489).
@@ -77,11 +76,9 @@ impl Drop for Turn {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn media_through_a_relay_is_recorded_whole() {
+    needed!(tools(&["ffmpeg"]));
     crate::support::log();
-    let Some(turn) = Turn::start().await else {
-        println!("skipped: coturn (turnserver) is not installed");
-        return;
-    };
+    let turn = needed!(Turn::start().await);
     let server = TestServer::start_with(|config| {
         let address = format!("turn:u:p@127.0.0.1:{}", turn.port);
         config.ice_servers = vec![parse_ice_server(&address).expect("a TURN server")];
@@ -126,11 +123,11 @@ async fn media_through_a_relay_is_recorded_whole() {
     let timeline = recording.folder().join("timeline.jsonl");
     let connected = async {
         while !std::fs::read_to_string(&timeline).unwrap_or_default().contains(r#""state":"connected""#) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            moment().await;
         }
     };
     within(20, "the recorder is connected", connected).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    pause(Duration::from_millis(200), "the other side of a handshake ends later").await;
     let (vp8, opus) = (Dump::load(Codec::Vp8), Dump::load(Codec::Opus));
     tokio::join!(vp8.play(&tracks[0], 0, 45, 0), opus.play(&tracks[1], 0, 150, 0));
     let summary = finish(recording).await;

@@ -4,6 +4,7 @@
 use crate::support::echoes::Person;
 use crate::support::janus::Janus;
 use crate::support::member::Member;
+use crate::support::pause;
 use crate::support::twin::{Scribe, Twin};
 use crate::support::within;
 use roombot::error::Blame;
@@ -32,7 +33,7 @@ impl Others<'_> {
     /// Time for what they do to be done.
     async fn settle(&self) {
         if self.0.is_some() {
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            pause(Duration::from_secs(3), "the real one does what it was asked").await;
         }
     }
 }
@@ -209,7 +210,7 @@ async fn a_stay(url: &str, others: Others<'_>) {
         candidates(&bot, of).await;
     }
     if others.0.is_some() {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        pause(Duration::from_millis(300), "the real one does what it was asked").await;
     }
     bot.leaves().await;
 }

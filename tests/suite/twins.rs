@@ -6,6 +6,7 @@ use crate::support::others::Others;
 use crate::support::raw::Raw;
 use crate::support::twin::{Scribe, Twin};
 use crate::support::within;
+use crate::support::{moment, pause};
 use roombot::room::media::MediaKind;
 use roombot::room::policy::{FirstOffer, PeerState};
 use roombot::signal::{Description, OfferRequest, Signal, SignalCommand, SignalEvent, parse_ice_server};
@@ -37,7 +38,7 @@ impl Partner {
     async fn says(&mut self, text: &str) {
         let Some(raw) = &mut self.0 else { return };
         raw.say(text).await;
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        pause(Duration::from_millis(150), "the real one reads one message at a time").await;
     }
     async fn publishes(&mut self, event: &str, body: Value) {
         let text = format!("E|EVT|{event}|O").replace('|', "\u{1f}") + &body.to_string() + "\u{1e}";
@@ -87,15 +88,15 @@ impl Partner {
 }
 
 /// Where the transcripts are made: the real server, if that is what is asked for.
-async fn real(test: &str) -> Option<Others> {
+async fn real() -> Option<Others> {
     std::env::var_os("ROOMBOT_TRANSCRIBE")?;
-    Some(Others::start(test, &[]).await.expect("node and a registry are there"))
+    Some(Others::start(&[]).await.expect("node and a registry are there"))
 }
 
 async fn two_in_a_room(url: &str, mut page: Partner) {
     let mut bot = Member::join(&url.replace("APP", "audio-video&ice=turn:u:p@127.0.0.1:9")).await;
     assert_eq!(bot.0.ice_servers, [parse_ice_server("turn:u:p@127.0.0.1:9").expect("a server")]);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    pause(Duration::from_millis(300), "the bot subscribes").await;
     let say = |sender: &str, signal: Value| ("rtc-signal-03", json!({"sender": sender, "signal": signal}));
     let (event, body) = say("user/page", offered("offer", 1));
     page.publishes(event, body).await;
@@ -124,7 +125,7 @@ async fn two_in_a_room(url: &str, mut page: Partner) {
 
 #[tokio::test]
 async fn a_room_of_two_of_the_guide() {
-    if let Some(others) = real("guide-pair").await {
+    if let Some(others) = real().await {
         let scribe = Scribe::start(others.ports().0).await;
         let mut page = Partner::deepstream(&others).await;
         page.says("E\u{1f}S\u{1f}rtc-signal-03\u{1e}").await;
@@ -141,7 +142,7 @@ async fn many_in_a_mesh(url: &str, mut pages: Partner) {
     let me = bot.0.me.to_string();
     let event = format!("rtc-signal/{me}");
     let say = |user: &str, signal: Value| json!({"user": user, "signal": signal});
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    pause(Duration::from_millis(400), "the bot subscribes").await;
     pages.writes(&[(2, &[&me, "zed", "AA"])]).await;
     // The larger name calls; nobody is known to be there.
     let (zed, name, first, there) = bot.meets().await;
@@ -149,7 +150,7 @@ async fn many_in_a_mesh(url: &str, mut pages: Partner) {
     let (aa, name, first, there) = bot.meets().await;
     assert_eq!((name.as_str(), first, there), ("AA", FirstOffer::Us, false));
     bot.signals(&aa, description("offer", 5)).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    pause(Duration::from_millis(300), "the description is written").await;
     pages.publishes(&event, say("AA", offered("answer", 6))).await;
     assert_eq!(bot.next().await, SignalEvent::Answered { id: aa.clone(), name: "AA".into() });
     bot.is_signalled(&aa, description("answer", 6)).await;
@@ -159,7 +160,7 @@ async fn many_in_a_mesh(url: &str, mut pages: Partner) {
     assert_eq!(bot.next().await, SignalEvent::Answered { id: zed.clone(), name: "zed".into() });
     bot.is_signalled(&zed, description("offer", 7)).await;
     bot.signals(&zed, description("answer", 8)).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    pause(Duration::from_millis(100), "the list is written").await;
     // One who is faster than the list.
     pages.publishes(&event, say("yan", offered("offer", 9))).await;
     let (yan, name, _, there) = bot.meets().await;
@@ -177,13 +178,13 @@ async fn many_in_a_mesh(url: &str, mut pages: Partner) {
         };
     };
     assert!([&aa, &zed, &yan].iter().all(|id| lost.contains(id)) && again != zed, "{lost:?}");
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    moment().await;
     bot.leaves().await;
 }
 
 #[tokio::test]
 async fn the_mesh_of_the_guide() {
-    if let Some(others) = real("guide-mesh").await {
+    if let Some(others) = real().await {
         let scribe = Scribe::start(others.ports().0).await;
         let pages = Partner::deepstream(&others).await;
         many_in_a_mesh(&format!("deepstream+ws://{}/deepstream?app=APP", scribe.address), pages).await;
@@ -234,7 +235,7 @@ async fn group_call(url: &str, mut first: Partner, others: Option<&Others>) {
 
 #[tokio::test]
 async fn a_group_call_of_socket_io() {
-    if let Some(others) = real("socketio-call").await {
+    if let Some(others) = real().await {
         let (first, _) = Partner::call(&others).await;
         let scribe = Scribe::start(others.ports().1).await;
         group_call(&format!("socketio+http://{}/r1", scribe.address), first, Some(&others)).await;

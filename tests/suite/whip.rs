@@ -5,6 +5,7 @@ use crate::support::bot::{Bot, run};
 use crate::support::cargo::only;
 use crate::support::echoes::Person;
 use crate::support::endpoint::{Asked, Endpoint, OFFER, says};
+use crate::support::moment;
 use crate::support::server::TestServer;
 use crate::support::{log, within};
 use roombot::recording::folder::TIMELINE;
@@ -175,14 +176,14 @@ async fn what_begins_while_we_leave_is_ended() {
     describe(&link, "offer", 1, OFFER).await;
     within(10, "it is asked", async {
         while endpoint.asked().len() < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            moment().await;
         }
     })
     .await;
     link.commands.send(SignalCommand::Leave).await.expect("it listens");
     within(10, "the session is ended", async {
         while endpoint.asked().last().is_none_or(|asked| asked.method != "DELETE") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            moment().await;
         }
     })
     .await;
@@ -215,7 +216,7 @@ async fn what_is_fed_by_whip_is_recorded_in_the_room_and_by_whep() {
     let recorder = Bot::record(&server.room("studio"), here.path(), &["--quiet", "--token", "s3cret"]);
     let recording = async {
         while std::fs::read_dir(here.path()).expect("the folder").next().is_none() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            moment().await;
         }
         only(here.path())
     };
@@ -233,7 +234,7 @@ async fn what_is_fed_by_whip_is_recorded_in_the_room_and_by_whep() {
             {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            moment().await;
         }
     };
     within(30, "Alice has joined", joined).await;
@@ -285,12 +286,12 @@ async fn clients_come_back_and_viewers_follow_into_another_codec() {
             if room("whep+http", "whep/studio/Alice").join(how).await.is_ok() {
                 return Person::join(room("whep+http", "whep/studio/Alice").as_ref(), "Viewer", Codec::Vp8, None).await;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            moment().await;
         }
     };
     let viewer = within(30, "Alice is there", viewer).await;
     let pictures = |codec: Codec, least: usize| {
-        move |sight: &crate::support::echoes::Sight| {
+        move |sight: &crate::support::sight::Sight| {
             sight.track(MediaKind::Video).is_some_and(|seen| seen.remote.codec == codec && seen.frames.len() >= least)
         }
     };

@@ -3,6 +3,7 @@
 
 use crate::support::echoes::Person;
 use crate::support::endpoint::{Endpoint, says};
+use crate::support::moment;
 use crate::support::server::TestServer;
 use crate::support::within;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -17,7 +18,7 @@ async fn offer(scheme: &str) -> String {
     let client = Person::at(&endpoint.url(scheme, "/door"), "Alice").await.expect("it may begin");
     let asked = async {
         while endpoint.asked().len() < 2 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            moment().await;
         }
         endpoint.asked()[1].body.clone()
     };
@@ -209,7 +210,7 @@ async fn who_watches_is_answered_as_the_draft_has_it() {
     let at = "/whep/studio/Alice";
     let there = async {
         while door.status(door.ask("GET", at)).await != 204 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            moment().await;
         }
     };
     within(20, "Alice is there", there).await;

@@ -19,7 +19,6 @@ const MAX_REFUSALS: u32 = 100;
 /// Where received files are stored.
 #[derive(Clone)]
 pub struct FileDestination {
-    /// Stores the files.
     pub vault: Arc<FileStore>,
     /// Folder names of participants; absent: their ids.
     pub owners: Option<watch::Receiver<HashMap<ParticipantId, String>>>,

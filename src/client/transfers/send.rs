@@ -24,11 +24,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// What to send, and how.
 #[derive(Debug, Clone)]
 pub struct FileSend {
-    /// The file.
     pub path: PathBuf,
     /// The name that the receiver sees; absent: the path's last part.
     pub name: Option<String>,
-    /// Its MIME type, for the receiver.
     pub mime: Option<String>,
     /// In the tutorial framing, which has no answer, no hash and no resume.
     pub classic: bool,
@@ -51,7 +49,6 @@ impl FileSend {
 pub struct Progress {
     /// Bytes that left us; goes back when they ask for them again.
     pub sent: u64,
-    /// Bytes of the file.
     pub size: u64,
     /// Every byte was sent; the receiver writes and verifies.
     pub verifying: bool,
@@ -64,28 +61,22 @@ pub struct Progress {
 pub enum Outcome {
     /// The receiver has it, whole and verified.
     Received {
-        /// The SHA-256 that the receiver confirmed.
         sha256: Digest,
     },
     /// Everything was sent in the tutorial framing, where nobody answers.
     Unconfirmed,
     /// The receiver refused it: reason code and text.
     Refused {
-        /// A word: the reason code.
         reason: String,
-        /// A sentence for people.
         text: String,
     },
-    /// One side cancelled it.
     Cancelled {
-        /// A word: the reason code.
         reason: String,
     },
     /// The participant was not reachable for longer than the patience.
     Unreachable,
     /// The file could not be read.
     Unreadable {
-        /// What the system says.
         cause: String,
     },
 }

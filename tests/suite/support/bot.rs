@@ -1,5 +1,6 @@
 //! The real binary as a child process; killed with its value.
 
+use super::moment;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -48,11 +49,6 @@ impl Bot {
         Bot::start(&[&["record", room, "--out", out], more].concat())
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The most memory that it has had so far, in bytes (`VmHWM`).
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
@@ -78,7 +74,7 @@ impl Bot {
             match self.child.try_wait().expect("a child") {
                 Some(status) => break status,
                 None if Instant::now() > until => panic!("roombot has not ended within {within:?}"),
-                None => tokio::time::sleep(Duration::from_millis(20)).await,
+                None => moment().await,
             }
         };
         let text = |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();

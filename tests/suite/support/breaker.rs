@@ -1,5 +1,6 @@
 //! A room whose members lose each other whenever the test wants: to each, everybody has left and come back.
 
+use super::pause;
 use async_trait::async_trait;
 use roombot::error::Result;
 use roombot::room::participant::{Participant, Role};
@@ -33,7 +34,7 @@ impl Breaker {
                 events.send(left).await.expect("a member");
                 events.send(SignalEvent::Joined(other.clone())).await.expect("a member");
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            pause(std::time::Duration::from_millis(50), "members are told one after the other").await;
         }
     }
 }

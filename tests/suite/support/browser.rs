@@ -1,6 +1,8 @@
-//! Headless Chromium with fake devices, for tests of the page. Each browser has its own empty profile and dies with its value;
-//! no more than two run at a time, however many threads the tests have.
+//! Headless Chromium with fake devices, for tests of the page. Each browser has its own empty profile and dies with its value.
+//! It takes a turn on the machine (`machine.rs`), so a test has no more than one.
 
+use super::machine::{self, Turn};
+use super::moment;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use roombot::harness::chromium::Chromium;
@@ -9,21 +11,16 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Flags beside those of every browser that the harness starts; see also `page` for the rest.
 const FLAGS: &[&str] = &["use-fake-ui-for-media-stream", "force-color-profile=srgb", "lang=en_US"];
-
-/// Browsers that may run at a time: each keeps a core busy. A test has no more than one, so that nobody waits for each other.
-const AT_A_TIME: u32 = 2;
-static TURNS: Semaphore = Semaphore::const_new(AT_A_TIME as usize);
 
 /// A running Chromium; killed when dropped.
 pub struct Browser {
     devtools: DevTools,
     _chromium: Chromium,
     /// Given back when all else is gone.
-    _turn: SemaphorePermit<'static>,
+    _turn: Turn,
 }
 
 /// One tab.
@@ -40,21 +37,15 @@ impl Browser {
 
     /// Likewise with more flags, without their dashes: `use-file-for-fake-video-capture=x.y4m`.
     pub async fn launch_with(flags: &[&str]) -> Browser {
-        Browser::start(flags, 1).await
+        Browser::start(flags, machine::share().await).await
     }
 
     /// For tests that measure time: no other browser runs meanwhile.
     pub async fn launch_alone() -> Browser {
-        Browser::start(&[], AT_A_TIME).await
+        Browser::start(&[], machine::alone().await).await
     }
 
-    /// A turn for a browser that somebody else starts; over when dropped.
-    pub async fn turn() -> SemaphorePermit<'static> {
-        TURNS.acquire().await.expect("never closed")
-    }
-
-    async fn start(flags: &[&str], turns: u32) -> Browser {
-        let turn = TURNS.acquire_many(turns).await.expect("never closed");
+    async fn start(flags: &[&str], turn: Turn) -> Browser {
         let flags = FLAGS.iter().chain(flags).map(|flag| format!("--{flag}").into());
         let chromium = Chromium::start(flags, None).expect("Chromium starts");
         let devtools = chromium.devtools().await.expect("Chromium listens");
@@ -113,7 +104,7 @@ impl Page {
                 let state: serde_json::Value = self.eval("window.roombot ? roombot.state : document.title").await;
                 panic!("not within {deadline:?}: {what}\n{condition}\n{state:#}");
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            moment().await;
         }
     }
 

@@ -2,6 +2,7 @@
 //! it is seen on, measured from pixels in the page. The microphone is a tone.
 
 use super::browser::{Browser, Page};
+use super::pause;
 use super::server::TestServer;
 use serde::Deserialize;
 use std::time::Duration;
@@ -110,7 +111,7 @@ pub async fn begin(page: &Page) {
 /// What was read of the page's own picture and of the one that comes back in the next so long.
 pub async fn read(page: &Page, length: Duration) -> (Readings, Readings) {
     page.run("readings.own.length = readings.back.length = 0").await;
-    tokio::time::sleep(length).await;
+    pause(length, "how long it is looked").await;
     (page.eval("readings.own").await, page.eval("readings.back").await)
 }
 

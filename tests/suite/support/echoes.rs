@@ -1,23 +1,21 @@
-//! A bot of ours in a room in memory, and people of ours who send it what files hold and look at what comes back.
+//! A bot of ours in a room in memory, and people of ours who send it what files hold and look at what comes back ([`Sight`]).
 
+use super::moment;
+use super::sight::{self, Sight};
 use super::within;
 use roombot::bot::{Bot, BotConfig};
 use roombot::bot::{BotSetup, Choices};
-use roombot::client::event::RoomEvent;
-use roombot::client::{Client, ClientConfig, KeyFrameRequester};
+use roombot::client::{Client, ClientConfig};
 use roombot::error::Result;
 use roombot::media::{Filter, Library, MediaSource};
-use roombot::room::clock::unwrap_rtp;
-use roombot::room::media::{Codec, Frame, MediaKind, Source};
-use roombot::room::participant::{ParticipantId, Role, TrackLabel};
-use roombot::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, Received};
-use roombot::rtc::{Impairment, Inbound, Inbox, OutboundTrack, RemoteTrack};
+use roombot::room::media::{Codec, MediaKind, Source};
+use roombot::room::participant::{Role, TrackLabel};
+use roombot::rtc::{Impairment, OutboundTrack};
 use roombot::signal::memory::MemoryRoom;
 use roombot::signal::{JoinAs, Signaller, for_url};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -41,33 +39,6 @@ pub async fn bot(room: &dyn Signaller, live: BotSetup) -> Bot {
     let how = JoinAs { name: "Echo".into(), role: Role::Bot, token: None };
     let config = BotConfig { how, live, returns: false, relay_only: false, impairment: None };
     within(10, "the bot joins", Bot::start(room, config)).await.expect("joins")
-}
-
-/// What a person sees of one track that comes to them.
-pub struct Seen {
-    pub remote: RemoteTrack,
-    from: ParticipantId,
-    /// Nothing can be decoded without a key frame; when one was asked for.
-    starved: Option<Instant>,
-    pub frames: Vec<Frame>,
-    /// Sender reports: NTP time, RTP time (unwrapped near the newest frame).
-    pub reports: Vec<(u64, i64)>,
-    assembler: FrameAssembler,
-}
-
-/// Everything that comes to a person.
-#[derive(Default)]
-pub struct Sight {
-    inboxes: Vec<Arc<Inbox>>,
-    pub tracks: Vec<Seen>,
-    /// The last labels that came, whosever they are.
-    pub labels: Vec<TrackLabel>,
-    pub texts: Vec<String>,
-    /// Who is there, by name.
-    pub there: BTreeMap<ParticipantId, String>,
-    /// How often the room was lost, and found again.
-    pub lost: usize,
-    pub resumed: usize,
 }
 
 /// Somebody in the room.
@@ -117,7 +88,7 @@ impl Person {
         let how = JoinAs { name: name.into(), role, token: None };
         let session = within(30, "a person joins", Client::join(room, how, config)).await?;
         let sight: Arc<Mutex<Sight>> = Arc::default();
-        let looking = tokio::spawn(look(events, sight.clone(), session.key_frame_requester()));
+        let looking = tokio::spawn(sight::look(events, sight.clone(), session.key_frame_requester()));
         Ok(Person { session, camera, mic, sight, playing: vec![looking] })
     }
 
@@ -140,7 +111,7 @@ impl Person {
     pub async fn sees(&self, seconds: u64, what: &str, mut holds: impl FnMut(&Sight) -> bool) {
         let seen = async {
             while !holds(&self.sight.lock().expect("lock")) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                moment().await;
             }
         };
         within(seconds, what, seen).await;
@@ -163,17 +134,6 @@ impl Person {
     }
 }
 
-impl Sight {
-    /// The track of this kind that comes last.
-    pub fn track(&self, kind: MediaKind) -> Option<&Seen> {
-        self.tracks.iter().rev().find(|seen| seen.remote.kind() == kind)
-    }
-    /// Frames of this kind, of all tracks.
-    pub fn count(&self, kind: MediaKind) -> usize {
-        self.tracks.iter().filter(|seen| seen.remote.kind() == kind).map(|seen| seen.frames.len()).sum()
-    }
-}
-
 async fn play(file: String, wants: fn(MediaKind) -> bool, tracks: Vec<OutboundTrack>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let open = move || MediaSource::file(&Library::default(), &path, wants, true).expect("a file");
@@ -186,91 +146,6 @@ async fn play(file: String, wants: fn(MediaKind) -> bool, tracks: Vec<OutboundTr
         tokio::time::sleep_until((start + next.at).into()).await;
         for track in tracks.iter().filter(|track| track.label().kind == next.kind) {
             track.send_captured(&next.frame, start + next.at);
-        }
-    }
-}
-
-async fn look(mut events: mpsc::Receiver<RoomEvent>, sight: Arc<Mutex<Sight>>, key_frame_requester: KeyFrameRequester) {
-    let mut tick = tokio::time::interval(Duration::from_millis(10));
-    let mut early = Vec::new();
-    loop {
-        tokio::select! {
-            happening = events.recv() => {
-                let sight = &mut *sight.lock().expect("lock");
-                match happening {
-                    Some(RoomEvent::ConnectionOpened { media, .. }) => sight.inboxes.push(media.inbox),
-                    Some(RoomEvent::Labels { tracks, .. }) => sight.labels = tracks,
-                    Some(RoomEvent::Joined(who)) => {
-                        if !who.tracks.is_empty() {
-                            sight.labels = who.tracks;
-                        }
-                        sight.there.insert(who.id, who.name);
-                    }
-                    Some(RoomEvent::Left { id, .. }) => drop(sight.there.remove(&id)),
-                    Some(RoomEvent::Reconnecting { .. }) => sight.lost += 1,
-                    Some(RoomEvent::Resumed) => sight.resumed += 1,
-                    Some(RoomEvent::TrackAdded { id, track: remote, .. }) => {
-                        let assembler = FrameAssembler::new(remote.codec, AssemblerConfig::default());
-                        sight.tracks.retain(|seen| seen.remote.ssrc != remote.ssrc);
-                        let (frames, reports) = (Vec::new(), Vec::new());
-                        sight.tracks.push(Seen { remote, from: id, starved: None, frames, reports, assembler });
-                    }
-                    Some(RoomEvent::Chat { text, .. }) => sight.texts.push(text),
-                    Some(RoomEvent::Warning { text, .. }) => println!("warning: {text}"),
-                    Some(_) => {}
-                    None => return,
-                }
-            }
-            _ = tick.tick() => sight.lock().expect("lock").drain(&mut early, &key_frame_requester),
-        }
-    }
-}
-
-impl Sight {
-    fn drain(&mut self, early: &mut Vec<Inbound>, key_frame_requester: &KeyFrameRequester) {
-        let mut items = std::mem::take(early);
-        let mut batch = Vec::new();
-        for inbox in &self.inboxes {
-            inbox.drain(&mut batch);
-            items.append(&mut batch);
-        }
-        let mut out = Vec::new();
-        for item in items {
-            let ssrc = match &item {
-                Inbound::Rtp(packet) => packet.ssrc,
-                Inbound::SenderReport { ssrc, .. } => *ssrc,
-            };
-            let Some(seen) = self.tracks.iter_mut().find(|seen| seen.remote.ssrc == ssrc) else {
-                early.push(item);
-                continue;
-            };
-            match item {
-                Inbound::Rtp(packet) => seen.assembler.push(packet, &mut out),
-                Inbound::SenderReport { ntp, rtp, .. } => {
-                    if let Some(newest) = seen.frames.last() {
-                        seen.reports.push((ntp, unwrap_rtp(newest.rtp_time, rtp)));
-                    }
-                }
-            }
-            for received in out.drain(..) {
-                match received {
-                    Received::Frame(frame) => {
-                        seen.starved = None;
-                        seen.frames.push(frame);
-                    }
-                    Received::NeedKeyFrame => {
-                        key_frame_requester.request_key_frame(&seen.from, seen.remote.ssrc);
-                        seen.starved = Some(Instant::now());
-                    }
-                    _ => {}
-                }
-            }
-        }
-        for seen in &mut self.tracks {
-            if seen.starved.is_some_and(|at| at.elapsed() > Duration::from_secs(1)) {
-                key_frame_requester.request_key_frame(&seen.from, seen.remote.ssrc);
-                seen.starved = Some(Instant::now());
-            }
         }
     }
 }

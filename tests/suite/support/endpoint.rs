@@ -1,5 +1,6 @@
 //! An HTTP endpoint that answers one request after the other as it is told to, and keeps what it was asked.
 
+use super::pause;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -78,7 +79,7 @@ impl Endpoint {
             seen.lock().expect("lock").push(Asked { method, path, headers, body });
             let says = script.lock().expect("lock").pop_front().unwrap_or_else(|| says(500));
             async move {
-                tokio::time::sleep(says.after).await;
+                pause(says.after, "how late it answers").await;
                 let status = StatusCode::from_u16(says.status).expect("a status");
                 let response: Response = (status, says.headers, says.body).into_response();
                 response

@@ -1,5 +1,6 @@
 //! An ffmpeg that speaks WHIP: the system's, or the one of `imageio-ffmpeg` from PyPI, kept under `target/`.
 
+use super::moment;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -55,7 +56,7 @@ pub async fn ended(mut child: Child, within: Duration) -> Option<i32> {
         if let Some(status) = child.try_wait().expect("a child") {
             return status.code();
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        moment().await;
     }
     child.kill().expect("it was running");
     let _ = child.wait();

@@ -1,10 +1,11 @@
 //! A Janus of the test's own: its configuration, ports and recordings in a folder of its own, on 127.0.0.1; ends with its value.
 
+use super::moment;
+use super::needs::{find, not_installed};
 use super::within;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 /// Where Debian has its modules.
 const MODULES: [&str; 2] = ["/usr/lib/x86_64-linux-gnu/janus", "/usr/lib/aarch64-linux-gnu/janus"];
@@ -31,23 +32,20 @@ pub struct Janus {
 }
 
 impl Janus {
-    /// With these rooms, as `janus.plugin.videoroom.jcfg` has them. None, with a line that says so, where Janus is not installed.
-    pub async fn start(rooms: &str) -> Option<Janus> {
+    /// With these rooms, as `janus.plugin.videoroom.jcfg` has them, where Janus is installed.
+    pub async fn start(rooms: &str) -> Result<Janus, String> {
         let modules = MODULES.into_iter().find(|folder| Path::new(folder).is_dir());
-        let Some(modules) = modules.filter(|_| Path::new("/usr/bin/janus").exists()) else {
-            println!("skipped: Janus (package janus) is not installed");
-            return None;
-        };
+        let (Some(program), Some(modules)) = (find("janus"), modules) else { return Err(not_installed("janus")) };
         let dir = tempfile::tempdir().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a free port").port();
-        let janus = Janus { child: configured(dir.path(), modules, port, rooms), port, dir };
+        let janus = Janus { child: configured(&program, dir.path(), modules, port, rooms), port, dir };
         let answers = async {
             while tokio::net::TcpStream::connect(janus.address()).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                moment().await;
             }
         };
         within(20, "Janus answers", answers).await;
-        Some(janus)
+        Ok(janus)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -69,7 +67,7 @@ impl Janus {
     pub async fn until_it_says(&self, what: &str) {
         let said = async {
             while self.says(what).is_empty() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                moment().await;
             }
         };
         within(30, what, said).await;
@@ -121,7 +119,7 @@ impl Drop for Janus {
     }
 }
 
-fn configured(dir: &Path, modules: &str, port: u16, rooms: &str) -> Child {
+fn configured(program: &Path, dir: &Path, modules: &str, port: u16, rooms: &str) -> Child {
     let conf = dir.join("conf");
     std::fs::create_dir_all(&conf).expect("a folder");
     std::fs::create_dir_all(dir.join("rec")).expect("a folder");
@@ -152,7 +150,7 @@ fn configured(dir: &Path, modules: &str, port: u16, rooms: &str) -> Child {
     let rooms = rooms.replace("REC", &dir.join("rec").display().to_string());
     write("janus.plugin.videoroom.jcfg", format!("general: {{ }}\n{rooms}\n"));
     let log = std::fs::File::create(dir.join("log")).expect("a log");
-    Command::new("/usr/bin/janus")
+    Command::new(program)
         .arg("-F")
         .arg(&conf)
         .arg("-C")

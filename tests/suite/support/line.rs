@@ -1,5 +1,6 @@
 //! One data channel to the recorder, on which the test says what it likes.
 
+use super::moment;
 use super::within;
 use bytes::BytesMut;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ impl Line {
     pub async fn flush(&self) {
         let sent = async {
             while self.channel.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                moment().await;
             }
         };
         within(10, "everything arrives", sent).await;

@@ -117,7 +117,7 @@ impl Meeting {
         let [camera, voice] = &self.tracks;
         let (vp8, opus) = (Dump::load(Codec::Vp8), Dump::load(Codec::Opus));
         let (mut pictures, mut sounds) = (0, 0);
-        let least = tokio::time::sleep(std::time::Duration::from_secs(2));
+        let least = super::pause(std::time::Duration::from_secs(2), "the honest tracks have some length");
         let trouble = async {
             tokio::join!(least, within(60, "the trouble ends", trouble));
         };

@@ -13,8 +13,10 @@ pub mod ffmpeg;
 pub mod glass;
 pub mod janus;
 pub mod line;
+pub mod machine;
 pub mod meeting;
 pub mod member;
+pub mod needs;
 pub mod others;
 pub mod pair;
 pub mod player;
@@ -24,22 +26,15 @@ pub mod raw;
 pub mod recorder;
 pub mod sender;
 pub mod server;
+pub mod sight;
 pub mod studio;
 pub mod synthetic;
 pub mod tape;
 pub mod twin;
 pub mod venue;
+pub mod wait;
 
-use std::future::Future;
-use std::time::Duration;
-
-/// Waits for `future`, and fails the test with `what` when it takes longer than `seconds`.
-pub async fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(seconds), future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {seconds} s: {what}"),
-    }
-}
+pub use wait::*;
 
 /// With ROOMBOT_LOG set, the log of the parts goes to stderr.
 pub fn log() {

@@ -1,9 +1,9 @@
 //! The servers of other people's rooms and the pages for them (`tests/pages`), in a node of their own that ends with its value. What
 //! they need comes from npm once, into the folder of this build; nothing that was installed by hand is used.
 
+use super::needs::tools;
 use serde::Deserialize;
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -31,19 +31,10 @@ pub struct Others {
 }
 
 impl Others {
-    /// Starts them; none, and a line that says so, where there is no node, no npm, or no registry to install from. `--locked` among the
+    /// Starts them, where there are node, npm and a registry to install from. `--locked` among the
     /// arguments: deepstream wants a login, the user `bot` with the password `open sesame`.
-    pub async fn start(test: &str, arguments: &[&str]) -> Option<Others> {
-        let folder = tokio::task::spawn_blocking(|| INSTALLED.get_or_init(install)).await.expect("it ran");
-        let folder = match folder {
-            Ok(folder) => folder,
-            Err(missing) => {
-                // Past the harness, which would keep it to itself.
-                let line = format!("skipped: {test}: {missing}\n");
-                let _ = std::io::stderr().write_all(line.as_bytes());
-                return None;
-            }
-        };
+    pub async fn start(arguments: &[&str]) -> Result<Others, String> {
+        let folder = tokio::task::spawn_blocking(|| INSTALLED.get_or_init(install)).await.expect("it ran").as_ref()?;
         let mut child = tokio::process::Command::new("node")
             .arg(folder.join("server.js"))
             .args(arguments)
@@ -65,7 +56,7 @@ impl Others {
         };
         let ports = super::within(60, "the servers start", ports).await;
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Some(Others { ports, _child: child, _input: input })
+        Ok(Others { ports, _child: child, _input: input })
     }
 
     /// A room of the guide for the bot. `rest` follows the application's name.
@@ -108,10 +99,7 @@ static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
 /// The folder with everything that node runs, or what is not there.
 fn install() -> Result<PathBuf, String> {
-    let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success());
-    if let Some(missing) = ["node", "npm"].into_iter().find(|tool| !there(tool)) {
-        return Err(format!("{missing} is not there"));
-    }
+    tools(&["node", "npm"])?;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rooms-of-others");
     std::fs::create_dir_all(folder.join("uws")).expect("a folder");
     let lock = File::create(folder.join("lock")).expect("a file");
@@ -150,7 +138,7 @@ fn installed_by_npm(folder: &Path) -> Result<(), String> {
             return Ok(());
         }
         words = String::from_utf8_lossy(&output.stderr).into_owned();
-        std::thread::sleep(Duration::from_secs(2));
+        super::blocking_pause(Duration::from_secs(2), "a registry recovers");
     }
     let said = |code: &&&str| words.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == **code);
     match UNREACHABLE.iter().find(said) {

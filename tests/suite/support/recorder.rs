@@ -2,6 +2,7 @@
 
 use super::bot::Bot;
 use super::cargo::{below, only};
+use super::moment;
 use super::probe::probe;
 use super::within;
 use roombot::recording::manifest::Manifest;
@@ -16,7 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 pub async fn begun(out: &Path) {
     let there = async {
         while std::fs::read_dir(out).map_or(0, Iterator::count) == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            moment().await;
         }
     };
     within(PATIENCE.as_secs(), "the recording begins", there).await;
@@ -27,7 +28,7 @@ pub async fn has_file(out: &Path, name: &str) {
     let end = format!("/{name}");
     let there = async {
         while !below(&only(out)).iter().any(|path| path.starts_with("files/") && path.ends_with(&end)) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            moment().await;
         }
     };
     within(PATIENCE.as_secs(), name, there).await;

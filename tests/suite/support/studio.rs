@@ -1,5 +1,6 @@
 //! A room in memory with senders of ours and a recorder in it.
 
+use super::pause;
 use super::within;
 use roombot::client::{Client, ClientConfig};
 use roombot::record::recorder::{RecorderConfig, Summary};
@@ -64,12 +65,12 @@ pub async fn subscribed(tracks: &[&OutboundTrack]) {
         let mut asked = track.key_frame_requests();
         within(10, "a receiver connects", asked.wait_for(|n| *n > 0)).await.expect("track");
     }
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    pause(std::time::Duration::from_millis(200), "the other side of a handshake ends later").await;
 }
 
 /// Ends the recording; a little later, so that what is under way arrives.
 pub async fn finish(recording: Recording) -> Summary {
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    pause(Duration::from_millis(300), "what is under way arrives").await;
     within(10, "the recording ends", recording.finish(roombot::room::end::EndReason::Stopped)).await.expect("a summary")
 }
 

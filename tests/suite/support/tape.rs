@@ -1,6 +1,7 @@
 //! The recorder as its user has it, the program in a process of its own, and what it left behind: manifest, timeline, files.
 
 use super::bot::Bot;
+use super::moment;
 use roombot::recording::manifest::{Manifest, TrackEntry};
 use roombot::recording::timeline::{Entry, TimelineReader};
 use roombot::room::media::Source;
@@ -52,7 +53,7 @@ impl Tape {
                 return found;
             }
             assert!(Instant::now() < deadline, "{what}: not in the timeline\n{timeline:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            moment().await;
         }
     }
 

@@ -3,6 +3,7 @@
 //! A line of a transcript is one text, by the server or the member. The twin says the server's lines up to the member's next one, then
 //! waits for it. Names that are drawn by lot stand in it as `Bot-ME`, addresses as `HERE`.
 
+use super::pause;
 use super::within;
 use futures_util::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -178,7 +179,7 @@ impl Scribe {
 
     /// Writes the transcript.
     pub async fn write(self, transcript: &str) {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        pause(Duration::from_millis(300), "as it was when the transcript was made").await;
         self.task.abort();
         let lines = self.lines.lock().expect("lock").clone();
         let text: String = lines.iter().map(|line| serde_json::to_string(line).expect("JSON") + "\n").collect();

@@ -29,8 +29,8 @@ pub trait Venue: Send + Sync + Sized {
     const HAS: Has;
     /// As what members join who send and receive.
     const ROLE: Role = Role::Participant;
-    /// Starts it. None, and a line that says so, where what it needs is not there.
-    async fn open() -> Option<Self>;
+    /// Starts it, or says what it needs that is not there.
+    async fn open() -> Result<Self, String>;
     /// Where the member with this number (from 0) joins: one room for all, by a way that [`Venue::cut`] can cut.
     fn url(&self, number: usize) -> String;
     /// The same with credentials that are wrong.
@@ -55,10 +55,10 @@ pub struct Own {
 impl Venue for Own {
     const HAS: Has = Has { media: true, many: true, mute: true, screen: true, chat: true };
 
-    async fn open() -> Option<Own> {
+    async fn open() -> Result<Own, String> {
         let server = TestServer::start_with(|config| config.token = Some("open sesame".into())).await;
         let proxy = Proxy::start(server.address).await;
-        Some(Own { server, proxy })
+        Ok(Own { server, proxy })
     }
     fn url(&self, _: usize) -> String {
         format!("ws://{}/rooms/all?token=open%20sesame", self.proxy.address)
@@ -85,10 +85,10 @@ pub struct Guide<const MESH: bool> {
 impl<const MESH: bool> Venue for Guide<MESH> {
     const HAS: Has = Has { media: !MESH, many: MESH, mute: false, screen: !MESH, chat: true };
 
-    async fn open() -> Option<Self> {
-        let others = Others::start("a room of the guide", &["--locked"]).await?;
+    async fn open() -> Result<Self, String> {
+        let others = Others::start(&["--locked"]).await?;
         let proxy = Proxy::start(loopback(others.ports().0)).await;
-        Some(Guide { _others: others, proxy })
+        Ok(Guide { _others: others, proxy })
     }
     fn url(&self, number: usize) -> String {
         let app = match (MESH, number) {
@@ -117,10 +117,10 @@ pub struct Call {
 impl Venue for Call {
     const HAS: Has = Has { media: true, many: true, mute: false, screen: true, chat: true };
 
-    async fn open() -> Option<Call> {
-        let others = Others::start("a group call", &["--locked"]).await?;
+    async fn open() -> Result<Call, String> {
+        let others = Others::start(&["--locked"]).await?;
         let proxy = Proxy::start(loopback(others.ports().1)).await;
-        Some(Call { _others: others, proxy })
+        Ok(Call { _others: others, proxy })
     }
     fn url(&self, _: usize) -> String {
         format!("socketio+http://{}/all?token=open%20sesame", self.proxy.address)
@@ -146,11 +146,11 @@ impl Venue for VideoRoom {
     // Others who send only receive nothing there.
     const ROLE: Role = Role::Bot;
 
-    async fn open() -> Option<VideoRoom> {
+    async fn open() -> Result<VideoRoom, String> {
         let rooms = "room-7: { pin = \"open sesame\"\n publishers = 6\n audiocodec = \"opus\"\n videocodec = \"vp8\" }";
         let janus = Janus::start(rooms).await?;
         let proxy = Proxy::start(janus.address()).await;
-        Some(VideoRoom { _janus: janus, proxy })
+        Ok(VideoRoom { _janus: janus, proxy })
     }
     fn url(&self, _: usize) -> String {
         format!("janus+ws://{}/7?pin=open%20sesame", self.proxy.address)
@@ -185,10 +185,10 @@ impl<const SENDS: bool> Outside<SENDS> {
 impl<const SENDS: bool> Venue for Outside<SENDS> {
     const HAS: Has = Has { media: true, many: true, mute: false, screen: false, chat: false };
 
-    async fn open() -> Option<Self> {
+    async fn open() -> Result<Self, String> {
         let server = Self::serve(loopback(0)).await;
         let proxy = Proxy::start(server.address).await;
-        Some(Outside { server, proxy })
+        Ok(Outside { server, proxy })
     }
     fn url(&self, number: usize) -> String {
         let (scheme, path) = match (number, SENDS) {
