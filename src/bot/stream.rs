@@ -206,7 +206,7 @@ impl Returned {
     }
 
     /// What time brings, some ten times a second: failures, rates, bitrate. `budget` is in bits a second, for pictures.
-    /// ChatAndFileEcho what the people who run the bot should know.
+    /// Returns what the people who run the bot should know.
     pub fn look(&mut self, now: Instant, budget: u64) -> Option<String> {
         let mut warning = None;
         if let Some(Err(e)) = self.live.as_ref().map(TrackFilter::poll) {

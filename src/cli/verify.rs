@@ -123,7 +123,7 @@ fn verify_room(library: &Library, args: &VerifyArgs, room: &str, names: &StampNu
     Ok(judged)
 }
 
-/// ChatAndFileEcho the recording, the delays of frames by participant, and what this machine failed to do.
+/// Returns the recording, the delays of frames by participant, and what this machine failed to do.
 async fn record_and_watch(
     library: &Library,
     args: &VerifyArgs,

@@ -127,7 +127,7 @@ impl EncoderOutput {
         self.writer.stereo(samples, at)
     }
 
-    /// Encodes what is buffered and completes every sink. ChatAndFileEcho the film's file.
+    /// Encodes what is buffered and completes every sink. Returns the film's file.
     ///
     /// # Errors
     /// The machine's; ours where frames are missing.

@@ -75,7 +75,7 @@ impl PartFile {
         self.publish()
     }
 
-    /// Syncs the file and renames it to the wanted name, or to a numbered one where that is taken. ChatAndFileEcho the name.
+    /// Syncs the file and renames it to the wanted name, or to a numbered one where that is taken. Returns the name.
     ///
     /// # Errors
     /// The machine's, of the disk.

@@ -16,7 +16,7 @@ pub trait Sink: Send {
     fn targets(&self) -> Result<Vec<Target>>;
 
     /// Completes what the pipeline has written. Called once, after the pipeline has ended without an error; a sink that is dropped
-    /// before has to remove what nobody can use. ChatAndFileEcho the file that a player opens.
+    /// before has to remove what nobody can use. Returns the file that a player opens.
     ///
     /// # Errors
     /// The machine's, of the disk or the network; ours where the film is not what was encoded.

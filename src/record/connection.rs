@@ -66,7 +66,7 @@ impl Connection {
         self.subscriber.streams()
     }
 
-    /// Takes what waits in the inbox. ChatAndFileEcho how many packets the inbox had to drop.
+    /// Takes what waits in the inbox. Returns how many packets the inbox had to drop.
     pub fn drain(&mut self, shared: &mut Shared) -> u64 {
         let mut batch = std::mem::take(&mut self.batch);
         let dropped = self.inbox.drain(&mut batch);

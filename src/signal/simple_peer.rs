@@ -91,7 +91,7 @@ pub(super) fn session_id(sdp: &str) -> String {
 pub(super) struct InferredLabels(Vec<TrackLabel>);
 
 impl InferredLabels {
-    /// A description came from the other side. ChatAndFileEcho all labels, if they changed.
+    /// A description came from the other side. Returns all labels, if they changed.
     pub fn update(&mut self, sdp: &str) -> Option<Vec<TrackLabel>> {
         let sent = sent(sdp);
         // Known labels first: new ones depend on them.

@@ -149,7 +149,7 @@ fn a_title_a_clock_and_tiles_that_glide() {
     let frames = pictures(&summary.film, &[number(1000), number(3270), number(3534), number(3934)]);
     let [titled, alone, gliding, both] = &frames[..] else { panic!("four pictures") };
     let whole = Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 };
-    // OutgoingQueue on a dark ground.
+    // Letters on a dark ground.
     assert!(mean(titled, whole).iter().sum::<f64>() < 130.0 && titled.chunks(3).any(|p| p[0] > 220));
     assert!(mean(alone, whole).iter().sum::<f64>() > 250.0);
     // The clock is dark with light digits, at the upper right, whatever lies below it.

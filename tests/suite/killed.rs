@@ -84,7 +84,7 @@ fn begun(recording: &Path) -> Vec<(String, String, i64)> {
     on.map(|event| (word(event, "file"), word(event, "codec"), at(event))).collect()
 }
 
-/// Checks what a kill at `killed_ms` left of one recording. ChatAndFileEcho its files with their frames, and the largest loss in ms.
+/// Checks what a kill at `killed_ms` left of one recording. Returns its files with their frames, and the largest loss in ms.
 fn judge_remains(recording: &Path, sent: &Sent, killed_ms: i64) -> (Vec<(PathBuf, u64)>, i64) {
     let mut files = Vec::new();
     let mut worst = 0;

@@ -49,7 +49,7 @@ impl FilmArgs {
 pub(super) struct LiveFilm(Option<Child>);
 
 impl LiveFilm {
-    /// Waits for the film; Ctrl-C ends it early. ChatAndFileEcho its file, or nothing if it failed (its process has printed why).
+    /// Waits for the film; Ctrl-C ends it early. Returns its file, or nothing if it failed (its process has printed why).
     pub async fn finish(self) -> Option<PathBuf> {
         let film = self.0?;
         print_err!("Finishing the film; Ctrl-C leaves it as it is.");

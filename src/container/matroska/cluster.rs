@@ -45,7 +45,7 @@ impl ClusterBuffer {
         ms as i64 - self.start_ms as i64
     }
 
-    /// Appends a SimpleBlock of track `track` (1 to 126). The first block begins the cluster. ChatAndFileEcho where the frame's bytes
+    /// Appends a SimpleBlock of track `track` (1 to 126). The first block begins the cluster. Returns where the frame's bytes
     /// begin. `ms` has to be within 32 s of the cluster's start, for a block's time has 16 bits.
     pub fn push<'a>(
         &mut self,

@@ -79,7 +79,7 @@ impl InterleavedWriter {
         Ok(())
     }
 
-    /// Writes what is left, the index and the final header, and syncs the file. ChatAndFileEcho its duration in milliseconds.
+    /// Writes what is left, the index and the final header, and syncs the file. Returns its duration in milliseconds.
     ///
     /// # Errors
     /// The disk's.

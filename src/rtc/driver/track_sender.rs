@@ -79,7 +79,7 @@ impl TrackSender {
         let task = tokio::spawn(forward(track.clone(), local, ssrc, parameters_rx, capture_times.clone()));
         TrackSender { track, sender, ssrc, parameters, capture_times, task, unsupported: false }
     }
-    /// Looks up the payload type that a description settled. ChatAndFileEcho a warning, once, if the peer does not support the track's codec: then
+    /// Looks up the payload type that a description settled. Returns a warning, once, if the peer does not support the track's codec: then
     /// it does not receive it.
     pub async fn apply_negotiated(&mut self) -> Option<String> {
         let parameters = self.sender.get_parameters().await.ok()?;

@@ -99,7 +99,7 @@ impl Subscriber {
         Some(Request::Message(handle, json!({"request": "configure", "restart": true})))
     }
 
-    /// A message of the server on the handle; `answers`: it answers a request of ours. ChatAndFileEcho the offer as our side is to see it.
+    /// A message of the server on the handle; `answers`: it answers a request of ours. Returns the offer as our side is to see it.
     pub fn on_message(&mut self, data: &Value, offer: Option<&str>, answers: bool, now: Instant) -> Option<String> {
         if matches!(data["videoroom"].as_str(), Some("attached" | "updated")) {
             self.joined = true;
@@ -145,7 +145,7 @@ impl Subscriber {
         self.subscribed.retain(|stream| stream.feed != feed);
     }
 
-    /// The connection or the handle is lost. ChatAndFileEcho whether there was one.
+    /// The connection or the handle is lost. Returns whether there was one.
     pub fn reset(&mut self) -> bool {
         let was = self.handle.is_some();
         *self = Subscriber::default();

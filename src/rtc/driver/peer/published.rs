@@ -49,7 +49,7 @@ impl PublishedTracks {
             sender.track.request_key_frame();
         }
     }
-    /// A description is in force. ChatAndFileEcho warnings about tracks that the peer does not support.
+    /// A description is in force. Returns warnings about tracks that the peer does not support.
     pub(crate) async fn apply_negotiated(&mut self) -> Vec<String> {
         let mut warnings = Vec::new();
         for sender in &mut self.senders {

@@ -35,7 +35,7 @@ impl ReceivedTracks {
         Self { streams: HashMap::new(), codecs: HashMap::new(), negotiated, key_frame_requests }
     }
 
-    /// A stream begins to arrive. ChatAndFileEcho it if it is new, or arrives in another codec: the library opens a stream again after each
+    /// A stream begins to arrive. Returns it if it is new, or arrives in another codec: the library opens a stream again after each
     /// negotiation.
     ///
     /// # Errors
