@@ -1,4 +1,4 @@
-// The page: lobby, call, end. Holds who is there and what we send, and lets the other modules do the work.
+// The page: lobby, call, end. Holds the participants and our media, and lets the other modules do the work.
 
 import { Media, loudness } from "./media.js";
 import { Peer } from "./peer.js";
@@ -13,12 +13,12 @@ const query = new URLSearchParams(location.search);
 const number = (key, otherwise) => Math.max(1, Number(query.get(key)) || otherwise);
 const room = location.pathname.split("/").pop();
 const codec = ["vp8", "vp9", "h264", "av1"].find((one) => one === query.get("codec")?.toLowerCase()) ?? null;
-const LOUD = 0.02; // of full scale: speech close to a microphone is above it
-const DEVICE_PATIENCE = 5_000; // milliseconds that an automatic join waits for a permission
+const SPEAKING_LEVEL = 0.02; // RMS of full scale; speech close to a microphone is louder
+const DEVICE_TIMEOUT = 5_000; // ms that an automatic join waits for a permission
 
 let phase = "lobby"; // lobby -> joining -> joined <-> reconnecting -> over
-let problem = null; // what is wrong with a device, as a sentence
-let refusal = null; // why the room did not let us in
+let problem = null; // a problem with a device, for the user
+let refusal = null; // why the room refused us
 let me = { id: null, name: "" };
 let iceServers = [];
 let socket = null;
@@ -36,7 +36,7 @@ const listeners = () => [...people.values()];
 const talk = new Talk(listeners, render);
 const panel = new Panel(talk, listeners, toast);
 
-// ---- Who is there
+// ---- Participants
 
 function meet({ id, name, role, tracks }) {
   people.get(id)?.peer?.close();
@@ -74,7 +74,7 @@ function welcome(message) {
   for (const peer of message.peers) {
     const known = people.get(peer.id);
     if (known) known.labels = peer.tracks;
-    // Whoever came while we were away is the newcomer, and to newcomers we make the first offer; to a recorder always.
+    // We make the first offer to participants who joined while we were disconnected, and always to a recorder.
     else if (message.resumed || peer.role === "recorder") meet(peer).begin();
     else meet(peer);
   }
@@ -121,7 +121,7 @@ function closed(code, words) {
   if (code === "token") $("token").focus();
 }
 
-// ---- What we send
+// ---- Our media
 
 function ourTrackChanged(source) {
   const track = media.tracks.get(source);
@@ -192,10 +192,10 @@ function over(title, why) {
   $("over-title").focus();
 }
 
-// ---- What is shown
+// ---- Display
 
 let drawing = false;
-/** Draws once for everything that changed in this turn. */
+/** Renders once for all changes of this event loop turn. */
 function render() {
   if (drawing) return;
   drawing = true;
@@ -219,7 +219,7 @@ function render() {
 
 function drawLobby(cameraOn) {
   const preview = $("preview");
-  const stream = cameraOn ? media.face : null; // an empty stream would keep the page "loading" for good
+  const stream = cameraOn ? media.face : null; // an empty stream would keep the page "loading" forever
   if (preview.srcObject !== stream) preview.srcObject = stream;
   preview.closest(".mirror").classList.toggle("has-video", cameraOn);
   $("meter").hidden = media.muted.mic;
@@ -242,19 +242,19 @@ setInterval(() => {
   const own = media.muted.mic ? 0 : hearMe?.() ?? 0;
   if (phase === "lobby") return $("meter").style.setProperty("--level", Math.min(1, own * 6).toFixed(2));
   if (phase !== "joined" && phase !== "reconnecting") return;
-  view.speaking("me", own > LOUD);
+  view.speaking("me", own > SPEAKING_LEVEL);
   for (const { id, peer, labels } of people.values()) {
     const muted = labels.some((label) => label.source === "mic" && label.muted);
-    // The sound of a shared film is not its owner's voice.
+    // Audio of a shared screen is not the voice of the participant.
     const films = labels.filter((label) => label.source === "screen-audio").map((label) => peer.streams.get(label.stream));
     const isVoice = ({ track }) => track.kind === "audio" && !films.some((film) => film?.getTracks().includes(track));
     const sound = peer.pc.getReceivers().filter(isVoice);
     const levels = sound.flatMap((receiver) => receiver.getSynchronizationSources().map((source) => source.audioLevel ?? 0));
-    view.speaking(id, !muted && Math.max(0, ...levels) > LOUD);
+    view.speaking(id, !muted && Math.max(0, ...levels) > SPEAKING_LEVEL);
   }
 }, 200);
 
-// ---- The start
+// ---- Start
 
 $("lobby-room").textContent = $("room-name").textContent = room;
 document.title = `${room} · Roombot`;
@@ -272,7 +272,7 @@ addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest("input, textarea, select")) return;
   const key = { m: "mic", v: "camera", s: "share", c: "chat" }[event.key.toLowerCase()];
   if (!key || $("call").hidden) return;
-  event.preventDefault(); // or the letter is typed into the chat that it opens
+  event.preventDefault(); // otherwise the key is typed into the chat that it opens
   $(key).click();
 });
 addEventListener("pagehide", () => socket?.leave());
@@ -280,7 +280,7 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 const progress = ({ state, bytes, reason }) => ({ state, bytes, reason });
 
-/** For tests and scripts: what there is, and the buttons. */
+/** For tests and scripts: the state and the controls. */
 window.roombot = {
   get state() {
     return {
@@ -302,7 +302,7 @@ window.roombot = {
   send: (files, to) => talk.send(files, to),
   take: (key) => talk.take(key),
   cancel: (key) => talk.cancel(key),
-  /** What was said: texts, and files with how far they are. */
+  /** The conversation: messages, and files with their progress. */
   get talk() {
     return talk.lines.map(({ key, kind, mine, name, to, text, size, outgoing, incoming }) => ({
       key, kind, mine, name: name ?? null, to: to ?? null, text, size: size ?? null,
@@ -310,7 +310,7 @@ window.roombot = {
       incoming: incoming ? progress(incoming) : null,
     }));
   },
-  /** A file that has come, as a Blob. */
+  /** A received file, as a Blob. */
   blob: (key) => talk.lines.find((line) => line.key === key)?.incoming?.blob ?? null,
   /** @returns {[id]: {name, connection, rtt, outbound, inbound}} */
   async stats() {
@@ -331,8 +331,8 @@ async function start() {
   const open = media.open({ mic: query.get("mic") !== "0", camera: query.get("camera") !== "0" });
   const opened = open.then((problems) => told(problems.join(" ")));
   if (!auto) return opened;
-  // Nobody may be there to answer the browser's question: join without, and add what is granted later.
-  await Promise.race([opened, new Promise((resolve) => setTimeout(resolve, DEVICE_PATIENCE))]);
+  // Nobody may answer the permission prompt: join without devices, and add them when they are granted.
+  await Promise.race([opened, new Promise((resolve) => setTimeout(resolve, DEVICE_TIMEOUT))]);
   join();
   if (query.get("screen") === "1") actions.share(true);
 }

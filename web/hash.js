@@ -1,10 +1,10 @@
-// A worker: SHA-256 (FIPS 180-4) of blobs that come one after the other. The browser's own digest takes only what fits into
-// memory at once, and nothing at all where the page came over plain HTTP from another machine; for the rest there is one here.
+// A worker: SHA-256 (FIPS 180-4) of a sequence of blobs. The browser's digest needs all bytes in memory and is not available on pages from
+// plain HTTP; for these cases there is an implementation here.
 //
-// {id, size} begins, {id, blob} adds, {id, end: true} answers {id, sha256} or {id, problem} and forgets, {id, drop: true} forgets.
+// Messages: {id, size} begins, {id, blob} adds, {id, end: true} replies {id, sha256} or {id, problem} and ends, {id, drop: true} cancels.
 
 const BLOCK = 1 << 20; // bytes read at a time
-const NATIVE = 256 << 20; // bytes that the browser's own digest is given at once
+const NATIVE = 256 << 20; // bytes for which the browser's digest is used
 
 const K = new Uint32Array(64);
 const START = new Uint32Array(8);
@@ -79,7 +79,7 @@ class Sha256 {
   }
 }
 
-/** What is hashed is of this many bytes in all: what fits is collected for the browser's own digest, which is many times faster. */
+/** `size`: bytes in all. Small inputs are collected for the browser's digest, which is many times faster. */
 class Digest {
   #parts;
   #sha = new Sha256();

@@ -1,4 +1,4 @@
-// Our own camera, microphone and screen: opens and closes devices, says what is on. Knows no connection and no page.
+// Our camera, microphone and screen: opens and closes devices. Knows no connection and no page.
 
 export class Media {
   #wish; #changed;
@@ -10,14 +10,14 @@ export class Media {
   constructor(wish, changed) {
     this.#wish = wish;
     this.#changed = changed;
-    this.face = new MediaStream(); // camera and microphone; its id is their label, so it stays the same for good
-    this.screen = null; // a stream of its own for each share
+    this.face = new MediaStream(); // camera and microphone; its id is in their labels, so it never changes
+    this.screen = null; // another stream for each share
     this.tracks = new Map(); // source -> live track
     this.muted = { mic: true, camera: true };
-    this.ever = new Set(); // sources that have been on: they stay in the labels, muted
+    this.ever = new Set(); // sources that were on once: they stay in the labels, muted
   }
 
-  /** Opens what is wished for, together where possible. Returns the problems as sentences; what fails stays off. */
+  /** Opens devices, together if possible. Returns the problems as texts; devices that fail stay off. */
   async open({ mic, camera }) {
     const wanted = [mic && "mic", camera && "camera"].filter(Boolean);
     if (!wanted.length) return [];
@@ -27,7 +27,7 @@ export class Media {
       return [];
     } catch (error) {
       if (wanted.length === 1) return [explain(error, mic ? "microphone" : "camera")];
-      // One of the two may be there: ask for each by itself.
+      // One of the two may be available: request each alone.
       const problems = [...await this.open({ mic: true }), ...await this.open({ camera: true })];
       return problems.length === 2 && refused(error) ? [explain(error, "camera and microphone")] : problems;
     }
@@ -43,14 +43,14 @@ export class Media {
     return null;
   }
 
-  /** The camera is closed while off: its light goes out. Returns a problem, or null. */
+  /** The camera is closed while off, so that its light goes out. Returns a problem, or null. */
   async setCamera(on) {
     if (on) return this.tracks.has("camera") ? null : (await this.open({ camera: true }))[0] ?? null;
     this.#drop("camera");
     return null;
   }
 
-  /** Shares a screen. Returns a problem, or null; to change one's mind in the browser's dialogue is none. */
+  /** Shares a screen. Returns a problem, or null; cancelling the browser's dialog is none. */
   async share() {
     if (this.screen) return null;
     if (!navigator.mediaDevices?.getDisplayMedia) return "This browser cannot share a screen.";
@@ -75,7 +75,7 @@ export class Media {
     if (!screen) return;
     this.screen = null;
     for (const track of screen.getTracks()) track.stop();
-    // Both are gone before either is told of: labels must not name half a share.
+    // Remove both before reporting: labels must not contain half a share.
     const gone = ["screen", "screen-audio"].filter((source) => this.tracks.delete(source));
     gone.forEach((source) => this.#changed(source));
   }
@@ -90,7 +90,7 @@ export class Media {
     return source.startsWith("screen") ? this.screen : this.face;
   }
 
-  /** Our track labels, as the protocol wants them. */
+  /** Our track labels, in the form of the protocol. */
   labels() {
     const kinds = { mic: "audio", camera: "video", screen: "video", "screen-audio": "audio" };
     return Object.entries(kinds)
@@ -109,7 +109,7 @@ export class Media {
     this.tracks.set(source, track);
     this.ever.add(source);
     this.muted[source] = false;
-    track.onended = () => this.#drop(source); // unplugged, or taken away in the browser's settings
+    track.onended = () => this.#drop(source); // unplugged, or permission revoked
     this.#changed(source);
   }
 
@@ -154,7 +154,7 @@ function explain(error, what) {
   }
 }
 
-/** How loud a track of our own is, 0 to 1, as a function to ask again and again; `null` where sound cannot be analysed. */
+/** Returns a function that gives the current level (0 to 1) of one of our tracks; `null` if audio cannot be analysed. */
 export function loudness(track) {
   try {
     const context = new AudioContext();

@@ -1,4 +1,4 @@
-// The panel beside the call: chat, files with their progress, and where files are dropped. Draws the conversation it is given.
+// The panel beside the call: chat, files with their progress, drop targets. Renders the conversation that it is given.
 
 import { icon } from "./view.js";
 import { why } from "./transfer.js";
@@ -11,7 +11,7 @@ const size = (bytes) => {
   return `${(bytes / 1000 ** power).toFixed(power && bytes / 1000 ** power < 10 ? 1 : 0)} ${UNITS[power]}`;
 };
 
-/** A name that somebody else chose, without what would turn or hide the text around it. */
+/** A name of another participant, without characters that change the text direction or are invisible. */
 const harmless = (name) => name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\u{fffd}");
 
 const make = (tag, className, ...children) => {
@@ -29,7 +29,7 @@ const own = (text) => {
 
 const linked = /https?:\/\/[^\s<>"]+[^\s<>".,;:!?)\]}']/gu;
 
-/** A text with its addresses as links. */
+/** A text with its URLs as links. */
 function withLinks(text) {
   const parts = [];
   let at = 0;
@@ -82,7 +82,7 @@ export class Panel {
     document.body.classList.toggle("talking", shown);
     if (shown) {
       this.#talk.read();
-      this.#toast(null); // what they say is in the panel now
+      this.#toast(null); // the messages are visible in the panel now
       $("say-text").focus();
       $("talk").scrollTop = $("talk").scrollHeight;
     } else {
@@ -110,7 +110,7 @@ export class Panel {
     if (atEnd) list.scrollTop = list.scrollHeight;
   }
 
-  /** What came while the panel is closed is said in a word. */
+  /** Shows a notice for a message while the panel is closed. */
   #news(lines) {
     const fresh = lines.filter(({ key, mine }) => key > this.#told && !mine);
     this.#told = lines.at(-1)?.key ?? this.#told;
@@ -178,7 +178,7 @@ export class Panel {
         drawn.tracks.set(transfer, row);
         drawn.rows.append(row.element);
       }
-      row.element.hidden = Boolean(line.incoming) && transfer.state === "offered"; // nothing moves before it is wanted
+      row.element.hidden = Boolean(line.incoming) && transfer.state === "offered"; // no progress before the file is accepted
       row.bar.value = transfer.state === "done" ? row.bar.max : transfer.bytes;
       row.bar.classList.toggle("failed", transfer.state === "ended");
       row.words.textContent = this.#words(line, transfer);
@@ -216,7 +216,7 @@ export class Panel {
     return `${percent} · ${size(last.rate)}/s · ${left > 90 ? `${Math.ceil(left / 60)} min` : `${left} s`}`;
   }
 
-  /** Hands a file that has come to the browser's downloads; and once more whenever it is asked for. */
+  /** Saves a received file as a browser download; can be repeated. */
   #save(line, drawn) {
     const link = make("a", "small", "Save again");
     link.href = URL.createObjectURL(line.incoming.blob);

@@ -1,15 +1,15 @@
 // One connection to one other member: perfect negotiation (W3C WebRTC 10.7), our tracks out, theirs in, data channels both ways.
 // Knows no room and no page.
 
-const OFFER_PATIENCE = 10_000; // milliseconds after which an offer without an answer is sent again
-const MOST_UNSAID = 100; // texts that wait for the chat's channel to open
+const OFFER_TIMEOUT = 10_000; // ms after which an offer without an answer is sent again
+const MAX_QUEUED_TEXTS = 100; // messages that wait for the chat channel to open
 
 export class Peer {
   #send; #on; #changed; #iceServers; #polite; #codec;
-  #unsaid = [];
+  #queuedTexts = [];
   #local = new Map(); // source -> {track, stream}
   #senders = new Map(); // source -> RTCRtpSender
-  #begun = false; // until the first offer has been made or heard, our tracks wait
+  #hasOffer = false; // our tracks wait until the first offer was made or received
   #makingOffer = false;
   #ignoreOffer = false;
   #answerPending = false;
@@ -35,7 +35,7 @@ export class Peer {
 
   #connection() {
     const pc = new RTCPeerConnection({ iceServers: this.#iceServers });
-    pc.onnegotiationneeded = () => this.#begun && this.#offer();
+    pc.onnegotiationneeded = () => this.#hasOffer && this.#offer();
     pc.onicecandidate = ({ candidate }) => this.#send({ candidate: candidate ? candidate.toJSON() : null });
     pc.ondatachannel = ({ channel }) => (channel.protocol ? this.#on.channel(channel) : this.#chat(channel));
     pc.ontrack = ({ track, streams: [stream] }) => {
@@ -62,40 +62,40 @@ export class Peer {
     this.#admit();
   }
 
-  /** Says something in the chat; before its channel is open, as soon as it is. */
+  /** Sends a chat message, or queues it until the channel is open. */
   say(text) {
     if (this.channel?.readyState === "open") this.channel.send(text);
-    else if (this.#unsaid.length < MOST_UNSAID) this.#unsaid.push(text);
+    else if (this.#queuedTexts.length < MAX_QUEUED_TEXTS) this.#queuedTexts.push(text);
   }
 
-  /** A new channel with a protocol of its own. */
+  /** Opens a channel with a subprotocol. */
   open(protocol) {
     return this.pc.createDataChannel(protocol, { protocol });
   }
 
-  /** A channel without a protocol: texts on it are chat; on the one called so we answer. */
+  /** A channel without a subprotocol: its texts are chat; we send on the one labelled as the chat. */
   #chat(channel) {
     channel.binaryType = "arraybuffer";
     channel.onmessage = ({ data }) => typeof data === "string" && this.#on.text(data);
     if (channel.label !== "chat") return;
     this.channel = channel;
     channel.onopen = () => {
-      for (const text of this.#unsaid.splice(0)) channel.send(text);
+      for (const text of this.#queuedTexts.splice(0)) channel.send(text);
       this.#changed();
     };
     if (channel.readyState === "open") channel.onopen();
   }
 
-  /** Sends `track` as this source, in place of what it sent before; `null` sends nothing but keeps the place. */
+  /** Sends `track` as this source instead of the previous one; `null` sends nothing but keeps the transceiver. */
   async set(source, track, stream) {
     if (track) this.#local.set(source, { track, stream });
     else this.#local.delete(source);
     const sender = this.#senders.get(source);
     if (sender) await sender.replaceTrack(track);
-    else if (track && this.#begun) this.#add(source, track, stream);
+    else if (track && this.#hasOffer) this.#add(source, track, stream);
   }
 
-  /** Takes a source away altogether. */
+  /** Removes a source. */
   remove(source) {
     this.#local.delete(source);
     const sender = this.#senders.get(source);
@@ -103,13 +103,13 @@ export class Peer {
     if (sender && this.pc.signalingState !== "closed") this.pc.removeTrack(sender);
   }
 
-  /** What a sender of ours sends: `camera`, `mic`, … */
+  /** The source of one of our senders: `camera`, `mic`, … */
   sourceOf(sender) {
     for (const [source, known] of this.#senders) if (known === sender) return source;
     return null;
   }
 
-  /** A signal from the other side; they are handled in order. */
+  /** A signal from the other side. Signals are handled in order. */
   hear(body) {
     this.#inbox = this.#inbox.then(() => this.#handle(body)).catch((error) => {
       if (this.pc.signalingState !== "closed") console.warn(`signal of ${this.id}:`, error);
@@ -122,7 +122,7 @@ export class Peer {
   }
 
   #admit() {
-    this.#begun = true;
+    this.#hasOffer = true;
     for (const [source, { track, stream }] of this.#local) this.#add(source, track, stream);
   }
 
@@ -151,10 +151,10 @@ export class Peer {
     this.#send({ description: { type, sdp } });
     clearTimeout(this.#repeat);
     if (type !== "offer") return;
-    // An offer or its answer may have been lost with a socket; to answer the same offer twice does no harm.
+    // An offer or its answer may have been lost with a socket; answering the same offer twice is harmless.
     this.#repeat = setTimeout(() => {
       if (this.pc.signalingState === "have-local-offer") this.#describe();
-    }, OFFER_PATIENCE);
+    }, OFFER_TIMEOUT);
   }
 
   async #handle({ description, candidate }) {
@@ -173,24 +173,24 @@ export class Peer {
     if (description.type === "answer" && pc.signalingState === "stable") return; // the second answer to a repeated offer
     this.#answerPending = description.type === "answer";
     try {
-      await pc.setRemoteDescription(description); // rolls our own offer back where theirs goes first
+      await pc.setRemoteDescription(description); // implicitly rolls back our offer where theirs has priority
     } finally {
       this.#answerPending = false;
     }
     if (description.type === "offer") {
-      if (!this.#begun) this.#admit();
+      if (!this.#hasOffer) this.#admit();
       else if (this.#codec) pc.getTransceivers().forEach((one) => one.sender.track?.kind === "video" && preferCodec(one, this.#codec));
       await pc.setLocalDescription();
       this.#describe();
     } else {
       clearTimeout(this.#repeat);
     }
-    if (this.#codec) await this.#holdCodec();
+    if (this.#codec) await this.#applyPreferredCodec();
     this.#changed();
   }
 
-  /** Where the other side's order of codecs differs, the sender is told which of the agreed ones to use. */
-  async #holdCodec() {
+  /** If the other side prefers another codec, makes the sender use our preferred one of those negotiated. */
+  async #applyPreferredCodec() {
     for (const sender of this.pc.getSenders()) {
       if (sender.track?.kind !== "video") continue;
       const parameters = sender.getParameters();

@@ -1,20 +1,20 @@
-// The room's socket: joins, answers pings, notices silence, comes back after a loss. Knows nothing of media or of the page.
+// The room's socket: joins, answers pings, notices silence, reconnects. Knows nothing of media or the page.
 
-const SILENCE = 15_000; // milliseconds; the server pings three times as often
-const COME_BACK_FOR = 120_000; // milliseconds
+const SILENCE = 15_000; // ms; the server pings three times as often
+const RECONNECT_TIMEOUT = 120_000; // milliseconds
 const MAX_UNSENT = 500;
-// Errors that end nothing.
-const TOLD = new Set(["no-such-peer", "busy"]);
-const FINAL = new Set([1000, 1001, 1008]); // closes that the server means; others are accidents
+// Errors that are not fatal.
+const NON_FATAL = new Set(["no-such-peer", "busy"]);
+const INTENDED_CLOSES = new Set([1000, 1001, 1008]); // close codes that are intended; others are network failures
 
 export class RoomSocket {
   #url; #identity; #on; #socket; #silence; #retry;
-  #proof = null;
+  #membership = null;
   #open = false;
   #ended = false;
   #lostAt = 0;
   #attempt = 0;
-  #verdict = null;
+  #fatalError = null;
   #unsent = [];
 
   /**
@@ -30,14 +30,14 @@ export class RoomSocket {
     this.#connect();
   }
 
-  /** Sends now, or after coming back; of track lists only the last counts. */
+  /** Sends now, or after reconnecting; of track lists only the last one. */
   send(message) {
     if (this.#open) return this.#socket.send(JSON.stringify(message));
     if (message.type === "tracks") this.#unsent = this.#unsent.filter((other) => other.type !== "tracks");
     if (this.#unsent.length < MAX_UNSENT) this.#unsent.push(message);
   }
 
-  /** Says goodbye and stays away. */
+  /** Leaves for good. */
   leave() {
     if (this.#open) this.send({ type: "leave" });
     this.#end();
@@ -45,14 +45,14 @@ export class RoomSocket {
   }
 
   #connect = () => {
-    this.#verdict = null;
+    this.#fatalError = null;
     const socket = (this.#socket = new WebSocket(this.#url));
     const mine = (handle) => (event) => { if (socket === this.#socket && !this.#ended) handle(event); };
     socket.onopen = mine(() => {
       const { name, token } = this.#identity;
       const join = { type: "join", protocol: 1, name, role: "participant" };
       if (token) join.token = token;
-      if (this.#proof) join.resume = this.#proof;
+      if (this.#membership) join.resume = this.#membership;
       socket.send(JSON.stringify(join));
     });
     socket.onmessage = mine(({ data }) => {
@@ -67,7 +67,7 @@ export class RoomSocket {
     clearTimeout(this.#silence);
     const socket = this.#socket;
     this.#silence = setTimeout(() => {
-      // Closing a dead socket can take long: let go of it, and do not wait for its last event.
+      // Closing a dead socket can take long: abandon it without waiting for its close event.
       this.#socket = null;
       socket.close(4000, "silence");
       this.#closed(4000);
@@ -76,29 +76,29 @@ export class RoomSocket {
 
   #hear(message) {
     if (message.type === "ping") return this.#socket.send('{"type":"pong"}');
-    if (message.type === "error" && !TOLD.has(message.code)) this.#verdict = message;
+    if (message.type === "error" && !NON_FATAL.has(message.code)) this.#fatalError = message;
     if (message.type !== "welcome") return this.#on.event(message);
-    this.#proof = { id: message.id, secret: message.secret };
+    this.#membership = { id: message.id, secret: message.secret };
     this.#open = true;
     this.#attempt = this.#lostAt = 0;
     const unsent = this.#unsent.splice(0);
     this.#on.welcome(message);
-    // Without a resume the signals were for connections that are gone, and the labels are told anew by whoever hears the welcome.
+    // Without a resume, queued signals are for connections that no longer exist, and the welcome handler sends the labels again.
     if (message.resumed) for (const message of unsent) this.send(message);
   }
 
   #closed(code) {
     clearTimeout(this.#silence);
-    const coming = !this.#open;
+    const joining = !this.#open;
     this.#open = false;
     this.#lostAt ||= Date.now();
-    const never = !this.#proof;
-    // A page that stood still while it came back (a phone in a pocket) is refused for saying nothing; that is no reason to stay away.
-    const meant = FINAL.has(code) && this.#verdict?.code !== "full" && !(coming && this.#verdict?.code === "bad-message");
-    if (never || meant || Date.now() - this.#lostAt > COME_BACK_FOR) {
+    const neverJoined = !this.#membership;
+    // A page that was suspended while it reconnected (a phone) is refused because its join came too late: try again.
+    const isFinal = INTENDED_CLOSES.has(code) && this.#fatalError?.code !== "full" && !(joining && this.#fatalError?.code === "bad-message");
+    if (neverJoined || isFinal || Date.now() - this.#lostAt > RECONNECT_TIMEOUT) {
       this.#end();
-      const fallback = never ? "The room cannot be reached." : "The connection to the room was lost.";
-      return this.#on.closed(this.#verdict?.code ?? null, this.#verdict?.message ?? fallback);
+      const fallback = neverJoined ? "The room cannot be reached." : "The connection to the room was lost.";
+      return this.#on.closed(this.#fatalError?.code ?? null, this.#fatalError?.message ?? fallback);
     }
     this.#attempt += 1;
     this.#on.lost(this.#attempt);

@@ -1,4 +1,4 @@
-// What a connection has sent and received so far, in a form that a test can read. Changes nothing.
+// The statistics of a connection in a form for tests. Changes nothing.
 
 /**
  * @param peer a Peer

@@ -1,12 +1,12 @@
-// The conversation: texts and files, to all or to one person. Holds what was said and what is under way; draws nothing.
+// The conversation: chat messages and files, to all or to one participant. Holds messages and transfers; renders nothing.
 
 import { Incoming, Outgoing, PROTOCOL, listen } from "./transfer.js";
 
-const MOST_LINES = 500; // older texts are forgotten; files stay
-const MOST_OFFERS = 50; // files that one person may have offered and not yet sent
-const RETRY = 1_000; // milliseconds after which a file is offered again where only its channel was lost
-const LONGEST = 64 * 1024; // bytes of UTF-8 in a text
-const AT_ONCE = 4; // files under way to one person; others wait for their turn
+const MAX_LINES = 500; // older messages are dropped; files stay
+const MAX_OFFERS = 50; // files that one participant may have offered and not sent yet
+const RETRY = 1_000; // ms after which a file is offered again if only its channel was lost
+const MAX_TEXT_BYTES = 64 * 1024; // bytes (UTF-8) of a message
+const MAX_CONCURRENT = 4; // concurrent files to one participant; others wait
 
 export class Talk {
   #people; #changed; #keep = 0;
@@ -23,22 +23,22 @@ export class Talk {
     this.#changed = changed;
   }
 
-  /** Says something to everybody, or to the person with the id `to`. */
+  /** Sends a message to everybody, or to the participant with the id `to`. */
   say(text, to = null) {
     text = text.trim();
-    if (!text || new TextEncoder().encode(text).length > LONGEST) return false;
+    if (!text || new TextEncoder().encode(text).length > MAX_TEXT_BYTES) return false;
     const heard = this.#listeners(to);
     for (const { peer } of heard) peer.say(text);
     this.#add({ kind: "text", mine: true, text, to: to && heard[0]?.name });
     return true;
   }
 
-  /** Somebody said something. */
+  /** A message was received. */
   heard(person, text) {
     this.#add({ kind: "text", mine: false, name: person.name, text });
   }
 
-  /** Sends files to everybody who is there, or to one person. */
+  /** Sends files to everybody present, or to one participant. */
   send(files, to = null) {
     for (const file of files) {
       const outgoing = this.#listeners(to).map(({ id, name }) => ({ id, name, transfer: new Outgoing(file, () => this.#moved(id)) }));
@@ -47,7 +47,7 @@ export class Talk {
     }
   }
 
-  /** Somebody opened a channel for a file. */
+  /** A participant opened a channel for a file. */
   offered(person, channel) {
     listen(channel, (offer) => {
       const theirs = this.#incoming().filter((one) => one.from === person.name && !one.incoming.over);
@@ -58,7 +58,7 @@ export class Talk {
         known.incoming.attach(channel);
         return null;
       }
-      if (theirs.length >= MOST_OFFERS) return "too-many";
+      if (theirs.length >= MAX_OFFERS) return "too-many";
       const incoming = new Incoming(offer, this.#changed);
       incoming.attach(channel);
       this.#add({ kind: "file", mine: false, from: person.name, name: person.name, text: offer.name, size: offer.size, incoming });
@@ -66,18 +66,18 @@ export class Talk {
     });
   }
 
-  /** Somebody is (again) connected: what waits for them goes on. */
+  /** A participant is connected (again): their waiting transfers continue. */
   connected(person) {
     for (const line of this.lines) {
       for (const one of line.outgoing ?? []) {
-        // Who comes back may have another id.
+        // A participant who rejoined may have another id.
         if (one.transfer.state === "waiting" && one.name === person.name) one.id = person.id;
       }
     }
     this.#next(person.id);
   }
 
-  /** The files that were offered to us and are wanted. */
+  /** Offered files that the user has accepted. */
   take(key) {
     this.lines.find((line) => line.key === key)?.incoming?.take();
   }
@@ -93,7 +93,7 @@ export class Talk {
     this.#changed();
   }
 
-  /** The call is over: nothing more comes or goes. */
+  /** The call has ended: all transfers stop. */
   end() {
     for (const line of this.lines) {
       line.incoming?.cancel();
@@ -113,7 +113,7 @@ export class Talk {
     this.lines.push({ key: (this.#keys += 1), at: new Date(), ...line });
     if (!line.mine) this.unread += 1;
     const texts = this.lines.filter(({ kind }) => kind === "text");
-    if (texts.length > MOST_LINES) this.lines.splice(this.lines.indexOf(texts[0]), 1);
+    if (texts.length > MAX_LINES) this.lines.splice(this.lines.indexOf(texts[0]), 1);
     this.#changed();
   }
 
@@ -125,12 +125,12 @@ export class Talk {
     this.#keep = setTimeout(() => [...this.#people()].forEach((person) => this.#next(person.id)), RETRY);
   }
 
-  /** Starts what waits for a person, as far as there are turns. */
+  /** Starts waiting transfers to a participant, up to the limit. */
   #next(id) {
     const person = [...this.#people()].find((one) => one.id === id);
     if (person?.peer?.pc.connectionState !== "connected") return;
     const theirs = this.lines.flatMap((line) => line.outgoing ?? []).filter((one) => one.id === id && !one.transfer.over);
-    let free = AT_ONCE - theirs.filter(({ transfer }) => transfer.state !== "waiting").length;
+    let free = MAX_CONCURRENT - theirs.filter(({ transfer }) => transfer.state !== "waiting").length;
     for (const { transfer } of theirs) {
       if (free <= 0) break;
       if (transfer.state !== "waiting") continue;

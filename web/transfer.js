@@ -1,16 +1,16 @@
-// Files over data channels, `roombot-file/1` (docs/files.md), both sides of it. Knows no room and no page.
+// Files over data channels, `roombot-file/1` (docs/files.md): sender and receiver. Knows no room and no page.
 
 export const PROTOCOL = "roombot-file/1";
 
-const CHUNK = 64 * 1024; // bytes a message, where the other side takes as much
+const CHUNK = 64 * 1024; // bytes of a message, if the other side accepts as much
 const BLOCK = 1 << 20; // bytes read from the disk at a time
-const HIGH = 4 << 20; // bytes in the channel's own buffer above which we wait
+const MAX_BUFFERED = 4 << 20; // bytes in the channel's send buffer above which we wait
 const LOW = 1 << 20;
-const AHEAD = 4 << 20; // bytes that a sender may be ahead of us
-const PART = 4 << 20; // bytes after which the browser may put what came on its disk
-const LARGEST = 8 * 2 ** 30; // what a browser can still hand over as a download
+const WINDOW = 4 << 20; // bytes that a sender may be ahead
+const PART = 4 << 20; // bytes per blob: the browser may move blobs to its disk
+const MAX_FILE = 8 * 2 ** 30; // bytes that a browser can save as a download
 const MOST_AGAIN = 2;
-const MOST_BUSY = 90; // offers, about a second apart: a receiver may take a minute to notice that our last connection is dead
+const MAX_BUSY_RETRIES = 90; // repeated offers, about a second apart: a receiver may take a minute to notice that our previous connection is lost
 const IDLE = 60_000; // milliseconds
 
 const WORDS = {
@@ -18,7 +18,7 @@ const WORDS = {
   mismatch: "damaged in transfer", cancelled: "cancelled", busy: "already being sent", broken: "their disk failed",
 };
 
-/** Why a transfer ended, in words. */
+/** Why a transfer ended, for the user. */
 export const why = (reason) => WORDS[reason] ?? "refused";
 
 // ---- Hashes
@@ -27,7 +27,7 @@ let worker = null;
 let hashes = 0;
 const awaited = new Map(); // id -> {resolve, reject}
 
-/** A SHA-256 under way; `digest` is a promise of 64 hex digits. */
+/** A running SHA-256; `digest` is a promise of 64 hex digits. */
 class Hash {
   #id = (hashes += 1);
 
@@ -59,7 +59,7 @@ function tell(message) {
   worker.postMessage(message);
 }
 
-const digests = new WeakMap(); // File -> promise: hashed once, however many it is sent to
+const digests = new WeakMap(); // File -> promise: hashed once for all receivers
 
 function digestOf(file) {
   if (!digests.has(file)) {
@@ -74,7 +74,7 @@ const randomId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b
 
 // ---- Sending
 
-/** One file to one person. `state`: waiting (for a connection) -> offered -> sending -> checking -> done | ended. */
+/** One file to one participant. `state`: waiting (for a connection) -> offered -> sending -> checking -> done | ended. */
 export class Outgoing {
   #file; #changed; #channel; #until = 0; #at = 0; #largest = CHUNK; #running = false; #turn = 0; #busy = 0;
   #id = randomId();
@@ -85,7 +85,7 @@ export class Outgoing {
     this.#changed = changed;
     this.name = file.name;
     this.size = file.size;
-    this.bytes = 0; // as far as the receiver has let us
+    this.bytes = 0; // as far as the receiver allows
     this.state = "waiting";
     this.reason = null; // why it has ended
   }
@@ -123,7 +123,7 @@ export class Outgoing {
     this.#end("cancelled");
   }
 
-  /** No longer possible, and nobody is there to be told. */
+  /** Ends without telling the receiver, who is not connected. */
   fail(reason) {
     if (!this.over) this.#end(reason);
   }
@@ -136,7 +136,7 @@ export class Outgoing {
   #end(reason) {
     this.reason = reason;
     this.#become(reason ? "ended" : "done");
-    // What was said last must still leave: closing waits for it.
+    // The last message must still be sent: closing waits for it.
     this.#channel?.close();
     this.#channel = null;
   }
@@ -163,7 +163,7 @@ export class Outgoing {
         return void digestOf(this.#file).then((ours) => this.#end(ours === message.sha256 ? null : "mismatch"), () => this.#end("unreadable"));
       }
       case "refuse":
-        if (message.reason === "busy" && (this.#busy += 1) <= MOST_BUSY) return this.#channel.close(); // and offered again
+        if (message.reason === "busy" && (this.#busy += 1) <= MAX_BUSY_RETRIES) return this.#channel.close(); // and offered again
         // falls through
       case "cancel":
         return this.#end(String(message.reason).slice(0, 32));
@@ -182,12 +182,12 @@ export class Outgoing {
         const from = this.#at;
         const block = await this.#file.slice(from, Math.min(from + BLOCK, this.#until, this.size)).arrayBuffer();
         if (!mine()) return;
-        if (from !== this.#at) continue; // the receiver wants it from elsewhere meanwhile
+        if (from !== this.#at) continue; // the receiver has requested another position meanwhile
         for (let at = 0; at < block.byteLength; at += this.#largest) channel.send(new Uint8Array(block, at, Math.min(this.#largest, block.byteLength - at)));
         this.#at += block.byteLength;
         this.bytes = this.#at;
         this.#changed();
-        if (channel.bufferedAmount > HIGH) await drained(channel);
+        if (channel.bufferedAmount > MAX_BUFFERED) await drained(channel);
       }
       if (mine() && this.#at >= this.size) {
         this.#become("checking");
@@ -195,7 +195,7 @@ export class Outgoing {
         if (mine() && this.#at >= this.size) this.#tell({ type: "end", sha256 });
       }
     } catch (error) {
-      // The file is gone or has changed under us.
+      // The file was deleted or changed.
       if (!mine()) return;
       console.warn(`${this.name}:`, error);
       this.#tell({ type: "cancel", reason: "unreadable" });
@@ -216,11 +216,11 @@ function drained(channel) {
 
 // ---- Receiving
 
-/** One file from one person. `state`: offered -> receiving -> checking -> done | ended; waiting while the connection is away. */
+/** One file from one participant. `state`: offered -> receiving -> checking -> done | ended; waiting while there is no connection. */
 export class Incoming {
   #changed; #channel = null; #parts = []; #fresh = []; #freshBytes = 0; #until = 0; #hash = null; #again = 0; #idle = 0; #ordered = true; #pieces = [];
 
-  /** @param offer as it came, valid. @param changed called whenever `state` or `bytes` may have changed */
+  /** @param offer a valid offer. @param changed called whenever `state` or `bytes` may have changed */
   constructor(offer, changed) {
     this.#changed = changed;
     this.id = offer.id;
@@ -230,14 +230,14 @@ export class Incoming {
     this.bytes = 0;
     this.state = "offered";
     this.reason = null;
-    this.blob = null; // the file, once it is there
+    this.blob = null; // the file, once it is complete
   }
 
   get over() {
     return this.state === "done" || this.state === "ended";
   }
 
-  /** The channel on which the offer came; again after a loss. */
+  /** Attaches the channel of the offer; again after a reconnect. */
   attach(channel) {
     const going = this.state !== "offered";
     this.#channel = channel;
@@ -253,11 +253,11 @@ export class Incoming {
     if (going) this.take();
   }
 
-  /** Yes, please. */
+  /** Accepts the file. */
   take() {
     if (this.over || !this.#channel) return;
     this.#hash ??= new Hash(this.size);
-    this.#until = this.bytes + AHEAD;
+    this.#until = this.bytes + WINDOW;
     this.#tell({ type: "accept", offset: this.bytes, until: this.#until });
     this.#alive();
     this.#become("receiving");
@@ -281,7 +281,7 @@ export class Incoming {
       this.#hash?.drop();
       this.#parts = this.#fresh = this.#pieces = [];
       const channel = this.#channel;
-      if (channel) setTimeout(() => channel.close(), 1_000); // after the word that says why
+      if (channel) setTimeout(() => channel.close(), 1_000); // after the message with the reason
     }
     this.#channel = null;
     this.#become(reason ? "ended" : "done");
@@ -318,14 +318,14 @@ export class Incoming {
     this.#freshBytes += data.byteLength;
     this.bytes += data.byteLength;
     if (this.#freshBytes >= PART) this.#put();
-    if (this.#until - this.bytes <= AHEAD / 2 && this.#until < this.size) {
-      this.#until = this.bytes + AHEAD;
+    if (this.#until - this.bytes <= WINDOW / 2 && this.#until < this.size) {
+      this.#until = this.bytes + WINDOW;
       this.#tell({ type: "more", until: this.#until });
     }
     this.#changed();
   }
 
-  /** Bytes with their position in front, in any order. */
+  /** Bytes after their position, in any order. */
   #piece(data) {
     if (data.byteLength < 9) return this.#refuse("bad-message");
     const at = Number(new DataView(data).getBigUint64(0));
@@ -344,7 +344,7 @@ export class Incoming {
   }
 
   async #finish(theirs) {
-    // The end may overtake chunks where the channel has no order: the hash is what decides.
+    // On an unordered channel chunks may arrive after the end: the hash decides.
     if (this.bytes < this.size && !this.#ordered) return void setTimeout(() => this.state === "receiving" && this.#finish(theirs), 50);
     this.#put();
     this.#become("checking");
@@ -361,7 +361,7 @@ export class Incoming {
     this.bytes = 0;
     if (!ours) this.#hash.drop();
     this.#hash = new Hash(this.size);
-    this.#until = AHEAD;
+    this.#until = WINDOW;
     this.#tell({ type: "again", offset: 0, until: this.#until });
     this.#become("receiving");
   }
@@ -376,7 +376,7 @@ export function listen(channel, taken) {
   channel.binaryType = "arraybuffer";
   channel.onmessage = ({ data }) => {
     const offer = parse(data);
-    const reason = valid(offer) ? (offer.size > LARGEST ? "too-large" : taken(offer)) : "bad-offer";
+    const reason = valid(offer) ? (offer.size > MAX_FILE ? "too-large" : taken(offer)) : "bad-offer";
     if (!reason) return;
     channel.onmessage = null;
     channel.send(JSON.stringify({ type: "refuse", reason, text: why(reason) }));

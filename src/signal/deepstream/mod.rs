@@ -41,7 +41,7 @@ enum App {
     Files,
 }
 
-/// By their words in the URL.
+/// The applications by their value of `?app=`.
 const APPS: &[(&str, App)] = &[
     ("data", App::Data),
     ("full-mesh", App::FullMesh),
