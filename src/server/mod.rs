@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 mod config;
+mod listener;
 mod outbox;
 mod rate;
 mod room;
@@ -30,6 +31,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use listener::NoDelayListener;
 use rooms::Rooms;
 use serde::Deserialize;
 use std::future::Future;
@@ -89,8 +91,8 @@ impl RoomServer {
             .fallback(async || site::missing())
             .with_state(rooms)
             .merge(endpoints)
-            .into_make_service_with_connect_info::<whip_whep::LocalAddress>();
-        let listener = whip_whep::NoDelayListener(self.listener);
+            .into_make_service_with_connect_info::<listener::LocalAddress>();
+        let listener = NoDelayListener(self.listener);
         let mut drained = stopping.clone();
         drop(stopping);
         let serving = async move {

@@ -4,23 +4,21 @@
 use crate::relay::{Begun, Call, Patched, Publication, Refused, Relay, Watched};
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::{Participant, Role};
+use crate::server::listener::LocalAddress;
 use crate::server::rooms::Rooms;
 use crate::server::secret::secrets_match;
 use crate::signal::names::{display_name, is_room_name};
 use crate::signal::whip_whep::fragment::Fragment;
 use crate::signal::whip_whep::{FRAGMENT, MAX_BODY_BYTES, SDP, link_header};
 use axum::Router;
-use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use axum::serve::{IncomingStream, Listener};
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream};
 
 /// What the handlers need.
 pub(crate) struct Endpoints {
@@ -29,34 +27,6 @@ pub(crate) struct Endpoints {
 }
 
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
-
-/// The address at which the client reached us.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LocalAddress(Option<IpAddr>);
-
-impl Connected<IncomingStream<'_, NoDelayListener>> for LocalAddress {
-    fn connect_info(stream: IncomingStream<'_, NoDelayListener>) -> Self {
-        LocalAddress(stream.io().local_addr().ok().map(|address| address.ip().to_canonical()))
-    }
-}
-
-/// A listener whose sockets have TCP_NODELAY.
-pub(crate) struct NoDelayListener(pub TcpListener);
-
-impl Listener for NoDelayListener {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        let (socket, address) = Listener::accept(&mut self.0).await;
-        // Signalling is many small messages; a failure only costs some milliseconds.
-        let _ = socket.set_nodelay(true);
-        (socket, address)
-    }
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
 
 /// The routes below `/whip` and `/whep`, as far as they are enabled.
 pub(crate) fn routes(endpoints: Endpoints, whip: bool, whep: bool) -> Router {

@@ -51,7 +51,6 @@ const REMAINING: &[&[&str]] = &[
     &["relay/audience.rs", "relay/contact.rs", "relay/mod.rs", "relay/offers.rs", "relay/publisher.rs"],
     &["rtc/driver/peer/actor.rs", "rtc/driver/peer/channels.rs", "rtc/driver/peer/published.rs"],
     &["rtc/subscriber/early.rs", "rtc/subscriber/mod.rs", "rtc/subscriber/stream.rs"],
-    &["transfer/vault.rs", "transfer/vault/ledger.rs", "transfer/vault/part.rs"],
     &["verify/evidence.rs", "verify/measure.rs", "verify/watch/delay.rs"],
     &["verify/watch.rs", "verify/watch/connection.rs", "verify/watch/stream.rs"],
 ];
