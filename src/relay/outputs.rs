@@ -81,7 +81,7 @@ impl<K: OutputKey> Outputs<K> {
     }
 
     /// A track of which nothing has come yet.
-    pub fn expect(&mut self, key: K, codec: Codec, label: TrackLabel, now: Instant) -> OutboundTrack {
+    pub fn add_expected(&mut self, key: K, codec: Codec, label: TrackLabel, now: Instant) -> OutboundTrack {
         let out = OutboundTrack::new(label, codec);
         let key_frames = KeyFrameForwarder::start(&out, key, self.key_frames.clone());
         let time = ContinuousTime::new(codec.clock_rate());
@@ -123,7 +123,7 @@ impl<K: OutputKey> MediaHandler for Outputs<K> {
             }
             None => {}
         }
-        let out = self.expect(key, info.track.codec, (self.label)(info), now);
+        let out = self.add_expected(key, info.track.codec, (self.label)(info), now);
         self.changes.push(Change::Published(out));
         if let Some(output) = self.outputs.get_mut(&key) {
             output.fed = true;

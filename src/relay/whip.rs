@@ -79,7 +79,7 @@ impl Publisher {
         for codec in taken {
             let kind = codec.kind();
             if outputs.get(kind).is_none() {
-                publish.push(outputs.expect(kind, codec, label(source, kind), now));
+                publish.push(outputs.add_expected(kind, codec, label(source, kind), now));
             }
         }
         let how = JoinAs { name: what.name, role: Role::Participant, token: what.token };

@@ -151,7 +151,7 @@ mod tests {
         let candidate =
             Candidate { candidate: ONE.into(), sdp_mid: None, sdp_m_line_index: None, username_fragment: None };
         assert_eq!(remote.add(candidate.clone()), RemoteCandidate::Kept);
-        assert_eq!(remote.on_description(), [candidate.clone()]);
+        assert_eq!(remote.on_description(), std::slice::from_ref(&candidate));
         for _ in 1..MAX_CANDIDATES {
             assert_eq!(remote.add(candidate.clone()), RemoteCandidate::Apply(candidate.clone()));
         }

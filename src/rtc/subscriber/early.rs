@@ -1,6 +1,7 @@
 //! Packets that arrive before their stream can begin: bounded in streams, packets and time; what is dropped is counted and told.
 
-use super::{EarlyLimits, Problem};
+use super::config::EarlyLimits;
+use super::handler::Problem;
 use crate::rtc::inbox::Inbound;
 use std::collections::HashMap;
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! The receive path on a virtual clock: one behaviour a test. Packets are Opus (each one a frame) or VP8 (key or not).
 
 use super::*;
-use crate::room::media::{Codec, MediaKind};
+use crate::room::media::{Codec, Frame, MediaKind, RtpPacket};
 use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,51 +1,19 @@
 //! Data channels of a connection: ours are opened here, theirs passed on. It reads none of them.
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::room::policy::DataChannels;
 use crate::rtc::driver::channel;
-use crate::rtc::driver::channel::{ChannelSpec, Common, DataChannel, IncomingChannels};
+use crate::rtc::driver::channel::{ChannelSpec, DataChannel};
 use crate::rtc::driver::peer::actor::Actor;
-use crate::rtc::driver::text_queue::{Text, TextQueue};
+use crate::rtc::driver::peer::state::ChannelReply;
+use crate::rtc::driver::text_queue::Text;
 use crate::rtc::peer::CHAT_CHANNEL;
-use crate::rtc::transport::pacer::Pacer;
-use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use webrtc::data_channel::DataChannel as Library;
 
 /// Channels that may be open at once; later ones are closed as they come. Chromium opens no more either.
 const MAX_CHANNELS: usize = 1024;
-
-/// Who waits for a channel.
-pub(crate) type ChannelReply = oneshot::Sender<Result<DataChannel>>;
-
-/// The data channels of a connection.
-pub(crate) struct ConnectionChannels {
-    /// Where open channels go.
-    incoming: Option<IncomingChannels>,
-    /// Held by each open channel.
-    common: Arc<Common>,
-    /// Texts of ours, by the label of their channel.
-    texts: HashMap<String, TextQueue>,
-    shared: SharedChannel,
-    /// The SCTP association is up: channels can be opened.
-    pub associated: bool,
-}
-
-/// The only channel of a room that has a single one.
-struct SharedChannel {
-    channel: Option<Arc<dyn Library>>,
-    waiting: Vec<ChannelReply>,
-    /// Held by whoever sends.
-    turn: Arc<Semaphore>,
-}
-
-impl ConnectionChannels {
-    pub(crate) fn new(incoming: Option<IncomingChannels>, pacer: Arc<Pacer>) -> Self {
-        let shared = SharedChannel { channel: None, waiting: Vec::new(), turn: Arc::new(Semaphore::new(1)) };
-        Self { incoming, common: Arc::new(Common { pacer }), texts: HashMap::new(), shared, associated: false }
-    }
-}
 
 impl Actor {
     /// Opens the channel that our first offer carries.

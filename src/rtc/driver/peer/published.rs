@@ -6,7 +6,7 @@ use crate::room::participant::TrackLabel;
 use crate::room::policy::{MediaSections, OfferRequest};
 use crate::rtc::driver::engine::library_kind;
 use crate::rtc::driver::peer::actor::Actor;
-use crate::rtc::driver::sender_report::CaptureTimes;
+use crate::rtc::driver::peer::state::ReservedTransceiver;
 use crate::rtc::driver::track_sender::{TrackSender, local_track};
 use crate::rtc::peer::PeerEvent;
 use crate::rtc::publisher::OutboundTrack;
@@ -18,50 +18,6 @@ use webrtc::rtp_transceiver::RtpSender;
 
 /// The media stream id of reserved transceivers.
 const RESERVED_STREAM: &str = "roombot";
-
-/// A transceiver that is negotiated from the start, for a track that is published later.
-struct ReservedTransceiver {
-    kind: MediaKind,
-    local: Arc<TrackLocalStaticRTP>,
-    sender: Arc<dyn RtpSender>,
-    ssrc: u32,
-    in_use: bool,
-}
-
-/// Tracks of ours on a connection.
-pub(crate) struct PublishedTracks {
-    senders: Vec<TrackSender>,
-    reserved: Vec<ReservedTransceiver>,
-    capture_times: Arc<CaptureTimes>,
-}
-
-impl PublishedTracks {
-    pub(crate) fn new(capture_times: Arc<CaptureTimes>) -> Self {
-        Self { senders: Vec::new(), reserved: Vec::new(), capture_times }
-    }
-    /// Whether packets may go out.
-    pub(crate) fn set_connected(&self, connected: bool) {
-        self.senders.iter().for_each(|sender| sender.set_connected(connected));
-    }
-    /// The peer requests a key frame of the stream with this SSRC.
-    pub(crate) fn on_key_frame_request(&self, ssrc: u32) {
-        if let Some(sender) = self.senders.iter().find(|sender| sender.ssrc == ssrc) {
-            sender.track.request_key_frame();
-        }
-    }
-    /// A description is in force. Returns warnings about tracks that the peer does not support.
-    pub(crate) async fn apply_negotiated(&mut self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for sender in &mut self.senders {
-            warnings.extend(sender.apply_negotiated().await);
-        }
-        warnings
-    }
-    /// Sends nothing more.
-    pub(crate) fn stop(&mut self) {
-        self.senders.drain(..).for_each(TrackSender::stop);
-    }
-}
 
 impl Actor {
     /// Prepares the sections that our first description has in any case.
