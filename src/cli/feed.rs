@@ -181,7 +181,7 @@ pub async fn run(args: FeedArgs) -> Result<()> {
             None => shares.last().map(|s| s.span.from),
         };
         if playing.is_empty() && switch.is_none() {
-            break Ok(EndReason::MediaOver);
+            break Ok(EndReason::SharesOver);
         }
         let next = tokio::select! {
             biased;
@@ -229,7 +229,7 @@ pub async fn run(args: FeedArgs) -> Result<()> {
     }
     tokio::time::sleep(GRACE).await;
     futures_util::future::join_all(clients.into_iter().map(Client::leave)).await;
-    report(&args, &outcome.as_ref().map_or("the room ended".to_owned(), EndReason::to_string), seconds, &sent);
+    report(&args, &outcome.as_ref().map_or("the room ended".to_owned(), reason_text), seconds, &sent);
     outcome.map(drop)
 }
 
@@ -385,5 +385,13 @@ fn report(args: &FeedArgs, reason: &str, seconds: f64, sent: &[Sent]) {
         let late = if s.late > 0 { format!(", {} late", s.late) } else { String::new() };
         let was = s.encoded_from.as_ref().map(|was| format!(" (from {was})")).unwrap_or_default();
         print_out!("  {} {}{was}: {} frames, {} kB{late}", s.source.word(), s.codec.name(), s.frames, s.bytes / 1000);
+    }
+}
+
+/// Why the feed ended, in the words of its report.
+fn reason_text(reason: &EndReason) -> String {
+    match reason {
+        EndReason::TimeUp => "the time is over".to_owned(),
+        reason => reason.to_string(),
     }
 }

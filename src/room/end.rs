@@ -12,6 +12,8 @@ pub enum EndReason {
     Quit,
     /// What it had to send is over.
     MediaOver,
+    /// Every screen that it had to share was shared.
+    SharesOver,
     /// It was to last so long and no longer.
     TimeUp,
     /// Nobody was left in the room.
@@ -43,6 +45,7 @@ impl EndReason {
             EndReason::Stopped => "stopped",
             EndReason::Quit => "quit",
             EndReason::MediaOver => "media-over",
+            EndReason::SharesOver => "shares-over",
             EndReason::TimeUp => "time-up",
             EndReason::RoomEmpty => "room-empty",
             EndReason::Left => "left",
@@ -60,6 +63,7 @@ impl EndReason {
             EndReason::Stopped
             | EndReason::Quit
             | EndReason::MediaOver
+            | EndReason::SharesOver
             | EndReason::TimeUp
             | EndReason::RoomEmpty
             | EndReason::Left => "",
@@ -77,7 +81,8 @@ impl fmt::Display for EndReason {
         match self {
             EndReason::Stopped => f.write_str("stopped"),
             EndReason::Quit => f.write_str("told to quit"),
-            EndReason::MediaOver => f.write_str("the media is over"),
+            EndReason::MediaOver => f.write_str("the file is over"),
+            EndReason::SharesOver => f.write_str("every share is over"),
             EndReason::TimeUp => f.write_str("the time was up"),
             EndReason::RoomEmpty => f.write_str("the room was empty"),
             EndReason::Left => f.write_str("left"),

@@ -44,7 +44,6 @@ const LIBRARIES: &[(&str, &[&str])] =
     &[("rtc/driver/", &["webrtc", "rtc"]), ("media/", &["gstreamer", "gstreamer_app", "gstreamer_video"])];
 
 /// Circles of files that are still to be broken. What is no longer one must be taken off.
-<<<<<<< HEAD
 const REMAINING: &[&[&str]] = &[
     &["bot/actor.rs", "bot/connection.rs", "bot/stream.rs"],
     &["client/handle.rs", "client/mod.rs", "client/transfers/send.rs"],
@@ -55,9 +54,6 @@ const REMAINING: &[&[&str]] = &[
     &["verify/evidence.rs", "verify/measure.rs", "verify/watch/delay.rs"],
     &["verify/watch.rs", "verify/watch/connection.rs", "verify/watch/stream.rs"],
 ];
-=======
-const REMAINING: &[&[&str]] = &[];
->>>>>>> faca83f (Break the last import circles, split two long files)
 
 /// `unwrap` and `expect` in product code: the file, what stands in the line, and why it cannot panic.
 const PROVEN: &[(&str, &str, &str)] = &[];
