@@ -27,18 +27,6 @@ pub enum Error {
     Inconclusive(Details),
 }
 
-/// An old name, until all callers match on the variants of [`Error`].
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
-    Us,
-    User,
-    Room,
-    Machine,
-    Judged,
-    Open,
-}
-
 /// The message and the cause of an [`Error`].
 #[derive(Debug)]
 pub struct Details {
@@ -103,24 +91,6 @@ impl Error {
             Error::Machine(_) => 4,
             Error::Failed(_) => 5,
             Error::Inconclusive(_) => 6,
-        }
-    }
-
-    /// An old name, until all callers have the new one.
-    #[doc(hidden)]
-    pub fn us(message: impl Into<String>) -> Error {
-        Error::internal(message)
-    }
-    /// An old accessor, until all callers match on the variants.
-    #[doc(hidden)]
-    pub fn blame(&self) -> Blame {
-        match self {
-            Error::User(_) => Blame::User,
-            Error::Room(_) => Blame::Room,
-            Error::Machine(_) => Blame::Machine,
-            Error::Internal(_) => Blame::Us,
-            Error::Failed(_) => Blame::Judged,
-            Error::Inconclusive(_) => Blame::Open,
         }
     }
 

@@ -152,7 +152,7 @@ impl Returned {
         };
         self.failed = Some(Instant::now());
         let live = tokio::task::spawn_blocking(build).await;
-        self.live = Some(live.map_err(|e| Error::us("a live track was not built").because(e))??);
+        self.live = Some(live.map_err(|e| Error::internal("a live track was not built").because(e))??);
         self.failed = None;
         self.quality = Quality::default();
         self.shape = VideoScale::FULL;

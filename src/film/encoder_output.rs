@@ -139,7 +139,7 @@ impl EncoderOutput {
         for sink in self.sinks {
             completed.push(sink.complete(&film)?);
         }
-        completed.into_iter().next().ok_or_else(|| Error::us("a film without an output"))
+        completed.into_iter().next().ok_or_else(|| Error::internal("a film without an output"))
     }
 }
 

@@ -44,7 +44,7 @@ impl Loudness {
 }
 
 fn failed(error: ebur128::Error) -> Error {
-    Error::us("the loudness cannot be measured").because(error)
+    Error::internal("the loudness cannot be measured").because(error)
 }
 
 #[cfg(test)]

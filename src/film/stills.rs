@@ -196,7 +196,7 @@ impl StillsCollector {
         }
         if !stills.slides.is_empty() {
             let text = serde_json::to_vec_pretty(&stills.slides)
-                .map_err(|e| Error::us("the slides cannot be listed").because(e))?;
+                .map_err(|e| Error::internal("the slides cannot be listed").because(e))?;
             stills.index = Some(self.write("slides.json", &text)?);
         }
         Ok(stills)
@@ -231,7 +231,7 @@ impl StillsCollector {
     fn save(&self, name: &str, picture: &RgbImage) -> Result<PathBuf> {
         let mut bytes = Vec::new();
         let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 88);
-        picture.write_with_encoder(encoder).map_err(|e| Error::us("a still cannot be encoded").because(e))?;
+        picture.write_with_encoder(encoder).map_err(|e| Error::internal("a still cannot be encoded").because(e))?;
         self.write(name, &bytes)
     }
 

@@ -50,7 +50,7 @@ fn parse(template: &Template, description: &str, ghost: bool) -> Result<gst::Bin
         Ok(bin) => Ok(bin),
         Err(single) => {
             // A description of one element is returned as that element.
-            gst.bin_of(&single).map_err(|e| Error::us(format!("{}: cannot be built", template.file)).because(e))
+            gst.bin_of(&single).map_err(|e| Error::internal(format!("{}: cannot be built", template.file)).because(e))
         }
     }
 }

@@ -56,6 +56,6 @@ mod tests {
         assert_eq!(made(&mut cache, 2).unwrap(), (20, false));
         assert_eq!(made(&mut cache, 7).unwrap(), (70, true));
         assert_eq!((made(&mut cache, 1).unwrap(), cache.values.len()), ((10, true), 2));
-        assert!(cache.get(9, || Err(Error::us("no"))).is_err() && cache.values.len() == 2);
+        assert!(cache.get(9, || Err(Error::internal("no"))).is_err() && cache.values.len() == 2);
     }
 }

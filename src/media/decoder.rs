@@ -132,7 +132,7 @@ impl Decoder {
             return Ok(if self.output.is_eos() { Decoded::End } else { Decoded::NotYet });
         };
         let unexpected =
-            || Error::us(format!("a decoded {} frame has no time or an unexpected format", self.codec.name()));
+            || Error::internal(format!("a decoded {} frame has no time or an unexpected format", self.codec.name()));
         let at = time(&sample).ok_or_else(unexpected)?;
         read(&sample).map(|read| Decoded::Next(at, read)).ok_or_else(unexpected)
     }

@@ -187,7 +187,7 @@ fn add_branch(
     template: &Template,
     prepare: impl FnOnce(&AppSink),
 ) -> Result<()> {
-    let wrong = |what: &str| Error::us(format!("{}: {what}", template.file));
+    let wrong = |what: &str| Error::internal(format!("{}: {what}", template.file));
     let branch = build_bin(template, &[], true)?;
     let sink = branch.by_name("out").and_then(|e| e.downcast::<AppSink>().ok());
     prepare(&sink.ok_or_else(|| Error::user(format!("{}: no appsink has name=out", template.file)))?);

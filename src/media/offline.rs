@@ -77,7 +77,7 @@ pub fn filter_samples(filter: &Filter, samples: &[f32]) -> Result<Vec<f32>> {
     let mut out = Vec::new();
     run(filter, MediaKind::Audio, "identity", &caps, &mut buffers, |sample| {
         let data = sample.buffer().and_then(|b| b.map_readable().ok());
-        let data = data.ok_or_else(|| Error::us("the output of a filter cannot be read"))?;
+        let data = data.ok_or_else(|| Error::internal("the output of a filter cannot be read"))?;
         out.extend(data.as_chunks::<4>().0.iter().map(|s| f32::from_le_bytes(*s)));
         Ok(())
     })?;
@@ -117,7 +117,7 @@ pub fn check_template(template: &Template) -> Result<()> {
     };
     let values = template.samples().into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>();
     let check = |kind: &MediaKind| check_filter(&Filter::of_template(*kind, template.clone(), values.clone())?);
-    let (first, rest) = kinds.split_first().ok_or_else(|| Error::us("a filter of neither video nor audio"))?;
+    let (first, rest) = kinds.split_first().ok_or_else(|| Error::internal("a filter of neither video nor audio"))?;
     let checked = check(first);
     // The error about video is reported, unless it is an audio filter.
     if checked.is_ok() || rest.iter().any(|kind| check(kind).is_ok()) { Ok(()) } else { checked }
@@ -140,7 +140,7 @@ pub fn frame_cost(filter: &Filter, frames: &[RgbaImage]) -> Result<Duration> {
 /// Frames as a decoder outputs them, and their caps.
 fn in_i420(frames: &[RgbaImage]) -> Result<(gst::Caps, Vec<gst::Buffer>)> {
     let gst = Gst::init()?;
-    let size = frames.first().map(RgbaImage::dimensions).ok_or_else(|| Error::us("no frames"))?;
+    let size = frames.first().map(RgbaImage::dimensions).ok_or_else(|| Error::internal("no frames"))?;
     let mut given = (0u32..).zip(frames).map(|(index, frame)| {
         Ok(timed_buffer(gst, frame.as_raw().clone(), Duration::from_secs(1) * index / 30, Duration::from_secs(1) / 30))
     });
@@ -150,7 +150,7 @@ fn in_i420(frames: &[RgbaImage]) -> Result<(gst::Caps, Vec<gst::Buffer>)> {
         buffers.extend(sample.buffer_owned());
         Ok(())
     })?;
-    Ok((caps.ok_or_else(|| Error::us("frames without a format"))?, buffers))
+    Ok((caps.ok_or_else(|| Error::internal("frames without a format"))?, buffers))
 }
 
 /// Applies `filter` to frames in I420: the bytes of all planes.
@@ -212,7 +212,7 @@ fn run(
     let (before, behind) = (pipeline.element("before")?, pipeline.element("behind")?);
     let bin = filter.bin()?;
     let parent = before.parent().and_then(|p| p.downcast::<gst::Bin>().ok());
-    let parent = parent.ok_or_else(|| Error::us("an element outside of a bin"))?;
+    let parent = parent.ok_or_else(|| Error::internal("an element outside of a bin"))?;
     let unfit = |e| Error::user(format!("{}: it does not accept {}", filter.file(), kind_name(kind))).because(e);
     parent.add(&bin).map_err(unfit)?;
     source.set_caps(Some(caps));
@@ -226,7 +226,7 @@ fn run(
     };
     for buffer in buffers {
         source.push_buffer(buffer?).map_err(|flow| {
-            pipeline.poll().err().unwrap_or_else(|| Error::us("the filter accepts no more data").because(flow))
+            pipeline.poll().err().unwrap_or_else(|| Error::internal("the filter accepts no more data").because(flow))
         })?;
         while pull(Duration::ZERO)? {}
         pipeline.poll()?;

@@ -132,7 +132,7 @@ impl FileWriter {
     }
 
     fn samples(&self, samples: &[i16], channels: u64, at: Duration) -> Result<()> {
-        let sound = self.sound.as_ref().ok_or_else(|| Error::us("this file has no audio"))?;
+        let sound = self.sound.as_ref().ok_or_else(|| Error::internal("this file has no audio"))?;
         self.wait(sound)?;
         let lasts = Duration::from_nanos(samples.len() as u64 * 1_000_000_000 / (48_000 * channels));
         let mut bytes = Vec::with_capacity(size_of_val(samples));
@@ -169,13 +169,13 @@ impl FileWriter {
     fn push(&self, source: &AppSrc, buffer: gst::Buffer) -> Result<()> {
         source.push_buffer(buffer).map(drop).map_err(|flow| match self.pipeline.poll() {
             Err(e) => e,
-            Ok(()) => Error::us("the pipeline accepts no more data").because(flow),
+            Ok(()) => Error::internal("the pipeline accepts no more data").because(flow),
         })
     }
 }
 
 fn no_video() -> Error {
-    Error::us("this file has no video")
+    Error::internal("this file has no video")
 }
 
 /// Chapters as Matroska has them: one edition with an entry for each.

@@ -55,7 +55,7 @@ impl FilmFile {
             None => count_pictures(&self.library, part)?,
         };
         if found != encoded {
-            return Err(Error::us(format!("the film has {found} frames instead of {encoded} and was discarded")));
+            return Err(Error::internal(format!("the film has {found} frames instead of {encoded} and was discarded")));
         }
         Ok(())
     }

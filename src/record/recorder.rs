@@ -135,7 +135,7 @@ impl CaptureThread {
         let _ = self.commands.send(Command::Finish(reason));
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(summary)) => summary,
-            _ => Err(Error::us(format!(
+            _ => Err(Error::internal(format!(
                 "the capture thread panicked; what it wrote is in {}",
                 self.folder.path().display()
             ))),

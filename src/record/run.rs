@@ -155,7 +155,7 @@ impl Recording {
         let (recorder, reason) = (self.recorder, reason);
         tokio::task::spawn_blocking(move || recorder.finish(reason))
             .await
-            .map_err(|e| Error::us("the recording could not be finished").because(e))?
+            .map_err(|e| Error::internal("the recording could not be finished").because(e))?
     }
 }
 

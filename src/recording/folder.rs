@@ -222,7 +222,7 @@ fn new_file(dir: &OwnedFd, name: &str, more: OFlags) -> io::Result<File> {
 /// `name`, if it is one plain part of a path; anything else is a bug of the caller, who should use [`safe_name`].
 fn checked(name: &str) -> Result<&str> {
     let plain = !name.is_empty() && name.len() <= 255 && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
-    if plain { Ok(name) } else { Err(Error::us(format!("not a file name: {name:?}"))) }
+    if plain { Ok(name) } else { Err(Error::internal(format!("not a file name: {name:?}"))) }
 }
 
 /// The error for the folder that recordings are created in, which the user can choose.
@@ -249,7 +249,6 @@ fn parent_error(parent: &Path, error: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Blame;
     use std::os::unix::fs::symlink;
 
     fn start() -> Timestamp {
@@ -277,13 +276,19 @@ mod tests {
         std::fs::write(dir.path().join("file"), "").unwrap();
         for (parent, says) in [("a/b", "does not exist"), ("file", "is not a folder"), ("file/x", "is not a folder")] {
             let error = RecordingFolder::create(&dir.path().join(parent), "r", start()).unwrap_err();
-            assert_eq!(error.blame(), Blame::User, "{error}");
+            assert!(matches!(error, crate::error::Error::User(_)), "{error}");
             assert!(error.to_string().contains(says), "{error}");
         }
         // Nobody can make a folder in /proc, root included.
         assert!(RecordingFolder::create(Path::new("/proc"), "r", start()).is_err());
-        assert_eq!(parent_error(Path::new("x"), io::ErrorKind::StorageFull.into()).blame(), Blame::Machine);
-        assert_eq!(parent_error(Path::new("x"), io::ErrorKind::ReadOnlyFilesystem.into()).blame(), Blame::User);
+        assert!(matches!(
+            parent_error(Path::new("x"), io::ErrorKind::StorageFull.into()),
+            crate::error::Error::Machine(_)
+        ));
+        assert!(matches!(
+            parent_error(Path::new("x"), io::ErrorKind::ReadOnlyFilesystem.into()),
+            crate::error::Error::User(_)
+        ));
     }
 
     #[test]
@@ -315,7 +320,10 @@ mod tests {
         symlink(&outside, folder.path().join("files")).unwrap();
         assert!(folder.create_file(Subfolder::Files, "c").is_err());
         for bad in ["", ".", "..", "../x", "a/b", "/x", ".hidden", "a\0b"] {
-            assert_eq!(folder.create_file(Subfolder::Tracks, bad).unwrap_err().blame(), Blame::Us, "{bad:?}");
+            assert!(
+                matches!(folder.create_file(Subfolder::Tracks, bad).unwrap_err(), crate::error::Error::Internal(_)),
+                "{bad:?}"
+            );
         }
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
     }

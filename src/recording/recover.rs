@@ -212,12 +212,12 @@ fn write_copy(folder: &RecordingFolder, file: &str, part: &str) -> Result<Scan> 
     loop {
         match (was.next().transpose()?, is.next().transpose()?) {
             (None, None) => break,
-            (was, is) if was != is => return Err(Error::us(format!("the copy of {file} differs from it"))),
+            (was, is) if was != is => return Err(Error::internal(format!("the copy of {file} differs from it"))),
             _ => {}
         }
     }
     let scan = open(part)?.scan()?;
-    if scan.finished { Ok(scan) } else { Err(Error::us(format!("the copy of {file} is not finished"))) }
+    if scan.finished { Ok(scan) } else { Err(Error::internal(format!("the copy of {file} is not finished"))) }
 }
 
 /// Appends an event that happens now, at `t_ms` of the session.

@@ -142,7 +142,7 @@ fn serve_result(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> R
     match ended {
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(Error::machine("the room server lost its listening socket").because(e)),
-        Err(e) => Err(Error::us("the room server's task failed").because(e)),
+        Err(e) => Err(Error::internal("the room server's task failed").because(e)),
     }
 }
 

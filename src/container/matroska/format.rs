@@ -39,7 +39,7 @@ impl TrackFormat {
             _ if !matches!(self.size, Some((1.., 1..))) => "a picture size",
             _ => return Ok(()),
         };
-        Err(Error::us(format!("a {} file was begun without {missing}", self.codec.name())))
+        Err(Error::internal(format!("a {} file was begun without {missing}", self.codec.name())))
     }
 }
 

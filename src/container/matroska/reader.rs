@@ -175,7 +175,7 @@ impl<R: Read + Seek> TrackReader<R> {
     pub fn read(&mut self, block: &Block) -> Result<Bytes> {
         let end = block.offset.checked_add(block.length as u64);
         if block.length > MAX_FRAME_BYTES || end.is_none_or(|end| end > self.length) {
-            return Err(Error::us("a block outside of its file"));
+            return Err(Error::internal("a block outside of its file"));
         }
         self.bytes(block.offset, block.length).map(Bytes::from).map_err(unreadable)
     }

@@ -100,7 +100,7 @@ pub fn count_video_samples(file: &Path) -> Result<u64> {
 }
 
 fn no_index() -> Error {
-    Error::us("the MP4 file has no index that can be read")
+    Error::internal("the MP4 file has no index that can be read")
 }
 
 /// The `moov`, unless it is too large.

@@ -70,7 +70,7 @@ impl LiveDecoder {
     ) -> Result<LiveDecoder> {
         let gst = Gst::init()?;
         if codec.kind() != MediaKind::Video {
-            return Err(Error::us("a live decoder takes video only"));
+            return Err(Error::internal("a live decoder takes video only"));
         }
         let decoder = build_bin(&library.get(&format!("receive/{}", codec.name().to_lowercase()))?, &[], true)?;
         let pipeline = gst.pipeline();

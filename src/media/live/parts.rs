@@ -46,5 +46,5 @@ pub(super) fn pad(element: Option<&gst::Element>, name: &str) -> Result<gst::Pad
 
 /// A defect of the pipeline of a live track.
 pub(super) fn defect(what: &str) -> Error {
-    Error::us(format!("a live track {what}"))
+    Error::internal(format!("a live track {what}"))
 }

@@ -60,7 +60,7 @@ impl ScaleControl {
     /// # Errors
     /// Ours: an element without its pads.
     pub fn attach(self: &Arc<Self>, decoder: &gst::Bin, scale: &gst::Element, size: &gst::Element) -> Result<()> {
-        let no_pad = || Error::us("a live track has an element without its pads");
+        let no_pad = || Error::internal("a live track has an element without its pads");
         self.lock().size = Some(size.clone());
         let me = Arc::downgrade(self);
         let output = decoder.static_pad("src").ok_or_else(no_pad)?;

@@ -75,7 +75,7 @@ impl TrackFilter {
         let gst = Gst::init()?;
         let kind = config.from.kind();
         if config.to.kind() != kind {
-            return Err(Error::us("an audio track cannot be sent as video, or video as audio"));
+            return Err(Error::internal("an audio track cannot be sent as video, or video as audio"));
         }
         let decoder = library.get(&format!("receive/{}", config.from.name().to_lowercase()))?;
         let decoder = build_bin(&decoder, &[], true)?;

@@ -143,7 +143,7 @@ pub(super) fn stride_of(strides: &[i32], plane: u32) -> usize {
 
 /// A picture cannot be mapped; not expected.
 pub(super) fn not_paintable() -> Error {
-    Error::us("a picture cannot be painted on")
+    Error::internal("a picture cannot be painted on")
 }
 
 #[cfg(test)]

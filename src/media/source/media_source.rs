@@ -219,8 +219,9 @@ impl MediaSource {
             },
             Items::Memory(items) => {
                 let item = items.pop_front();
-                return item
-                    .ok_or_else(|| Error::us(format!("{} was kept in memory without its end", self.opener.shown())));
+                return item.ok_or_else(|| {
+                    Error::internal(format!("{} was kept in memory without its end", self.opener.shown()))
+                });
             }
         };
         if let Some(memory) = &mut self.memory {
@@ -307,7 +308,9 @@ impl MediaSource {
 
     fn again(&mut self) -> Result<FrameReader> {
         match self.next_pass.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(Error::us("the thread that opens a file panicked"))),
+            Some(thread) => {
+                thread.join().unwrap_or_else(|_| Err(Error::internal("the thread that opens a file panicked")))
+            }
             None => self.opener.open(),
         }
     }

@@ -264,7 +264,7 @@ fn add_branch(
     branches: &[(Codec, Template)],
     queue: &SyncSender<Item>,
 ) -> Result<()> {
-    let wrong = |what: &str| Error::us(format!("a {} branch {what}", track.codec.name()));
+    let wrong = |what: &str| Error::internal(format!("a {} branch {what}", track.codec.name()));
     let (_, template) = branches.iter().find(|(c, _)| *c == track.codec).ok_or_else(|| wrong("is missing"))?;
     let sink = |branch: &gst::Bin, name: &str| branch.by_name(name).and_then(|e| e.downcast::<AppSink>().ok());
     let branch = build_bin(template, &[], true)?;

@@ -103,7 +103,7 @@ impl Transcoder {
         // The pipeline must not wait for it: one thread reads the file, and sinks that wait for PLAYING would keep the first data from
         // this decoder.
         decode.set_property("async-handling", true);
-        let wrong = |what: &str| Error::us(format!("a decoder {what}"));
+        let wrong = |what: &str| Error::internal(format!("a decoder {what}"));
         let needs = |what: &str| Error::user(format!("{}: it has no {what}", template.file));
         let decoded = decode.by_name("decoded").ok_or_else(|| needs("element with name=decoded"))?;
         let (transcoder, handle) = (self.clone(), EncoderHandle::default());
@@ -126,7 +126,7 @@ impl Transcoder {
     /// # Errors
     /// As [`Transcoder::check`]; the user's if the pad outputs another kind of media.
     pub fn encode(&self, beside: &gst::Element, pad: &gst::Pad, kind: MediaKind) -> Result<Encoder> {
-        let wrong = |what: &str| Error::us(format!("an encoder {what}"));
+        let wrong = |what: &str| Error::internal(format!("an encoder {what}"));
         let prepare = self.prepare(kind)?;
         let encoder = Encoder::build(&self.library, self.codec(kind), self.bitrate(kind, pad))?;
         let sink = Gst::init()?.app_sink().build();
@@ -201,7 +201,7 @@ fn limit_frame_rate(pad: &gst::Pad) {
 /// The bin that contains an element.
 fn parent_bin(element: &gst::Element) -> Result<gst::Bin> {
     let parent = element.parent().and_then(|parent| parent.downcast::<gst::Bin>().ok());
-    parent.ok_or_else(|| Error::us(format!("{} is in no bin", element.name())))
+    parent.ok_or_else(|| Error::internal(format!("{} is in no bin", element.name())))
 }
 
 fn kind_name(kind: MediaKind) -> &'static str {

@@ -62,7 +62,7 @@ fn run(
 ) -> Result<(gst::Buffer, gst::Caps), Option<Error>> {
     let Some(mut running) = transform.take() else { return Err(None) };
     let result = catch_unwind(AssertUnwindSafe(move || (running.transform(buffer, caps), running)));
-    let (result, running) = result.map_err(|_| Error::us("the code of a filter panicked"))?;
+    let (result, running) = result.map_err(|_| Error::internal("the code of a filter panicked"))?;
     let (buffer, new) = result?;
     *transform = Some(running);
     Ok((buffer, new.unwrap_or_else(|| caps.clone())))
@@ -132,5 +132,5 @@ fn resized(caps: &gst::Caps, (width, height): (u32, u32)) -> gst::Caps {
 
 /// A buffer does not have the format that was negotiated; not expected.
 pub(super) fn unexpected() -> Error {
-    Error::us("a filter got a buffer in another format than it negotiated")
+    Error::internal("a filter got a buffer in another format than it negotiated")
 }

@@ -115,21 +115,20 @@ pub(super) fn body(session: u64, handle: u64, body: &Value, jsep: Option<(&str, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Blame;
 
     #[test]
     fn errors_say_who_must_act() {
         let of = |code: u64, words: &str| join_error("ws://h/", "7", &(code, words.to_owned()));
-        for (code, words, blame, says) in [
-            (426, "No such room (7)", Blame::User, "no room 7"),
-            (433, "Unauthorized (wrong pin)", Blame::Room, "?pin="),
-            (433, "Unauthorized (not in the allowed list)", Blame::Room, "?token="),
-            (403, "Unauthorized request", Blame::Room, "?apisecret="),
-            (432, "Maximum number of publishers", Blame::Room, "publishers"),
-            (499, "what", Blame::Room, "code 499"),
+        for (code, words, exit_code, says) in [
+            (426, "No such room (7)", 2, "no room 7"),
+            (433, "Unauthorized (wrong pin)", 3, "?pin="),
+            (433, "Unauthorized (not in the allowed list)", 3, "?token="),
+            (403, "Unauthorized request", 3, "?apisecret="),
+            (432, "Maximum number of publishers", 3, "publishers"),
+            (499, "what", 3, "code 499"),
         ] {
             let (error, again) = of(code, words);
-            assert!(error.blame() == blame && error.to_string().contains(says) && !again, "{error}");
+            assert!(error.exit_code() == exit_code && error.to_string().contains(says) && !again, "{error}");
         }
         assert!(of(458, "No such session").1);
     }
