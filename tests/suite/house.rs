@@ -6,9 +6,8 @@ mod judged;
 mod read;
 mod source;
 
-use graph::Graph;
+use graph::{Circle, Graph};
 use source::{files_below, room, root, sources};
-use std::collections::BTreeSet;
 use std::process::Command;
 
 /// The longest file, in lines.
@@ -42,18 +41,6 @@ const FLOORS: &[(&str, u32)] = &[
 /// Crates that only the files of one folder may name.
 const LIBRARIES: &[(&str, &[&str])] =
     &[("rtc/driver/", &["webrtc", "rtc"]), ("media/", &["gstreamer", "gstreamer_app", "gstreamer_video"])];
-
-/// Circles of files that are still to be broken. What is no longer one must be taken off.
-const REMAINING: &[&[&str]] = &[
-    &["bot/actor.rs", "bot/connection.rs", "bot/stream.rs"],
-    &["client/handle.rs", "client/mod.rs", "client/transfers/send.rs"],
-    &["client/transfers.rs", "client/transfers/receive.rs"],
-    &["relay/audience.rs", "relay/contact.rs", "relay/mod.rs", "relay/offers.rs", "relay/publisher.rs"],
-    &["rtc/driver/peer/actor.rs", "rtc/driver/peer/channels.rs", "rtc/driver/peer/published.rs"],
-    &["rtc/subscriber/early.rs", "rtc/subscriber/mod.rs", "rtc/subscriber/stream.rs"],
-    &["verify/evidence.rs", "verify/measure.rs", "verify/watch/delay.rs"],
-    &["verify/watch.rs", "verify/watch/connection.rs", "verify/watch/stream.rs"],
-];
 
 /// `unwrap` and `expect` in product code: the file, what stands in the line, and why it cannot panic.
 const PROVEN: &[(&str, &str, &str)] = &[];
@@ -93,24 +80,8 @@ fn imports_run_one_way() {
 /// parent that defines it, and children with an `impl` of it. `mod x;` and `pub use x::Y;` of a parent are no imports.
 #[test]
 fn no_files_import_each_other() {
-    let circles = graph().circles();
-    let names = |files: &[&str]| files.iter().map(|file| (*file).to_owned()).collect::<BTreeSet<String>>();
-    let mut wrong = Vec::new();
-    for known in REMAINING.iter().map(|files| names(files)) {
-        let there = circles.iter().map(|circle| circle.files.iter().cloned().collect::<BTreeSet<String>>());
-        let left: BTreeSet<String> = there.filter(|files| files.is_subset(&known)).flatten().collect();
-        wrong.extend(
-            known.difference(&left).map(|file| format!("no longer in that circle, take it off the list: {file}")),
-        );
-    }
-    for circle in circles {
-        let known = REMAINING.iter().any(|files| circle.files.iter().all(|file| files.contains(&file.as_str())));
-        let told = format!("{}\n  {}", circle.files.join(" "), circle.way.join("\n  "));
-        match known {
-            true => println!("still to be broken: {told}"),
-            false => wrong.push(format!("a circle: {told}")),
-        }
-    }
+    let told = |circle: &Circle| format!("a circle: {}\n  {}", circle.files.join(" "), circle.way.join("\n  "));
+    let wrong: Vec<String> = graph().circles().iter().map(told).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
