@@ -338,7 +338,7 @@ async fn a_thousand_offers_are_a_thousand_refusals() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_guides_framing_is_not_believed_either() {
     needed!(tools(&["ffmpeg"]));
-    let limits = Limits { file: LARGEST, idle: Duration::from_millis(300), reserve: 0, ..Limits::default() };
+    let limits = Limits { file: LARGEST, idle: Duration::from_secs(1), reserve: 0, ..Limits::default() };
     let meeting = Meeting::start_taking(limits).await;
     let room = meeting.room.clone();
     let announce = |name: &str, size: u64| json!({ "fileName": name, "fileSize": size }).to_string();
@@ -361,7 +361,7 @@ async fn the_guides_framing_is_not_believed_either() {
         line.send(b"ab").await;
         line.say(&announce("idle", 5)).await;
         line.send(b"ab").await;
-        pause(Duration::from_millis(1000), "longer than a sender may be idle").await;
+        pause(Duration::from_millis(2500), "longer than a sender may be idle").await;
         line.send(b"cde").await;
         line.say(&announce("closed", 5)).await;
         line.send(b"ab").await;
