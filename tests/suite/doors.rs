@@ -4,11 +4,11 @@ use crate::support::bot::{Bot, run};
 use crate::support::browser::{Browser, Page};
 use crate::support::cargo::only;
 use crate::support::ffmpeg;
-use crate::support::moment;
 use crate::support::needs::{needed, tools};
 use crate::support::probe::probe;
 use crate::support::server::TestServer;
 use crate::support::within;
+use crate::support::{moment, pause};
 use roombot::media::Library;
 use roombot::recording::folder::TIMELINE;
 use roombot::recording::manifest::Manifest;
@@ -211,7 +211,7 @@ async fn a_page_watches_the_filter_by_whep() {
                 watch(&page, who, "").await;
                 match page.eval::<u16>("window.replied").await {
                     201 => break,
-                    404 | 409 | 503 => moment().await,
+                    404 | 409 | 503 => pause(Duration::from_millis(200), "each look is a request").await,
                     other => panic!("{who}: {other}"),
                 }
             }
