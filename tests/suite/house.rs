@@ -213,3 +213,10 @@ fn the_readme_names_every_verb() {
         assert!(named, "README.md does not name the verb {verb}");
     }
 }
+
+#[test]
+fn the_readme_is_read_in_some_minutes() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("there is a README.md");
+    let words = readme.split_whitespace().count();
+    assert!(words <= 900, "README.md has {words} words, at most 900: the rest belongs to docs/");
+}
