@@ -115,7 +115,7 @@ impl<S> Subscriber<S> {
                 self.ending.push((*ssrc, now));
             }
         }
-        self.end_due(now, handler);
+        self.end_at_once(now, handler);
     }
 
     /// The participant's whole new list of labels: streams that wait for theirs begin, labelled ones whose label is gone end.
@@ -129,7 +129,7 @@ impl<S> Subscriber<S> {
             }
         }
         self.begin(now, handler);
-        self.end_due(now, handler);
+        self.end_at_once(now, handler);
     }
 
     /// Takes what arrived, in the order of arrival.
@@ -216,6 +216,14 @@ impl<S> Subscriber<S> {
                 }
             }
             streams.insert(*ssrc, stream);
+        }
+    }
+
+    /// Ends what is not to linger. What lingers ends in [`Subscriber::tick`] only, which comes after what arrived was taken: an event that is
+    /// handled late must not end a stream whose last packets still wait.
+    fn end_at_once(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        if self.config.linger.is_zero() {
+            self.end_due(now, handler);
         }
     }
 

@@ -336,6 +336,16 @@ fn removed_and_announced_again_within_the_linger_it_goes_on() {
     assert!(!bench.told().contains(&Told::End(AUDIO)));
 }
 
+#[test]
+fn events_that_are_handled_late_end_nothing_before_its_packets_are_taken() {
+    let mut bench = Bench::new(|config| SubscriberConfig { label_wait: Duration::ZERO, ..config });
+    bench.announce(AUDIO, Codec::Opus, 0).sound(1, 0).tick(0).remove(AUDIO, 100);
+    bench.told();
+    // The consumer was held up: labels of a later moment come before the packets of an earlier one.
+    bench.labels(&[(VIDEO, Source::Screen)], 400).sound(2, 150).tick(410);
+    assert_eq!(bench.told(), [Told::Frame(AUDIO, 1920), Told::End(AUDIO)]);
+}
+
 /// Halves each frame, and cannot do so with the third.
 struct Halve(u32);
 
