@@ -3,10 +3,10 @@
 
 use crate::client::KeyFrameForwarder;
 use crate::room::clock::SenderClock;
-use crate::room::media::{Codec, Frame, MediaKind, RtpPacket, Source};
+use crate::room::media::{Codec, Frame, MediaKind, RemoteTrack, RtpPacket, Source};
 use crate::room::participant::TrackLabel;
 use crate::rtc::OutboundTrack;
-use crate::rtc::subscriber::{ContinuousTime, MediaHandler, Stream, StreamInfo, SubscriberConfig};
+use crate::rtc::subscriber::{ContinuousTime, MediaHandler, Stream, StreamInfo, Subscriber, SubscriberConfig};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -104,6 +104,25 @@ impl<K: OutputKey> Outputs<K> {
     }
 }
 
+/// Announces a stream; one that feeds the same output ends: the new one is its new beginning.
+pub(super) fn announce<K: OutputKey>(
+    subscriber: &mut Subscriber<K>,
+    outputs: &mut Outputs<K>,
+    key: K,
+    track: RemoteTrack,
+) {
+    let now = Instant::now();
+    let replaced = |stream: &&mut Stream<K>| stream.state == key && stream.ssrc() != track.ssrc;
+    let replaced: Vec<u32> = subscriber.streams().0.filter(replaced).map(|stream| stream.ssrc()).collect();
+    subscriber.remove(&replaced, now, outputs);
+    subscriber.announce(track, now, outputs);
+}
+
+/// The SSRC of the stream that feeds an output.
+pub(super) fn ssrc_of<K: OutputKey>(subscriber: &mut Subscriber<K>, key: K) -> Option<u32> {
+    subscriber.streams().0.find(|stream| stream.state == key).map(|stream| stream.ssrc())
+}
+
 impl<K: OutputKey> MediaHandler for Outputs<K> {
     type State = K;
 
@@ -161,9 +180,7 @@ impl<K: OutputKey> MediaHandler for Outputs<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::media::RemoteTrack;
     use crate::rtc::Inbound;
-    use crate::rtc::subscriber::Subscriber;
 
     fn track(ssrc: u32, codec: Codec) -> RemoteTrack {
         RemoteTrack { ssrc, codec, stream: "s".into(), track: "t".into(), channels: 2 }

@@ -2,13 +2,13 @@
 //! timestamps, never transcoded.
 
 use super::http_peer::HttpPeer;
-use super::outputs::{Change, Outputs, subscriber_config};
+use super::outputs::{Change, Outputs, announce, ssrc_of, subscriber_config};
 use super::request::{Door, Refused, Request, Requests};
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig};
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::{ParticipantId, Role, TrackLabel};
-use crate::rtc::subscriber::{Stream, StreamInfo, Subscriber};
+use crate::rtc::subscriber::{StreamInfo, Subscriber};
 use crate::rtc::{Inbound, Inbox, OutboundTrack, PeerEvent, PeerState, RemoteTrack, Wake, due};
 use crate::signal::JoinAs;
 use crate::signal::protocol::limits::NAME_CHARS;
@@ -124,8 +124,7 @@ impl WhepSource {
                 },
                 Some(request) = requests.recv() => self.waiting.push((request, Instant::now())),
                 Some(source) = self.key_frames.recv() => {
-                    let stream = self.subscriber.streams().0.find(|stream| stream.state == source);
-                    self.outputs.key_frame_requests.extend(stream.map(|stream| stream.ssrc()));
+                    self.outputs.key_frame_requests.extend(ssrc_of(&mut self.subscriber, source));
                 }
                 _ = self.session.ended() => break,
                 () = arrived => self.drain(),
@@ -170,15 +169,11 @@ impl WhepSource {
         }
     }
 
-    /// One track of a source is passed on: a second one is a new beginning of the first.
+    /// Announces a track under the source that its label gives.
     fn add(&mut self, track: RemoteTrack) {
-        let now = Instant::now();
         let label = self.subscriber.labels().iter().find(|l| l.stream == track.stream && l.kind == track.kind());
         let source = label.map_or(Source::default_for(track.kind()), |label| label.source);
-        let same = |stream: &&mut Stream<Source>| stream.state == source && stream.ssrc() != track.ssrc;
-        let before: Vec<u32> = self.subscriber.streams().0.filter(same).map(|stream| stream.ssrc()).collect();
-        self.subscriber.remove(&before, now, &mut self.outputs);
-        self.subscriber.announce(track, now, &mut self.outputs);
+        announce(&mut self.subscriber, &mut self.outputs, source, track);
     }
 
     /// Applies the changes that packets and time have caused.

@@ -3,14 +3,14 @@
 
 use super::http_peer::{HttpPeer, RemoteOffer};
 use super::offers::{expected, sends_one_each};
-use super::outputs::{Change, Outputs, subscriber_config};
+use super::outputs::{Change, Outputs, announce, ssrc_of, subscriber_config};
 use super::request::{Door, Refused, Request, Requests};
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig};
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::{ParticipantId, Role, TrackLabel};
-use crate::rtc::subscriber::{Stream, StreamInfo, Subscriber};
-use crate::rtc::{Inbound, Inbox, OutboundTrack, PeerEvent, PeerState, RemoteTrack, Wake, due};
+use crate::rtc::subscriber::{StreamInfo, Subscriber};
+use crate::rtc::{Inbound, Inbox, OutboundTrack, PeerEvent, PeerState, Wake, due};
 use crate::signal::JoinAs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -140,8 +140,8 @@ impl Publisher {
                 },
                 reason = self.session.ended() => break reason.to_string(),
                 Some(kind) = self.key_frames.recv() => {
-                    if let Some(stream) = self.subscriber.streams().0.find(|stream| stream.state == kind) {
-                        self.peer.request_key_frame(stream.ssrc());
+                    if let Some(ssrc) = ssrc_of(&mut self.subscriber, kind) {
+                        self.peer.request_key_frame(ssrc);
                     }
                 }
                 () = inbox.arrived() => self.drain(),
@@ -185,20 +185,11 @@ impl Publisher {
             PeerEvent::State(PeerState::Disconnected | PeerState::Failed) => {
                 self.down.get_or_insert_with(Instant::now);
             }
-            PeerEvent::Track(track) => self.add(track),
+            PeerEvent::Track(track) => announce(&mut self.subscriber, &mut self.outputs, track.kind(), track),
             PeerEvent::Warning(warning) => tracing::info!("from outside: {warning}"),
             _ => {}
         }
         None
-    }
-
-    /// One track of a kind is passed on: a second one is a new beginning of the first.
-    fn add(&mut self, track: RemoteTrack) {
-        let now = Instant::now();
-        let same = |stream: &&mut Stream<MediaKind>| stream.state == track.kind() && stream.ssrc() != track.ssrc;
-        let before: Vec<u32> = self.subscriber.streams().0.filter(same).map(|stream| stream.ssrc()).collect();
-        self.subscriber.remove(&before, now, &mut self.outputs);
-        self.subscriber.announce(track, now, &mut self.outputs);
     }
 
     /// Tells the room and the sender what has changed.

@@ -20,7 +20,7 @@ pub use continuity::ContinuousTime;
 pub use handler::{MediaHandler, Problem, Report};
 pub use stream::{FrameTransform, Gap, Stream, StreamInfo};
 
-use crate::room::clock::{SenderClock, SessionTime};
+use crate::room::clock::SenderClock;
 use crate::room::media::{RemoteTrack, Source};
 use crate::room::participant::TrackLabel;
 use crate::rtc::inbox::Inbound;
@@ -134,21 +134,9 @@ impl<S> Subscriber<S> {
 
     /// Takes what arrived, in the order of arrival.
     pub fn receive(&mut self, item: Inbound, handler: &mut impl MediaHandler<State = S>) {
-        match item {
-            Inbound::Rtp(packet) => match self.streams.get_mut(&packet.ssrc) {
-                Some(stream) => {
-                    handler.on_packet(stream, &packet);
-                    stream.packet(packet, &self.sender, handler);
-                }
-                None => self.keep_early(Inbound::Rtp(packet), handler),
-            },
-            Inbound::SenderReport { ssrc, ntp, rtp, arrival, from } => match self.streams.get_mut(&ssrc) {
-                Some(stream) => {
-                    let at = SessionTime::since(self.config.zero, arrival);
-                    stream.report(&mut self.sender, (ntp, rtp), at, (arrival, from.ip()), handler);
-                }
-                None => self.keep_early(Inbound::SenderReport { ssrc, ntp, rtp, arrival, from }, handler),
-            },
+        match self.streams.get_mut(&item.ssrc()) {
+            Some(stream) => stream.receive(item, &mut self.sender, handler),
+            None => self.keep_early(item, handler),
         }
     }
 
@@ -204,16 +192,7 @@ impl<S> Subscriber<S> {
             };
             let mut stream = Stream::new(info, config, state, now);
             for item in early {
-                match item {
-                    Inbound::Rtp(packet) => {
-                        handler.on_packet(&mut stream, &packet);
-                        stream.packet(packet, sender, handler);
-                    }
-                    Inbound::SenderReport { ntp, rtp, arrival, from, .. } => {
-                        let at = SessionTime::since(config.zero, arrival);
-                        stream.report(sender, (ntp, rtp), at, (arrival, from.ip()), handler);
-                    }
-                }
+                stream.receive(item, sender, handler);
             }
             streams.insert(*ssrc, stream);
         }

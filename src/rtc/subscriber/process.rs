@@ -4,17 +4,31 @@ use super::handler::{MediaHandler, Problem, Report};
 use super::stream::{Gap, Stream};
 use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Frame, MediaKind, RtpPacket};
+use crate::rtc::inbox::Inbound;
 use crate::rtc::media::depacketize::Received;
 use std::net::IpAddr;
 use std::time::Instant;
 
 impl<S> Stream<S> {
-    pub(super) fn packet(
+    /// Takes what arrived on the stream.
+    pub(super) fn receive(
         &mut self,
-        packet: RtpPacket,
-        sender: &SenderClock,
+        item: Inbound,
+        sender: &mut SenderClock,
         handler: &mut impl MediaHandler<State = S>,
     ) {
+        match item {
+            Inbound::Rtp(packet) => {
+                handler.on_packet(self, &packet);
+                self.packet(packet, sender, handler);
+            }
+            Inbound::SenderReport { ntp, rtp, arrival, from, .. } => {
+                self.report(sender, (ntp, rtp), (arrival, from.ip()), handler);
+            }
+        }
+    }
+
+    fn packet(&mut self, packet: RtpPacket, sender: &SenderClock, handler: &mut impl MediaHandler<State = S>) {
         let now = packet.arrival;
         let mut out = std::mem::take(&mut self.scratch);
         self.assembler.push(packet, &mut out);
@@ -38,18 +52,17 @@ impl<S> Stream<S> {
         handler.on_end(self, at, sender);
     }
 
-    /// A sender report: its NTP and RTP times, when it arrived in session time and by this machine's clock, and from where.
-    pub(super) fn report(
+    /// A sender report: its NTP and RTP times, when it arrived, and from where.
+    fn report(
         &mut self,
         sender: &mut SenderClock,
         (ntp, rtp): (u64, u32),
-        at: SessionTime,
         (arrival, from): (Instant, IpAddr),
         handler: &mut impl MediaHandler<State = S>,
     ) {
         let Some(newest) = self.newest_rtp else { return };
         let rtp_time = unwrap_rtp(newest, rtp);
-        self.clock.on_sender_report(sender, rtp_time, ntp, at);
+        self.clock.on_sender_report(sender, rtp_time, ntp, SessionTime::since(self.zero, arrival));
         self.mapping = self.clock.mapping(sender);
         handler.on_report(self, &Report { ntp, rtp_time, arrival, from }, sender);
     }
