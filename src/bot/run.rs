@@ -28,8 +28,7 @@ pub struct BotConfig {
     pub returns: bool,
     /// Use no path but those over TURN servers.
     pub relay_only: bool,
-    /// A simulated network, for tests and scenarios.
-    #[doc(hidden)]
+    /// An emulated network (loss, delay, reordering by a seed), as scenarios ask for. None: the real one.
     pub impairment: Option<Impairment>,
 }
 

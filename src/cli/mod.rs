@@ -13,6 +13,7 @@ mod check;
 mod compose;
 #[cfg(all(feature = "film", feature = "server"))]
 mod demo;
+mod display;
 #[cfg(feature = "filters")]
 mod echo;
 #[cfg(feature = "media")]

@@ -9,7 +9,7 @@ use super::runtime::interrupted;
 use super::status_display;
 use crate::error::{Error, Result};
 use crate::record::Recorder;
-use crate::record::recorder::Summary;
+use crate::record::capture::Summary;
 use crate::recording::manifest::{FileState, Status as Completion};
 use crate::recording::recover::recover_all;
 use crate::room::participant::Role;

@@ -1,36 +1,21 @@
 //! The status of a running recording on stderr: redrawn in place on a terminal, a line now and then elsewhere.
 
+use super::display::Display;
 use super::print::print_err;
 use super::terminal::printable;
 use crate::record::status::{PersonStatus, Status, TrackStatus};
 use console::{Term, measure_text_width, style, truncate_str};
 use indicatif::HumanBytes;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 /// Milliseconds between two lines where there is no terminal and nothing but figures changes.
 const LOG_EVERY_MS: u64 = 10_000;
 
-/// A running display.
-pub(super) struct Display {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Display {
-    /// Stops the display and clears it.
-    pub async fn close(self) {
-        let _ = self.stop.send(true);
-        let _ = self.task.await;
-    }
-}
-
 /// Shows `status` on stderr whenever it changes; nothing if `quiet`.
 pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display {
-    let (stop, mut stopped) = watch::channel(false);
     let term = Term::stderr();
     let redraw = term.is_term() && !quiet;
-    let task = tokio::spawn(async move {
+    Display::start(|mut stopped| async move {
         let mut drawn = 0;
         let mut logged: Option<(u64, Vec<String>)> = None;
         loop {
@@ -55,8 +40,7 @@ pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display 
             }
         }
         let _ = term.clear_last_lines(drawn);
-    });
-    Display { stop, task }
+    })
 }
 
 /// The status in one line.

@@ -49,8 +49,7 @@ pub struct ClientConfig {
     pub wake: Wake,
     /// Whether to measure what the paths to participants carry.
     pub measure: bool,
-    /// A simulated network, for tests and scenarios.
-    #[doc(hidden)]
+    /// An emulated network (loss, delay, reordering by a seed), as scenarios ask for. None: the real one.
     pub impairment: Option<Impairment>,
     /// Where files go that participants send. None: files are refused.
     pub files: Option<IncomingFiles>,

@@ -11,7 +11,7 @@ use crate::client::RoomObserver;
 use crate::error::{Error, Result};
 use crate::film;
 use crate::media::Library;
-use crate::record::recorder::RecorderConfig;
+use crate::record::capture::Destination;
 use crate::record::{RecordConfig, Recording};
 use crate::room::end::EndReason;
 use crate::room::participant::Role;
@@ -132,7 +132,7 @@ async fn run_call(
     // Decoding takes CPU time from the recorder, so it is done only if an expectation needs it.
     let watch = scenario.expect.iter().any(Expectation::needs_delay).then(|| Watch::new(library));
     let config = RecordConfig {
-        recorder: RecorderConfig { parent: folder.to_owned(), room: ROOM.into(), url: url.clone() },
+        destination: Destination { parent: folder.to_owned(), room: ROOM.into(), url: url.clone() },
         how: JoinAs { name: "recorder".into(), role: Role::Recorder, token: None },
         wake: Wake::default(),
         relay_only: false,

@@ -23,20 +23,20 @@ const MAX_PIXELS: usize = 8192 * 8192;
 /// The most streams of one file that are decoded.
 const MAX_STREAMS: usize = 64;
 
-/// A decoded piece of a stream.
+/// A decoded buffer of a stream.
 #[derive(Debug)]
-pub struct Piece {
+pub struct DecodedBuffer {
     /// The number of the stream, from 0 in the order in which streams were found.
     pub stream: usize,
     /// Its time on the time line of the file.
     pub at: Duration,
     /// Its data.
-    pub content: Content,
+    pub data: DecodedData,
 }
 
-/// The data of a [`Piece`].
+/// The data of a [`DecodedBuffer`].
 #[derive(Debug)]
-pub enum Content {
+pub enum DecodedData {
     /// A picture.
     Picture {
         /// Its luma plane, rows without padding.
@@ -46,12 +46,12 @@ pub enum Content {
         /// Number of rows.
         height: usize,
     },
-    /// Audio: mono, 48 kHz, full scale is 1.0.
-    Sound(Vec<f32>),
+    /// Audio samples: mono, 48 kHz, full scale is 1.0.
+    Samples(Vec<f32>),
 }
 
 enum Item {
-    Piece(Piece),
+    Buffer(DecodedBuffer),
     End,
 }
 
@@ -123,16 +123,16 @@ impl FileDecoder {
         Ok(FileDecoder { items, pipeline, path: path.to_owned(), found, ended: 0 })
     }
 
-    /// The next piece; `None` after the last one. Waits for it.
+    /// The next buffer; `None` after the last one. Waits for it.
     ///
     /// # Errors
     /// The user's: the rest of the file cannot be read. The machine's: it took too long.
-    pub fn next_piece(&mut self) -> Result<Option<Piece>> {
+    pub fn next_buffer(&mut self) -> Result<Option<DecodedBuffer>> {
         let started = Instant::now();
         loop {
             let item = self.items.recv_timeout(Duration::from_millis(50));
-            if let Ok(Item::Piece(piece)) = item {
-                return Ok(Some(piece));
+            if let Ok(Item::Buffer(buffer)) = item {
+                return Ok(Some(buffer));
             }
             // Errors of the file are on the bus before its streams end.
             self.pipeline.poll().map_err(|e| unreadable(&self.path, e))?;
@@ -207,10 +207,10 @@ fn forward(sink: &AppSink, stream: usize, kind: MediaKind, queue: SyncSender<Ite
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         // Decoders start a little early: what lies outside of the segment is not presented.
         let Some(at) = presentation_time(&sample) else { return Ok(gst::FlowSuccess::Ok) };
-        let content = if kind == MediaKind::Video { picture(&sample) } else { sound(&sample) };
-        let piece = Piece { stream, at, content: content.ok_or(gst::FlowError::Error)? };
+        let data = if kind == MediaKind::Video { picture(&sample) } else { sound(&sample) };
+        let buffer = DecodedBuffer { stream, at, data: data.ok_or(gst::FlowError::Error)? };
         // The reader is gone: the rest is not needed.
-        queue.send(Item::Piece(piece)).map_err(|_| gst::FlowError::Eos)?;
+        queue.send(Item::Buffer(buffer)).map_err(|_| gst::FlowError::Eos)?;
         Ok(gst::FlowSuccess::Ok)
     });
     sink.set_callbacks(callbacks.build());
@@ -222,7 +222,7 @@ fn presentation_time(sample: &gst::Sample) -> Option<Duration> {
 }
 
 /// The luma plane of a picture.
-pub(super) fn picture(sample: &gst::Sample) -> Option<Content> {
+pub(super) fn picture(sample: &gst::Sample) -> Option<DecodedData> {
     let info = VideoInfo::from_caps(sample.caps()?).ok()?;
     let (width, height) = (info.width() as usize, info.height() as usize);
     let frame = VideoFrameRef::from_buffer_ref_readable(sample.buffer()?, &info).ok()?;
@@ -231,13 +231,13 @@ pub(super) fn picture(sample: &gst::Sample) -> Option<Content> {
     let pixels = width.checked_mul(height).filter(|pixels| *pixels <= MAX_PIXELS)?;
     let mut luma = Vec::with_capacity(pixels);
     plane.chunks(stride).take(height).for_each(|row| luma.extend_from_slice(row.get(..width).unwrap_or(row)));
-    (luma.len() == pixels).then_some(Content::Picture { luma, width, height })
+    (luma.len() == pixels).then_some(DecodedData::Picture { luma, width, height })
 }
 
-fn sound(sample: &gst::Sample) -> Option<Content> {
+fn sound(sample: &gst::Sample) -> Option<DecodedData> {
     let data = sample.buffer()?.map_readable().ok()?;
     let (samples, _) = data.as_chunks::<4>();
-    Some(Content::Sound(samples.iter().map(|s| f32::from_le_bytes(*s)).collect()))
+    Some(DecodedData::Samples(samples.iter().map(|s| f32::from_le_bytes(*s)).collect()))
 }
 
 #[cfg(test)]
@@ -248,12 +248,12 @@ mod tests {
         let mut decoder = FileDecoder::open(&Library::default(), path).unwrap();
         let (mut pictures, mut samples) = (0, 0);
         let end = loop {
-            match decoder.next_piece() {
-                Ok(Some(Piece { content: Content::Picture { luma, width, height }, .. })) => {
+            match decoder.next_buffer() {
+                Ok(Some(DecodedBuffer { data: DecodedData::Picture { luma, width, height }, .. })) => {
                     assert_eq!(luma.len(), width * height);
                     pictures += 1;
                 }
-                Ok(Some(Piece { content: Content::Sound(sound), .. })) => samples += sound.len(),
+                Ok(Some(DecodedBuffer { data: DecodedData::Samples(sound), .. })) => samples += sound.len(),
                 Ok(None) => break Ok(()),
                 Err(e) => break Err(e),
             }
@@ -293,6 +293,6 @@ mod tests {
         assert!(FileDecoder::open(&Library::default(), dir.path()).is_err());
         assert!(FileDecoder::open(&Library::default(), &dir.path().join("none")).is_err());
         // Dropped in the middle: nothing hangs.
-        drop(FileDecoder::open(&Library::default(), &cut).unwrap().next_piece());
+        drop(FileDecoder::open(&Library::default(), &cut).unwrap().next_buffer());
     }
 }

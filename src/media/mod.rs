@@ -50,7 +50,7 @@ pub use writer::FileWriter;
 pub(crate) use cache::Cache;
 pub use decoder::{Decoded, Decoder, TrackFormat};
 pub(crate) use encoder::Encoder;
-pub(crate) use file_decoder::{Content, FileDecoder};
+pub(crate) use file_decoder::{DecodedData, FileDecoder};
 pub(crate) use live::{LiveDecoder, LivePicture, PushResult, TrackFilter, TrackFilterConfig, VideoScale};
 pub(crate) use picture::{Canvas, Overlay};
 pub(crate) use writer::count_pictures;

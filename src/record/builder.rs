@@ -2,7 +2,7 @@
 
 use crate::client::RoomObserver;
 use crate::error::Result;
-use crate::record::recorder::{RecorderConfig, Summary};
+use crate::record::capture::{Destination, Summary};
 use crate::record::status::Status;
 use crate::record::{Limits, RecordConfig, Recording};
 use crate::room::end::EndReason;
@@ -158,7 +158,7 @@ impl RecorderBuilder {
     pub async fn start(self) -> Result<Recorder> {
         let signaller = self.signaller.map_or_else(|| signal::for_url(&self.url), Ok)?;
         let config = RecordConfig {
-            recorder: RecorderConfig {
+            destination: Destination {
                 parent: self.out,
                 room: signal::room_name(&self.url),
                 url: signal::public_url(&self.url),

@@ -1,10 +1,10 @@
 //! The recorder: joins a room, turns what arrives into track files, a timeline and a manifest. It never decodes and never waits for the network.
 
 mod builder;
+pub mod capture;
 mod connection;
 mod disk;
 mod log;
-pub mod recorder;
 mod run;
 pub mod status;
 mod stream;

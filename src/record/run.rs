@@ -3,7 +3,7 @@
 use crate::client::FileDestination;
 use crate::client::{Client, ClientConfig, IncomingFiles, RoomObserver};
 use crate::error::{Error, Result};
-use crate::record::recorder::{CaptureThread, RecorderConfig, Summary};
+use crate::record::capture::{CaptureThread, Destination, Summary};
 use crate::record::status::Status;
 use crate::room::end::EndReason;
 use crate::room::participant::ParticipantId;
@@ -23,13 +23,12 @@ const FILES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to record, and as whom.
 pub struct RecordConfig {
-    pub recorder: RecorderConfig,
+    pub destination: Destination,
     pub how: JoinAs,
     pub wake: Wake,
     /// Use no path but those over TURN servers.
     pub relay_only: bool,
-    /// A simulated network, for tests and scenarios.
-    #[doc(hidden)]
+    /// An emulated network (loss, delay, reordering by a seed), as scenarios ask for. None: the real one.
     pub impairment: Option<Impairment>,
     /// How much of files that people send is taken. None: no files.
     pub files: Option<FileLimits>,
@@ -59,7 +58,7 @@ impl Recording {
     /// Joins the room and starts to record it. The folder that recordings go to is tried first, so that nobody sees a recorder
     /// that cannot record.
     pub async fn start(room: &dyn Signaller, config: RecordConfig) -> Result<Recording> {
-        writable(&config.recorder.parent)?;
+        writable(&config.destination.parent)?;
         let (observer, mut events) = mpsc::channel(1024);
         let (key_frame_requests, mut requested) = mpsc::unbounded_channel();
         let (destination, files) = IncomingFiles::later();
@@ -72,7 +71,7 @@ impl Recording {
             ..ClientConfig::default()
         };
         let session = Client::join(room, config.how, session_config).await?;
-        let recorder = match CaptureThread::start(config.recorder, key_frame_requests) {
+        let recorder = match CaptureThread::start(config.destination, key_frame_requests) {
             Ok(recorder) => recorder,
             Err(e) => {
                 session.leave().await;

@@ -37,7 +37,7 @@ impl Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::clock::{Basis, ClockSummary, Piece, SessionTime};
+    use crate::room::clock::{Basis, ClockSummary, LinearMapping, SessionTime};
     use crate::room::media::{Codec, Source};
 
     #[test]
@@ -48,7 +48,7 @@ mod tests {
         track.first_rtp = Some(190_000);
         track.clock = Some(ClockSummary {
             basis: Basis::SenderReports,
-            first: Piece { origin_rtp: 100_000, origin: SessionTime(500_000_000), rate: 90_009.0 },
+            first: LinearMapping { origin_rtp: 100_000, origin: SessionTime(500_000_000), rate: 90_009.0 },
             error_ms: 1.0,
             drift_ppm: 100.0,
             clock_rate: 90_000,

@@ -158,7 +158,7 @@ fn entry_from_name(file: &str, codec: Codec) -> Option<TrackEntry> {
 mod tests {
     use super::*;
     use crate::container::matroska::TrackFormat;
-    use crate::room::clock::{Basis, ClockSummary, Piece, SessionTime};
+    use crate::room::clock::{Basis, ClockSummary, LinearMapping, SessionTime};
     use crate::room::media::Source;
     use jiff::Timestamp;
 
@@ -248,7 +248,7 @@ mod tests {
         reconcile(&mut manifest, &[camera_on(0)], &[]);
         manifest.tracks[0].clock = Some(ClockSummary {
             basis: Basis::SenderReports,
-            first: Piece { origin_rtp: 0, origin: SessionTime(0), rate: 90_090.0 },
+            first: LinearMapping { origin_rtp: 0, origin: SessionTime(0), rate: 90_090.0 },
             error_ms: 1.0,
             drift_ppm: 1000.0,
             clock_rate: 90_000,

@@ -2,7 +2,7 @@
 //! rooms nor HTTP.
 
 use super::offers::{one_way, whole, without_layers};
-use super::request::{Patched, Refused, Reply};
+use super::request::{PatchOutcome, Reply, RequestError};
 use crate::error::Result;
 use crate::room::description::{Candidate, IceServer, Signal};
 use crate::room::media::Direction;
@@ -67,7 +67,7 @@ struct Restart {
 
 impl HttpPeer {
     /// Answers an offer, with `publish` to be sent to them. The answer has all our addresses.
-    pub async fn answer(caller: RemoteOffer, publish: Vec<OutboundTrack>) -> Result<(HttpPeer, String), Refused> {
+    pub async fn answer(caller: RemoteOffer, publish: Vec<OutboundTrack>) -> Result<(HttpPeer, String), RequestError> {
         let offer = one_way(&without_layers(&caller.offer), publish.is_empty());
         let mut peer = HttpPeer::open(caller, publish, false).await?;
         peer.offer = offer.clone();
@@ -77,14 +77,18 @@ impl HttpPeer {
     }
 
     /// Offers `publish` to somebody whose own offer does not take it.
-    pub async fn offer(caller: RemoteOffer, publish: Vec<OutboundTrack>) -> Result<(HttpPeer, String), Refused> {
+    pub async fn offer(caller: RemoteOffer, publish: Vec<OutboundTrack>) -> Result<(HttpPeer, String), RequestError> {
         let mut peer = HttpPeer::open(caller, publish, true).await?;
         peer.offered = true;
         let (offer, candidates) = peer.gather("offer").await?;
         Ok((peer, whole(&offer, &candidates)))
     }
 
-    async fn open(caller: RemoteOffer, publish: Vec<OutboundTrack>, first_offer: bool) -> Result<HttpPeer, Refused> {
+    async fn open(
+        caller: RemoteOffer,
+        publish: Vec<OutboundTrack>,
+        first_offer: bool,
+    ) -> Result<HttpPeer, RequestError> {
         let (sender, events) = mpsc::channel(EVENTS);
         // Who is made an offer sends nothing, whatever else the connection could carry.
         let sends = MediaSections::PerTrack(if first_offer { Direction::SendOnly } else { Direction::SendRecv });
@@ -108,7 +112,7 @@ impl HttpPeer {
                 ..NegotiationPolicy::default()
             },
         };
-        let peer = Peer::connect(config, publish, sender).await.map_err(|e| Refused::Busy(e.to_string()))?;
+        let peer = Peer::connect(config, publish, sender).await.map_err(|e| RequestError::Busy(e.to_string()))?;
         Ok(HttpPeer {
             peer,
             events,
@@ -124,9 +128,9 @@ impl HttpPeer {
     }
 
     /// Their answer to our offer.
-    pub async fn answered(&mut self, sdp: String) -> Result<(), Refused> {
+    pub async fn answered(&mut self, sdp: String) -> Result<(), RequestError> {
         if !std::mem::take(&mut self.offered) {
-            return Err(Refused::Unasked);
+            return Err(RequestError::UnexpectedAnswer);
         }
         // What restarts are made of: theirs, whoever made the offer.
         self.offer = sdp.clone();
@@ -134,7 +138,7 @@ impl HttpPeer {
         let heard = async {
             while let Some((_, event)) = self.events.recv().await {
                 match event {
-                    PeerEvent::Warning(why) => return Err(Refused::Offer(why)),
+                    PeerEvent::Warning(why) => return Err(RequestError::Offer(why)),
                     PeerEvent::State(state) => {
                         self.pending.push_back(PeerEvent::State(state));
                         return Ok(());
@@ -142,7 +146,7 @@ impl HttpPeer {
                     event => self.pending.push_back(event),
                 }
             }
-            Err(Refused::Gone)
+            Err(RequestError::Gone)
         };
         timeout(GATHERING, heard).await.unwrap_or(Ok(()))
     }
@@ -197,7 +201,7 @@ impl HttpPeer {
                 }
                 (Some(PeerEvent::Warning(why)), Some(Restart { answer: None, .. })) => {
                     if let Some(restart) = self.restart.take() {
-                        let _ = restart.reply.send(Err(Refused::Offer(why)));
+                        let _ = restart.reply.send(Err(RequestError::Offer(why)));
                     }
                 }
                 (event, _) => return event,
@@ -215,8 +219,8 @@ impl HttpPeer {
         let stale = !(any && is_any(wanted) || wanted.split(',').any(|tag| tag.trim() == self.etag));
         let too_fast = self.restarted.is_some_and(|last| now.saturating_duration_since(last) < RESTART_PAUSE);
         let taken = match restart {
-            _ if stale => Err(Refused::Stale),
-            Some(_) if too_fast => Err(Refused::TooFast),
+            _ if stale => Err(RequestError::Stale),
+            Some(_) if too_fast => Err(RequestError::TooManyRequests),
             Some(new) => {
                 self.restarted = Some(now);
                 let offer = with_credentials(&self.offer, &new);
@@ -227,7 +231,7 @@ impl HttpPeer {
             }
             None => {
                 self.add_candidates(fragment.candidates).await;
-                Ok(Patched::Taken)
+                Ok(PatchOutcome::Accepted)
             }
         };
         let _ = reply.send(taken);
@@ -243,7 +247,7 @@ impl HttpPeer {
     fn conclude_restart(&mut self) {
         let Some(Restart { offer, answer, candidates, reply, .. }) = self.restart.take() else { return };
         let Some(answer) = answer else {
-            let _ = reply.send(Err(Refused::Busy(TOO_BUSY.to_owned())));
+            let _ = reply.send(Err(RequestError::Busy(TOO_BUSY.to_owned())));
             return;
         };
         self.offer = offer;
@@ -253,11 +257,11 @@ impl HttpPeer {
             self.ours = self.nearest(candidates);
         }
         let ours = Fragment { credentials: credentials(&answer), candidates: self.ours.clone(), ended: true };
-        let _ = reply.send(Ok(Patched::Restarted { fragment: ours.write(&answer), etag: self.etag.clone() }));
+        let _ = reply.send(Ok(PatchOutcome::Restarted { fragment: ours.write(&answer), etag: self.etag.clone() }));
     }
 
     /// Waits for our description and our addresses.
-    async fn gather(&mut self, kind: &str) -> Result<(String, Vec<Candidate>), Refused> {
+    async fn gather(&mut self, kind: &str) -> Result<(String, Vec<Candidate>), RequestError> {
         let (mut ours, mut candidates) = (None, Vec::new());
         let gathering = async {
             loop {
@@ -269,15 +273,15 @@ impl HttpPeer {
                     }
                     Some((_, PeerEvent::Signal(Signal::Candidate(Some(candidate))))) => candidates.push(candidate),
                     Some((_, PeerEvent::Signal(Signal::Candidate(None)))) if ours.is_some() => return Ok(()),
-                    Some((_, PeerEvent::Warning(why))) if ours.is_none() => return Err(Refused::Offer(why)),
+                    Some((_, PeerEvent::Warning(why))) if ours.is_none() => return Err(RequestError::Offer(why)),
                     Some((_, event)) => self.pending.push_back(event),
-                    None => return Err(Refused::Gone),
+                    None => return Err(RequestError::Gone),
                 }
             }
         };
         // Without an answer of a STUN server, what there is must do.
         timeout(GATHERING, gathering).await.unwrap_or(Ok(()))?;
-        let ours = ours.ok_or_else(|| Refused::Busy(TOO_BUSY.to_owned()))?;
+        let ours = ours.ok_or_else(|| RequestError::Busy(TOO_BUSY.to_owned()))?;
         self.tag(&ours);
         self.ours = self.nearest(candidates);
         Ok((ours, self.ours.clone()))

@@ -1,5 +1,5 @@
 //! WHIP (RFC 9725) and WHEP sessions of rooms: a WHIP client becomes a participant, a WHEP client receives one. Encoded frames are forwarded,
-//! never transcoded. It joins rooms by `trait Signaller` and knows no HTTP: the server maps each [`Refused`] to a status.
+//! never transcoded. It joins rooms by `trait Signaller` and knows no HTTP: the server maps each [`RequestError`] to a status.
 
 mod http_peer;
 mod offers;
@@ -8,7 +8,7 @@ mod request;
 mod whep;
 mod whip;
 
-pub use request::{Begun, Call, Door, Limits, Patched, Refused};
+pub use request::{Limits, NewSession, PatchOutcome, RequestError, RoomFactory, SessionRequest};
 pub use whep::Watched;
 pub use whip::Publication;
 
@@ -30,7 +30,7 @@ const REQUESTS: usize = 16;
 
 /// All WHIP and WHEP sessions. Dropping it ends them.
 pub struct Relay {
-    door: Door,
+    room_factory: RoomFactory,
     ice_servers: Vec<IceServer>,
     limits: Limits,
     publishers: Arc<Semaphore>,
@@ -51,10 +51,10 @@ struct Open {
 }
 
 impl Relay {
-    /// A relay into the rooms that `door` opens.
-    pub fn new(door: Door, ice_servers: Vec<IceServer>, limits: Limits) -> Relay {
+    /// A relay into the rooms that `room_factory` joins.
+    pub fn new(room_factory: RoomFactory, ice_servers: Vec<IceServer>, limits: Limits) -> Relay {
         Relay {
-            door,
+            room_factory,
             ice_servers,
             limits,
             publishers: Arc::new(Semaphore::new(limits.publishers)),
@@ -67,12 +67,12 @@ impl Relay {
     ///
     /// # Errors
     /// Why not; then nobody in the room has seen them for long.
-    pub async fn publish(&self, what: Publication, call: Call) -> Result<Begun, Refused> {
-        check_description("offer", &call.offer).map_err(Refused::Offer)?;
+    pub async fn publish(&self, what: Publication, call: SessionRequest) -> Result<NewSession, RequestError> {
+        check_description("offer", &call.offer).map_err(RequestError::Offer)?;
         let bearer = call.bearer;
         let place = place(&self.publishers, self.limits.publishers, "publishers")?;
         let who = format!("{:?} in {}", what.name, what.room);
-        let (publisher, sdp) = Publisher::start(&self.door, what, self.caller(call)).await?;
+        let (publisher, sdp) = Publisher::start(&self.room_factory, what, self.caller(call)).await?;
         let etag = publisher.etag().to_owned();
         let (id, requests) = self.register(bearer);
         tracing::info!("{who} sends from outside");
@@ -80,21 +80,21 @@ impl Relay {
             let why = publisher.run(requests).await;
             tracing::info!("{who} sends no more: {why}");
         });
-        Ok(Begun { id, etag, sdp, counter_offer: false })
+        Ok(NewSession { id, etag, sdp, counter_offer: false })
     }
 
     /// Starts a WHEP session.
     ///
     /// # Errors
     /// Why not.
-    pub async fn watch(&self, whom: Watched, call: Call) -> Result<Begun, Refused> {
-        check_description("offer", &call.offer).map_err(Refused::Offer)?;
+    pub async fn watch(&self, whom: Watched, call: SessionRequest) -> Result<NewSession, RequestError> {
+        check_description("offer", &call.offer).map_err(RequestError::Offer)?;
         let bearer = call.bearer;
         let place = place(&self.viewers, self.limits.viewers, "viewers")?;
         let who = format!("{:?} in {}", whom.name, whom.room);
         let (reply, answer) = oneshot::channel();
-        self.audience(whom).send(reply).await.map_err(|_| Refused::Gone)?;
-        let (tracks, viewer) = answer.await.map_err(|_| Refused::Gone)??;
+        self.audience(whom).send(reply).await.map_err(|_| RequestError::Gone)?;
+        let (tracks, viewer) = answer.await.map_err(|_| RequestError::Gone)??;
         let fits = offers::takes(&call.offer, &tracks);
         let (peer, sdp) = match fits {
             true => HttpPeer::answer(self.caller(call), tracks).await?,
@@ -107,14 +107,14 @@ impl Relay {
             let why = whep::serve(peer, viewer, requests).await;
             tracing::info!("a viewer of {who} has gone: {why}");
         });
-        Ok(Begun { id, etag, sdp, counter_offer: !fits })
+        Ok(NewSession { id, etag, sdp, counter_offer: !fits })
     }
 
     /// Candidates or an ICE restart for a session. `wanted` is the entity tag that they believe in, or `*`.
     ///
     /// # Errors
     /// There is none such, or what they say does not fit it.
-    pub async fn patch(&self, id: &str, wanted: String, fragment: Fragment) -> Result<Patched, Refused> {
+    pub async fn patch(&self, id: &str, wanted: String, fragment: Fragment) -> Result<PatchOutcome, RequestError> {
         self.request(id, |reply| Request::Patch { wanted, fragment, reply }).await
     }
 
@@ -122,7 +122,7 @@ impl Relay {
     ///
     /// # Errors
     /// There is no such session, it has made no offer, or the answer is none.
-    pub async fn answer(&self, id: &str, sdp: String) -> Result<(), Refused> {
+    pub async fn answer(&self, id: &str, sdp: String) -> Result<(), RequestError> {
         self.request(id, |reply| Request::Answer { sdp, reply }).await
     }
 
@@ -130,9 +130,9 @@ impl Relay {
     ///
     /// # Errors
     /// There is none such.
-    pub async fn end(&self, id: &str) -> Result<(), Refused> {
-        let session = self.lock().sessions.remove(id).ok_or(Refused::Gone)?.requests;
-        session.send(Request::End).await.map_err(|_| Refused::Gone)?;
+    pub async fn end(&self, id: &str) -> Result<(), RequestError> {
+        let session = self.lock().sessions.remove(id).ok_or(RequestError::Gone)?.requests;
+        session.send(Request::End).await.map_err(|_| RequestError::Gone)?;
         session.closed().await;
         Ok(())
     }
@@ -145,15 +145,15 @@ impl Relay {
     async fn request<T>(
         &self,
         id: &str,
-        request: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Request,
-    ) -> Result<T, Refused> {
-        let session = self.lock().sessions.get(id).map(|session| session.requests.clone()).ok_or(Refused::Gone)?;
+        request: impl FnOnce(oneshot::Sender<Result<T, RequestError>>) -> Request,
+    ) -> Result<T, RequestError> {
+        let session = self.lock().sessions.get(id).map(|session| session.requests.clone()).ok_or(RequestError::Gone)?;
         let (reply, answer) = oneshot::channel();
-        session.send(request(reply)).await.map_err(|_| Refused::Gone)?;
-        answer.await.map_err(|_| Refused::Gone)?
+        session.send(request(reply)).await.map_err(|_| RequestError::Gone)?;
+        answer.await.map_err(|_| RequestError::Gone)?
     }
 
-    fn caller(&self, call: Call) -> RemoteOffer {
+    fn caller(&self, call: SessionRequest) -> RemoteOffer {
         RemoteOffer { offer: call.offer, near: call.near, ice_servers: self.ice_servers.clone() }
     }
 
@@ -174,7 +174,7 @@ impl Relay {
         });
     }
 
-    /// The door of an audience, which meets with its first viewer.
+    /// How a WHEP source joins its room when its first viewer comes.
     fn audience(&self, whom: Watched) -> mpsc::Sender<ViewRequest> {
         let key = (whom.room.clone(), whom.name.clone());
         let mut open = self.lock();
@@ -183,9 +183,9 @@ impl Relay {
         }
         let (asks, mut asked) = mpsc::channel(REQUESTS);
         open.audiences.insert(key.clone(), asks.clone());
-        let (door, list) = (self.door.clone(), self.open.clone());
+        let (room_factory, list) = (self.room_factory.clone(), self.open.clone());
         tokio::spawn(async move {
-            match WhepSource::start(&door, whom).await {
+            match WhepSource::start(&room_factory, whom).await {
                 Ok(audience) => audience.run(asked).await,
                 Err(refused) => {
                     asked.close();
@@ -216,8 +216,8 @@ impl Drop for Relay {
     }
 }
 
-fn place(places: &Arc<Semaphore>, most: usize, what: &str) -> Result<OwnedSemaphorePermit, Refused> {
-    places.clone().try_acquire_owned().map_err(|_| Refused::Full(format!("there are {most} {what} already")))
+fn place(places: &Arc<Semaphore>, most: usize, what: &str) -> Result<OwnedSemaphorePermit, RequestError> {
+    places.clone().try_acquire_owned().map_err(|_| RequestError::Full(format!("there are {most} {what} already")))
 }
 
 fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {

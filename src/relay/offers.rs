@@ -1,6 +1,6 @@
 //! What the session descriptions of WHIP and WHEP clients contain, and edits of them.
 
-use super::request::Refused;
+use super::request::RequestError;
 use crate::room::description::Candidate;
 use crate::room::media::{Codec, Direction, MediaKind};
 use crate::room::sdp::{Sdp, Section};
@@ -34,7 +34,7 @@ pub(super) fn takes(offer: &str, tracks: &[OutboundTrack]) -> bool {
 }
 
 /// Whether an offer has what a WHIP session may have (RFC 9725, 4.2 and 4.4.2): one sound or one picture that they send, or both.
-pub(super) fn sends_one_each(offer: &str) -> Result<Vec<MediaKind>, Refused> {
+pub(super) fn sends_one_each(offer: &str) -> Result<Vec<MediaKind>, RequestError> {
     let closed = [Direction::RecvOnly, Direction::Inactive];
     let sent: Vec<MediaKind> = match Sdp::parse(offer) {
         Ok(sdp) if !sdp.direction().is_some_and(|direction| closed.contains(&direction)) => {
@@ -44,9 +44,9 @@ pub(super) fn sends_one_each(offer: &str) -> Result<Vec<MediaKind>, Refused> {
     };
     let many = |kind: MediaKind| sent.iter().filter(|sent| **sent == kind).count() > 1;
     match sent.as_slice() {
-        [] => Err(Refused::Unfit("nothing is sent in this offer".to_owned())),
+        [] => Err(RequestError::Unsupported("nothing is sent in this offer".to_owned())),
         _ if many(MediaKind::Audio) || many(MediaKind::Video) => {
-            Err(Refused::Unfit("more than one sound and one picture are not taken".to_owned()))
+            Err(RequestError::Unsupported("more than one sound and one picture are not taken".to_owned()))
         }
         _ => Ok(sent),
     }
@@ -115,7 +115,7 @@ mod tests {
             format!("{audio}{video}{video}"),
             format!("{audio}{audio}"),
         ] {
-            assert!(matches!(of(&unfit), Err(Refused::Unfit(_))), "{unfit}");
+            assert!(matches!(of(&unfit), Err(RequestError::Unsupported(_))), "{unfit}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is asked of a relay and what it answers. Values only.
+//! Requests to a relay, and its answers. Values only.
 
 use crate::error::Result as RoomResult;
 use crate::signal::Signaller;
@@ -7,11 +7,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// Who waits for what becomes of a PATCH.
-pub(super) type Reply = oneshot::Sender<Result<Patched, Refused>>;
+/// Receives the result of a PATCH.
+pub(super) type Reply = oneshot::Sender<Result<PatchOutcome, RequestError>>;
 
 /// How a room of that name is joined.
-pub type Door = Arc<dyn Fn(&str) -> RoomResult<Box<dyn Signaller>> + Send + Sync>;
+pub type RoomFactory = Arc<dyn Fn(&str) -> RoomResult<Box<dyn Signaller>> + Send + Sync>;
 
 /// Limits of a relay.
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +28,11 @@ impl Default for Limits {
 
 /// Why a request is not served.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Refused {
+pub enum RequestError {
     /// The session description cannot be used.
     Offer(String),
     /// The description is valid but cannot be served.
-    Unfit(String),
+    Unsupported(String),
     /// The room refused.
     Room(String),
     /// No participant of that name sends media.
@@ -45,15 +45,15 @@ pub enum Refused {
     Gone,
     /// The request names another ICE session than the current one.
     Stale,
-    /// An answer without an offer of ours.
-    Unasked,
+    /// An answer, but we have made no offer.
+    UnexpectedAnswer,
     /// Too many requests.
-    TooFast,
+    TooManyRequests,
 }
 
 /// A session that has begun.
 #[derive(Debug)]
-pub struct Begun {
+pub struct NewSession {
     /// Unguessable: whoever knows it may change and end the session.
     pub id: String,
     pub etag: String,
@@ -64,17 +64,17 @@ pub struct Begun {
 
 /// The result of a PATCH.
 #[derive(Debug)]
-pub enum Patched {
+pub enum PatchOutcome {
     /// Accepted, without a body.
-    Taken,
+    Accepted,
     /// ICE was restarted.
     Restarted { fragment: String, etag: String },
 }
 
-/// What a session is asked.
+/// A request to a session.
 pub(super) enum Request {
     Patch { wanted: String, fragment: Fragment, reply: Reply },
-    Answer { sdp: String, reply: oneshot::Sender<Result<(), Refused>> },
+    Answer { sdp: String, reply: oneshot::Sender<Result<(), RequestError>> },
     End,
 }
 
@@ -82,7 +82,7 @@ pub(super) type Requests = mpsc::Receiver<Request>;
 
 /// A request for a new session.
 #[derive(Debug)]
-pub struct Call {
+pub struct SessionRequest {
     /// The client's session description.
     pub offer: String,
     /// Our address as the client reached it.

@@ -3,7 +3,7 @@
 
 use super::http_peer::HttpPeer;
 use super::outputs::{Change, Outputs, announce, ssrc_of, subscriber_config};
-use super::request::{Door, Refused, Request, Requests};
+use super::request::{Request, RequestError, Requests, RoomFactory};
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig};
 use crate::room::media::{MediaKind, Source};
@@ -33,7 +33,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) type ViewTracks = Vec<OutboundTrack>;
 
 /// Asks a source for its tracks; the source lives at least as long as the answer.
-pub(super) type ViewRequest = oneshot::Sender<Result<(ViewTracks, Viewer), Refused>>;
+pub(super) type ViewRequest = oneshot::Sender<Result<(ViewTracks, Viewer), RequestError>>;
 
 /// Held by a viewer; its channel closes when the tracks end.
 pub(super) type Viewer = watch::Receiver<()>;
@@ -71,8 +71,8 @@ pub(super) struct WhepSource {
 
 impl WhepSource {
     /// Joins the room.
-    pub async fn start(door: &Door, watched: Watched) -> Result<WhepSource, Refused> {
-        let room = door(&watched.room).map_err(|e| Refused::Room(e.to_string()))?;
+    pub async fn start(room_factory: &RoomFactory, watched: Watched) -> Result<WhepSource, RequestError> {
+        let room = room_factory(&watched.room).map_err(|e| RequestError::Room(e.to_string()))?;
         let (observer, events) = mpsc::channel(1024);
         let name: String = format!("Viewers of {}", watched.name).chars().take(NAME_CHARS).collect();
         let how = JoinAs { name: name.trim_end().to_owned(), role: Role::Bot, token: watched.token };
@@ -82,7 +82,7 @@ impl WhepSource {
             observer: Some(observer),
             ..ClientConfig::default()
         };
-        let session = Client::join(room.as_ref(), how, config).await.map_err(|e| Refused::Room(e.to_string()))?;
+        let session = Client::join(room.as_ref(), how, config).await.map_err(|e| RequestError::Room(e.to_string()))?;
         let (sender, key_frames) = mpsc::channel(8);
         let now = Instant::now();
         Ok(WhepSource {
@@ -138,7 +138,7 @@ impl WhepSource {
         // Who comes now is told to come again.
         requests.close();
         while let Ok(request) = requests.try_recv() {
-            let _ = request.send(Err(Refused::Gone));
+            let _ = request.send(Err(RequestError::Gone));
         }
         self.outputs.clear();
         self.session.leave().await;
@@ -238,7 +238,7 @@ impl WhepSource {
             if complete && !tracks.is_empty() {
                 let _ = request.send(Ok((tracks.clone(), self.viewers.subscribe())));
             } else if now.saturating_duration_since(since) > MEDIA_TIMEOUT {
-                let _ = request.send(Err(Refused::NothingSent));
+                let _ = request.send(Err(RequestError::NothingSent));
             } else {
                 self.waiting.push((request, since));
             }

@@ -4,7 +4,7 @@
 use super::http_peer::{HttpPeer, RemoteOffer};
 use super::offers::{expected, sends_one_each};
 use super::outputs::{Change, Outputs, announce, ssrc_of, subscriber_config};
-use super::request::{Door, Refused, Request, Requests};
+use super::request::{Request, RequestError, Requests, RoomFactory};
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig};
 use crate::room::media::{MediaKind, Source};
@@ -60,16 +60,20 @@ pub(super) struct Publisher {
 impl Publisher {
     /// Answers, then joins the room with what will come, and waits until those who are there can receive it: what is sent first, often
     /// a key frame that is not sent again for long, would else reach nobody.
-    pub async fn start(door: &Door, what: Publication, caller: RemoteOffer) -> Result<(Publisher, String), Refused> {
+    pub async fn start(
+        room_factory: &RoomFactory,
+        what: Publication,
+        caller: RemoteOffer,
+    ) -> Result<(Publisher, String), RequestError> {
         let sent = sends_one_each(&caller.offer)?;
-        let room = door(&what.room).map_err(|e| Refused::Room(e.to_string()))?;
+        let room = room_factory(&what.room).map_err(|e| RequestError::Room(e.to_string()))?;
         let (peer, answer) = HttpPeer::answer(caller, Vec::new()).await?;
         let taken = expected(&answer);
         // Half a session would look like a whole one to whoever sends (RFC 9725, 4.4.3).
         if let Some(left) = sent.iter().find(|kind| !taken.iter().any(|codec| codec.kind() == **kind)) {
             peer.close().await;
             let what = if *left == MediaKind::Video { "picture" } else { "sound" };
-            return Err(Refused::Unfit(format!("the {what} comes in no codec that is taken here")));
+            return Err(RequestError::Unsupported(format!("the {what} comes in no codec that is taken here")));
         }
         let now = Instant::now();
         let (sender, key_frames) = mpsc::channel(8);
@@ -90,7 +94,7 @@ impl Publisher {
             Ok(session) => session,
             Err(e) => {
                 peer.close().await;
-                return Err(Refused::Room(e.to_string()));
+                return Err(RequestError::Room(e.to_string()));
             }
         };
         let _ = timeout(PEERS_TIMEOUT, met(session.present().to_vec(), events)).await;
@@ -128,7 +132,7 @@ impl Publisher {
                     Some(Request::Patch { wanted, fragment, reply }) => {
                         self.peer.patch(&wanted, fragment, reply, Instant::now()).await;
                     }
-                    Some(Request::Answer { reply, .. }) => drop(reply.send(Err(Refused::Unasked))),
+                    Some(Request::Answer { reply, .. }) => drop(reply.send(Err(RequestError::UnexpectedAnswer))),
                     Some(Request::End) => break "they have left".to_owned(),
                     None => break "the server stops".to_owned(),
                 },

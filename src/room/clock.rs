@@ -67,10 +67,10 @@ pub enum Basis {
     SenderReports,
 }
 
-/// A straight piece of a mapping.
+/// A linear part of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Piece {
-    /// It holds from this RTP time on; the first piece holds before it too.
+pub struct LinearMapping {
+    /// It holds from this RTP time on; the first part holds before it too.
     pub origin_rtp: i64,
     /// The session time of `origin_rtp`, in nanoseconds.
     #[serde(rename = "origin_ns")]
@@ -80,7 +80,7 @@ pub struct Piece {
     pub rate: f64,
 }
 
-impl Piece {
+impl LinearMapping {
     fn to_session(self, rtp_time: i64) -> SessionTime {
         let seconds = rtp_time.saturating_sub(self.origin_rtp) as f64 / self.rate;
         SessionTime(self.origin.0.saturating_add((seconds * 1e9).round() as i64))
@@ -90,10 +90,10 @@ impl Piece {
 /// RTP time to session time, for one track.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mapping {
-    /// The first piece; `origin_rtp` is the first RTP time of the track.
-    pub first: Piece,
-    /// Where the sender's clocks stepped (suspended, set, restarted): the pieces after, in order.
-    pub later: Vec<Piece>,
+    /// The first part; `origin_rtp` is the first RTP time of the track.
+    pub first: LinearMapping,
+    /// Where the sender's clocks stepped (suspended, set, restarted): the parts after, in order.
+    pub later: Vec<LinearMapping>,
     pub basis: Basis,
     /// How far the mapping may be off, in nanoseconds, the network's shortest delay not counted.
     pub error_ns: i64,
@@ -106,8 +106,8 @@ pub struct Mapping {
 impl Mapping {
     /// The session time of an RTP time. Where the sender's clock stepped it may go back by as much as the error.
     pub fn to_session(&self, rtp_time: i64) -> SessionTime {
-        let piece = self.later.iter().rev().find(|piece| piece.origin_rtp <= rtp_time);
-        piece.unwrap_or(&self.first).to_session(rtp_time)
+        let part = self.later.iter().rev().find(|part| part.origin_rtp <= rtp_time);
+        part.unwrap_or(&self.first).to_session(rtp_time)
     }
     /// How much faster than nominal the track's clock runs, in parts per million of session time.
     pub fn drift_ppm(&self) -> f64 {
@@ -134,7 +134,7 @@ pub struct ClockSummary {
     pub basis: Basis,
     /// `origin_rtp`, `origin_ns`, `ticks_per_second`.
     #[serde(flatten)]
-    pub first: Piece,
+    pub first: LinearMapping,
     pub error_ms: f64,
     pub drift_ppm: f64,
     pub clock_rate: u32,
@@ -142,7 +142,7 @@ pub struct ClockSummary {
     pub reports_rejected: u32,
     /// Pieces after a step of the sender's clocks; mostly none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub later: Vec<Piece>,
+    pub later: Vec<LinearMapping>,
 }
 
 impl ClockSummary {

@@ -21,7 +21,7 @@ pub use crate::signal::parse_ice_server;
 pub use config::{Limits, RoomServerConfig};
 
 use crate::error::{Error, Result};
-use crate::relay::{Door, Relay};
+use crate::relay::{Relay, RoomFactory};
 use crate::signal;
 use crate::signal::names::is_room_name;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -79,8 +79,8 @@ impl RoomServer {
         let (whip, whep) = (self.config.whip, self.config.whep);
         let rooms = Arc::new(Rooms::new(self.config, stopping.clone()));
         let address = reachable(self.address);
-        let door: Door = Arc::new(move |room| signal::for_url(&format!("ws://{address}/rooms/{room}")));
-        let relay = Relay::new(door, rooms.config.ice_servers.clone(), crate::relay::Limits::default());
+        let room_factory: RoomFactory = Arc::new(move |room| signal::for_url(&format!("ws://{address}/rooms/{room}")));
+        let relay = Relay::new(room_factory, rooms.config.ice_servers.clone(), crate::relay::Limits::default());
         let endpoints = whip_whep::routes(whip_whep::Endpoints { rooms: rooms.clone(), relay }, whip, whep);
         let app = Router::new()
             .route("/", get(async || site::start()))

@@ -1,7 +1,7 @@
 //! The HTTP side of the WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) endpoints: requests, statuses and headers (`docs/whip.md`). The relay
 //! handles the media.
 
-use crate::relay::{Begun, Call, Patched, Publication, Refused, Relay, Watched};
+use crate::relay::{NewSession, PatchOutcome, Publication, Relay, RequestError, SessionRequest, Watched};
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::{Participant, Role};
 use crate::server::listener::LocalAddress;
@@ -96,7 +96,11 @@ async fn publish(
     let Requested::Session { bearer } = requested else { return probe_response(&endpoints) };
     let token = endpoints.rooms.config.token.clone();
     let what = Publication { room: room.clone(), name, token, source };
-    match endpoints.relay.publish(what, Call { offer: body, near: direct_address(near, &headers), bearer }).await {
+    match endpoints
+        .relay
+        .publish(what, SessionRequest { offer: body, near: direct_address(near, &headers), bearer })
+        .await
+    {
         Ok(begun) => created(&endpoints, &format!("/whip/{room}"), begun),
         Err(refused) => refusal_response(refused),
     }
@@ -131,7 +135,11 @@ async fn watch(
     let Requested::Session { bearer } = requested else { return probe_response(&endpoints) };
     let place = format!("/whep/{room}/{}", whom.id);
     let watched = Watched { room, name: whom.name.clone(), token: endpoints.rooms.config.token.clone() };
-    match endpoints.relay.watch(watched, Call { offer: body, near: direct_address(near, &headers), bearer }).await {
+    match endpoints
+        .relay
+        .watch(watched, SessionRequest { offer: body, near: direct_address(near, &headers), bearer })
+        .await
+    {
         Ok(begun) => created(&endpoints, &place, begun),
         Err(refused) => refusal_response(refused),
     }
@@ -230,7 +238,7 @@ fn direct_address(near: LocalAddress, headers: &HeaderMap) -> Option<IpAddr> {
     near.0.filter(|_| !forwarded)
 }
 
-fn created(endpoints: &Endpoints, place: &str, begun: Begun) -> Response {
+fn created(endpoints: &Endpoints, place: &str, begun: NewSession) -> Response {
     let status = if begun.counter_offer { StatusCode::NOT_ACCEPTABLE } else { StatusCode::CREATED };
     let mut headers = ice_server_links(endpoints);
     let mut put = |name: HeaderName, value: String| {
@@ -265,12 +273,12 @@ async fn session(
         _ if known == Some(true) && !is_authorized(&endpoints, bearer(&headers)) => unauthorized(),
         // Nothing to return (RFC 9725, 4.1).
         Method::GET | Method::HEAD if known.is_some() => StatusCode::NO_CONTENT.into_response(),
-        Method::GET | Method::HEAD => refusal_response(Refused::Gone),
+        Method::GET | Method::HEAD => refusal_response(RequestError::Gone),
         Method::DELETE => match endpoints.relay.end(&id).await {
             Ok(()) => StatusCode::OK.into_response(),
             Err(refused) => refusal_response(refused),
         },
-        Method::PATCH if known.is_none() => refusal_response(Refused::Gone),
+        Method::PATCH if known.is_none() => refusal_response(RequestError::Gone),
         Method::PATCH if has_content_type(&headers, SDP) => match endpoints.relay.answer(&id, body).await {
             Ok(()) => StatusCode::NO_CONTENT.into_response(),
             Err(refused) => refusal_response(refused),
@@ -291,10 +299,10 @@ async fn session(
     }
 }
 
-fn patch_response(patched: Result<Patched, Refused>) -> Response {
+fn patch_response(patched: Result<PatchOutcome, RequestError>) -> Response {
     match patched {
-        Ok(Patched::Taken) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Patched::Restarted { fragment, etag }) => {
+        Ok(PatchOutcome::Accepted) => StatusCode::NO_CONTENT.into_response(),
+        Ok(PatchOutcome::Restarted { fragment, etag }) => {
             let headers = [(header::CONTENT_TYPE, FRAGMENT.to_owned()), (header::ETAG, etag)];
             (StatusCode::OK, headers, fragment).into_response()
         }
@@ -302,25 +310,27 @@ fn patch_response(patched: Result<Patched, Refused>) -> Response {
     }
 }
 
-fn refusal_response(refused: Refused) -> Response {
+fn refusal_response(refused: RequestError) -> Response {
     let again =
         |seconds: &'static str, response: Response| ([(header::RETRY_AFTER, seconds)], response).into_response();
     match refused {
-        Refused::Offer(why) => text_response(StatusCode::BAD_REQUEST, why),
-        Refused::Unfit(why) => text_response(StatusCode::UNPROCESSABLE_ENTITY, why),
-        Refused::NothingSent => {
+        RequestError::Offer(why) => text_response(StatusCode::BAD_REQUEST, why),
+        RequestError::Unsupported(why) => text_response(StatusCode::UNPROCESSABLE_ENTITY, why),
+        RequestError::NothingSent => {
             again("2", text_response(StatusCode::CONFLICT, "the participant sends nothing at present"))
         }
-        Refused::Room(why) | Refused::Full(why) | Refused::Busy(why) => {
+        RequestError::Room(why) | RequestError::Full(why) | RequestError::Busy(why) => {
             again("5", text_response(StatusCode::SERVICE_UNAVAILABLE, why))
         }
-        Refused::Gone => text_response(StatusCode::NOT_FOUND, "there is no such session"),
-        Refused::Stale => text_response(StatusCode::PRECONDITION_FAILED, "that is not the ICE session in force"),
-        Refused::Unasked => text_response(
+        RequestError::Gone => text_response(StatusCode::NOT_FOUND, "there is no such session"),
+        RequestError::Stale => text_response(StatusCode::PRECONDITION_FAILED, "that is not the ICE session in force"),
+        RequestError::UnexpectedAnswer => text_response(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!("no offer waits for an answer: a PATCH carries {FRAGMENT}"),
         ),
-        Refused::TooFast => again("2", text_response(StatusCode::TOO_MANY_REQUESTS, "one restart in two seconds")),
+        RequestError::TooManyRequests => {
+            again("2", text_response(StatusCode::TOO_MANY_REQUESTS, "one restart in two seconds"))
+        }
     }
 }
 

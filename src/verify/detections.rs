@@ -7,7 +7,7 @@ use super::stamp::luma::LumaPlane;
 use super::stamp::mark_detector::{DetectedMark, MarkDetector, Silence};
 use super::stamp::reader::StampReader;
 use crate::error::{Error, Result};
-use crate::media::{Content, FileDecoder, Library};
+use crate::media::{DecodedData, FileDecoder, Library};
 use crate::room::media::MediaKind;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,8 +111,8 @@ impl Detections {
         let mut readers: BTreeMap<usize, StampReader> = BTreeMap::new();
         let mut detectors: BTreeMap<usize, MarkDetector> = BTreeMap::new();
         loop {
-            let piece = match playback.next_piece() {
-                Ok(Some(piece)) => piece,
+            let buffer = match playback.next_buffer() {
+                Ok(Some(buffer)) => buffer,
                 Ok(None) => break,
                 Err(e @ Error::User(_)) if playback.undecodable().is_empty() => {
                     self.damage.push(e.to_string());
@@ -123,19 +123,19 @@ impl Detections {
                     break;
                 }
             };
-            let at = session_time(piece.at);
-            match piece.content {
-                Content::Picture { luma, width, height } => {
+            let at = session_time(buffer.at);
+            match buffer.data {
+                DecodedData::Picture { luma, width, height } => {
                     self.kinds.insert(MediaKind::Video);
                     self.length = self.length.max(at);
                     if let Some(luma) = LumaPlane::new(&luma, (width, height), width) {
-                        self.add_frame(at, readers.entry(piece.stream).or_default(), &luma);
+                        self.add_frame(at, readers.entry(buffer.stream).or_default(), &luma);
                     }
                 }
-                Content::Sound(samples) => {
+                DecodedData::Samples(samples) => {
                     self.kinds.insert(MediaKind::Audio);
                     self.length = self.length.max(at + samples.len() as f64 / 48_000.0);
-                    detectors.entry(piece.stream).or_default().push(at, &samples);
+                    detectors.entry(buffer.stream).or_default().push(at, &samples);
                 }
             }
         }

@@ -6,7 +6,7 @@ use super::stamp::luma::LumaPlane;
 use super::stamp::reader::{Region, StampReader};
 use super::stamp::source::StampedVideo;
 use crate::error::Result;
-use crate::media::{Content, FileDecoder, Library};
+use crate::media::{DecodedData, FileDecoder, Library};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -132,11 +132,11 @@ pub fn compare(
     let (mut held, mut readers): (BTreeMap<u8, VisibleFrame>, BTreeMap<usize, StampReader>) = Default::default();
     let mut playback = FileDecoder::open(library, path)?;
     // Errors were reported when the detections were read.
-    while let Ok(Some(piece)) = playback.next_piece() {
-        let Content::Picture { luma, width, height } = piece.content else { continue };
+    while let Ok(Some(buffer)) = playback.next_buffer() {
+        let DecodedData::Picture { luma, width, height } = buffer.data else { continue };
         let Some(luma) = LumaPlane::new(&luma, (width, height), width) else { continue };
-        let at = session_time(piece.at);
-        for detected in readers.entry(piece.stream).or_default().read(&luma) {
+        let at = session_time(buffer.at);
+        for detected in readers.entry(buffer.stream).or_default().read(&luma) {
             let Some(stamp) = detected.stamp else { continue };
             let Some((source, pictures)) = sources.get(&stamp.participant).zip(made.get(&stamp.participant)) else {
                 continue;

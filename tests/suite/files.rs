@@ -14,7 +14,7 @@ use crate::support::{pair, within};
 use bytes::BytesMut;
 use roombot::client::event::RoomEvent;
 use roombot::client::{Client, ClientConfig, FileSend, IncomingFiles, Outcome, Sending};
-use roombot::record::recorder::Summary;
+use roombot::record::capture::Summary;
 use roombot::recording::manifest::{FileState, Manifest};
 use roombot::recording::recover::recover;
 use roombot::recording::timeline::{Event, TimelineReader, TransferState};

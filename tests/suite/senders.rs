@@ -8,7 +8,7 @@ use crate::support::probe::{packets, probe, sizes};
 use crate::support::studio::{Studio, finish, subscribed, track_path};
 use crate::support::synthetic::{Vp8Sender, label};
 use crate::support::within;
-use roombot::record::recorder::Summary;
+use roombot::record::capture::Summary;
 use roombot::recording::manifest::{Status, TrackEntry};
 use roombot::room::media::{Codec, MediaKind, Source};
 use roombot::rtc::OutboundTrack;

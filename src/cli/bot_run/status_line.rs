@@ -1,38 +1,22 @@
 //! The status of a running bot on stderr: redrawn in place on a terminal, a line now and then elsewhere.
 
 use crate::bot::{TrackStatus, Watcher};
+use crate::cli::display::Display;
 use crate::cli::print::print_err;
 use crate::cli::terminal::printable;
 use console::{Term, style, truncate_str};
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 /// How often the display is redrawn.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
 /// Redraws between two lines where there is no terminal.
 const LOG_EVERY: u32 = 10;
 
-/// A running display.
-pub(super) struct Display {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Display {
-    /// Stops the display and clears it.
-    pub async fn close(self) {
-        let _ = self.stop.send(true);
-        let _ = self.task.await;
-    }
-}
-
 /// Shows on stderr what the bot does; nothing if `quiet`.
 pub(super) fn show(bot: Watcher, quiet: bool) -> Display {
-    let (stop, mut stopped) = watch::channel(false);
     let term = Term::stderr();
     let redraw = term.is_term() && !quiet;
-    let task = tokio::spawn(async move {
+    Display::start(|mut stopped| async move {
         let (mut drawn, mut waited) = (0, LOG_EVERY);
         loop {
             tokio::select! {
@@ -57,8 +41,7 @@ pub(super) fn show(bot: Watcher, quiet: bool) -> Display {
             }
         }
         let _ = term.clear_last_lines(drawn);
-    });
-    Display { stop, task }
+    })
 }
 
 fn draw(doing: &str, tracks: &[TrackStatus], width: usize) -> Vec<String> {

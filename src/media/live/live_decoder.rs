@@ -6,7 +6,7 @@ use super::parts::{MAX_PIXELS, PushResult, defect, latest_frame_queue, pad, poll
 use crate::error::{Error, Result};
 use crate::media::Library;
 use crate::media::bin::build_bin;
-use crate::media::file_decoder::{Content, picture};
+use crate::media::file_decoder::{DecodedData, picture};
 use crate::media::runtime::Gst;
 use crate::room::media::{Codec, Frame, MediaKind};
 use gstreamer as gst;
@@ -173,7 +173,7 @@ fn connect_output(
         let Some(InFlight { rtp_time, decoded: Some(decoded), .. }) = found else {
             return Ok(gst::FlowSuccess::Ok);
         };
-        if let Some(Content::Picture { luma, width, height }) = picture(&sample) {
+        if let Some(DecodedData::Picture { luma, width, height }) = picture(&sample) {
             on_picture(LivePicture { rtp_time, decoded, luma, width, height });
         }
         Ok(gst::FlowSuccess::Ok)

@@ -3,7 +3,7 @@
 use super::envelope::Envelope;
 use super::line::Line;
 use super::sender::{MAX_STEPS, PROOF, SenderClock};
-use super::{Basis, Mapping, Piece, SessionTime};
+use super::{Basis, LinearMapping, Mapping, SessionTime};
 
 /// A report off the line by more than this (and what the line's own doubt allows) is not believed.
 const TOLERANCE_NS: f64 = 40e6;
@@ -120,17 +120,18 @@ impl TrackClock {
 
     /// The mapping as far as it is known now; none before the first frame or report.
     pub fn mapping(&self, sender: &SenderClock) -> Option<Mapping> {
-        let pieces: Option<Vec<Piece>> = (0..self.segments.len()).map(|index| self.piece(index, sender)).collect();
-        let (basis, error, mut pieces) = match pieces.filter(|pieces| !pieces.is_empty()) {
-            Some(pieces) => (Basis::SenderReports, self.report_error(sender), pieces.into_iter()),
+        let parts: Option<Vec<LinearMapping>> =
+            (0..self.segments.len()).map(|index| self.linear_mapping(index, sender)).collect();
+        let (basis, error, mut parts) = match parts.filter(|parts| !parts.is_empty()) {
+            Some(parts) => (Basis::SenderReports, self.report_error(sender), parts.into_iter()),
             None => {
                 let error = ARRIVAL_ERROR_NS + self.arrivals.excess() / f64::from(self.arrivals.count().max(1)).sqrt();
-                (Basis::Arrival, error, vec![self.arrival_piece()?].into_iter())
+                (Basis::Arrival, error, vec![self.arrival_mapping()?].into_iter())
             }
         };
         Some(Mapping {
-            first: pieces.next()?,
-            later: pieces.collect(),
+            first: parts.next()?,
+            later: parts.collect(),
             basis,
             error_ns: error as i64,
             reports_used: self.used,
@@ -193,17 +194,17 @@ impl TrackClock {
         self.segments.push(segment);
     }
 
-    fn piece(&self, index: usize, sender: &SenderClock) -> Option<Piece> {
+    fn linear_mapping(&self, index: usize, sender: &SenderClock) -> Option<LinearMapping> {
         let segment = self.segments.get(index)?;
         let origin_rtp = self.first.filter(|_| index == 0).unwrap_or(segment.from_rtp);
         let origin = sender.to_session(segment.epoch, segment.line.ntp_ns(origin_rtp))?;
         let rate = f64::from(self.clock_rate) / ((1.0 + segment.line.slope()) * (1.0 + sender.slope(segment.epoch)));
-        Some(Piece { origin_rtp, origin, rate })
+        Some(LinearMapping { origin_rtp, origin, rate })
     }
 
-    fn arrival_piece(&self) -> Option<Piece> {
+    fn arrival_mapping(&self) -> Option<LinearMapping> {
         let origin = SessionTime(self.arrivals.delay_at(0)?);
-        Some(Piece {
+        Some(LinearMapping {
             origin_rtp: self.first?,
             origin,
             rate: f64::from(self.clock_rate) / (1.0 + self.arrivals.slope()),

@@ -3,8 +3,8 @@
 pub(crate) mod addresses;
 pub(crate) mod impair;
 pub(crate) mod pacer;
+pub(crate) mod poller;
 pub(crate) mod socket;
-pub(crate) mod wakeup;
 
 pub use addresses::is_local_address;
 pub use impair::{Impairment, ImpairmentPeriod};

@@ -3,12 +3,12 @@
 //! A recorder does not care about ten milliseconds, but each wake-up of a connection's driver costs more than the packets it
 //! brings (measured: `benches/capture.rs`). So with [`Wake::Batched`] a socket is not registered with the reactor at all: it is
 //! read on a tick that all sockets of the process share, whatever has arrived is handed over at once, and one timer wakes
-//! all of them ([`crate::rtc::transport::wakeup`]). Arrival times do not suffer from it: the kernel stamps every datagram
+//! all of them ([`crate::rtc::transport::poller`]). Arrival times do not suffer from it: the kernel stamps every datagram
 //! (SO_TIMESTAMPNS), and that time is what transport-wide feedback reports to the sender.
 
 use crate::rtc::transport::impair::{DatagramAction, Impairer, Impairment};
 use crate::rtc::transport::pacer::Pacer;
-use crate::rtc::transport::wakeup::Poller;
+use crate::rtc::transport::poller::Poller;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -1,6 +1,6 @@
 //! Files to send, with content that no other file has, and what is known of what was received.
 
-use roombot::record::recorder::Summary;
+use roombot::record::capture::Summary;
 use roombot::recording::manifest::{FileEntry, FileState};
 use sha2::{Digest, Sha256};
 use std::io::Write;

@@ -8,7 +8,7 @@ use super::studio::{finish, subscribed, track_path};
 use super::synthetic::label;
 use super::within;
 use roombot::client::{Client, ClientConfig, FileSend, Sending};
-use roombot::record::recorder::{RecorderConfig, Summary};
+use roombot::record::capture::{Destination, Summary};
 use roombot::record::{RecordConfig, Recording};
 use roombot::room::media::{Codec, Source};
 use roombot::room::participant::Role;
@@ -86,7 +86,7 @@ impl Meeting {
         let alice = Client::join(&glass, how("Alice", Role::Participant), config).await.expect("joined");
         let dir = tempfile::tempdir().expect("a folder");
         let config = RecordConfig {
-            recorder: RecorderConfig { parent: dir.path().into(), room: "meeting".into(), url: room.clone() },
+            destination: Destination { parent: dir.path().into(), room: "meeting".into(), url: room.clone() },
             how: how("Recorder", Role::Recorder),
             wake: Wake::default(),
             relay_only: false,

@@ -3,7 +3,7 @@
 use super::pause;
 use super::within;
 use roombot::client::{Client, ClientConfig};
-use roombot::record::recorder::{RecorderConfig, Summary};
+use roombot::record::capture::{Destination, Summary};
 use roombot::record::{RecordConfig, Recording};
 use roombot::room::participant::Role;
 use roombot::rtc::{Impairment, OutboundTrack, Wake};
@@ -46,7 +46,7 @@ impl Studio {
     /// A recorder that sees the room through `room`.
     pub async fn recorder_in(&self, room: &dyn Signaller, impairment: Option<Impairment>) -> Recording {
         let config = RecordConfig {
-            recorder: RecorderConfig { parent: self.dir.path().into(), room: "studio".into(), url: "memory:".into() },
+            destination: Destination { parent: self.dir.path().into(), room: "studio".into(), url: "memory:".into() },
             how: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
             wake: Wake::default(),
             relay_only: false,

@@ -39,9 +39,9 @@ const SAVE: Duration = Duration::from_secs(5);
 /// Characters of a chat message that are kept.
 const CHAT_CHARS: usize = 4000;
 
-/// Where and what to record.
+/// Where a recording goes, and what its manifest says of the room.
 #[derive(Debug, Clone)]
-pub struct RecorderConfig {
+pub struct Destination {
     /// The folder in which the recording's folder is made.
     pub parent: PathBuf,
     pub room: String,
@@ -74,7 +74,7 @@ pub struct CaptureThread {
 impl CaptureThread {
     /// Makes the folder and starts the thread. `key_frame_requests` is told which streams need a key frame.
     pub fn start(
-        config: RecorderConfig,
+        config: Destination,
         key_frame_requests: mpsc::UnboundedSender<KeyFrameRequest>,
     ) -> Result<CaptureThread> {
         let started_utc = Timestamp::now();
