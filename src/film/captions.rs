@@ -51,7 +51,7 @@ pub fn chapters(plan: &ScenePlan, range: TimeRange) -> Vec<Chapter> {
     for (number, track) in plan.manifest.tracks.iter().enumerate() {
         if track.source == Source::Screen && plan.has(track) {
             events.push((track.start_ms, format!("{} shares a screen", plan.owner(number))));
-            events.push((track.end_ms, format!("after {}'s screen", plan.owner(number))));
+            events.push((track.until_ms(), format!("after {}'s screen", plan.owner(number))));
         }
     }
     events.sort();

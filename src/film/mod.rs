@@ -12,6 +12,7 @@ mod compose;
 mod encoder_output;
 mod follow;
 mod format;
+mod frozen;
 mod job;
 pub mod layout;
 mod loudness;

@@ -10,7 +10,7 @@ use crate::output::PartFile;
 use crate::recording::folder::Subfolder;
 use crate::recording::manifest::{ParticipantEntry, TrackEntry};
 use crate::recording::placement::Placement;
-use crate::room::media::{Codec, Source};
+use crate::room::media::{Codec, MediaKind, Source};
 use serde::Serialize;
 use std::fs::File;
 use std::io;
@@ -86,6 +86,8 @@ struct Input {
     placement: Placement,
     source: Source,
     name: String,
+    /// When the track ends, in session nanoseconds, if its last picture is to be held until then.
+    held_ns: Option<i64>,
     /// The next block, and its session time in nanoseconds.
     next: Option<(i64, Block)>,
     /// The number of its stream in the output.
@@ -112,7 +114,12 @@ fn open_inputs<'a>(
             let reader = TrackReader::open(&folder.join(&track.file))?;
             let placement = Placement::of(track);
             let (source, name) = (track.source, track.file.clone());
-            let mut input = Input { reader, placement, source, name, next: None, stream: 0 };
+            // The last frame of a picture is not its end: a screen that does not change sends nothing.
+            let muted = track.mutes.last().filter(|mute| mute.until(u64::MAX) >= track.until_ms());
+            let held = i64::try_from(muted.map_or(track.until_ms(), |mute| mute.start_ms)).unwrap_or(i64::MAX);
+            let held = held.saturating_mul(1_000_000);
+            let held_ns = (track.kind == MediaKind::Video).then_some(held);
+            let mut input = Input { reader, placement, source, name, held_ns, next: None, stream: 0 };
             input.advance()?;
             Ok(input)
         };
@@ -123,6 +130,10 @@ fn open_inputs<'a>(
         }
     }
     inputs
+}
+
+fn rounded_ms(at: Duration) -> u64 {
+    u64::try_from((at + Duration::from_micros(500)).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The format of each stream, and the number of its stream in each input: files of one source that need the same decoder share a stream.
@@ -164,10 +175,15 @@ impl Writer {
     fn push(&mut self, stream: usize, at: Duration, key: bool, data: &[u8]) -> io::Result<()> {
         match self {
             Writer::Mp4(writer) => writer.push(stream, at, key, data),
-            Writer::Matroska(writer) => {
-                let ms = (at + Duration::from_micros(500)).as_millis();
-                writer.push(stream, u64::try_from(ms).unwrap_or(u64::MAX), key, data)
-            }
+            Writer::Matroska(writer) => writer.push(stream, rounded_ms(at), key, data),
+        }
+    }
+
+    /// The latest frame of the stream lasts until `until`.
+    fn hold(&mut self, stream: usize, until: Duration) {
+        match self {
+            Writer::Mp4(writer) => writer.hold(stream, until),
+            Writer::Matroska(writer) => writer.hold(rounded_ms(until)),
         }
     }
 }
@@ -222,6 +238,9 @@ fn interleave(
         let at = Duration::from_nanos(u64::try_from(at - start).unwrap_or(0));
         writer.push(input.stream, at, block.key, &data).map_err(failed)?;
         frames += 1;
+    }
+    for (stream, until) in inputs.iter().filter_map(|input| Some((input.stream, input.held_ns?))) {
+        writer.hold(stream, Duration::from_nanos(u64::try_from(until - start).unwrap_or(0)));
     }
     let duration = match writer {
         Writer::Mp4(writer) => {

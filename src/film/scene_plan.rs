@@ -1,11 +1,13 @@
 //! Which scenes a film consists of, from manifest and timeline alone: who is visible from when. Pure; it lays nothing out and opens no
 //! file.
 
+use crate::film::frozen::Outages;
 use crate::film::layout::{Screen, Size, View, featured};
 use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
 use crate::recording::timeline::{Entry, Event};
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::Role;
+use std::collections::HashMap;
 
 /// The shape of a screen of unknown size.
 const DEFAULT_SHAPE: Size = (16, 9);
@@ -82,7 +84,12 @@ impl ScenePlan {
         let spans = manifest.participants.iter().flat_map(|p| &p.present);
         let spans = spans.chain(manifest.tracks.iter().flat_map(|t| &t.mutes));
         let mut cuts: Vec<u64> = spans.flat_map(|s| [Some(s.start_ms), s.end_ms]).flatten().collect();
-        cuts.extend(manifest.tracks.iter().flat_map(|t| [t.start_ms, t.end_ms]));
+        cuts.extend(manifest.tracks.iter().flat_map(|t| [t.start_ms, t.until_ms()]));
+        let outages = Outages::of(events);
+        let cameras = manifest.tracks.iter().enumerate().filter(|(_, t)| t.source == Source::Camera);
+        let frozen: HashMap<usize, Vec<Span>> =
+            cameras.map(|(n, t)| (n, outages.freezes(t))).filter(|(_, spans)| !spans.is_empty()).collect();
+        cuts.extend(frozen.values().flatten().flat_map(|s| [Some(s.start_ms), s.end_ms]).flatten());
         let screens = manifest.tracks.iter().filter(|t| t.source == Source::Screen);
         cuts.extend(screens.flat_map(|t| &t.resolutions).map(|r| r.at_ms));
         cuts.extend(speakers.iter().map(|(at, _)| *at).chain(featured.iter().map(|(at, _)| *at)));
@@ -95,7 +102,7 @@ impl ScenePlan {
         let speaks =
             |at: u64| speakers.partition_point(|(from, _)| *from <= at).checked_sub(1).and_then(|i| speakers.get(i));
         let scene = |at: u64| {
-            let mut scene = self.scene(at);
+            let mut scene = self.scene(at, &frozen);
             scene.view.featured = last(at).map(|(_, who)| *who);
             scene.speaking = speaks(at).and_then(|(_, who)| *who);
             (at, scene)
@@ -117,7 +124,8 @@ impl ScenePlan {
         changes
     }
 
-    fn scene(&self, at: u64) -> Scene {
+    /// Who is visible; `frozen` are the times at which the picture of a camera is old, by track number.
+    fn scene(&self, at: u64, frozen: &HashMap<usize, Vec<Span>>) -> Scene {
         let tracks = self.manifest.tracks.iter().enumerate().filter(|(_, t)| self.has(t) && is_live(t, at));
         let live: Vec<(usize, &TrackEntry)> = tracks.collect();
         let mut scene = Scene::default();
@@ -127,9 +135,11 @@ impl ScenePlan {
             // Of two at once, the later one: the earlier one is about to end.
             let own = |source: Source| live.iter().rfind(|(_, t)| t.source == source && t.participant == person.key);
             let camera = own(Source::Camera).map(|(number, _)| *number);
+            let is_frozen = |camera: &usize| frozen.get(camera).is_some_and(|spans| spans.iter().any(|s| holds(s, at)));
+            let shown = camera.filter(|camera| !is_frozen(camera));
             if camera.is_some() || person.present.iter().any(|span| holds(span, at)) {
                 scene.view.faces.push(index);
-                scene.cameras.push(camera);
+                scene.cameras.push(shown);
                 scene.muted.extend(own(Source::Mic).is_none().then_some(index));
             }
         }
@@ -144,7 +154,7 @@ fn shape(track: &TrackEntry, at: u64) -> Size {
 }
 
 fn is_live(track: &TrackEntry, at: u64) -> bool {
-    (track.start_ms..track.end_ms).contains(&at) && !track.mutes.iter().any(|mute| holds(mute, at))
+    (track.start_ms..track.until_ms()).contains(&at) && !track.mutes.iter().any(|mute| holds(mute, at))
 }
 
 fn holds(span: &Span, at: u64) -> bool {
@@ -210,6 +220,27 @@ mod tests {
             (8000, vec![], vec![0], vec![on], vec![]),
         ];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn the_last_frame_is_not_the_end_of_a_track_but_a_lost_camera_is_a_card() {
+        let mut manifest = meeting();
+        // Drawn once, and there until it is unshared.
+        manifest.tracks[1].resolutions.truncate(1);
+        manifest.tracks[1].end_ms = 4020;
+        manifest.tracks[1].ended_ms = Some(6000);
+        manifest.tracks[0].end_ms = 600;
+        manifest.tracks[0].ended_ms = Some(9000);
+        manifest.tracks[0].mutes.clear();
+        let state = |t_ms, state: &str| {
+            let event = Event::IceState { participant: "alice".into(), state: state.into() };
+            Entry { t_ms, at: Timestamp::UNIX_EPOCH, event }
+        };
+        let plan = ScenePlan::new(manifest, &[state(5000, "disconnected"), state(8000, "connected")], vec![]);
+        let at = |ms: u64| plan.at(ms).map(|scene| (scene.view.screens.len(), scene.cameras[0])).unwrap();
+        let seen = [3000, 4500, 5990, 6000, 6990, 7000, 7990, 8000, 8990].map(at);
+        let (on, off) = (Some(0), None);
+        assert_eq!(seen, [(0, on), (1, on), (1, on), (0, on), (0, on), (0, off), (0, off), (0, on), (0, on)]);
     }
 
     #[test]

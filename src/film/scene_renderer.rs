@@ -122,7 +122,7 @@ impl SceneRenderer {
             drawn = true;
         } else {
             for tile in &mut self.tiles {
-                let picture = picture_of(&self.video_tracks, tile, nanos);
+                let picture = picture_of(&self.video_tracks, tile);
                 let is_new = tile.content.track.is_some_and(|track| changed.contains(&track));
                 drawn |= tile.draw(&mut self.canvas, &mut self.drawings, picture, is_new, false)?;
             }
@@ -155,7 +155,7 @@ impl SceneRenderer {
         let screens = self.tiles.iter().filter(|tile| tile.content.is_screen() && tile.picture_area().is_some());
         screens
             .filter_map(|tile| tile.content.track)
-            .filter_map(|track| Some((track, self.video_tracks.get(&track)?.picture(0)?)))
+            .filter_map(|track| Some((track, self.video_tracks.get(&track)?.picture()?)))
     }
 
     /// How many pictures with content are visible; where there is none, how many cards. What is behind a title does not count.
@@ -223,11 +223,10 @@ impl SceneRenderer {
             self.tiles.iter_mut().for_each(|tile| *tile = TileRenderer::new(tile.content.clone()));
             return Ok(false);
         }
-        let nanos = i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
         for (shows, area) in transition.areas(at) {
             let Some(tile) = self.tiles.iter().find(|tile| tile.content.shows == shows) else { continue };
             let mut moving = TileRenderer::new(TileContent { area, ..tile.content.clone() });
-            let picture = picture_of(&self.video_tracks, tile, nanos);
+            let picture = picture_of(&self.video_tracks, tile);
             let moves = area != tile.content.area;
             moving.draw(&mut self.canvas, &mut self.drawings, picture, true, moves)?;
         }
@@ -257,10 +256,6 @@ impl SceneRenderer {
 }
 
 /// The picture of a tile, if there is one.
-fn picture_of<'a>(
-    video_tracks: &'a BTreeMap<usize, TrackPictures>,
-    tile: &TileRenderer,
-    at: i64,
-) -> Option<&'a Picture> {
-    video_tracks.get(&tile.content.track?)?.picture(at)
+fn picture_of<'a>(video_tracks: &'a BTreeMap<usize, TrackPictures>, tile: &TileRenderer) -> Option<&'a Picture> {
+    video_tracks.get(&tile.content.track?)?.picture()
 }

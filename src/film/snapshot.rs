@@ -5,9 +5,9 @@ use crate::container::matroska::scan;
 use crate::error::{Error, Result};
 use crate::recording::folder::{RecordingFolder, Subfolder, TIMELINE};
 use crate::recording::manifest::{Manifest, Status};
-use crate::recording::reconcile::reconcile;
+use crate::recording::reconcile::{end_tracks, reconcile};
 use crate::recording::recover::track_files;
-use crate::recording::timeline::{Entry, Event, TimelineReader};
+use crate::recording::timeline::{Entry, TimelineReader};
 use crate::room::participant::is_called;
 use std::path::Path;
 
@@ -37,6 +37,7 @@ pub fn read(recording: &Path) -> Result<Snapshot> {
             scans.extend(scan(&tracks.join(&file)).map(|scan| (file, scan)));
         }
         reconcile(&mut manifest, &events, &scans);
+        end_tracks(&mut manifest);
     }
     let is_empty = manifest.duration_ms == 0 || manifest.tracks.is_empty();
     if is_empty || manifest.duration_ms > MAX_DURATION_MS {
@@ -56,12 +57,8 @@ pub fn read_live(recording: &Path) -> Result<Snapshot> {
     reconcile(&mut manifest, &events, &[]);
     let passed = jiff::Timestamp::now().duration_since(manifest.started).as_millis();
     let now_ms = u64::try_from(passed).unwrap_or(0);
-    let off =
-        |file: &str| events.iter().any(|entry| matches!(&entry.event, Event::TrackOff { file: f, .. } if f == file));
-    for track in manifest.tracks.iter_mut().filter(|track| !track.finished && !off(&track.file)) {
-        track.end_ms = now_ms.max(track.end_ms);
-    }
     manifest.duration_ms = now_ms.max(manifest.duration_ms);
+    end_tracks(&mut manifest);
     if manifest.tracks.is_empty() {
         return Err(Error::user(format!("{}: the recording has nothing in it yet", recording.display())));
     }

@@ -76,22 +76,25 @@ impl TrackDecoder {
         self.skipped = VecDeque::new();
     }
 
-    /// Skips frames that are due until `at`, in session nanoseconds, without decoding them.
+    /// Skips frames that are due until `at`, in session nanoseconds, without decoding them. True if there were any.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn skip(&mut self, at: i64) -> Result<()> {
+    pub fn skip(&mut self, at: i64) -> Result<bool> {
+        let mut any = false;
         while !self.closed {
             let Some(block) = self.read()? else {
-                if !self.grows {
+                // What was skipped last may still be asked for.
+                if !self.grows && self.skipped.is_empty() {
                     self.close();
                 }
-                return Ok(());
+                return Ok(any);
             };
             if self.session_ns(&block) > at {
                 self.lookahead = Some(block);
-                return Ok(());
+                return Ok(any);
             }
+            any = true;
             if block.key || self.skipped.len() >= MAX_SKIPPED {
                 self.skipped.clear();
             }
@@ -99,7 +102,7 @@ impl TrackDecoder {
                 self.skipped.push_back(block);
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     /// The next output of the decoder, which `take` takes from it, and when it is due in session nanoseconds. `None` at the end, or

@@ -12,33 +12,39 @@ use std::path::PathBuf;
 const ROUNDING_NS: i64 = 1_000_000;
 /// A file is opened this long before its first picture is due.
 const OPEN_EARLY_NS: i64 = 200_000_000;
-/// A camera without a new picture for longer is frozen. A screen that does not change may send nothing.
-const FROZEN_NS: i64 = 2_000_000_000;
 
 /// A video track.
 pub struct TrackPictures {
     decoder: TrackDecoder,
     is_camera: bool,
+    /// When the track ends, in session nanoseconds.
+    ends_ns: i64,
     next: Option<(i64, Picture)>,
-    now: Option<(i64, Picture)>,
+    now: Option<Picture>,
 }
 
 impl TrackPictures {
     /// The track file at `path`; nothing is opened yet. `grows`: it is still being written.
     pub fn new(path: PathBuf, track: &TrackEntry, grows: bool) -> TrackPictures {
         let decoder = TrackDecoder::new(path, track, grows);
-        TrackPictures { decoder, is_camera: track.source == Source::Camera, next: None, now: None }
+        TrackPictures {
+            decoder,
+            is_camera: track.source == Source::Camera,
+            ends_ns: ends_ns(track),
+            next: None,
+            now: None,
+        }
     }
 
     /// Updates what is known of the track.
     pub fn update(&mut self, track: &TrackEntry, grows: bool) {
+        self.ends_ns = ends_ns(track);
         self.decoder.update(track, grows);
     }
 
-    /// The picture at session time `at` (nanoseconds): `None` before the first one, and of a frozen camera.
-    pub fn picture(&self, at: i64) -> Option<&Picture> {
-        let (since, picture) = self.now.as_ref()?;
-        (!self.is_camera || at.saturating_sub(*since) <= FROZEN_NS).then_some(picture)
+    /// The picture of the time that was advanced to; `None` before the first one.
+    pub fn picture(&self) -> Option<&Picture> {
+        self.now.as_ref()
     }
 
     /// Advances to session time `at` (nanoseconds): true where the picture has changed. A track that is not `visible` is not decoded.
@@ -58,10 +64,13 @@ impl TrackPictures {
             return Ok(false);
         }
         if !visible {
-            // An old picture must not be shown when the track is visible again.
-            self.now = None;
-            self.next.take_if(|(time, _)| *time <= at);
-            self.decoder.skip(at)?;
+            // The picture of a screen that does not change is still true when the track is visible again; an older one is not.
+            if let Some((_, picture)) = self.next.take_if(|(time, _)| *time <= at) {
+                self.now = Some(picture);
+            }
+            if self.decoder.skip(at)? || at >= self.ends_ns {
+                self.now = None;
+            }
             return Ok(false);
         }
         let mut latest = None;
@@ -76,14 +85,17 @@ impl TrackPictures {
             let Some(due) = self.next.take_if(|(time, _)| *time <= at) else { break };
             latest = Some(due);
         }
-        let Some((time, picture)) = latest else { return Ok(false) };
-        if let Some((since, _)) = self.now.as_mut().filter(|(_, now)| !self.is_camera && now.looks_like(&picture)) {
-            // An unchanged screen is sent again and again. New pictures are compared with the one that is drawn, so that small
-            // differences cannot add up.
-            *since = time;
+        let Some((_, picture)) = latest else { return Ok(false) };
+        // An unchanged screen is sent again and again. New pictures are compared with the one that is drawn, so that small differences
+        // cannot add up.
+        if !self.is_camera && self.now.as_ref().is_some_and(|now| now.looks_like(&picture)) {
             return Ok(false);
         }
-        self.now = Some((time, picture));
+        self.now = Some(picture);
         Ok(true)
     }
+}
+
+fn ends_ns(track: &TrackEntry) -> i64 {
+    i64::try_from(track.until_ms()).unwrap_or(i64::MAX).saturating_mul(1_000_000)
 }

@@ -117,6 +117,7 @@ impl MediaHandler for Handler<'_> {
     }
 
     fn on_packet(&mut self, stream: &mut TrackStream, packet: &RtpPacket) {
+        stream.state.arrived = Some(packet.arrival);
         if let Some(level) = packet.audio_level
             && stream.info.source == Source::Mic
         {
@@ -138,7 +139,8 @@ impl MediaHandler for Handler<'_> {
     }
 
     fn on_restart(&mut self, stream: &mut TrackStream, sender: &SenderClock) {
-        stream::close(stream, SessionTime::default(), sender, &mut self.shared.context);
+        let at = stream.state.arrived.map_or(SessionTime::default(), |at| self.shared.context.log.session(at));
+        stream::close(stream, at, sender, &mut self.shared.context);
     }
 
     fn on_end(&mut self, mut stream: TrackStream, at: Instant, sender: &SenderClock) {

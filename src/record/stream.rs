@@ -39,6 +39,10 @@ pub(super) struct TrackCapture {
     open: Option<OpenFile>,
     size: Option<(u32, u32)>,
     create_failed: Option<Instant>,
+    /// Index of the file before this one into the manifest's tracks.
+    before: Option<usize>,
+    /// When the latest packet arrived.
+    pub arrived: Option<Instant>,
     /// Bytes of frames so far, and at the last look of the live display.
     bytes: u64,
     bytes_shown: u64,
@@ -55,7 +59,16 @@ struct OpenFile {
 impl TrackCapture {
     /// A stream of the participant with this key, without a file.
     pub fn new(participant: String) -> TrackCapture {
-        TrackCapture { participant, open: None, size: None, create_failed: None, bytes: 0, bytes_shown: 0 }
+        TrackCapture {
+            participant,
+            open: None,
+            size: None,
+            create_failed: None,
+            before: None,
+            arrived: None,
+            bytes: 0,
+            bytes_shown: 0,
+        }
     }
 
     /// Writes what waits in memory.
@@ -168,6 +181,11 @@ fn create(stream: &mut TrackStream, first: &Frame, sender: &SenderClock, context
             let mutes = if muted { vec![Span { start_ms, end_ms: None }] } else { Vec::new() };
             let entry = TrackEntry::new(file.name(), &participant, source, codec, start_ms);
             let index = context.log.track(TrackEntry { first_rtp: Some(file.first_rtp()), mutes, ..entry });
+            if let Some(before) = stream.state.before {
+                // The last picture of that file is there until the first of this one.
+                let before = &mut context.log.manifest.tracks[before];
+                before.ended_ms = before.ended_ms.map(|ended| ended.min(start_ms).max(before.end_ms));
+            }
             let at = SessionTime::from_ms(start_ms);
             context.log.event(at, Event::TrackOn { participant, file: name, source, codec });
             stream.state.open = Some(OpenFile { file, index, base: stream.stats() });
@@ -205,9 +223,11 @@ pub(super) fn account(stream: &TrackStream, sender: &SenderClock, context: &mut 
 pub(super) fn close(stream: &mut TrackStream, at: SessionTime, sender: &SenderClock, context: &mut RecordingContext) {
     account(stream, sender, context);
     let Some(open) = stream.state.open.take() else { return };
+    stream.state.before = Some(open.index);
     let at = at.max(SessionTime::from_ms(context.log.manifest.tracks[open.index].end_ms));
     let (participant, file) = (stream.state.participant.clone(), open.file.name().to_owned());
     let (source, codec) = (stream.info.source, stream.info.track.codec);
+    context.log.manifest.tracks[open.index].ended_ms = Some(at.as_ms());
     context.log.event(at, Event::TrackOff { participant, file, source, codec });
     context.disk.finish(open.index, open.file);
 }

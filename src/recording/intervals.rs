@@ -83,10 +83,10 @@ fn unmuted(track: &TrackEntry, now_ms: u64) -> Vec<Interval> {
     let mut sending = Vec::new();
     let mut start_ms = track.start_ms;
     for mute in merged(track.mutes.iter().map(|mute| interval(mute, now_ms)).collect()) {
-        sending.push(Interval { start_ms, end_ms: mute.start_ms.min(track.end_ms) });
+        sending.push(Interval { start_ms, end_ms: mute.start_ms.min(track.until_ms()) });
         start_ms = start_ms.max(mute.end_ms);
     }
-    sending.push(Interval { start_ms, end_ms: track.end_ms });
+    sending.push(Interval { start_ms, end_ms: track.until_ms() });
     sending.retain(|interval| interval.start_ms < interval.end_ms);
     sending
 }
@@ -151,6 +151,12 @@ mod tests {
         let span = |start_ms, end_ms| Span { start_ms, end_ms };
         track.mutes = vec![span(0, Some(1500)), span(3000, Some(4000)), span(3500, Some(3600)), span(8000, None)];
         assert_eq!(unmuted(&track, 9500), [from_to(1500, 3000), from_to(4000, 8000)]);
+        // A screen that was drawn once is there until it is unshared.
+        track.ended_ms = Some(9400);
+        assert_eq!(unmuted(&track, 9500), [from_to(1500, 3000), from_to(4000, 8000)]);
+        track.mutes.pop();
+        assert_eq!(unmuted(&track, 9500), [from_to(1500, 3000), from_to(4000, 9400)]);
+        track.ended_ms = None;
         track.mutes = vec![span(20_000, Some(10_000))];
         assert_eq!(unmuted(&track, 9500), [from_to(1000, 9000)]);
     }

@@ -16,4 +16,5 @@ pub mod subtitles;
 pub(crate) mod testing;
 pub mod timeline;
 pub mod track;
+mod track_entry;
 mod utc_ms;

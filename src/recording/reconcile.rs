@@ -25,6 +25,17 @@ pub fn reconcile(manifest: &mut Manifest, events: &[Entry], tracks: &[(String, S
     manifest.duration_ms = manifest.duration_ms.max(latest);
 }
 
+/// Ends the tracks of which no end is known: when their participant left, or else with what is known of the recording.
+pub fn end_tracks(manifest: &mut Manifest) {
+    let end_ms = manifest.duration_ms;
+    let Manifest { tracks, participants, .. } = manifest;
+    for track in tracks.iter_mut().filter(|track| track.ended_ms.is_none()) {
+        let present = participants.iter().find(|entry| entry.key == track.participant).map(|entry| &entry.present);
+        let left_ms = present.and_then(|spans| spans.last()).and_then(|span| span.end_ms);
+        track.ended_ms = Some(left_ms.unwrap_or(end_ms).min(end_ms).max(track.end_ms));
+    }
+}
+
 /// Ends an interrupted recording where its media ends: status, end, and every open span.
 pub fn close(manifest: &mut Manifest) {
     let end_ms = manifest.duration_ms;
@@ -36,6 +47,7 @@ pub fn close(manifest: &mut Manifest) {
     for span in present.chain(muted) {
         span.end_ms = Some(span.until(end_ms));
     }
+    end_tracks(manifest);
 }
 
 /// When everybody was in the room, from the events: the manifest knows it only until it was written.
@@ -88,6 +100,11 @@ fn apply_event(manifest: &mut Manifest, Entry { t_ms, event, .. }: &Entry, later
     match event {
         Event::TrackOn { participant, file, source, codec } if !manifest.tracks.iter().any(|t| t.file == *file) => {
             manifest.tracks.push(TrackEntry::new(file, participant, *source, *codec, t_ms));
+        }
+        Event::TrackOff { file, .. } => {
+            if let Some(track) = manifest.tracks.iter_mut().find(|track| track.file == *file) {
+                track.ended_ms.get_or_insert(t_ms);
+            }
         }
         Event::Mute { participant, source } if later => {
             let tracks = manifest.tracks.iter_mut().filter(|t| t.participant == *participant && t.source == *source);
@@ -227,6 +244,25 @@ mod tests {
         let before = manifest.clone();
         reconcile(&mut manifest, &events, &[]);
         assert_eq!(manifest, before);
+    }
+
+    #[test]
+    fn a_track_ends_where_the_timeline_says_and_else_with_its_participant() {
+        let file = "alice.camera.1.webm".to_owned();
+        let off = |t_ms| {
+            let (participant, file) = ("alice".into(), file.clone());
+            at(t_ms, Event::TrackOff { participant, file, source: Source::Camera, codec: Codec::Vp8 })
+        };
+        let ended = |events: &[Entry]| {
+            let mut manifest = manifest();
+            reconcile(&mut manifest, events, &[(file.clone(), scan(967, true))]);
+            close(&mut manifest);
+            (manifest.tracks[0].end_ms, manifest.tracks[0].ended_ms)
+        };
+        let chat = at(20_000, Event::Chat { participant: "alice".into(), text: "hello".into() });
+        assert_eq!(ended(&[joined(0, "p1"), camera_on(500), off(9000), chat.clone()]), (1500, Some(9000)));
+        assert_eq!(ended(&[joined(0, "p1"), camera_on(500), left(8000), chat.clone()]), (1500, Some(8000)));
+        assert_eq!(ended(&[joined(0, "p1"), camera_on(500), chat]), (1500, Some(20_000)));
     }
 
     #[test]

@@ -105,9 +105,10 @@ fn who_speaks_is_framed_and_a_frozen_camera_becomes_a_card() {
     made.person("alice", 0, 4000);
     made.person("bob", 0, 4000);
     made.track("alice.webm", "alice", Source::Camera, (0, 4000));
-    // His pictures end after a second, the track does not.
+    // His connection is lost after a second, and nothing comes any more.
     made.track("bob.webm", "bob", Source::Camera, (0, 1000));
-    made.manifest.tracks[1].end_ms = 4000;
+    made.manifest.tracks[1].ended_ms = Some(4000);
+    made.event(1000, Event::IceState { participant: "bob".into(), state: "disconnected".into() });
     made.event(1000, Event::Speaker { participant: Some("alice".into()) });
     made.event(2000, Event::Speaker { participant: None });
     let recording = made.save();

@@ -34,6 +34,7 @@ mod recorded;
 mod rooms;
 mod scenarios;
 mod senders;
+mod still;
 mod support;
 mod talk;
 mod turn;

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::recording::folder::{RecordingFolder, Subfolder, TIMELINE};
 use crate::recording::intervals::{Activity, activities};
 use crate::recording::manifest::{Manifest, Status};
-use crate::recording::reconcile::reconcile;
+use crate::recording::reconcile::{end_tracks, reconcile};
 use crate::recording::recover::track_files;
 use crate::recording::timeline::{Entry, Event, TimelineReader};
 use serde::Serialize;
@@ -64,6 +64,7 @@ impl Report {
                 scans.extend(scan(&tracks.join(&file)).map(|scan| (file, scan)));
             }
             reconcile(&mut manifest, &events, &scans);
+            end_tracks(&mut manifest);
         }
         let is_missing = |file: &String| !path.join(file).is_file();
         let tracks = manifest.tracks.iter().map(|track| format!("{}/{}", Subfolder::Tracks.name(), track.file));

@@ -90,7 +90,7 @@ fn table(report: &Report, width: usize) -> String {
     tracks.sort_by_key(|track| people.iter().position(|person| person.key == track.participant));
     for track in tracks {
         let person = people.iter().find(|person| person.key == track.participant);
-        let length_ms = track.end_ms.saturating_sub(track.start_ms);
+        let length_ms = track.until_ms().saturating_sub(track.start_ms);
         table.add_row([
             truncate_str(&printable(person.map_or(&track.participant, |person| &person.name)), LONGEST_NAME, "…")
                 .into_owned(),

@@ -32,6 +32,8 @@ pub struct InterleavedWriter {
     /// The track whose key frames are in the index, numbered from 0.
     indexed: usize,
     last_ms: u64,
+    /// Until when the latest frames last.
+    until_ms: u64,
 }
 
 impl InterleavedWriter {
@@ -53,6 +55,7 @@ impl InterleavedWriter {
             cues: Cues::new(indexed as u64 + 1, CUE_SPACING_MS, usize::MAX),
             indexed,
             last_ms: 0,
+            until_ms: 0,
         };
         writer.append(&head)?;
         Ok(writer)
@@ -79,13 +82,18 @@ impl InterleavedWriter {
         Ok(())
     }
 
+    /// The latest frame of a track lasts until `ms`.
+    pub fn hold(&mut self, ms: u64) {
+        self.until_ms = self.until_ms.max(ms);
+    }
+
     /// Writes what is left, the index and the final header, and syncs the file. Returns its duration in milliseconds.
     ///
     /// # Errors
     /// The disk's.
     pub fn finish(mut self) -> io::Result<u64> {
         self.flush()?;
-        let (cues, duration_ms) = (self.end - self.segment, self.last_ms + LAST_FRAME_MS);
+        let (cues, duration_ms) = (self.end - self.segment, self.until_ms.max(self.last_ms + LAST_FRAME_MS));
         let index = self.cues.element();
         self.append(&index)?;
         let ending = Ending { segment_size: self.end - self.segment, cues, duration_ms };

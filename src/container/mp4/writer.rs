@@ -81,6 +81,8 @@ struct Track {
     /// Ticks of the first frame, and of the latest.
     first: Option<u64>,
     last: u64,
+    /// Ticks until which the latest frame lasts.
+    until: u64,
     durations: Vec<SttsEntry>,
     sizes: Vec<u32>,
     offsets: Vec<u64>,
@@ -115,8 +117,9 @@ impl Track {
     /// The track's `trak`; `None` without frames.
     fn trak(mut self, number: u32, needs_co64: bool) -> Option<Trak> {
         let first = self.first?;
-        self.add_duration(LAST_DURATION);
-        let duration = self.last + u64::from(LAST_DURATION) - first;
+        let lasts = self.until.saturating_sub(self.last).max(LAST_DURATION.into());
+        self.add_duration(u32::try_from(lasts).unwrap_or(u32::MAX));
+        let duration = self.last + lasts - first;
         let edit = |segment_duration, media_time| ElstEntry { segment_duration, media_time, media_rate: 1.into() };
         // An empty edit in front of a track that begins later.
         let delay = (first > 0).then(|| edit(first, None));
@@ -199,6 +202,7 @@ impl Mp4Writer {
             sample_entry,
             first: None,
             last: 0,
+            until: 0,
             durations: Vec::new(),
             sizes: Vec::new(),
             offsets: Vec::new(),
@@ -214,11 +218,18 @@ impl Mp4Writer {
     /// # Errors
     /// The disk's.
     pub fn push(&mut self, track: usize, at: Duration, key: bool, data: &[u8]) -> io::Result<()> {
-        let ticks = (at.as_nanos() * u128::from(TIMESCALE) + 500_000_000) / 1_000_000_000;
+        let ticks = ticks(at);
         let length = u32::try_from(data.len()).map_err(|_| io::ErrorKind::InvalidData)?;
         let track = self.tracks.get_mut(track).ok_or(io::ErrorKind::InvalidInput)?;
-        track.add(u64::try_from(ticks).unwrap_or(u64::MAX), self.end, length, key);
+        track.add(ticks, self.end, length, key);
         self.append(data)
+    }
+
+    /// The latest frame of a track lasts until `until` of the file.
+    pub fn hold(&mut self, track: usize, until: Duration) {
+        if let Some(track) = self.tracks.get_mut(track) {
+            track.until = track.until.max(ticks(until));
+        }
     }
 
     /// Writes the index and returns the file's duration. The file is not synced.
@@ -254,6 +265,10 @@ impl Mp4Writer {
         self.end += bytes.len() as u64;
         Ok(())
     }
+}
+
+fn ticks(at: Duration) -> u64 {
+    u64::try_from((at.as_nanos() * u128::from(TIMESCALE) + 500_000_000) / 1_000_000_000).unwrap_or(u64::MAX)
 }
 
 fn encoded(atom: &impl Encode) -> io::Result<Vec<u8>> {
