@@ -378,6 +378,7 @@ async fn play(
             size: None,
             config: None,
             audio_level: None,
+            packets: 0,
         });
     }
     count as u64

@@ -49,7 +49,7 @@ pub fn sample(codec: Codec, (width, height): (u32, u32), seconds: u32) -> Sample
         let middle = data.len() / 2;
         let parts = vec![data.slice(..middle), data.slice(middle..)];
         let (size, config) = if key { (size, config.clone()) } else { (None, None) };
-        Frame { rtp_time: n * ticks, arrival: Instant::now(), parts, key, size, config, audio_level: None }
+        Frame { rtp_time: n * ticks, arrival: Instant::now(), parts, key, size, config, audio_level: None, packets: 0 }
     });
     let frames = frames.collect();
     Sample { format: TrackFormat { codec, config, size, channels: 2, name: format!("alice {}", codec.name()) }, frames }

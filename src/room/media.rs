@@ -191,6 +191,8 @@ pub struct Frame {
     /// Decoder configuration, where this frame brings one: H.264 `avcC` (ISO 14496-15), AV1 `av1C`.
     pub config: Option<Bytes>,
     pub audio_level: Option<AudioLevel>,
+    /// RTP packets that it came in; 0 where it came otherwise.
+    pub packets: u32,
 }
 
 impl Frame {

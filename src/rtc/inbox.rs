@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 /// How long packets may wait for whom they are to be handed to.
 const EARLY_FOR: Duration = Duration::from_secs(3);
 
+/// Streams whose dropped packets are told apart.
+const MAX_DROPPED_STREAMS: usize = 256;
+
 /// What arrived for a receiver of media.
 #[derive(Debug, Clone)]
 pub enum Inbound {
@@ -28,25 +31,39 @@ pub enum Inbound {
         /// The address that it came from: the sender's, or a server's in between.
         from: SocketAddr,
     },
+    /// Packets of a stream that found the inbox full.
+    Dropped {
+        /// The stream's; 0 for all those together that are beyond the number that is told apart.
+        ssrc: u32,
+        /// How many.
+        packets: u64,
+        /// Bytes of their payloads.
+        bytes: u64,
+        /// When the first one arrived.
+        first: Instant,
+        /// When the last one arrived.
+        last: Instant,
+    },
 }
 
 impl Inbound {
     pub(crate) fn ssrc(&self) -> u32 {
         match self {
             Inbound::Rtp(packet) => packet.ssrc,
-            Inbound::SenderReport { ssrc, .. } => *ssrc,
+            Inbound::SenderReport { ssrc, .. } | Inbound::Dropped { ssrc, .. } => *ssrc,
         }
     }
     pub(crate) fn arrival(&self) -> Instant {
         match self {
             Inbound::Rtp(packet) => packet.arrival,
             Inbound::SenderReport { arrival, .. } => *arrival,
+            Inbound::Dropped { last, .. } => *last,
         }
     }
     fn size(&self) -> usize {
         match self {
             Inbound::Rtp(packet) => packet.payload.len() + 64,
-            Inbound::SenderReport { .. } => 64,
+            Inbound::SenderReport { .. } | Inbound::Dropped { .. } => 64,
         }
     }
 }
@@ -63,10 +80,29 @@ struct Queue {
     items: Vec<Inbound>,
     bytes: usize,
     dropped: u64,
+    /// What was dropped since the queue was emptied, by SSRC.
+    dropped_of: HashMap<u32, Inbound>,
     /// Streams that are somebody else's to take: of a connection that carries the media of many.
     others: HashMap<u32, Arc<Inbox>>,
     /// Who else gets everything that is put here.
     copy: Option<Arc<Inbox>>,
+}
+
+impl Queue {
+    /// Counts what found no room.
+    fn count_dropped(&mut self, item: &Inbound) {
+        let Inbound::Rtp(packet) = item else { return };
+        self.dropped += 1;
+        let known = self.dropped_of.contains_key(&packet.ssrc) || self.dropped_of.len() < MAX_DROPPED_STREAMS;
+        let ssrc = if known { packet.ssrc } else { 0 };
+        let (size, arrival) = (packet.payload.len() as u64, packet.arrival);
+        let fresh = || Inbound::Dropped { ssrc, packets: 0, bytes: 0, first: arrival, last: arrival };
+        if let Inbound::Dropped { packets, bytes, last, .. } = self.dropped_of.entry(ssrc).or_insert_with(fresh) {
+            *packets += 1;
+            *bytes += size;
+            *last = arrival;
+        }
+    }
 }
 
 impl Inbox {
@@ -86,7 +122,7 @@ impl Inbox {
                 return other.put(item);
             }
             if queue.bytes + size > Self::MAX_BYTES {
-                queue.dropped += 1;
+                queue.count_dropped(&item);
                 return;
             }
             queue.bytes += size;
@@ -103,11 +139,13 @@ impl Inbox {
     }
 
     /// Moves everything that waits into `into` (which must be empty; its allocation goes the other way, so that none is made
-    /// per batch) and returns how many packets were dropped since the last call.
+    /// per batch) and returns how many packets were
+    /// dropped since the last call; the batch ends with an [`Inbound::Dropped`] for each of their streams.
     pub fn drain(&self, into: &mut Vec<Inbound>) -> u64 {
         let mut queue = self.lock();
         std::mem::swap(&mut queue.items, into);
         queue.bytes = 0;
+        into.extend(queue.dropped_of.drain().map(|(_, dropped)| dropped));
         std::mem::take(&mut queue.dropped)
     }
 
@@ -182,7 +220,8 @@ mod tests {
         }
         let mut got = Vec::new();
         let dropped = inbox.drain(&mut got);
-        assert_eq!((got.len(), dropped), (15, 5));
+        assert_eq!((got.len(), dropped), (16, 5));
+        assert!(matches!(got[15], Inbound::Dropped { ssrc: 1, packets: 5, bytes, .. } if bytes == 5 << 20));
         got.clear();
         assert_eq!(inbox.drain(&mut got), 0);
         assert!(got.is_empty());
@@ -201,7 +240,7 @@ mod tests {
         }
         assert_eq!(inbox.drain(&mut got), 0);
         // Nobody empties the copy: it is full, and only it has dropped anything.
-        assert_eq!((copy.drain(&mut got), got.len()), (5, 15));
+        assert_eq!((copy.drain(&mut got), got.len()), (5, 16));
     }
 
     #[test]

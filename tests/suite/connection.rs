@@ -30,6 +30,7 @@ async fn received(end: &End, quiet: Duration) -> (Vec<RtpPacket>, usize) {
             match item {
                 Inbound::Rtp(packet) => packets.push(packet),
                 Inbound::SenderReport { .. } => reports += 1,
+                Inbound::Dropped { .. } => panic!("the inbox dropped packets"),
             }
         }
         if tokio::time::timeout(quiet, inbox.arrived()).await.is_err() {

@@ -93,6 +93,7 @@ mod tests {
             size: None,
             config: config.map(Bytes::copy_from_slice),
             audio_level: None,
+            packets: 0,
         }
     }
 

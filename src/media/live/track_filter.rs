@@ -278,6 +278,7 @@ fn connect_output(
             size: encoded.size,
             config: encoded.config,
             audio_level: encoded.level.map(|l| AudioLevel { voice: l.below_overload < VOICE_THRESHOLD, ..l }),
+            packets: 0,
         });
         Ok(gst::FlowSuccess::Ok)
     });

@@ -182,7 +182,7 @@ mod tests {
 
     fn frame(rtp_time: i64) -> Frame {
         let (parts, size, config) = (Vec::new(), None, None);
-        Frame { rtp_time, arrival: Instant::now(), parts, key: true, size, config, audio_level: None }
+        Frame { rtp_time, arrival: Instant::now(), parts, key: true, size, config, audio_level: None, packets: 0 }
     }
 
     #[test]

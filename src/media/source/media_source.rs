@@ -284,6 +284,7 @@ impl MediaSource {
             size: raw.size,
             config: raw.config,
             audio_level: raw.level,
+            packets: 0,
         };
         SourceFrame { kind: raw.kind, at: Duration::from_nanos(at), frame }
     }

@@ -2,4 +2,5 @@
 
 pub mod depacketize;
 pub(crate) mod inspect;
+pub mod packet_counts;
 pub mod packetize;

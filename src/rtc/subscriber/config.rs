@@ -16,6 +16,8 @@ pub struct SubscriberConfig {
     pub linger: Duration,
     /// Streams of one connection that are received.
     pub max_streams: usize,
+    /// SSRCs that belong to no stream and whose packets are accounted for one by one; all further ones share an account.
+    pub max_accounts: usize,
     /// What is kept of streams that have not begun.
     pub early: EarlyLimits,
     /// When senders are asked for key frames.
@@ -51,6 +53,7 @@ impl SubscriberConfig {
             label_wait: Duration::from_millis(500),
             linger: Duration::from_millis(200),
             max_streams: 256,
+            max_accounts: 512,
             early: EarlyLimits::default(),
             key_frames: KeyFrameTiming { retry: Duration::from_secs(1), interval: Some(Duration::from_secs(4)) },
             key_frame_at_begin: false,

@@ -1,5 +1,6 @@
 //! What a consumer of received media implements, and what it is told.
 
+use super::account::PacketAccount;
 use super::stream::{Gap, Stream, StreamInfo};
 use crate::room::clock::SenderClock;
 use crate::room::media::{Frame, RtpPacket};
@@ -32,11 +33,14 @@ pub trait MediaHandler {
     /// A sender report was taken into the stream's clock.
     fn on_report(&mut self, _stream: &mut Stream<Self::State>, _report: &Report, _sender: &SenderClock) {}
 
-    /// The stream has ended at `at`; everything that came of it has been given out.
+    /// The stream has ended at `at`; everything that came of it has been given out. [`Stream::account`] is final.
     fn on_end(&mut self, _stream: Stream<Self::State>, _at: Instant, _sender: &SenderClock) {}
 
     /// The sender of this stream must be asked for a key frame (PLI, RFC 4585 6.3.1).
     fn request_key_frame(&mut self, _stream: &mut Stream<Self::State>, _now: Instant) {}
+
+    /// The connection has ended: the final account of packets of one SSRC that belonged to no stream. [`PacketAccount::why_nothing`] tells why.
+    fn on_account(&mut self, _account: &PacketAccount) {}
 
     /// Packets of this connection are not received as they should be.
     fn on_problem(&mut self, problem: Problem) {

@@ -6,7 +6,10 @@
 //!            (until announced) (until known or patience ends)   (optional)
 //! ```
 
+mod account;
 mod config;
+#[cfg(test)]
+mod conservation_tests;
 mod continuity;
 mod early;
 mod handler;
@@ -15,6 +18,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use account::PacketAccount;
 pub use config::{EarlyLimits, SubscriberConfig};
 pub use continuity::ContinuousTime;
 pub use handler::{MediaHandler, Problem, Report};
@@ -24,7 +28,9 @@ use crate::room::clock::SenderClock;
 use crate::room::media::{RemoteTrack, Source};
 use crate::room::participant::TrackLabel;
 use crate::rtc::inbox::Inbound;
-use early::EarlyPackets;
+pub use crate::rtc::media::packet_counts::{DropReason, PacketCounts};
+use account::OtherPackets;
+use early::{EarlyPackets, WaitedInVain};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -37,6 +43,8 @@ pub struct Subscriber<S> {
     /// Streams that the connection has announced, begun or not.
     announced: HashMap<u32, Announced>,
     early: EarlyPackets,
+    /// The account of what belongs to no stream.
+    others: OtherPackets,
     labels: Vec<TrackLabel>,
     /// Streams that were taken away, and when.
     ending: Vec<(u32, Instant)>,
@@ -56,6 +64,7 @@ impl<S> Subscriber<S> {
     pub fn new(config: SubscriberConfig, labels: Vec<TrackLabel>) -> Subscriber<S> {
         Subscriber {
             early: EarlyPackets::new(config.early),
+            others: OtherPackets::new(config.max_accounts),
             config,
             sender: SenderClock::default(),
             streams: HashMap::new(),
@@ -73,6 +82,22 @@ impl<S> Subscriber<S> {
     /// An open stream.
     pub fn stream(&mut self, ssrc: u32) -> Option<&mut Stream<S>> {
         self.streams.get_mut(&ssrc)
+    }
+
+    /// The accounts of the open streams, and of the packets that belonged to no stream, so far. Ended streams were accounted for by
+    /// [`MediaHandler::on_end`].
+    pub fn accounts(&self) -> impl Iterator<Item = PacketAccount> + '_ {
+        self.streams.values().map(Stream::account).chain(self.other_packets().cloned())
+    }
+
+    /// The accounts of the packets that belonged to no stream, so far.
+    pub fn other_packets(&self) -> impl Iterator<Item = &PacketAccount> {
+        self.others.iter()
+    }
+
+    /// Packets that wait for their stream to begin.
+    pub fn early_packets(&self) -> u64 {
+        self.early.held()
     }
 
     /// The participant's labels as they were told last.
@@ -100,9 +125,9 @@ impl<S> Subscriber<S> {
         }
         if !self.announced.contains_key(&ssrc) && self.announced.len() >= self.config.max_streams {
             handler.on_problem(Problem::TooManyStreams { ssrc });
-            self.early.take(ssrc);
-            return;
+            return self.refuse(ssrc, DropReason::TooManyStreams);
         }
+        self.others.set_standing(ssrc, None);
         self.announced.insert(ssrc, Announced { track, since: now, labelled: false, refused: false });
         self.begin(now, handler);
     }
@@ -134,17 +159,52 @@ impl<S> Subscriber<S> {
 
     /// Takes what arrived, in the order of arrival.
     pub fn receive(&mut self, item: Inbound, handler: &mut impl MediaHandler<State = S>) {
-        match self.streams.get_mut(&item.ssrc()) {
-            Some(stream) => stream.receive(item, &mut self.sender, handler),
-            None => self.keep_early(item, handler),
+        let ssrc = item.ssrc();
+        if let Some(stream) = self.streams.get_mut(&ssrc) {
+            return stream.receive(item, &mut self.sender, handler);
+        }
+        if let Some(reason) = self.others.standing(ssrc) {
+            return self.drop_item(item, reason);
+        }
+        if let Inbound::Dropped { .. } = item {
+            return self.drop_item(item, DropReason::InboxFull);
+        }
+        if let Err((item, problem)) = self.early.keep(item) {
+            self.drop_item(item, DropReason::EarlyOverflow);
+            if let Some(problem) = problem {
+                handler.on_problem(problem);
+            }
         }
     }
 
-    fn keep_early(&mut self, item: Inbound, handler: &mut impl MediaHandler<State = S>) {
-        if self.announced.get(&item.ssrc()).is_none_or(|announced| !announced.refused)
-            && let Some(problem) = self.early.keep(item)
-        {
-            handler.on_problem(problem);
+    /// What arrived belongs to no stream.
+    fn drop_item(&mut self, item: Inbound, reason: DropReason) {
+        let ssrc = item.ssrc();
+        match item {
+            Inbound::Rtp(packet) => self.others.drop(ssrc, reason, |account| {
+                account.arrive(packet.payload_type, packet.payload.len(), packet.arrival);
+            }),
+            Inbound::Dropped { packets, bytes, first, last, .. } => {
+                self.others.drop(ssrc, DropReason::InboxFull, |account| account.arrived(packets, bytes, first, last));
+            }
+            Inbound::SenderReport { .. } => {}
+        }
+    }
+
+    /// What waited for streams in vain.
+    fn drop_early(&mut self, waited: Vec<WaitedInVain>, handler: &mut impl MediaHandler<State = S>) {
+        for WaitedInVain { ssrc, items, packets } in waited {
+            let reason = self.others.waited_in_vain(ssrc);
+            items.into_iter().for_each(|item| self.drop_item(item, reason));
+            handler.on_problem(Problem::Unannounced { ssrc, packets });
+        }
+    }
+
+    /// From now on what arrives of a stream is dropped, and so is what waits.
+    fn refuse(&mut self, ssrc: u32, reason: DropReason) {
+        self.others.set_standing(ssrc, Some(reason));
+        for item in self.early.take(ssrc) {
+            self.drop_item(item, reason);
         }
     }
 
@@ -152,9 +212,8 @@ impl<S> Subscriber<S> {
     pub fn tick(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
         self.begin(now, handler);
         self.end_due(now, handler);
-        for problem in self.early.expire(now) {
-            handler.on_problem(problem);
-        }
+        let waited = self.early.expire(now);
+        self.drop_early(waited, handler);
         for stream in self.streams.values_mut() {
             stream.tick(now, &self.sender, handler);
             if stream.key_frames.request_due(now) {
@@ -172,6 +231,7 @@ impl<S> Subscriber<S> {
 
     /// Announced streams whose packets wait begin once it is known what they are.
     pub fn begin(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        let mut refused = Vec::new();
         let Subscriber { streams, announced, early, labels, config, sender, .. } = self;
         for (ssrc, waiting) in announced.iter_mut().filter(|(_, waiting)| !waiting.refused) {
             if streams.contains_key(ssrc) || !early.has(*ssrc) {
@@ -188,6 +248,7 @@ impl<S> Subscriber<S> {
             let early = early.take(*ssrc);
             let Some(state) = handler.on_begin(&info, now) else {
                 waiting.refused = true;
+                refused.push((*ssrc, early));
                 continue;
             };
             let mut stream = Stream::new(info, config, state, now);
@@ -195,6 +256,10 @@ impl<S> Subscriber<S> {
                 stream.receive(item, sender, handler);
             }
             streams.insert(*ssrc, stream);
+        }
+        for (ssrc, early) in refused {
+            self.others.set_standing(ssrc, Some(DropReason::Refused));
+            early.into_iter().for_each(|item| self.drop_item(item, DropReason::Refused));
         }
     }
 
@@ -211,20 +276,22 @@ impl<S> Subscriber<S> {
         let due = |(_, at): &mut (u32, Instant)| now.saturating_duration_since(*at) >= linger;
         for (ssrc, at) in self.ending.extract_if(.., due).collect::<Vec<_>>() {
             if let Some(stream) = self.streams.remove(&ssrc) {
+                self.others.ended(ssrc);
                 stream.end(&self.sender, at, handler);
             }
         }
     }
 
-    /// The connection is gone: streams that only waited for a label begin, everything that came is given out, every stream ends.
+    /// The connection is gone: streams that only waited for a label begin, everything that came is given out, every stream ends. Then the
+    /// account of what belonged to no stream is given.
     pub fn end(mut self, at: Instant, handler: &mut impl MediaHandler<State = S>) {
         self.begin(at + self.config.label_wait, handler);
         for stream in std::mem::take(&mut self.streams).into_values() {
             stream.end(&self.sender, at, handler);
         }
-        for problem in self.early.clear() {
-            handler.on_problem(problem);
-        }
+        let waited = self.early.clear();
+        self.drop_early(waited, handler);
+        self.others.iter().for_each(|account| handler.on_account(account));
     }
 }
 

@@ -6,6 +6,7 @@ use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Frame, MediaKind, RtpPacket};
 use crate::rtc::inbox::Inbound;
 use crate::rtc::media::depacketize::Received;
+use crate::rtc::media::packet_counts::DropReason;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -19,11 +20,16 @@ impl<S> Stream<S> {
     ) {
         match item {
             Inbound::Rtp(packet) => {
+                self.account.arrive(packet.payload_type, packet.payload.len(), packet.arrival);
                 handler.on_packet(self, &packet);
                 self.packet(packet, sender, handler);
             }
             Inbound::SenderReport { ntp, rtp, arrival, from, .. } => {
                 self.report(sender, (ntp, rtp), (arrival, from.ip()), handler);
+            }
+            Inbound::Dropped { packets, bytes, first, last, .. } => {
+                self.account.arrived(packets, bytes, first, last);
+                self.account.counts.drop(DropReason::InboxFull, packets);
             }
         }
     }
@@ -94,6 +100,7 @@ impl<S> Stream<S> {
         if let Some(transform) = &mut self.transform
             && let Err(why) = transform.transform(&self.info, &mut frame)
         {
+            self.untransformed += u64::from(frame.packets);
             return handler.on_problem(Problem::Transform { ssrc: self.ssrc(), why });
         }
         self.newest_rtp = Some(frame.rtp_time);

@@ -1,10 +1,12 @@
 //! One stream (SSRC) of a connection: its packets in sequence, its frames, its clock, and when it needs a key frame.
 
+use super::account::PacketAccount;
 use super::config::SubscriberConfig;
 use crate::room::clock::{Mapping, SenderClock, TrackClock};
 use crate::room::media::{Frame, MediaKind, RemoteTrack, Source};
 use crate::rtc::feedback::KeyFrameNeed;
 use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, ReceiveStats, Received};
+use crate::rtc::media::packet_counts::DropReason;
 use std::time::{Duration, Instant};
 
 /// What a stream is.
@@ -55,6 +57,10 @@ pub struct Stream<S> {
     pub(super) newest_rtp: Option<i64>,
     pub(super) transform: Option<Box<dyn FrameTransform>>,
     pub(super) scratch: Vec<Received>,
+    /// What arrived, and what was dropped before assembly.
+    pub(super) account: PacketAccount,
+    /// Packets of frames that could not be transformed.
+    pub(super) untransformed: u64,
 }
 
 impl<S> Stream<S> {
@@ -67,6 +73,8 @@ impl<S> Stream<S> {
         let assembler = AssemblerConfig { hold: config.hold, ..AssemblerConfig::default() };
         Stream {
             assembler: FrameAssembler::new(codec, assembler),
+            account: PacketAccount::new(info.track.ssrc, Some(codec)),
+            untransformed: 0,
             clock: TrackClock::new(codec.clock_rate()),
             info,
             state,
@@ -92,6 +100,14 @@ impl<S> Stream<S> {
     /// Counts since the stream began.
     pub fn stats(&self) -> ReceiveStats {
         self.assembler.stats()
+    }
+
+    /// What came of the stream, and what became of it.
+    pub fn account(&self) -> PacketAccount {
+        let mut account = self.account.clone();
+        account.counts.add(&self.assembler.stats().counts);
+        account.counts.take_back(DropReason::Transform, self.untransformed);
+        account
     }
 
     /// RTP time to session time, as far as it is known now; none before the first frame.

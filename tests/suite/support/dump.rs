@@ -51,6 +51,7 @@ impl Dump {
             size: None,
             config: None,
             audio_level: None,
+            packets: 0,
         }
     }
 

@@ -22,6 +22,7 @@ fn dump(codec: Codec) -> Vec<Frame> {
             size: None,
             config: None,
             audio_level: None,
+            packets: 0,
         });
         at += 9 + len;
     }

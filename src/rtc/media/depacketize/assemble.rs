@@ -3,15 +3,12 @@
 
 use crate::room::clock::unwrap_rtp;
 use crate::room::media::{AudioLevel, Codec, Frame, MediaKind, RtpPacket};
-use crate::rtc::media::depacketize::av1::Av1;
 use crate::rtc::media::depacketize::depend::{Continuity, Deps, Verdict};
-use crate::rtc::media::depacketize::h264::H264;
-use crate::rtc::media::depacketize::opus::Opus;
+use crate::rtc::media::depacketize::formats::depayloader;
 use crate::rtc::media::depacketize::payload::{Depayload, Head, Picture, Starts};
 use crate::rtc::media::depacketize::received::{AssemblerConfig, ReceiveStats, Received};
 use crate::rtc::media::depacketize::reorder::{Ordered, Reorder};
-use crate::rtc::media::depacketize::vp8::Vp8;
-use crate::rtc::media::depacketize::vp9::Vp9;
+use crate::rtc::media::packet_counts::DropReason;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -41,8 +38,10 @@ pub struct FrameAssembler {
     previous: Option<(i64, bool)>,
     building: Option<Building>,
     parts: Vec<Bytes>,
-    /// The rest of the frame of this time is thrown away; it is counted already.
-    dropping: Option<i64>,
+    /// The rest of the frame of this time is thrown away for this reason; the frame is counted already.
+    dropping: Option<(i64, DropReason)>,
+    /// A frame has come out since the sender began.
+    begun: bool,
     continuity: Continuity,
     asked: bool,
     last_out: Option<i64>,
@@ -59,20 +58,14 @@ struct Building {
     audio_level: Option<AudioLevel>,
     deps: Deps,
     bytes: usize,
+    packets: u32,
 }
 
 impl FrameAssembler {
     /// An assembler for one SSRC that sends `codec`.
     pub fn new(codec: Codec, config: AssemblerConfig) -> Self {
-        let depayloader: Box<dyn Depayload> = match codec {
-            Codec::Vp8 => Box::new(Vp8),
-            Codec::Vp9 => Box::new(Vp9),
-            Codec::Av1 => Box::new(Av1::default()),
-            Codec::H264 => Box::new(H264::default()),
-            Codec::Opus => Box::new(Opus),
-        };
         Self {
-            depayloader,
+            depayloader: depayloader(codec),
             video: codec.kind() == MediaKind::Video,
             clock_rate: codec.clock_rate().into(),
             max_bytes: config.max_bytes,
@@ -83,6 +76,7 @@ impl FrameAssembler {
             building: None,
             parts: Vec::new(),
             dropping: None,
+            begun: false,
             continuity: Continuity::new(),
             asked: false,
             last_out: None,
@@ -125,12 +119,16 @@ impl FrameAssembler {
 
     /// Gives out what is whole and held back behind holes, and the last gap. A frame whose end was not seen is dropped.
     pub fn finish(&mut self, out: &mut Vec<Received>) {
-        self.reorder.flush();
+        self.reorder.finish(&mut self.stats);
         self.drain(out);
-        if let Some(building) = self.building.take() {
-            self.drop_frame(building.time, &building.deps, out);
-        }
+        self.give_up_building(out);
         self.report_gap(self.newest.map(|(time, _)| time), out);
+    }
+
+    /// Packets that are neither in a frame nor dropped yet.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> u64 {
+        self.reorder.held() + self.building.as_ref().map_or(0, |building| building.packets.into())
     }
 
     /// Counts since the beginning.
@@ -157,10 +155,15 @@ impl FrameAssembler {
     /// Packets are missing after the newest one.
     fn break_off(&mut self, out: &mut Vec<Received>) {
         self.previous = None;
-        if let Some(building) = self.building.take() {
-            self.drop_frame(building.time, &building.deps, out);
-        }
+        self.give_up_building(out);
         self.continuity.lost();
+    }
+
+    /// The rest of the frame that is being built will not come.
+    fn give_up_building(&mut self, out: &mut Vec<Received>) {
+        if let Some(building) = self.building.take() {
+            self.drop_building(&building, DropReason::Incomplete, out);
+        }
     }
 
     fn count_lost(&mut self, count: u32) {
@@ -171,7 +174,7 @@ impl FrameAssembler {
     /// The next packet in sequence.
     fn take(&mut self, packet: RtpPacket, out: &mut Vec<Received>) {
         if packet.payload.is_empty() {
-            return;
+            return self.stats.counts.drop(DropReason::Padding, 1);
         }
         let time = self.unwrap(&packet, out);
         if self.building.as_ref().is_some_and(|building| building.time != time) {
@@ -182,9 +185,12 @@ impl FrameAssembler {
             Ok(Some(head)) => head,
             Ok(None) => {
                 self.stats.malformed += 1;
-                return;
+                return self.stats.counts.drop(DropReason::Malformed, 1);
             }
-            Err(_) => return self.malformed(time, out),
+            Err(_) => {
+                self.stats.counts.drop(DropReason::Malformed, 1);
+                return self.malformed(time, DropReason::Malformed, out);
+            }
         };
         if self.building.is_none() {
             let begins = match head.starts {
@@ -192,26 +198,42 @@ impl FrameAssembler {
                 Starts::No => false,
                 Starts::AfterEnd => previous.is_some_and(|(before, marker)| marker || before != time),
             };
-            if !self.begin(begins, time, &head, &packet, out) {
-                return;
+            if let Err(reason) = self.begin(begins, time, &head, &packet, out) {
+                return self.stats.counts.drop(reason, 1);
             }
         }
         let Some(building) = &mut self.building else { return };
         building.arrival = building.arrival.min(packet.arrival);
         building.bytes += packet.payload.len();
-        let fits = building.bytes <= self.max_bytes && self.parts.len() < MAX_PARTS;
-        if !fits || self.depayloader.add(&head, &packet.payload, &mut self.parts).is_err() {
-            return self.malformed(time, out);
+        building.packets += 1;
+        if building.bytes > self.max_bytes || self.parts.len() >= MAX_PARTS {
+            return self.malformed(time, DropReason::TooLarge, out);
+        }
+        if self.depayloader.add(&head, &packet.payload, &mut self.parts).is_err() {
+            return self.malformed(time, DropReason::Malformed, out);
         }
         if packet.marker || head.ends {
             self.complete(out);
         }
     }
 
-    /// No frame is being built. True: one is now. False: the packet is of no use.
-    fn begin(&mut self, begins: bool, time: i64, head: &Head, packet: &RtpPacket, out: &mut Vec<Received>) -> bool {
-        if !begins && self.dropping == Some(time) {
-            return false;
+    /// No frame is being built; afterwards one is.
+    ///
+    /// # Errors
+    /// The packet is of no use, for this reason.
+    fn begin(
+        &mut self,
+        begins: bool,
+        time: i64,
+        head: &Head,
+        packet: &RtpPacket,
+        out: &mut Vec<Received>,
+    ) -> Result<(), DropReason> {
+        if let Some((dropped, reason)) = self.dropping
+            && !begins
+            && dropped == time
+        {
+            return Err(reason);
         }
         if self.video {
             let harmless = self.continuity.explain(&head.deps);
@@ -220,11 +242,12 @@ impl FrameAssembler {
                 self.gap_lost = 0;
             }
             if matches!(verdict, Verdict::Spoilt | Verdict::NeedKey) {
-                self.drop_frame(time, &head.deps, out);
+                let reason = if begins || !self.begun { self.cannot_be_decoded() } else { DropReason::Incomplete };
+                self.drop_frame(time, &head.deps, reason, out);
                 if verdict == Verdict::NeedKey {
                     self.ask(out);
                 }
-                return false;
+                return Err(reason);
             }
         }
         self.dropping = None;
@@ -234,8 +257,14 @@ impl FrameAssembler {
             audio_level: packet.audio_level,
             deps: head.deps,
             bytes: 0,
+            packets: 0,
         });
-        true
+        Ok(())
+    }
+
+    /// Why a frame is dropped that would need others.
+    fn cannot_be_decoded(&self) -> DropReason {
+        if self.begun { DropReason::Undecodable } else { DropReason::NoKeyFrame }
     }
 
     /// The frame that is being built has all its packets.
@@ -243,14 +272,18 @@ impl FrameAssembler {
         let Some(building) = self.building.take() else { return };
         let picture = match self.depayloader.finish(&mut self.parts) {
             Ok(Some(picture)) => picture,
-            Ok(None) => return self.parts.clear(),
+            Ok(None) => {
+                self.stats.counts.drop(DropReason::NoPicture, building.packets.into());
+                return self.parts.clear();
+            }
             Err(_) => {
                 self.stats.malformed += 1;
-                return self.drop_frame(building.time, &building.deps, out);
+                return self.drop_building(&building, DropReason::Malformed, out);
             }
         };
         if self.video && !self.continuity.whole(&building.deps, picture.key) {
-            self.drop_frame(building.time, &building.deps, out);
+            let reason = if picture.lacks_config { DropReason::NoParameterSets } else { self.cannot_be_decoded() };
+            self.drop_building(&building, reason, out);
             return self.ask(out);
         }
         self.give_out(building, picture, out);
@@ -265,6 +298,8 @@ impl FrameAssembler {
             out.push(Received::Discontinuity);
         }
         self.stats.frames += 1;
+        self.stats.counts.in_frames += u64::from(building.packets);
+        self.begun = true;
         if self.video && picture.key {
             self.stats.key_frames += 1;
             self.asked = false;
@@ -279,22 +314,31 @@ impl FrameAssembler {
             size: picture.size,
             config: picture.config,
             audio_level: building.audio_level,
+            packets: building.packets,
         }));
     }
 
     /// A packet or its frame is not what its codec says it should be.
-    fn malformed(&mut self, time: i64, out: &mut Vec<Received>) {
+    fn malformed(&mut self, time: i64, reason: DropReason, out: &mut Vec<Received>) {
         self.stats.malformed += 1;
-        let deps = self.building.take().map(|building| building.deps).unwrap_or_default();
-        self.drop_frame(time, &deps, out);
+        match self.building.take() {
+            Some(building) => self.drop_building(&building, reason, out),
+            None => self.drop_frame(time, &Deps::default(), reason, out),
+        }
     }
 
-    /// The frame of `time` is thrown away, whether or not it was being built.
-    fn drop_frame(&mut self, time: i64, deps: &Deps, out: &mut Vec<Received>) {
+    /// The frame that was being built is thrown away.
+    fn drop_building(&mut self, building: &Building, reason: DropReason, out: &mut Vec<Received>) {
+        self.stats.counts.drop(reason, building.packets.into());
+        self.drop_frame(building.time, &building.deps, reason, out);
+    }
+
+    /// The frame of `time` is thrown away, whether or not it was being built; its packets are counted elsewhere.
+    fn drop_frame(&mut self, time: i64, deps: &Deps, reason: DropReason, out: &mut Vec<Received>) {
         self.parts.clear();
         self.depayloader.reset();
-        if self.dropping != Some(time) {
-            self.dropping = Some(time);
+        if self.dropping.is_none_or(|(dropped, _)| dropped != time) {
+            self.dropping = Some((time, reason));
             self.stats.dropped_frames += 1;
             self.gap_dropped = self.gap_dropped.saturating_add(1);
         }
@@ -348,6 +392,7 @@ impl FrameAssembler {
         self.previous = None;
         self.dropping = None;
         self.asked = false;
+        self.begun = false;
         self.discontinuity |= self.last_out.take().is_some();
     }
 }

@@ -104,10 +104,13 @@ impl Depayload for Av1 {
         }
         let Some(key) = key.filter(|_| !parts.is_empty()) else { return Ok(None) };
         Ok(Some(match &self.sequence {
-            Some(sequence) if key && has_sequence => {
-                Picture { key: true, size: Some(sequence.size), config: Some(sequence.config.clone()) }
-            }
-            _ => Picture::default(),
+            Some(sequence) if key && has_sequence => Picture {
+                key: true,
+                size: Some(sequence.size),
+                config: Some(sequence.config.clone()),
+                lacks_config: false,
+            },
+            _ => Picture { lacks_config: key && self.sequence.is_none(), ..Picture::default() },
         }))
     }
 

@@ -89,7 +89,8 @@ impl Depayload for H264 {
     fn finish(&mut self, parts: &mut Vec<Bytes>) -> Result<Option<Picture>, Malformed> {
         let complete = self.fragmented.is_none();
         let pictured = self.pictured;
-        let config = self.idr.and_then(|pps| self.sets.config(pps));
+        let idr = self.idr;
+        let config = idr.and_then(|pps| self.sets.config(pps));
         self.reset();
         if !complete {
             return Err(Malformed);
@@ -98,8 +99,10 @@ impl Depayload for H264 {
             return Ok(None);
         }
         Ok(Some(match config {
-            Some(config) => Picture { key: true, size: Some(config.size), config: Some(config.avcc) },
-            None => Picture::default(),
+            Some(config) => {
+                Picture { key: true, size: Some(config.size), config: Some(config.avcc), lacks_config: false }
+            }
+            None => Picture { lacks_config: idr.is_some(), ..Picture::default() },
         }))
     }
 

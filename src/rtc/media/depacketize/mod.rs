@@ -12,11 +12,13 @@
 mod assemble;
 mod av1;
 mod depend;
+mod formats;
 mod h264;
 mod opus;
 mod payload;
 mod received;
 mod reorder;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod vp8;

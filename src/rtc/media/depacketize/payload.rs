@@ -35,6 +35,8 @@ pub(crate) struct Picture {
     pub key: bool,
     pub size: Option<(u32, u32)>,
     pub config: Option<Bytes>,
+    /// It would be a key frame, if the parameter sets were known that it needs.
+    pub lacks_config: bool,
 }
 
 /// One codec's RTP payload format. Packets of a frame come in order and without holes, from its first one.

@@ -1,7 +1,7 @@
 //! What a `FrameAssembler` is given and gives: limits, frames and gaps, counters.
 
 use crate::room::media::Frame;
-use serde::{Deserialize, Serialize};
+use crate::rtc::media::packet_counts::PacketCounts;
 use std::time::Duration;
 
 /// What comes out of a [`FrameAssembler`](super::FrameAssembler).
@@ -21,7 +21,7 @@ pub enum Received {
         /// Frames of which something came and that were thrown away (frames lost without a trace are not counted).
         dropped_frames: u32,
     },
-    /// Decoding cannot go on without a key frame: ask the sender. ChatDelivery once per need; the caller repeats the request.
+    /// Decoding cannot go on without a key frame: ask the sender. Once per need; the caller repeats the request.
     NeedKeyFrame,
     /// The sender began anew under the same SSRC. The next frame's time has nothing to do with those before: it counts
     /// from its own 32-bit timestamp, and (video) is a key frame. A new file and a new clock begin here.
@@ -46,7 +46,7 @@ impl Default for AssemblerConfig {
 }
 
 /// What a [`FrameAssembler`](super::FrameAssembler) has seen since it was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReceiveStats {
     /// Packets pushed, of any sort.
     pub packets: u64,
@@ -71,4 +71,6 @@ pub struct ReceiveStats {
     /// Packets or frames that do not follow their codec's payload format, or that are not recorded (VP9 spatial layers
     /// above the first).
     pub malformed: u64,
+    /// Where the packets went.
+    pub counts: PacketCounts,
 }

@@ -6,6 +6,8 @@
 
 use crate::room::media::RtpPacket;
 use crate::rtc::media::depacketize::received::{AssemblerConfig, ReceiveStats};
+use crate::rtc::media::depacketize::seen::Seen;
+use crate::rtc::media::packet_counts::DropReason;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -73,7 +75,7 @@ impl Reorder {
             self.push_other(packet, next, stats);
             return None;
         }
-        self.astray.clear();
+        self.clear_astray(stats);
         self.timestamp = packet.timestamp;
         self.advance(true);
         if self.held.pop_front().is_some() {
@@ -104,8 +106,19 @@ impl Reorder {
         }
     }
 
-    /// Gives up every hole.
-    pub fn flush(&mut self) {
+    #[cfg(test)]
+    pub fn held(&self) -> u64 {
+        let ready = self.ready.iter().filter(|ordered| matches!(ordered, Ordered::Packet(_)));
+        (self.held.iter().flatten().count() + ready.count() + self.astray.len()) as u64
+    }
+
+    /// Gives up every hole, and what is out of range.
+    pub fn finish(&mut self, stats: &mut ReceiveStats) {
+        self.flush();
+        self.clear_astray(stats);
+    }
+
+    fn flush(&mut self) {
         while self.hole_since.is_some() {
             self.give_up();
         }
@@ -136,17 +149,19 @@ impl Reorder {
         let ahead = packet.sequence.wrapping_sub(next);
         let behind = next.wrapping_sub(packet.sequence);
         if usize::from(ahead) <= self.max_packets {
-            self.astray.clear();
+            self.clear_astray(stats);
             self.hold_back(packet, ahead.into(), stats);
         } else if behind <= BEHIND && self.timestamp.wrapping_sub(packet.timestamp) <= BEHIND_TICKS {
             if self.seen.contains(packet.sequence, behind) {
                 stats.duplicates += 1;
+                stats.counts.drop(DropReason::Duplicate, 1);
             } else {
                 stats.late += 1;
+                stats.counts.drop(DropReason::Late, 1);
                 stats.reordered += 1;
             }
         } else {
-            self.suspect(packet);
+            self.suspect(packet, stats);
         }
     }
 
@@ -154,6 +169,7 @@ impl Reorder {
         match self.held.get(index) {
             Some(Some(_)) => {
                 stats.duplicates += 1;
+                stats.counts.drop(DropReason::Duplicate, 1);
                 return;
             }
             Some(None) => {
@@ -207,21 +223,27 @@ impl Reorder {
     }
 
     /// A packet out of range. Enough of them, near each other and nothing else between: the sender has begun anew there.
-    fn suspect(&mut self, packet: RtpPacket) {
+    fn suspect(&mut self, packet: RtpPacket, stats: &mut ReceiveStats) {
         let near = |other: &RtpPacket| {
             let ahead = packet.sequence.wrapping_sub(other.sequence);
             ahead != 0 && (ahead <= NEAR || ahead.wrapping_neg() <= NEAR)
         };
         if !self.astray.last().is_some_and(near) {
-            self.astray.clear();
+            self.clear_astray(stats);
         }
         self.astray.push(packet);
         if self.astray.len() >= PROOF {
-            self.begin_anew();
+            self.begin_anew(stats);
         }
     }
 
-    fn begin_anew(&mut self) {
+    /// Packets out of range were not a new beginning.
+    fn clear_astray(&mut self, stats: &mut ReceiveStats) {
+        stats.counts.drop(DropReason::OutOfRange, self.astray.len() as u64);
+        self.astray.clear();
+    }
+
+    fn begin_anew(&mut self, stats: &mut ReceiveStats) {
         self.flush();
         let mut packets = std::mem::take(&mut self.astray);
         let Some(first) = packets.first().map(|packet| packet.sequence) else { return };
@@ -237,36 +259,13 @@ impl Reorder {
                 self.ready.push_back(Ordered::Packet(packet));
             }
         }
+        stats.counts.add(&uncounted.counts);
     }
 }
 
 /// What a packet holds in memory while it waits.
 fn weight(packet: &RtpPacket) -> usize {
     packet.payload.len() + size_of::<RtpPacket>()
-}
-
-/// Which of the last 4,096 sequence numbers arrived: tells a duplicate from a late packet.
-struct Seen([u64; 64]);
-
-impl Seen {
-    fn new() -> Self {
-        Self([0; 64])
-    }
-    #[inline]
-    fn set(&mut self, sequence: u16, arrived: bool) {
-        let (word, bit) = Self::place(sequence);
-        self.0[word] = self.0[word] & !(1 << bit) | u64::from(arrived) << bit;
-    }
-    /// Whether the packet, `behind` the next expected one, arrived. False beyond the memory.
-    fn contains(&self, sequence: u16, behind: u16) -> bool {
-        let (word, bit) = Self::place(sequence);
-        behind <= 4096 && self.0[word] >> bit & 1 == 1
-    }
-    /// Always inside the 64 words: a 16-bit number has ten bits above these six, of which six are kept.
-    #[inline]
-    fn place(sequence: u16) -> (usize, u32) {
-        (usize::from(sequence >> 6 & 63), u32::from(sequence & 63))
-    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl Depayload for Vp8 {
             return Err(Malformed);
         }
         let side = |at: usize| u32::from(u16::from_le_bytes([header[at], header[at + 1]]) & 0x3fff);
-        Ok(Some(Picture { key: true, size: Some((side(6), side(8))), config: None }))
+        Ok(Some(Picture { key: true, size: Some((side(6), side(8))), config: None, lacks_config: false }))
     }
 }
 

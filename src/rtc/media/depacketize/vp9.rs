@@ -122,7 +122,7 @@ fn uncompressed_header(frame: &[u8]) -> Option<Picture> {
         bits.bits(if subsampling_told { 4 } else { 1 })?;
     }
     let size = (bits.bits(16)? + 1, bits.bits(16)? + 1);
-    Some(Picture { key: true, size: Some(size), config: None })
+    Some(Picture { key: true, size: Some(size), config: None, lacks_config: false })
 }
 
 #[cfg(test)]

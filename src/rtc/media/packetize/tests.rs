@@ -30,7 +30,16 @@ pub(crate) fn fixture(codec: Codec) -> Vec<Frame> {
 }
 
 fn frame(rtp_time: i64, key: bool, parts: Vec<Bytes>, arrival: Instant) -> Frame {
-    Frame { rtp_time, arrival, parts, key, size: key.then_some((240, 132)), config: None, audio_level: None }
+    Frame {
+        rtp_time,
+        arrival,
+        parts,
+        key,
+        size: key.then_some((240, 132)),
+        config: None,
+        audio_level: None,
+        packets: 0,
+    }
 }
 
 /// Packets of `frames`, one frame every 10 ms.
