@@ -238,12 +238,13 @@ async fn what_is_fed_by_whip_is_recorded_in_the_room_and_by_whep() {
         }
     };
     within(30, "Alice has joined", joined).await;
-    for wrong in [run(&["record", &whep, "--token", "wrong"]).await, run(&["feed", &whip, file]).await] {
+    let out = there.path().to_str().expect("UTF-8");
+    for wrong in [run(&["record", &whep, "--out", out, "--token", "wrong"]).await, run(&["feed", &whip, file]).await] {
         assert_eq!(wrong.code, Some(3), "{wrong:?}");
         assert!(wrong.stderr.contains("--token"), "{wrong:?}");
     }
     let nobody = whep.replace("Alice", "Eve");
-    let nobody = run(&["record", &nobody, "--token", "s3cret"]).await;
+    let nobody = run(&["record", &nobody, "--out", out, "--token", "s3cret"]).await;
     assert!(nobody.code == Some(3) && nobody.stderr.contains("nobody by that name"), "{nobody:?}");
 
     let watcher = Bot::record(&format!("{whep}?token=s3cret"), there.path(), &["--quiet", "--for", "4s"]);
