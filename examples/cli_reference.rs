@@ -11,7 +11,7 @@ const INTRODUCTION: &str = "# Command line reference
 Made by `cargo run --example cli_reference > docs/cli.md` from what `--help` prints.
 
 Exit codes: 0 success, 1 a bug in roombot, 2 usage error, 3 the room is unreachable or refused, 4 local resource problem (disk, memory,
-codec), 5 an expectation failed (`verify`, `check`), 6 inconclusive (`verify`, `check`).
+codec), 5 an expectation failed (`verify`, `check`), 6 inconclusive (`verify`, `check`), 7 recorded with losses (`record`).
 ";
 
 fn main() {

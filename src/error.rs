@@ -25,6 +25,8 @@ pub enum Error {
     Failed(Details),
     /// Nobody yet: it could not be judged.
     Inconclusive(Details),
+    /// Whoever sent it, or runs the machine: what was recorded lacks something.
+    Partial(Details),
 }
 
 /// The message and the cause of an [`Error`].
@@ -66,6 +68,11 @@ impl Error {
         Error::Inconclusive(Details::new(message))
     }
 
+    /// [`Error::Partial`] with this message.
+    pub fn partial(message: impl Into<String>) -> Error {
+        Error::Partial(Details::new(message))
+    }
+
     /// Adds the cause, which `-v` shows.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -82,7 +89,7 @@ impl Error {
     }
 
     /// The process's exit code: 1 for a bug in this crate, 2 for a usage error, 3 for the room, 4 for the machine, 5 where an
-    /// expectation failed and 6 where there is no verdict.
+    /// expectation failed, 6 where there is no verdict and 7 for a recording with losses.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Internal(_) => 1,
@@ -91,6 +98,7 @@ impl Error {
             Error::Machine(_) => 4,
             Error::Failed(_) => 5,
             Error::Inconclusive(_) => 6,
+            Error::Partial(_) => 7,
         }
     }
 
@@ -101,7 +109,8 @@ impl Error {
             | Error::Machine(details)
             | Error::Internal(details)
             | Error::Failed(details)
-            | Error::Inconclusive(details) => details,
+            | Error::Inconclusive(details)
+            | Error::Partial(details) => details,
         }
     }
 
@@ -112,7 +121,8 @@ impl Error {
             | Error::Machine(details)
             | Error::Internal(details)
             | Error::Failed(details)
-            | Error::Inconclusive(details) => details,
+            | Error::Inconclusive(details)
+            | Error::Partial(details) => details,
         }
     }
 }

@@ -106,7 +106,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         film = Some(compose::film(summary.folder.clone(), args.json).await?);
     }
     if args.json {
-        record::report(&summary, &reason.to_string(), true, film.as_ref().map(|film| film.film.as_path()));
+        record::report(&summary, &reason.to_string(), true, film.as_ref().map(|film| film.film.as_path()), None);
     } else if let Some(film) = &film {
         compose::report(film);
     }

@@ -12,6 +12,7 @@ use crate::record::Recorder;
 use crate::record::capture::Summary;
 use crate::recording::manifest::{FileState, Status as Completion};
 use crate::recording::recover::recover_all;
+use crate::room::end::EndReason;
 use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::signal;
@@ -30,7 +31,11 @@ use std::time::Duration;
   roombot record wss://meet.example.org/rooms/standup --token secret --until-empty 10s --json
 
 Stops on Ctrl-C, --for, --until-empty or when the room closes. The last line on stdout is the recording's folder.
-Interrupted recordings in the same output folder are finished first.")]
+Interrupted recordings in the same output folder are finished first.
+
+Exit code 0: everything that participants labelled, did not mute and sent was recorded. 7: recorded with losses; warnings, --json, `roombot \
+show` and the manifest say of what and how much (what only the network lost is a gap and no such loss). 3: the room refused or ended the \
+recording. 4: the disk: track files could not be finished.")]
 pub struct RecordArgs {
     /// The room: ws://host:port/rooms/NAME or wss://…; whep+http(s)://… for a WHEP endpoint (docs/rooms.md lists other kinds).
     #[arg(value_name = "ROOM_URL")]
@@ -76,7 +81,7 @@ pub struct RecordArgs {
     /// Print a JSON summary instead of the folder.
     #[arg(long)]
     json: bool,
-    /// No status while recording.
+    /// No status while recording, only warnings.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -98,6 +103,7 @@ impl RecordArgs {
 ///
 /// # Errors
 /// [`Error::User`]: the URL or the folder. [`Error::Room`]: the room refused or closed. [`Error::Machine`]: the disk failed.
+/// [`Error::Partial`]: something was lost.
 pub async fn run(args: RecordArgs) -> Result<()> {
     let stop = interrupted()?;
     // A wrong URL is told before anything is done.
@@ -122,16 +128,29 @@ pub async fn run(args: RecordArgs) -> Result<()> {
     let ended_by_room = reason.is_by_room();
     let summary = recorder.finish().await?;
     let film = film.finish().await;
-    report(&summary, &reason.to_string(), args.json, film.as_deref());
-    if summary.manifest.status != Completion::Complete {
-        return Err(Error::machine(
+    let outcome = conclude(&summary, ended_by_room.then_some(&reason));
+    report(&summary, &reason.to_string(), args.json, film.as_deref(), outcome.as_ref().err());
+    outcome
+}
+
+/// The recording's end as a result; `by_room`: why the room ended it.
+fn conclude(summary: &Summary, by_room: Option<&EndReason>) -> Result<()> {
+    let losses = summary.manifest.reasons.len();
+    let count = format!("{losses} {}", if losses == 1 { "loss" } else { "losses" });
+    match (summary.manifest.status, by_room) {
+        (Completion::Complete, None) => Ok(()),
+        (Completion::Complete, Some(reason)) => {
+            Err(Error::room(format!("{reason}; what was recorded until then is complete")))
+        }
+        (Completion::Partial, Some(reason)) => Err(Error::room(format!("{reason}; recorded until then, with {count}"))),
+        (Completion::Partial, None) => {
+            let first = summary.manifest.reasons.first().map_or("", |loss| &loss.text).escape_debug();
+            Err(Error::partial(format!("recorded with {count}: {first}")))
+        }
+        (Completion::Recording | Completion::Recovered, _) => Err(Error::machine(
             "some track files could not be finished: free some space; the next `roombot record` with the same --out finishes them",
-        ));
+        )),
     }
-    if ended_by_room {
-        return Err(Error::room(format!("{reason}; what was recorded until then is complete")));
-    }
-    Ok(())
 }
 
 /// Finishes interrupted recordings, and prints a line for each.
@@ -146,8 +165,8 @@ pub(super) fn recover(parent: &Path) {
     }
 }
 
-/// Prints how the recording ended on stderr, and its folder or a JSON summary on stdout.
-pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&Path>) {
+/// Prints how the recording ended on stderr, and its folder or a JSON summary on stdout. `error`: what the command ends with.
+pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&Path>, error: Option<&Error>) {
     let manifest = &summary.manifest;
     if json {
         let tracks: Vec<_> = manifest
@@ -158,13 +177,15 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&
                     "file": summary.folder.join("tracks").join(&t.file),
                     "participant": t.participant, "source": t.source, "codec": t.codec, "frames": t.frames,
                     "bytes": t.bytes, "lost": t.lost, "start_ms": t.start_ms, "end_ms": t.end_ms,
-                    "sync_error_ms": t.sync_error_ms,
+                    "ended_ms": t.ended_ms, "sync_error_ms": t.sync_error_ms, "packets": t.arrived, "in_frames": t.in_frames,
+                    "dropped": t.dropped,
                 })
             })
             .collect();
         let object = json!({
             "folder": summary.folder, "reason": reason, "status": manifest.status, "room": manifest.room,
             "duration_ms": manifest.duration_ms, "participants": manifest.participants.len(), "tracks": tracks,
+            "unrecorded": manifest.unrecorded, "reasons": manifest.reasons, "exit_code": error.map_or(0, Error::exit_code),
             "files": manifest.files, "warnings": manifest.warnings, "film": film,
         });
         print_out!("{object}");

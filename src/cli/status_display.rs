@@ -8,15 +8,17 @@ use console::{Term, measure_text_width, style, truncate_str};
 use indicatif::HumanBytes;
 use tokio::sync::watch;
 
+/// The warnings that are shown on a terminal: the latest.
+const SHOWN_WARNINGS: usize = 4;
 /// Milliseconds between two lines where there is no terminal and nothing but figures changes.
 const LOG_EVERY_MS: u64 = 10_000;
 
-/// Shows `status` on stderr whenever it changes; nothing if `quiet`.
+/// Shows `status` on stderr whenever it changes; only new warnings if `quiet`.
 pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display {
     let term = Term::stderr();
     let redraw = term.is_term() && !quiet;
     Display::start(|mut stopped| async move {
-        let mut drawn = 0;
+        let (mut drawn, mut warned) = (0, 0);
         let mut logged: Option<(u64, Vec<String>)> = None;
         loop {
             tokio::select! {
@@ -29,7 +31,13 @@ pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display 
                 let _ = term.clear_last_lines(drawn);
                 let _ = term.write_str(&(lines.join("\n") + "\n"));
                 drawn = lines.len();
-            } else if !quiet {
+                continue;
+            }
+            for warning in now.warnings.iter().skip(warned) {
+                print_err!("warning: {}", printable(warning));
+            }
+            warned = warned.max(now.warnings.len());
+            if !quiet {
                 let people: Vec<String> = now.people.iter().map(summary_of).collect();
                 let due =
                     logged.as_ref().is_none_or(|(at, before)| *before != people || now.elapsed_ms >= at + LOG_EVERY_MS);
@@ -105,6 +113,13 @@ fn draw(status: &Status, width: usize) -> Vec<String> {
     if status.dropped > 0 {
         lines.push(format!("  {}", style(format!("capture dropped {} packets", status.dropped)).red()));
     }
+    let earlier = status.warnings.len().saturating_sub(SHOWN_WARNINGS);
+    if earlier > 0 {
+        lines.push(format!("  {}", style(format!("{earlier} earlier warnings")).yellow()));
+    }
+    for warning in status.warnings.iter().skip(earlier) {
+        lines.push(format!("  {}", style(printable(warning)).yellow()));
+    }
     if let Some(trouble) = &status.trouble {
         lines.push(format!("  {}", style(printable(trouble)).red()));
     }
@@ -174,6 +189,15 @@ mod tests {
         assert_eq!(lines[1], "  Alice    camera VP8 1280x720 2.5 Mbit/s -1.2 %  mic opus 32 kbit/s");
         assert_eq!(lines[3], "  2 messages, 1 file (3.00 MiB), 4 files coming");
         assert!(lines[2].contains("Bob\u{fffd}[2J") && lines[2].ends_with("no tracks"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn the_latest_warnings_are_shown_and_the_others_counted() {
+        console::set_colors_enabled(false);
+        let warnings = (1..=6).map(|n| format!("warning {n}")).collect();
+        let lines = draw(&Status { warnings, ..status() }, 200);
+        assert_eq!(lines[4..7], ["  2 earlier warnings", "  warning 3", "  warning 4"]);
+        assert_eq!((lines[8].as_str(), lines.len()), ("  warning 6", 10));
     }
 
     #[test]

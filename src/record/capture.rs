@@ -324,6 +324,7 @@ impl Capture {
                 .count() as u64,
             chats: self.shared.context.log.chats,
             empty: self.shared.context.log.empty(),
+            warnings: self.shared.context.log.manifest.warnings.clone(),
             trouble: self.shared.context.disk_error.clone(),
             dropped: self.dropped,
         };
@@ -383,9 +384,10 @@ impl Capture {
         }
         subtitles::save(&self.shared.context.log.manifest, &self.shared.context.folder)?;
         let manifest = &mut self.shared.context.log.manifest;
+        let complete = manifest.judge();
         // A track that the disk did not let us finish is left for the next start to recover.
         if manifest.tracks.iter().all(|t| t.finished) {
-            manifest.status = Completion::Complete;
+            manifest.status = if complete { Completion::Complete } else { Completion::Partial };
         }
         manifest.ended = Some(Timestamp::now());
         manifest.save(&self.shared.context.folder)?;

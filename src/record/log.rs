@@ -85,7 +85,8 @@ impl RecordingLog {
 
     /// A warning, for the timeline, the manifest and whoever watches.
     pub fn warn(&mut self, at: SessionTime, message: String) {
-        tracing::warn!("{message}");
+        // The display shows warnings; here they are for the log.
+        tracing::info!("{message}");
         if self.manifest.warnings.len() < MAX_WARNINGS {
             self.manifest.warn(message.clone());
         }

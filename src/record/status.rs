@@ -18,6 +18,8 @@ pub struct Status {
     pub files_coming: u64,
     /// Texts that were said.
     pub chats: u64,
+    /// What was lost or went wrong so far, one line each; a line may change, its place does not.
+    pub warnings: Vec<String>,
     /// What the disk complains about, while it does.
     pub trouble: Option<String>,
     /// Packets that were dropped because capture could not keep up.

@@ -1,5 +1,6 @@
 //! The events of a recording as values, in the form of the timeline's JSON.
 
+use crate::recording::account::Unrecorded;
 use crate::recording::utc_ms;
 use crate::room::media::{Codec, Source};
 use jiff::Timestamp;
@@ -136,6 +137,8 @@ pub enum Event {
     },
     /// The connection to the room server is back.
     Resumed {},
+    /// What arrives is not recorded, as in the manifest; again with the final counts at its end.
+    Unrecorded(Unrecorded),
     /// As in the manifest's warnings.
     Warning {
         /// One line for people.

@@ -1,6 +1,8 @@
 //! The manifest: what a recording contains, as one JSON document with a schema version. Values only; the recorder fills them in.
 
 use crate::error::{Error, Result, io_failed};
+use crate::recording::account::losses;
+pub use crate::recording::account::{Loss, Unrecorded};
 use crate::recording::folder::{MANIFEST, RecordingFolder};
 pub use crate::recording::track_entry::{Gap, Resolution, Span, TrackEntry};
 use crate::recording::utc_ms;
@@ -13,6 +15,8 @@ use std::path::Path;
 
 /// The schema that this version writes, and the newest that it reads.
 pub const SCHEMA: u32 = 1;
+/// Streams that were not recorded and are listed: peers must not fill the manifest.
+const MAX_UNRECORDED: usize = 2000;
 /// The largest manifest that is read.
 const LARGEST: u64 = 64 << 20;
 
@@ -43,9 +47,15 @@ pub struct Manifest {
     /// One entry for each track file.
     #[serde(default)]
     pub tracks: Vec<TrackEntry>,
+    /// What never became a track file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrecorded: Vec<Unrecorded>,
     /// Files that were received over data channels.
     #[serde(default)]
     pub files: Vec<FileEntry>,
+    /// What was lost, though not by the network. Empty where the status is `complete`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Loss>,
     /// What was lost, truncated or uncertain, one line each.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -57,8 +67,10 @@ pub struct Manifest {
 pub enum Status {
     /// Being written; or interrupted, where no process holds the lock.
     Recording,
-    /// Ended normally; every track is finished.
+    /// Ended normally; every track is finished, and nothing was lost on our side.
     Complete,
+    /// Ended normally, and something was lost: [`Manifest::reasons`] say what.
+    Partial,
     /// Interrupted, and finished by a later start.
     Recovered,
 }
@@ -133,7 +145,9 @@ impl Manifest {
             duration_ms: 0,
             participants: Vec::new(),
             tracks: Vec::new(),
+            unrecorded: Vec::new(),
             files: Vec::new(),
+            reasons: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -191,6 +205,23 @@ impl Manifest {
             serde_json::to_vec_pretty(self).map_err(|e| Error::internal("cannot write the manifest").because(e))?;
         text.push(b'\n');
         folder.write_atomically(MANIFEST, &text)
+    }
+
+    /// Notes what is not recorded; the same stream or label of a participant has one entry.
+    pub fn note(&mut self, stream: Unrecorded) {
+        if let Some(known) = self.unrecorded.iter_mut().find(|known| known.is_same(&stream)) {
+            *known = stream;
+        } else if self.unrecorded.len() < MAX_UNRECORDED {
+            self.unrecorded.push(stream);
+        } else {
+            self.warn("more streams were not recorded than are listed");
+        }
+    }
+
+    /// Says what was lost; returns whether the recording is complete.
+    pub fn judge(&mut self) -> bool {
+        self.reasons = losses(&self.tracks, &self.unrecorded);
+        self.reasons.is_empty()
     }
 
     /// Adds a warning, once.

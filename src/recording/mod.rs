@@ -2,6 +2,7 @@
 //! no room and no connection.
 #![deny(missing_docs)]
 
+pub mod account;
 pub(crate) mod attachments;
 mod event;
 pub mod folder;

@@ -48,6 +48,7 @@ pub fn close(manifest: &mut Manifest) {
         span.end_ms = Some(span.until(end_ms));
     }
     end_tracks(manifest);
+    manifest.judge();
 }
 
 /// When everybody was in the room, from the events: the manifest knows it only until it was written.
@@ -134,6 +135,7 @@ fn apply_event(manifest: &mut Manifest, Entry { t_ms, event, .. }: &Entry, later
             };
             manifest.warn(format!("tracks/{file} was cut short and has been finished: {cut}"));
         }
+        Event::Unrecorded(stream) if later => manifest.note(stream.clone()),
         Event::Warning { message } if later => manifest.warn(message),
         _ => {}
     }

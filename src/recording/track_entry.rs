@@ -1,5 +1,6 @@
 //! A track file as the manifest lists it. Values only.
 
+use crate::recording::account::Dropped;
 use crate::room::clock::ClockSummary;
 use crate::room::media::{Codec, MediaKind, Source};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,24 @@ pub struct TrackEntry {
     /// RTP packets that were received again.
     #[serde(default)]
     pub duplicates: u64,
+    /// The packets' SSRC (RFC 3550).
+    #[serde(default)]
+    pub ssrc: u32,
+    /// When the first packet arrived that this file's first frame waited for, in session milliseconds.
+    #[serde(default)]
+    pub first_packet_ms: Option<u64>,
+    /// RTP packets that arrived, of every sort: `in_frames` and all of `dropped`.
+    #[serde(default)]
+    pub arrived: u64,
+    /// Packets of the frames in the file.
+    #[serde(default)]
+    pub in_frames: u64,
+    /// Packets that are in no frame of the file, by reason.
+    #[serde(default)]
+    pub dropped: Dropped,
+    /// Frames that could not be written.
+    #[serde(default)]
+    pub unwritten_frames: u64,
     /// When the sender was muted.
     #[serde(default)]
     pub mutes: Vec<Span>,
@@ -126,6 +145,12 @@ impl TrackEntry {
             lost: 0,
             repaired: 0,
             duplicates: 0,
+            ssrc: 0,
+            first_packet_ms: None,
+            arrived: 0,
+            in_frames: 0,
+            dropped: Dropped::new(),
+            unwritten_frames: 0,
             mutes: Vec::new(),
             finished: false,
         }

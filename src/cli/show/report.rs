@@ -19,8 +19,10 @@ pub(super) enum State {
     Recording,
     /// It was not finished, and nobody is writing it.
     CutShort,
-    /// It was finished.
+    /// It was finished, and nothing was lost on our side.
     Complete,
+    /// It was finished, with losses.
+    Partial,
     /// It was interrupted and finished later.
     Recovered,
 }
@@ -53,6 +55,7 @@ impl Report {
         let events: Vec<Entry> = TimelineReader::open(&path.join(TIMELINE)).map(Iterator::collect).unwrap_or_default();
         let state = match manifest.status {
             Status::Complete => State::Complete,
+            Status::Partial => State::Partial,
             Status::Recovered => State::Recovered,
             Status::Recording if live => State::Recording,
             Status::Recording => State::CutShort,

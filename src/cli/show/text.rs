@@ -3,7 +3,7 @@
 use super::bars::{self, LONGEST_NAME};
 use super::report::{Report, State};
 use crate::cli::terminal::printable;
-use crate::recording::manifest::{FileState, TrackEntry};
+use crate::recording::manifest::{FileState, TrackEntry, Unrecorded};
 use crate::recording::subtitles::CHAT;
 use crate::room::media::MediaKind;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, presets};
@@ -23,6 +23,7 @@ pub fn render(report: &Report, width: usize, colours: bool) -> String {
         State::Recording => (Style::new().red(), "being recorded now"),
         State::CutShort => (Style::new().yellow(), "cut short"),
         State::Complete => (Style::new().green(), "complete"),
+        State::Partial => (Style::new().yellow(), "with losses"),
         State::Recovered => (Style::new().green(), "cut short, and recovered"),
     };
     let _ = writeln!(
@@ -42,19 +43,31 @@ pub fn render(report: &Report, width: usize, colours: bool) -> String {
     } else {
         let _ = write!(out, "\n{}\n", table(report, width));
     }
+    let losses: Vec<&str> = manifest.reasons.iter().map(|loss| loss.text.as_str()).collect();
+    list(&mut out, "Losses", &losses, &paint(Style::new().yellow().bold()));
+    let harmless = manifest.unrecorded.iter().filter(|stream| !stream.is_loss()).map(Unrecorded::text);
+    let harmless: Vec<String> = harmless.collect();
+    list(&mut out, "Not recorded, and no loss", &harmless, &paint(Style::new().bold()));
     if !report.activities.is_empty() {
         let _ = write!(out, "\n{}", bars::render(&report.activities, manifest.duration_ms, width, colours));
     }
     chat_and_files(&mut out, report, width, &paint(Style::new().bold()));
     let missing = report.missing.iter().map(|file| format!("{file} is not there"));
-    let warnings: Vec<String> = missing.chain(manifest.warnings.iter().cloned()).collect();
-    if !warnings.is_empty() {
-        let _ = writeln!(out, "\n{}", paint(Style::new().yellow().bold()).apply_to("Warnings"));
-        warnings.iter().for_each(|warning| {
-            let _ = writeln!(out, "- {}", printable(warning));
-        });
-    }
+    // What is among the losses is not said twice.
+    let others = manifest.warnings.iter().filter(|warning| !losses.contains(&warning.as_str())).cloned();
+    let warnings: Vec<String> = missing.chain(others).collect();
+    list(&mut out, "Warnings", &warnings, &paint(Style::new().yellow().bold()));
     out
+}
+
+/// A titled list; nothing where it is empty.
+fn list(out: &mut String, title: &str, lines: &[impl AsRef<str>], style: &Style) {
+    if !lines.is_empty() {
+        let _ = writeln!(out, "\n{}", style.apply_to(title));
+    }
+    for line in lines {
+        let _ = writeln!(out, "- {}", printable(line.as_ref()));
+    }
 }
 
 /// Chat and files.
