@@ -1,13 +1,13 @@
 //! Real-time encoders, built from `pipelines/send`. Bitrate and key frames are controlled while they run. Never waits, never holds a
 //! frame back.
 
+use super::runtime::Gst;
 use super::bin::build_bin;
 use super::{Library, Template, Value};
 use crate::error::{Error, Result};
 use crate::room::media::Codec;
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_video as gst_video;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,6 +28,7 @@ const RESTART_FOR_KEY_FRAME: &[&str] = &["av1enc"];
 /// An encoder: raw video or audio in, encoded frames out.
 #[derive(Debug, Clone)]
 pub struct Encoder {
+    gst: Gst,
     bin: gst::Bin,
     element: gst::Element,
     /// Bitrate property and its unit; `None` if it cannot be changed.
@@ -53,8 +54,9 @@ impl Encoder {
         let bitrate = BITRATE_PROPERTIES.iter().find(|(name, ..)| factory.as_ref().is_some_and(|f| f == name));
         let bitrate = bitrate.map(|(_, property, unit)| (*property, *unit));
         let restarts = factory.is_some_and(|factory| RESTART_FOR_KEY_FRAME.contains(&factory.as_str()));
-        let restart = element.static_pad("sink").filter(|_| restarts).map(|input| restart_on_request(&input));
-        Ok(Encoder { bin, element, bitrate, restart })
+        let (gst, input) = (Gst::init()?, element.static_pad("sink"));
+        let restart = input.filter(|_| restarts).map(|input| restart_on_request(gst, &input));
+        Ok(Encoder { gst, bin, element, bitrate, restart })
     }
 
     pub(super) fn bin(&self) -> &gst::Bin {
@@ -77,7 +79,7 @@ impl Encoder {
         if let Some(restart) = &self.restart {
             return restart.store(true, Ordering::Relaxed);
         }
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+        let event = self.gst.key_frame_request();
         if let Some(pad) = self.element.static_pad("src") {
             pad.send_event(event);
         }
@@ -85,7 +87,7 @@ impl Encoder {
 }
 
 /// Restarts an encoder before the next frame whenever the returned flag is set, by a nominal change of the frame rate in its caps.
-fn restart_on_request(input: &gst::Pad) -> Arc<AtomicBool> {
+fn restart_on_request(gst: Gst, input: &gst::Pad) -> Arc<AtomicBool> {
     let restart = Arc::new(AtomicBool::new(false));
     let wanted = restart.clone();
     input.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
@@ -97,7 +99,7 @@ fn restart_on_request(input: &gst::Pad) -> Arc<AtomicBool> {
             // Integers: other fractions overflow in `av1enc`.
             let other = [gst::Fraction::new(30, 1), gst::Fraction::new(31, 1)];
             about.set("framerate", if before == other[0] { other[1] } else { other[0] });
-            pad.send_event(gst::event::Caps::new(&caps));
+            pad.send_event(gst.caps_event(&caps));
         }
         gst::PadProbeReturn::Ok
     });

@@ -151,7 +151,7 @@ impl Filter {
             Error::user(format!("{file}: `{name}` has no free {pad} pad: it must be at the end of the filter"))
         })?;
         let cannot = || Error::internal(format!("{file}: `{name}` cannot become a pad of the filter"));
-        let ghost = gst::GhostPad::builder_with_target(&free).map_err(|e| cannot().because(e))?.name(pad).build();
+        let ghost = Gst::init()?.ghost_pad(&free, Some(pad)).map_err(|e| cannot().because(e))?;
         bin.add_pad(&ghost).map_err(|e| cannot().because(e))
     }
 }

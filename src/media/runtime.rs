@@ -1,7 +1,8 @@
 //! Starts GStreamer, and makes its objects.
 //!
 //! GStreamer's Rust bindings panic when an object is made before `gstreamer::init`. So that no path can forget it, objects are made
-//! by methods of [`Gst`], which only [`Gst::init`] gives out; `clippy.toml` forbids the bindings' own constructors everywhere else.
+//! by methods of [`Gst`], which only [`Gst::init`] gives out; `tests/suite/house.rs` forbids the bindings' own constructors everywhere else,
+//! and `clippy.toml` says so earlier for the usual ones.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -12,7 +13,8 @@ use gstreamer::prelude::{GstBinExt, PluginFeatureExtManual};
 use gstreamer_app::app_sink::AppSinkBuilder;
 use gstreamer_app::app_src::AppSrcBuilder;
 use gstreamer_app::{AppSink, AppSrc};
-use gstreamer_video::{VideoConverterConfig, VideoFormat, VideoInfo, VideoInfoBuilder};
+use gstreamer_video::{UpstreamForceKeyUnitEvent, VideoColorimetry, VideoConverterConfig, VideoFormat, VideoInfo, VideoInfoBuilder};
+use gstreamer_video::{VideoOverlayComposition, VideoOverlayFormatFlags, VideoOverlayRectangle};
 use std::sync::OnceLock;
 
 /// Decoders of video with an alpha channel. Chromium's MediaRecorder flags every video as having one but writes none, and these
@@ -120,6 +122,71 @@ impl Gst {
     /// The memory layout of a picture.
     pub fn video_info<'a>(self, format: VideoFormat, (width, height): (u32, u32)) -> VideoInfoBuilder<'a> {
         VideoInfo::builder(format, width, height)
+    }
+
+    /// A buffer with its caps.
+    pub fn sample(self, buffer: &gst::Buffer, caps: &gst::Caps) -> gst::Sample {
+        gst::Sample::builder().buffer(buffer).caps(caps).build()
+    }
+
+    /// A pad of a bin that is `target`, a free pad of an element in it.
+    ///
+    /// # Errors
+    /// The pad is in use.
+    pub fn ghost_pad(self, target: &gst::Pad, name: Option<&str>) -> Result<gst::GhostPad, gst::glib::BoolError> {
+        Ok(gst::GhostPad::builder_with_target(target)?.name_if_some(name).build())
+    }
+
+    /// An empty table of contents.
+    pub fn contents(self) -> gst::Toc {
+        gst::Toc::new(gst::TocScope::Global)
+    }
+
+    /// An entry of a table of contents.
+    pub fn contents_entry(self, kind: gst::TocEntryType, name: &str) -> gst::TocEntry {
+        gst::TocEntry::new(kind, name)
+    }
+
+    /// An empty list of tags.
+    pub fn tags(self) -> gst::TagList {
+        gst::TagList::new()
+    }
+
+    /// A date as a tag; `None` if `text` is not ISO 8601.
+    pub fn date_time(self, text: &str) -> Option<gst::DateTime> {
+        gst::DateTime::from_iso8601_string(text).ok()
+    }
+
+    /// A request to an encoder that its next frame is a key frame.
+    pub fn key_frame_request(self) -> gst::Event {
+        UpstreamForceKeyUnitEvent::builder().all_headers(true).build()
+    }
+
+    /// A colour space by its name in GStreamer.
+    ///
+    /// # Errors
+    /// There is no such name.
+    pub fn colorimetry(self, name: &str) -> Result<VideoColorimetry, gst::glib::BoolError> {
+        name.parse()
+    }
+
+    /// A new format of the stream.
+    pub fn caps_event(self, caps: &gst::Caps) -> gst::Event {
+        gst::event::Caps::new(caps)
+    }
+
+    /// The pixels of `buffer` (which has the meta data of a video frame) at a place over a picture.
+    ///
+    /// # Errors
+    /// They have a format that cannot be blended.
+    pub fn overlay(
+        self,
+        buffer: &gst::Buffer,
+        (x, y): (i32, i32),
+        (width, height): (u32, u32),
+    ) -> Result<VideoOverlayComposition, gst::glib::BoolError> {
+        let flags = VideoOverlayFormatFlags::empty();
+        VideoOverlayComposition::new([&VideoOverlayRectangle::new_raw(buffer, x, y, width, height, flags)])
     }
 
     /// How a converter scales.

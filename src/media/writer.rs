@@ -76,19 +76,19 @@ impl FileWriter {
     /// # Errors
     /// The user's: the template has no element called `mux`.
     pub fn describe(&self, title: &str, recorded: jiff::Timestamp, chapters: &[(Range<Duration>, &str)]) -> Result<()> {
-        let mux = self.pipeline.element("mux")?;
+        let (gst, mux) = (Gst::init()?, self.pipeline.element("mux")?);
         if let Some(tagged) = mux.dynamic_cast_ref::<gst::TagSetter>() {
             tagged.add_tag::<gst::tags::Title>(&title, gst::TagMergeMode::Replace);
             tagged.add_tag::<gst::tags::Encoder>(
                 &concat!("roombot ", env!("CARGO_PKG_VERSION")),
                 gst::TagMergeMode::Replace,
             );
-            if let Ok(date) = gst::DateTime::from_iso8601_string(&recorded.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()) {
+            if let Some(date) = gst.date_time(&recorded.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()) {
                 tagged.add_tag::<gst::tags::DateTime>(&date, gst::TagMergeMode::Replace);
             }
         }
         if let Some(parted) = mux.dynamic_cast_ref::<gst::TocSetter>().filter(|_| !chapters.is_empty()) {
-            parted.set_toc(Some(&contents(chapters)));
+            parted.set_toc(Some(&contents(gst, chapters)));
         }
         Ok(())
     }
@@ -179,15 +179,15 @@ fn no_video() -> Error {
 }
 
 /// Chapters as Matroska has them: one edition with an entry for each.
-fn contents(chapters: &[(Range<Duration>, &str)]) -> gst::Toc {
+fn contents(gst: Gst, chapters: &[(Range<Duration>, &str)]) -> gst::Toc {
     let time = |at: Duration| i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
-    let mut toc = gst::Toc::new(gst::TocScope::Global);
-    let mut edition = gst::TocEntry::new(gst::TocEntryType::Edition, "0");
+    let mut toc = gst.contents();
+    let mut edition = gst.contents_entry(gst::TocEntryType::Edition, "0");
     for (number, (span, title)) in chapters.iter().enumerate() {
-        let mut entry = gst::TocEntry::new(gst::TocEntryType::Chapter, &format!("{}", number + 1));
+        let mut entry = gst.contents_entry(gst::TocEntryType::Chapter, &format!("{}", number + 1));
         if let Some(entry) = entry.get_mut() {
             entry.set_start_stop_times(time(span.start), time(span.end));
-            let mut tags = gst::TagList::new();
+            let mut tags = gst.tags();
             if let Some(tags) = tags.get_mut() {
                 tags.add::<gst::tags::Title>(title, gst::TagMergeMode::Replace);
             }

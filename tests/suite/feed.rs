@@ -304,6 +304,7 @@ async fn what_cannot_be_fed_is_said_before_anybody_is_disturbed() {
     std::fs::write(path("letter.mp4"), "Dear reader, this is no film.\n".repeat(100)).expect("written");
     std::fs::write(path("broken.png"), "no picture").expect("written");
     std::fs::create_dir(path("empty")).expect("made");
+    std::fs::create_dir(path("slides")).expect("made");
     let alice = fixture("alice.webm");
     // Nobody listens there: whoever gets as far as the room says so, and not this.
     let room = "ws://127.0.0.1:9/rooms/a";
@@ -324,6 +325,20 @@ async fn what_cannot_be_fed_is_said_before_anybody_is_disturbed() {
         assert_eq!(outcome.code, Some(2), "{arguments:?}: {outcome:?}");
         assert!(outcome.stderr.contains(says) && !outcome.stderr.contains("panicked"), "{arguments:?}: {outcome:?}");
     }
-    let outcome = bot::run(&["feed", room, &alice]).await;
-    assert_eq!(outcome.code, Some(3), "the room is not there: {outcome:?}");
+    // Each kind of source is opened, alone in its process, before the room turns out not to be there.
+    image::RgbImage::new(64, 36).save(path("slides/red.png")).expect("saved");
+    let red = path("slides/red.png");
+    for arguments in [
+        &[&alice[..]][..],
+        &["--video", &red],
+        &["--screen", &red],
+        &["--screen", &path("slides")],
+        &["--video", "pattern:ball"],
+        &["--screen", "pattern:ball"],
+        &["--audio", "tone:440"],
+        &["--stamp", "alice"],
+    ] {
+        let outcome = bot::run(&[&["feed", room], arguments].concat()).await;
+        assert_eq!(outcome.code, Some(3), "the room is not there: {arguments:?} {outcome:?}");
+    }
 }

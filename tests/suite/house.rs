@@ -7,6 +7,7 @@ mod read;
 mod source;
 
 use graph::{Circle, Graph};
+use read::Kind;
 use source::{files_below, room, root, sources};
 use std::process::Command;
 
@@ -109,6 +110,50 @@ fn the_libraries_have_one_folder_each() {
         let named = ["webrtc::", "rtc::peer_connection"].iter().any(|name| source.text.contains(name));
         assert!(!named, "src/{} names the driver's library", source.path);
     }
+}
+
+/// Functions of GStreamer that make plain values, or take an object that is there: these need no proof that GStreamer was started.
+const NEEDLESS: &[&str] = &[
+    "AppSinkCallbacks::builder",
+    "AppSrcCallbacks::builder",
+    "ClockTime::from_nseconds",
+    "ClockTime::from_seconds",
+    "ClockTime::nseconds",
+    "ClockTime::try_from",
+    "Element::link_many",
+    "Fraction::new",
+    "Type::from_name",
+    "VideoConverter::new",
+    "VideoFrameFlags::empty",
+    "VideoFrameRef::from_buffer_ref_readable",
+    "VideoFrameRef::from_buffer_ref_writable",
+    "VideoInfo::from_caps",
+    "VideoMeta::add",
+];
+
+/// Functions of GStreamer that product code calls without the token of `media/runtime.rs`, which proves that GStreamer was started. A
+/// list of the forbidden ones would have gaps: there are hundreds.
+fn without_token(graph: &Graph) -> Vec<String> {
+    let is_type = |name: &str| name.starts_with(char::is_uppercase);
+    let is_function = |name: &str| name.starts_with(char::is_lowercase);
+    let mut wrong = Vec::new();
+    for (index, path) in graph.files.iter().enumerate().filter(|(_, path)| **path != "media/runtime.rs") {
+        for named in graph.named(index).iter().filter(|named| named.kind == Kind::Used) {
+            let [.., of, name] = &named.segments[..] else { continue };
+            let makes = is_function(name) && is_type(of) && !NEEDLESS.contains(&format!("{of}::{name}").as_str());
+            let of_gstreamer = || graph.library(named).is_some_and(|library| library.starts_with("gstreamer"));
+            if makes && of_gstreamer() {
+                wrong.push(format!("{path}:{}: {} without a `Gst`", named.line, named.segments.join("::")));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn nothing_of_gstreamer_is_made_before_it_was_started() {
+    let wrong = without_token(&graph());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -4,10 +4,9 @@ use crate::error::{Error, Result};
 use crate::media::geometry::Size;
 use crate::media::runtime::Gst;
 use gst_video::prelude::*;
-use gst_video::{VideoColorimetry, VideoFormat, VideoFrameRef, VideoInfo};
+use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use gstreamer as gst;
 use gstreamer_video as gst_video;
-use std::str::FromStr;
 
 /// Values of a pixel (0 to 255) that differ by at most this much look the same.
 const VISIBLE_DIFFERENCE: u8 = 2;
@@ -122,7 +121,7 @@ impl Picture {
 
 /// The memory layout of a picture in BT.601.
 pub(super) fn bt601_info(gst: Gst, format: VideoFormat, (width, height): Size) -> Result<VideoInfo> {
-    let bt601 = VideoColorimetry::from_str("bt601").map_err(|e| not_paintable().because(e))?;
+    let bt601 = gst.colorimetry("bt601").map_err(|e| not_paintable().because(e))?;
     let info = gst.video_info(format, (width, height)).colorimetry(&bt601).build();
     info.map_err(|e| Error::user(format!("a picture cannot have {width}x{height} pixels")).because(e))
 }

@@ -92,7 +92,7 @@ impl Show {
             frame.set_duration(at(self.next + 1) - at(self.next));
         }
         self.next += 1;
-        Ok(Some(gst::Sample::builder().buffer(&frame).caps(caps).build()))
+        Ok(Some(self.gst.sample(&frame, caps)))
     }
 }
 

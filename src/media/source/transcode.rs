@@ -113,7 +113,7 @@ impl Transcoder {
             Err(e) => gst::element_error!(decoded, gst::StreamError::Failed, ("{e}")),
         });
         let input = decoded.static_pad("sink").ok_or_else(|| needs("free input"))?;
-        let input = gst::GhostPad::with_target(&input).map_err(|e| wrong("has no input").because(e))?;
+        let input = Gst::init()?.ghost_pad(&input, None).map_err(|e| wrong("has no input").because(e))?;
         decode.add_pad(&input).map_err(|e| wrong("has no input").because(e))?;
         parent_bin(beside)?.add(&decode).map_err(|e| wrong("cannot be added").because(e))?;
         decode.sync_state_with_parent().map_err(|e| wrong("does not start").because(e))?;

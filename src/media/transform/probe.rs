@@ -25,6 +25,7 @@ pub(in crate::media) trait Transform: Send {
 /// The user's: the element is no `identity`.
 pub(in crate::media) fn attach(element: &gst::Element, transform: Box<dyn Transform>) -> Result<()> {
     let pads = element.static_pad("sink").zip(element.static_pad("src"));
+    let gst = Gst::init()?;
     let (sink, src) =
         pads.ok_or_else(|| Error::user(format!("`{}` runs code and must be an identity", element.name())))?;
     let (sink, transform) = (sink.downgrade(), Mutex::new(Some(transform)));
@@ -35,7 +36,7 @@ pub(in crate::media) fn attach(element: &gst::Element, transform: Box<dyn Transf
         match sink.upgrade().and_then(|sink| sink.current_caps()).map(|caps| run(&mut transform, buffer, &caps)) {
             Some(Ok((buffer, caps))) => {
                 if src.current_caps() != Some(caps.clone()) {
-                    src.push_event(gst::event::Caps::new(&caps));
+                    src.push_event(gst.caps_event(&caps));
                 }
                 info.data = Some(gst::PadProbeData::Buffer(buffer));
                 gst::PadProbeReturn::Ok

@@ -212,21 +212,15 @@ impl Watermark {
             std::mem::swap(r, b);
             *alpha = (f64::from(*alpha) * self.opacity) as u8;
         }
-        let mut pixels = Gst::init()?.buffer(scaled.into_raw());
+        let gst = Gst::init()?;
+        let mut pixels = gst.buffer(scaled.into_raw());
         let described = pixels.get_mut().ok_or_else(unexpected)?;
         let flags = gst_video::VideoFrameFlags::empty();
         gst_video::VideoMeta::add(described, flags, VideoFormat::Bgra, area.width, area.height)
             .map_err(|e| unexpected().because(e))?;
         let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
-        let rectangle = gst_video::VideoOverlayRectangle::new_raw(
-            &pixels,
-            side(area.x),
-            side(area.y),
-            area.width,
-            area.height,
-            gst_video::VideoOverlayFormatFlags::empty(),
-        );
-        gst_video::VideoOverlayComposition::new([&rectangle]).map_err(|e| unexpected().because(e))
+        let made = gst.overlay(&pixels, (side(area.x), side(area.y)), (area.width, area.height));
+        made.map_err(|e| unexpected().because(e))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::graph::Graph;
 use super::source::{Source, without_comment};
-use super::{floor, uphill, with_library};
+use super::{floor, uphill, with_library, without_token};
 
 fn circles(sources: &[(&str, &str)]) -> Vec<Vec<String>> {
     Graph::of(sources.iter().copied()).circles().into_iter().map(|circle| circle.files).collect()
@@ -169,4 +169,20 @@ fn a_library_out_of_its_folder_is_seen() {
     assert_eq!(of("use rtc::{peer_connection::Peer, sdp};"), 2);
     assert_eq!(of("use crate::rtc::driver::Track;"), 1, "a type that leaves it");
     assert_eq!(of("use gstreamer as gst; fn f() { gst::init(); }"), 2);
+}
+
+#[test]
+fn objects_of_gstreamer_need_the_token() {
+    let lib = ("lib.rs", "mod media;");
+    for made in [
+        "use gstreamer as gst; fn f() { gst::Sample::builder(); }",
+        "use gstreamer::Caps; fn f() { Caps::builder(\"a\"); }",
+        "use gstreamer as gst; fn f() { send(gst::event::Caps::new(&caps)); }",
+        "use gstreamer as gst; fn f() { list.map(gst::Buffer::from_slice); }",
+    ] {
+        let graph = Graph::of([lib, ("media/mod.rs", made)]);
+        assert_eq!(without_token(&graph).len(), 1, "{made}");
+    }
+    let innocent = "use gstreamer as gst; fn f(gst: Gst) { gst.caps(\"a\"); Caps::of(1); gst::ClockTime::from_seconds(1); }";
+    assert_eq!(without_token(&Graph::of([lib, ("media/mod.rs", innocent)])), Vec::<String>::new());
 }
