@@ -1,8 +1,8 @@
 //! Real-time encoders, built from `pipelines/send`. Bitrate and key frames are controlled while they run. Never waits, never holds a
 //! frame back.
 
-use super::runtime::Gst;
 use super::bin::build_bin;
+use super::runtime::Gst;
 use super::{Library, Template, Value};
 use crate::error::{Error, Result};
 use crate::room::media::Codec;
@@ -50,6 +50,9 @@ impl Encoder {
         for pad in ["sink", "src"] {
             bin.static_pad(pad).ok_or_else(|| needs(&template, "a free input and a free output"))?;
         }
+        if let Some(pad) = bin.by_name("even").and_then(|even| even.static_pad("sink")) {
+            make_even(&pad);
+        }
         let factory = element.factory().map(|factory| factory.name());
         let bitrate = BITRATE_PROPERTIES.iter().find(|(name, ..)| factory.as_ref().is_some_and(|f| f == name));
         let bitrate = bitrate.map(|(_, property, unit)| (*property, *unit));
@@ -84,6 +87,28 @@ impl Encoder {
             pad.send_event(event);
         }
     }
+}
+
+/// The shortest side of a picture that the encoder of a codec takes, in pixels.
+pub(super) fn least_side(codec: Codec) -> u32 {
+    if matches!(codec, Codec::H264 | Codec::Av1) { 16 } else { 1 }
+}
+
+/// Lets the `videobox` with this input add a line at the right and at the bottom where the number of lines is odd.
+fn make_even(input: &gst::Pad) {
+    input.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
+        if let Some(event) = info.event()
+            && let gst::EventView::Caps(caps) = event.view()
+            && let Some(about) = caps.caps().structure(0)
+            && let Some(videobox) = pad.parent_element()
+        {
+            for (side, border) in [("width", "right"), ("height", "bottom")] {
+                let pixels = about.get::<i32>(side).unwrap_or(0);
+                videobox.set_property(border, -(pixels % 2));
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Restarts an encoder before the next frame whenever the returned flag is set, by a nominal change of the frame rate in its caps.

@@ -13,7 +13,9 @@ use gstreamer::prelude::{GstBinExt, PluginFeatureExtManual};
 use gstreamer_app::app_sink::AppSinkBuilder;
 use gstreamer_app::app_src::AppSrcBuilder;
 use gstreamer_app::{AppSink, AppSrc};
-use gstreamer_video::{UpstreamForceKeyUnitEvent, VideoColorimetry, VideoConverterConfig, VideoFormat, VideoInfo, VideoInfoBuilder};
+use gstreamer_video::{
+    UpstreamForceKeyUnitEvent, VideoColorimetry, VideoConverterConfig, VideoFormat, VideoInfo, VideoInfoBuilder,
+};
 use gstreamer_video::{VideoOverlayComposition, VideoOverlayFormatFlags, VideoOverlayRectangle};
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! Changes size and frame rate of live video while it runs. Never enlarges a picture, never repeats one.
+//! Changes size and frame rate of live video while it runs. Never enlarges a picture beyond what the encoder needs, never repeats one.
 
 use crate::error::{Error, Result};
 use crate::media::runtime::Gst;
@@ -23,8 +23,11 @@ impl VideoScale {
     /// No reduction.
     pub const FULL: VideoScale = VideoScale { percent: 100, fps: None };
 
-    /// The output size for an input size; sides are even, as encoders require.
+    /// The output size for an input size: the same at 100 percent, even sides below.
     pub fn of(self, (width, height): (u32, u32)) -> (u32, u32) {
+        if self.percent >= 100 {
+            return (width, height);
+        }
         let side = |whole: u32| {
             let part = u64::from(whole) * u64::from(self.percent.clamp(1, 100)) / 100;
             let part = u32::try_from(part).unwrap_or(whole).max(MIN_SIDE.min(whole));
@@ -41,6 +44,7 @@ pub(super) struct ScaleControl(Mutex<State>);
 #[derive(Debug)]
 struct State {
     gst: Gst,
+    least_side: u32,
     scale: VideoScale,
     /// The input size, once it is known.
     source: Option<(u32, u32)>,
@@ -51,8 +55,9 @@ struct State {
 }
 
 impl ScaleControl {
-    pub fn new(gst: Gst) -> ScaleControl {
-        ScaleControl(Mutex::new(State { gst, scale: VideoScale::FULL, source: None, size: None, due: 0 }))
+    /// No side gets shorter than `least_side` pixels: smaller pictures are enlarged.
+    pub fn new(gst: Gst, least_side: u32) -> ScaleControl {
+        ScaleControl(Mutex::new(State { gst, least_side, scale: VideoScale::FULL, source: None, size: None, due: 0 }))
     }
 
     /// Drops frames at the output of `decoder`, and lets `scale` (a converter) scale to the caps of `size` (a `capsfilter`).
@@ -138,6 +143,8 @@ impl State {
     /// The `capsfilter` and its new caps, once the input size is known.
     fn resize(&self) -> Option<(gst::Element, gst::Caps)> {
         let (width, height) = self.scale.of(self.source?);
+        let factor = self.least_side.div_ceil(width.min(height).max(1));
+        let (width, height) = (width.saturating_mul(factor), height.saturating_mul(factor));
         let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
         let caps = self.gst.caps("video/x-raw").field("width", side(width)).field("height", side(height)).build();
         Some((self.size.clone()?, caps))
@@ -156,9 +163,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sides_stay_even_and_never_vanish() {
+    fn sides_stay_as_they_are_or_become_even_and_never_vanish() {
         let scale = |percent| VideoScale { percent, fps: None };
-        assert_eq!(scale(100).of((641, 361)), (640, 360));
+        assert_eq!(scale(100).of((641, 361)), (641, 361));
+        assert_eq!(scale(99).of((641, 361)), (634, 356));
         assert_eq!(scale(75).of((640, 360)), (480, 270));
         assert_eq!(scale(50).of((1280, 720)), (640, 360));
         assert_eq!(scale(1).of((640, 360)), (64, 64));
@@ -168,7 +176,7 @@ mod tests {
     #[test]
     fn pictures_are_left_out_evenly() {
         let count = |fps: u32, come: u64| {
-            let scale = ScaleControl::new(Gst::init().unwrap());
+            let scale = ScaleControl::new(Gst::init().unwrap(), 1);
             scale.set(VideoScale { percent: 100, fps: Some(fps) });
             (0..10 * come).filter(|n| scale.passes(n * 1_000_000_000 / come)).count()
         };

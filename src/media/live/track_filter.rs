@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::media::audio_level::{VOICE_THRESHOLD, measure_at_pad};
 use crate::media::bin::build_bin;
 use crate::media::encoded_frame::from_sample;
+use crate::media::encoder::least_side;
 use crate::media::runtime::Gst;
 use crate::media::{Encoder, Filter, Library};
 use crate::room::media::{AudioLevel, Codec, Frame, MediaKind};
@@ -89,7 +90,7 @@ impl TrackFilter {
             if kind == MediaKind::Video { MAX_VIDEO_QUEUE * 4 } else { MAX_AUDIO_QUEUE },
         );
         let output = gst.app_sink().max_buffers(4).build();
-        let scale_control = Arc::new(ScaleControl::new(gst));
+        let scale_control = Arc::new(ScaleControl::new(gst, least_side(config.to)));
         let tracker = Arc::new(FrameTracker::new(config.to));
 
         let (mut before, mut after): (Vec<gst::Element>, Vec<gst::Element>) = (Vec::new(), Vec::new());

@@ -183,6 +183,7 @@ fn objects_of_gstreamer_need_the_token() {
         let graph = Graph::of([lib, ("media/mod.rs", made)]);
         assert_eq!(without_token(&graph).len(), 1, "{made}");
     }
-    let innocent = "use gstreamer as gst; fn f(gst: Gst) { gst.caps(\"a\"); Caps::of(1); gst::ClockTime::from_seconds(1); }";
+    let innocent =
+        "use gstreamer as gst; fn f(gst: Gst) { gst.caps(\"a\"); Caps::of(1); gst::ClockTime::from_seconds(1); }";
     assert_eq!(without_token(&Graph::of([lib, ("media/mod.rs", innocent)])), Vec::<String>::new());
 }

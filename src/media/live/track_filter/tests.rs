@@ -1,7 +1,8 @@
 //! Frames of real encoders through track filters.
 
 use super::*;
-use crate::media::{FrameFilter, Library};
+use crate::media::testing::made;
+use crate::media::{FrameFilter, Library, MediaSource};
 use bytes::Bytes;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -119,6 +120,50 @@ fn pictures_get_smaller_and_larger_again() {
     }
     assert_eq!(sizes, [(0, Some((240, 132))), (4, Some((120, 66))), (8, Some((240, 132)))]);
     assert_eq!(track.size(), Some((240, 132)));
+}
+
+/// The frames of a film of that size.
+fn film(codec: Codec, (width, height): (u32, u32)) -> Vec<Frame> {
+    let encoder = match codec {
+        Codec::Vp9 => "-c:v libvpx-vp9 -deadline realtime",
+        Codec::Av1 => "-c:v libaom-av1 -cpu-used 8 -usage realtime",
+        Codec::H264 => "-c:v libx264 -bf 0",
+        Codec::Vp8 | Codec::Opus => "-c:v libvpx -deadline realtime",
+    };
+    let source =
+        format!("-f lavfi -i rgbtestsrc=size={width}x{height}:rate=10:duration=0.4 -pix_fmt yuv420p {encoder}");
+    let (_folder, path) = made(&source, "x.mkv");
+    let mut source = MediaSource::file(&Library::default(), &path, |_| true, false).unwrap();
+    std::iter::from_fn(|| source.next_frame().unwrap()).map(|next| next.frame).collect()
+}
+
+#[test]
+fn odd_and_tiny_pictures_keep_their_size() {
+    for size in [(300, 225), (301, 201), (225, 300), (17, 16), (2, 2), (1, 1), (3, 64)] {
+        for codec in [Codec::Vp8, Codec::Vp9, Codec::Av1] {
+            let (mut track, frames) = start(codec, codec, none(MediaKind::Video));
+            let back = through(&mut track, &frames, &film(codec, size)[0]);
+            // `av1enc` takes nothing smaller than 16 pixels.
+            let factor = if codec == Codec::Av1 { 16_u32.div_ceil(size.0.min(size.1)) } else { 1 };
+            assert_eq!((back.key, back.size), (true, Some((size.0 * factor, size.1 * factor))), "{codec:?}");
+        }
+    }
+}
+
+/// H.264 in 4:2:0 has even sides, and encoders want 16 pixels: what is odd gets a line more, what is tiny is enlarged.
+#[test]
+fn odd_and_tiny_pictures_become_h264() {
+    for (size, want) in [
+        ((300, 225), (300, 226)),
+        ((301, 201), (302, 202)),
+        ((225, 300), (226, 300)),
+        ((2, 2), (16, 16)),
+        ((1, 1), (16, 16)),
+    ] {
+        let (mut track, frames) = start(Codec::Vp8, Codec::H264, none(MediaKind::Video));
+        let back = through(&mut track, &frames, &film(Codec::Vp8, size)[0]);
+        assert_eq!((back.key, back.size), (true, Some(want)), "{size:?}");
+    }
 }
 
 /// Says when it has a frame, and keeps it until it is let go.
