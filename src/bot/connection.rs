@@ -257,9 +257,9 @@ impl MediaHandler for Handler {
         stream.state.set_mapping(mapping);
     }
 
-    fn request_key_frame(&mut self, stream: &mut ReturnedStream, _: Instant) {
+    fn request_key_frame(&mut self, stream: &mut ReturnedStream, ssrc: u32, _: Instant) {
         if stream.state.is_wanted() {
-            self.actions.push(BotAction::KeyFrame(self.id.clone(), stream.ssrc()));
+            self.actions.push(BotAction::KeyFrame(self.id.clone(), ssrc));
         }
     }
 

@@ -148,7 +148,7 @@ impl MediaHandler for Handler<'_> {
         stream::close(&mut stream, at, sender, &mut self.shared.context);
     }
 
-    fn request_key_frame(&mut self, stream: &mut TrackStream, _: Instant) {
-        let _ = self.shared.key_frame_requests.send((self.owner.id.clone(), stream.ssrc()));
+    fn request_key_frame(&mut self, _: &mut TrackStream, ssrc: u32, _: Instant) {
+        let _ = self.shared.key_frame_requests.send((self.owner.id.clone(), ssrc));
     }
 }

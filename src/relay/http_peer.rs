@@ -1,7 +1,7 @@
 //! The connection to somebody outside who came by HTTP: one description to and fro, whole, and what a PATCH brings later. Knows neither
 //! rooms nor HTTP.
 
-use super::offers::{one_way, whole, without_layers};
+use super::offers::{one_way, whole};
 use super::request::{PatchOutcome, Reply, RequestError};
 use crate::error::Result;
 use crate::room::description::{Candidate, IceServer, Signal};
@@ -68,7 +68,7 @@ struct Restart {
 impl HttpPeer {
     /// Answers an offer, with `publish` to be sent to them. The answer has all our addresses.
     pub async fn answer(caller: RemoteOffer, publish: Vec<OutboundTrack>) -> Result<(HttpPeer, String), RequestError> {
-        let offer = one_way(&without_layers(&caller.offer), publish.is_empty());
+        let offer = one_way(&caller.offer, publish.is_empty());
         let mut peer = HttpPeer::open(caller, publish, false).await?;
         peer.offer = offer.clone();
         peer.peer.signal(Signal::description("offer", offer)).await;

@@ -58,11 +58,6 @@ pub(super) fn expected(answer: &str) -> Vec<Codec> {
     Sdp::sections_of(answer).iter().filter(open).filter_map(Section::first_codec).collect()
 }
 
-/// The offer without simulcast: an answer that takes none leaves a sender with the first of its layers, whole.
-pub(super) fn without_layers(offer: &str) -> String {
-    Sdp::edit(offer, |sdp| sdp.retain_attributes(|name| !matches!(name, "simulcast" | "rid")))
-}
-
 /// The offer as one that only sends, or only receives: our answer is then the reverse (RFC 9725, 4.2; draft-ietf-wish-whep, 4.3).
 pub(super) fn one_way(offer: &str, they_send: bool) -> String {
     let direction = if they_send { Direction::SendOnly } else { Direction::RecvOnly };
@@ -117,12 +112,5 @@ mod tests {
         ] {
             assert!(matches!(of(&unfit), Err(RequestError::Unsupported(_))), "{unfit}");
         }
-    }
-
-    #[test]
-    fn an_offer_of_layers_becomes_one_of_a_stream() {
-        let offer = "v=0\nm=video 9 X 96\r\na=mid:0\r\na=rid:h send\r\na=rid:l send\r\na=simulcast:send h;l\r\n";
-        let plain = without_layers(offer);
-        assert!(plain.ends_with("\r\nm=video 9 X 96\r\na=mid:0\r\n"), "{plain}");
     }
 }

@@ -118,9 +118,9 @@ pub(super) fn announce<K: OutputKey>(
     subscriber.announce(track, now, outputs);
 }
 
-/// The SSRC of the stream that feeds an output.
+/// The SSRC of the packets that feed an output.
 pub(super) fn ssrc_of<K: OutputKey>(subscriber: &mut Subscriber<K>, key: K) -> Option<u32> {
-    subscriber.streams().0.find(|stream| stream.state == key).map(|stream| stream.ssrc())
+    subscriber.streams().0.find(|stream| stream.state == key).map(|stream| stream.current_ssrc())
 }
 
 impl<K: OutputKey> MediaHandler for Outputs<K> {
@@ -172,8 +172,8 @@ impl<K: OutputKey> MediaHandler for Outputs<K> {
         }
     }
 
-    fn request_key_frame(&mut self, stream: &mut Stream<K>, _: Instant) {
-        self.key_frame_requests.push(stream.ssrc());
+    fn request_key_frame(&mut self, _: &mut Stream<K>, ssrc: u32, _: Instant) {
+        self.key_frame_requests.push(ssrc);
     }
 }
 
@@ -183,7 +183,7 @@ mod tests {
     use crate::rtc::Inbound;
 
     fn track(ssrc: u32, codec: Codec) -> RemoteTrack {
-        RemoteTrack { ssrc, codec, stream: "s".into(), track: "t".into(), channels: 2 }
+        RemoteTrack { ssrc, codec, stream: "s".into(), track: "t".into(), channels: 2, rid: None }
     }
 
     fn packet(ssrc: u32, sequence: u16, timestamp: u32, arrival: Instant) -> Inbound {

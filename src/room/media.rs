@@ -165,6 +165,8 @@ pub struct RemoteTrack {
     /// Track id (`a=msid`).
     pub track: String,
     pub channels: u16,
+    /// Which layer of the track it is (RID, RFC 8851), where the track comes in several at once (simulcast, RFC 8853).
+    pub rid: Option<String>,
 }
 
 impl RemoteTrack {

@@ -25,6 +25,7 @@ mod house;
 mod janus;
 mod judge;
 mod killed;
+mod layers;
 mod leaks;
 mod live;
 mod meeting;

@@ -15,6 +15,7 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
+use rtc::sdp::extmap::{SDES_MID_URI, SDES_REPAIR_RTP_STREAM_ID_URI, SDES_RTP_STREAM_ID_URI};
 use rtc::shared::error::Result;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -110,7 +111,11 @@ pub(crate) fn media_engine() -> Result<MediaEngine> {
             engine.register_codec(RTCRtpCodecParameters { rtp_codec: codec, payload_type: rtx }, kind)?;
         }
     }
-    for (uri, kind) in [(AUDIO_LEVEL_URI, RtpCodecKind::Audio), (PLAYOUT_DELAY_URI, RtpCodecKind::Video)] {
+    // Layers of a picture are told apart by these alone: descriptions do not name their SSRCs (RFC 8852, RFC 8853).
+    let layers = [SDES_MID_URI, SDES_RTP_STREAM_ID_URI, SDES_REPAIR_RTP_STREAM_ID_URI];
+    let layers = layers.map(|uri| (uri, RtpCodecKind::Video));
+    let own = [(AUDIO_LEVEL_URI, RtpCodecKind::Audio), (PLAYOUT_DELAY_URI, RtpCodecKind::Video)];
+    for (uri, kind) in own.into_iter().chain(layers) {
         engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None)?;
     }
     Ok(engine)

@@ -43,11 +43,13 @@ pub enum DropReason {
     Refused,
     /// Its frame could not be transformed (decrypted).
     Transform,
+    /// It belongs to another simulcast layer than the one that was taken. Nothing is lost by it.
+    OtherLayer,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 19] = [
+    pub const ALL: [DropReason; 20] = [
         DropReason::PayloadType,
         DropReason::NoKeyFrame,
         DropReason::NoParameterSets,
@@ -67,6 +69,7 @@ impl DropReason {
         DropReason::InboxFull,
         DropReason::Refused,
         DropReason::Transform,
+        DropReason::OtherLayer,
     ];
 
     /// Its name in manifests and JSON.
@@ -91,12 +94,20 @@ impl DropReason {
             DropReason::InboxFull => "inbox-full",
             DropReason::Refused => "refused",
             DropReason::Transform => "transform",
+            DropReason::OtherLayer => "other-layer",
         }
     }
 
     /// Whether a packet that is dropped for this reason carried media that nobody has now: repeated and empty ones did not.
     pub fn loses_media(self) -> bool {
-        !matches!(self, DropReason::Duplicate | DropReason::NoPicture | DropReason::Padding | DropReason::AfterEnd)
+        !matches!(
+            self,
+            DropReason::Duplicate
+                | DropReason::NoPicture
+                | DropReason::Padding
+                | DropReason::AfterEnd
+                | DropReason::OtherLayer
+        )
     }
 }
 

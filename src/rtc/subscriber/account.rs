@@ -103,6 +103,7 @@ impl PacketAccount {
             DropReason::Late | DropReason::OutOfRange => "packets are out of sequence".into(),
             DropReason::NoPicture | DropReason::Padding => "packets carry no media".into(),
             DropReason::AfterEnd => "stream had ended".into(),
+            DropReason::OtherLayer => "another simulcast layer is recorded".into(),
         }
     }
 

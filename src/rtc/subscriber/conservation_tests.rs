@@ -150,7 +150,7 @@ proptest! {
                 announced = true;
                 for ssrc in [1, 2, 3, 4, 5, REFUSED, TOO_MANY[0], TOO_MANY[1]] {
                     let codec = CODECS[ssrc as usize % 5];
-                    let track = RemoteTrack { ssrc, codec, stream: "s".into(), track: "t".into(), channels: 2 };
+                    let track = RemoteTrack { ssrc, codec, stream: "s".into(), track: "t".into(), channels: 2, rid: None };
                     subscriber.announce(track, now, &mut ledger);
                     if let Some(stream) = subscriber.stream(2) {
                         stream.set_transform(Box::new(Fails(0)));
@@ -205,7 +205,7 @@ fn account_of(codec: Codec, packets: impl IntoIterator<Item = RtpPacket>) -> Pac
     let config = SubscriberConfig { label_wait: Duration::ZERO, ..SubscriberConfig::recording(start) };
     let mut subscriber = Subscriber::new(config, Vec::new());
     let mut ledger = Ledger::default();
-    let track = RemoteTrack { ssrc: 1, codec, stream: "s".into(), track: "t".into(), channels: 2 };
+    let track = RemoteTrack { ssrc: 1, codec, stream: "s".into(), track: "t".into(), channels: 2, rid: None };
     subscriber.announce(track, start, &mut ledger);
     for packet in packets {
         subscriber.receive(Inbound::Rtp(packet), &mut ledger);

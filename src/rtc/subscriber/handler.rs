@@ -36,8 +36,8 @@ pub trait MediaHandler {
     /// The stream has ended at `at`; everything that came of it has been given out. [`Stream::account`] is final.
     fn on_end(&mut self, _stream: Stream<Self::State>, _at: Instant, _sender: &SenderClock) {}
 
-    /// The sender of this stream must be asked for a key frame (PLI, RFC 4585 6.3.1).
-    fn request_key_frame(&mut self, _stream: &mut Stream<Self::State>, _now: Instant) {}
+    /// The sender of this stream must be asked for a key frame (PLI, RFC 4585 6.3.1) of the packets with this SSRC.
+    fn request_key_frame(&mut self, _stream: &mut Stream<Self::State>, _ssrc: u32, _now: Instant) {}
 
     /// The connection has ended: the final account of packets of one SSRC that belonged to no stream. [`PacketAccount::why_nothing`] tells why.
     fn on_account(&mut self, _account: &PacketAccount) {}

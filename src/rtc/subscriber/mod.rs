@@ -13,6 +13,9 @@ mod conservation_tests;
 mod continuity;
 mod early;
 mod handler;
+mod layers;
+#[cfg(test)]
+mod layers_tests;
 mod process;
 mod stream;
 #[cfg(test)]
@@ -31,6 +34,7 @@ use crate::rtc::inbox::Inbound;
 pub use crate::rtc::media::packet_counts::{DropReason, PacketCounts};
 use account::OtherPackets;
 use early::{EarlyPackets, WaitedInVain};
+use layers::MAX_LAYERS;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -42,6 +46,8 @@ pub struct Subscriber<S> {
     streams: HashMap<u32, Stream<S>>,
     /// Streams that the connection has announced, begun or not.
     announced: HashMap<u32, Announced>,
+    /// SSRC of a simulcast layer -> SSRC of the stream that has its frames: that of the layer that was announced first.
+    layer_of: HashMap<u32, u32>,
     early: EarlyPackets,
     /// The account of what belongs to no stream.
     others: OtherPackets,
@@ -57,6 +63,8 @@ struct Announced {
     labelled: bool,
     /// The consumer does not take it.
     refused: bool,
+    /// Further layers of it.
+    layers: Vec<u32>,
 }
 
 impl<S> Subscriber<S> {
@@ -69,6 +77,7 @@ impl<S> Subscriber<S> {
             sender: SenderClock::default(),
             streams: HashMap::new(),
             announced: HashMap::new(),
+            layer_of: HashMap::new(),
             labels,
             ending: Vec::new(),
         }
@@ -119,6 +128,9 @@ impl<S> Subscriber<S> {
     /// The connection announces a stream. Announced again with another codec, the old stream ends.
     pub fn announce(&mut self, track: RemoteTrack, now: Instant, handler: &mut impl MediaHandler<State = S>) {
         let ssrc = track.ssrc;
+        if let Some(first) = self.first_layer(&track) {
+            return self.announce_layer(first, track, now, handler);
+        }
         self.ending.retain(|(ending, _)| *ending != ssrc);
         if self.streams.get(&ssrc).is_some_and(|stream| stream.info.track.codec != track.codec) {
             self.remove(&[ssrc], now, handler);
@@ -128,7 +140,48 @@ impl<S> Subscriber<S> {
             return self.refuse(ssrc, DropReason::TooManyStreams);
         }
         self.others.set_standing(ssrc, None);
-        self.announced.insert(ssrc, Announced { track, since: now, labelled: false, refused: false });
+        self.announced
+            .insert(ssrc, Announced { track, since: now, labelled: false, refused: false, layers: Vec::new() });
+        self.begin(now, handler);
+    }
+
+    /// The SSRC of the stream that a layer belongs to; none if it is the first layer, or no layer at all.
+    fn first_layer(&self, track: &RemoteTrack) -> Option<u32> {
+        let same = |other: &RemoteTrack| {
+            other.rid.is_some()
+                && other.ssrc != track.ssrc
+                && (&other.stream, &other.track, other.kind()) == (&track.stream, &track.track, track.kind())
+        };
+        let announced = self.announced.iter().find(|(_, announced)| track.rid.is_some() && same(&announced.track));
+        announced.map(|(ssrc, _)| *ssrc)
+    }
+
+    /// The connection announces a further layer of a stream.
+    fn announce_layer(
+        &mut self,
+        first: u32,
+        track: RemoteTrack,
+        now: Instant,
+        handler: &mut impl MediaHandler<State = S>,
+    ) {
+        let ssrc = track.ssrc;
+        let Some(announced) = self.announced.get_mut(&first) else { return };
+        if announced.layers.contains(&ssrc) {
+            return;
+        }
+        // A file has one codec.
+        if announced.refused || announced.track.codec != track.codec || announced.layers.len() + 1 >= MAX_LAYERS {
+            return self.refuse(ssrc, DropReason::OtherLayer);
+        }
+        announced.layers.push(ssrc);
+        self.others.set_standing(ssrc, None);
+        self.layer_of.insert(ssrc, first);
+        if let Some(stream) = self.streams.get_mut(&first) {
+            stream.add_layer(ssrc, &self.config, now);
+            for item in self.early.take(ssrc) {
+                stream.receive(item, &mut self.sender, handler);
+            }
+        }
         self.begin(now, handler);
     }
 
@@ -160,7 +213,7 @@ impl<S> Subscriber<S> {
     /// Takes what arrived, in the order of arrival.
     pub fn receive(&mut self, item: Inbound, handler: &mut impl MediaHandler<State = S>) {
         let ssrc = item.ssrc();
-        if let Some(stream) = self.streams.get_mut(&ssrc) {
+        if let Some(stream) = self.streams.get_mut(self.layer_of.get(&ssrc).unwrap_or(&ssrc)) {
             return stream.receive(item, &mut self.sender, handler);
         }
         if let Some(reason) = self.others.standing(ssrc) {
@@ -216,8 +269,8 @@ impl<S> Subscriber<S> {
         self.drop_early(waited, handler);
         for stream in self.streams.values_mut() {
             stream.tick(now, &self.sender, handler);
-            if stream.key_frames.request_due(now) {
-                handler.request_key_frame(stream, now);
+            for ssrc in stream.key_frames_due(now) {
+                handler.request_key_frame(stream, ssrc, now);
             }
         }
     }
@@ -234,7 +287,7 @@ impl<S> Subscriber<S> {
         let mut refused = Vec::new();
         let Subscriber { streams, announced, early, labels, config, sender, .. } = self;
         for (ssrc, waiting) in announced.iter_mut().filter(|(_, waiting)| !waiting.refused) {
-            if streams.contains_key(ssrc) || !early.has(*ssrc) {
+            if streams.contains_key(ssrc) || ![*ssrc].iter().chain(&waiting.layers).any(|ssrc| early.has(*ssrc)) {
                 continue;
             }
             let label = label_of(labels, &waiting.track).map(|label| label.source);
@@ -245,13 +298,20 @@ impl<S> Subscriber<S> {
             waiting.labelled |= label.is_some();
             let source = label.unwrap_or(Source::default_for(waiting.track.kind()));
             let info = StreamInfo { track: waiting.track.clone(), source, labelled: label.is_some() };
-            let early = early.take(*ssrc);
+            let mut early = [&[*ssrc][..], &waiting.layers].concat().into_iter().fold(Vec::new(), |mut all, ssrc| {
+                all.extend(early.take(ssrc));
+                all
+            });
+            early.sort_by_key(Inbound::arrival);
             let Some(state) = handler.on_begin(&info, now) else {
                 waiting.refused = true;
                 refused.push((*ssrc, early));
                 continue;
             };
             let mut stream = Stream::new(info, config, state, now);
+            for layer in &waiting.layers {
+                stream.add_layer(*layer, config, now);
+            }
             for item in early {
                 stream.receive(item, sender, handler);
             }
@@ -276,7 +336,8 @@ impl<S> Subscriber<S> {
         let due = |(_, at): &mut (u32, Instant)| now.saturating_duration_since(*at) >= linger;
         for (ssrc, at) in self.ending.extract_if(.., due).collect::<Vec<_>>() {
             if let Some(stream) = self.streams.remove(&ssrc) {
-                self.others.ended(ssrc);
+                let layers = self.layer_of.extract_if(|_, first| *first == ssrc).map(|(layer, _)| layer);
+                layers.chain([ssrc]).for_each(|ssrc| self.others.ended(ssrc));
                 stream.end(&self.sender, at, handler);
             }
         }

@@ -1,14 +1,19 @@
 //! How a stream takes packets, reports and time, and what it hands to its consumer.
 
 use super::handler::{MediaHandler, Problem, Report};
+use super::layers::Layers;
 use super::stream::{Gap, Stream};
 use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Frame, MediaKind, RtpPacket};
 use crate::rtc::inbox::Inbound;
-use crate::rtc::media::depacketize::Received;
+use crate::rtc::media::depacketize::{FrameAssembler, Received};
 use crate::rtc::media::packet_counts::DropReason;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Instant;
+
+/// The layer that the stream's own assembler takes.
+const OWN: usize = 0;
 
 impl<S> Stream<S> {
     /// Takes what arrived on the stream.
@@ -24,8 +29,8 @@ impl<S> Stream<S> {
                 handler.on_packet(self, &packet);
                 self.packet(packet, sender, handler);
             }
-            Inbound::SenderReport { ntp, rtp, arrival, from, .. } => {
-                self.report(sender, (ntp, rtp), (arrival, from.ip()), handler);
+            Inbound::SenderReport { ssrc, ntp, rtp, arrival, from } => {
+                self.report(sender, (ssrc, ntp, rtp), (arrival, from.ip()), handler);
             }
             Inbound::Dropped { packets, bytes, first, last, .. } => {
                 self.account.arrived(packets, bytes, first, last);
@@ -37,24 +42,43 @@ impl<S> Stream<S> {
     fn packet(&mut self, packet: RtpPacket, sender: &SenderClock, handler: &mut impl MediaHandler<State = S>) {
         let now = packet.arrival;
         let mut out = std::mem::take(&mut self.scratch);
-        self.assembler.push(packet, &mut out);
-        self.hand_over(&mut out, now, sender, handler);
+        let layer = self.layers.as_mut().map_or(OWN, |layers| {
+            let layer = layers.index(packet.ssrc);
+            layers.heard(layer, now);
+            layer
+        });
+        self.assembler(layer).push(packet, &mut out);
+        self.hand_over(layer, &mut out, now, sender, handler);
         self.scratch = out;
+    }
+
+    /// The assembler of a layer.
+    fn assembler(&mut self, layer: usize) -> &mut FrameAssembler {
+        let Stream { assembler, layers, .. } = self;
+        layers.as_mut().and_then(|layers| layers.assembler(layer)).unwrap_or(assembler)
+    }
+
+    fn layers(&self) -> Range<usize> {
+        OWN..self.layers.as_ref().map_or(1, Layers::len)
     }
 
     /// Gives up holes that are too old.
     pub(super) fn tick(&mut self, now: Instant, sender: &SenderClock, handler: &mut impl MediaHandler<State = S>) {
         let mut out = std::mem::take(&mut self.scratch);
-        self.assembler.tick(now, &mut out);
-        self.hand_over(&mut out, now, sender, handler);
+        for layer in self.layers() {
+            self.assembler(layer).tick(now, &mut out);
+            self.hand_over(layer, &mut out, now, sender, handler);
+        }
         self.scratch = out;
     }
 
     /// Gives out what is whole, and ends.
     pub(super) fn end(mut self, sender: &SenderClock, at: Instant, handler: &mut impl MediaHandler<State = S>) {
         let mut out = std::mem::take(&mut self.scratch);
-        self.assembler.finish(&mut out);
-        self.hand_over(&mut out, at, sender, handler);
+        for layer in self.layers() {
+            self.assembler(layer).finish(&mut out);
+            self.hand_over(layer, &mut out, at, sender, handler);
+        }
         handler.on_end(self, at, sender);
     }
 
@@ -62,19 +86,28 @@ impl<S> Stream<S> {
     fn report(
         &mut self,
         sender: &mut SenderClock,
-        (ntp, rtp): (u64, u32),
+        (ssrc, ntp, rtp): (u32, u64, u32),
         (arrival, from): (Instant, IpAddr),
         handler: &mut impl MediaHandler<State = S>,
     ) {
         let Some(newest) = self.newest_rtp else { return };
-        let rtp_time = unwrap_rtp(newest, rtp);
-        self.clock.on_sender_report(sender, rtp_time, ntp, SessionTime::since(self.zero, arrival));
+        let at = SessionTime::since(self.zero, arrival);
+        let rtp_time = match &mut self.layers {
+            None => Some(unwrap_rtp(newest, rtp)),
+            Some(layers) => {
+                let stream = (&self.clock, self.newest_rtp);
+                layers.report(layers.index(ssrc), (ntp, rtp), (at, arrival), stream, sender)
+            }
+        };
+        let Some(rtp_time) = rtp_time else { return };
+        self.clock.on_sender_report(sender, rtp_time, ntp, at);
         self.mapping = self.clock.mapping(sender);
         handler.on_report(self, &Report { ntp, rtp_time, arrival, from }, sender);
     }
 
     fn hand_over(
         &mut self,
+        layer: usize,
         out: &mut Vec<Received>,
         now: Instant,
         sender: &SenderClock,
@@ -82,17 +115,49 @@ impl<S> Stream<S> {
     ) {
         for received in out.drain(..) {
             match received {
-                Received::Frame(frame) => self.frame(frame, sender, handler),
+                Received::Frame(frame) => self.choose(layer, frame, sender, handler),
                 Received::Gap { from, to, lost_packets, dropped_frames } => {
-                    handler.on_gap(self, Gap { from, to, lost_packets, dropped_frames }, sender);
+                    if let Some(offset) = self.offset(layer) {
+                        let (from, to) = (from.saturating_add(offset), to.saturating_add(offset));
+                        handler.on_gap(self, Gap { from, to, lost_packets, dropped_frames }, sender);
+                    }
                 }
-                Received::NeedKeyFrame => self.key_frames.need_at_once(now),
+                Received::NeedKeyFrame if self.offset(layer).is_some() => self.key_frames.need_at_once(now),
+                Received::NeedKeyFrame => self.layers.iter_mut().for_each(|layers| layers.need_key_frame(layer)),
                 Received::Discontinuity => {
+                    let is_given = self.offset(layer).is_some();
+                    self.layers.iter_mut().for_each(|layers| layers.restart(layer));
+                    if !is_given {
+                        continue;
+                    }
                     handler.on_restart(self, sender);
                     self.clock = TrackClock::new(self.info.track.codec.clock_rate());
                     self.mapping = None;
+                    self.newest_rtp = None;
                 }
             }
+        }
+        if self.layers.is_some() {
+            let stats = self.assembler(layer).stats();
+            self.layers.iter_mut().for_each(|layers| layers.count(layer, stats));
+        }
+    }
+
+    /// What the times of a layer that is given out differ by from the stream's; none for one that is not.
+    fn offset(&self, layer: usize) -> Option<i64> {
+        self.layers.as_ref().map_or(Some(0), |layers| layers.offset(layer))
+    }
+
+    /// Gives out the frame if it is of the layer that is given out, or of a better one.
+    fn choose(&mut self, layer: usize, frame: Frame, sender: &SenderClock, handler: &mut impl MediaHandler<State = S>) {
+        let at = SessionTime::since(self.zero, frame.arrival);
+        let stream = (&self.clock, self.newest_rtp);
+        let frame = match &mut self.layers {
+            Some(layers) => layers.choose(layer, frame, at, stream, sender),
+            None => Some(frame),
+        };
+        if let Some(frame) = frame {
+            self.frame(frame, sender, handler);
         }
     }
 
@@ -104,6 +169,9 @@ impl<S> Stream<S> {
             return handler.on_problem(Problem::Transform { ssrc: self.ssrc(), why });
         }
         self.newest_rtp = Some(frame.rtp_time);
+        if let Some((width, height)) = frame.size {
+            self.pixels = u64::from(width) * u64::from(height);
+        }
         self.clock.on_arrival(frame.rtp_time, SessionTime::since(self.zero, frame.arrival));
         if self.kind() == MediaKind::Video
             && let Some(since) = self.key_frames.on_frame(frame.key, frame.arrival)

@@ -2,6 +2,7 @@
 
 use super::account::PacketAccount;
 use super::config::SubscriberConfig;
+use super::layers::{Layers, MAX_LAYERS, OwnLayer};
 use crate::room::clock::{Mapping, SenderClock, TrackClock};
 use crate::room::media::{Frame, MediaKind, RemoteTrack, Source};
 use crate::rtc::feedback::KeyFrameNeed;
@@ -57,6 +58,10 @@ pub struct Stream<S> {
     pub(super) newest_rtp: Option<i64>,
     pub(super) transform: Option<Box<dyn FrameTransform>>,
     pub(super) scratch: Vec<Received>,
+    /// Size of the picture of the last key frame that told it, in pixels.
+    pub(super) pixels: u64,
+    /// Where the picture comes in several layers.
+    pub(super) layers: Option<Layers>,
     /// What arrived, and what was dropped before assembly.
     pub(super) account: PacketAccount,
     /// Packets of frames that could not be transformed.
@@ -84,12 +89,34 @@ impl<S> Stream<S> {
             newest_rtp: None,
             transform: None,
             scratch: Vec::new(),
+            pixels: 0,
+            layers: None,
         }
     }
 
     /// The stream's SSRC.
     pub fn ssrc(&self) -> u32 {
         self.info.track.ssrc
+    }
+
+    /// The SSRC of the packets that become frames now: that of the layer that is taken, where the picture comes in several.
+    pub fn current_ssrc(&self) -> u32 {
+        self.layers.as_ref().and_then(Layers::current_ssrc).unwrap_or(self.ssrc())
+    }
+
+    /// The picture comes in one more layer. False if there are too many.
+    pub(super) fn add_layer(&mut self, ssrc: u32, config: &SubscriberConfig, now: Instant) -> bool {
+        let (own, codec) = (self.ssrc(), self.info.track.codec);
+        let Stream { layers, clock, newest_rtp, pixels, assembler, .. } = self;
+        let layers = layers.get_or_insert_with(|| {
+            let (newest_rtp, pixels, stats) = (*newest_rtp, *pixels, assembler.stats());
+            Layers::new(OwnLayer { ssrc: own, clock, newest_rtp, pixels, stats }, codec.clock_rate(), now)
+        });
+        let fits = layers.len() < MAX_LAYERS;
+        if fits {
+            layers.add(ssrc, codec, AssemblerConfig { hold: config.hold, ..AssemblerConfig::default() });
+        }
+        fits
     }
 
     /// Sound or picture.
@@ -99,13 +126,14 @@ impl<S> Stream<S> {
 
     /// Counts since the stream began.
     pub fn stats(&self) -> ReceiveStats {
-        self.assembler.stats()
+        let own = self.assembler.stats();
+        self.layers.as_ref().map_or(own, |layers| layers.stats(own))
     }
 
     /// What came of the stream, and what became of it.
     pub fn account(&self) -> PacketAccount {
         let mut account = self.account.clone();
-        account.counts.add(&self.assembler.stats().counts);
+        account.counts.add(&self.stats().counts);
         account.counts.take_back(DropReason::Transform, self.untransformed);
         account
     }
@@ -141,11 +169,23 @@ impl<S> Stream<S> {
         self.transform = Some(transform);
     }
 
+    /// The SSRCs whose sender is to be asked for a key frame now; they count as asked.
+    pub(super) fn key_frames_due(&mut self, now: Instant) -> Vec<u32> {
+        let mut due = self.layers.as_mut().map(|layers| layers.key_frames_due(now)).unwrap_or_default();
+        if self.key_frames.request_due(now) {
+            due.push(self.current_ssrc());
+        }
+        due
+    }
+
     pub(super) fn set_hold(&mut self, hold: Duration) {
         self.assembler.set_hold(hold);
+        let layers = self.layers.iter_mut().flat_map(Layers::assemblers_mut);
+        layers.for_each(|assembler| assembler.set_hold(hold));
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.assembler.deadline()
+        let layers = self.layers.iter().flat_map(Layers::assemblers).filter_map(FrameAssembler::deadline);
+        self.assembler.deadline().into_iter().chain(layers).min()
     }
 }

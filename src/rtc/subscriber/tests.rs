@@ -55,8 +55,8 @@ impl MediaHandler for Consumer {
     fn on_end(&mut self, stream: Stream<()>, _: Instant, _: &SenderClock) {
         self.told.push(Told::End(stream.ssrc()));
     }
-    fn request_key_frame(&mut self, stream: &mut Stream<()>, _: Instant) {
-        self.told.push(Told::KeyFrame(stream.ssrc()));
+    fn request_key_frame(&mut self, _: &mut Stream<()>, ssrc: u32, _: Instant) {
+        self.told.push(Told::KeyFrame(ssrc));
     }
     fn on_problem(&mut self, problem: Problem) {
         self.told.push(Told::Problem(problem));
@@ -89,7 +89,7 @@ impl Bench {
 
     fn announce(&mut self, ssrc: u32, codec: Codec, ms: u64) -> &mut Bench {
         let now = self.at(ms);
-        let track = RemoteTrack { ssrc, codec, stream: format!("s{ssrc}"), track: "t".into(), channels: 2 };
+        let track = RemoteTrack { ssrc, codec, stream: format!("s{ssrc}"), track: "t".into(), channels: 2, rid: None };
         self.act(|subscriber, consumer| subscriber.announce(track, now, consumer))
     }
 

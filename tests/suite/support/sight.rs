@@ -155,8 +155,8 @@ impl MediaHandler for Sorter<'_> {
         self.tracks[stream.state].reports.push((report.ntp, report.rtp_time));
     }
 
-    fn request_key_frame(&mut self, stream: &mut Stream<usize>, _: Instant) {
-        self.requester.request_key_frame(&self.from, stream.ssrc());
+    fn request_key_frame(&mut self, _: &mut Stream<usize>, ssrc: u32, _: Instant) {
+        self.requester.request_key_frame(&self.from, ssrc);
     }
 }
 

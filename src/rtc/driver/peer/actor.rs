@@ -198,7 +198,7 @@ impl Actor {
             Callback::Track(track) => {
                 tokio::spawn(watch_track(track, self.callbacks.clone()));
             }
-            Callback::Open { track, ssrc } => self.on_stream(track, ssrc).await,
+            Callback::Open { track, ssrc, rid } => self.on_stream(track, ssrc, rid).await,
             Callback::Ended { track } => {
                 let ssrcs = self.received.remove(&track);
                 self.report(PeerEvent::TrackEnded { track, ssrcs }).await;
@@ -234,8 +234,8 @@ impl Actor {
         }
     }
 
-    async fn on_stream(&mut self, track: Arc<dyn TrackRemote>, ssrc: u32) {
-        match self.received.add(track, ssrc).await {
+    async fn on_stream(&mut self, track: Arc<dyn TrackRemote>, ssrc: u32, rid: Option<String>) {
+        match self.received.add(track, ssrc, rid).await {
             Ok(Some(remote)) => self.report(PeerEvent::Track(remote)).await,
             Ok(None) => {}
             Err(warning) => self.warn(warning).await,

@@ -21,6 +21,8 @@ pub(crate) enum Callback {
     Open {
         track: Arc<dyn TrackRemote>,
         ssrc: u32,
+        /// Which layer it is, if the track has several.
+        rid: Option<String>,
     },
     Ended {
         track: String,

@@ -44,6 +44,7 @@ impl ReceivedTracks {
         &mut self,
         library: Arc<dyn TrackRemote>,
         ssrc: u32,
+        rid: Option<String>,
     ) -> Result<Option<RemoteTrack>, String> {
         let described = match library.codec(ssrc).await.map(|codec| (codec.mime_type, codec.channels)) {
             Some((mime, channels)) if !mime.is_empty() => Some((mime, channels)),
@@ -54,7 +55,8 @@ impl ReceivedTracks {
         };
         let codec = Codec::from_mime(&mime).ok_or_else(|| format!("codec {mime:?} cannot be recorded"))?;
         let track = library.track_id().await;
-        let remote = RemoteTrack { ssrc, codec, stream: library.stream_id().await, track: track.clone(), channels };
+        let stream = library.stream_id().await;
+        let remote = RemoteTrack { ssrc, codec, stream, track: track.clone(), channels, rid };
         let same_codec = self.codecs.insert(ssrc, codec) == Some(codec);
         let before = self.streams.insert(ssrc, ReceivedStream { track: track.clone(), library });
         let known = same_codec && before.is_some_and(|before| before.track == track);
@@ -88,7 +90,7 @@ pub(crate) async fn watch_track(track: Arc<dyn TrackRemote>, callbacks: mpsc::Un
     while let Some(event) = track.poll().await {
         match event {
             TrackRemoteEvent::OnOpen(init) => {
-                let _ = callbacks.send(Callback::Open { track: track.clone(), ssrc: init.ssrc });
+                let _ = callbacks.send(Callback::Open { track: track.clone(), ssrc: init.ssrc, rid: init.rid });
             }
             TrackRemoteEvent::OnEnded => break,
             _ => {}
