@@ -279,6 +279,27 @@ impl Section {
         let codec = |format| Codec::from_mime(&format!("{}/{}", self.0.media, self.encoding_name(format)?));
         self.formats().find_map(codec)
     }
+    /// Sets a format parameter of one of its formats (`a=fmtp`), whatever it was before.
+    pub fn set_parameter(&mut self, format: &str, name: &str, value: &str) {
+        let of_format = |attribute: &&mut Attribute| {
+            attribute.attribute == "fmtp"
+                && attribute
+                    .value
+                    .as_deref()
+                    .and_then(|value| value.split_once(' '))
+                    .is_some_and(|(of, _)| of == format)
+        };
+        let Some(fmtp) = self.0.attributes.iter_mut().find(of_format).and_then(|fmtp| fmtp.value.as_mut()) else {
+            return self.push("fmtp", Some(&format!("{format} {name}={value}")));
+        };
+        let (_, parameters) = fmtp.split_once(' ').unwrap_or_default();
+        let is_other = |parameter: &&str| parameter.split('=').next().is_none_or(|of| of.trim() != name);
+        let mut parameters: Vec<&str> =
+            parameters.split(';').filter(|parameter| !parameter.trim().is_empty()).filter(is_other).collect();
+        let new = format!("{name}={value}");
+        parameters.push(&new);
+        *fmtp = format!("{format} {}", parameters.join(";"));
+    }
     /// Lists one more payload type, as the last one.
     pub fn add_format(&mut self, format: &PayloadFormat) {
         let payload_type = format.payload_type;

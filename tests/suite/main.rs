@@ -35,6 +35,7 @@ mod recorded;
 mod rooms;
 mod scenarios;
 mod senders;
+mod stereo;
 mod still;
 mod support;
 mod talk;

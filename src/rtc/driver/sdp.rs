@@ -4,6 +4,9 @@
 //! first section of a kind for all of them: a camera in VP8 beside a screen in VP9 would be answered with VP8 twice. So every
 //! video section of our offers lists every codec, its own first; which one is sent is the sender's choice anyway.
 //!
+//! Opus comes in mono unless the receiver asks for stereo (`stereo=1`, RFC 7587 7.1), and the library repeats in its answers what the offer
+//! says of what its sender receives. So all our descriptions ask for it, and say that ours may be stereo.
+//!
 //! And once a connection stands, its DTLS roles stay (RFC 8842, 5.5); the library answers each offer as if it were the first, which
 //! browsers refuse where it made the first offer itself.
 
@@ -49,6 +52,21 @@ fn formats(entry: &Entry) -> Vec<PayloadFormat> {
     formats
 }
 
+/// A description of ours that asks for stereo in every section with Opus.
+pub(crate) fn with_stereo(description: &str) -> String {
+    Sdp::edit(description, |sdp| {
+        for section in &mut sdp.sections {
+            let is_opus =
+                |format: &&str| section.encoding_name(format).is_some_and(|name| name.eq_ignore_ascii_case("opus"));
+            let formats: Vec<String> = section.formats().filter(is_opus).map(str::to_owned).collect();
+            for format in formats {
+                section.set_parameter(&format, "stereo", "1");
+                section.set_parameter(&format, "sprop-stereo", "1");
+            }
+        }
+    })
+}
+
 /// Our DTLS role (`active` or `passive`), as the other side's answer settled it.
 pub(crate) fn role_left_by(their_answer: &Sdp) -> Option<SetupRole> {
     their_answer.setup_role()?.opposite()
@@ -77,6 +95,22 @@ mod tests {
         let audio = full.find("m=audio").expect("audio");
         assert!(!full[audio..].contains("VP8"), "the sound's section is left alone");
         assert_eq!(with_every_codec(&full), full, "nothing is missing any more");
+    }
+
+    #[test]
+    fn every_description_asks_for_stereo() {
+        let offer = "v=0\r\nm=audio 9 X 111 0\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
+                     a=fmtp:111 minptime=10;stereo=0; useinbandfec=1\r\nm=audio 9 X 109\r\na=rtpmap:109 OPUS/48000/2\r\n\
+                     m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\na=fmtp:96 max-fr=30\r\n";
+        let asked = with_stereo(offer);
+        for wanted in [
+            "a=fmtp:111 minptime=10; useinbandfec=1;stereo=1;sprop-stereo=1",
+            "a=fmtp:109 stereo=1;sprop-stereo=1",
+            "a=fmtp:96 max-fr=30",
+        ] {
+            assert_eq!(asked.lines().filter(|line| *line == wanted).count(), 1, "{wanted} in {asked}");
+        }
+        assert_eq!(with_stereo(&asked), asked);
     }
 
     #[test]

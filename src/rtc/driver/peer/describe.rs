@@ -73,6 +73,7 @@ impl Actor {
 
     /// Sends a description, with our candidates in it where they do not trickle: then it waits until they are known.
     async fn send_description(&mut self, description: Description) {
+        let description = Description { sdp: sdp::with_stereo(&description.sdp), ..description };
         let descriptions = match self.policy.trickle {
             true => vec![description],
             false => self.local_candidates.hold(description, Instant::now()),
