@@ -4,15 +4,16 @@
 //! leaves the process; a kill costs what came since.
 
 use super::connection::{Connection, KeyFrameRequest, Shared};
-use super::disk::{Disk, Done};
+use super::context::RecordingContext;
+use super::disk::Disk;
 use super::log::RecordingLog;
+use super::notices::Notices;
 use super::status::{PersonStatus, Status};
-use super::stream::{self, RecordingContext, TrackStream};
+use super::stream::{self, TrackStream};
 use crate::client::event::RoomEvent;
 use crate::error::{Error, Result};
 use crate::recording::folder::{RecordingFolder, Subfolder};
-use crate::recording::manifest::{FileState, Manifest, Status as Completion};
-use crate::recording::subtitles;
+use crate::recording::manifest::{FileState, Manifest};
 use crate::recording::timeline::{Event, PATH_FOUND};
 use crate::room::clock::{SenderClock, SessionTime};
 use crate::room::end::EndReason;
@@ -237,7 +238,8 @@ impl Capture {
             RoomEvent::ConnectionOpened { id, connection, media } => {
                 if let Some(key) = log.key(&id) {
                     let labels = log.labels(&id);
-                    let opened = Connection::new((id, key), media.inbox, labels, self.started);
+                    let notices = Notices::new(key.clone(), !log.is_bot(&id), instant);
+                    let opened = Connection::new((id, key), media.inbox, labels, notices, self.started);
                     self.connections.insert(connection, opened);
                 }
             }
@@ -283,7 +285,8 @@ impl Capture {
         let log = &mut self.shared.context.log;
         let at = log.session(now);
         if self.dropped > before {
-            log.warn(at, format!("capture fell behind: {} packets dropped so far", self.dropped));
+            let told = |n: u64| format!("capture fell behind: {n} packets dropped so far");
+            log.retell((before > 0).then(|| told(before)).as_deref(), told(self.dropped), now);
         }
         if let Some(participant) = self.shared.speakers.poll(at.as_ms()) {
             log.event(at, Event::Speaker { participant });
@@ -300,6 +303,7 @@ impl Capture {
             .map(|(key, name)| (key, PersonStatus { name, tracks: Vec::new() }))
             .collect();
         for connection in self.connections.values_mut() {
+            connection.watch(now, &mut self.shared);
             let key = connection.key().to_owned();
             let Some((_, person)) = people.iter_mut().find(|(k, _)| *k == key) else { continue };
             person.tracks.extend(connection.streams().0.map(|stream| stream::status(stream, seconds)));
@@ -335,7 +339,7 @@ impl Capture {
         // What the disk refused is said again, if it still refuses.
         self.shared.context.disk_error = None;
         for done in self.shared.context.disk.done() {
-            self.done(done);
+            self.shared.context.done(done);
         }
         self.each_stream(|stream, sender, context| {
             stream::account(stream, sender, context);
@@ -345,32 +349,6 @@ impl Capture {
         self.shared.context.disk.save(&self.shared.context.log.manifest);
     }
 
-    fn done(&mut self, done: Done) {
-        let at = self.shared.context.log.session(Instant::now());
-        match done {
-            Done::Finished { index, result: Ok(summary) } => {
-                let entry = &mut self.shared.context.log.manifest.tracks[index];
-                entry.finished = true;
-                entry.frames = summary.frames;
-                entry.key_frames = summary.key_frames;
-                entry.bytes = summary.payload_bytes;
-                if summary.lost_frames > 0 {
-                    let message = format!("{}: {} frames could not be written", entry.file, summary.lost_frames);
-                    self.shared.context.log.warn(at, message);
-                }
-            }
-            Done::Finished { index, result: Err(e) } => {
-                let message = format!("{}: {e}", self.shared.context.log.manifest.tracks[index].file);
-                self.shared.context.log.warn(at, message);
-            }
-            Done::Saved(Err(e)) => {
-                self.shared.context.disk_error = Some(e.to_string());
-                self.shared.context.log.warn(at, e.to_string());
-            }
-            Done::Saved(Ok(())) => {}
-        }
-    }
-
     fn finish(mut self, reason: EndReason) -> Result<Summary> {
         let now = Instant::now();
         let connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
@@ -378,19 +356,7 @@ impl Capture {
             self.close(connection, now);
         }
         let at = self.shared.context.log.session(now);
-        self.shared.context.log.close(at, reason.to_string());
-        for done in self.shared.context.disk.close() {
-            self.done(done);
-        }
-        subtitles::save(&self.shared.context.log.manifest, &self.shared.context.folder)?;
-        let manifest = &mut self.shared.context.log.manifest;
-        let complete = manifest.judge();
-        // A track that the disk did not let us finish is left for the next start to recover.
-        if manifest.tracks.iter().all(|t| t.finished) {
-            manifest.status = if complete { Completion::Complete } else { Completion::Partial };
-        }
-        manifest.ended = Some(Timestamp::now());
-        manifest.save(&self.shared.context.folder)?;
-        Ok(Summary { folder: self.shared.context.folder.path().to_owned(), manifest: manifest.clone() })
+        let manifest = self.shared.context.finish(at, reason.to_string())?;
+        Ok(Summary { folder: self.shared.context.folder.path().to_owned(), manifest })
     }
 }

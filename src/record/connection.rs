@@ -1,11 +1,13 @@
 //! One participant's connection: its subscriber, and what the recorder does with what that gives out.
 
-use super::stream::{self, RecordingContext, TrackCapture, TrackStream};
+use super::context::RecordingContext;
+use super::notices::Notices;
+use super::stream::{self, TrackCapture, TrackStream};
 use crate::room::clock::{SenderClock, SessionTime};
 use crate::room::media::{Frame, RemoteTrack, RtpPacket, Source};
 use crate::room::participant::{ParticipantId, TrackLabel};
 use crate::room::speaker::SpeakerDetector;
-use crate::rtc::subscriber::{Gap, MediaHandler, StreamInfo, Subscriber, SubscriberConfig};
+use crate::rtc::subscriber::{Gap, MediaHandler, PacketAccount, StreamInfo, Subscriber, SubscriberConfig};
 use crate::rtc::{Inbound, Inbox};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +29,7 @@ pub(super) struct Connection {
     owner: Owner,
     inbox: Arc<Inbox>,
     subscriber: Subscriber<TrackCapture>,
+    notices: Notices,
     batch: Vec<Inbound>,
 }
 
@@ -43,11 +46,13 @@ impl Connection {
         (id, key): (ParticipantId, String),
         inbox: Arc<Inbox>,
         labels: Vec<TrackLabel>,
+        notices: Notices,
         started: Instant,
     ) -> Connection {
         Connection {
             owner: Owner { id, key },
             inbox,
+            notices,
             subscriber: Subscriber::new(SubscriberConfig::recording(started), labels),
             batch: Vec::new(),
         }
@@ -70,42 +75,57 @@ impl Connection {
     pub fn drain(&mut self, shared: &mut Shared) -> u64 {
         let mut batch = std::mem::take(&mut self.batch);
         let dropped = self.inbox.drain(&mut batch);
-        let mut handler = Handler { owner: &self.owner, shared };
-        for item in batch.drain(..) {
-            self.subscriber.receive(item, &mut handler);
-        }
+        self.receive(batch.drain(..), shared);
         self.batch = batch;
         dropped
     }
 
+    /// Takes what arrived.
+    pub fn receive(&mut self, items: impl Iterator<Item = Inbound>, shared: &mut Shared) {
+        let mut handler = Handler { owner: &self.owner, notices: &mut self.notices, shared };
+        items.for_each(|item| self.subscriber.receive(item, &mut handler));
+    }
+
     /// A stream was announced.
     pub fn track(&mut self, track: RemoteTrack, now: Instant, shared: &mut Shared) {
-        self.subscriber.announce(track, now, &mut Handler { owner: &self.owner, shared });
+        self.subscriber.announce(track, now, &mut Handler { owner: &self.owner, notices: &mut self.notices, shared });
     }
 
     /// The participant's labels changed.
     pub fn labelled(&mut self, labels: Vec<TrackLabel>, now: Instant, shared: &mut Shared) {
-        self.subscriber.set_labels(labels, now, &mut Handler { owner: &self.owner, shared });
+        self.subscriber.set_labels(
+            labels,
+            now,
+            &mut Handler { owner: &self.owner, notices: &mut self.notices, shared },
+        );
     }
 
     /// The sender took these streams away.
     pub fn removed(&mut self, ssrcs: &[u32], now: Instant, shared: &mut Shared) {
-        self.subscriber.remove(ssrcs, now, &mut Handler { owner: &self.owner, shared });
+        self.subscriber.remove(ssrcs, now, &mut Handler { owner: &self.owner, notices: &mut self.notices, shared });
     }
 
     /// What time brings.
     pub fn tick(&mut self, now: Instant, shared: &mut Shared) {
-        self.subscriber.tick(now, &mut Handler { owner: &self.owner, shared });
+        self.subscriber.tick(now, &mut Handler { owner: &self.owner, notices: &mut self.notices, shared });
+    }
+
+    /// Looks what comes and is not recorded.
+    pub fn watch(&mut self, now: Instant, shared: &mut Shared) {
+        self.notices.watch(&mut self.subscriber, now, &mut shared.context.log);
     }
 
     /// The connection is gone: everything that came is written, and every file ends.
     pub fn end(self, at: Instant, shared: &mut Shared) {
-        self.subscriber.end(at, &mut Handler { owner: &self.owner, shared });
+        let Connection { owner, subscriber, mut notices, .. } = self;
+        subscriber.end(at, &mut Handler { owner: &owner, notices: &mut notices, shared });
+        notices.end(at, &mut shared.context.log);
     }
 }
 
 struct Handler<'a> {
     owner: &'a Owner,
+    notices: &'a mut Notices,
     shared: &'a mut Shared,
 }
 
@@ -118,6 +138,7 @@ impl MediaHandler for Handler<'_> {
 
     fn on_packet(&mut self, stream: &mut TrackStream, packet: &RtpPacket) {
         stream.state.arrived = Some(packet.arrival);
+        stream.state.ledger.packet(packet.arrival);
         if let Some(level) = packet.audio_level
             && stream.info.source == Source::Mic
         {
@@ -144,8 +165,13 @@ impl MediaHandler for Handler<'_> {
     }
 
     fn on_end(&mut self, mut stream: TrackStream, at: Instant, sender: &SenderClock) {
-        let at = self.shared.context.log.session(at);
-        stream::close(&mut stream, at, sender, &mut self.shared.context);
+        let ended = self.shared.context.log.session(at);
+        stream::close(&mut stream, ended, sender, &mut self.shared.context);
+        self.notices.ended(&stream, at, &mut self.shared.context.log);
+    }
+
+    fn on_account(&mut self, account: &PacketAccount) {
+        self.notices.other(account, Instant::now(), &mut self.shared.context.log);
     }
 
     fn request_key_frame(&mut self, _: &mut TrackStream, ssrc: u32, _: Instant) {

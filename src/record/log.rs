@@ -1,6 +1,7 @@
 //! Manifest and timeline of a recording in progress, and the participants in them. Never touches a track file.
 
 use crate::error::Result;
+use crate::recording::account::Unrecorded;
 use crate::recording::attachments;
 use crate::recording::folder::RecordingFolder;
 use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
@@ -93,6 +94,43 @@ impl RecordingLog {
         self.event(at, Event::Warning { message });
     }
 
+    /// The same, unless it has been told.
+    pub fn warn_once(&mut self, at: SessionTime, message: String) {
+        if !self.manifest.warnings.contains(&message) {
+            self.warn(at, message);
+        }
+    }
+
+    /// A warning that is told again with other figures: its place in the manifest stays, and it is no new event.
+    pub fn retell(&mut self, before: Option<&str>, message: String, at: Instant) {
+        let known = before.and_then(|before| self.manifest.warnings.iter_mut().find(|warning| *warning == before));
+        match known {
+            Some(warning) => *warning = message,
+            None if before.is_none() => self.warn(self.session(at), message),
+            None => {}
+        }
+    }
+
+    /// Something never became a track, so far or for good. `before`: the text by which it was told last; `event`: it is news.
+    pub fn not_recorded(&mut self, stream: Unrecorded, before: Option<&str>, event: bool, at: Instant) {
+        if stream.is_loss() {
+            self.retell(before, stream.text(), at);
+        }
+        if event {
+            self.event(self.session(at), Event::Unrecorded(stream.clone()));
+        }
+        self.manifest.note(stream);
+    }
+
+    /// What was missing has come, late.
+    pub fn withdraw(&mut self, stream: &Unrecorded) {
+        self.manifest.unrecorded.retain(|known| !known.is_same(stream));
+        let text = stream.text();
+        if let Some(warning) = self.manifest.warnings.iter_mut().find(|warning| **warning == text) {
+            warning.push_str(", then it came");
+        }
+    }
+
     /// Somebody joined. One who comes back under the same name is the same participant.
     pub fn joined(&mut self, participant: Participant, at: SessionTime) {
         let span = Span { start_ms: at.as_ms(), end_ms: None };
@@ -182,6 +220,11 @@ impl RecordingLog {
         let Some(participant) = self.keys.borrow().get(id).cloned() else { return };
         self.chats += 1;
         self.event(at, Event::Chat { participant, text });
+    }
+
+    /// Whether the participant is a bot, which may send what it labels to one participant only.
+    pub fn is_bot(&self, id: &ParticipantId) -> bool {
+        self.present.get(id).is_some_and(|p| self.manifest.participants[p.entry].role == Role::Bot)
     }
 
     /// A participant's key in the manifest, while they are present.

@@ -3,11 +3,16 @@
 mod builder;
 pub mod capture;
 mod connection;
+mod context;
 mod disk;
+mod ledger;
 mod log;
+mod notices;
 mod run;
 pub mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use builder::{Recorder, RecorderBuilder};
 pub use run::{Limits, RecordConfig, Recording};

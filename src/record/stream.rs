@@ -1,10 +1,10 @@
 //! What the recorder keeps for a stream: the file that its frames go to, and a new file where one must begin.
 
+use super::context::RecordingContext;
 use super::disk::Disk;
-use super::log::RecordingLog;
+use super::ledger::Ledger;
 use super::status::TrackStatus;
 use crate::container::matroska::TrackFormat;
-use crate::recording::folder::RecordingFolder;
 use crate::recording::manifest::{Gap as GapEntry, Resolution, Span, TrackEntry};
 use crate::recording::timeline::Event;
 use crate::recording::track::TrackFile;
@@ -12,22 +12,12 @@ use crate::room::clock::{SenderClock, SessionTime};
 use crate::room::media::{Frame, MediaKind};
 use crate::rtc::media::depacketize::ReceiveStats;
 use crate::rtc::subscriber::{Gap, Stream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Gaps and sizes that the manifest lists of one track; the timeline has them all.
 const MAX_ENTRIES: usize = 10_000;
 /// A file that could not be created is tried again this much later.
 const CREATE_AGAIN: Duration = Duration::from_secs(2);
-
-/// What all streams of a recording share.
-pub(super) struct RecordingContext {
-    pub folder: Arc<RecordingFolder>,
-    pub log: RecordingLog,
-    pub disk: Disk,
-    /// The last disk error.
-    pub disk_error: Option<String>,
-}
 
 /// A stream that is recorded.
 pub(super) type TrackStream = Stream<TrackCapture>;
@@ -43,6 +33,8 @@ pub(super) struct TrackCapture {
     before: Option<usize>,
     /// When the latest packet arrived.
     pub arrived: Option<Instant>,
+    /// What became of the packets.
+    pub ledger: Ledger,
     /// Bytes of frames so far, and at the last look of the live display.
     bytes: u64,
     bytes_shown: u64,
@@ -66,6 +58,7 @@ impl TrackCapture {
             create_failed: None,
             before: None,
             arrived: None,
+            ledger: Ledger::default(),
             bytes: 0,
             bytes_shown: 0,
         }
@@ -87,14 +80,27 @@ impl TrackCapture {
         }
     }
 
-    fn push(&mut self, frame: &Frame, context: &mut RecordingContext) {
-        let Some(open) = &mut self.open else { return };
+    /// Index of the last file that has ended into the manifest's tracks.
+    pub fn before(&self) -> Option<usize> {
+        self.before
+    }
+
+    /// Whether a file was ever begun for the stream.
+    pub fn has_file(&self) -> bool {
+        self.open.is_some() || self.before.is_some()
+    }
+
+    /// Writes a frame. Returns the RTP times of the frames that were given up, if there are any.
+    fn push(&mut self, frame: &Frame, context: &mut RecordingContext) -> Option<(i64, i64)> {
+        self.ledger.frame(frame.packets, self.open.is_some());
+        let open = self.open.as_mut()?;
         let pushed = open.file.push(frame);
         // The first frame is written at once: players refuse a file that is a header only.
         let written = if open.file.frames() == 1 { pushed.and_then(|()| open.file.flush()) } else { pushed };
         if let Err(e) = written {
             context.on_disk_error(e.to_string());
         }
+        open.file.take_lost()
     }
 }
 
@@ -114,7 +120,19 @@ pub(super) fn frame(stream: &mut TrackStream, frame: &Frame, sender: &SenderCloc
     {
         resized(stream, size, frame.rtp_time, sender, context);
     }
-    stream.state.push(frame, context);
+    if let Some((from, to)) = stream.state.push(frame, context) {
+        missing(stream, (from, to.max(frame.rtp_time)), "disk", sender, context);
+        need_key_frame(stream);
+    } else if stream.state.open.is_none() {
+        need_key_frame(stream);
+    }
+}
+
+/// What was not written is missing for the decoder.
+fn need_key_frame(stream: &mut TrackStream) {
+    if stream.kind() == MediaKind::Video {
+        stream.key_frames.need(Instant::now());
+    }
 }
 
 /// A picture of another size stays in the file: its parameter sets are in-band, and players follow.
@@ -148,9 +166,20 @@ pub(super) fn key_frame_wait_over(stream: &TrackStream, waited: Duration, at: In
 pub(super) fn gap(stream: &TrackStream, gap: Gap, sender: &SenderClock, context: &mut RecordingContext) {
     let Gap { from, to, lost_packets, dropped_frames } = gap;
     tracing::debug!(ssrc = stream.ssrc(), lost_packets, dropped_frames, "gap");
+    missing(stream, (from, to), "loss", sender, context);
+}
+
+/// Notes what is missing in the file between two RTP times.
+fn missing(
+    stream: &TrackStream,
+    (from, to): (i64, i64),
+    cause: &str,
+    sender: &SenderClock,
+    context: &mut RecordingContext,
+) {
     let Some(open) = &stream.state.open else { return };
     let (start_ms, end_ms) = (session_ms(stream, from, sender), session_ms(stream, to, sender));
-    let cause = "loss".to_owned();
+    let cause = cause.to_owned();
     let entry = &mut context.log.manifest.tracks[open.index];
     if entry.gaps.len() < MAX_ENTRIES {
         entry.gaps.push(GapEntry { start_ms, end_ms, cause: cause.clone() });
@@ -161,8 +190,11 @@ pub(super) fn gap(stream: &TrackStream, gap: Gap, sender: &SenderClock, context:
 
 fn create(stream: &mut TrackStream, first: &Frame, sender: &SenderClock, context: &mut RecordingContext) {
     let now = Instant::now();
-    if stream.state.create_failed.is_some_and(|at| now.duration_since(at) < CREATE_AGAIN) {
-        return;
+    if let Some(at) = stream.state.create_failed {
+        // What was not recorded meanwhile is missing for the decoder: the file begins with a key frame.
+        if now.duration_since(at) < CREATE_AGAIN || !first.key {
+            return;
+        }
     }
     let (source, codec) = (stream.info.source, stream.info.track.codec);
     let participant = stream.state.participant.clone();
@@ -180,7 +212,14 @@ fn create(stream: &mut TrackStream, first: &Frame, sender: &SenderClock, context
             let muted = context.log.muted(&participant, source);
             let mutes = if muted { vec![Span { start_ms, end_ms: None }] } else { Vec::new() };
             let entry = TrackEntry::new(file.name(), &participant, source, codec, start_ms);
-            let index = context.log.track(TrackEntry { first_rtp: Some(file.first_rtp()), mutes, ..entry });
+            let first_packet_ms = stream.state.ledger.first().map(|at| context.log.session(at).as_ms());
+            let index = context.log.track(TrackEntry {
+                first_rtp: Some(file.first_rtp()),
+                first_packet_ms,
+                ssrc: stream.ssrc(),
+                mutes,
+                ..entry
+            });
             if let Some(before) = stream.state.before {
                 // The last picture of that file is there until the first of this one.
                 let before = &mut context.log.manifest.tracks[before];
@@ -190,6 +229,7 @@ fn create(stream: &mut TrackStream, first: &Frame, sender: &SenderClock, context
             context.log.event(at, Event::TrackOn { participant, file: name, source, codec });
             stream.state.open = Some(OpenFile { file, index, base: stream.stats() });
             stream.state.size = None;
+            stream.state.create_failed = None;
         }
         Err(e) => {
             stream.state.create_failed = Some(now);
@@ -210,6 +250,10 @@ pub(super) fn account(stream: &TrackStream, sender: &SenderClock, context: &mut 
     entry.last_rtp = Some(open.file.last_rtp());
     entry.start_ms = mapping.to_session(open.file.first_rtp()).as_ms();
     entry.end_ms = entry.start_ms + open.file.duration_ms();
+    let unwritten = (open.file.lost_packets(), open.file.lost_frames());
+    let sums = stream.state.ledger.sums(&stream.account().counts, unwritten);
+    (entry.arrived, entry.in_frames, entry.dropped) = (sums.arrived, sums.in_frames, sums.dropped);
+    entry.unwritten_frames = sums.unwritten_frames;
     entry.packets = stats.packets - open.base.packets - (stats.duplicates - open.base.duplicates);
     entry.lost = stats.lost - open.base.lost;
     entry.repaired = stats.repaired - open.base.repaired;
@@ -221,8 +265,11 @@ pub(super) fn account(stream: &TrackStream, sender: &SenderClock, context: &mut 
 
 /// Ends the file at `at`, or where its last frame ends if that is later; the disk thread finishes it.
 pub(super) fn close(stream: &mut TrackStream, at: SessionTime, sender: &SenderClock, context: &mut RecordingContext) {
+    let counts = stream.account().counts;
+    stream.state.ledger.end_stall(&counts);
     account(stream, sender, context);
     let Some(open) = stream.state.open.take() else { return };
+    stream.state.ledger.close_file(&counts);
     stream.state.before = Some(open.index);
     let at = at.max(SessionTime::from_ms(context.log.manifest.tracks[open.index].end_ms));
     let (participant, file) = (stream.state.participant.clone(), open.file.name().to_owned());
@@ -243,16 +290,5 @@ pub(super) fn status(stream: &mut TrackStream, seconds: f64) -> TrackStatus {
         loss: stats.lost as f64 / (stats.packets + stats.lost).max(1) as f64,
         size: stream.state.size,
         waiting: stream.kind() == MediaKind::Video && stream.key_frames.is_needed(),
-    }
-}
-
-impl RecordingContext {
-    /// Warns of what the disk complains about, once for as long as it says the same.
-    fn on_disk_error(&mut self, message: String) {
-        if self.disk_error.as_ref() != Some(&message) {
-            let at = self.log.session(Instant::now());
-            self.log.warn(at, message.clone());
-            self.disk_error = Some(message);
-        }
     }
 }

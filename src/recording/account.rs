@@ -12,11 +12,16 @@ pub type Dropped = BTreeMap<String, u64>;
 
 /// The reason of packets whose frames could not be written.
 pub const DISK: &str = "disk";
+/// The reason of packets that could not be decoded while nothing was for 5 s or more, though packets came.
+pub const STALLED: &str = "stalled";
 /// The reason of packets of which it is not known what became of them: a defect of ours.
 pub const UNACCOUNTED: &str = "unaccounted";
 /// How long it may take from the first packet to the first frame, in milliseconds. A recorder comes into running streams, and a key frame
 /// has to be asked for.
 pub const BEGIN_MS: u64 = 5000;
+
+/// What is sent for a shorter time, in milliseconds, and cannot be begun is no loss: its sender was about to leave.
+const MOMENT_MS: u64 = 1000;
 
 /// Reasons by which no media is lost.
 const HARMLESS: [&str; 4] = ["after-end", "duplicate", "no-picture", "padding"];
@@ -75,9 +80,13 @@ pub struct Loss {
 }
 
 impl Unrecorded {
-    /// Whether it is a loss: media arrived, or should have.
+    /// Whether it is a loss: media arrived, or should have. What was there for a moment only could not begin.
     pub fn is_loss(&self) -> bool {
-        self.packets == 0 || self.dropped.keys().any(|reason| !HARMLESS.contains(&reason.as_str()))
+        let is_moment = self.end_ms.saturating_sub(self.start_ms) < MOMENT_MS;
+        let begins_soon =
+            |reason: &str| BEFORE_BEGIN.contains(&reason) || NETWORK.contains(&reason) || reason == "unannounced";
+        let is_lost = |reason: &str| !HARMLESS.contains(&reason) && !(is_moment && begins_soon(reason));
+        self.packets == 0 || self.dropped.keys().any(|reason| is_lost(reason))
     }
 
     /// Whether it is an earlier or later account of the same.
@@ -94,6 +103,17 @@ impl Unrecorded {
             (None, 0) => format!("{}, further streams", self.participant),
             (None, ssrc) => format!("{}, stream {ssrc}", self.participant),
         }
+    }
+
+    /// The same of a track that was recorded before, for people.
+    pub fn stall_text(&self) -> String {
+        let seconds = self.end_ms.saturating_sub(self.start_ms) as f64 / 1000.0;
+        format!(
+            "{}: {} in {seconds:.0} s, nothing could be decoded: {}",
+            self.name(),
+            packets(self.packets),
+            self.reason
+        )
     }
 
     /// One line for people.
@@ -178,6 +198,8 @@ pub fn in_words(reason: &str) -> &str {
         "incomplete" => "packets of the frame were lost",
         "undecodable" => "the frame depends on a missing one",
         "late" => "too late",
+        "stalled" => "nothing could be decoded for a while",
+        "unaccounted" => "a defect of roombot: it is not known where they went",
         "out-of-range" => "sequence number far from the others",
         "unannounced" => "stream was never announced",
         "early-overflow" => "too much before the stream was announced",

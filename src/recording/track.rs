@@ -8,6 +8,7 @@ use crate::container::matroska::{TrackFormat, TrackWriter};
 use crate::error::{Result, io_failed};
 use crate::recording::folder::{RecordingFolder, Subfolder};
 use crate::room::media::{Codec, Frame};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -21,6 +22,11 @@ pub struct TrackFile {
     last_rtp: i64,
     key_frames: u64,
     payload: u64,
+    /// RTP time and packets of the frames that are not written yet.
+    pending: VecDeque<(i64, u32)>,
+    unwritten_packets: u64,
+    /// RTP times of the frames that could not be written, first and last, since they were last asked for.
+    unwritten: Option<(i64, i64)>,
 }
 
 /// Totals of a finished file.
@@ -61,7 +67,18 @@ impl TrackFile {
         let file = folder.create_file(Subfolder::Tracks, file_name)?;
         let writer = TrackWriter::new(file, format)?;
         let (name, origin) = (file_name.to_owned(), first.rtp_time);
-        Ok(Self { name, codec, writer, first_rtp: origin, last_rtp: origin, key_frames: 0, payload: 0 })
+        Ok(Self {
+            name,
+            codec,
+            writer,
+            first_rtp: origin,
+            last_rtp: origin,
+            key_frames: 0,
+            payload: 0,
+            pending: VecDeque::new(),
+            unwritten_packets: 0,
+            unwritten: None,
+        })
     }
 
     /// Appends a frame to the cluster in memory (the only copy of its bytes), and writes that out when it holds a second or 4 MiB.
@@ -74,7 +91,33 @@ impl TrackFile {
         self.key_frames += u64::from(frame.key);
         self.payload += frame.len() as u64;
         let ms = milliseconds(frame.rtp_time.saturating_sub(self.first_rtp), self.codec.clock_rate());
-        self.writer.push(ms, frame.key, frame.parts.iter().map(|part| &part[..]))
+        let (lost, waiting) = (self.writer.lost(), self.writer.waiting());
+        let pushed = self.writer.push(ms, frame.key, frame.parts.iter().map(|part| &part[..]));
+        self.pending.push_back((frame.rtp_time, frame.packets));
+        let lost = self.writer.lost() > lost;
+        if lost && self.writer.waiting() == waiting {
+            // Too large: it alone is lost.
+            self.pending.pop_back().into_iter().for_each(|frame| self.note_unwritten(frame));
+        }
+        self.settle_pending(lost);
+        pushed
+    }
+
+    /// Frames have left the writer's memory: for the file, or lost.
+    fn settle_pending(&mut self, lost: bool) {
+        let left = self.pending.len().saturating_sub(usize::try_from(self.writer.waiting()).unwrap_or(usize::MAX));
+        for _ in 0..left {
+            let Some(frame) = self.pending.pop_front() else { break };
+            if lost {
+                self.note_unwritten(frame);
+            }
+        }
+    }
+
+    fn note_unwritten(&mut self, (rtp_time, packets): (i64, u32)) {
+        self.unwritten_packets += u64::from(packets);
+        let (first, last) = self.unwritten.unwrap_or((rtp_time, rtp_time));
+        self.unwritten = Some((first.min(rtp_time), last.max(rtp_time)));
     }
 
     /// Writes what is in memory: one write call, or none. A kill loses what was not flushed: call it about every 400 ms.
@@ -82,7 +125,9 @@ impl TrackFile {
     /// # Errors
     /// The disk's; the next call tries again.
     pub fn flush(&mut self) -> Result<()> {
-        self.writer.flush()
+        let flushed = self.writer.flush();
+        self.settle_pending(false);
+        flushed
     }
 
     /// Writes what is left, the index and the duration, and syncs the file. It blocks: call it on another thread.
@@ -134,6 +179,14 @@ impl TrackFile {
     /// Frames that could not be written, or that were too large.
     pub fn lost_frames(&self) -> u64 {
         self.writer.lost()
+    }
+    /// Packets of those frames.
+    pub fn lost_packets(&self) -> u64 {
+        self.unwritten_packets
+    }
+    /// The unwrapped RTP times of the first and the last frame that were lost since the last call.
+    pub fn take_lost(&mut self) -> Option<(i64, i64)> {
+        self.unwritten.take()
     }
     /// Unwrapped RTP time of the first frame: the file's time 0.
     pub fn first_rtp(&self) -> i64 {

@@ -158,6 +158,10 @@ impl TrackWriter {
     pub fn lost(&self) -> u64 {
         self.lost
     }
+    /// Frames that are in memory only.
+    pub fn waiting(&self) -> u64 {
+        self.cluster.frames()
+    }
     /// The file, to sync it from another thread.
     pub fn file(&self) -> &Arc<File> {
         &self.file

@@ -1,0 +1,78 @@
+//! What all streams of a recording share, and how its manifest ends.
+
+use super::disk::{Disk, Done};
+use super::log::RecordingLog;
+use crate::error::Result;
+use crate::recording::folder::RecordingFolder;
+use crate::recording::manifest::{Manifest, Status};
+use crate::recording::subtitles;
+use crate::room::clock::SessionTime;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What all streams of a recording share.
+pub(super) struct RecordingContext {
+    pub folder: Arc<RecordingFolder>,
+    pub log: RecordingLog,
+    pub disk: Disk,
+    /// The last disk error.
+    pub disk_error: Option<String>,
+}
+
+impl RecordingContext {
+    /// Warns of what the disk complains about, once for as long as it says the same.
+    pub fn on_disk_error(&mut self, message: String) {
+        if self.disk_error.as_ref() != Some(&message) {
+            let at = self.log.session(Instant::now());
+            self.log.warn(at, message.clone());
+            self.disk_error = Some(message);
+        }
+    }
+    /// The disk thread is through with a job.
+    pub fn done(&mut self, done: Done) {
+        let at = self.log.session(Instant::now());
+        match done {
+            Done::Finished { index, result: Ok(summary) } => {
+                let entry = &mut self.log.manifest.tracks[index];
+                entry.finished = true;
+                entry.frames = summary.frames;
+                entry.key_frames = summary.key_frames;
+                entry.bytes = summary.payload_bytes;
+            }
+            Done::Finished { index, result: Err(e) } => {
+                let message = format!("{}: {e}", self.log.manifest.tracks[index].file);
+                self.log.warn(at, message);
+            }
+            Done::Saved(Err(e)) => {
+                self.disk_error = Some(e.to_string());
+                self.log.warn(at, e.to_string());
+            }
+            Done::Saved(Ok(())) => {}
+        }
+    }
+
+    /// Every stream has ended: waits for the disk, and says in the manifest what was lost.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn finish(&mut self, at: SessionTime, reason: String) -> Result<Manifest> {
+        self.log.close(at, reason);
+        for done in self.disk.close() {
+            self.done(done);
+        }
+        subtitles::save(&self.log.manifest, &self.folder)?;
+        let is_complete = self.log.manifest.judge();
+        for loss in self.log.manifest.reasons.clone() {
+            self.log.warn_once(at, loss.text);
+        }
+        let manifest = &mut self.log.manifest;
+        // A track that the disk did not let us finish is left for the next start to recover.
+        if manifest.tracks.iter().all(|track| track.finished) {
+            manifest.status = if is_complete { Status::Complete } else { Status::Partial };
+        }
+        manifest.ended = Some(Timestamp::now());
+        manifest.save(&self.folder)?;
+        Ok(manifest.clone())
+    }
+}

@@ -1,0 +1,147 @@
+//! What became of a stream's packets: which are in frames of which file, and which are in none, by reason. Values only.
+
+use crate::recording::account::{DISK, Dropped, STALLED, UNACCOUNTED};
+use crate::rtc::subscriber::{DropReason, PacketAccount, PacketCounts};
+use std::time::{Duration, Instant};
+
+/// Packets that come for so long without a frame are told.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The packets of one stream, as far as they belong to the file that is open or comes next.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// What belongs to files that have ended.
+    base: PacketCounts,
+    /// Packets of frames since then.
+    framed: u64,
+    /// The same of frames for which there was no file, and those frames.
+    unfiled: (u64, u64),
+    /// When the first packet since then arrived.
+    first: Option<Instant>,
+    /// Packets that could not be decoded while nothing was for so long that it was told.
+    stalled: u64,
+    /// Packets of all frames so far.
+    all_framed: u64,
+    watch: StallWatch,
+}
+
+/// Watches whether frames come.
+#[derive(Debug, Default)]
+struct StallWatch {
+    /// [`Ledger::all_framed`] at the last look at which frames had come, and the account then.
+    framed: u64,
+    counts: PacketCounts,
+    packets: u64,
+    /// Since when packets have come without a frame.
+    since: Option<Instant>,
+    told: bool,
+}
+
+/// The packets of a file, or of a stream without one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub arrived: u64,
+    pub in_frames: u64,
+    pub dropped: Dropped,
+    pub unwritten_frames: u64,
+}
+
+impl Ledger {
+    /// A packet arrived.
+    pub fn packet(&mut self, at: Instant) {
+        self.first.get_or_insert(at);
+    }
+
+    /// A frame of so many packets came; `filed`: there is a file for it.
+    pub fn frame(&mut self, packets: u32, filed: bool) {
+        let packets = u64::from(packets);
+        self.framed += packets;
+        self.all_framed += packets;
+        if !filed {
+            self.unfiled = (self.unfiled.0 + packets, self.unfiled.1 + 1);
+        }
+    }
+
+    /// When the first packet arrived that the file's first frame waited for.
+    pub fn first(&self) -> Option<Instant> {
+        self.first
+    }
+
+    /// What has come since the last file ended. `unwritten`: packets and frames that the open file could not write.
+    pub fn sums(&self, counts: &PacketCounts, unwritten: (u64, u64)) -> Sums {
+        let since = counts.since(&self.base);
+        let mut dropped: Dropped = since.reasons().map(|(reason, n)| (reason.word().to_owned(), n)).collect();
+        let undecodable = since.dropped(DropReason::Undecodable);
+        let stalled = self.stalled.min(undecodable);
+        let on_disk = self.unfiled.0 + unwritten.0;
+        for (reason, n) in
+            [(STALLED, stalled), (DropReason::Undecodable.word(), undecodable - stalled), (DISK, on_disk)]
+        {
+            dropped.insert(reason.to_owned(), n);
+        }
+        dropped.retain(|_, n| *n > 0);
+        let in_frames = self.framed.saturating_sub(on_disk);
+        Sums {
+            arrived: in_frames + dropped.values().sum::<u64>(),
+            in_frames,
+            dropped,
+            unwritten_frames: self.unfiled.1 + unwritten.1,
+        }
+    }
+
+    /// A file ends: what comes now belongs to the next one.
+    pub fn close_file(&mut self, counts: &PacketCounts) {
+        self.base = *counts;
+        (self.framed, self.unfiled, self.first, self.stalled) = (0, (0, 0), None, 0);
+    }
+
+    /// Packets that are in no count at the end of the stream: there must be none.
+    pub fn unaccounted(&self, account: &PacketAccount) -> u64 {
+        let dropped: u64 = account.counts.reasons().map(|(_, n)| n).sum();
+        account.packets.saturating_sub(self.all_framed + dropped)
+    }
+
+    /// Looks whether packets have come for [`PATIENCE`] without a frame: what came since the last one, once it is so. True beside it
+    /// where that is told for the first time.
+    pub fn stall(&mut self, account: &PacketAccount, now: Instant) -> Option<(PacketAccount, bool)> {
+        if self.all_framed > self.watch.framed {
+            self.end_stall(&account.counts);
+            let (framed, told) = (self.all_framed, false);
+            self.watch = StallWatch { framed, counts: account.counts, packets: account.packets, since: None, told };
+        }
+        let counts = account.counts.since(&self.watch.counts);
+        let packets = account.packets - self.watch.packets;
+        let media = counts.lost_media() + packets.saturating_sub(counts.total());
+        if media == 0 {
+            return None;
+        }
+        let first = if self.watch.framed == 0 { account.first.unwrap_or(now) } else { now };
+        let since = *self.watch.since.get_or_insert(first);
+        if now.saturating_duration_since(since) < PATIENCE {
+            return None;
+        }
+        let is_new = !std::mem::replace(&mut self.watch.told, true);
+        let mut stalled = account.clone();
+        (stalled.counts, stalled.packets, stalled.first) = (counts, packets, Some(since));
+        stalled.counts.in_frames = 0;
+        Some((stalled, is_new))
+    }
+
+    /// Frames come again, or the stream ends: what could not be decoded for so long is no mere gap.
+    pub fn end_stall(&mut self, counts: &PacketCounts) {
+        if self.watch.told && self.watch.framed > 0 {
+            self.stalled += counts.since(&self.watch.counts).dropped(DropReason::Undecodable);
+            self.watch.told = false;
+        }
+    }
+}
+
+impl Sums {
+    /// Packets of which it is not known what became of them.
+    pub fn add_unaccounted(&mut self, packets: u64) {
+        if packets > 0 {
+            self.arrived += packets;
+            self.dropped.insert(UNACCOUNTED.to_owned(), packets);
+        }
+    }
+}
