@@ -1,7 +1,8 @@
 //! What a consumer of received media implements, and what it is told.
 
 use super::account::PacketAccount;
-use super::stream::{Gap, Stream, StreamInfo};
+use super::info::{Gap, StreamInfo};
+use super::stream::Stream;
 use crate::room::clock::SenderClock;
 use crate::room::media::{Frame, RtpPacket};
 use std::time::{Duration, Instant};

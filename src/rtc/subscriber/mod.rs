@@ -13,6 +13,7 @@ mod conservation_tests;
 mod continuity;
 mod early;
 mod handler;
+mod info;
 mod layers;
 #[cfg(test)]
 mod layers_tests;
@@ -20,12 +21,17 @@ mod process;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transform;
+#[cfg(test)]
+mod transform_tests;
 
 pub use account::PacketAccount;
 pub use config::{EarlyLimits, SubscriberConfig};
 pub use continuity::ContinuousTime;
 pub use handler::{MediaHandler, Problem, Report};
-pub use stream::{FrameTransform, Gap, Stream, StreamInfo};
+pub use info::{Gap, StreamInfo};
+pub use stream::Stream;
+pub use transform::FrameTransform;
 
 use crate::room::clock::SenderClock;
 use crate::room::media::{RemoteTrack, Source};

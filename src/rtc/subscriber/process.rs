@@ -1,8 +1,10 @@
 //! How a stream takes packets, reports and time, and what it hands to its consumer.
 
 use super::handler::{MediaHandler, Problem, Report};
+use super::info::Gap;
 use super::layers::Layers;
-use super::stream::{Gap, Stream};
+use super::stream::Stream;
+use super::transform::{Transforming, Untransformed};
 use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Frame, MediaKind, RtpPacket};
 use crate::rtc::inbox::Inbound;
@@ -118,6 +120,7 @@ impl<S> Stream<S> {
                 Received::Frame(frame) => self.choose(layer, frame, sender, handler),
                 Received::Gap { from, to, lost_packets, dropped_frames } => {
                     if let Some(offset) = self.offset(layer) {
+                        self.transform.iter_mut().for_each(Transforming::on_gap);
                         let (from, to) = (from.saturating_add(offset), to.saturating_add(offset));
                         handler.on_gap(self, Gap { from, to, lost_packets, dropped_frames }, sender);
                     }
@@ -162,11 +165,17 @@ impl<S> Stream<S> {
     }
 
     fn frame(&mut self, mut frame: Frame, sender: &SenderClock, handler: &mut impl MediaHandler<State = S>) {
-        if let Some(transform) = &mut self.transform
-            && let Err(why) = transform.transform(&self.info, &mut frame)
-        {
-            self.untransformed += u64::from(frame.packets);
-            return handler.on_problem(Problem::Transform { ssrc: self.ssrc(), why });
+        let transformed = self.transform.as_mut().map_or(Ok(()), |transform| transform.apply(&self.info, &mut frame));
+        match transformed {
+            Ok(()) => {}
+            Err(Untransformed::Failed(why)) => {
+                self.dropped_frames.drop(DropReason::Transform, frame.packets.into());
+                return handler.on_problem(Problem::Transform { ssrc: self.ssrc(), why });
+            }
+            Err(Untransformed::NeedsKeyFrame(reason)) => {
+                self.dropped_frames.drop(reason, frame.packets.into());
+                return self.key_frames.need(frame.arrival);
+            }
         }
         self.newest_rtp = Some(frame.rtp_time);
         if let Some((width, height)) = frame.size {

@@ -2,46 +2,15 @@
 
 use super::account::PacketAccount;
 use super::config::SubscriberConfig;
+use super::info::StreamInfo;
 use super::layers::{Layers, MAX_LAYERS, OwnLayer};
+use super::transform::{FrameTransform, Transforming};
 use crate::room::clock::{Mapping, SenderClock, TrackClock};
-use crate::room::media::{Frame, MediaKind, RemoteTrack, Source};
+use crate::room::media::MediaKind;
 use crate::rtc::feedback::KeyFrameNeed;
 use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, ReceiveStats, Received};
-use crate::rtc::media::packet_counts::DropReason;
+use crate::rtc::media::packet_counts::PacketCounts;
 use std::time::{Duration, Instant};
-
-/// What a stream is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamInfo {
-    /// As the connection announced it.
-    pub track: RemoteTrack,
-    /// What it shows, by its label or, without one, by its kind.
-    pub source: Source,
-    /// The participant said what the stream is, and will say when it is gone.
-    pub labelled: bool,
-}
-
-/// What will not come any more between two frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
-    /// RTP time of the last frame before it.
-    pub from: i64,
-    /// RTP time of the frame after it.
-    pub to: i64,
-    /// Packets that were lost for good.
-    pub lost_packets: u32,
-    /// Frames of which something came and that were thrown away (frames lost without a trace are not counted).
-    pub dropped_frames: u32,
-}
-
-/// Changes frames between assembly and their consumers: decryption (W3C WebRTC Encoded Transform, RFC 9605).
-pub trait FrameTransform: Send {
-    /// Changes the frame in place: bytes, and what is known of them (`key`, `size`, `config`).
-    ///
-    /// # Errors
-    /// Why the frame is to be dropped, for people.
-    fn transform(&mut self, info: &StreamInfo, frame: &mut Frame) -> Result<(), String>;
-}
 
 /// A stream that is received, and what its consumer keeps for it.
 pub struct Stream<S> {
@@ -56,7 +25,7 @@ pub struct Stream<S> {
     pub(super) clock: TrackClock,
     pub(super) mapping: Option<Mapping>,
     pub(super) newest_rtp: Option<i64>,
-    pub(super) transform: Option<Box<dyn FrameTransform>>,
+    pub(super) transform: Option<Transforming>,
     pub(super) scratch: Vec<Received>,
     /// Size of the picture of the last key frame that told it, in pixels.
     pub(super) pixels: u64,
@@ -64,8 +33,8 @@ pub struct Stream<S> {
     pub(super) layers: Option<Layers>,
     /// What arrived, and what was dropped before assembly.
     pub(super) account: PacketAccount,
-    /// Packets of frames that could not be transformed.
-    pub(super) untransformed: u64,
+    /// Packets whose frames were dropped after assembly.
+    pub(super) dropped_frames: PacketCounts,
 }
 
 impl<S> Stream<S> {
@@ -79,7 +48,7 @@ impl<S> Stream<S> {
         Stream {
             assembler: FrameAssembler::new(codec, assembler),
             account: PacketAccount::new(info.track.ssrc, Some(codec)),
-            untransformed: 0,
+            dropped_frames: PacketCounts::default(),
             clock: TrackClock::new(codec.clock_rate()),
             info,
             state,
@@ -134,7 +103,9 @@ impl<S> Stream<S> {
     pub fn account(&self) -> PacketAccount {
         let mut account = self.account.clone();
         account.counts.add(&self.stats().counts);
-        account.counts.take_back(DropReason::Transform, self.untransformed);
+        for (reason, packets) in self.dropped_frames.reasons() {
+            account.counts.take_back(reason, packets);
+        }
         account
     }
 
@@ -164,9 +135,10 @@ impl<S> Stream<S> {
         self.zero.checked_add(Duration::from_nanos(u64::try_from(at.0).ok()?))
     }
 
-    /// Every frame passes this transform from now on.
+    /// Every frame passes this transform from now on. What is in them is looked at only behind it.
     pub fn set_transform(&mut self, transform: Box<dyn FrameTransform>) {
-        self.transform = Some(transform);
+        self.assembler.set_opaque();
+        self.transform = Some(Transforming::new(transform, self.info.track.codec));
     }
 
     /// The SSRCs whose sender is to be asked for a key frame now; they count as asked.

@@ -1,21 +1,22 @@
 //! Packets of one SSRC to frames: finds where frames begin and end, drops what cannot be decoded, reports gaps. Knows no
 //! codec; never waits for anything but a hole in the sequence.
 
-use crate::room::clock::unwrap_rtp;
 use crate::room::media::{AudioLevel, Codec, Frame, MediaKind, RtpPacket};
-use crate::rtc::media::depacketize::depend::{Continuity, Deps, Verdict};
+use crate::rtc::media::depacketize::dependencies::{Decodability, DependencyTracker, FrameDependencies};
 use crate::rtc::media::depacketize::formats::depayloader;
-use crate::rtc::media::depacketize::payload::{Depayload, Head, Picture, Starts};
+use crate::rtc::media::depacketize::payload::{Depayload, Head, Starts};
+use crate::rtc::media::depacketize::pending_gap::PendingGap;
 use crate::rtc::media::depacketize::received::{AssemblerConfig, ReceiveStats, Received};
-use crate::rtc::media::depacketize::reorder::{Ordered, Reorder};
+use crate::rtc::media::depacketize::reorder_buffer::{ReorderBuffer, Reordered};
+use crate::rtc::media::depacketize::timestamps::{Timestamps, Unwrapped};
+use crate::rtc::media::inspect::inspected::Inspected;
+use crate::rtc::media::inspect::inspector::Inspector;
 use crate::rtc::media::packet_counts::DropReason;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
 /// A frame of more parts than this is malformed: a guard against one built of empty ones.
 const MAX_PARTS: usize = 16_384;
-/// After a jump in sequence, how far (in seconds) timestamp and arrival may disagree before it counts as a restart.
-const RESTART_SECONDS: i64 = 5;
 
 /// RTP packets of one media SSRC, in the order of their arrival, to encoded frames (RFC 7741, 9628, 6184, 7587, AOM AV1).
 ///
@@ -26,14 +27,11 @@ const RESTART_SECONDS: i64 = 5;
 /// The first packet's sequence number is the beginning: what a network reorders before it is late.
 pub struct FrameAssembler {
     depayloader: Box<dyn Depayload>,
+    inspector: Inspector,
     video: bool,
-    clock_rate: i64,
+    timestamps: Timestamps,
     max_bytes: usize,
-    reorder: Reorder,
-    /// Unwrapped timestamp and arrival of the newest packet in sequence.
-    newest: Option<(i64, Instant)>,
-    /// A jump in sequence just happened; the next timestamp tells a long loss from a restart.
-    jumped: Option<Option<u32>>,
+    reorder: ReorderBuffer,
     /// Timestamp and marker bit of the packet before, unless it is missing.
     previous: Option<(i64, bool)>,
     building: Option<Building>,
@@ -42,11 +40,9 @@ pub struct FrameAssembler {
     dropping: Option<(i64, DropReason)>,
     /// A frame has come out since the sender began.
     begun: bool,
-    continuity: Continuity,
+    tracker: DependencyTracker,
     asked: bool,
-    last_out: Option<i64>,
-    gap_lost: u32,
-    gap_dropped: u32,
+    gap: PendingGap,
     discontinuity: bool,
     stats: ReceiveStats,
 }
@@ -56,7 +52,7 @@ struct Building {
     time: i64,
     arrival: Instant,
     audio_level: Option<AudioLevel>,
-    deps: Deps,
+    dependencies: FrameDependencies,
     bytes: usize,
     packets: u32,
 }
@@ -66,22 +62,19 @@ impl FrameAssembler {
     pub fn new(codec: Codec, config: AssemblerConfig) -> Self {
         Self {
             depayloader: depayloader(codec),
+            inspector: Inspector::new(codec),
             video: codec.kind() == MediaKind::Video,
-            clock_rate: codec.clock_rate().into(),
+            timestamps: Timestamps::new(codec.clock_rate()),
             max_bytes: config.max_bytes,
-            reorder: Reorder::new(&config),
-            newest: None,
-            jumped: None,
+            reorder: ReorderBuffer::new(&config),
             previous: None,
             building: None,
             parts: Vec::new(),
             dropping: None,
             begun: false,
-            continuity: Continuity::new(),
+            tracker: DependencyTracker::new(),
             asked: false,
-            last_out: None,
-            gap_lost: 0,
-            gap_dropped: 0,
+            gap: PendingGap::default(),
             discontinuity: false,
             stats: ReceiveStats::default(),
         }
@@ -112,6 +105,11 @@ impl FrameAssembler {
         self.reorder.hold = hold;
     }
 
+    /// From now on frames are not inspected, and given out whether or not they can be decoded: they are encrypted.
+    pub fn set_opaque(&mut self) {
+        self.inspector = Inspector::Opaque { video: self.video };
+    }
+
     /// When `tick` has something to do; none while nothing is held back.
     pub fn deadline(&self) -> Option<Instant> {
         self.reorder.deadline()
@@ -122,7 +120,7 @@ impl FrameAssembler {
         self.reorder.finish(&mut self.stats);
         self.drain(out);
         self.give_up_building(out);
-        self.report_gap(self.newest.map(|(time, _)| time), out);
+        self.gap.report(self.timestamps.newest(), out);
     }
 
     /// Packets that are neither in a frame nor dropped yet.
@@ -139,24 +137,24 @@ impl FrameAssembler {
     fn drain(&mut self, out: &mut Vec<Received>) {
         while let Some(ordered) = self.reorder.pop() {
             match ordered {
-                Ordered::Packet(packet) => self.take(packet, out),
-                Ordered::Lost(count) => {
-                    self.break_off(out);
+                Reordered::Packet(packet) => self.take(packet, out),
+                Reordered::Lost(count) => {
+                    self.on_missing_packets(out);
                     self.count_lost(count);
                 }
-                Ordered::Jump(ahead) => {
-                    self.break_off(out);
-                    self.jumped = Some(ahead);
+                Reordered::SequenceJump(ahead) => {
+                    self.on_missing_packets(out);
+                    self.timestamps.on_sequence_jump(ahead);
                 }
             }
         }
     }
 
     /// Packets are missing after the newest one.
-    fn break_off(&mut self, out: &mut Vec<Received>) {
+    fn on_missing_packets(&mut self, out: &mut Vec<Received>) {
         self.previous = None;
         self.give_up_building(out);
-        self.continuity.lost();
+        self.tracker.on_loss();
     }
 
     /// The rest of the frame that is being built will not come.
@@ -168,7 +166,7 @@ impl FrameAssembler {
 
     fn count_lost(&mut self, count: u32) {
         self.stats.lost += u64::from(count);
-        self.gap_lost = self.gap_lost.saturating_add(count);
+        self.gap.lose(count);
     }
 
     /// The next packet in sequence.
@@ -235,31 +233,43 @@ impl FrameAssembler {
         {
             return Err(reason);
         }
-        if self.video {
-            let harmless = self.continuity.explain(&head.deps);
-            let verdict = if begins { self.continuity.judge(&head.deps, head.key) } else { Verdict::Spoilt };
-            if harmless && begins && self.gap_dropped == 0 {
-                self.gap_lost = 0;
+        if self.is_gated() {
+            let harmless = self.tracker.on_packet_after_loss(&head.dependencies);
+            let decodability = if begins {
+                self.tracker.decodability(&head.dependencies, head.key)
+            } else {
+                Decodability::LayerUndecodable
+            };
+            if harmless && begins {
+                self.gap.was_harmless();
             }
-            if matches!(verdict, Verdict::Spoilt | Verdict::NeedKey) {
+            if matches!(decodability, Decodability::LayerUndecodable | Decodability::NeedsKeyFrame) {
                 let reason = if begins || !self.begun { self.cannot_be_decoded() } else { DropReason::Incomplete };
-                self.drop_frame(time, &head.deps, reason, out);
-                if verdict == Verdict::NeedKey {
+                self.drop_frame(time, &head.dependencies, reason, out);
+                if decodability == Decodability::NeedsKeyFrame {
                     self.ask(out);
                 }
                 return Err(reason);
             }
+        } else if !begins {
+            self.drop_frame(time, &head.dependencies, DropReason::Incomplete, out);
+            return Err(DropReason::Incomplete);
         }
         self.dropping = None;
         self.building = Some(Building {
             time,
             arrival: packet.arrival,
             audio_level: packet.audio_level,
-            deps: head.deps,
+            dependencies: head.dependencies,
             bytes: 0,
             packets: 0,
         });
         Ok(())
+    }
+
+    /// Whether frames are held to what they depend on.
+    fn is_gated(&self) -> bool {
+        self.video && !matches!(self.inspector, Inspector::Opaque { .. })
     }
 
     /// Why a frame is dropped that would need others.
@@ -270,7 +280,8 @@ impl FrameAssembler {
     /// The frame that is being built has all its packets.
     fn complete(&mut self, out: &mut Vec<Received>) {
         let Some(building) = self.building.take() else { return };
-        let picture = match self.depayloader.finish(&mut self.parts) {
+        let finished = self.depayloader.finish(&mut self.parts);
+        let picture = match finished.and_then(|()| self.inspector.inspect(&self.parts)) {
             Ok(Some(picture)) => picture,
             Ok(None) => {
                 self.stats.counts.drop(DropReason::NoPicture, building.packets.into());
@@ -281,7 +292,7 @@ impl FrameAssembler {
                 return self.drop_building(&building, DropReason::Malformed, out);
             }
         };
-        if self.video && !self.continuity.whole(&building.deps, picture.key) {
+        if self.is_gated() && !self.tracker.on_whole_frame(&building.dependencies, picture.key) {
             let reason = if picture.lacks_config { DropReason::NoParameterSets } else { self.cannot_be_decoded() };
             self.drop_building(&building, reason, out);
             return self.ask(out);
@@ -289,11 +300,11 @@ impl FrameAssembler {
         self.give_out(building, picture, out);
     }
 
-    fn give_out(&mut self, building: Building, picture: Picture, out: &mut Vec<Received>) {
-        // A timestamp that goes back by less than a restart (pictures out of order, which WebRTC does not send) is
-        // given the time of the frame before: a file's times must not decrease.
-        let rtp_time = self.last_out.map_or(building.time, |last| last.max(building.time));
-        self.report_gap(Some(rtp_time), out);
+    fn give_out(&mut self, building: Building, picture: Inspected, out: &mut Vec<Received>) {
+        // Pictures may be sent before others that are shown earlier (B-frames): they keep their times. Sound is never reordered.
+        let greatest = self.gap.last_out.map_or(building.time, |last| last.max(building.time));
+        let rtp_time = if self.video { building.time } else { greatest };
+        self.gap.report(Some(greatest), out);
         if std::mem::take(&mut self.discontinuity) {
             out.push(Received::Discontinuity);
         }
@@ -304,7 +315,7 @@ impl FrameAssembler {
             self.stats.key_frames += 1;
             self.asked = false;
         }
-        self.last_out = Some(rtp_time);
+        self.gap.last_out = Some(greatest);
         let parts = Vec::with_capacity(self.parts.len());
         out.push(Received::Frame(Frame {
             rtp_time,
@@ -323,26 +334,26 @@ impl FrameAssembler {
         self.stats.malformed += 1;
         match self.building.take() {
             Some(building) => self.drop_building(&building, reason, out),
-            None => self.drop_frame(time, &Deps::default(), reason, out),
+            None => self.drop_frame(time, &FrameDependencies::default(), reason, out),
         }
     }
 
     /// The frame that was being built is thrown away.
     fn drop_building(&mut self, building: &Building, reason: DropReason, out: &mut Vec<Received>) {
         self.stats.counts.drop(reason, building.packets.into());
-        self.drop_frame(building.time, &building.deps, reason, out);
+        self.drop_frame(building.time, &building.dependencies, reason, out);
     }
 
     /// The frame of `time` is thrown away, whether or not it was being built; its packets are counted elsewhere.
-    fn drop_frame(&mut self, time: i64, deps: &Deps, reason: DropReason, out: &mut Vec<Received>) {
+    fn drop_frame(&mut self, time: i64, dependencies: &FrameDependencies, reason: DropReason, out: &mut Vec<Received>) {
         self.parts.clear();
         self.depayloader.reset();
         if self.dropping.is_none_or(|(dropped, _)| dropped != time) {
             self.dropping = Some((time, reason));
             self.stats.dropped_frames += 1;
-            self.gap_dropped = self.gap_dropped.saturating_add(1);
+            self.gap.drop_frame();
         }
-        if self.video && self.continuity.dropped(deps) {
+        if self.is_gated() && self.tracker.on_dropped_frame(dependencies) {
             self.ask(out);
         }
     }
@@ -353,46 +364,29 @@ impl FrameAssembler {
         }
     }
 
-    /// Tells of what is missing between the last frame given out and the one of time `to`.
-    fn report_gap(&mut self, to: Option<i64>, out: &mut Vec<Received>) {
-        let (lost_packets, dropped_frames) =
-            (std::mem::take(&mut self.gap_lost), std::mem::take(&mut self.gap_dropped));
-        if let (Some(from), Some(to)) = (self.last_out, to)
-            && (lost_packets, dropped_frames) != (0, 0)
-        {
-            out.push(Received::Gap { from, to: to.max(from), lost_packets, dropped_frames });
-        }
-    }
-
     /// The packet's timestamp in 64 bits. Notices a sender that began anew.
     fn unwrap(&mut self, packet: &RtpPacket, out: &mut Vec<Received>) -> i64 {
-        let fresh = i64::from(packet.timestamp);
-        let jumped = self.jumped.take();
-        let Some((last, last_arrival)) = self.newest.replace((fresh, packet.arrival)) else { return fresh };
-        let time = unwrap_rtp(last, packet.timestamp);
-        let elapsed =
-            packet.arrival.saturating_duration_since(last_arrival).as_millis() as i64 * self.clock_rate / 1000;
-        let astray = (time - last).saturating_sub(elapsed).abs() > RESTART_SECONDS * self.clock_rate;
-        if time < last - self.clock_rate || (jumped.is_some() && astray) {
-            self.restart(last, out);
-            return fresh;
+        match self.timestamps.unwrap(packet) {
+            Unwrapped::Continued { time, lost } => {
+                self.count_lost(lost);
+                time
+            }
+            Unwrapped::Restarted { time, last } => {
+                self.restart(last, out);
+                time
+            }
         }
-        if let Some(Some(count)) = jumped {
-            self.count_lost(count);
-        }
-        self.newest = Some((time, packet.arrival));
-        time
     }
 
     /// A new time begins, and with it a new file, which (video) needs a key frame of its own.
     fn restart(&mut self, last: i64, out: &mut Vec<Received>) {
         self.complete(out);
-        self.report_gap(Some(last), out);
-        self.continuity = Continuity::new();
+        self.gap.report(Some(last), out);
+        self.tracker = DependencyTracker::new();
         self.previous = None;
         self.dropping = None;
         self.asked = false;
         self.begun = false;
-        self.discontinuity |= self.last_out.take().is_some();
+        self.discontinuity |= self.gap.last_out.take().is_some();
     }
 }

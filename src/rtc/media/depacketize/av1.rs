@@ -1,39 +1,13 @@
 //! AV1 over RTP (AOM "RTP Payload Format for AV1" 1.0): OBU elements in, a temporal unit of OBUs with size fields out.
 //!
-//! Temporal delimiters, tile lists and padding are dropped. A key frame is a temporal unit with a sequence header whose
-//! first frame header is a shown KEY_FRAME. Dependency descriptors are not read: after a loss nothing counts as
-//! decodable before the next key frame.
+//! Temporal delimiters, tile lists and padding are dropped. Dependency descriptors are not read: after a loss nothing counts
+//! as decodable before the next key frame.
 
-use crate::rtc::media::depacketize::depend::Deps;
-use crate::rtc::media::depacketize::payload::{Depayload, Head, Malformed, Picture, Starts};
-use crate::rtc::media::inspect::av1_sequence::SequenceHeader;
+use crate::rtc::media::depacketize::dependencies::FrameDependencies;
+use crate::rtc::media::depacketize::payload::{Depayload, Head, Malformed, Starts};
+use crate::rtc::media::inspect::av1::obu;
 use crate::rtc::media::inspect::bits::leb128;
 use bytes::{BufMut, Bytes, BytesMut};
-
-/// OBU types and header bits (AV1 specification, 5.3.2 and 6.2.2).
-pub(crate) mod obu {
-    pub const SEQUENCE_HEADER: u8 = 1;
-    pub const TEMPORAL_DELIMITER: u8 = 2;
-    pub const FRAME_HEADER: u8 = 3;
-    pub const FRAME: u8 = 6;
-    pub const TILE_LIST: u8 = 8;
-    pub const PADDING: u8 = 15;
-    pub const FORBIDDEN_BIT: u8 = 0x80;
-    pub const EXTENSION_BIT: u8 = 0x04;
-    pub const SIZE_BIT: u8 = 0x02;
-
-    pub fn kind(header: u8) -> u8 {
-        header >> 3 & 0x0f
-    }
-    /// Types that are neither sent nor stored.
-    pub fn is_dropped(kind: u8) -> bool {
-        matches!(kind, TEMPORAL_DELIMITER | TILE_LIST | PADDING)
-    }
-    /// Length of the header without the size field.
-    pub fn header_len(header: u8) -> usize {
-        if header & EXTENSION_BIT != 0 { 2 } else { 1 }
-    }
-}
 
 /// An OBU's header, extension and size take at most ten bytes; a first fragment shorter than that is joined with the rest.
 const HEADERS: usize = 10;
@@ -43,11 +17,6 @@ pub(crate) struct Av1 {
     /// The OBU that is coming in, in fragments.
     open: Vec<Bytes>,
     is_open: bool,
-    /// What the newest sequence header says, kept over temporal units.
-    sequence: Option<SequenceHeader>,
-    has_sequence: bool,
-    /// Whether the first frame header of the temporal unit is one of a key frame.
-    key: Option<bool>,
 }
 
 impl Depayload for Av1 {
@@ -60,7 +29,7 @@ impl Depayload for Av1 {
             _ if first_kind(payload) == Some(obu::SEQUENCE_HEADER) => Starts::Yes,
             _ => Starts::AfterEnd,
         };
-        Ok(Some(Head { starts, ends: false, key: None, deps: Deps::default(), body: 1 }))
+        Ok(Some(Head { starts, ends: false, key: None, dependencies: FrameDependencies::default(), body: 1 }))
     }
 
     /// Section 4.4: Z, Y, W, N and the OBU elements.
@@ -96,29 +65,15 @@ impl Depayload for Av1 {
         if elements < count { Err(Malformed) } else { Ok(()) }
     }
 
-    fn finish(&mut self, parts: &mut Vec<Bytes>) -> Result<Option<Picture>, Malformed> {
-        let (open, key, has_sequence) = (self.is_open, self.key, self.has_sequence);
+    fn finish(&mut self, _: &mut Vec<Bytes>) -> Result<(), Malformed> {
+        let open = self.is_open;
         self.reset();
-        if open {
-            return Err(Malformed);
-        }
-        let Some(key) = key.filter(|_| !parts.is_empty()) else { return Ok(None) };
-        Ok(Some(match &self.sequence {
-            Some(sequence) if key && has_sequence => Picture {
-                key: true,
-                size: Some(sequence.size),
-                config: Some(sequence.config.clone()),
-                lacks_config: false,
-            },
-            _ => Picture { lacks_config: key && self.sequence.is_none(), ..Picture::default() },
-        }))
+        if open { Err(Malformed) } else { Ok(()) }
     }
 
     fn reset(&mut self) {
         self.open.clear();
         self.is_open = false;
-        self.has_sequence = false;
-        self.key = None;
     }
 }
 
@@ -144,32 +99,15 @@ impl Av1 {
                 return Err(Malformed);
             }
         }
-        let kind = obu::kind(header);
-        if obu::is_dropped(kind) {
+        if obu::is_dropped(obu::kind(header)) {
             self.open.clear();
             return Ok(());
         }
         let mut prefix = BytesMut::with_capacity(HEADERS);
         prefix.put_u8(header | obu::SIZE_BIT);
         prefix.extend(first.get(1..obu::header_len(header)).unwrap_or_default());
-        put_leb128(&mut prefix, total - body_at);
+        obu::put_leb128(&mut prefix, total - body_at);
         let body = first.slice(body_at..);
-        match kind {
-            obu::SEQUENCE_HEADER => {
-                let body =
-                    if self.open.len() == 1 { body.clone() } else { self.open.concat().split_off(body_at).into() };
-                if self.sequence.as_ref().is_none_or(|known| known.bytes != body) {
-                    self.sequence = Some(SequenceHeader::parse(body, &prefix).ok_or(Malformed)?);
-                }
-                self.has_sequence = true;
-            }
-            obu::FRAME_HEADER | obu::FRAME if self.key.is_none() => {
-                let still = self.sequence.as_ref().is_some_and(|sequence| sequence.reduced_still);
-                // show_existing_frame 0, frame_type KEY_FRAME 00, show_frame 1 (5.9.2).
-                self.key = Some(still || body.first().is_some_and(|first| first >> 4 == 0b0001));
-            }
-            _ => {}
-        }
         parts.push(prefix.freeze());
         parts.extend(std::iter::once(body).chain(self.open.drain(..).skip(1)).filter(|part| !part.is_empty()));
         Ok(())
@@ -181,15 +119,6 @@ fn first_kind(payload: &[u8]) -> Option<u8> {
     let rest = payload.get(1..)?;
     let length = if payload.first()? >> 4 & 3 == 1 { 0 } else { leb128(rest)?.1 };
     rest.get(length).map(|header| obu::kind(*header))
-}
-
-/// Appends a LEB128 number in as few bytes as it takes.
-pub(crate) fn put_leb128(out: &mut BytesMut, mut value: usize) {
-    while value >= 0x80 {
-        out.put_u8(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value as u8);
 }
 
 #[cfg(test)]

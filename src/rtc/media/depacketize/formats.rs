@@ -12,7 +12,7 @@ use crate::rtc::media::depacketize::vp9::Vp9;
 pub(crate) fn depayloader(codec: Codec) -> Box<dyn Depayload> {
     match codec {
         Codec::Vp8 => Box::new(Vp8),
-        Codec::Vp9 => Box::new(Vp9),
+        Codec::Vp9 => Box::new(Vp9::default()),
         Codec::Av1 => Box::new(Av1::default()),
         Codec::H264 => Box::new(H264::default()),
         Codec::Opus => Box::new(Opus),

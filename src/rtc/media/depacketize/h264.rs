@@ -1,41 +1,17 @@
 //! H.264 over RTP (RFC 6184, packetization modes 0 and 1): single NAL units, STAP-A, FU-A; out come AVC access units.
 //!
-//! A key frame is an access unit with an IDR picture whose parameter sets are known; recovery points (intra refresh) are
-//! not taken for one. Access unit delimiters, filler and end-of-stream marks are dropped: they have no place in AVC
+//! Access unit delimiters, filler and end-of-stream marks are dropped: they have no place in AVC
 //! samples. SEI and in-band parameter sets stay.
 
-use crate::rtc::media::depacketize::depend::Deps;
-use crate::rtc::media::depacketize::payload::{Depayload, Head, Malformed, Picture, Starts};
-use crate::rtc::media::inspect::h264_sets::{ParameterSets, pps_of_slice};
+use crate::rtc::media::depacketize::dependencies::FrameDependencies;
+use crate::rtc::media::depacketize::payload::{Depayload, Head, Malformed, Starts};
+use crate::rtc::media::inspect::h264::nal;
 use bytes::{BufMut, Bytes, BytesMut};
-
-/// NAL unit types (ITU-T H.264, table 7-1; RFC 6184, table 1).
-pub(crate) mod nal {
-    pub const IDR: u8 = 5;
-    pub const SPS: u8 = 7;
-    pub const PPS: u8 = 8;
-    pub const DELIMITER: u8 = 9;
-    pub const END_OF_SEQUENCE: u8 = 10;
-    pub const END_OF_STREAM: u8 = 11;
-    pub const FILLER: u8 = 12;
-    pub const STAP_A: u8 = 24;
-    pub const FU_A: u8 = 28;
-
-    /// Types that AVC samples do without.
-    pub fn is_dropped(kind: u8) -> bool {
-        matches!(kind, DELIMITER | END_OF_SEQUENCE | END_OF_STREAM | FILLER)
-    }
-}
 
 #[derive(Default)]
 pub(crate) struct H264 {
-    sets: ParameterSets,
     /// The NAL unit that is coming in fragments.
     fragmented: Option<Fragmented>,
-    /// The access unit has a slice.
-    pictured: bool,
-    /// The parameter set that the access unit's IDR slices name.
-    idr: Option<u8>,
 }
 
 struct Fragmented {
@@ -58,7 +34,7 @@ impl Depayload for H264 {
             0 => Starts::No,
             _ => Starts::AfterEnd,
         };
-        Ok(Some(Head { starts, ends: false, key: None, deps: Deps::default(), body: 0 }))
+        Ok(Some(Head { starts, ends: false, key: None, dependencies: FrameDependencies::default(), body: 0 }))
     }
 
     fn add(&mut self, _: &Head, payload: &Bytes, parts: &mut Vec<Bytes>) -> Result<(), Malformed> {
@@ -86,41 +62,21 @@ impl Depayload for H264 {
         }
     }
 
-    fn finish(&mut self, parts: &mut Vec<Bytes>) -> Result<Option<Picture>, Malformed> {
-        let complete = self.fragmented.is_none();
-        let pictured = self.pictured;
-        let idr = self.idr;
-        let config = idr.and_then(|pps| self.sets.config(pps));
-        self.reset();
-        if !complete {
-            return Err(Malformed);
-        }
-        if !pictured || parts.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(match config {
-            Some(config) => {
-                Picture { key: true, size: Some(config.size), config: Some(config.avcc), lacks_config: false }
-            }
-            None => Picture { lacks_config: idr.is_some(), ..Picture::default() },
-        }))
+    fn finish(&mut self, _: &mut Vec<Bytes>) -> Result<(), Malformed> {
+        if self.fragmented.take().is_some() { Err(Malformed) } else { Ok(()) }
     }
 
     fn reset(&mut self) {
         self.fragmented = None;
-        self.pictured = false;
-        self.idr = None;
     }
 }
 
 impl H264 {
     /// A NAL unit in one piece.
     fn whole(&mut self, unit: Bytes, parts: &mut Vec<Bytes>) -> Result<(), Malformed> {
-        let kind = kind(&unit);
-        if nal::is_dropped(kind) {
+        if nal::is_dropped(kind(&unit)) {
             return Ok(());
         }
-        self.note(kind, &unit)?;
         parts.push(length_prefix(unit.len(), None)?);
         parts.push(unit);
         Ok(())
@@ -132,12 +88,6 @@ impl H264 {
         let data = payload.slice(2..);
         if fu & 0x80 != 0 {
             let header = indicator & 0xe0 | fu & 0x1f;
-            if matches!(fu & 0x1f, 1..=5) {
-                let mut start = [header; 33];
-                let len = data.len().min(32);
-                start[1..=len].copy_from_slice(&data[..len]);
-                self.note(fu & 0x1f, &start[..=len])?;
-            }
             self.fragmented = Some(Fragmented { header, index: parts.len() });
             parts.push(Bytes::new());
         }
@@ -149,28 +99,12 @@ impl H264 {
         {
             let pieces = parts.get(index + 1..).unwrap_or_default();
             let length = 1 + pieces.iter().map(Bytes::len).sum::<usize>();
-            if matches!(header & 0x1f, nal::SPS | nal::PPS) {
-                let joined: Vec<u8> = [header].into_iter().chain(pieces.iter().flatten().copied()).collect();
-                self.note(header & 0x1f, &joined)?;
-            }
             if nal::is_dropped(header & 0x1f) {
                 parts.truncate(index);
             } else if let Some(prefix) = parts.get_mut(index) {
                 *prefix = length_prefix(length, Some(header))?;
             }
         }
-        Ok(())
-    }
-
-    /// Remembers what a NAL unit says about the access unit. Of a slice its start is enough.
-    fn note(&mut self, kind: u8, unit: &[u8]) -> Result<(), Malformed> {
-        match kind {
-            nal::SPS => self.sets.add_sps(unit).ok_or(Malformed)?,
-            nal::PPS => self.sets.add_pps(unit).ok_or(Malformed)?,
-            nal::IDR => self.idr = Some(pps_of_slice(unit).ok_or(Malformed)?),
-            _ => {}
-        }
-        self.pictured |= matches!(kind, 1..=5);
         Ok(())
     }
 }
@@ -227,7 +161,6 @@ mod tests {
             &[&[0x7c, 0x81, 1], &[0x41, 1, 2]],
             &[&[0x7c, 0x81, 1]],
             &[&[0x79, 0, 0, 1]],
-            &[&[0x65]],
         ] {
             assert_eq!(run(payloads), Err(Malformed), "{payloads:?}");
         }

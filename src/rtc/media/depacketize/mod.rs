@@ -2,7 +2,7 @@
 //! time is passed in, nothing waits, nothing is decoded.
 //!
 //! ```text
-//! RtpPacket -> reorder -> assemble (vp8 | vp9 | av1 | h264 | opus; depend says what a loss spoils) -> Received
+//! RtpPacket -> reorder -> assemble (vp8 | vp9 | av1 | h264 | opus; dependencies says what a loss makes undecodable) -> Received
 //! ```
 //!
 //! The payload parsers are our own. Those of the `rtc` crate join every packet into a new buffer (this path hands the
@@ -11,21 +11,20 @@
 
 mod assemble;
 mod av1;
-mod depend;
+mod dependencies;
 mod formats;
 mod h264;
 mod opus;
 mod payload;
+mod pending_gap;
 mod received;
-mod reorder;
-mod seen;
+mod reorder_buffer;
+mod sequence_history;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 mod vp8;
 mod vp9;
 
-pub(crate) use crate::rtc::media::inspect::bits::leb128;
 pub use assemble::FrameAssembler;
-pub(crate) use av1::{obu, put_leb128};
-pub(crate) use h264::nal;
 pub use received::{AssemblerConfig, ReceiveStats, Received};

@@ -1,11 +1,9 @@
 //! What the payload formats of all codecs have in common.
 
-use crate::rtc::media::depacketize::depend::Deps;
+use crate::rtc::media::depacketize::dependencies::FrameDependencies;
 use bytes::Bytes;
 
-/// The bytes do not follow the payload format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub(crate) use crate::rtc::media::inspect::inspected::Malformed;
 
 /// Whether a packet is the first of its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,19 +22,9 @@ pub(crate) struct Head {
     pub ends: bool,
     /// Whether the frame is a key frame, where its first packet says so.
     pub key: Option<bool>,
-    pub deps: Deps,
+    pub dependencies: FrameDependencies,
     /// Where the codec's bytes begin in the payload.
     pub body: usize,
-}
-
-/// What a whole frame turned out to be.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Picture {
-    pub key: bool,
-    pub size: Option<(u32, u32)>,
-    pub config: Option<Bytes>,
-    /// It would be a key frame, if the parameter sets were known that it needs.
-    pub lacks_config: bool,
 }
 
 /// One codec's RTP payload format. Packets of a frame come in order and without holes, from its first one.
@@ -45,8 +33,8 @@ pub(crate) trait Depayload: Send {
     fn head(&mut self, payload: &Bytes) -> Result<Option<Head>, Malformed>;
     /// Adds the packet's bytes to the frame.
     fn add(&mut self, head: &Head, payload: &Bytes, parts: &mut Vec<Bytes>) -> Result<(), Malformed>;
-    /// The frame has all its packets. `None`: there is no picture in it (parameter sets by themselves).
-    fn finish(&mut self, parts: &mut Vec<Bytes>) -> Result<Option<Picture>, Malformed>;
+    /// The frame has all its packets: completes its bytes.
+    fn finish(&mut self, parts: &mut Vec<Bytes>) -> Result<(), Malformed>;
     /// The frame is given up: forget what was begun.
     fn reset(&mut self) {}
 }

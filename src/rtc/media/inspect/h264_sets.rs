@@ -92,9 +92,12 @@ fn put_set(avcc: &mut BytesMut, set: &[u8]) {
     avcc.extend_from_slice(set);
 }
 
+/// As many bytes of a slice, with its NAL header, tell the PPS that it names.
+pub(crate) const SLICE_START: usize = 33;
+
 /// The PPS id that a slice names (7.3.3), from the first bytes of the slice's NAL unit.
 pub(crate) fn pps_of_slice(unit: &[u8]) -> Option<u8> {
-    let start = unescaped(unit.get(1..unit.len().min(33))?);
+    let start = unescaped(unit.get(1..unit.len().min(SLICE_START))?);
     let mut bits = BitReader::new(&start);
     bits.ue()?; // first_mb_in_slice
     bits.ue()?; // slice_type

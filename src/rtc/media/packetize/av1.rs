@@ -1,7 +1,8 @@
 //! AV1 temporal units to RTP payloads (AOM "RTP Payload Format for AV1" 1.0): OBUs without size fields, as many to a
 //! payload as fit, each with its length before it (W = 0).
 
-use crate::rtc::media::depacketize::{leb128, obu, put_leb128};
+use crate::rtc::media::inspect::av1::obu;
+use crate::rtc::media::inspect::bits::leb128;
 use crate::rtc::media::packetize::payload::MAX_PAYLOAD;
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -62,7 +63,7 @@ impl Payloads {
                 self.current.put_u8(if continues { 0x80 } else { 0 });
             }
             let piece = element.split_to(element.len().min(MAX_PAYLOAD - self.current.len() - LENGTH));
-            put_leb128(&mut self.current, piece.len());
+            obu::put_leb128(&mut self.current, piece.len());
             self.current.put_slice(&piece);
             if element.is_empty() {
                 return;

@@ -1,6 +1,6 @@
 //! H.264 access units (AVC form) to RTP payloads (RFC 6184, packetization mode 1): single NAL units, STAP-A, FU-A.
 
-use crate::rtc::media::depacketize::nal;
+use crate::rtc::media::inspect::h264::nal;
 use crate::rtc::media::packetize::payload::MAX_PAYLOAD;
 use bytes::{BufMut, Bytes, BytesMut};
 

@@ -200,7 +200,7 @@ fn synthetic(codec: Codec, rtp_time: i64, key: bool, lengths: &[usize], fill: u8
         match codec {
             Codec::Av1 => {
                 let mut unit = BytesMut::from(&[0x22][..]);
-                crate::rtc::media::depacketize::put_leb128(&mut unit, length);
+                crate::rtc::media::inspect::av1::obu::put_leb128(&mut unit, length);
                 bytes.extend(unit);
             }
             Codec::H264 => {

@@ -6,31 +6,31 @@
 
 use crate::room::media::RtpPacket;
 use crate::rtc::media::depacketize::received::{AssemblerConfig, ReceiveStats};
-use crate::rtc::media::depacketize::seen::Seen;
+use crate::rtc::media::depacketize::sequence_history::SequenceHistory;
 use crate::rtc::media::packet_counts::DropReason;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// What comes out, in sequence.
 #[derive(Debug)]
-pub(crate) enum Ordered {
+pub(crate) enum Reordered {
     Packet(RtpPacket),
     /// So many packets will not come any more.
     Lost(u32),
     /// The next packet's sequence number is somewhere else: so far ahead of what was expected, or (`None`) behind it.
-    Jump(Option<u32>),
+    SequenceJump(Option<u32>),
 }
 
 /// Packets so far behind what is expected, and with a timestamp so far (RTP ticks: 30 s of picture) behind the newest,
 /// are late or repeated: Chromium repeats packets of the last seconds as bandwidth probes. Others are out of range.
-const BEHIND: u16 = 10_000;
-const BEHIND_TICKS: u32 = 2_700_000;
+const MAX_BEHIND: u16 = 10_000;
+const MAX_BEHIND_TICKS: u32 = 2_700_000;
 /// Consecutive packets out of range that prove a new beginning.
-const PROOF: usize = 2;
+const RESTART_PACKETS: usize = 2;
 /// How far apart in sequence two packets out of range may be and still support each other.
-const NEAR: u16 = 100;
+const MAX_RESTART_DISTANCE: u16 = 100;
 
-pub(crate) struct Reorder {
+pub(crate) struct ReorderBuffer {
     pub hold: Duration,
     max_packets: usize,
     max_bytes: usize,
@@ -44,13 +44,13 @@ pub(crate) struct Reorder {
     /// When the hole at `next` showed.
     hole_since: Option<Instant>,
     /// Packets out of range, on probation.
-    astray: Vec<RtpPacket>,
+    out_of_range: Vec<RtpPacket>,
     /// Filled by the rare cases, emptied by `pop`.
-    ready: VecDeque<Ordered>,
-    seen: Seen,
+    ready: VecDeque<Reordered>,
+    history: SequenceHistory,
 }
 
-impl Reorder {
+impl ReorderBuffer {
     pub fn new(config: &AssemblerConfig) -> Self {
         Self {
             hold: config.hold,
@@ -61,13 +61,13 @@ impl Reorder {
             held: VecDeque::new(),
             held_bytes: 0,
             hole_since: None,
-            astray: Vec::new(),
+            out_of_range: Vec::new(),
             ready: VecDeque::new(),
-            seen: Seen::new(),
+            history: SequenceHistory::new(),
         }
     }
 
-    /// Takes a packet; gives it back if it is the next in sequence. Then, if [`Reorder::is_waiting`], more may be due from `pop`.
+    /// Takes a packet; gives it back if it is the next in sequence. Then, if [`ReorderBuffer::is_waiting`], more may be due from `pop`.
     #[inline]
     pub fn push(&mut self, packet: RtpPacket, stats: &mut ReceiveStats) -> Option<RtpPacket> {
         let next = *self.next.get_or_insert(packet.sequence);
@@ -75,7 +75,7 @@ impl Reorder {
             self.push_other(packet, next, stats);
             return None;
         }
-        self.clear_astray(stats);
+        self.drop_out_of_range(stats);
         self.timestamp = packet.timestamp;
         self.advance(true);
         if self.held.pop_front().is_some() {
@@ -108,14 +108,14 @@ impl Reorder {
 
     #[cfg(test)]
     pub fn held(&self) -> u64 {
-        let ready = self.ready.iter().filter(|ordered| matches!(ordered, Ordered::Packet(_)));
-        (self.held.iter().flatten().count() + ready.count() + self.astray.len()) as u64
+        let ready = self.ready.iter().filter(|ordered| matches!(ordered, Reordered::Packet(_)));
+        (self.held.iter().flatten().count() + ready.count() + self.out_of_range.len()) as u64
     }
 
     /// Gives up every hole, and what is out of range.
     pub fn finish(&mut self, stats: &mut ReceiveStats) {
         self.flush();
-        self.clear_astray(stats);
+        self.drop_out_of_range(stats);
     }
 
     fn flush(&mut self) {
@@ -125,13 +125,13 @@ impl Reorder {
     }
 
     /// The next in sequence of what was held back.
-    pub fn pop(&mut self) -> Option<Ordered> {
+    pub fn pop(&mut self) -> Option<Reordered> {
         if let Some(ready) = self.ready.pop_front() {
             return Some(ready);
         }
         let packet = self.pop_held()?;
         self.look_at_hole();
-        Some(Ordered::Packet(packet))
+        Some(Reordered::Packet(packet))
     }
 
     fn pop_held(&mut self) -> Option<RtpPacket> {
@@ -149,10 +149,10 @@ impl Reorder {
         let ahead = packet.sequence.wrapping_sub(next);
         let behind = next.wrapping_sub(packet.sequence);
         if usize::from(ahead) <= self.max_packets {
-            self.clear_astray(stats);
+            self.drop_out_of_range(stats);
             self.hold_back(packet, ahead.into(), stats);
-        } else if behind <= BEHIND && self.timestamp.wrapping_sub(packet.timestamp) <= BEHIND_TICKS {
-            if self.seen.contains(packet.sequence, behind) {
+        } else if behind <= MAX_BEHIND && self.timestamp.wrapping_sub(packet.timestamp) <= MAX_BEHIND_TICKS {
+            if self.history.contains(packet.sequence, behind) {
                 stats.duplicates += 1;
                 stats.counts.drop(DropReason::Duplicate, 1);
             } else {
@@ -161,7 +161,7 @@ impl Reorder {
                 stats.reordered += 1;
             }
         } else {
-            self.suspect(packet, stats);
+            self.on_out_of_range(packet, stats);
         }
     }
 
@@ -189,7 +189,7 @@ impl Reorder {
     #[inline]
     fn advance(&mut self, arrived: bool) {
         if let Some(next) = &mut self.next {
-            self.seen.set(*next, arrived);
+            self.history.set(*next, arrived);
             *next = next.wrapping_add(1);
         }
     }
@@ -211,10 +211,10 @@ impl Reorder {
             lost += 1;
         }
         if lost > 0 {
-            self.ready.push_back(Ordered::Lost(lost));
+            self.ready.push_back(Reordered::Lost(lost));
         }
         while let Some(packet) = self.pop_held() {
-            self.ready.push_back(Ordered::Packet(packet));
+            self.ready.push_back(Reordered::Packet(packet));
         }
         if self.held.is_empty() {
             self.held_bytes = 0;
@@ -223,40 +223,40 @@ impl Reorder {
     }
 
     /// A packet out of range. Enough of them, near each other and nothing else between: the sender has begun anew there.
-    fn suspect(&mut self, packet: RtpPacket, stats: &mut ReceiveStats) {
+    fn on_out_of_range(&mut self, packet: RtpPacket, stats: &mut ReceiveStats) {
         let near = |other: &RtpPacket| {
             let ahead = packet.sequence.wrapping_sub(other.sequence);
-            ahead != 0 && (ahead <= NEAR || ahead.wrapping_neg() <= NEAR)
+            ahead != 0 && (ahead <= MAX_RESTART_DISTANCE || ahead.wrapping_neg() <= MAX_RESTART_DISTANCE)
         };
-        if !self.astray.last().is_some_and(near) {
-            self.clear_astray(stats);
+        if !self.out_of_range.last().is_some_and(near) {
+            self.drop_out_of_range(stats);
         }
-        self.astray.push(packet);
-        if self.astray.len() >= PROOF {
-            self.begin_anew(stats);
+        self.out_of_range.push(packet);
+        if self.out_of_range.len() >= RESTART_PACKETS {
+            self.restart(stats);
         }
     }
 
     /// Packets out of range were not a new beginning.
-    fn clear_astray(&mut self, stats: &mut ReceiveStats) {
-        stats.counts.drop(DropReason::OutOfRange, self.astray.len() as u64);
-        self.astray.clear();
+    fn drop_out_of_range(&mut self, stats: &mut ReceiveStats) {
+        stats.counts.drop(DropReason::OutOfRange, self.out_of_range.len() as u64);
+        self.out_of_range.clear();
     }
 
-    fn begin_anew(&mut self, stats: &mut ReceiveStats) {
+    fn restart(&mut self, stats: &mut ReceiveStats) {
         self.flush();
-        let mut packets = std::mem::take(&mut self.astray);
+        let mut packets = std::mem::take(&mut self.out_of_range);
         let Some(first) = packets.first().map(|packet| packet.sequence) else { return };
         packets.sort_by_key(|packet| packet.sequence.wrapping_sub(first.wrapping_sub(0x8000)));
         let Some(start) = packets.first().map(|packet| packet.sequence) else { return };
         let ahead = self.next.map_or(0, |next| start.wrapping_sub(next));
-        self.ready.push_back(Ordered::Jump((ahead < 0x8000).then_some(ahead.into())));
+        self.ready.push_back(Reordered::SequenceJump((ahead < 0x8000).then_some(ahead.into())));
         self.next = Some(start);
-        self.seen = Seen::new();
+        self.history = SequenceHistory::new();
         let mut uncounted = ReceiveStats::default();
         for packet in packets {
             if let Some(packet) = self.push(packet, &mut uncounted) {
-                self.ready.push_back(Ordered::Packet(packet));
+                self.ready.push_back(Reordered::Packet(packet));
             }
         }
         stats.counts.add(&uncounted.counts);
@@ -276,7 +276,7 @@ mod tests {
     const NOTHING: [i32; 0] = [];
 
     struct Bench {
-        reorder: Reorder,
+        reorder: ReorderBuffer,
         stats: ReceiveStats,
         start: Instant,
     }
@@ -284,7 +284,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let config = AssemblerConfig::default();
-            Self { reorder: Reorder::new(&config), stats: ReceiveStats::default(), start: Instant::now() }
+            Self { reorder: ReorderBuffer::new(&config), stats: ReceiveStats::default(), start: Instant::now() }
         }
         /// Pushes at `ms` and tells what comes out: a sequence number, `-n` for n lost, 100,000 or more for a jump.
         fn push(&mut self, sequence: u16, ms: u64) -> Vec<i32> {
@@ -311,9 +311,9 @@ mod tests {
         fn drain(&mut self) -> Vec<i32> {
             std::iter::from_fn(|| self.reorder.pop())
                 .map(|ordered| match ordered {
-                    Ordered::Packet(packet) => packet.sequence.into(),
-                    Ordered::Lost(count) => -(count as i32),
-                    Ordered::Jump(ahead) => 100_000 + ahead.map_or(0, |n| n as i32),
+                    Reordered::Packet(packet) => packet.sequence.into(),
+                    Reordered::Lost(count) => -(count as i32),
+                    Reordered::SequenceJump(ahead) => 100_000 + ahead.map_or(0, |n| n as i32),
                 })
                 .collect()
         }

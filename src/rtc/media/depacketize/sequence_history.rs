@@ -1,9 +1,9 @@
 //! Which sequence numbers arrived.
 
 /// Which of the last 4,096 sequence numbers arrived: tells a duplicate from a late packet.
-pub(crate) struct Seen([u64; 64]);
+pub(crate) struct SequenceHistory([u64; 64]);
 
-impl Seen {
+impl SequenceHistory {
     pub fn new() -> Self {
         Self([0; 64])
     }
