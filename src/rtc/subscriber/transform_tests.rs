@@ -31,7 +31,7 @@ impl MediaHandler for Consumer {
     fn on_frame(&mut self, _: &mut Stream<()>, frame: Frame, _: &SenderClock) {
         self.frames.push(frame);
     }
-    fn request_key_frame(&mut self, _: &mut Stream<()>, _: Instant) {
+    fn request_key_frame(&mut self, _: &mut Stream<()>, _: u32, _: Instant) {
         self.key_frame_requests += 1;
     }
     fn on_end(&mut self, stream: Stream<()>, _: Instant, _: &SenderClock) {
@@ -48,7 +48,8 @@ fn a_transform_that_decrypts_needs_to_know_nothing_of_the_codec() {
     let config = SubscriberConfig { label_wait: Duration::ZERO, ..SubscriberConfig::recording(start) };
     let mut subscriber = Subscriber::new(config, Vec::new());
     let mut consumer = Consumer::default();
-    let track = RemoteTrack { ssrc: 1, codec: Codec::Vp8, stream: "s".into(), track: "t".into(), channels: 0 };
+    let track =
+        RemoteTrack { ssrc: 1, codec: Codec::Vp8, stream: "s".into(), track: "t".into(), channels: 0, rid: None };
     subscriber.announce(track, start, &mut consumer);
     let packet = |sequence: u16, plain: &[u8]| {
         // The payload descriptor is not encrypted.
