@@ -85,6 +85,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "source/played",
     "source/silence",
     "source/slides",
+    "source/animation",
     "source/ticks",
     "source/tone",
     "stamp/h264",

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Extensions of files that are sent as slides.
-const IMAGES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+const IMAGES: [&str; 5] = ["png", "jpg", "jpeg", "webp", "gif"];
 
 /// A video source: a media file, images (or folders of images) as slides of `each`, or `pattern:NAME,WIDTHxHEIGHT@FPS`.
 ///
@@ -126,7 +126,7 @@ fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
     images.retain(|path| is_image(path));
     images.sort();
     if images.is_empty() {
-        return Err(Error::user(format!("{} has no images (png, jpg, webp)", folder.display())));
+        return Err(Error::user(format!("{} has no images (png, jpg, webp, gif)", folder.display())));
     }
     Ok(images)
 }

@@ -2,6 +2,7 @@
 //! can be repeated. It never waits for the clock and holds at most a few seconds, except for files that are so small that
 //! repeating them from memory is cheaper than reading them again.
 
+use super::animation;
 use super::origin::Origin;
 use super::reader::{FrameReader, Track};
 use super::slides;
@@ -109,13 +110,11 @@ impl MediaSource {
         encoding: &Encoding,
     ) -> Result<MediaSource> {
         let reencode = if encoding.always { vec![MediaKind::Video, MediaKind::Audio] } else { Vec::new() };
-        let (origin, encoding) = (origin.clone(), encoding.clone());
+        let (origin, encoding) = (of_animation(origin), encoding.clone());
         let mut opener = Opener { library: library.clone(), origin, wants, repeat, encoding, reencode };
         let mut reader = opener.open()?;
         let mut inspected = VecDeque::new();
-        if reader.tracks.iter().any(|t| t.codec == Codec::H264 && t.encoded_from.is_none())
-            && has_b_frames(&mut reader, &mut inspected)?
-        {
+        if must_be_encoded(&mut reader, &mut inspected)? {
             opener.reencode.push(MediaKind::Video);
             (reader, inspected) = (opener.open()?, VecDeque::new());
         }
@@ -322,6 +321,7 @@ impl Opener {
         match &self.origin {
             Origin::File(path) => FrameReader::open(&self.library, path, self.wants, &self.encoding, &self.reencode),
             Origin::Slides { images, each } => slides::open(&self.library, images, *each, self.repeat, &self.encoding),
+            Origin::Animation(path) => animation::open(&self.library, path, self.repeat, &self.encoding),
             Origin::Synthetic(synthetic) => synthetic::open(&self.library, synthetic, &self.encoding),
             Origin::Generated { template, values, kind } => {
                 let values: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
@@ -333,7 +333,7 @@ impl Opener {
     /// Its name in messages.
     fn shown(&self) -> String {
         match &self.origin {
-            Origin::File(path) => path.display().to_string(),
+            Origin::File(path) | Origin::Animation(path) => path.display().to_string(),
             Origin::Slides { .. } => "the slides".into(),
             Origin::Synthetic(_) => "the generated media".into(),
             Origin::Generated { template, .. } => template.file.clone(),
@@ -341,17 +341,35 @@ impl Opener {
     }
 }
 
-/// Whether the first frames contain B-frames. The items that were read are in `items`.
-fn has_b_frames(reader: &mut FrameReader, items: &mut VecDeque<Item>) -> Result<bool> {
+/// A file that is an animated image, or the only slide if it is one, as such.
+fn of_animation(origin: &Origin) -> Origin {
+    let image = match origin {
+        Origin::File(path) => Some(path),
+        Origin::Slides { images, .. } if images.len() == 1 => images.first(),
+        _ => None,
+    };
+    match image.filter(|path| animation::is_animated(path)) {
+        Some(path) => Origin::Animation(path.clone()),
+        None => origin.clone(),
+    }
+}
+
+/// Whether the video cannot be sent as it is: it would not be shown as it is meant, or has B-frames among the first frames. The items
+/// that were read are in `items`.
+fn must_be_encoded(reader: &mut FrameReader, items: &mut VecDeque<Item>) -> Result<bool> {
+    let direct = |t: &&Track| t.codec.kind() == MediaKind::Video && t.encoded_from.is_none();
+    let Some(codec) = reader.tracks.iter().find(direct).map(|track| track.codec) else { return Ok(false) };
     let (mut last, mut frames, mut bytes) = (None, 0, 0);
-    while frames < INSPECTED_FRAMES && bytes < INSPECTED_BYTES {
+    // All but B-frames is known with the first frame.
+    let most_frames = if codec == Codec::H264 { INSPECTED_FRAMES } else { 1 };
+    while frames < most_frames && bytes < INSPECTED_BYTES {
         let item = reader.next()?;
         let is_end = matches!(item, Item::End(MediaKind::Video));
         if let Item::Frame(raw) = &item {
             bytes += raw.data.len();
             if raw.kind == MediaKind::Video {
                 frames += 1;
-                if raw.pts.is_some() && raw.pts < last {
+                if raw.pts.is_some() && raw.pts < last || reader.is_unfit() {
                     return Ok(true);
                 }
                 last = raw.pts.or(last);

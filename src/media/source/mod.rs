@@ -1,11 +1,14 @@
-//! Sources of encoded frames for a room: media files, slide shows, test video and audio, and what callers generate.
+//! Sources of encoded frames for a room: media files, slide shows, animated images, test video and audio, and what callers generate.
 
+mod animation;
 mod media_source;
 mod origin;
 mod reader;
 mod slides;
 mod synthetic;
 mod transcode;
+#[cfg(test)]
+mod upright_tests;
 
 pub use media_source::{MediaSource, SourceFrame};
 pub use origin::Origin;

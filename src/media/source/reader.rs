@@ -12,7 +12,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 use std::path::Path;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +24,9 @@ const QUEUE: usize = 24;
 const GENERATED_QUEUE: usize = 3;
 /// How long a file may take to show its tracks, and for each frame after that.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How far pixels may be from square: containers round the size of the display to whole pixels.
+const NEARLY_SQUARE: f64 = 0.02;
+
 /// A track of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Track {
@@ -47,6 +50,8 @@ pub(super) struct FrameReader {
     pub ignored: Vec<String>,
     /// The video encoder, if the video is re-encoded.
     encoder: Option<EncoderHandle>,
+    /// Its video, which is sent as it is, would not be shown as it is meant.
+    unfit: Arc<AtomicBool>,
     /// The name of the source in messages.
     shown: String,
 }
@@ -92,7 +97,8 @@ impl FrameReader {
         transcoder.check()?;
         let found = Arc::new(Mutex::new(Found::default()));
         let tracks = pipeline.element("tracks")?;
-        let (finds, reencode) = (found.clone(), reencode.to_vec());
+        let (finds, reencode, unfit) = (found.clone(), reencode.to_vec(), Arc::new(AtomicBool::new(false)));
+        let is_unfit = unfit.clone();
         tracks.connect_pad_added(move |tracks, pad| {
             let mut found = finds.lock().unwrap_or_else(PoisonError::into_inner);
             let (kind, name, direct) = match about_pad(pad) {
@@ -106,7 +112,12 @@ impl FrameReader {
                 return;
             }
             let added = match direct {
-                Some(track) => add_branch(tracks, pad, &track, &branches, &sender).map(|()| track),
+                Some(track) => {
+                    if kind == MediaKind::Video {
+                        watch_fitness(pad, &is_unfit);
+                    }
+                    add_branch(tracks, pad, &track, &branches, &sender).map(|()| track)
+                }
                 None => transcoder.decode(tracks, pad, kind).map(|encoder| {
                     found.encoder = found.encoder.take().or(Some(encoder).filter(|_| kind == MediaKind::Video));
                     Track { codec: transcoder.codec(kind), size: None, encoded_from: Some(name) }
@@ -129,7 +140,7 @@ impl FrameReader {
             (None, Err(_)) if tracks.is_empty() && !ignored.is_empty() => None,
             (None, first) => Some(first?),
         };
-        Ok(FrameReader { items, first, pipeline, tracks, ignored, encoder, shown: shown.to_string() })
+        Ok(FrameReader { items, first, pipeline, tracks, ignored, encoder, unfit, shown: shown.to_string() })
     }
 
     /// Opens a generator: video or audio without an end, made by `template` and encoded. Its last element is called `out`.
@@ -164,6 +175,7 @@ impl FrameReader {
             tracks: vec![track],
             ignored: Vec::new(),
             encoder,
+            unfit: Arc::default(),
             shown,
         })
     }
@@ -189,6 +201,12 @@ impl FrameReader {
                 Err(_) => return Err(Error::machine(format!("{}: no more frames, but no end of stream", self.shown))),
             }
         }
+    }
+
+    /// True once a frame was read of a video that is sent as it is but would not be shown as it is meant: it is to be turned, its pixels
+    /// are not square, or browsers do not decode it.
+    pub fn is_unfit(&self) -> bool {
+        self.unfit.load(Ordering::Relaxed)
     }
 
     /// Requests a key frame, if the video is re-encoded.
@@ -254,6 +272,41 @@ fn about_pad(pad: &gst::Pad) -> (Option<MediaKind>, String, Option<Track>) {
         _ => None,
     };
     (kind, name.to_owned(), codec.map(|codec| Track { codec, size: size(about), encoded_from: None }))
+}
+
+/// True for video that receivers show as it is meant: square pixels, as RTP cannot say otherwise, and samples that every browser decodes
+/// (AV1 has 10 bits in its main profile).
+fn is_plain(about: &gst::StructureRef) -> bool {
+    let pixel = about.get::<gst::Fraction>("pixel-aspect-ratio").map_or(1.0, |f| f64::from(f.numer()) / f64::from(f.denom()));
+    let chroma = about.get::<&str>("chroma-format").unwrap_or("4:2:0");
+    let bits = about.get::<u32>("bit-depth-luma").unwrap_or(8);
+    let is_av1 = about.name() == "video/x-av1";
+    (pixel - 1.0).abs() <= NEARLY_SQUARE && chroma == "4:2:0" && (bits == 8 || is_av1 && bits == 10)
+}
+
+/// Sets `unfit` when the video of `pad` cannot be sent as it is. That is said before its first frame.
+fn watch_fitness(pad: &gst::Pad, unfit: &Arc<AtomicBool>) {
+    let unfit = unfit.clone();
+    let look = move |event: &gst::EventRef| {
+        let is_unfit = match event.view() {
+            gst::EventView::Caps(caps) => caps.caps().structure(0).is_some_and(|about| !is_plain(about)),
+            gst::EventView::Tag(tags) => {
+                tags.tag().get::<gst::tags::ImageOrientation>().is_some_and(|o| o.get() != "rotate-0")
+            }
+            _ => false,
+        };
+        unfit.fetch_or(is_unfit, Ordering::Relaxed);
+    };
+    pad.sticky_events_foreach(|event| {
+        look(event);
+        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+    });
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(event) = info.event() {
+            look(event);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Adds the codec's branch after `pad`; its frames go into the queue.

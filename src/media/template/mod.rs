@@ -17,7 +17,7 @@
 
 mod param;
 
-pub(super) use param::image_file;
+pub(super) use param::{image_file, image_limits};
 pub use param::{Param, ParamKind, Value};
 
 use crate::error::{Error, Result};

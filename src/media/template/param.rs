@@ -1,7 +1,8 @@
 //! Parameters of a template: their types and ranges, and how a declaration is parsed. Nothing is filled in here. Only types that cannot
 //! break the launch syntax may be used in placeholders.
 
-use image::RgbaImage;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, RgbaImage};
 use std::fmt;
 use std::io::BufReader;
 use std::path::Path;
@@ -192,16 +193,25 @@ impl Param {
     }
 }
 
+/// What an image may cost.
+pub(in crate::media) fn image_limits() -> image::Limits {
+    let mut limits = image::Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+    limits.max_alloc = Some(MAX_DECODED);
+    limits
+}
+
 /// Reads an image file. An image whose longer side has more than 1920 pixels is scaled down to that.
 pub(in crate::media) fn image_file(path: &Path) -> Result<RgbaImage, String> {
     let wrong = |e: &dyn fmt::Display| format!("cannot read the image {}: {e}", path.display());
     let file = std::fs::File::open(path).map_err(|e| wrong(&e))?;
     let mut reader = image::ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(|e| wrong(&e))?;
-    let mut limits = image::Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-    limits.max_alloc = Some(MAX_DECODED);
-    reader.limits(limits);
-    let image = reader.decode().map_err(|e| wrong(&e))?;
+    reader.limits(image_limits());
+    let mut decoder = reader.into_decoder().map_err(|e| wrong(&e))?;
+    // What a camera says about how it was held (Exif).
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| wrong(&e))?;
+    image.apply_orientation(orientation);
     let is_large = image.width().max(image.height()) > SCALED_SIDE;
     Ok(if is_large { image.thumbnail(SCALED_SIDE, SCALED_SIDE) } else { image }.to_rgba8())
 }
