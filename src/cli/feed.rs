@@ -383,8 +383,16 @@ fn report(args: &FeedArgs, reason: &str, seconds: f64, sent: &[Sent]) {
     print_out!("{} was in the room for {seconds:.1} s; {reason}.", args.name);
     for s in sent {
         let late = if s.late > 0 { format!(", {} late", s.late) } else { String::new() };
+        let before = s.frames - s.playable.min(s.frames);
+        let before = if before > 0 { format!(", {before} before the first key frame") } else { String::new() };
         let was = s.encoded_from.as_ref().map(|was| format!(" (from {was})")).unwrap_or_default();
-        print_out!("  {} {}{was}: {} frames, {} kB{late}", s.source.word(), s.codec.name(), s.frames, s.bytes / 1000);
+        print_out!(
+            "  {} {}{was}: {} frames, {} kB{late}{before}",
+            s.source.word(),
+            s.codec.name(),
+            s.frames,
+            s.bytes / 1000
+        );
     }
 }
 

@@ -221,6 +221,25 @@ async fn eight_are_fed_and_recorded_without_loss() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_nobody_can_begin_with_are_told() {
+    needed!(tools(&["ffmpeg"]));
+    let folder = tempfile::tempdir().expect("a folder");
+    let clip = folder.path().join("clip.webm");
+    // Cut in the middle of the first second; a key frame comes with the next one.
+    ffmpeg(&format!("-i {} -ss 0.5 -t 1.5 -copyinkf -an -c copy", fixture("alice.webm")), &clip);
+    let server = TestServer::start().await;
+    let clip = clip.display().to_string();
+    let outcome = Bot::start(&["feed", &server.room("cut"), &clip, "--json"]).ended(PATIENCE).await;
+    let report = said(&outcome);
+    let count = |name: &str| report["tracks"][0][name].as_u64().expect("a number");
+    assert!(count("frames").abs_diff(45) <= 1, "{report:#}");
+    assert!((count("frames") - count("playable")).abs_diff(15) <= 1, "{report:#}");
+    assert_eq!(count("key_frames"), 1, "{report:#}");
+    let outcome = Bot::start(&["feed", &server.room("cut"), &clip]).ended(PATIENCE).await;
+    assert!(outcome.stdout.contains(" before the first key frame"), "{outcome:?}");
+}
+
 /// Keeps hold of the page's connections.
 const WATCH: &str = "{
     const Connection = RTCPeerConnection;

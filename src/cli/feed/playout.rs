@@ -2,7 +2,7 @@
 //! connection.
 
 use crate::error::{Error, Result};
-use crate::media::{MediaSource, Track};
+use crate::media::{MediaSource, SourceFrame, Track};
 use crate::room::media::{Codec, MediaKind, Source};
 use crate::rtc::OutboundTrack;
 use serde::Serialize;
@@ -28,7 +28,9 @@ pub struct Sent {
     pub encoded_from: Option<String>,
     /// All frames.
     pub frames: u64,
-    /// Video key frames among them.
+    /// Frames that a receiver can show: all but those before the first key frame.
+    pub playable: u64,
+    /// Video key frames, with which a receiver can begin.
     pub key_frames: u64,
     /// Bytes of all frames, without packet headers.
     pub bytes: u64,
@@ -114,7 +116,9 @@ fn send_all(
         let target = tracks.iter().zip(&mut sent).find(|(track, _)| track.label().kind == next.kind);
         if let Some((track, sent)) = target {
             sent.frames += 1;
-            sent.key_frames += u64::from(next.frame.key && next.kind == MediaKind::Video);
+            let begins = begins(&next, sent.codec);
+            sent.key_frames += u64::from(begins && next.kind == MediaKind::Video);
+            sent.playable += u64::from(begins || sent.playable > 0);
             sent.bytes += next.frame.len() as u64;
             sent.late += u64::from(behind > LATE);
             // The due time, not the time at which this thread woke up: sender reports without jitter help receivers to synchronise.
@@ -127,10 +131,16 @@ fn send_all(
     Ok(sent)
 }
 
+/// Whether a receiver can begin with this frame: H.264 needs its parameter sets as well.
+fn begins(next: &SourceFrame, codec: Codec) -> bool {
+    next.kind == MediaKind::Audio || next.frame.key && (codec != Codec::H264 || next.frame.config.is_some())
+}
+
 impl Sent {
     /// Adds what was sent on another track of the same source.
     pub fn add(&mut self, more: &Sent) {
         self.frames += more.frames;
+        self.playable += more.playable;
         self.key_frames += more.key_frames;
         self.bytes += more.bytes;
         self.late += more.late;
@@ -139,6 +149,16 @@ impl Sent {
 
     fn nothing(out: &OutboundTrack, track: &Track) -> Sent {
         let (source, codec, encoded_from) = (out.label().source, out.codec(), track.encoded_from.clone());
-        Sent { source, codec, encoded_from, frames: 0, key_frames: 0, bytes: 0, late: 0, key_frames_asked: 0 }
+        Sent {
+            source,
+            codec,
+            encoded_from,
+            frames: 0,
+            playable: 0,
+            key_frames: 0,
+            bytes: 0,
+            late: 0,
+            key_frames_asked: 0,
+        }
     }
 }

@@ -36,7 +36,9 @@ pub(super) fn is_animated(path: &Path) -> bool {
     match format {
         // How many pictures there are shows only when they are read.
         ImageFormat::Gif => true,
-        ImageFormat::Png => open().is_some_and(|file| PngDecoder::new(file).is_ok_and(|d| d.is_apng().unwrap_or(false))),
+        ImageFormat::Png => {
+            open().is_some_and(|file| PngDecoder::new(file).is_ok_and(|d| d.is_apng().unwrap_or(false)))
+        }
         ImageFormat::WebP => open().is_some_and(|file| WebPDecoder::new(file).is_ok_and(|d| d.has_animation())),
         _ => false,
     }
@@ -132,7 +134,8 @@ impl Show {
         if self.next >= self.until {
             // The thread that decodes ends with the last picture.
             let Ok(decoded) = self.decoded.recv() else { return Ok(None) };
-            let (picture, lasts) = decoded.map_err(|e| Error::user("the image cannot be read to its end").because(e))?;
+            let (picture, lasts) =
+                decoded.map_err(|e| Error::user("the image cannot be read to its end").because(e))?;
             self.picture = Some((caps(self.gst, &picture), self.gst.buffer(picture.into_raw())));
             self.until += lasts;
         }

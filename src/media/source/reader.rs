@@ -277,7 +277,8 @@ fn about_pad(pad: &gst::Pad) -> (Option<MediaKind>, String, Option<Track>) {
 /// True for video that receivers show as it is meant: square pixels, as RTP cannot say otherwise, and samples that every browser decodes
 /// (AV1 has 10 bits in its main profile).
 fn is_plain(about: &gst::StructureRef) -> bool {
-    let pixel = about.get::<gst::Fraction>("pixel-aspect-ratio").map_or(1.0, |f| f64::from(f.numer()) / f64::from(f.denom()));
+    let pixel =
+        about.get::<gst::Fraction>("pixel-aspect-ratio").map_or(1.0, |f| f64::from(f.numer()) / f64::from(f.denom()));
     let chroma = about.get::<&str>("chroma-format").unwrap_or("4:2:0");
     let bits = about.get::<u32>("bit-depth-luma").unwrap_or(8);
     let is_av1 = about.name() == "video/x-av1";

@@ -17,8 +17,8 @@
 
 mod param;
 
-pub(super) use param::{image_file, image_limits};
 pub use param::{Param, ParamKind, Value};
+pub(super) use param::{image_file, image_limits};
 
 use crate::error::{Error, Result};
 use param::is_name;
