@@ -3,9 +3,9 @@
 
 mod origins;
 mod playout;
+mod report;
 
 use super::args::{PipelineArgs, Span, duration, span};
-use super::print::print_out;
 use super::runtime::interrupted;
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig};
@@ -19,6 +19,7 @@ use crate::signal::{self, JoinAs};
 use futures_util::FutureExt;
 use futures_util::future::{pending, select_all};
 use playout::{Playout, Sent};
+use report::{Report, add, reason_text};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -229,7 +230,8 @@ pub async fn run(args: FeedArgs) -> Result<()> {
     }
     tokio::time::sleep(GRACE).await;
     futures_util::future::join_all(clients.into_iter().map(Client::leave)).await;
-    report(&args, &outcome.as_ref().map_or("the room ended".to_owned(), reason_text), seconds, &sent);
+    let reason = outcome.as_ref().map_or("the room ended".to_owned(), reason_text);
+    Report { name: &args.name, copies: args.copies, reason: &reason, seconds, tracks: &sent }.print(args.json);
     outcome.map(drop)
 }
 
@@ -360,46 +362,4 @@ async fn ended(playing: &mut [(bool, Playout)]) -> (usize, Result<Vec<Sent>>) {
     }
     let (ended, index, _) = select_all(playing.iter_mut().map(|(_, pump)| pump.ended().boxed())).await;
     (index, ended)
-}
-
-/// Adds a report to those of the same source.
-fn add(sent: &mut Vec<Sent>, more: Vec<Sent>) {
-    for new in more {
-        match sent.iter_mut().find(|s| s.source == new.source) {
-            Some(sent) => sent.add(&new),
-            None => sent.push(new),
-        }
-    }
-}
-
-fn report(args: &FeedArgs, reason: &str, seconds: f64, sent: &[Sent]) {
-    if args.json {
-        let object = serde_json::json!({
-            "name": args.name, "copies": args.copies, "reason": reason, "seconds": seconds, "tracks": sent,
-        });
-        print_out!("{object}");
-        return;
-    }
-    print_out!("{} was in the room for {seconds:.1} s; {reason}.", args.name);
-    for s in sent {
-        let late = if s.late > 0 { format!(", {} late", s.late) } else { String::new() };
-        let before = s.frames - s.playable.min(s.frames);
-        let before = if before > 0 { format!(", {before} before the first key frame") } else { String::new() };
-        let was = s.encoded_from.as_ref().map(|was| format!(" (from {was})")).unwrap_or_default();
-        print_out!(
-            "  {} {}{was}: {} frames, {} kB{late}{before}",
-            s.source.word(),
-            s.codec.name(),
-            s.frames,
-            s.bytes / 1000
-        );
-    }
-}
-
-/// Why the feed ended, in the words of its report.
-fn reason_text(reason: &EndReason) -> String {
-    match reason {
-        EndReason::TimeUp => "the time is over".to_owned(),
-        reason => reason.to_string(),
-    }
 }

@@ -1,6 +1,7 @@
 //! What became of a stream's packets: which are in frames of which file, and which are in none, by reason. Values only.
 
-use crate::recording::account::{DISK, Dropped, STALLED, UNACCOUNTED};
+use crate::recording::account::{DISK, STALLED, UNACCOUNTED};
+use crate::recording::manifest::Dropped;
 use crate::rtc::subscriber::{DropReason, PacketAccount, PacketCounts};
 use std::time::{Duration, Instant};
 

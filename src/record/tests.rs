@@ -70,7 +70,7 @@ impl Rig {
 
     fn announce(&mut self, codec: Codec, source: Source) {
         let (stream, track) = (source.word().to_owned(), "t".to_owned());
-        let track = RemoteTrack { ssrc: SSRC, codec, stream, track, channels: 2 };
+        let track = RemoteTrack { ssrc: SSRC, codec, stream, track, channels: 2, rid: None };
         self.connection.track(track, self.now, &mut self.shared);
     }
 

@@ -2,13 +2,9 @@
 //!
 //! Each stream obeys one law: packets that arrived = packets in recorded frames + packets that were dropped, by reason.
 
-use crate::recording::track_entry::TrackEntry;
+use crate::recording::track_entry::{Dropped, TrackEntry};
 use crate::room::media::{Codec, Source};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-
-/// Packets that were dropped, by reason: the words of [`crate::rtc::subscriber::DropReason`], and those below.
-pub type Dropped = BTreeMap<String, u64>;
 
 /// The reason of packets whose frames could not be written.
 pub const DISK: &str = "disk";
@@ -85,7 +81,7 @@ impl Unrecorded {
         let is_moment = self.end_ms.saturating_sub(self.start_ms) < MOMENT_MS;
         let begins_soon =
             |reason: &str| BEFORE_BEGIN.contains(&reason) || NETWORK.contains(&reason) || reason == "unannounced";
-        let is_lost = |reason: &str| !HARMLESS.contains(&reason) && !(is_moment && begins_soon(reason));
+        let is_lost = |reason: &str| !(HARMLESS.contains(&reason) || is_moment && begins_soon(reason));
         self.packets == 0 || self.dropped.keys().any(|reason| is_lost(reason))
     }
 

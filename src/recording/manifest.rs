@@ -4,7 +4,7 @@ use crate::error::{Error, Result, io_failed};
 use crate::recording::account::losses;
 pub use crate::recording::account::{Loss, Unrecorded};
 use crate::recording::folder::{MANIFEST, RecordingFolder};
-pub use crate::recording::track_entry::{Gap, Resolution, Span, TrackEntry};
+pub use crate::recording::track_entry::{Dropped, Gap, Resolution, Span, TrackEntry};
 use crate::recording::utc_ms;
 use crate::room::participant::Role;
 use jiff::Timestamp;

@@ -1,9 +1,12 @@
 //! A track file as the manifest lists it. Values only.
 
-use crate::recording::account::Dropped;
 use crate::room::clock::ClockSummary;
 use crate::room::media::{Codec, MediaKind, Source};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Packets that were dropped, by reason: the words of [`crate::rtc::subscriber::DropReason`], and those of [`crate::recording::account`].
+pub type Dropped = BTreeMap<String, u64>;
 
 /// A time range in session milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

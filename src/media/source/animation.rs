@@ -94,7 +94,7 @@ fn pictures(path: &Path) -> Result<Frames<'static>, ImageError> {
 }
 
 /// Sends the pictures until nobody takes them.
-fn decode(path: &PathBuf, repeat: bool, sender: &SyncSender<Result<Shown, ImageError>>) {
+fn decode(path: &Path, repeat: bool, sender: &SyncSender<Result<Shown, ImageError>>) {
     loop {
         let pictures = match pictures(path) {
             Ok(pictures) => pictures,

@@ -88,7 +88,7 @@ impl Camera {
                 let timestamp = base.wrapping_add(picture as u32 * 3600);
                 if self.reports && picture % 25 == 5 {
                     let (ntp, from) =
-                        ((1 << 32) + (picture * 40 << 32) / 1000, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+                        ((1 << 32) + ((picture * 40) << 32) / 1000, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
                     let report = Inbound::SenderReport { ssrc, ntp, rtp: timestamp, arrival: now, from };
                     self.subscriber.receive(report, &mut self.consumer);
                 }
