@@ -28,6 +28,7 @@ mod killed;
 mod layers;
 mod leaks;
 mod live;
+mod losses;
 mod meeting;
 mod page;
 mod page_looks;
