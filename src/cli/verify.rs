@@ -170,7 +170,10 @@ pub(super) fn conclude(report: &Report) -> Result<()> {
         Verdict::Fail => {
             let all = report.targets.iter().map(|t| t.outcomes.len()).sum::<usize>();
             let message = match of(Verdict::Fail) {
-                0 => "it cannot be read to the end".to_owned(),
+                0 => {
+                    let damage = report.targets.iter().flat_map(|target| &target.damage).next();
+                    printable(damage.map_or("the media is damaged", String::as_str))
+                }
                 failed => format!("{failed} of {all} expectations failed"),
             };
             Err(Error::failed(message))

@@ -15,6 +15,7 @@ mod make;
 pub mod measure;
 pub mod quality;
 pub mod stamp;
+mod stops;
 pub mod target;
 pub mod verdict;
 pub mod watch;

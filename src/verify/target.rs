@@ -7,12 +7,14 @@ use super::join_times;
 use super::measure::{Measurements, measure_frames};
 use super::quality::{self, Quality};
 use super::stamp::source::number_of;
+use super::stops;
 use super::watch::Delays;
 use crate::error::Result;
 use crate::media::Library;
 use crate::recording::folder::{MANIFEST, Subfolder, TIMELINE};
 use crate::recording::manifest::{Manifest, TrackEntry};
 use crate::recording::placement::Placement;
+use crate::recording::timeline::{Entry, TimelineReader};
 use crate::room::media::{MediaKind, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -121,6 +123,9 @@ pub fn read(library: &Library, path: &Path, names: &StampNumbers) -> Result<Targ
 fn recording(library: &Library, folder: &Path, names: &StampNumbers) -> Result<Target> {
     let manifest = Manifest::load(folder)?;
     let mut target = Target::new(folder, &Detections::default());
+    let events: Vec<Entry> = TimelineReader::open(&folder.join(TIMELINE)).map(Iterator::collect).unwrap_or_default();
+    target.damage.extend(stops::stops(&manifest, &events));
+    target.damage.extend(manifest.reasons.iter().map(|loss| loss.text.clone()));
     let mut join_figures = join_times::join_figures(&folder.join(TIMELINE));
     for person in &manifest.participants {
         let start = person.present.first().map_or(0.0, |span| span.start_ms as f64 / 1000.0);

@@ -84,7 +84,10 @@ async fn says(outcome: &bot::Outcome, lines: &[&str]) -> Manifest {
     assert!(shown.contains(", with losses\n") && shown.contains("\nLosses\n"), "{shown}");
     assert_eq!(manifest.status, Status::Partial);
     for line in lines {
-        let is_it = |text: &str| text.starts_with(line.split('…').next().unwrap_or("")) && text.ends_with(line.split('…').last().unwrap_or(""));
+        let is_it = |text: &str| {
+            text.starts_with(line.split('…').next().unwrap_or(""))
+                && text.ends_with(line.split('…').last().unwrap_or(""))
+        };
         let told = outcome.stderr.lines().filter_map(|line| line.strip_prefix("warning: "));
         assert!(told.clone().any(is_it), "{line}: {}", outcome.stderr);
         assert!(manifest.reasons.iter().any(|loss| is_it(&loss.text)), "{line}: {:#?}", manifest.reasons);
