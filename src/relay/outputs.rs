@@ -37,6 +37,9 @@ impl OutputKey for Source {
     }
 }
 
+/// A track whose stream has ended is withdrawn after this long, unless another stream takes its place.
+const ENDED_TIMEOUT: Duration = Duration::from_millis(600);
+
 /// A published track and its time.
 pub(super) struct Output {
     pub out: OutboundTrack,
@@ -47,6 +50,8 @@ pub(super) struct Output {
     time: ContinuousTime,
     /// A stream feeds it, or did.
     fed: bool,
+    /// When the stream ended that fed it; none while one feeds it.
+    ended: Option<Instant>,
     /// Passes on key-frame requests of whoever receives it.
     _key_frames: KeyFrameForwarder,
 }
@@ -85,7 +90,7 @@ impl<K: OutputKey> Outputs<K> {
         let out = OutboundTrack::new(label, codec);
         let key_frames = KeyFrameForwarder::start(&out, key, self.key_frames.clone());
         let time = ContinuousTime::new(codec.clock_rate());
-        let output = Output { out: out.clone(), muted: false, heard: now, time, fed: false, _key_frames: key_frames };
+        let output = Output { out: out.clone(), muted: false, heard: now, time, fed: false, ended: None, _key_frames: key_frames };
         self.outputs.insert(key, output);
         out
     }
@@ -96,6 +101,16 @@ impl<K: OutputKey> Outputs<K> {
 
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Output> {
         self.outputs.values_mut()
+    }
+
+    /// Withdraws tracks that nothing has fed for a while since what fed them ended.
+    pub fn tick(&mut self, now: Instant) {
+        let over = |_: &K, output: &mut Output| {
+            output.ended.is_some_and(|ended| now.saturating_duration_since(ended) >= ENDED_TIMEOUT)
+        };
+        for (_, output) in self.outputs.extract_if(over) {
+            self.changes.push(Change::Withdrawn(output.out.label().clone()));
+        }
     }
 
     /// Ends every track.
@@ -130,6 +145,7 @@ impl<K: OutputKey> MediaHandler for Outputs<K> {
         let key = K::of(info);
         match self.outputs.get_mut(&key) {
             Some(output) if output.out.codec() == info.track.codec => {
+                output.ended = None;
                 if std::mem::replace(&mut output.fed, true) {
                     output.time.restart();
                 }
@@ -169,6 +185,12 @@ impl<K: OutputKey> MediaHandler for Outputs<K> {
     fn on_restart(&mut self, stream: &mut Stream<K>, _: &SenderClock) {
         if let Some(output) = self.outputs.get_mut(&stream.state) {
             output.time.restart();
+        }
+    }
+
+    fn on_end(&mut self, stream: Stream<K>, at: Instant, _: &SenderClock) {
+        if let Some(output) = self.outputs.get_mut(&stream.state) {
+            output.ended = Some(at);
         }
     }
 
@@ -227,5 +249,31 @@ mod tests {
         assert_eq!(sent(&outputs), Some((960_000 + 48_961, later)));
         assert_eq!(outputs.changes.len(), 1, "the same track goes on");
         assert!(outputs.key_frame_requests.is_empty(), "sound needs no key frame");
+    }
+
+    #[test]
+    fn a_track_that_has_ended_is_withdrawn_unless_another_takes_its_place() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _guard = runtime.enter();
+        let now = Instant::now();
+        let label = |info: &StreamInfo| TrackLabel {
+            stream: "a".into(),
+            kind: info.track.kind(),
+            source: info.source,
+            muted: false,
+        };
+        let mut outputs: Outputs<MediaKind> = Outputs::new(label, mpsc::channel(8).0);
+        let mut subscriber = Subscriber::new(subscriber_config(now), Vec::new());
+        for ssrc in [1, 2] {
+            subscriber.announce(track(ssrc, Codec::Opus), now, &mut outputs);
+            subscriber.receive(packet(ssrc, 7, 960_000, now), &mut outputs);
+            subscriber.tick(now, &mut outputs);
+            subscriber.remove(&[ssrc], now, &mut outputs);
+            outputs.tick(now + ENDED_TIMEOUT / 2);
+        }
+        assert!(matches!(outputs.changes.as_slice(), [Change::Published(_)]));
+        outputs.tick(now + ENDED_TIMEOUT);
+        assert!(matches!(outputs.changes.as_slice(), [_, Change::Withdrawn(_)]));
+        assert!(outputs.get(MediaKind::Audio).is_none());
     }
 }

@@ -165,6 +165,9 @@ impl WhepSource {
                 self.inbox = None;
             }
             RoomEvent::TrackAdded { id, track, .. } if self.id.as_ref() == Some(&id) => self.add(track),
+            RoomEvent::TrackRemoved { id, ssrcs, .. } if self.id.as_ref() == Some(&id) => {
+                self.subscriber.remove(&ssrcs, now, &mut self.outputs);
+            }
             _ => {}
         }
     }
@@ -183,7 +186,7 @@ impl WhepSource {
                 Change::Published(_) => {
                     self.first.get_or_insert_with(Instant::now);
                 }
-                // There is no way to tell viewers of another codec: they are sent away, and come again if they want to.
+                // There is no way to tell viewers of another codec, or of an end: they are sent away, and come again if they want to.
                 Change::Withdrawn(_) => {
                     self.viewers = watch::Sender::new(());
                     self.first = None;
@@ -212,6 +215,7 @@ impl WhepSource {
     /// Periodic work; true when the source ends.
     fn look(&mut self, now: Instant) -> bool {
         self.subscriber.tick(now, &mut self.outputs);
+        self.outputs.tick(now);
         self.act();
         self.admit(now);
         if self.viewers.receiver_count() > 0 || !self.waiting.is_empty() {

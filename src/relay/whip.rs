@@ -153,6 +153,7 @@ impl Publisher {
                 _ = tick.tick() => {
                     let now = Instant::now();
                     self.subscriber.tick(now, &mut self.outputs);
+                    self.outputs.tick(now);
                     self.follow(now).await;
                     if self.down.is_some_and(|since| now.saturating_duration_since(since) > CONNECT_TIMEOUT) {
                         break format!("no connection for {} s", CONNECT_TIMEOUT.as_secs());
@@ -190,6 +191,7 @@ impl Publisher {
                 self.down.get_or_insert_with(Instant::now);
             }
             PeerEvent::Track(track) => announce(&mut self.subscriber, &mut self.outputs, track.kind(), track),
+            PeerEvent::TrackEnded { ssrcs, .. } => self.subscriber.remove(&ssrcs, Instant::now(), &mut self.outputs),
             PeerEvent::Warning(warning) => tracing::info!("from outside: {warning}"),
             _ => {}
         }

@@ -31,6 +31,13 @@ pub enum Inbound {
         /// The address that it came from: the sender's, or a server's in between.
         from: SocketAddr,
     },
+    /// RTCP BYE (RFC 3550, 6.6): the sender says that nothing more comes of the stream.
+    Goodbye {
+        /// The stream's.
+        ssrc: u32,
+        /// When it arrived.
+        arrival: Instant,
+    },
     /// Packets of a stream that found the inbox full.
     Dropped {
         /// The stream's; 0 for all those together that are beyond the number that is told apart.
@@ -50,20 +57,20 @@ impl Inbound {
     pub(crate) fn ssrc(&self) -> u32 {
         match self {
             Inbound::Rtp(packet) => packet.ssrc,
-            Inbound::SenderReport { ssrc, .. } | Inbound::Dropped { ssrc, .. } => *ssrc,
+            Inbound::SenderReport { ssrc, .. } | Inbound::Goodbye { ssrc, .. } | Inbound::Dropped { ssrc, .. } => *ssrc,
         }
     }
     pub(crate) fn arrival(&self) -> Instant {
         match self {
             Inbound::Rtp(packet) => packet.arrival,
-            Inbound::SenderReport { arrival, .. } => *arrival,
+            Inbound::SenderReport { arrival, .. } | Inbound::Goodbye { arrival, .. } => *arrival,
             Inbound::Dropped { last, .. } => *last,
         }
     }
     fn size(&self) -> usize {
         match self {
             Inbound::Rtp(packet) => packet.payload.len() + 64,
-            Inbound::SenderReport { .. } | Inbound::Dropped { .. } => 64,
+            Inbound::SenderReport { .. } | Inbound::Goodbye { .. } | Inbound::Dropped { .. } => 64,
         }
     }
 }

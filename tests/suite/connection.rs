@@ -31,6 +31,7 @@ async fn received(end: &End, quiet: Duration) -> (Vec<RtpPacket>, usize) {
                 Inbound::Rtp(packet) => packets.push(packet),
                 Inbound::SenderReport { .. } => reports += 1,
                 Inbound::Dropped { .. } => panic!("the inbox dropped packets"),
+                Inbound::Goodbye { .. } => {}
             }
         }
         if tokio::time::timeout(quiet, inbox.arrived()).await.is_err() {
@@ -179,4 +180,34 @@ async fn offers_that_collide_end_in_agreement() {
         let (at_a, at_b) = within(15, "both tracks arrive", streams).await;
         assert_eq!((at_a, at_b), (Some(format!("b{round}")), Some(format!("a{round}"))));
     }
+}
+
+/// Nobody says it by a label: the section only is sent in no longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_track_that_is_taken_away_ends_and_may_come_again() {
+    let camera = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
+    let (mut a, mut b) = pair::connect(vec![camera.clone()], BATCHED, None).await;
+    within(10, "a connects", a.connected()).await;
+    within(10, "b connects", b.connected()).await;
+    for round in 0..3 {
+        let screen = OutboundTrack::new(label(&format!("screen{round}"), Source::Screen), Codec::Vp8);
+        a.peer.publish(screen.clone()).await;
+        let sending = tokio::spawn(async move {
+            let mut sender = Vp8Sender::default();
+            send(&screen, &mut sender, 1000).await;
+        });
+        let is_screen = |told: &Told| match told {
+            Told::Track(track) if track.stream == format!("screen{round}") => Some(track.ssrc),
+            _ => None,
+        };
+        let ssrc = within(10, "the screen comes", b.until(is_screen)).await;
+        a.peer.unpublish(&format!("screen{round}")).await;
+        let ended = |told: &Told| matches!(told, Told::Ended(ssrcs) if *ssrcs == [ssrc]).then_some(());
+        within(1, "it has ended", b.until(ended)).await;
+        sending.abort();
+    }
+    let mut sender = Vp8Sender::default();
+    send(&camera, &mut sender, 100).await;
+    let (packets, _) = received(&b, Duration::from_millis(300)).await;
+    assert!(packets.len() >= 400, "the camera goes on: {} packets", packets.len());
 }

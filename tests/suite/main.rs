@@ -44,5 +44,6 @@ mod turn;
 mod twin_janus;
 mod twins;
 mod unread;
+mod unshared;
 mod whip;
 mod wish;

@@ -7,6 +7,7 @@ use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::packet_queues::PacketQueues;
 use crate::rtc::inbox::{Inbound, Inbox};
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp::goodbye::Goodbye;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
@@ -107,6 +108,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
                             arrival: tagged.now,
                             from: tagged.transport.peer_addr,
                         });
+                    } else if let Some(goodbye) = packet.downcast_ref::<Goodbye>() {
+                        for ssrc in goodbye.sources.iter().copied() {
+                            self.inbox.put(Inbound::Goodbye { ssrc, arrival: tagged.now });
+                        }
                     } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
                         let _ = self.key_frame_requests.send(pli.media_ssrc);
                     } else if let Some(fir) = packet.downcast_ref::<FullIntraRequest>() {

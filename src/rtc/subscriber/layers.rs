@@ -146,6 +146,15 @@ impl Layers {
         self.all.iter_mut().filter_map(|layer| layer.assembler.as_mut())
     }
 
+    /// The sender has stopped a layer. True if it has stopped all of them.
+    pub fn goodbye(&mut self, ssrc: u32) -> bool {
+        if let Some(layer) = self.all.iter_mut().find(|layer| layer.ssrc == ssrc) {
+            layer.framed = None;
+            layer.heard = None;
+        }
+        self.all.iter().all(|layer| layer.heard.is_none())
+    }
+
     /// A packet of a layer arrived.
     pub fn heard(&mut self, index: usize, at: Instant) {
         if let Some(layer) = self.all.get_mut(index) {

@@ -12,6 +12,8 @@ mod config;
 mod conservation_tests;
 mod continuity;
 mod early;
+#[cfg(test)]
+mod goodbye_tests;
 mod handler;
 mod info;
 mod layers;
@@ -205,11 +207,18 @@ impl<S> Subscriber<S> {
     /// The participant's whole new list of labels: streams that wait for theirs begin, labelled ones whose label is gone end.
     pub fn set_labels(&mut self, labels: Vec<TrackLabel>, now: Instant, handler: &mut impl MediaHandler<State = S>) {
         self.labels = labels;
-        for (ssrc, stream) in &self.streams {
+        for (ssrc, stream) in &mut self.streams {
             let ending = self.ending.iter().any(|(ending, _)| ending == ssrc);
             // A participant that never labels anything ends nothing by it.
-            if stream.info.labelled && !ending && label_of(&self.labels, &stream.info.track).is_none() {
-                self.ending.push((*ssrc, now));
+            match label_of(&self.labels, &stream.info.track) {
+                Some(_) => stream.info.labelled = true,
+                None if stream.info.labelled && !ending => {
+                    if let Some(announced) = self.announced.get_mut(ssrc) {
+                        announced.labelled = true;
+                    }
+                    self.ending.push((*ssrc, now));
+                }
+                None => {}
             }
         }
         self.begin(now, handler);
@@ -224,6 +233,9 @@ impl<S> Subscriber<S> {
         }
         if let Some(reason) = self.others.standing(ssrc) {
             return self.drop_item(item, reason);
+        }
+        if let Inbound::Goodbye { .. } = item {
+            return;
         }
         if let Inbound::Dropped { .. } = item {
             return self.drop_item(item, DropReason::InboxFull);
@@ -246,7 +258,7 @@ impl<S> Subscriber<S> {
             Inbound::Dropped { packets, bytes, first, last, .. } => {
                 self.others.drop(ssrc, DropReason::InboxFull, |account| account.arrived(packets, bytes, first, last));
             }
-            Inbound::SenderReport { .. } => {}
+            Inbound::SenderReport { .. } | Inbound::Goodbye { .. } => {}
         }
     }
 
@@ -271,6 +283,7 @@ impl<S> Subscriber<S> {
     pub fn tick(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
         self.begin(now, handler);
         self.end_due(now, handler);
+        self.end_silent(now, handler);
         let waited = self.early.expire(now);
         self.drop_early(waited, handler);
         for stream in self.streams.values_mut() {
@@ -344,6 +357,18 @@ impl<S> Subscriber<S> {
             if let Some(stream) = self.streams.remove(&ssrc) {
                 let layers = self.layer_of.extract_if(|_, first| *first == ssrc).map(|(layer, _)| layer);
                 layers.chain([ssrc]).for_each(|ssrc| self.others.ended(ssrc));
+                stream.end(&self.sender, at, handler);
+            }
+        }
+    }
+
+    /// Ends streams whose sender said that nothing more comes of them, and nothing came. They stay announced: what comes later is a new
+    /// beginning.
+    fn end_silent(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        let left = |(ssrc, stream): (&u32, &mut Stream<S>)| stream.left_since(now).map(|at| (*ssrc, at));
+        for (ssrc, at) in self.streams.iter_mut().filter_map(left).collect::<Vec<_>>() {
+            self.ending.retain(|(ending, _)| *ending != ssrc);
+            if let Some(stream) = self.streams.remove(&ssrc) {
                 stream.end(&self.sender, at, handler);
             }
         }

@@ -34,6 +34,10 @@ impl<S> Stream<S> {
             Inbound::SenderReport { ssrc, ntp, rtp, arrival, from } => {
                 self.report(sender, (ssrc, ntp, rtp), (arrival, from.ip()), handler);
             }
+            Inbound::Goodbye { ssrc, arrival } => {
+                let is_over = self.layers.as_mut().is_none_or(|layers| layers.goodbye(ssrc));
+                self.goodbye = is_over.then_some(arrival).or(self.goodbye);
+            }
             Inbound::Dropped { packets, bytes, first, last, .. } => {
                 self.account.arrived(packets, bytes, first, last);
                 self.account.counts.drop(DropReason::InboxFull, packets);

@@ -12,6 +12,11 @@ use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, ReceiveSta
 use crate::rtc::media::packet_counts::PacketCounts;
 use std::time::{Duration, Instant};
 
+/// A stream that its sender has said goodbye of ends if nothing comes for this long.
+const GOODBYE_WAIT: Duration = Duration::from_millis(500);
+/// Packets that come within this time after a goodbye were under way.
+const LATE_PACKETS: Duration = Duration::from_millis(200);
+
 /// A stream that is received, and what its consumer keeps for it.
 pub struct Stream<S> {
     /// What is known of it.
@@ -31,6 +36,8 @@ pub struct Stream<S> {
     pub(super) pixels: u64,
     /// Where the picture comes in several layers.
     pub(super) layers: Option<Layers>,
+    /// When the sender said that nothing more comes.
+    pub(super) goodbye: Option<Instant>,
     /// What arrived, and what was dropped before assembly.
     pub(super) account: PacketAccount,
     /// Packets whose frames were dropped after assembly.
@@ -60,6 +67,7 @@ impl<S> Stream<S> {
             scratch: Vec::new(),
             pixels: 0,
             layers: None,
+            goodbye: None,
         }
     }
 
@@ -139,6 +147,16 @@ impl<S> Stream<S> {
     pub fn set_transform(&mut self, transform: Box<dyn FrameTransform>) {
         self.assembler.set_opaque();
         self.transform = Some(Transforming::new(transform, self.info.track.codec));
+    }
+
+    /// Since when the stream is at its end by the word of its sender, if nothing has come since. Packets may be late, or repeated; some
+    /// senders go on after all, as browsers do that change the codec.
+    pub(super) fn left_since(&mut self, now: Instant) -> Option<Instant> {
+        let at = self.goodbye?;
+        if self.account.last.is_some_and(|last| last > at + LATE_PACKETS) {
+            self.goodbye = None;
+        }
+        self.goodbye.filter(|at| now.saturating_duration_since(*at) >= GOODBYE_WAIT)
     }
 
     /// The SSRCs whose sender is to be asked for a key frame now; they count as asked.

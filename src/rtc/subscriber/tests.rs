@@ -5,12 +5,12 @@ use crate::room::media::{Codec, Frame, MediaKind, RtpPacket};
 use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-const AUDIO: u32 = 7;
-const VIDEO: u32 = 8;
+pub(super) const AUDIO: u32 = 7;
+pub(super) const VIDEO: u32 = 8;
 
 /// What a consumer was told, in order.
 #[derive(Debug, Clone, PartialEq)]
-enum Told {
+pub(super) enum Told {
     Begin(u32, Source),
     Frame(u32, i64),
     Gap(u32),
@@ -22,7 +22,7 @@ enum Told {
     Problem(Problem),
 }
 
-struct Consumer {
+pub(super) struct Consumer {
     told: Vec<Told>,
     refuses: Option<u32>,
 }
@@ -64,36 +64,36 @@ impl MediaHandler for Consumer {
 }
 
 /// A subscriber on a clock of its own.
-struct Bench {
+pub(super) struct Bench {
     start: Instant,
     subscriber: Option<Subscriber<()>>,
     consumer: Consumer,
 }
 
 impl Bench {
-    fn new(change: impl FnOnce(SubscriberConfig) -> SubscriberConfig) -> Bench {
+    pub(super) fn new(change: impl FnOnce(SubscriberConfig) -> SubscriberConfig) -> Bench {
         let start = Instant::now();
         let config = change(SubscriberConfig::recording(start));
         let consumer = Consumer { told: Vec::new(), refuses: None };
         Bench { start, subscriber: Some(Subscriber::new(config, Vec::new())), consumer }
     }
 
-    fn at(&self, ms: u64) -> Instant {
+    pub(super) fn at(&self, ms: u64) -> Instant {
         self.start + Duration::from_millis(ms)
     }
 
-    fn act(&mut self, act: impl FnOnce(&mut Subscriber<()>, &mut Consumer)) -> &mut Bench {
+    pub(super) fn act(&mut self, act: impl FnOnce(&mut Subscriber<()>, &mut Consumer)) -> &mut Bench {
         act(self.subscriber.as_mut().expect("not ended"), &mut self.consumer);
         self
     }
 
-    fn announce(&mut self, ssrc: u32, codec: Codec, ms: u64) -> &mut Bench {
+    pub(super) fn announce(&mut self, ssrc: u32, codec: Codec, ms: u64) -> &mut Bench {
         let now = self.at(ms);
         let track = RemoteTrack { ssrc, codec, stream: format!("s{ssrc}"), track: "t".into(), channels: 2, rid: None };
         self.act(|subscriber, consumer| subscriber.announce(track, now, consumer))
     }
 
-    fn labels(&mut self, labels: &[(u32, Source)], ms: u64) -> &mut Bench {
+    pub(super) fn labels(&mut self, labels: &[(u32, Source)], ms: u64) -> &mut Bench {
         let now = self.at(ms);
         let label = |(ssrc, source): &(u32, Source)| TrackLabel {
             stream: format!("s{ssrc}"),
@@ -120,7 +120,7 @@ impl Bench {
     }
 
     /// One packet of sound, 20 ms after the one before.
-    fn sound(&mut self, sequence: u16, ms: u64) -> &mut Bench {
+    pub(super) fn sound(&mut self, sequence: u16, ms: u64) -> &mut Bench {
         self.packet(AUDIO, sequence, u32::from(sequence) * 960, ms, &[0xf8, 0xff, 0xfe])
     }
 
@@ -138,7 +138,7 @@ impl Bench {
         self.act(|subscriber, consumer| subscriber.receive(report, consumer))
     }
 
-    fn tick(&mut self, ms: u64) -> &mut Bench {
+    pub(super) fn tick(&mut self, ms: u64) -> &mut Bench {
         let now = self.at(ms);
         self.act(|subscriber, consumer| subscriber.tick(now, consumer))
     }
@@ -155,7 +155,7 @@ impl Bench {
     }
 
     /// What was told since the last look.
-    fn told(&mut self) -> Vec<Told> {
+    pub(super) fn told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.consumer.told)
     }
 

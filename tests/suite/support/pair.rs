@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 pub enum Told {
     State(PeerState),
     Track(RemoteTrack),
+    /// A track ended that had these streams.
+    Ended(Vec<u32>),
 }
 
 /// One end of the pair.
@@ -91,7 +93,8 @@ fn carry(mut events: mpsc::Receiver<(ParticipantId, PeerEvent)>, other: Arc<Peer
                     println!("warning: {text}");
                     continue;
                 }
-                PeerEvent::OfferRequest(_) | PeerEvent::IceConnected | PeerEvent::TrackEnded { .. } => {
+                PeerEvent::TrackEnded { ssrcs, .. } => Told::Ended(ssrcs),
+                PeerEvent::OfferRequest(_) | PeerEvent::IceConnected => {
                     continue;
                 }
             };
