@@ -2,6 +2,7 @@
 // Knows no room and no page.
 
 const OFFER_TIMEOUT = 10_000; // ms after which an offer without an answer is sent again
+const MAX_RENEWALS = 3; // a connection that fails before it is established is made anew so often
 const MAX_QUEUED_TEXTS = 100; // messages that wait for the chat channel to open
 
 export class Peer {
@@ -13,6 +14,9 @@ export class Peer {
   #makingOffer = false;
   #ignoreOffer = false;
   #answerPending = false;
+  #first = false; // we make the first offer
+  #established = false;
+  #renewals = 0;
   #repeat = 0;
   #inbox = Promise.resolve();
 
@@ -50,7 +54,10 @@ export class Peer {
     };
     pc.onconnectionstatechange = () => {
       if (pc.connectionState === "failed") pc.restartIce();
-      if (pc.connectionState === "connected") this.#on.connected();
+      if (pc.connectionState === "connected") {
+        this.#established = true;
+        this.#on.connected();
+      }
       this.#changed();
     };
     return pc;
@@ -58,6 +65,7 @@ export class Peer {
 
   /** Makes the first offer. */
   begin() {
+    this.#first = true;
     this.#chat(this.pc.createDataChannel("chat"));
     this.#admit();
   }
@@ -112,8 +120,27 @@ export class Peer {
   /** A signal from the other side. Signals are handled in order. */
   hear(body) {
     this.#inbox = this.#inbox.then(() => this.#handle(body)).catch((error) => {
-      if (this.pc.signalingState !== "closed") console.warn(`signal of ${this.id}:`, error);
+      if (this.pc.signalingState === "closed") return;
+      console.warn(`signal of ${this.id}:`, error);
+      if (!body.description) return;
+      this.#send({ refused: String(error?.message ?? error).slice(0, 300) });
+      this.#renew();
     });
+  }
+
+  /** A description was refused, by us or by them: what was not established will not be, so both sides begin anew. */
+  #renew() {
+    if (this.#established || this.#renewals++ >= MAX_RENEWALS) return;
+    clearTimeout(this.#repeat);
+    this.pc.onnegotiationneeded = null;
+    this.pc.close();
+    this.#hasOffer = this.#makingOffer = this.#ignoreOffer = this.#answerPending = false;
+    this.#senders.clear();
+    this.streams.clear();
+    this.channel = null;
+    this.pc = this.#connection();
+    if (this.#first) this.begin();
+    this.#changed();
   }
 
   close() {
@@ -157,8 +184,12 @@ export class Peer {
     }, OFFER_TIMEOUT);
   }
 
-  async #handle({ description, candidate }) {
+  async #handle({ description, candidate, refused }) {
     const { pc } = this;
+    if (refused !== undefined) {
+      console.warn(`${this.id} refused our description: ${refused}`);
+      return this.#renew();
+    }
     if (!description) {
       try {
         await pc.addIceCandidate(candidate ?? undefined);

@@ -8,6 +8,9 @@ use crate::rtc::{Peer, PeerConfig};
 use crate::signal::{SignalEvent, is_polite, makes_first_offer};
 use crate::transfer::text_rate::{Allowed, MAX_TEXT};
 
+/// A connection that fails before it is established is made anew so often.
+const MAX_RENEWALS: u32 = 3;
+
 impl Actor {
     pub(crate) async fn signal(&mut self, event: SignalEvent) {
         match event {
@@ -97,7 +100,10 @@ impl Actor {
         if let Some(peer) = &peer {
             self.attached(&id, connection, peer).await;
         }
-        self.keep(Member { participant, connection, peer, policy, own: Vec::new(), unconfirmed: false, inbox }).await;
+        let (unconfirmed, established, renewals, own) = (false, false, 0, Vec::new());
+        let member =
+            Member { participant, connection, peer, policy, own, after_us, established, renewals, unconfirmed, inbox };
+        self.keep(member).await;
         if via_sfu {
             self.assign_streams().await;
         }
@@ -129,8 +135,11 @@ impl Actor {
     async fn called(&mut self, participant: Participant, policy: NegotiationPolicy) {
         let peer = self.connect(&participant, true, policy.clone()).await;
         let connection = self.new_connection();
-        self.keep(Member { participant, connection, peer, policy, own: Vec::new(), unconfirmed: true, inbox: None })
-            .await;
+        let (after_us, established, renewals, unconfirmed) = (true, false, 0, true);
+        let (own, inbox) = (Vec::new(), None);
+        let member =
+            Member { participant, connection, peer, policy, own, after_us, established, renewals, unconfirmed, inbox };
+        self.keep(member).await;
     }
 
     /// A called participant has answered.
@@ -151,6 +160,38 @@ impl Actor {
             }
             Some(peer) => peer.close().await,
             None => {}
+        }
+    }
+
+    /// A description of theirs or of ours was refused. What was never established does not come about by itself: it is begun anew, as both
+    /// sides do it then.
+    pub(crate) async fn refused(&mut self, id: ParticipantId, text: String) {
+        self.tell(RoomEvent::Warning { id: id.clone(), text }).await;
+        let Some(member) = self.members.get_mut(&id) else { return };
+        if member.established || member.peer.is_none() || member.renewals >= MAX_RENEWALS {
+            return;
+        }
+        member.renewals += 1;
+        let (participant, policy, after_us) = (member.participant.clone(), member.policy.clone(), member.after_us);
+        let (unconfirmed, own, before) = (member.unconfirmed, member.own.clone(), member.connection);
+        if let Some(peer) = member.peer.take() {
+            peer.close().await;
+        }
+        if !unconfirmed {
+            self.tell(RoomEvent::ConnectionClosed { id: id.clone(), connection: before }).await;
+        }
+        let connection = self.new_connection();
+        let peer = self.connect(&participant, after_us, policy).await;
+        if let Some(peer) = &peer {
+            for track in own {
+                peer.publish(track).await;
+            }
+            if !unconfirmed {
+                self.attached(&id, connection, peer).await;
+            }
+        }
+        if let Some(member) = self.members.get_mut(&id) {
+            (member.peer, member.connection) = (peer, connection);
         }
     }
 

@@ -23,7 +23,7 @@ use crate::room::event::ConnectionId;
 use crate::room::media::MediaKind;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::room::policy::{DataChannels, NegotiationPolicy};
-use crate::rtc::{CHAT_CHANNEL, Impairment, Inbox, IncomingChannels, OutboundTrack, Peer, PeerEvent, Wake};
+use crate::rtc::{CHAT_CHANNEL, Impairment, Inbox, IncomingChannels, OutboundTrack, Peer, PeerEvent, PeerState, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller};
 use crate::transfer::text_rate::TextRateLimit;
 use command::{Command, OpenChannel};
@@ -147,6 +147,11 @@ struct Member {
     policy: NegotiationPolicy,
     /// Tracks that are sent to them only, or, over an SFU, on their behalf.
     own: Vec<OutboundTrack>,
+    /// They joined after us.
+    after_us: bool,
+    /// Their connection was established, and how often a failed one was made anew.
+    established: bool,
+    renewals: u32,
     /// They were called and have not answered; no event names them yet.
     unconfirmed: bool,
     /// Where their packets arrive, if an SFU forwards them.
@@ -239,6 +244,9 @@ impl Actor {
                     }
                     event => {
                         if let PeerEvent::State(state) = event {
+                            if let Some(member) = self.members.get_mut(&id) {
+                                member.established |= state == PeerState::Connected;
+                            }
                             let _ = link.commands.send(SignalCommand::Peer { id: id.clone(), state }).await;
                         }
                         if self.members.get(&id).is_none_or(|member| !member.unconfirmed) {

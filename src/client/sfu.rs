@@ -163,7 +163,7 @@ impl Actor {
                 }
             }
             // It is no participant's.
-            PeerEvent::Warning(warning) => tracing::warn!("{id}: {warning}"),
+            PeerEvent::Refused(warning) | PeerEvent::Warning(warning) => tracing::warn!("{id}: {warning}"),
             PeerEvent::Signal(_) | PeerEvent::OfferRequest(_) => {}
         }
     }
@@ -207,13 +207,14 @@ impl Actor {
     }
 
     /// Reports an event of a member's connection.
-    async fn member_event(&self, id: ParticipantId, event: PeerEvent) {
+    async fn member_event(&mut self, id: ParticipantId, event: PeerEvent) {
         let Some(connection) = self.members.get(&id).map(|member| member.connection) else { return };
         let event = match event {
             PeerEvent::State(state) => RoomEvent::ConnectionState { id, state },
             PeerEvent::IceConnected => RoomEvent::PathFound { id },
             PeerEvent::Track(track) => RoomEvent::TrackAdded { id, connection, track },
             PeerEvent::TrackEnded { ssrcs, .. } => RoomEvent::TrackRemoved { id, connection, ssrcs },
+            PeerEvent::Refused(text) => return self.refused(id, text).await,
             PeerEvent::Warning(text) => RoomEvent::Warning { id, text },
             PeerEvent::Signal(_) | PeerEvent::OfferRequest(_) => return,
         };

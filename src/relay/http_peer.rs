@@ -138,7 +138,7 @@ impl HttpPeer {
         let heard = async {
             while let Some((_, event)) = self.events.recv().await {
                 match event {
-                    PeerEvent::Warning(why) => return Err(RequestError::Offer(why)),
+                    PeerEvent::Warning(why) | PeerEvent::Refused(why) => return Err(RequestError::Offer(why)),
                     PeerEvent::State(state) => {
                         self.pending.push_back(PeerEvent::State(state));
                         return Ok(());
@@ -199,7 +199,7 @@ impl HttpPeer {
                 (Some(PeerEvent::Signal(Signal::Candidate(None))), Some(Restart { answer: Some(_), .. })) => {
                     self.conclude_restart();
                 }
-                (Some(PeerEvent::Warning(why)), Some(Restart { answer: None, .. })) => {
+                (Some(PeerEvent::Warning(why) | PeerEvent::Refused(why)), Some(Restart { answer: None, .. })) => {
                     if let Some(restart) = self.restart.take() {
                         let _ = restart.reply.send(Err(RequestError::Offer(why)));
                     }
@@ -273,7 +273,9 @@ impl HttpPeer {
                     }
                     Some((_, PeerEvent::Signal(Signal::Candidate(Some(candidate))))) => candidates.push(candidate),
                     Some((_, PeerEvent::Signal(Signal::Candidate(None)))) if ours.is_some() => return Ok(()),
-                    Some((_, PeerEvent::Warning(why))) if ours.is_none() => return Err(RequestError::Offer(why)),
+                    Some((_, PeerEvent::Warning(why) | PeerEvent::Refused(why))) if ours.is_none() => {
+                        return Err(RequestError::Offer(why));
+                    }
                     Some((_, event)) => self.pending.push_back(event),
                     None => return Err(RequestError::Gone),
                 }

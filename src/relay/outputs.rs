@@ -90,7 +90,15 @@ impl<K: OutputKey> Outputs<K> {
         let out = OutboundTrack::new(label, codec);
         let key_frames = KeyFrameForwarder::start(&out, key, self.key_frames.clone());
         let time = ContinuousTime::new(codec.clock_rate());
-        let output = Output { out: out.clone(), muted: false, heard: now, time, fed: false, ended: None, _key_frames: key_frames };
+        let output = Output {
+            out: out.clone(),
+            muted: false,
+            heard: now,
+            time,
+            fed: false,
+            ended: None,
+            _key_frames: key_frames,
+        };
         self.outputs.insert(key, output);
         out
     }

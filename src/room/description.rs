@@ -12,13 +12,15 @@ pub struct IceServer {
     pub credential: Option<String>,
 }
 
-/// A session description or a candidate on its way between two peers, relayed untouched.
+/// A session description, a candidate or the refusal of one on its way between two peers, relayed untouched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Signal {
     Description(Description),
     /// `None` says that there are no more candidates.
     Candidate(Option<Candidate>),
+    /// A description of the other side could not be applied: why, for people. Not every kind of room can carry it.
+    Refused(String),
 }
 
 impl Signal {

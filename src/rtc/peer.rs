@@ -57,6 +57,9 @@ pub enum PeerEvent {
         /// Its streams.
         ssrcs: Vec<u32>,
     },
+    /// A description could not be applied, by us or by the participant, who says why. What it changed does not come about; a connection that
+    /// was not established will not be, and a new one has to be made.
+    Refused(String),
     /// Something went wrong that the connection survives.
     Warning(String),
 }

@@ -67,7 +67,7 @@ pub enum ClientMessage {
     Signal {
         /// Which member.
         to: ParticipantId,
-        /// Exactly one of `description` and `candidate` (which may be null: no more candidates).
+        /// Exactly one of `description`, `candidate` (which may be null: no more candidates) and `refused`.
         #[serde(flatten)]
         body: SignalBody,
     },
@@ -164,6 +164,11 @@ pub enum SignalBody {
         #[serde(deserialize_with = "Option::deserialize")]
         candidate: Option<Candidate>,
     },
+    /// A description of the other member could not be applied.
+    Refused {
+        /// Why, for people.
+        refused: String,
+    },
 }
 
 impl From<SignalBody> for Signal {
@@ -171,6 +176,7 @@ impl From<SignalBody> for Signal {
         match body {
             SignalBody::Description { description } => Signal::Description(description),
             SignalBody::Candidate { candidate } => Signal::Candidate(candidate),
+            SignalBody::Refused { refused } => Signal::Refused(refused),
         }
     }
 }
@@ -180,6 +186,7 @@ impl From<Signal> for SignalBody {
         match signal {
             Signal::Description(description) => SignalBody::Description { description },
             Signal::Candidate(candidate) => SignalBody::Candidate { candidate },
+            Signal::Refused(refused) => SignalBody::Refused { refused },
         }
     }
 }

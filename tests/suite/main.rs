@@ -33,6 +33,7 @@ mod meeting;
 mod page;
 mod page_looks;
 mod recorded;
+mod refused;
 mod rooms;
 mod scenarios;
 mod senders;

@@ -89,7 +89,7 @@ fn carry(mut events: mpsc::Receiver<(ParticipantId, PeerEvent)>, other: Arc<Peer
                 }
                 PeerEvent::State(state) => Told::State(state),
                 PeerEvent::Track(track) => Told::Track(track),
-                PeerEvent::Warning(text) => {
+                PeerEvent::Warning(text) | PeerEvent::Refused(text) => {
                     println!("warning: {text}");
                     continue;
                 }

@@ -56,12 +56,14 @@ pub(crate) struct Actor {
     pub(crate) negotiation: Negotiation,
     /// Our offer that is out.
     pub(crate) unanswered_offer: Option<String>,
+    /// Their last offer, and how often it was repeated.
+    pub(crate) last_offer: Option<(String, u32)>,
     /// Our DTLS role, once the other side's answer has settled it.
     pub(crate) dtls_role: Option<SetupRole>,
     pub(crate) local_candidates: LocalCandidates,
     pub(crate) remote_candidates: RemoteCandidates,
     pub(crate) channels: ConnectionChannels,
-    received: ReceivedTracks,
+    pub(crate) received: ReceivedTracks,
     pub(crate) published: PublishedTracks,
     pub(crate) connected: bool,
 }
@@ -87,6 +89,7 @@ impl Actor {
             negotiation: Negotiation::new(polite, policy.renegotiation),
             policy,
             unanswered_offer: None,
+            last_offer: None,
             dtls_role: None,
             local_candidates: LocalCandidates::default(),
             remote_candidates: RemoteCandidates::default(),
@@ -148,11 +151,12 @@ impl Actor {
         match command {
             Command::Signal(Signal::Description(description)) => {
                 if let Err(e) = self.on_description(description).await {
-                    self.warn(format!("their session description was refused: {e}")).await;
+                    self.refuse(&e).await;
                 }
                 self.negotiate().await;
             }
             Command::Signal(Signal::Candidate(candidate)) => self.on_candidate(candidate).await,
+            Command::Signal(Signal::Refused(why)) => self.on_refused(&why).await,
             Command::Request(request) => self.on_request(request).await,
             Command::Publish(track) => {
                 self.publish(track).await;

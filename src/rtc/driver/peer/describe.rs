@@ -12,6 +12,11 @@ use rtc::shared::error::{Error, Result as LibraryResult};
 use std::time::Instant;
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCPeerConnectionIceEvent, RTCSessionDescription};
 
+/// Characters of the reason for which a description was refused.
+const REASON_CHARS: usize = 200;
+/// An offer may be repeated so often before it is told: an answer may be lost with a socket.
+const REPEATS: u32 = 2;
+
 impl Actor {
     /// A candidate of ours was gathered. The library names no section; everything is bundled, so it is the first one.
     pub(crate) async fn on_local_candidate(&mut self, event: &RTCPeerConnectionIceEvent) {
@@ -112,14 +117,17 @@ impl Actor {
             return Err(Error::Other("it has too many candidates".to_owned()));
         }
         let session = session_description(&description)?;
+        if kind == Kind::Offer {
+            self.on_repeated_offer(&description.sdp).await;
+        }
         let sdp = sdp.map_err(Error::Other)?;
         let verdict = self.negotiation.received(kind);
         tracing::debug!(peer = %self.peer, ?kind, ?verdict, "description");
         if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {
             self.unanswered_offer = None;
         }
-        match verdict {
-            Verdict::Ignore | Verdict::Stale => Ok(()),
+        let applied = match verdict {
+            Verdict::Ignore | Verdict::Stale => return Ok(()),
             Verdict::Conclude => {
                 self.dtls_role = self.dtls_role.or(sdp::role_left_by(&sdp));
                 let applied = self.connection.set_remote_description(session).await;
@@ -134,6 +142,54 @@ impl Actor {
                 self.answer(session).await
             }
             Verdict::Answer => self.answer(session).await,
+        };
+        if applied.is_ok() {
+            self.end_closed_tracks(&sdp).await;
+        }
+        applied
+    }
+
+    /// Tracks end whose sections they send in no longer: the library does not tell.
+    async fn end_closed_tracks(&mut self, theirs: &Sdp) {
+        for (track, ssrcs) in self.received.on_sections(theirs) {
+            self.report(PeerEvent::TrackEnded { track, ssrcs }).await;
+        }
+    }
+
+    /// Their description cannot be applied; they are told.
+    pub(crate) async fn refuse(&mut self, why: &Error) {
+        self.report(PeerEvent::Signal(Signal::Refused(why.to_string()))).await;
+        self.report(PeerEvent::Refused(format!("their session description was refused: {why}"))).await;
+    }
+
+    /// They could not apply our description.
+    pub(crate) async fn on_refused(&mut self, why: &str) {
+        let why: String = why.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect();
+        tracing::debug!(peer = %self.peer, "refused: {why}");
+        if self.unanswered_offer.take().is_some() {
+            self.negotiation.offer_failed();
+            if let Err(e) = self.rollback().await {
+                tracing::debug!(peer = %self.peer, "taking an offer back: {e}");
+            }
+        }
+        self.report(PeerEvent::Refused(format!("they refused our session description: {why}"))).await;
+    }
+
+    /// They make the same offer again and again: our answer does not reach them, or is refused by somebody who does not say so.
+    async fn on_repeated_offer(&mut self, offer: &str) {
+        let repeats = match &mut self.last_offer {
+            Some((last, repeats)) if last == offer => {
+                *repeats += 1;
+                *repeats
+            }
+            last => {
+                *last = Some((offer.to_owned(), 0));
+                0
+            }
+        };
+        if repeats == REPEATS {
+            let why = "they make the same offer again and again; our answer may have been refused".to_owned();
+            self.report(PeerEvent::Refused(why)).await;
         }
     }
 

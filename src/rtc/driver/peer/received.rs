@@ -1,6 +1,7 @@
 //! Tracks that arrive on a connection: which streams they have, in which codec, and key-frame requests for them. No packet passes here.
 
 use crate::room::media::{Codec, RemoteTrack};
+use crate::room::sdp::{Sdp, Section};
 use crate::rtc::driver::peer::callbacks::Callback;
 use crate::rtc::driver::tap::StreamCodecs;
 use crate::rtc::feedback::KeyFrameRequests;
@@ -26,13 +27,16 @@ pub(crate) struct ReceivedTracks {
     /// Kept when a stream ends.
     codecs: HashMap<u32, Codec>,
     negotiated: Arc<StreamCodecs>,
+    /// Name of a section (MID) -> the track that they send in it.
+    sections: HashMap<String, String>,
     key_frame_requests: KeyFrameRequests,
 }
 
 impl ReceivedTracks {
     pub(crate) fn new(negotiated: Arc<StreamCodecs>) -> Self {
         let key_frame_requests = KeyFrameRequests::new(KEY_FRAME_PAUSE);
-        Self { streams: HashMap::new(), codecs: HashMap::new(), negotiated, key_frame_requests }
+        let (streams, codecs, sections) = Default::default();
+        Self { streams, codecs, negotiated, sections, key_frame_requests }
     }
 
     /// A stream begins to arrive. Returns it if it is new, or arrives in another codec: the library opens a stream again after each
@@ -63,6 +67,29 @@ impl ReceivedTracks {
         Ok((!known).then_some(remote))
     }
 
+    /// Their description is in force: returns the tracks that they send no longer, with their streams.
+    pub(crate) fn on_sections(&mut self, theirs: &Sdp) -> Vec<(String, Vec<u32>)> {
+        let mut before = Vec::new();
+        for section in &theirs.sections {
+            let Some(mid) = section.mid() else { continue };
+            match sent_track(theirs, section) {
+                Some(track) => {
+                    before.extend(self.sections.insert(mid.to_owned(), track.to_owned()).filter(|was| was != track));
+                }
+                None => before.extend(self.sections.remove(mid)),
+            }
+        }
+        before.retain(|track| !self.sections.values().any(|sent| sent == track));
+        before
+            .into_iter()
+            .map(|track| {
+                let ssrcs = self.remove(&track);
+                (track, ssrcs)
+            })
+            .filter(|(_, ssrcs)| !ssrcs.is_empty())
+            .collect()
+    }
+
     /// A track has ended; returns the SSRCs of its streams.
     pub(crate) fn remove(&mut self, track: &str) -> Vec<u32> {
         let ended = self.streams.iter().filter(|(_, stream)| stream.track == track);
@@ -82,6 +109,20 @@ impl ReceivedTracks {
             tracing::debug!(ssrc, "requesting a key frame: {e}");
         }
     }
+}
+
+/// The id of the track that they send in a section; none where they send nothing, or nothing that has a name.
+fn sent_track<'a>(theirs: &Sdp, section: &'a Section) -> Option<&'a str> {
+    let direction = section.direction().or(theirs.direction()).unwrap_or_default();
+    let refused = section.port() == 0 && !section.attributes().any(|(name, _)| name == "bundle-only");
+    if !direction.sends() || refused {
+        return None;
+    }
+    let by_source = || {
+        let of_source = |(name, value): (&str, Option<&'a str>)| value.filter(|_| name == "ssrc")?.split_once(" msid:");
+        section.attributes().find_map(of_source)?.1.split_ascii_whitespace().nth(1)
+    };
+    section.msid().and_then(|(_, track)| track).or_else(by_source)
 }
 
 /// Forwards the events of a track until it ends.
