@@ -20,7 +20,7 @@ pub const BEGIN_MS: u64 = 5000;
 const MOMENT_MS: u64 = 1000;
 
 /// Reasons by which no media is lost.
-const HARMLESS: [&str; 4] = ["after-end", "duplicate", "no-picture", "padding"];
+const HARMLESS: [&str; 5] = ["after-end", "duplicate", "no-picture", "other-layer", "padding"];
 /// What lost packets bring with them: it is named, and a gap of its track.
 const NETWORK: [&str; 3] = ["incomplete", "late", "undecodable"];
 /// What is dropped until a stream can begin.
@@ -205,6 +205,7 @@ pub fn in_words(reason: &str) -> &str {
         "transform" => "could not be decrypted",
         "no-picture" => "no picture in it",
         "after-end" => "after the stream's end",
+        "other-layer" => "of another simulcast layer",
         other => other,
     }
 }

@@ -141,3 +141,49 @@ impl Interceptor for RtxUnwrapper {
         self.primaries.retain(|_, (ssrc, _)| *ssrc != info.ssrc);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtc::interceptor::{AttributedPacket, RTPHeaderExtension};
+
+    const IDS: [(u16, &str); 3] = [(4, SDES_MID_URI), (5, SDES_RTP_STREAM_ID_URI), (6, SDES_REPAIR_RTP_STREAM_ID_URI)];
+
+    fn packet(ssrc: u32, payload_type: u8, extensions: &[(u8, &'static str)], payload: &'static [u8]) -> TaggedPacket {
+        let mut header = Header { version: 2, ssrc, payload_type, sequence_number: 900, ..Default::default() };
+        for (id, value) in extensions {
+            header.set_extension(*id, Bytes::from_static(value.as_bytes())).unwrap();
+        }
+        let packet = rtc::rtp::Packet { header, payload: Bytes::from_static(payload) };
+        let message = AttributedPacket::new(Packet::Rtp(packet));
+        TaggedPacket { now: Instant::now(), transport: Default::default(), message }
+    }
+
+    #[test]
+    fn retransmissions_of_layers_find_their_layer_by_name_and_stay_known() {
+        let mut unwrapper = RtxUnwrapper::default();
+        let extensions = IDS.map(|(id, uri)| RTPHeaderExtension { id, uri: uri.to_owned() }).to_vec();
+        for ssrc in [11, 12] {
+            let rtp_header_extensions = extensions.clone();
+            unwrapper.bind_remote_stream(&StreamInfo {
+                ssrc,
+                payload_type: 96,
+                rtp_header_extensions,
+                ..Default::default()
+            });
+        }
+        let mut passed = |tagged: TaggedPacket| {
+            unwrapper.handle_read(tagged).unwrap();
+            let Packet::Rtp(packet) = unwrapper.poll_read()?.message.packet else { return None };
+            Some((packet.header.ssrc, packet.header.payload_type, packet.header.sequence_number, packet.payload.len()))
+        };
+        assert_eq!(passed(packet(11, 96, &[(4, "0"), (5, "q")], &[1, 2, 3])), Some((11, 96, 900, 3)));
+        assert_eq!(passed(packet(12, 96, &[(4, "0"), (5, "f")], &[1, 2, 3])), Some((12, 96, 900, 3)));
+        assert_eq!(passed(packet(22, 97, &[(4, "0"), (6, "f")], &[0, 7, 1])), Some((12, 96, 7, 1)));
+        assert_eq!(passed(packet(22, 97, &[], &[0, 8, 1])), Some((12, 96, 8, 1)), "names are left out later");
+        assert_eq!(passed(packet(22, 97, &[], &[0])), None, "a probe");
+        // Of another section, or of nobody.
+        assert_eq!(passed(packet(23, 97, &[(4, "1"), (6, "f")], &[0, 7, 1])), Some((23, 97, 900, 3)));
+        assert_eq!(passed(packet(24, 97, &[(4, "0")], &[0, 7, 1])), Some((24, 97, 900, 3)));
+    }
+}
