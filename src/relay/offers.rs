@@ -35,21 +35,37 @@ pub(super) fn takes(offer: &str, tracks: &[OutboundTrack]) -> bool {
 
 /// Whether an offer has what a WHIP session may have (RFC 9725, 4.2 and 4.4.2): one sound or one picture that they send, or both.
 pub(super) fn sends_one_each(offer: &str) -> Result<Vec<MediaKind>, RequestError> {
-    let closed = [Direction::RecvOnly, Direction::Inactive];
-    let sent: Vec<MediaKind> = match Sdp::parse(offer) {
-        Ok(sdp) if !sdp.direction().is_some_and(|direction| closed.contains(&direction)) => {
-            sdp.sections.iter().filter(|section| !is_any(section, closed)).filter_map(Section::kind).collect()
-        }
-        _ => Vec::new(),
-    };
+    let Ok(sdp) = Sdp::parse(offer) else { return Err(unsupported("nothing is sent in this offer")) };
+    let sends = |section: &&Section| direction(&sdp, section).sends() && !section.is_rejected();
+    let sections: Vec<&Section> = sdp.sections.iter().filter(|one| one.kind().is_some()).filter(sends).collect();
+    let sent: Vec<MediaKind> = sections.iter().filter_map(|section| section.kind()).collect();
     let many = |kind: MediaKind| sent.iter().filter(|sent| **sent == kind).count() > 1;
     match sent.as_slice() {
-        [] => Err(RequestError::Unsupported("nothing is sent in this offer".to_owned())),
+        [] => Err(unsupported("nothing is sent in this offer")),
         _ if many(MediaKind::Audio) || many(MediaKind::Video) => {
-            Err(RequestError::Unsupported("more than one sound and one picture are not taken".to_owned()))
+            Err(unsupported("more than one sound and one picture are not taken"))
+        }
+        [_] => Ok(sent),
+        _ if !bundled(&sdp, &sections) => {
+            Err(unsupported("sound and picture come over one connection only: the offer must bundle them (RFC 9143)"))
         }
         _ => Ok(sent),
     }
+}
+
+fn unsupported(why: &str) -> RequestError {
+    RequestError::Unsupported(why.to_owned())
+}
+
+/// The direction of a section, which it need not give (RFC 8866 6.7).
+fn direction(sdp: &Sdp, section: &Section) -> Direction {
+    section.direction().or(sdp.direction()).unwrap_or_default()
+}
+
+/// Whether these sections share a transport.
+fn bundled(sdp: &Sdp, sections: &[&Section]) -> bool {
+    let has = |group: &Vec<String>, section: &Section| group.iter().any(|name| Some(name.as_str()) == section.mid());
+    sdp.bundles().iter().any(|group| sections.iter().all(|section| has(group, section)))
 }
 
 /// What somebody will most likely send: of each section of our answer, the codec that it names first (RFC 3264, 6.1).
@@ -60,8 +76,15 @@ pub(super) fn expected(answer: &str) -> Vec<Codec> {
 
 /// The offer as one that only sends, or only receives: our answer is then the reverse (RFC 9725, 4.2; draft-ietf-wish-whep, 4.3).
 pub(super) fn one_way(offer: &str, they_send: bool) -> String {
-    let direction = if they_send { Direction::SendOnly } else { Direction::RecvOnly };
-    Sdp::edit(offer, |sdp| sdp.replace_direction(Direction::SendRecv, direction))
+    let one_way = if they_send { Direction::SendOnly } else { Direction::RecvOnly };
+    Sdp::edit(offer, |sdp| {
+        let default = sdp.direction().unwrap_or_default();
+        for section in sdp.sections.iter_mut().filter(|section| section.kind().is_some()) {
+            if section.direction().unwrap_or(default) == Direction::SendRecv {
+                section.set_direction(one_way);
+            }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -98,15 +121,20 @@ mod tests {
 
     #[test]
     fn a_publisher_sends_one_sound_and_one_picture_at_most() {
-        let (audio, video) = ("m=audio 9 X 111\r\na=sendonly\r\n", "m=video 0 X 96\r\na=bundle-only\r\n");
-        let of = |text: &str| sends_one_each(&format!("v=0\r\n{text}"));
+        let audio = "m=audio 9 X 111\r\na=mid:a\r\na=sendonly\r\n";
+        let video = "m=video 0 X 96\r\na=mid:v\r\na=bundle-only\r\n";
+        let of = |text: &str| sends_one_each(&format!("v=0\r\na=group:BUNDLE a v\r\n{text}"));
         assert_eq!(of(&format!("{audio}{video}")), Ok(vec![MediaKind::Audio, MediaKind::Video]));
         assert_eq!(of(&format!("{video}m=application 9 X y\r\n")), Ok(vec![MediaKind::Video]));
         assert_eq!(of(&format!("{audio}m=video 9 X 96\r\na=inactive\r\n")), Ok(vec![MediaKind::Audio]));
+        assert_eq!(of(&format!("{audio}m=video 0 X 96\r\n")), Ok(vec![MediaKind::Audio]), "a refused section");
+        assert_eq!(sends_one_each("v=0\r\nm=video 9 X 96\r\n"), Ok(vec![MediaKind::Video]), "one needs no bundle");
+        let apart = sends_one_each(&format!("v=0\r\n{audio}{video}"));
+        assert!(matches!(&apart, Err(RequestError::Unsupported(why)) if why.contains("bundle")), "{apart:?}");
         for unfit in [
             String::new(),
             "m=audio 9 X 111\r\na=recvonly\r\n".to_owned(),
-            format!("a=inactive\r\n{audio}"),
+            format!("a=inactive\r\n{}", audio.replace("a=sendonly\r\n", "")),
             format!("{audio}{video}{video}"),
             format!("{audio}{audio}"),
         ] {

@@ -42,6 +42,15 @@ impl Direction {
     pub fn from_word(word: &str) -> Option<Direction> {
         Direction::ALL.into_iter().find(|direction| direction.word() == word)
     }
+    /// The direction in which the describing side may send, or receive, or both.
+    pub fn of(sends: bool, receives: bool) -> Direction {
+        match (sends, receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
     /// Whether the describing side may send.
     pub fn sends(self) -> bool {
         matches!(self, Direction::SendRecv | Direction::SendOnly)

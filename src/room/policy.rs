@@ -24,6 +24,9 @@ pub enum MediaSections {
     None,
     /// One for each track that we send.
     PerTrack(Direction),
+    /// As members of a mesh have them: one for each track that we send, the first of a kind both ways and any other, as that of a screen,
+    /// one way; and our first offer has one on which we receive in any case, which spares them an offer of their own.
+    Mesh,
     /// The same, but our first offer has one in any case. A sending one is reserved for a track that is published later, which then
     /// needs no negotiation.
     Preallocated(Direction),
@@ -31,7 +34,7 @@ pub enum MediaSections {
 
 impl Default for MediaSections {
     fn default() -> Self {
-        MediaSections::PerTrack(Direction::SendRecv)
+        MediaSections::Mesh
     }
 }
 
@@ -44,6 +47,7 @@ impl MediaSections {
     pub fn direction(self) -> Direction {
         match self {
             MediaSections::None => Direction::RecvOnly,
+            MediaSections::Mesh => Direction::SendRecv,
             MediaSections::PerTrack(direction) | MediaSections::Preallocated(direction) => direction,
         }
     }

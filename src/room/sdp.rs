@@ -7,6 +7,8 @@ use crate::room::media::{Codec, Direction, MediaKind};
 use sdp_types::{Attribute, Media, Session};
 use std::fmt;
 
+mod section;
+
 /// Which side begins the DTLS handshake (`a=setup`, RFC 8842 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetupRole {
@@ -27,7 +29,8 @@ impl SetupRole {
             _ => None,
         }
     }
-    fn value(self) -> &'static str {
+    /// Its word in SDP.
+    pub fn value(self) -> &'static str {
         match self {
             SetupRole::Active => "active",
             SetupRole::Passive => "passive",
@@ -79,6 +82,31 @@ pub struct PayloadFormat {
     pub feedback: Vec<String>,
 }
 
+impl PayloadFormat {
+    /// The name of its encoding, for example `VP8`.
+    pub fn name(&self) -> &str {
+        self.encoding.split('/').next().unwrap_or_default()
+    }
+    /// The codec, if it is one of ours.
+    pub fn codec(&self, kind: MediaKind) -> Option<Codec> {
+        let kind = if kind == MediaKind::Audio { "audio" } else { "video" };
+        Codec::from_mime(&format!("{kind}/{}", self.name()))
+    }
+    /// Channels of sound; 1 where they are not given.
+    pub fn channels(&self) -> u16 {
+        self.encoding.split('/').nth(2).and_then(|channels| channels.trim().parse().ok()).unwrap_or(1)
+    }
+    /// A format parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let pairs = self.parameters.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+    /// The payload type that it repeats, if it is for retransmissions (RFC 4588 8.6).
+    pub fn repairs(&self) -> Option<u8> {
+        self.name().eq_ignore_ascii_case("rtx").then(|| self.parameter("apt")?.parse().ok()).flatten()
+    }
+}
+
 impl Sdp {
     /// Reads a description.
     ///
@@ -119,6 +147,30 @@ impl Sdp {
     /// Attributes before the first section, as `name` and `value`.
     pub fn session_attributes(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.session.attributes.iter().map(pair)
+    }
+
+    /// Gives the session an attribute with this value, the only one of its name.
+    pub fn set_session_attribute(&mut self, name: &str, value: &str) {
+        self.session.attributes.retain(|attribute| attribute.attribute != name);
+        self.session.attributes.push(attribute(name, Some(value)));
+    }
+
+    /// The names of the sections that share one transport (`a=group:BUNDLE`, RFC 9143), group by group.
+    pub fn bundles(&self) -> Vec<Vec<String>> {
+        let groups = self.session.attributes.iter().filter_map(|attribute| named(attribute, "group"));
+        let names = groups.filter_map(|value| value.trim().strip_prefix("BUNDLE"));
+        names.map(|names| names.split_ascii_whitespace().map(str::to_owned).collect()).collect()
+    }
+
+    /// Makes these sections share one transport; without any there is no group.
+    pub fn set_bundle(&mut self, mids: &[impl AsRef<str>]) {
+        self.session.attributes.retain(|attribute| {
+            !named(attribute, "group").is_some_and(|value| value.trim_start().starts_with("BUNDLE"))
+        });
+        if !mids.is_empty() {
+            let value = mids.iter().fold("BUNDLE".to_owned(), |group, mid| format!("{group} {}", mid.as_ref()));
+            self.session.attributes.push(attribute("group", Some(&value)));
+        }
     }
 
     /// The value of an attribute of the session or of the first section that has it.
@@ -216,128 +268,6 @@ impl fmt::Display for Sdp {
         let mut bytes = Vec::new();
         session.write(&mut bytes).map_err(|_| fmt::Error)?;
         f.write_str(&String::from_utf8_lossy(&bytes))
-    }
-}
-
-impl Section {
-    /// Audio or video; none for data channels and others.
-    pub fn kind(&self) -> Option<MediaKind> {
-        match self.0.media.as_str() {
-            "audio" => Some(MediaKind::Audio),
-            "video" => Some(MediaKind::Video),
-            _ => None,
-        }
-    }
-    /// Whether it describes data channels (RFC 8841).
-    pub fn is_application(&self) -> bool {
-        self.0.media == "application"
-    }
-    /// The port; 0 refuses the section, or bundles it in an offer (RFC 9143 7.1).
-    pub fn port(&self) -> u16 {
-        self.0.port
-    }
-    /// Its first line.
-    pub fn media_line(&self) -> String {
-        let Media { media, port, num_ports, proto, fmt, .. } = &self.0;
-        let ports = num_ports.map(|number| format!("/{number}")).unwrap_or_default();
-        format!("m={media} {port}{ports} {proto} {fmt}")
-    }
-    /// Its name (`a=mid`, RFC 5888 4).
-    pub fn mid(&self) -> Option<&str> {
-        self.value("mid").map(str::trim)
-    }
-    /// The direction that it gives; none: `sendrecv`, or what the session gives.
-    pub fn direction(&self) -> Option<Direction> {
-        direction(&self.0.attributes)
-    }
-    /// Sets the direction where it is `from`.
-    pub fn replace_direction(&mut self, from: Direction, to: Direction) {
-        replace_direction(&mut self.0.attributes, from, to);
-    }
-    /// Media stream id and track id (`a=msid`, RFC 8830 2); the second is often left out.
-    pub fn msid(&self) -> Option<(&str, Option<&str>)> {
-        let mut ids = self.value("msid")?.split_ascii_whitespace();
-        Some((ids.next().unwrap_or_default(), ids.next()))
-    }
-    /// Its payload types as they stand in the first line, best first.
-    pub fn formats(&self) -> impl Iterator<Item = &str> {
-        self.0.fmt.split_ascii_whitespace()
-    }
-    /// The encoding of one of its formats, for example `VP8` (`a=rtpmap`).
-    pub fn encoding_name(&self, format: &str) -> Option<&str> {
-        self.values("rtpmap")
-            .find_map(|map| map.split_once(' ').filter(|(of, _)| *of == format))
-            .and_then(|(_, encoding)| encoding.trim_start().split('/').next())
-    }
-    /// Whether it maps a payload type to this codec.
-    pub fn has_codec(&self, codec: Codec) -> bool {
-        let encodings = self.values("rtpmap").filter_map(|map| map.split_once(' ')?.1.split('/').next());
-        encodings.into_iter().any(|encoding| encoding.eq_ignore_ascii_case(codec.name()))
-    }
-    /// The first of its formats that is a codec of ours.
-    pub fn first_codec(&self) -> Option<Codec> {
-        let codec = |format| Codec::from_mime(&format!("{}/{}", self.0.media, self.encoding_name(format)?));
-        self.formats().find_map(codec)
-    }
-    /// Sets a format parameter of one of its formats (`a=fmtp`), whatever it was before.
-    pub fn set_parameter(&mut self, format: &str, name: &str, value: &str) {
-        let of_format = |attribute: &&mut Attribute| {
-            attribute.attribute == "fmtp"
-                && attribute
-                    .value
-                    .as_deref()
-                    .and_then(|value| value.split_once(' '))
-                    .is_some_and(|(of, _)| of == format)
-        };
-        let Some(fmtp) = self.0.attributes.iter_mut().find(of_format).and_then(|fmtp| fmtp.value.as_mut()) else {
-            return self.push("fmtp", Some(&format!("{format} {name}={value}")));
-        };
-        let (_, parameters) = fmtp.split_once(' ').unwrap_or_default();
-        let is_other = |parameter: &&str| parameter.split('=').next().is_none_or(|of| of.trim() != name);
-        let mut parameters: Vec<&str> =
-            parameters.split(';').filter(|parameter| !parameter.trim().is_empty()).filter(is_other).collect();
-        let new = format!("{name}={value}");
-        parameters.push(&new);
-        *fmtp = format!("{format} {}", parameters.join(";"));
-    }
-    /// Lists one more payload type, as the last one.
-    pub fn add_format(&mut self, format: &PayloadFormat) {
-        let payload_type = format.payload_type;
-        self.0.fmt = format!("{} {payload_type}", self.0.fmt);
-        self.push("rtpmap", Some(&format!("{payload_type} {}", format.encoding)));
-        if !format.parameters.is_empty() {
-            self.push("fmtp", Some(&format!("{payload_type} {}", format.parameters)));
-        }
-        for feedback in &format.feedback {
-            self.push("rtcp-fb", Some(&format!("{payload_type} {feedback}")));
-        }
-    }
-
-    /// Its attributes, as `name` and `value`.
-    pub fn attributes(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.0.attributes.iter().map(pair)
-    }
-    /// The value of its first attribute of this name.
-    pub fn value<'a>(&'a self, name: &str) -> Option<&'a str> {
-        self.0.attributes.iter().find_map(|attribute| named(attribute, name))
-    }
-    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.attributes.iter().filter_map(move |attribute| named(attribute, name))
-    }
-    /// Adds an attribute at its end.
-    pub fn push(&mut self, name: &str, value: Option<&str>) {
-        self.0.attributes.push(attribute(name, value));
-    }
-    /// Keeps only the attributes that satisfy `keep`.
-    pub fn retain_attributes(&mut self, keep: impl Fn(&str, Option<&str>) -> bool) {
-        self.0.attributes.retain(|attribute| keep(&attribute.attribute, attribute.value.as_deref()));
-    }
-    /// Says that RTP and RTCP share a port and never go apart, where it says that they share one (RFC 8858 4).
-    pub fn require_rtcp_mux(&mut self) {
-        self.0.attributes.retain(|attribute| attribute.attribute != "rtcp-mux-only");
-        if let Some(at) = self.0.attributes.iter().position(|attribute| attribute.attribute == "rtcp-mux") {
-            self.0.attributes.insert(at + 1, attribute("rtcp-mux-only", None));
-        }
     }
 }
 

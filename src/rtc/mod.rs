@@ -10,8 +10,10 @@ pub mod feedback;
 mod inbox;
 pub mod media;
 mod negotiation;
+mod payload_types;
 mod peer;
 mod publisher;
+mod sections;
 pub mod subscriber;
 mod transport;
 

@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 /// At least this long between two ICE restarts of ours.
 const RESTART_PAUSE: Duration = Duration::from_secs(4);
 
+/// The pause before a failed negotiation is begun anew; it doubles with each failure in a row.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// After so many failures in a row it is left as it is.
+const MAX_FAILURES: u32 = 5;
+
 /// What kind of description arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -52,6 +57,13 @@ pub(super) struct Negotiation {
     offering: bool,
     /// Something of ours has changed that no offer has carried yet.
     needed: bool,
+    /// Nor can it be carried otherwise: an ICE restart.
+    pressing: bool,
+    /// The connection has been up: before, only the first offer is made, for those who are busy with their handshake.
+    connected: bool,
+    /// Negotiations that failed in a row, and when the next one is begun.
+    failures: u32,
+    retry: Option<Instant>,
     /// The last offer from the peer was ignored: errors about its candidates are none.
     ignoring: bool,
     /// When we restarted ICE last.
@@ -61,7 +73,21 @@ pub(super) struct Negotiation {
 impl Negotiation {
     /// `renegotiation`: how this room settles what changes after the first offer.
     pub(super) fn new(polite: bool, renegotiation: Renegotiation) -> Self {
-        Self { polite, renegotiation, begun: false, offering: false, needed: false, ignoring: false, restarted: None }
+        let (begun, offering, needed, pressing, connected, ignoring) = Default::default();
+        let (failures, retry, restarted) = Default::default();
+        Self {
+            polite,
+            renegotiation,
+            begun,
+            offering,
+            needed,
+            pressing,
+            connected,
+            failures,
+            retry,
+            ignoring,
+            restarted,
+        }
     }
     /// Whether a track of ours may still be added.
     pub(super) fn may_add_track(&self) -> bool {
@@ -75,8 +101,19 @@ impl Negotiation {
     pub(super) fn changed(&mut self) {
         self.needed = true;
     }
+    /// The connection is up.
+    pub(super) fn connected(&mut self) {
+        self.connected = true;
+    }
+    /// Our answer has carried what had changed.
+    pub(super) fn settled(&mut self) {
+        self.needed = self.pressing;
+    }
     /// What to do now about changes of ours, as this room settles them.
     pub(super) fn next_step(&mut self) -> NextStep {
+        if self.begun && !self.connected && !self.pressing && self.renegotiation == Renegotiation::Offer {
+            return NextStep::Wait;
+        }
         if !self.begun || self.renegotiation == Renegotiation::Offer {
             return if self.begin_offer() { NextStep::Offer } else { NextStep::Wait };
         }
@@ -88,7 +125,7 @@ impl Negotiation {
     pub(super) fn begin_offer(&mut self) -> bool {
         let now = self.needed && !self.offering;
         if now {
-            self.needed = false;
+            (self.needed, self.pressing) = (false, false);
             self.offering = true;
             self.begun = true;
         }
@@ -108,15 +145,34 @@ impl Negotiation {
     }
     /// ICE was restarted: what to do about that.
     pub(super) fn ice_restarted(&mut self) -> NextStep {
-        self.needed = true;
+        (self.needed, self.pressing) = (true, true);
         if self.renegotiation != Renegotiation::IceRestart {
             return self.next_step();
         }
         if self.begin_offer() { NextStep::Offer } else { NextStep::Wait }
     }
-    /// The offer could not be made after all.
-    pub(super) fn offer_failed(&mut self) {
+    /// An exchange of descriptions has failed: what it was for is offered again later, a few times.
+    pub(super) fn failed(&mut self, now: Instant) {
         self.offering = false;
+        self.failures += 1;
+        if self.failures < MAX_FAILURES && self.renegotiation == Renegotiation::Offer {
+            self.retry = Some(now + RETRY_PAUSE * 2u32.saturating_pow(self.failures - 1));
+        }
+    }
+    /// One has succeeded.
+    pub(super) fn succeeded(&mut self) {
+        (self.failures, self.retry) = (0, None);
+    }
+    /// When [`Negotiation::retry`] is due.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry
+    }
+    /// Begins a failed negotiation anew.
+    pub(super) fn retry(&mut self) -> NextStep {
+        self.retry = None;
+        self.needed = true;
+        // What has failed may be what the connection waits for.
+        if self.begin_offer() { NextStep::Offer } else { NextStep::Wait }
     }
     /// Whether their last offer was ignored.
     pub(super) fn ignoring(&self) -> bool {
@@ -159,6 +215,7 @@ mod tests {
             negotiation.changed();
             assert_eq!(negotiation.next_step(), NextStep::Offer, "the first offer is always one");
             assert_eq!(negotiation.received(Kind::Answer), Verdict::Conclude);
+            negotiation.connected();
             negotiation.changed();
             let change = negotiation.next_step();
             assert_eq!(negotiation.next_step(), NextStep::Wait, "once");
@@ -181,6 +238,42 @@ mod tests {
         assert!(negotiation.may_restart_ice(now + RESTART_PAUSE));
     }
 
+    #[test]
+    fn nothing_is_offered_without_need_nor_during_the_handshake() {
+        let mut negotiation = Negotiation::new(true, Renegotiation::Offer);
+        negotiation.changed();
+        assert_eq!(negotiation.received(Kind::Offer), Verdict::Answer);
+        negotiation.offer_applied();
+        assert_eq!(negotiation.next_step(), NextStep::Wait, "they are busy");
+        negotiation.connected();
+        negotiation.settled();
+        assert_eq!(negotiation.next_step(), NextStep::Wait, "our answer carried it");
+        negotiation.changed();
+        assert_eq!(negotiation.next_step(), NextStep::Offer);
+        negotiation.received(Kind::Answer);
+        assert_eq!(negotiation.ice_restarted(), NextStep::Offer);
+    }
+
+    #[test]
+    fn a_failed_negotiation_is_begun_anew_a_few_times() {
+        let (mut negotiation, mut now) = (Negotiation::new(true, Renegotiation::Offer), Instant::now());
+        negotiation.changed();
+        assert_eq!(negotiation.next_step(), NextStep::Offer);
+        let mut pauses = Vec::new();
+        loop {
+            negotiation.received(Kind::Answer);
+            negotiation.failed(now);
+            let Some(at) = negotiation.retry_at() else { break };
+            pauses.push((at - now).as_secs());
+            now = at;
+            assert_eq!(negotiation.retry(), NextStep::Offer);
+        }
+        assert_eq!(pauses, [1, 2, 4, 8]);
+        negotiation.succeeded();
+        negotiation.failed(now);
+        assert_eq!(negotiation.retry_at(), Some(now + RETRY_PAUSE));
+    }
+
     /// Two sides over a wire that keeps messages back: whatever the order, both end without an open offer, and every change
     /// of either side was carried by an offer that was answered.
     #[test]
@@ -195,6 +288,7 @@ mod tests {
             };
             let mut sides =
                 [Negotiation::new(true, Renegotiation::Offer), Negotiation::new(false, Renegotiation::Offer)];
+            sides.iter_mut().for_each(Negotiation::connected);
             let mut version = [0u32; 2];
             let mut offered = [0u32; 2];
             let mut agreed = [0u32; 2];

@@ -2,6 +2,7 @@
 
 use crate::support::pair::{self, End, Told};
 use crate::support::pause;
+use crate::support::stranger::without;
 use crate::support::synthetic::{Vp8Sender, label};
 use crate::support::within;
 use roombot::room::media::{Codec, RtpPacket, Source};
@@ -69,9 +70,23 @@ async fn every_packet_arrives_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_packets_are_repaired_by_retransmission() {
+    lost_packets_are_repaired(|sdp| sdp).await;
+}
+
+/// Neither the stream nor its retransmissions are named by the description (RFC 8829 5.2.1).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_packets_of_a_stream_that_no_description_names_are_repaired() {
+    lost_packets_are_repaired(unnamed).await;
+}
+
+fn unnamed(sdp: String) -> String {
+    without(&sdp, &["ssrc"])
+}
+
+async fn lost_packets_are_repaired(change: fn(String) -> String) {
     let bad = Impairment { loss: 0.05, reorder: 0.05, duplicate: 0.02, ..Impairment::seeded(11) };
     let track = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
-    let (mut a, mut b) = pair::connect(vec![track.clone()], BATCHED, Some(bad)).await;
+    let (mut a, mut b) = pair::connect_with(vec![track.clone()], BATCHED, Some(bad), change).await;
     within(10, "a connects", a.connected()).await;
     within(10, "b connects", b.connected()).await;
     let mut sender = Vp8Sender::default();
@@ -118,9 +133,15 @@ async fn tracks_come_and_go_in_mid_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_frame_request_reaches_the_source() {
+    for change in [(|sdp| sdp) as fn(String) -> String, unnamed] {
+        a_key_frame_request_reaches(change).await;
+    }
+}
+
+async fn a_key_frame_request_reaches(change: fn(String) -> String) {
     let track = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
     let mut asked = track.key_frame_requests();
-    let (mut a, mut b) = pair::connect(vec![track.clone()], BATCHED, None).await;
+    let (mut a, mut b) = pair::connect_with(vec![track.clone()], BATCHED, None, change).await;
     within(10, "a connects", a.connected()).await;
     within(5, "a new subscriber asks", asked.changed()).await.expect("source");
     let mut sender = Vp8Sender::default();
@@ -128,7 +149,15 @@ async fn a_key_frame_request_reaches_the_source() {
     let remote = within(5, "track", b.track()).await;
     asked.mark_unchanged();
     b.peer.request_key_frame(remote.ssrc);
-    within(5, "PLI", asked.changed()).await.expect("source");
+    let sending = async {
+        loop {
+            send(&track, &mut sender, 5).await;
+        }
+    };
+    tokio::select! {
+        asked = within(5, "PLI", asked.changed()) => asked.expect("source"),
+        () = sending => {}
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

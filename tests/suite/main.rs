@@ -40,6 +40,7 @@ mod senders;
 mod stereo;
 mod still;
 mod support;
+mod strangers;
 mod talk;
 mod turn;
 mod twin_janus;

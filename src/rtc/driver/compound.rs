@@ -112,6 +112,8 @@ mod tests {
             codecs: Default::default(),
             capture_times: Default::default(),
             estimate: watch::channel(BandwidthEstimate::UNKNOWN).0,
+            shared: Default::default(),
+            placed: mpsc::unbounded_channel().0,
         };
         engine::interceptors(&mut media, ends, false).unwrap().build()
     }

@@ -1,10 +1,11 @@
 //! What we offer and accept: codecs, their feedback, header extensions, and the interceptor chain.
 
-use crate::room::media::{Codec, MediaKind};
+use crate::room::media::{Codec, MediaKind, RemoteTrack};
 use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::bandwidth::Estimator;
 use crate::rtc::driver::compound::CompoundKeyFrameRequests;
 use crate::rtc::driver::nack_generator::BindOnce;
+use crate::rtc::driver::placement::{Placement, Shared};
 use crate::rtc::driver::rtx::RtxUnwrapper;
 use crate::rtc::driver::sender_report::{CaptureTimes, SenderReportRewriter};
 use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI, StreamCodecs, Tap};
@@ -111,11 +112,13 @@ pub(crate) fn media_engine() -> Result<MediaEngine> {
             engine.register_codec(RTCRtpCodecParameters { rtp_codec: codec, payload_type: rtx }, kind)?;
         }
     }
-    // Layers of a picture are told apart by these alone: descriptions do not name their SSRCs (RFC 8852, RFC 8853).
+    // Layers of a picture are told apart by these alone: descriptions do not name their SSRCs (RFC 8852, RFC 8853); nor need they name
+    // those of other streams (RFC 9143 15).
     let layers = [SDES_MID_URI, SDES_RTP_STREAM_ID_URI, SDES_REPAIR_RTP_STREAM_ID_URI];
     let layers = layers.map(|uri| (uri, RtpCodecKind::Video));
     let own = [(AUDIO_LEVEL_URI, RtpCodecKind::Audio), (PLAYOUT_DELAY_URI, RtpCodecKind::Video)];
-    for (uri, kind) in own.into_iter().chain(layers) {
+    let sound = (SDES_MID_URI, RtpCodecKind::Audio);
+    for (uri, kind) in own.into_iter().chain(layers).chain([sound]) {
         engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None)?;
     }
     Ok(engine)
@@ -129,6 +132,9 @@ pub(crate) struct ChainEnds {
     pub codecs: Arc<StreamCodecs>,
     pub capture_times: Arc<CaptureTimes>,
     pub estimate: watch::Sender<BandwidthEstimate>,
+    pub shared: Arc<Shared>,
+    /// Streams that no description names.
+    pub placed: mpsc::UnboundedSender<RemoteTrack>,
 }
 
 /// NACK both ways, sender and receiver reports, transport-wide feedback both ways, and our own interceptors. `measure`: whether what we
@@ -151,9 +157,10 @@ pub(crate) fn interceptors(engine: &mut MediaEngine, ends: ChainEnds, measure: b
             .with(Slot::CongestionControl, CongestionControlBuilder::new(estimator).build())
             .with(Slot::TwccSender, TwccSenderBuilder::new().build());
     }
-    Ok(registry
+    let registry = registry
         .with(Slot::from(3_500), SenderReportRewriter::new(ends.capture_times))
         .with(Slot::from(6_500), RtxUnwrapper::default())
         .with(Slot::from(9_500), CompoundKeyFrameRequests::default())
-        .with(Slot::from(14_000), Tap::new(ends.inbox, ends.key_frame_requests, ends.codecs, ends.estimate)))
+        .with(Slot::from(14_000), Tap::new(ends.inbox, ends.key_frame_requests, ends.codecs, ends.estimate));
+    Ok(Registry::new().with(Slot::from(0), Placement::new(registry.build(), ends.shared, ends.placed)))
 }

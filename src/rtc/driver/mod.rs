@@ -3,13 +3,14 @@
 mod bandwidth;
 pub(crate) mod channel;
 mod compound;
+mod descriptions;
 mod engine;
 mod nack_generator;
 mod packet_queues;
 mod peer;
+mod placement;
 mod rtx;
 mod runtime;
-mod sdp;
 mod sender_report;
 mod tap;
 mod text_queue;

@@ -17,6 +17,7 @@ use crate::room::policy::OfferRequest;
 use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::channel::{ChannelSpec, DataChannel, MAX_MESSAGE_SIZE};
 use crate::rtc::driver::engine;
+use crate::rtc::driver::placement::Shared;
 use crate::rtc::driver::runtime::MediaRuntime;
 use crate::rtc::driver::text_queue::Text;
 use crate::rtc::inbox::Inbox;
@@ -62,12 +63,16 @@ impl Peer {
         let pacer = Arc::new(Pacer::default());
         let (estimate, bandwidth) = watch::channel(BandwidthEstimate::UNKNOWN);
         let (codecs, capture_times) = <(Arc<_>, Arc<_>)>::default();
+        let shared = Arc::new(Shared::default());
+        let (placed, placed_rx) = mpsc::unbounded_channel();
         let ends = engine::ChainEnds {
             inbox: inbox.clone(),
             key_frame_requests,
             codecs: Arc::clone(&codecs),
             capture_times: Arc::clone(&capture_times),
             estimate,
+            shared: Arc::clone(&shared),
+            placed,
         };
         let registry = engine::interceptors(&mut media, ends, config.measure).map_err(failed)?;
         let settings = SettingEngineBuilder::new()
@@ -112,10 +117,10 @@ impl Peer {
             (config.peer, events, callbacks),
             (config.polite, config.first_offer, config.policy),
             ConnectionChannels::new(config.channels, pacer),
-            ReceivedTracks::new(codecs),
+            ReceivedTracks::new(codecs, shared),
             PublishedTracks::new(capture_times),
         );
-        let inputs = Inputs { commands: command_rx, callbacks: callback_rx, key_frame_requests: key_frame_rx };
+        let inputs = Inputs { commands: command_rx, callbacks: callback_rx, key_frame_requests: key_frame_rx, placed: placed_rx };
         tokio::spawn(actor.run(publish, inputs));
         Ok(Peer { commands, inbox, bandwidth })
     }

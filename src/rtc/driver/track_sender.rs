@@ -3,7 +3,7 @@
 use crate::room::media::{MediaKind, RtpPacket};
 use crate::rtc::driver::engine::{library_codec, library_kind};
 use crate::rtc::driver::sender_report::CaptureTimes;
-use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI};
+use crate::rtc::driver::placement::Shared;
 use crate::rtc::feedback::sender_report::CaptureTime;
 use crate::rtc::publisher::OutboundTrack;
 use bytes::Bytes;
@@ -79,32 +79,20 @@ impl TrackSender {
         let task = tokio::spawn(forward(track.clone(), local, ssrc, parameters_rx, capture_times.clone()));
         TrackSender { track, sender, ssrc, parameters, capture_times, task, unsupported: false }
     }
-    /// Looks up the payload type that a description settled. Returns a warning, once, if the peer does not support the track's codec: then
-    /// it does not receive it.
-    pub async fn apply_negotiated(&mut self) -> Option<String> {
-        let parameters = self.sender.get_parameters().await.ok()?;
-        let mime = self.track.codec().mime();
-        let found = parameters.rtp_parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(mime));
-        match found {
-            Some(codec) => {
-                let id = |uri: &str| {
-                    let found = parameters.rtp_parameters.header_extensions.iter().find(|e| e.uri == uri);
-                    found.and_then(|e| u8::try_from(e.id).ok())
-                };
-                let extensions = Extensions {
-                    audio_level: id(AUDIO_LEVEL_URI),
-                    playout_delay: id(PLAYOUT_DELAY_URI).filter(|_| self.track.has_no_playout_delay()),
-                };
-                self.change(|before| SendParameters { payload_type: Some(codec.payload_type), extensions, ..before });
-                None
-            }
-            None if self.unsupported || parameters.rtp_parameters.codecs.is_empty() => None,
-            None => {
-                self.unsupported = true;
-                let (codec, label) = (self.track.codec().name(), self.track.label());
-                Some(format!("they do not support {codec}, so they do not receive our {}", label.source.word()))
-            }
-        }
+    /// A description has settled how it is sent. Returns a warning, once, if the peer does not support the track's codec: then it does not
+    /// receive it.
+    pub fn apply_negotiated(&mut self, shared: &Shared) -> Option<String> {
+        let sends = shared.lock().sends(self.ssrc, self.track.codec())?;
+        let extensions = Extensions {
+            audio_level: sends.audio_level,
+            playout_delay: sends.playout_delay.filter(|_| self.track.has_no_playout_delay()),
+        };
+        self.change(|before| SendParameters { payload_type: sends.payload_type, extensions, ..before });
+        let first = sends.unsupported && !std::mem::replace(&mut self.unsupported, sends.unsupported);
+        first.then(|| {
+            let (codec, label) = (self.track.codec().name(), self.track.label());
+            format!("they do not support {codec}, so they do not receive our {}", label.source.word())
+        })
     }
     pub fn set_connected(&self, connected: bool) {
         self.change(|before| SendParameters { connected, ..before });

@@ -27,6 +27,7 @@ pub mod recorder;
 pub mod sender;
 pub mod server;
 pub mod sight;
+pub mod stranger;
 pub mod studio;
 pub mod synthetic;
 pub mod tape;

@@ -2,6 +2,7 @@
 
 use roombot::room::participant::ParticipantId;
 use roombot::rtc::{DataChannel, Impairment, OutboundTrack, Peer, PeerConfig, PeerEvent, PeerState, RemoteTrack, Wake};
+use roombot::signal::Signal;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -54,6 +55,16 @@ impl End {
 
 /// `a` sends `publish` and offers; `b` receives, over a network as bad as `impairment` says.
 pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option<Impairment>) -> (End, End) {
+    connect_with(publish, wake, impairment, |sdp| sdp).await
+}
+
+/// The same, where what `a` describes is changed on its way.
+pub async fn connect_with(
+    publish: Vec<OutboundTrack>,
+    wake: Wake,
+    impairment: Option<Impairment>,
+    change: fn(String) -> String,
+) -> (End, End) {
     super::log();
     let id = |name: &str| ParticipantId(name.to_owned());
     let config = |peer: &str, polite, first_offer, impairment, channels| PeerConfig {
@@ -74,16 +85,23 @@ pub async fn connect(publish: Vec<OutboundTrack>, wake: Wake, impairment: Option
     let (b_taker, b_channels) = mpsc::channel(64);
     let a = Arc::new(Peer::connect(config("b", false, true, None, a_taker), publish, a_tx).await.expect("a"));
     let b = Arc::new(Peer::connect(config("a", true, false, impairment, b_taker), vec![], b_tx).await.expect("b"));
-    let (a_told, b_told) = (carry(a_rx, b.clone()), carry(b_rx, a.clone()));
+    let (a_told, b_told) = (carry(a_rx, b.clone(), change), carry(b_rx, a.clone(), |sdp| sdp));
     (End { peer: a, told: a_told, channels: a_channels }, End { peer: b, told: b_told, channels: b_channels })
 }
 
-fn carry(mut events: mpsc::Receiver<(ParticipantId, PeerEvent)>, other: Arc<Peer>) -> mpsc::UnboundedReceiver<Told> {
+fn carry(
+    mut events: mpsc::Receiver<(ParticipantId, PeerEvent)>,
+    other: Arc<Peer>,
+    change: fn(String) -> String,
+) -> mpsc::UnboundedReceiver<Told> {
     let (tx, rx) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some((_, event)) = events.recv().await {
             let told = match event {
-                PeerEvent::Signal(signal) => {
+                PeerEvent::Signal(mut signal) => {
+                    if let Signal::Description(description) = &mut signal {
+                        description.sdp = change(std::mem::take(&mut description.sdp));
+                    }
                     other.signal(signal).await;
                     continue;
                 }

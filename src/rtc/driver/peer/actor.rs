@@ -2,13 +2,13 @@
 //! decided by `negotiation`, about candidates by `candidates`.
 
 use crate::room::description::Signal;
-use crate::room::media::MediaKind;
+use crate::room::media::{MediaKind, RemoteTrack};
 use crate::room::participant::ParticipantId;
 use crate::room::policy::{NegotiationPolicy, OfferRequest, PeerState};
-use crate::room::sdp::SetupRole;
 use crate::rtc::candidates::{LocalCandidates, RemoteCandidates};
 use crate::rtc::driver::channel;
 use crate::rtc::driver::channel::ChannelSpec;
+use crate::rtc::driver::descriptions::Descriptions;
 use crate::rtc::driver::peer::callbacks::Callback;
 use crate::rtc::driver::peer::received::{ReceivedTracks, watch_track};
 use crate::rtc::driver::peer::state::{ChannelReply, ConnectionChannels, PublishedTracks};
@@ -16,7 +16,9 @@ use crate::rtc::driver::text_queue::Text;
 use crate::rtc::negotiation::Negotiation;
 use crate::rtc::peer::PeerEvent;
 use crate::rtc::publisher::OutboundTrack;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use webrtc::media_stream::track_remote::TrackRemote;
@@ -42,6 +44,8 @@ pub(crate) struct Inputs {
     pub callbacks: mpsc::UnboundedReceiver<Callback>,
     /// SSRCs of ours for which the peer requests a key frame.
     pub key_frame_requests: mpsc::UnboundedReceiver<u32>,
+    /// Streams that no description names.
+    pub placed: mpsc::UnboundedReceiver<RemoteTrack>,
 }
 
 /// The connection's actor: it alone calls the library's connection.
@@ -58,8 +62,9 @@ pub(crate) struct Actor {
     pub(crate) unanswered_offer: Option<String>,
     /// Their last offer, and how often it was repeated.
     pub(crate) last_offer: Option<(String, u32)>,
-    /// Our DTLS role, once the other side's answer has settled it.
-    pub(crate) dtls_role: Option<SetupRole>,
+    pub(crate) descriptions: Descriptions,
+    /// Kinds of media for which our first offer has a section to receive on only.
+    pub(crate) offers_to_receive: HashSet<MediaKind>,
     pub(crate) local_candidates: LocalCandidates,
     pub(crate) remote_candidates: RemoteCandidates,
     pub(crate) channels: ConnectionChannels,
@@ -90,7 +95,8 @@ impl Actor {
             policy,
             unanswered_offer: None,
             last_offer: None,
-            dtls_role: None,
+            descriptions: Descriptions::default(),
+            offers_to_receive: HashSet::new(),
             local_candidates: LocalCandidates::default(),
             remote_candidates: RemoteCandidates::default(),
             channels,
@@ -102,7 +108,7 @@ impl Actor {
 
     /// Runs until the handle is closed or dropped.
     pub(crate) async fn run(mut self, publish: Vec<OutboundTrack>, inputs: Inputs) {
-        let Inputs { mut commands, mut callbacks, mut key_frame_requests } = inputs;
+        let Inputs { mut commands, mut callbacks, mut key_frame_requests, mut placed } = inputs;
         for track in publish {
             self.publish(track).await;
         }
@@ -113,13 +119,7 @@ impl Actor {
             self.negotiate().await;
         }
         loop {
-            let deadline = self.local_candidates.deadline();
-            let gathering = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let (gathering, retry) = (at(self.local_candidates.deadline()), at(self.negotiation.retry_at()));
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
@@ -127,9 +127,17 @@ impl Actor {
                     Some(command) => self.on_command(command).await,
                 },
                 Some(callback) = callbacks.recv() => self.on_callback(callback).await,
+                () = retry => {
+                    let step = self.negotiation.retry();
+                    self.take_step(step).await;
+                }
                 () = gathering => {
                     let descriptions = self.local_candidates.release();
                     self.send_descriptions(descriptions).await;
+                }
+                Some(remote) = placed.recv() => {
+                    self.received.add_placed(&remote);
+                    self.report(PeerEvent::Track(remote)).await;
                 }
                 Some(ssrc) = key_frame_requests.recv() => self.published.on_key_frame_request(ssrc),
             }
@@ -236,6 +244,10 @@ impl Actor {
         if state == PeerState::Failed {
             self.restart_ice().await;
         }
+        if self.connected {
+            self.negotiation.connected();
+            self.negotiate_unless_first().await;
+        }
     }
 
     async fn on_stream(&mut self, track: Arc<dyn TrackRemote>, ssrc: u32, rid: Option<String>) {
@@ -244,6 +256,14 @@ impl Actor {
             Ok(None) => {}
             Err(warning) => self.warn(warning).await,
         }
+    }
+}
+
+/// Waits for a deadline, if there is one.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
     }
 }
 

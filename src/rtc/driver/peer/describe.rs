@@ -4,8 +4,8 @@ use crate::room::description::{Candidate, Description, Signal};
 use crate::room::policy::OfferRequest;
 use crate::room::sdp::Sdp;
 use crate::rtc::candidates::{MAX_CANDIDATES, RemoteCandidate};
+use crate::rtc::driver::descriptions::ForLibrary;
 use crate::rtc::driver::peer::actor::Actor;
-use crate::rtc::driver::sdp;
 use crate::rtc::negotiation::{Kind, NextStep, Verdict};
 use crate::rtc::peer::PeerEvent;
 use rtc::shared::error::{Error, Result as LibraryResult};
@@ -45,7 +45,7 @@ impl Actor {
         self.take_step(step).await;
     }
 
-    async fn take_step(&mut self, step: NextStep) {
+    pub(crate) async fn take_step(&mut self, step: NextStep) {
         match step {
             NextStep::Wait => {}
             NextStep::Offer => self.make_offer().await,
@@ -54,6 +54,7 @@ impl Actor {
     }
 
     async fn make_offer(&mut self) {
+        self.fit_sections().await;
         let offered = async {
             let offer = self.connection.create_offer(None).await?;
             self.connection.set_local_description(offer.clone()).await?;
@@ -61,12 +62,12 @@ impl Actor {
         };
         match offered.await {
             Ok(sdp) => {
-                let sdp = sdp::with_every_codec(&sdp);
+                let sdp = self.descriptions.offer(&sdp);
                 self.unanswered_offer = Some(sdp.clone());
                 self.send_offer(sdp).await;
             }
             Err(e) => {
-                self.negotiation.offer_failed();
+                self.negotiation.failed(Instant::now());
                 self.warn(format!("no offer could be made: {e}")).await;
             }
         }
@@ -78,7 +79,6 @@ impl Actor {
 
     /// Sends a description, with our candidates in it where they do not trickle: then it waits until they are known.
     async fn send_description(&mut self, description: Description) {
-        let description = Description { sdp: sdp::with_stereo(&description.sdp), ..description };
         let descriptions = match self.policy.trickle {
             true => vec![description],
             false => self.local_candidates.hold(description, Instant::now()),
@@ -116,7 +116,7 @@ impl Actor {
         if sdp.as_ref().is_ok_and(|sdp| sdp.candidates().count() > MAX_CANDIDATES) {
             return Err(Error::Other("it has too many candidates".to_owned()));
         }
-        let session = session_description(&description)?;
+        session_description(&description)?;
         if kind == Kind::Offer {
             self.on_repeated_offer(&description.sdp).await;
         }
@@ -126,33 +126,21 @@ impl Actor {
         if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {
             self.unanswered_offer = None;
         }
-        let applied = match verdict {
-            Verdict::Ignore | Verdict::Stale => return Ok(()),
+        match verdict {
+            Verdict::Ignore | Verdict::Stale => Ok(()),
             Verdict::Conclude => {
-                self.dtls_role = self.dtls_role.or(sdp::role_left_by(&sdp));
-                let applied = self.connection.set_remote_description(session).await;
-                match applied {
-                    Ok(()) => self.on_negotiated().await,
-                    Err(_) => self.rollback().await?,
-                }
-                applied
+                let applied = self.conclude(&sdp).await;
+                self.conclude_with(applied, true).await
             }
             Verdict::RollbackThenAnswer => {
-                self.rollback().await?;
-                self.answer(session).await
+                self.roll_back(true).await;
+                let answered = self.answer(&sdp).await;
+                self.conclude_with(answered, false).await
             }
-            Verdict::Answer => self.answer(session).await,
-        };
-        if applied.is_ok() {
-            self.end_closed_tracks(&sdp).await;
-        }
-        applied
-    }
-
-    /// Tracks end whose sections they send in no longer: the library does not tell.
-    async fn end_closed_tracks(&mut self, theirs: &Sdp) {
-        for (track, ssrcs) in self.received.on_sections(theirs) {
-            self.report(PeerEvent::TrackEnded { track, ssrcs }).await;
+            Verdict::Answer => {
+                let answered = self.answer(&sdp).await;
+                self.conclude_with(answered, false).await
+            }
         }
     }
 
@@ -167,10 +155,8 @@ impl Actor {
         let why: String = why.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect();
         tracing::debug!(peer = %self.peer, "refused: {why}");
         if self.unanswered_offer.take().is_some() {
-            self.negotiation.offer_failed();
-            if let Err(e) = self.rollback().await {
-                tracing::debug!(peer = %self.peer, "taking an offer back: {e}");
-            }
+            self.negotiation.failed(Instant::now());
+            self.roll_back(true).await;
         }
         self.report(PeerEvent::Refused(format!("they refused our session description: {why}"))).await;
     }
@@ -193,31 +179,81 @@ impl Actor {
         }
     }
 
-    async fn rollback(&self) -> LibraryResult<()> {
-        let rollback = Description { kind: "rollback".into(), sdp: String::new() };
-        self.connection.set_local_description(session_description(&rollback)?).await
+    /// An exchange of descriptions is over. A failed one is taken back, and what it was for offered again later.
+    async fn conclude_with(&mut self, result: LibraryResult<()>, ours: bool) -> LibraryResult<()> {
+        match &result {
+            Ok(()) => self.negotiation.succeeded(),
+            Err(_) => {
+                self.roll_back(ours).await;
+                if ours || self.remote_candidates.described() {
+                    self.negotiation.failed(Instant::now());
+                }
+            }
+        }
+        result
     }
 
-    async fn answer(&mut self, offer: RTCSessionDescription) -> LibraryResult<()> {
-        self.connection.set_remote_description(offer).await?;
+    /// Takes back our offer, or theirs. There may be none: the library has often taken a description before it finds fault with it.
+    async fn roll_back(&self, ours: bool) {
+        let rollback = library_description("rollback", String::new());
+        let result = match (rollback, ours) {
+            (Ok(rollback), true) => self.connection.set_local_description(rollback).await,
+            (Ok(rollback), false) => self.connection.set_remote_description(rollback).await,
+            (Err(e), _) => Err(e),
+        };
+        if let Err(e) = result {
+            tracing::debug!(peer = %self.peer, "nothing to take back: {e}");
+        }
+    }
+
+    /// Their answer to our offer.
+    async fn conclude(&mut self, answer: &Sdp) -> LibraryResult<()> {
+        let ForLibrary { sdp, candidates, warnings } = self.descriptions.on_answer(answer).map_err(Error::Other)?;
+        if let (Some(ours), Some(theirs)) = (self.descriptions.answered_offer(), self.descriptions.theirs()) {
+            self.agree(&ours, &theirs).await;
+        }
+        self.connection.set_remote_description(library_description("answer", sdp)?).await?;
+        self.on_negotiated(candidates, warnings).await;
+        Ok(())
+    }
+
+    async fn answer(&mut self, offer: &Sdp) -> LibraryResult<()> {
+        let ForLibrary { sdp, candidates, warnings } = self.descriptions.on_offer(offer).map_err(Error::Other)?;
+        self.connection.set_remote_description(library_description("offer", sdp)?).await?;
         self.negotiation.offer_applied();
         let answer = self.connection.create_answer(None).await?;
-        self.connection.set_local_description(answer.clone()).await?;
-        self.on_negotiated().await;
-        let sdp = match self.dtls_role {
-            Some(role) => sdp::with_role(&answer.sdp, role),
-            None => answer.sdp,
-        };
+        let (sdp, ours) = self.descriptions.answer(&answer.sdp);
+        if let (Some(ours), Some(theirs)) = (ours, self.descriptions.theirs()) {
+            self.agree(&ours, &theirs).await;
+        }
+        self.connection.set_local_description(answer).await?;
+        self.on_negotiated(candidates, warnings).await;
+        if self.published.senders.iter().all(|sender| self.received.shared().lock().is_sent(sender.ssrc)) {
+            self.negotiation.settled();
+        }
         self.send_description(Description { kind: "answer".into(), sdp }).await;
         Ok(())
     }
 
+    /// Both descriptions are in force, or about to be: the library binds its streams then.
+    async fn agree(&mut self, ours: &Sdp, theirs: &Sdp) {
+        for (track, ssrcs) in self.received.agree(ours, theirs) {
+            self.report(PeerEvent::TrackEnded { track, ssrcs }).await;
+        }
+    }
+
     /// A remote description is in force: candidates that came before it are applied, and payload types that it settled.
-    async fn on_negotiated(&mut self) {
-        for candidate in self.remote_candidates.on_description() {
+    async fn on_negotiated(&mut self, candidates: Vec<String>, warnings: Vec<String>) {
+        let described = candidates.into_iter().map(|candidate| Candidate {
+            candidate,
+            sdp_mid: None,
+            sdp_m_line_index: Some(0),
+            username_fragment: None,
+        });
+        for candidate in described.chain(self.remote_candidates.on_description()) {
             self.add_candidate(candidate).await;
         }
-        for warning in self.published.apply_negotiated().await {
+        for warning in warnings.into_iter().chain(self.published.apply_negotiated(self.received.shared())) {
             self.warn(warning).await;
         }
     }
@@ -276,6 +312,10 @@ pub fn check_description(kind: &str, sdp: &str) -> Result<(), String> {
     session_description(&Description { kind: kind.to_owned(), sdp: sdp.to_owned() })
         .map(drop)
         .map_err(|e| e.to_string())
+}
+
+fn library_description(kind: &str, sdp: String) -> rtc::shared::error::Result<RTCSessionDescription> {
+    session_description(&Description { kind: kind.to_owned(), sdp })
 }
 
 /// The library parses SDP while deserialising, and has no other way in.

@@ -43,6 +43,35 @@ impl Actor {
         }
     }
 
+    /// Before an offer, where sections are as in a mesh: those of ours that are new and go one way say so. A peer that answers `sendrecv` to
+    /// all that is offered so would seem to send. Our first offer gets one to receive on for each kind.
+    pub(crate) async fn fit_sections(&mut self) {
+        let transceivers = self.connection.get_transceivers().await;
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            if self.policy.sections(kind) != MediaSections::Mesh {
+                continue;
+            }
+            let mut receives = self.received.shared().lock().receives(kind);
+            for sender in self.published.senders.iter().filter(|sender| sender.track.label().kind == kind) {
+                let id = RTCRtpTransceiverId::from(sender.sender.id());
+                let Some(transceiver) = transceivers.iter().find(|transceiver| transceiver.id() == id) else { continue };
+                if matches!(transceiver.mid().await, Ok(Some(_))) {
+                    continue;
+                }
+                let screen = matches!(sender.track.label().source, Source::Screen | Source::ScreenAudio);
+                if !receives && !screen {
+                    receives = true;
+                } else if let Err(e) = transceiver.set_direction(RTCRtpTransceiverDirection::Sendonly).await {
+                    tracing::debug!(peer = %self.peer, "a direction: {e}");
+                }
+            }
+            if !receives && self.first_offer && !self.remote_candidates.described() && self.offers_to_receive.insert(kind)
+            {
+                self.add_receiver(kind).await;
+            }
+        }
+    }
+
     /// Adds a section on which we receive.
     pub(crate) async fn add_receiver(&mut self, kind: MediaKind) {
         let init = RTCRtpTransceiverInit {
@@ -89,8 +118,7 @@ impl Actor {
             let (local, sender) = (reserved.local.clone(), reserved.sender.clone());
             let mut sender = TrackSender::start(track, local, sender, reserved.ssrc, capture_times);
             sender.set_connected(self.connected);
-            let described = self.remote_candidates.described();
-            let warning = if described { sender.apply_negotiated().await } else { None };
+            let warning = sender.apply_negotiated(self.received.shared());
             self.published.senders.push(sender);
             if let Some(warning) = warning {
                 self.warn(warning).await;

@@ -3,6 +3,7 @@
 use crate::room::media::{Codec, RemoteTrack};
 use crate::room::sdp::{Sdp, Section};
 use crate::rtc::driver::peer::callbacks::Callback;
+use crate::rtc::driver::placement::Shared;
 use crate::rtc::driver::tap::StreamCodecs;
 use crate::rtc::feedback::KeyFrameRequests;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -29,14 +30,18 @@ pub(crate) struct ReceivedTracks {
     negotiated: Arc<StreamCodecs>,
     /// Name of a section (MID) -> the track that they send in it.
     sections: HashMap<String, String>,
+    /// Where streams belong that no description names.
+    shared: Arc<Shared>,
+    /// Such streams, with their track.
+    placed: HashMap<u32, String>,
     key_frame_requests: KeyFrameRequests,
 }
 
 impl ReceivedTracks {
-    pub(crate) fn new(negotiated: Arc<StreamCodecs>) -> Self {
+    pub(crate) fn new(negotiated: Arc<StreamCodecs>, shared: Arc<Shared>) -> Self {
         let key_frame_requests = KeyFrameRequests::new(KEY_FRAME_PAUSE);
-        let (streams, codecs, sections) = Default::default();
-        Self { streams, codecs, negotiated, sections, key_frame_requests }
+        let (streams, codecs, sections, placed) = Default::default();
+        Self { streams, codecs, negotiated, sections, shared, placed, key_frame_requests }
     }
 
     /// A stream begins to arrive. Returns it if it is new, or arrives in another codec: the library opens a stream again after each
@@ -68,7 +73,7 @@ impl ReceivedTracks {
     }
 
     /// Their description is in force: returns the tracks that they send no longer, with their streams.
-    pub(crate) fn on_sections(&mut self, theirs: &Sdp) -> Vec<(String, Vec<u32>)> {
+    fn on_sections(&mut self, theirs: &Sdp) -> Vec<(String, Vec<u32>)> {
         let mut before = Vec::new();
         for section in &theirs.sections {
             let Some(mid) = section.mid() else { continue };
@@ -90,6 +95,29 @@ impl ReceivedTracks {
             .collect()
     }
 
+    /// What the two sides have agreed on.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// A stream has been placed that no description names.
+    pub(crate) fn add_placed(&mut self, remote: &RemoteTrack) {
+        self.streams.remove(&remote.ssrc);
+        self.codecs.insert(remote.ssrc, remote.codec);
+        self.placed.insert(remote.ssrc, remote.track.clone());
+    }
+
+    /// Both descriptions are in force. Returns tracks that are sent no longer, with their streams.
+    pub(crate) fn agree(&mut self, ours: &Sdp, theirs: &Sdp) -> Vec<(String, Vec<u32>)> {
+        let mut state = self.shared.lock();
+        let ended = state.sections.agree(ours, theirs);
+        state.end(&ended);
+        drop(state);
+        let mut closed = self.on_sections(theirs);
+        closed.extend(ended.into_iter().filter_map(|ssrc| Some((self.placed.remove(&ssrc)?, vec![ssrc]))));
+        closed
+    }
+
     /// A track has ended; returns the SSRCs of its streams.
     pub(crate) fn remove(&mut self, track: &str) -> Vec<u32> {
         let ended = self.streams.iter().filter(|(_, stream)| stream.track == track);
@@ -100,10 +128,13 @@ impl ReceivedTracks {
 
     /// Requests a key frame (PLI); does nothing for an unknown stream, or if one was requested just before.
     pub(crate) async fn request_key_frame(&mut self, ssrc: u32) {
-        let Some(stream) = self.streams.get(&ssrc) else { return };
+        if !self.streams.contains_key(&ssrc) && !self.placed.contains_key(&ssrc) {
+            return;
+        }
         if !self.key_frame_requests.request(&ssrc, Instant::now()) {
             return;
         }
+        let Some(stream) = self.streams.get(&ssrc) else { return self.shared.lock().request_key_frame(ssrc) };
         let request = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
         if let Err(e) = stream.library.write_rtcp(vec![Box::new(request)]).await {
             tracing::debug!(ssrc, "requesting a key frame: {e}");

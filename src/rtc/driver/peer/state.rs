@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::room::media::MediaKind;
 use crate::rtc::driver::channel::{Common, DataChannel, IncomingChannels};
+use crate::rtc::driver::placement::Shared;
 use crate::rtc::driver::sender_report::CaptureTimes;
 use crate::rtc::driver::text_queue::TextQueue;
 use crate::rtc::driver::track_sender::TrackSender;
@@ -75,13 +76,9 @@ impl PublishedTracks {
             sender.track.request_key_frame();
         }
     }
-    /// A description is in force. Returns warnings about tracks that the peer does not support.
-    pub(crate) async fn apply_negotiated(&mut self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for sender in &mut self.senders {
-            warnings.extend(sender.apply_negotiated().await);
-        }
-        warnings
+    /// Descriptions are in force. Returns warnings about tracks that the peer does not support.
+    pub(crate) fn apply_negotiated(&mut self, shared: &Shared) -> Vec<String> {
+        self.senders.iter_mut().filter_map(|sender| sender.apply_negotiated(shared)).collect()
     }
     /// Sends nothing more.
     pub(crate) fn stop(&mut self) {
