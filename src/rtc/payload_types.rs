@@ -81,12 +81,7 @@ mod tests {
     use super::*;
 
     fn format(payload_type: u8, encoding: &str, parameters: &str) -> PayloadFormat {
-        PayloadFormat {
-            payload_type,
-            encoding: encoding.into(),
-            parameters: parameters.into(),
-            feedback: Vec::new(),
-        }
+        PayloadFormat { payload_type, encoding: encoding.into(), parameters: parameters.into(), feedback: Vec::new() }
     }
 
     #[test]

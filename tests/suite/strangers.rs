@@ -32,9 +32,7 @@ fn parsed(sdp: &str) -> Sdp {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_no_description_names_are_received() {
     for named in [true, false] {
-        let out = move |_: &str, sdp: String| {
-            without(&sdp, if named { &["ssrc"] } else { &["ssrc", "extmap"] })
-        };
+        let out = move |_: &str, sdp: String| without(&sdp, if named { &["ssrc"] } else { &["ssrc", "extmap"] });
         let mut stranger = Stranger::meet(&["c1", "c2", "mic"], receiver(), out, same).await;
         let offer = parsed(&stranger.offer().await);
         stranger.connected().await;
@@ -42,7 +40,8 @@ async fn streams_that_no_description_names_are_received() {
         let mids: Vec<String> = offer.sections.iter().filter_map(|s| Some(s.mid()?.to_owned())).collect();
         let swapped = [mids[1].clone(), mids[0].clone(), mids[2].clone()];
         let answer = parsed(&stranger.said("answer", 1).await[0]);
-        let extension = answer.sections[0].extensions().iter().find(|(_, uri)| uri.ends_with("sdes:mid")).map(|(id, _)| *id);
+        let extension =
+            answer.sections[0].extensions().iter().find(|(_, uri)| uri.ends_with("sdes:mid")).map(|(id, _)| *id);
         assert_eq!(extension.is_some(), named, "{answer}");
         let came = stranger.send(Duration::from_secs(1), |index| Some((extension?, swapped[index].clone()))).await;
         assert!(came.len() == 3 && came.values().all(|packets| *packets >= 45), "{came:?}");
@@ -56,7 +55,9 @@ async fn streams_that_no_description_names_are_received() {
 /// Each way to begin the handshake that an offer may ask for, and again after an offer of either side.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_role_that_an_offer_leaves_is_taken_and_kept() {
-    for (offered, ours) in [("active", SetupRole::Passive), ("passive", SetupRole::Active), ("actpass", SetupRole::Passive)] {
+    for (offered, ours) in
+        [("active", SetupRole::Passive), ("passive", SetupRole::Active), ("actpass", SetupRole::Passive)]
+    {
         let out = move |kind: &str, sdp: String| match kind {
             "offer" => sdp.replace("a=setup:actpass", &format!("a=setup:{offered}")),
             _ => sdp,
@@ -195,7 +196,10 @@ async fn nothing_is_offered_without_need() {
         let said = stranger.said("offer", 0).await;
         assert_eq!(said.len(), offers, "publish {publish}, we offer {we_offer}: {said:#?}");
         let came = stranger.send(Duration::from_secs(1), |_| None).await;
-        assert!(came.get(&1000).is_some_and(|packets| *packets >= 40), "publish {publish}, we offer {we_offer}: {came:?}");
+        assert!(
+            came.get(&1000).is_some_and(|packets| *packets >= 40),
+            "publish {publish}, we offer {we_offer}: {came:?}"
+        );
         if let Some(offer) = said.first() {
             let offer = parsed(offer);
             for kind in [MediaKind::Audio, MediaKind::Video] {
@@ -233,10 +237,10 @@ async fn what_is_refused_or_left_out_is_no_fault() {
     stranger.offer().await;
     stranger.connected().await;
     let answer = parsed(&stranger.said("answer", 1).await[0]);
-    assert_eq!(answer.sections.iter().map(|s| (s.kind(), s.port())).collect::<Vec<_>>(), [
-        (Some(MediaKind::Audio), 0),
-        (Some(MediaKind::Video), 9)
-    ]);
+    assert_eq!(
+        answer.sections.iter().map(|s| (s.kind(), s.port())).collect::<Vec<_>>(),
+        [(Some(MediaKind::Audio), 0), (Some(MediaKind::Video), 9)]
+    );
     assert_eq!(answer.bundles(), [[answer.sections[1].mid().expect("a name").to_owned()]]);
     let came = stranger.send(Duration::from_secs(1), |_| None).await;
     assert!(came.get(&1001).is_some_and(|packets| *packets >= 40), "{came:?}");

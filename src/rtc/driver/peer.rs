@@ -120,7 +120,12 @@ impl Peer {
             ReceivedTracks::new(codecs, shared),
             PublishedTracks::new(capture_times),
         );
-        let inputs = Inputs { commands: command_rx, callbacks: callback_rx, key_frame_requests: key_frame_rx, placed: placed_rx };
+        let inputs = Inputs {
+            commands: command_rx,
+            callbacks: callback_rx,
+            key_frame_requests: key_frame_rx,
+            placed: placed_rx,
+        };
         tokio::spawn(actor.run(publish, inputs));
         Ok(Peer { commands, inbox, bandwidth })
     }

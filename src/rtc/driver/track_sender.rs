@@ -2,8 +2,8 @@
 
 use crate::room::media::{MediaKind, RtpPacket};
 use crate::rtc::driver::engine::{library_codec, library_kind};
-use crate::rtc::driver::sender_report::CaptureTimes;
 use crate::rtc::driver::placement::Shared;
+use crate::rtc::driver::sender_report::CaptureTimes;
 use crate::rtc::feedback::sender_report::CaptureTime;
 use crate::rtc::publisher::OutboundTrack;
 use bytes::Bytes;

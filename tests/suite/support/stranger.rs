@@ -140,7 +140,8 @@ impl Stranger {
         };
         let (events, mut heard) = mpsc::channel(64);
         let peer = Arc::new(Peer::connect(config, publish, events).await.expect("ours"));
-        let (descriptions, warnings) = (Arc::<Mutex<Vec<Description>>>::default(), Arc::<Mutex<Vec<String>>>::default());
+        let (descriptions, warnings) =
+            (Arc::<Mutex<Vec<Description>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         let mut tasks = tokio::task::JoinSet::new();
         let ours = peer.clone();
         tasks.spawn(async move {
@@ -186,7 +187,18 @@ impl Stranger {
                 }
             }
         });
-        Stranger { connection, peer, told, channels, descriptions, warnings, out, tracks, sequence: AtomicU16::new(0), _tasks: tasks }
+        Stranger {
+            connection,
+            peer,
+            told,
+            channels,
+            descriptions,
+            warnings,
+            out,
+            tracks,
+            sequence: AtomicU16::new(0),
+            _tasks: tasks,
+        }
     }
 
     /// Makes an offer; what was offered.
@@ -227,7 +239,11 @@ impl Stranger {
     }
 
     /// Sends packets of every track for so long; header extensions by id. Returns what came: packets by SSRC.
-    pub async fn send(&self, length: Duration, extension: impl Fn(usize) -> Option<(u8, String)>) -> BTreeMap<u32, usize> {
+    pub async fn send(
+        &self,
+        length: Duration,
+        extension: impl Fn(usize) -> Option<(u8, String)>,
+    ) -> BTreeMap<u32, usize> {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         for _ in 0..length.as_millis() as u16 / 20 {
             let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
@@ -250,13 +266,18 @@ impl Stranger {
             }
         }
         let (mut batch, mut came) = (Vec::new(), BTreeMap::new());
-        self.peer.inbox().drain(&mut batch);
-        for item in batch {
-            if let Inbound::Rtp(packet) = item {
-                *came.entry(packet.ssrc).or_default() += 1;
+        let inbox = self.peer.inbox();
+        loop {
+            inbox.drain(&mut batch);
+            for item in batch.drain(..) {
+                if let Inbound::Rtp(packet) = item {
+                    *came.entry(packet.ssrc).or_default() += 1;
+                }
+            }
+            if tokio::time::timeout(Duration::from_millis(300), inbox.arrived()).await.is_err() {
+                return came;
             }
         }
-        came
     }
 
     /// The streams that were told of so far: SSRC and media stream id.

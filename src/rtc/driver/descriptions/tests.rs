@@ -4,7 +4,8 @@ use super::Descriptions;
 use crate::room::media::MediaKind;
 use crate::room::sdp::{Sdp, SetupRole};
 
-const SESSION: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n";
+const SESSION: &str =
+    "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n";
 
 fn offer(rest: &str) -> Sdp {
     Sdp::parse(&format!("{SESSION}{rest}")).expect("a description")
@@ -72,12 +73,15 @@ fn an_answer_has_what_was_offered_and_a_place_for_each_section() {
     let (answer, _) = descriptions.answer(&answer.to_string());
     let answer = Sdp::parse(&answer).expect("a description");
     let lines: Vec<String> = answer.sections.iter().map(|section| section.media_line()).collect();
-    assert_eq!(lines, [
-        "m=audio 9 UDP/TLS/RTP/SAVPF 96",
-        "m=text 0 RTP/AVP 98",
-        "m=video 9 UDP/TLS/RTP/SAVPF 97 121",
-        "m=video 0 UDP/TLS/RTP/SAVPF 97 120 121",
-    ]);
+    assert_eq!(
+        lines,
+        [
+            "m=audio 9 UDP/TLS/RTP/SAVPF 96",
+            "m=text 0 RTP/AVP 98",
+            "m=video 9 UDP/TLS/RTP/SAVPF 97 121",
+            "m=video 0 UDP/TLS/RTP/SAVPF 97 120 121",
+        ]
+    );
     assert_eq!(answer.bundles(), [["0", "1"]]);
     let video = &answer.sections[2];
     assert_eq!(video.direction().map(|direction| direction.word()), Some("sendonly"));
@@ -90,7 +94,10 @@ fn what_cannot_be_used_is_refused_with_its_reason() {
     let refused = |text: String| Descriptions::default().on_offer(&offer(&text)).err().unwrap_or_default();
     assert_eq!(refused(audio("0")), "it has no fingerprint");
     assert_eq!(refused(FINGERPRINT.to_owned()), "there is nothing in it that could be used");
-    assert_eq!(refused(format!("{FINGERPRINT}{}", audio("0").replace("audio 9", "audio 0"))), refused(FINGERPRINT.to_owned()));
+    assert_eq!(
+        refused(format!("{FINGERPRINT}{}", audio("0").replace("audio 9", "audio 0"))),
+        refused(FINGERPRINT.to_owned())
+    );
     assert!(refused(format!("{FINGERPRINT}{}{}", audio("0"), video("0"))).contains("called \"0\""));
 }
 
@@ -127,7 +134,9 @@ fn roles_stay_as_the_first_exchange_left_them() {
         let (answer, _) = descriptions.answer(&library);
         Sdp::parse(&answer).expect("a description").setup_role()
     };
-    for (first, ours) in [("active", SetupRole::Passive), ("passive", SetupRole::Active), ("actpass", SetupRole::Active)] {
+    for (first, ours) in
+        [("active", SetupRole::Passive), ("passive", SetupRole::Active), ("actpass", SetupRole::Active)]
+    {
         let mut descriptions = Descriptions::default();
         for setup in [first, "actpass", first] {
             assert_eq!(role(&mut descriptions, setup), Some(ours), "{first}");

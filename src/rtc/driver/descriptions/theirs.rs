@@ -93,7 +93,8 @@ impl Theirs {
         let accepted = sections.iter().filter(|known| known.accepted);
         let candidates = accepted.flat_map(|known| known.section.candidates().map(str::to_owned).collect::<Vec<_>>());
         let session = sdp.session_attributes().filter(|(name, _)| *name == "candidate").filter_map(|(_, value)| value);
-        let candidates = candidates.chain(session.map(str::to_owned)).map(|value| format!("candidate:{value}")).collect();
+        let candidates =
+            candidates.chain(session.map(str::to_owned)).map(|value| format!("candidate:{value}")).collect();
         Ok(Theirs { sdp: sdp.clone(), bundles: !bundles.is_empty(), sections, candidates })
     }
 

@@ -54,7 +54,9 @@ impl Actor {
             let mut receives = self.received.shared().lock().receives(kind);
             for sender in self.published.senders.iter().filter(|sender| sender.track.label().kind == kind) {
                 let id = RTCRtpTransceiverId::from(sender.sender.id());
-                let Some(transceiver) = transceivers.iter().find(|transceiver| transceiver.id() == id) else { continue };
+                let Some(transceiver) = transceivers.iter().find(|transceiver| transceiver.id() == id) else {
+                    continue;
+                };
                 if matches!(transceiver.mid().await, Ok(Some(_))) {
                     continue;
                 }
@@ -65,7 +67,10 @@ impl Actor {
                     tracing::debug!(peer = %self.peer, "a direction: {e}");
                 }
             }
-            if !receives && self.first_offer && !self.remote_candidates.described() && self.offers_to_receive.insert(kind)
+            if !receives
+                && self.first_offer
+                && !self.remote_candidates.described()
+                && self.offers_to_receive.insert(kind)
             {
                 self.add_receiver(kind).await;
             }
