@@ -1,15 +1,16 @@
 //! Members of the room and the connection to each: handling of signalling events.
 
+use crate::client::media_watch::{MediaWatch, Stuck};
 use crate::client::{Actor, IncomingMedia, Member, RoomEvent};
+use crate::room::description::Signal;
 use crate::room::event::ConnectionId;
 use crate::room::participant::{Participant, ParticipantId, Role, is_called};
 use crate::room::policy::{FirstOffer, NegotiationPolicy};
 use crate::rtc::{Peer, PeerConfig};
-use crate::signal::{SignalEvent, is_polite, makes_first_offer};
+use crate::signal::{SignalCommand, SignalEvent, is_polite, makes_first_offer};
 use crate::transfer::text_rate::{Allowed, MAX_TEXT};
-
-/// A connection that fails before it is established is made anew so often.
-const MAX_RENEWALS: u32 = 3;
+use std::time::Instant;
+use tokio::sync::mpsc;
 
 impl Actor {
     pub(crate) async fn signal(&mut self, event: SignalEvent) {
@@ -100,10 +101,8 @@ impl Actor {
         if let Some(peer) = &peer {
             self.attached(&id, connection, peer).await;
         }
-        let (unconfirmed, established, renewals, own) = (false, false, 0, Vec::new());
-        let member =
-            Member { participant, connection, peer, policy, own, after_us, established, renewals, unconfirmed, inbox };
-        self.keep(member).await;
+        let (unconfirmed, own, state) = (false, Vec::new(), MediaWatch::default());
+        self.keep(Member { participant, connection, peer, policy, own, after_us, state, unconfirmed, inbox }).await;
         if via_sfu {
             self.assign_streams().await;
         }
@@ -135,11 +134,9 @@ impl Actor {
     async fn called(&mut self, participant: Participant, policy: NegotiationPolicy) {
         let peer = self.connect(&participant, true, policy.clone()).await;
         let connection = self.new_connection();
-        let (after_us, established, renewals, unconfirmed) = (true, false, 0, true);
+        let (after_us, unconfirmed, state) = (true, true, MediaWatch::default());
         let (own, inbox) = (Vec::new(), None);
-        let member =
-            Member { participant, connection, peer, policy, own, after_us, established, renewals, unconfirmed, inbox };
-        self.keep(member).await;
+        self.keep(Member { participant, connection, peer, policy, own, after_us, state, unconfirmed, inbox }).await;
     }
 
     /// A called participant has answered.
@@ -168,10 +165,9 @@ impl Actor {
     pub(crate) async fn refused(&mut self, id: ParticipantId, text: String) {
         self.tell(RoomEvent::Warning { id: id.clone(), text }).await;
         let Some(member) = self.members.get_mut(&id) else { return };
-        if member.established || member.peer.is_none() || member.renewals >= MAX_RENEWALS {
+        if member.peer.is_none() || !member.state.renew() {
             return;
         }
-        member.renewals += 1;
         let (participant, policy, after_us) = (member.participant.clone(), member.policy.clone(), member.after_us);
         let (unconfirmed, own, before) = (member.unconfirmed, member.own.clone(), member.connection);
         if let Some(peer) = member.peer.take() {
@@ -192,6 +188,29 @@ impl Actor {
         }
         if let Some(member) = self.members.get_mut(&id) {
             (member.peer, member.connection) = (peer, connection);
+        }
+    }
+
+    /// Tells of connections that are not made although the participant has media, and begins them anew.
+    pub(crate) async fn look_at_connections(&mut self, room: &mpsc::Sender<SignalCommand>) {
+        let now = Instant::now();
+        let mut stuck = Vec::new();
+        for (id, member) in self.members.iter_mut().filter(|(_, member)| member.peer.is_some() && !member.unconfirmed) {
+            let Participant { role, tracks, .. } = &member.participant;
+            let expects = *role != Role::Recorder && tracks.iter().any(|label| !label.muted);
+            // Only in our own rooms a refusal reaches the other side, which begins anew by it.
+            let may_renew = member.policy == NegotiationPolicy::default();
+            stuck.extend(member.state.look(expects, may_renew, now).map(|stuck| (id.clone(), stuck)));
+        }
+        for (id, stuck) in stuck {
+            match stuck {
+                Stuck::Tell(text) => self.tell(RoomEvent::Warning { id, text }).await,
+                Stuck::Renew(text) => {
+                    let signal = Signal::Refused(text.clone());
+                    let _ = room.send(SignalCommand::Signal { to: id.clone(), signal }).await;
+                    self.refused(id, text).await;
+                }
+            }
         }
     }
 

@@ -7,6 +7,7 @@ pub mod event;
 mod handle;
 mod key_frames;
 mod labels;
+mod media_watch;
 mod members;
 mod sfu;
 mod transfers;
@@ -23,10 +24,11 @@ use crate::room::event::ConnectionId;
 use crate::room::media::MediaKind;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::room::policy::{DataChannels, NegotiationPolicy};
-use crate::rtc::{CHAT_CHANNEL, Impairment, Inbox, IncomingChannels, OutboundTrack, Peer, PeerEvent, PeerState, Wake};
+use crate::rtc::{CHAT_CHANNEL, Impairment, Inbox, IncomingChannels, OutboundTrack, Peer, PeerEvent, Wake};
 use crate::signal::{IceServer, JoinAs, Link, SignalCommand, SignalEvent, Signaller};
 use crate::transfer::text_rate::TextRateLimit;
 use command::{Command, OpenChannel};
+use media_watch::MediaWatch;
 use sfu::SfuConnections;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -35,6 +37,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long leaving may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How often it is looked whether connections are made.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How a client joins and behaves.
 #[derive(Default)]
@@ -149,9 +153,8 @@ struct Member {
     own: Vec<OutboundTrack>,
     /// They joined after us.
     after_us: bool,
-    /// Their connection was established, and how often a failed one was made anew.
-    established: bool,
-    renewals: u32,
+    /// Whether their connection comes about.
+    state: MediaWatch,
     /// They were called and have not answered; no event names them yet.
     unconfirmed: bool,
     /// Where their packets arrive, if an SFU forwards them.
@@ -223,6 +226,7 @@ impl Actor {
         for participant in std::mem::take(&mut link.peers) {
             self.joined(participant, false, self.policy.clone()).await;
         }
+        let mut looks = tokio::time::interval(LOOK);
         let cause = loop {
             tokio::select! {
                 biased;
@@ -243,10 +247,10 @@ impl Actor {
                         let _ = link.commands.send(SignalCommand::RequestOffer { to: id, request }).await;
                     }
                     event => {
+                        if let Some(member) = self.members.get_mut(&id) {
+                            member.state.on_event(&event);
+                        }
                         if let PeerEvent::State(state) = event {
-                            if let Some(member) = self.members.get_mut(&id) {
-                                member.established |= state == PeerState::Connected;
-                            }
                             let _ = link.commands.send(SignalCommand::Peer { id: id.clone(), state }).await;
                         }
                         if self.members.get(&id).is_none_or(|member| !member.unconfirmed) {
@@ -254,6 +258,7 @@ impl Actor {
                         }
                     }
                 },
+                _ = looks.tick() => self.look_at_connections(&link.commands).await,
             }
         };
         let _ = link.commands.send(SignalCommand::Leave).await;

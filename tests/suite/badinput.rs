@@ -12,6 +12,7 @@ use roombot::room::media::{Codec, Source};
 use roombot::room::participant::Role;
 use roombot::rtc::OutboundTrack;
 use roombot::signal::{JoinAs, for_url};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 const USER: i32 = 2;
 const ROOM: i32 = 3;
 const MACHINE: i32 = 4;
+const WITH_LOSSES: i32 = 7;
 
 fn assert_refused(outcome: &Outcome, code: i32, says: &str) {
     assert_eq!(outcome.code, Some(code), "{outcome:?}");
@@ -209,15 +211,26 @@ async fn a_disk_that_is_full_for_a_while_costs_only_that_while() {
     let bot = needed!(in_own_mounts(script, dir.path(), &room));
     let outcome = bot.ended(Duration::from_secs(30)).await;
     alice.leave().await;
-    assert_eq!(outcome.code, Some(7), "it says that something was lost: {outcome:?}");
+    assert_eq!(outcome.code, Some(WITH_LOSSES), "{outcome:?}");
     assert!(outcome.stderr.contains("the disk is full"), "{outcome:?}");
     let folder = std::fs::read_dir(&saved).expect("a folder").flatten().next().expect("a recording").path();
     let manifest: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).expect("a manifest")).expect("JSON");
     assert_eq!(manifest["status"], "partial", "{manifest:#}");
-    assert!(manifest["reasons"].to_string().contains("\"disk\""), "{manifest:#}");
     assert!(manifest["warnings"].to_string().contains("could not be written"), "{manifest:#}");
+    assert!(
+        manifest["reasons"].as_array().expect("reasons").iter().all(|loss| loss["cause"] == "disk"),
+        "{manifest:#}"
+    );
     for track in manifest["tracks"].as_array().expect("tracks") {
+        let dropped = track["dropped"].as_object().expect("counts").values().filter_map(Value::as_u64).sum::<u64>();
+        let in_frames = track["in_frames"].as_u64().expect("a count");
+        assert_eq!(track["arrived"].as_u64(), Some(in_frames + dropped), "{track:#}");
+        assert!(
+            track["dropped"]["disk"].as_u64() > Some(0) && track["unwritten_frames"].as_u64() > Some(0),
+            "{track:#}"
+        );
+        assert!(track["gaps"].to_string().contains("\"disk\""), "{track:#}");
         let path = folder.join("tracks").join(track["file"].as_str().expect("a file"));
         let seen = probe(&path);
         assert_eq!(track["frames"].as_u64(), Some(seen.packets), "{track:#} {seen:?}");

@@ -40,6 +40,7 @@ mod senders;
 mod stereo;
 mod still;
 mod strangers;
+mod stuck;
 mod support;
 mod talk;
 mod turn;
