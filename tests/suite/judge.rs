@@ -326,6 +326,42 @@ fn swapped_tracks_and_a_wrong_participant_of_a_recording_are_noticed() {
 }
 
 #[test]
+fn media_that_stops_before_its_participant_does_is_noticed_and_a_still_screen_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = recording(dir.path(), &[("alice", "alice", Source::Camera), ("alice", "alice", Source::Mic)]);
+    let verdict = |change: &dyn Fn(&mut Manifest)| {
+        let mut manifest = Manifest::load(&folder).unwrap();
+        manifest.duration_ms = 60_000;
+        manifest.participants[0].present = vec![Span { start_ms: 500, end_ms: Some(60_000) }];
+        for track in &mut manifest.tracks {
+            (track.end_ms, track.ended_ms) = (8800, Some(9000));
+        }
+        change(&mut manifest);
+        let changed = dir.path().join("changed");
+        let _ = std::fs::remove_dir_all(&changed);
+        std::fs::create_dir_all(changed.join("tracks")).unwrap();
+        for track in &manifest.tracks {
+            std::fs::hard_link(folder.join("tracks").join(&track.file), changed.join("tracks").join(&track.file))
+                .unwrap();
+        }
+        std::fs::write(changed.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        let is = judged(&changed, &["participants == 1"]);
+        (is.verdict, is.damage)
+    };
+    // Unshared, or gone.
+    assert_eq!(verdict(&|_| {}), (Verdict::Pass, vec![]));
+    let (red, damage) = verdict(&|m| m.tracks[0].ended_ms = Some(30_000));
+    assert_eq!(damage, ["alice camera (alice.camera.0.webm) stops at 8.8 s, 21.2 s before its end at 30.0 s"]);
+    assert_eq!(red, Verdict::Fail);
+    let mute = Span { start_ms: 9000, end_ms: None };
+    let muted = verdict(&|m| (m.tracks[0].ended_ms, m.tracks[0].mutes) = (Some(30_000), vec![mute]));
+    assert_eq!(muted.0, Verdict::Pass, "{muted:?}");
+    assert_eq!(verdict(&|m| m.tracks[1].ended_ms = Some(30_000)).0, Verdict::Fail);
+    let still = verdict(&|m| (m.tracks[0].ended_ms, m.tracks[0].source) = (Some(30_000), Source::Screen));
+    assert_eq!(still.1, Vec::<String>::new(), "{still:?}");
+}
+
+#[test]
 fn missing_evidence_fails_and_trouble_leaves_it_open() {
     let dir = tempfile::tempdir().unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bob.webm");
