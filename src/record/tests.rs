@@ -80,6 +80,7 @@ impl Rig {
         RtpPacket {
             ssrc: SSRC,
             payload_type: 96,
+            format: Codec::Vp8.into(),
             sequence: self.sequence,
             timestamp,
             marker,

@@ -325,6 +325,34 @@ mod tests {
     }
 
     #[test]
+    fn pictures_that_are_shown_before_others_keep_their_times() {
+        let sample = sample(Codec::H264, (160, 120), 2);
+        let (_dir, folder) = folder();
+        let (mut track, path) = begin(&folder, &sample);
+        // Milliseconds, in the order of sending: B-frames, and a cluster that begins among them.
+        let times = [0i64, 200, 100, 50, 150, 400, 300, 250, 350, 1100, 900, 850, 1000];
+        for (time, frame) in times.iter().zip(&sample.frames) {
+            track.push(&Frame { rtp_time: time * 90, ..frame.clone() }).unwrap();
+        }
+        let summary = track.finish().unwrap();
+        assert_eq!((summary.last_rtp, summary.duration_ms), (1100 * 90, 1150));
+        let read: Vec<_> = TrackReader::open(&path).unwrap().frames().map(|frame| frame.unwrap().ms as i64).collect();
+        assert_eq!(read, times);
+        let scanned = scan(&path).unwrap();
+        assert_eq!((scanned.first_ms, scanned.last_ms, scanned.dropped), (Some(0), Some(1100), 0));
+        let shown = std::process::Command::new("ffprobe")
+            .args(["-v", "error", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])
+            .arg(&path)
+            .output()
+            .expect("these tests need the ffprobe command");
+        let shown = String::from_utf8_lossy(&shown.stdout)
+            .lines()
+            .map(|line| line.trim().parse::<f64>().unwrap_or(-1.0))
+            .collect::<Vec<_>>();
+        assert_eq!(shown.iter().map(|seconds| (seconds * 1000.0).round() as i64).collect::<Vec<_>>(), times);
+    }
+
+    #[test]
     fn times_are_rounded_to_the_nearest_millisecond() {
         assert_eq!(milliseconds(0, 90_000), 0);
         assert_eq!(milliseconds(44, 90_000), 0);

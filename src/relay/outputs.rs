@@ -220,6 +220,7 @@ mod tests {
         Inbound::Rtp(RtpPacket {
             ssrc,
             payload_type: 111,
+            format: Codec::Opus.into(),
             sequence,
             timestamp,
             marker: false,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Sound or picture.
@@ -148,11 +149,39 @@ pub struct AudioLevel {
     pub voice: bool,
 }
 
+/// What a payload type stands for in the descriptions of its connection: a fact of each packet, since a sender may change it at any one.
+#[derive(Debug, Clone, Default)]
+pub enum PacketFormat {
+    /// Nothing: it was not negotiated.
+    #[default]
+    Unknown,
+    /// Retransmissions (RFC 4588) of packets of a stream that is not known.
+    Retransmission,
+    /// Media.
+    Media(Arc<MediaFormat>),
+}
+
+/// The media of a payload type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaFormat {
+    pub codec: Codec,
+    /// Parameter sets of the description (H.264 `sprop-parameter-sets`, RFC 6184, 8.1), each with its NAL header.
+    pub parameter_sets: Vec<Bytes>,
+}
+
+impl From<Codec> for PacketFormat {
+    /// A codec of which the description says nothing more.
+    fn from(codec: Codec) -> PacketFormat {
+        PacketFormat::Media(Arc::new(MediaFormat { codec, parameter_sets: Vec::new() }))
+    }
+}
+
 /// One RTP packet (RFC 3550), after decryption; retransmissions are already unwrapped to the original (RFC 4588).
 #[derive(Debug, Clone)]
 pub struct RtpPacket {
     pub ssrc: u32,
     pub payload_type: u8,
+    pub format: PacketFormat,
     pub sequence: u16,
     /// In units of the codec's clock rate; wraps.
     pub timestamp: u32,
@@ -162,6 +191,16 @@ pub struct RtpPacket {
     pub arrival: Instant,
     /// Payload without padding; empty for padding-only packets (bandwidth probes), which still use a sequence number.
     pub payload: Bytes,
+}
+
+impl RtpPacket {
+    /// Its codec, if its payload type stands for one.
+    pub fn codec(&self) -> Option<Codec> {
+        match &self.format {
+            PacketFormat::Media(format) => Some(format.codec),
+            _ => None,
+        }
+    }
 }
 
 /// A stream of packets that the participant sends: known from its first packet.
@@ -187,7 +226,8 @@ impl RemoteTrack {
 /// One encoded frame (video: a whole picture or temporal unit; audio: one packet), as it goes into a file.
 #[derive(Debug, Clone)]
 pub struct Frame {
-    /// RTP timestamp unwrapped to 64 bits, in units of the clock rate. Never decreases within a track.
+    /// RTP timestamp unwrapped to 64 bits, in units of the clock rate. Where pictures are sent before others that are shown earlier
+    /// (B-frames) it goes back.
     pub rtp_time: i64,
     /// Arrival of its earliest packet: what follows was delayed by the sender's pacing (a first key frame by 200 ms) or by repair,
     /// which says nothing of when the frame was taken.

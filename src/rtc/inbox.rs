@@ -1,6 +1,6 @@
 //! Where a connection's packets wait for whoever takes them: filled from inside the driver, emptied in batches.
 
-use crate::room::media::RtpPacket;
+use crate::room::media::{Codec, MediaKind, RtpPacket};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,6 +65,13 @@ impl Inbound {
             Inbound::Rtp(packet) => packet.arrival,
             Inbound::SenderReport { arrival, .. } | Inbound::Goodbye { arrival, .. } => *arrival,
             Inbound::Dropped { last, .. } => *last,
+        }
+    }
+    /// The codec that a packet has, if it is of this kind.
+    pub(crate) fn codec_of(&self, kind: MediaKind) -> Option<Codec> {
+        match self {
+            Inbound::Rtp(packet) => packet.codec().filter(|codec| codec.kind() == kind),
+            _ => None,
         }
     }
     fn size(&self) -> usize {
@@ -210,6 +217,7 @@ mod tests {
         Inbound::Rtp(RtpPacket {
             ssrc,
             payload_type: 96,
+            format: Default::default(),
             sequence: 0,
             timestamp: 0,
             marker: false,

@@ -103,6 +103,7 @@ mod tests {
         let packet = |sequence| RtpPacket {
             ssrc: 0,
             payload_type: 0,
+            format: Default::default(),
             sequence,
             timestamp: 0,
             marker: true,

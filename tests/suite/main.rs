@@ -4,6 +4,7 @@ mod adapters;
 mod badinput;
 mod capture;
 mod chat;
+mod codecs;
 mod connection;
 mod doors;
 mod echo;

@@ -39,8 +39,9 @@ pub struct TrackWriter {
     end: u64,
     cluster: ClusterBuffer,
     cues: Cues,
+    /// The greatest time of a frame.
     last_ms: u64,
-    /// Duration of the last frame: known from an Opus packet; of video, that of the frame before.
+    /// Duration of the last frame: known from an Opus packet; of video, from the frame before.
     last_span_ms: u64,
     frames: u64,
     lost: u64,
@@ -74,7 +75,8 @@ impl TrackWriter {
         })
     }
 
-    /// Appends a frame (all `parts` in their order) at `ms` to the cluster in memory, and writes that out first when it is full.
+    /// Appends a frame (all `parts` in their order) at `ms` to the cluster in memory, and writes that out first when it is full. Frames come in
+    /// decoding order: `ms` goes back where a picture is shown before one that was sent before it.
     ///
     /// # Errors
     /// The disk's, and this frame is kept all the same; a full cluster that cannot be written is dropped and counted
@@ -99,8 +101,11 @@ impl TrackWriter {
             self.last_span_ms = packet_ms(self.cluster.from(start)).unwrap_or(self.last_span_ms);
         } else if self.frames > 1 && ms > self.last_ms {
             self.last_span_ms = (ms - self.last_ms).min(1000);
+        } else if ms < self.last_ms {
+            // Shown before a frame that came before it.
+            self.last_span_ms = self.last_span_ms.min(self.last_ms - ms);
         }
-        self.last_ms = ms;
+        self.last_ms = self.last_ms.max(ms);
         written
     }
 

@@ -7,6 +7,7 @@ mod descriptions;
 mod engine;
 mod nack_generator;
 mod packet_queues;
+mod payload_types;
 mod peer;
 mod placement;
 mod rtx;

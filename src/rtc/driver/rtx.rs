@@ -2,6 +2,7 @@
 //! generator sees the hole filled and stops asking (the library unwraps them only behind the chain).
 
 use crate::rtc::driver::packet_queues::PacketQueues;
+use crate::rtc::driver::tap::StreamCodecs;
 use bytes::Bytes;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp::header::Header;
@@ -9,6 +10,7 @@ use rtc::sansio::Protocol;
 use rtc::sdp::extmap::{SDES_MID_URI, SDES_REPAIR_RTP_STREAM_ID_URI, SDES_RTP_STREAM_ID_URI};
 use rtc::shared::error::Error;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Layers of a connection that are remembered by their names, and their retransmission streams.
@@ -21,6 +23,7 @@ pub(crate) struct RtxUnwrapper {
     /// SSRC of a retransmission stream -> SSRC and payload type of the stream it repairs.
     primaries: HashMap<u32, (u32, u8)>,
     layers: Layers,
+    codecs: Arc<StreamCodecs>,
 }
 
 /// Layers (RFC 8853) and their retransmissions find each other by names in their headers (RFC 8852), which senders leave out later.
@@ -79,6 +82,11 @@ impl Layers {
 }
 
 impl RtxUnwrapper {
+    /// `codecs` knows what payload types stand for.
+    pub(crate) fn new(codecs: Arc<StreamCodecs>) -> Self {
+        Self { codecs, ..Self::default() }
+    }
+
     /// SSRC and payload type of the stream that this one repairs, if it is a retransmission stream.
     fn primary(&mut self, header: &Header) -> Option<(u32, u8)> {
         if let Some(known) = self.primaries.get(&header.ssrc) {
@@ -110,7 +118,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtxUnwrapper {
             let original = packet.payload.split_to(2);
             packet.header.sequence_number = u16::from_be_bytes([original[0], original[1]]);
             packet.header.ssrc = ssrc;
-            packet.header.payload_type = payload_type;
+            // The stream may have changed its codec since it was bound.
+            let repeated = self.codecs.payload_types.repeated(packet.header.payload_type);
+            packet.header.payload_type = repeated.unwrap_or(payload_type);
         }
         self.queues.read.push_back(tagged);
         Ok(())

@@ -5,6 +5,7 @@
 use crate::room::media::{AudioLevel, RtpPacket};
 use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::packet_queues::PacketQueues;
+use crate::rtc::driver::payload_types::PayloadTypes;
 use crate::rtc::inbox::{Inbound, Inbox};
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::goodbye::Goodbye;
@@ -27,19 +28,24 @@ pub(crate) const PLAYOUT_DELAY_URI: &str = "http://www.webrtc.org/experiments/rt
 /// The codecs of inbound streams, by SSRC, as the chain knows them: the library's own track may not know its codec yet when packets
 /// overtake the answer that describes them.
 #[derive(Debug, Default)]
-pub(crate) struct StreamCodecs(Mutex<HashMap<u32, (String, u16)>>);
+pub(crate) struct StreamCodecs {
+    streams: Mutex<HashMap<u32, (String, u16)>>,
+    /// What payload types stand for, whatever the stream.
+    pub payload_types: PayloadTypes,
+}
 
 impl StreamCodecs {
     /// MIME type and channels of a stream.
     pub(crate) fn codec(&self, ssrc: u32) -> Option<(String, u16)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned()
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned()
     }
     fn insert(&self, info: &StreamInfo) {
         let codec = (info.mime_type.clone(), info.channels);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(info.ssrc, codec);
+        self.payload_types.bound(info.payload_type, &info.mime_type);
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(info.ssrc, codec);
     }
     fn remove(&self, ssrc: u32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ssrc);
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&ssrc);
     }
 }
 
@@ -77,6 +83,7 @@ impl Tap {
         self.inbox.put(Inbound::Rtp(RtpPacket {
             ssrc: header.ssrc,
             payload_type: header.payload_type,
+            format: self.codecs.payload_types.format(header.payload_type),
             sequence: header.sequence_number,
             timestamp: header.timestamp,
             marker: header.marker,

@@ -189,6 +189,7 @@ mod tests {
         let packet = RtpPacket {
             ssrc: 1,
             payload_type: 0,
+            format: Default::default(),
             sequence: 7,
             timestamp: 3000,
             marker: false,

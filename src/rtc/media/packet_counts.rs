@@ -27,6 +27,8 @@ pub enum DropReason {
     NoPicture,
     /// It has no payload: padding (a bandwidth probe). Nothing is lost by it.
     Padding,
+    /// It repeats a packet of a stream that is not known. Nothing is lost by it.
+    Retransmission,
     /// No description of the connection announced its stream.
     Unannounced,
     /// It came after its stream had been taken away.
@@ -49,7 +51,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 20] = [
+    pub const ALL: [DropReason; 21] = [
         DropReason::PayloadType,
         DropReason::NoKeyFrame,
         DropReason::NoParameterSets,
@@ -61,6 +63,7 @@ impl DropReason {
         DropReason::OutOfRange,
         DropReason::NoPicture,
         DropReason::Padding,
+        DropReason::Retransmission,
         DropReason::Unannounced,
         DropReason::AfterEnd,
         DropReason::EarlyOverflow,
@@ -86,6 +89,7 @@ impl DropReason {
             DropReason::OutOfRange => "out-of-range",
             DropReason::NoPicture => "no-picture",
             DropReason::Padding => "padding",
+            DropReason::Retransmission => "retransmission",
             DropReason::Unannounced => "unannounced",
             DropReason::AfterEnd => "after-end",
             DropReason::EarlyOverflow => "early-overflow",
@@ -103,6 +107,7 @@ impl DropReason {
         !matches!(
             self,
             DropReason::Duplicate
+                | DropReason::Retransmission
                 | DropReason::NoPicture
                 | DropReason::Padding
                 | DropReason::AfterEnd
@@ -150,6 +155,12 @@ impl PacketCounts {
         let packets = packets.min(self.in_frames);
         self.in_frames -= packets;
         self.drop(reason, packets);
+    }
+
+    /// Packets that were counted one way will be counted another way later.
+    pub fn uncount(&mut self, reason: Option<DropReason>, packets: u64) {
+        let count = reason.map_or(&mut self.in_frames, |reason| &mut self.dropped[reason as usize]);
+        *count = count.saturating_sub(packets);
     }
 
     /// What was counted since `base`, an earlier state of these counts.

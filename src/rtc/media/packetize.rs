@@ -9,7 +9,7 @@ mod payload;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::room::media::{Codec, Frame, RtpPacket};
+use crate::room::media::{Codec, Frame, PacketFormat, RtpPacket};
 use bytes::{BufMut, Bytes};
 use payload::{joined, split};
 use std::time::Instant;
@@ -17,6 +17,7 @@ use std::time::Instant;
 /// Splits the frames of one stream into RTP packets (RFC 7741, 9628, 6184 mode 1, 7587, AOM AV1).
 pub struct Packetizer {
     codec: Codec,
+    format: PacketFormat,
     ssrc: u32,
     sequence: u16,
     /// Frame number: VP8 and VP9 picture id (15 bits), VP9 TL0PICIDX (8 bits).
@@ -27,7 +28,7 @@ impl Packetizer {
     /// A packetizer whose first sequence number and picture id come from the SSRC, which is random already (RFC 3550, 5.1).
     pub fn new(codec: Codec, ssrc: u32) -> Self {
         let seed = ssrc.wrapping_mul(0x9e37_79b9);
-        Self { codec, ssrc, sequence: (seed >> 17) as u16, frame: seed as u16 }
+        Self { codec, format: codec.into(), ssrc, sequence: (seed >> 17) as u16, frame: seed as u16 }
     }
 
     /// The packets of one frame, payload type 0 (the connection fills it in). The timestamp is the low 32 bits of
@@ -54,6 +55,7 @@ impl Packetizer {
             RtpPacket {
                 ssrc: self.ssrc,
                 payload_type: 0,
+                format: self.format.clone(),
                 sequence,
                 timestamp: frame.rtp_time as u32,
                 marker: picture && index + 1 == count,

@@ -90,6 +90,7 @@ impl PacketAccount {
                 Some(codec) => format!("payload is not {}", codec.name()),
                 None => "payload is malformed".into(),
             },
+            DropReason::Retransmission => "only retransmissions came".into(),
             DropReason::Unannounced => format!("stream was never announced (payload {types} {numbers})"),
             DropReason::EarlyOverflow => "more came before the stream was announced than is kept".into(),
             DropReason::TooManyStreams => "too many streams".into(),
@@ -162,6 +163,18 @@ impl OtherPackets {
         let before = account.packets;
         arrive(account);
         account.counts.drop(reason, account.packets - before);
+    }
+
+    /// Adds what an account counts to that of its SSRC.
+    pub fn add(&mut self, other: &PacketAccount) {
+        let account = match self.entry(other.ssrc) {
+            Some(entry) => &mut entry.account,
+            None => &mut self.rest,
+        };
+        if let (Some(first), Some(last)) = (other.first, other.last) {
+            account.arrived(other.packets, other.bytes, first, last);
+            account.counts.add(&other.counts);
+        }
     }
 
     /// From now on packets of this SSRC are dropped for this reason; none: they wait for their stream again.

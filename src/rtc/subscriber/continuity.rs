@@ -8,7 +8,7 @@ pub struct ContinuousTime {
     clock_rate: u32,
     /// What is added; none until the first frame after a restart says.
     offset: Option<i64>,
-    /// The newest time that went out, and when its frame arrived.
+    /// The greatest time that went out (pictures may be sent before others that are shown earlier), and when its frame arrived.
     last: Option<(i64, Instant)>,
 }
 
@@ -36,10 +36,12 @@ impl ContinuousTime {
 
     /// A frame went out with this time.
     pub fn sent(&mut self, rtp_time: i64, at: Instant) {
-        self.last = Some((rtp_time, at));
+        if self.last.is_none_or(|(last, _)| rtp_time >= last) {
+            self.last = Some((rtp_time, at));
+        }
     }
 
-    /// The time that went out last, and when.
+    /// The greatest time that went out, and when.
     pub fn last(&self) -> Option<(i64, Instant)> {
         self.last
     }

@@ -155,6 +155,11 @@ impl Layers {
         self.all.iter().all(|layer| layer.heard.is_none())
     }
 
+    /// Whether the layer that is given out has stopped.
+    pub fn is_stale(&self, now: Instant) -> bool {
+        self.all.get(self.current).is_none_or(|current| current.is_stale(now))
+    }
+
     /// A packet of a layer arrived.
     pub fn heard(&mut self, index: usize, at: Instant) {
         if let Some(layer) = self.all.get_mut(index) {

@@ -102,6 +102,7 @@ impl Camera {
                     let packet = RtpPacket {
                         ssrc,
                         payload_type: 96,
+                        format: Codec::Vp8.into(),
                         sequence: self.sequences[index],
                         timestamp,
                         marker: part + 1 == PACKETS,
@@ -234,6 +235,7 @@ fn a_layer_that_is_refused_or_in_another_codec_is_no_track_of_its_own() {
         let packet = RtpPacket {
             ssrc,
             payload_type: 98,
+            format: Codec::Vp9.into(),
             sequence: 1,
             timestamp: 0,
             marker: true,

@@ -7,10 +7,14 @@
 //! ```
 
 mod account;
+mod codec_change;
+#[cfg(test)]
+mod codec_change_tests;
 mod config;
 #[cfg(test)]
 mod conservation_tests;
 mod continuity;
+mod dropped;
 mod early;
 #[cfg(test)]
 mod goodbye_tests;
@@ -36,12 +40,12 @@ pub use stream::Stream;
 pub use transform::FrameTransform;
 
 use crate::room::clock::SenderClock;
-use crate::room::media::{RemoteTrack, Source};
+use crate::room::media::{PacketFormat, RemoteTrack, RtpPacket, Source};
 use crate::room::participant::TrackLabel;
 use crate::rtc::inbox::Inbound;
 pub use crate::rtc::media::packet_counts::{DropReason, PacketCounts};
 use account::OtherPackets;
-use early::{EarlyPackets, WaitedInVain};
+use early::EarlyPackets;
 use layers::MAX_LAYERS;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -133,16 +137,13 @@ impl<S> Subscriber<S> {
         self.streams.values().filter_map(Stream::deadline).min()
     }
 
-    /// The connection announces a stream. Announced again with another codec, the old stream ends.
+    /// The connection announces a stream. Announced again it goes on: which codec it has, its packets tell.
     pub fn announce(&mut self, track: RemoteTrack, now: Instant, handler: &mut impl MediaHandler<State = S>) {
         let ssrc = track.ssrc;
         if let Some(first) = self.first_layer(&track) {
             return self.announce_layer(first, track, now, handler);
         }
         self.ending.retain(|(ending, _)| *ending != ssrc);
-        if self.streams.get(&ssrc).is_some_and(|stream| stream.info.track.codec != track.codec) {
-            self.remove(&[ssrc], now, handler);
-        }
         if !self.announced.contains_key(&ssrc) && self.announced.len() >= self.config.max_streams {
             handler.on_problem(Problem::TooManyStreams { ssrc });
             return self.refuse(ssrc, DropReason::TooManyStreams);
@@ -178,7 +179,8 @@ impl<S> Subscriber<S> {
             return;
         }
         // A file has one codec.
-        if announced.refused || announced.track.codec != track.codec || announced.layers.len() + 1 >= MAX_LAYERS {
+        let codec = self.streams.get(&first).map_or(announced.track.codec, |stream| stream.info.track.codec);
+        if announced.refused || codec != track.codec || announced.layers.len() + 1 >= MAX_LAYERS {
             return self.refuse(ssrc, DropReason::OtherLayer);
         }
         announced.layers.push(ssrc);
@@ -187,7 +189,7 @@ impl<S> Subscriber<S> {
         if let Some(stream) = self.streams.get_mut(&first) {
             stream.add_layer(ssrc, &self.config, now);
             for item in self.early.take(ssrc) {
-                stream.receive(item, &mut self.sender, handler);
+                self.receive(item, handler);
             }
         }
         self.begin(now, handler);
@@ -228,8 +230,13 @@ impl<S> Subscriber<S> {
     /// Takes what arrived, in the order of arrival.
     pub fn receive(&mut self, item: Inbound, handler: &mut impl MediaHandler<State = S>) {
         let ssrc = item.ssrc();
-        if let Some(stream) = self.streams.get_mut(self.layer_of.get(&ssrc).unwrap_or(&ssrc)) {
-            return stream.receive(item, &mut self.sender, handler);
+        let first = *self.layer_of.get(&ssrc).unwrap_or(&ssrc);
+        if let Some(stream) = self.streams.get_mut(&first) {
+            stream.receive(item, &mut self.sender, handler);
+            if stream.change.is_some() {
+                self.change_codec(first, handler);
+            }
+            return;
         }
         if let Some(reason) = self.others.standing(ssrc) {
             return self.drop_item(item, reason);
@@ -240,42 +247,14 @@ impl<S> Subscriber<S> {
         if let Inbound::Dropped { .. } = item {
             return self.drop_item(item, DropReason::InboxFull);
         }
+        if let Inbound::Rtp(RtpPacket { format: PacketFormat::Retransmission, .. }) = item {
+            return self.drop_item(item, DropReason::Retransmission);
+        }
         if let Err((item, problem)) = self.early.keep(item) {
             self.drop_item(item, DropReason::EarlyOverflow);
             if let Some(problem) = problem {
                 handler.on_problem(problem);
             }
-        }
-    }
-
-    /// What arrived belongs to no stream.
-    fn drop_item(&mut self, item: Inbound, reason: DropReason) {
-        let ssrc = item.ssrc();
-        match item {
-            Inbound::Rtp(packet) => self.others.drop(ssrc, reason, |account| {
-                account.arrive(packet.payload_type, packet.payload.len(), packet.arrival);
-            }),
-            Inbound::Dropped { packets, bytes, first, last, .. } => {
-                self.others.drop(ssrc, DropReason::InboxFull, |account| account.arrived(packets, bytes, first, last));
-            }
-            Inbound::SenderReport { .. } | Inbound::Goodbye { .. } => {}
-        }
-    }
-
-    /// What waited for streams in vain.
-    fn drop_early(&mut self, waited: Vec<WaitedInVain>, handler: &mut impl MediaHandler<State = S>) {
-        for WaitedInVain { ssrc, items, packets } in waited {
-            let reason = self.others.waited_in_vain(ssrc);
-            items.into_iter().for_each(|item| self.drop_item(item, reason));
-            handler.on_problem(Problem::Unannounced { ssrc, packets });
-        }
-    }
-
-    /// From now on what arrives of a stream is dropped, and so is what waits.
-    fn refuse(&mut self, ssrc: u32, reason: DropReason) {
-        self.others.set_standing(ssrc, Some(reason));
-        for item in self.early.take(ssrc) {
-            self.drop_item(item, reason);
         }
     }
 
@@ -286,8 +265,8 @@ impl<S> Subscriber<S> {
         self.end_silent(now, handler);
         let waited = self.early.expire(now);
         self.drop_early(waited, handler);
+        self.expire(now, handler);
         for stream in self.streams.values_mut() {
-            stream.tick(now, &self.sender, handler);
             for ssrc in stream.key_frames_due(now) {
                 handler.request_key_frame(stream, ssrc, now);
             }
@@ -299,12 +278,16 @@ impl<S> Subscriber<S> {
         for stream in self.streams.values_mut() {
             stream.tick(now, &self.sender, handler);
         }
+        let changed = self.streams.iter().filter(|(_, stream)| stream.change.is_some());
+        for ssrc in changed.map(|(ssrc, _)| *ssrc).collect::<Vec<_>>() {
+            self.change_codec(ssrc, handler);
+        }
     }
 
     /// Announced streams whose packets wait begin once it is known what they are.
     pub fn begin(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
-        let mut refused = Vec::new();
-        let Subscriber { streams, announced, early, labels, config, sender, .. } = self;
+        let (mut begun, mut refused) = (Vec::new(), Vec::new());
+        let Subscriber { streams, announced, early, labels, config, .. } = self;
         for (ssrc, waiting) in announced.iter_mut().filter(|(_, waiting)| !waiting.refused) {
             if streams.contains_key(ssrc) || ![*ssrc].iter().chain(&waiting.layers).any(|ssrc| early.has(*ssrc)) {
                 continue;
@@ -316,12 +299,14 @@ impl<S> Subscriber<S> {
             }
             waiting.labelled |= label.is_some();
             let source = label.unwrap_or(Source::default_for(waiting.track.kind()));
-            let info = StreamInfo { track: waiting.track.clone(), source, labelled: label.is_some() };
             let mut early = [&[*ssrc][..], &waiting.layers].concat().into_iter().fold(Vec::new(), |mut all, ssrc| {
                 all.extend(early.take(ssrc));
                 all
             });
             early.sort_by_key(Inbound::arrival);
+            let mut track = waiting.track.clone();
+            track.codec = early.iter().find_map(|item| item.codec_of(track.kind())).unwrap_or(track.codec);
+            let info = StreamInfo { track, source, labelled: label.is_some() };
             let Some(state) = handler.on_begin(&info, now) else {
                 waiting.refused = true;
                 refused.push((*ssrc, early));
@@ -331,10 +316,11 @@ impl<S> Subscriber<S> {
             for layer in &waiting.layers {
                 stream.add_layer(*layer, config, now);
             }
-            for item in early {
-                stream.receive(item, sender, handler);
-            }
             streams.insert(*ssrc, stream);
+            begun.push(early);
+        }
+        for item in begun.into_iter().flatten() {
+            self.receive(item, handler);
         }
         for (ssrc, early) in refused {
             self.others.set_standing(ssrc, Some(DropReason::Refused));
@@ -354,11 +340,9 @@ impl<S> Subscriber<S> {
         let linger = self.config.linger;
         let due = |(_, at): &mut (u32, Instant)| now.saturating_duration_since(*at) >= linger;
         for (ssrc, at) in self.ending.extract_if(.., due).collect::<Vec<_>>() {
-            if let Some(stream) = self.streams.remove(&ssrc) {
-                let layers = self.layer_of.extract_if(|_, first| *first == ssrc).map(|(layer, _)| layer);
-                layers.chain([ssrc]).for_each(|ssrc| self.others.ended(ssrc));
-                stream.end(&self.sender, at, handler);
-            }
+            let layers = self.layer_of.extract_if(|_, first| *first == ssrc).map(|(layer, _)| layer);
+            layers.chain([ssrc]).for_each(|ssrc| self.others.ended(ssrc));
+            self.end_stream(ssrc, at, handler);
         }
     }
 
@@ -368,9 +352,7 @@ impl<S> Subscriber<S> {
         let left = |(ssrc, stream): (&u32, &mut Stream<S>)| stream.left_since(now).map(|at| (*ssrc, at));
         for (ssrc, at) in self.streams.iter_mut().filter_map(left).collect::<Vec<_>>() {
             self.ending.retain(|(ending, _)| *ending != ssrc);
-            if let Some(stream) = self.streams.remove(&ssrc) {
-                stream.end(&self.sender, at, handler);
-            }
+            self.end_stream(ssrc, at, handler);
         }
     }
 
@@ -378,8 +360,8 @@ impl<S> Subscriber<S> {
     /// account of what belonged to no stream is given.
     pub fn end(mut self, at: Instant, handler: &mut impl MediaHandler<State = S>) {
         self.begin(at + self.config.label_wait, handler);
-        for stream in std::mem::take(&mut self.streams).into_values() {
-            stream.end(&self.sender, at, handler);
+        for ssrc in self.streams.keys().copied().collect::<Vec<_>>() {
+            self.end_stream(ssrc, at, handler);
         }
         let waited = self.early.clear();
         self.drop_early(waited, handler);

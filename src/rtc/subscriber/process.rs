@@ -3,7 +3,7 @@
 use super::handler::{MediaHandler, Problem, Report};
 use super::info::Gap;
 use super::layers::Layers;
-use super::stream::Stream;
+use super::stream::{CodecChange, Stream};
 use super::transform::{Transforming, Untransformed};
 use crate::room::clock::{SenderClock, SessionTime, TrackClock, unwrap_rtp};
 use crate::room::media::{Frame, MediaKind, RtpPacket};
@@ -72,20 +72,35 @@ impl<S> Stream<S> {
     pub(super) fn tick(&mut self, now: Instant, sender: &SenderClock, handler: &mut impl MediaHandler<State = S>) {
         let mut out = std::mem::take(&mut self.scratch);
         for layer in self.layers() {
-            self.assembler(layer).tick(now, &mut out);
-            self.hand_over(layer, &mut out, now, sender, handler);
+            if self.change.is_none() {
+                self.assembler(layer).tick(now, &mut out);
+                self.hand_over(layer, &mut out, now, sender, handler);
+            }
         }
         self.scratch = out;
     }
 
-    /// Gives out what is whole, and ends.
-    pub(super) fn end(mut self, sender: &SenderClock, at: Instant, handler: &mut impl MediaHandler<State = S>) {
+    /// Gives out what is whole: no more comes. Where the codec changes it stops, and is to be called again of the stream that goes on.
+    pub(super) fn finish(&mut self, sender: &SenderClock, at: Instant, handler: &mut impl MediaHandler<State = S>) {
         let mut out = std::mem::take(&mut self.scratch);
         for layer in self.layers() {
-            self.assembler(layer).finish(&mut out);
-            self.hand_over(layer, &mut out, at, sender, handler);
+            if self.change.is_none() {
+                self.assembler(layer).finish(&mut out);
+                self.hand_over(layer, &mut out, at, sender, handler);
+            }
         }
-        handler.on_end(self, at, sender);
+        self.scratch = out;
+    }
+
+    /// Takes what came before the codec changed to that of this stream, and had not been given out.
+    pub(super) fn go_on(
+        &mut self,
+        change: CodecChange,
+        sender: &SenderClock,
+        handler: &mut impl MediaHandler<State = S>,
+    ) {
+        let CodecChange { layer, mut rest, at, .. } = change;
+        self.hand_over(layer, &mut rest, at, sender, handler);
     }
 
     /// A sender report: its NTP and RTP times, when it arrived, and from where.
@@ -119,9 +134,22 @@ impl<S> Stream<S> {
         sender: &SenderClock,
         handler: &mut impl MediaHandler<State = S>,
     ) {
-        for received in out.drain(..) {
+        let mut waiting = out.drain(..);
+        while let Some(received) = waiting.next() {
             match received {
-                Received::Frame(frame) => self.choose(layer, frame, sender, handler),
+                // Of layers the one that is given out decides.
+                Received::Codec(codec) if codec == self.info.track.codec || self.offset(layer).is_none() => {}
+                Received::Codec(codec) => {
+                    self.change = Some(CodecChange { codec, layer, rest: waiting.collect(), at: now });
+                    break;
+                }
+                Received::Frame(frame) => {
+                    self.choose(layer, frame, sender, handler);
+                    if let Some(change) = &mut self.change {
+                        change.rest.extend(waiting);
+                        break;
+                    }
+                }
                 Received::Gap { from, to, lost_packets, dropped_frames } => {
                     if let Some(offset) = self.offset(layer) {
                         self.transform.iter_mut().for_each(Transforming::on_gap);
@@ -158,6 +186,17 @@ impl<S> Stream<S> {
     /// Gives out the frame if it is of the layer that is given out, or of a better one.
     fn choose(&mut self, layer: usize, frame: Frame, sender: &SenderClock, handler: &mut impl MediaHandler<State = S>) {
         let at = SessionTime::since(self.zero, frame.arrival);
+        let codec = self.assembler(layer).codec();
+        if codec != self.info.track.codec
+            && let Some(layers) = &self.layers
+        {
+            // A layer that has another codec than the one that is given out, and stands in for it when that one has stopped.
+            if frame.key && layers.is_stale(frame.arrival) {
+                let at = frame.arrival;
+                self.change = Some(CodecChange { codec, layer, rest: vec![Received::Frame(frame)], at });
+            }
+            return;
+        }
         let stream = (&self.clock, self.newest_rtp);
         let frame = match &mut self.layers {
             Some(layers) => layers.choose(layer, frame, at, stream, sender),

@@ -6,7 +6,7 @@ use super::info::StreamInfo;
 use super::layers::{Layers, MAX_LAYERS, OwnLayer};
 use super::transform::{FrameTransform, Transforming};
 use crate::room::clock::{Mapping, SenderClock, TrackClock};
-use crate::room::media::MediaKind;
+use crate::room::media::{Codec, MediaKind};
 use crate::rtc::feedback::KeyFrameNeed;
 use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, ReceiveStats, Received};
 use crate::rtc::media::packet_counts::PacketCounts;
@@ -16,6 +16,16 @@ use std::time::{Duration, Instant};
 const GOODBYE_WAIT: Duration = Duration::from_millis(500);
 /// Packets that come within this time after a goodbye were under way.
 const LATE_PACKETS: Duration = Duration::from_millis(200);
+
+/// A stream goes on in another codec.
+pub(super) struct CodecChange {
+    pub codec: Codec,
+    /// The layer whose packets said so.
+    pub layer: usize,
+    /// What came of the layer since.
+    pub rest: Vec<Received>,
+    pub at: Instant,
+}
 
 /// A stream that is received, and what its consumer keeps for it.
 pub struct Stream<S> {
@@ -38,6 +48,13 @@ pub struct Stream<S> {
     pub(super) layers: Option<Layers>,
     /// When the sender said that nothing more comes.
     pub(super) goodbye: Option<Instant>,
+
+    /// What was counted before the stream began: of the same SSRC in another codec.
+    pub(super) base: ReceiveStats,
+    /// Of a stream that has ended since its SSRC goes on in another codec.
+    pub(super) ended_stats: Option<ReceiveStats>,
+    /// The codec has changed; nothing is given out before the stream was divided.
+    pub(super) change: Option<CodecChange>,
     /// What arrived, and what was dropped before assembly.
     pub(super) account: PacketAccount,
     /// Packets whose frames were dropped after assembly.
@@ -68,6 +85,10 @@ impl<S> Stream<S> {
             pixels: 0,
             layers: None,
             goodbye: None,
+
+            base: ReceiveStats::default(),
+            ended_stats: None,
+            change: None,
         }
     }
 
@@ -103,8 +124,37 @@ impl<S> Stream<S> {
 
     /// Counts since the stream began.
     pub fn stats(&self) -> ReceiveStats {
+        self.ended_stats.unwrap_or_else(|| self.cumulated_stats().since(&self.base))
+    }
+
+    /// Counts since the stream's SSRC began.
+    pub(super) fn cumulated_stats(&self) -> ReceiveStats {
         let own = self.assembler.stats();
         self.layers.as_ref().map_or(own, |layers| layers.stats(own))
+    }
+
+    /// The same stream with what another consumer keeps for it.
+    pub(super) fn with_state<T>(self, state: T) -> Stream<T> {
+        Stream {
+            state,
+            info: self.info,
+            key_frames: self.key_frames,
+            zero: self.zero,
+            assembler: self.assembler,
+            clock: self.clock,
+            mapping: self.mapping,
+            newest_rtp: self.newest_rtp,
+            transform: self.transform,
+            scratch: self.scratch,
+            pixels: self.pixels,
+            layers: self.layers,
+            base: self.base,
+            ended_stats: self.ended_stats,
+            change: self.change,
+            goodbye: self.goodbye,
+            account: self.account,
+            dropped_frames: self.dropped_frames,
+        }
     }
 
     /// What came of the stream, and what became of it.

@@ -57,6 +57,7 @@ fn a_transform_that_decrypts_needs_to_know_nothing_of_the_codec() {
         Inbound::Rtp(RtpPacket {
             ssrc: 1,
             payload_type: 96,
+            format: Codec::Vp8.into(),
             sequence,
             timestamp: u32::from(sequence) * 3000,
             marker: true,

@@ -70,6 +70,7 @@ pub fn packet(sequence: u16, timestamp: u32, marker: bool, payload: Bytes) -> Rt
     RtpPacket {
         ssrc: 0,
         payload_type: 0,
+        format: Default::default(),
         sequence,
         timestamp,
         marker,

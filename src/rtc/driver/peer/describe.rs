@@ -79,6 +79,7 @@ impl Actor {
 
     /// Sends a description, with our candidates in it where they do not trickle: then it waits until they are known.
     async fn send_description(&mut self, description: Description) {
+        self.received.describe_local(&description.sdp);
         let descriptions = match self.policy.trickle {
             true => vec![description],
             false => self.local_candidates.hold(description, Instant::now()),
@@ -121,6 +122,7 @@ impl Actor {
             self.on_repeated_offer(&description.sdp).await;
         }
         let sdp = sdp.map_err(Error::Other)?;
+        self.received.describe_remote(&description.sdp);
         let verdict = self.negotiation.received(kind);
         tracing::debug!(peer = %self.peer, ?kind, ?verdict, "description");
         if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {

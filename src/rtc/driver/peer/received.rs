@@ -44,6 +44,16 @@ impl ReceivedTracks {
         Self { streams, codecs, negotiated, sections, shared, placed, key_frame_requests }
     }
 
+    /// A description of ours is about to be sent.
+    pub(crate) fn describe_local(&self, sdp: &str) {
+        self.negotiated.payload_types.describe_local(sdp);
+    }
+
+    /// A description of theirs came.
+    pub(crate) fn describe_remote(&self, sdp: &str) {
+        self.negotiated.payload_types.describe_remote(sdp);
+    }
+
     /// A stream begins to arrive. Returns it if it is new, or arrives in another codec: the library opens a stream again after each
     /// negotiation.
     ///

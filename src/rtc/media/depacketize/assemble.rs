@@ -1,22 +1,10 @@
-//! Packets of one SSRC to frames: finds where frames begin and end, drops what cannot be decoded, reports gaps. Knows no
-//! codec; never waits for anything but a hole in the sequence.
+//! Packets of one SSRC to frames: into sequence, then into frames. Never waits for anything but a hole in the sequence.
 
-use crate::room::media::{AudioLevel, Codec, Frame, MediaKind, RtpPacket};
-use crate::rtc::media::depacketize::dependencies::{Decodability, DependencyTracker, FrameDependencies};
-use crate::rtc::media::depacketize::formats::depayloader;
-use crate::rtc::media::depacketize::payload::{Depayload, Head, Starts};
-use crate::rtc::media::depacketize::pending_gap::PendingGap;
+use crate::room::media::{Codec, RtpPacket};
+use crate::rtc::media::depacketize::frame_builder::FrameBuilder;
 use crate::rtc::media::depacketize::received::{AssemblerConfig, ReceiveStats, Received};
 use crate::rtc::media::depacketize::reorder_buffer::{ReorderBuffer, Reordered};
-use crate::rtc::media::depacketize::timestamps::{Timestamps, Unwrapped};
-use crate::rtc::media::inspect::inspected::Inspected;
-use crate::rtc::media::inspect::inspector::Inspector;
-use crate::rtc::media::packet_counts::DropReason;
-use bytes::Bytes;
 use std::time::{Duration, Instant};
-
-/// A frame of more parts than this is malformed: a guard against one built of empty ones.
-const MAX_PARTS: usize = 16_384;
 
 /// RTP packets of one media SSRC, in the order of their arrival, to encoded frames (RFC 7741, 9628, 6184, 7587, AOM AV1).
 ///
@@ -24,69 +12,31 @@ const MAX_PARTS: usize = 16_384;
 /// until the missing packet comes or [`AssemblerConfig::hold`] is over. Video begins with a key frame; after a loss,
 /// frames that depend on what was lost are dropped. Audio is never held to anything but the sequence.
 ///
-/// The first packet's sequence number is the beginning: what a network reorders before it is late.
+/// The codec may change at any packet: [`Received::Codec`]. The first packet's sequence number is the beginning: what a network reorders before it is late.
 pub struct FrameAssembler {
-    depayloader: Box<dyn Depayload>,
-    inspector: Inspector,
-    video: bool,
-    timestamps: Timestamps,
-    max_bytes: usize,
     reorder: ReorderBuffer,
-    /// Timestamp and marker bit of the packet before, unless it is missing.
-    previous: Option<(i64, bool)>,
-    building: Option<Building>,
-    parts: Vec<Bytes>,
-    /// The rest of the frame of this time is thrown away for this reason; the frame is counted already.
-    dropping: Option<(i64, DropReason)>,
-    /// A frame has come out since the sender began.
-    begun: bool,
-    tracker: DependencyTracker,
-    asked: bool,
-    gap: PendingGap,
-    discontinuity: bool,
-    stats: ReceiveStats,
-}
-
-/// The frame whose packets are coming in.
-struct Building {
-    time: i64,
-    arrival: Instant,
-    audio_level: Option<AudioLevel>,
-    dependencies: FrameDependencies,
-    bytes: usize,
-    packets: u32,
+    builder: FrameBuilder,
 }
 
 impl FrameAssembler {
-    /// An assembler for one SSRC that sends `codec`.
+    /// An assembler for one SSRC that sends `codec`, until its packets say otherwise.
     pub fn new(codec: Codec, config: AssemblerConfig) -> Self {
-        Self {
-            depayloader: depayloader(codec),
-            inspector: Inspector::new(codec),
-            video: codec.kind() == MediaKind::Video,
-            timestamps: Timestamps::new(codec.clock_rate()),
-            max_bytes: config.max_bytes,
-            reorder: ReorderBuffer::new(&config),
-            previous: None,
-            building: None,
-            parts: Vec::new(),
-            dropping: None,
-            begun: false,
-            tracker: DependencyTracker::new(),
-            asked: false,
-            gap: PendingGap::default(),
-            discontinuity: false,
-            stats: ReceiveStats::default(),
-        }
+        Self { reorder: ReorderBuffer::new(&config), builder: FrameBuilder::new(codec, &config) }
+    }
+
+    /// The codec of the frames that come out next.
+    pub fn codec(&self) -> Codec {
+        self.builder.codec
     }
 
     /// Takes a packet as it arrives; what it completes is appended to `out`.
     pub fn push(&mut self, packet: RtpPacket, out: &mut Vec<Received>) {
         let now = packet.arrival;
-        self.stats.packets += 1;
-        self.stats.bytes += packet.payload.len() as u64;
-        if let Some(packet) = self.reorder.push(packet, &mut self.stats) {
-            self.take(packet, out);
+        let stats = &mut self.builder.stats;
+        stats.packets += 1;
+        stats.bytes += packet.payload.len() as u64;
+        if let Some(packet) = self.reorder.push(packet, stats) {
+            self.builder.take(packet, out);
         }
         if self.reorder.is_waiting() {
             self.tick(now, out);
@@ -107,7 +57,7 @@ impl FrameAssembler {
 
     /// From now on frames are not inspected, and given out whether or not they can be decoded: they are encrypted.
     pub fn set_opaque(&mut self) {
-        self.inspector = Inspector::Opaque { video: self.video };
+        self.builder.set_opaque();
     }
 
     /// When `tick` has something to do; none while nothing is held back.
@@ -117,276 +67,29 @@ impl FrameAssembler {
 
     /// Gives out what is whole and held back behind holes, and the last gap. A frame whose end was not seen is dropped.
     pub fn finish(&mut self, out: &mut Vec<Received>) {
-        self.reorder.finish(&mut self.stats);
+        self.reorder.finish(&mut self.builder.stats);
         self.drain(out);
-        self.give_up_building(out);
-        self.gap.report(self.timestamps.newest(), out);
+        self.builder.finish(out);
     }
 
     /// Packets that are neither in a frame nor dropped yet.
     #[cfg(test)]
     pub(crate) fn held(&self) -> u64 {
-        self.reorder.held() + self.building.as_ref().map_or(0, |building| building.packets.into())
+        self.reorder.held() + self.builder.held()
     }
 
     /// Counts since the beginning.
     pub fn stats(&self) -> ReceiveStats {
-        self.stats
+        self.builder.stats
     }
 
     fn drain(&mut self, out: &mut Vec<Received>) {
-        while let Some(ordered) = self.reorder.pop() {
-            match ordered {
-                Reordered::Packet(packet) => self.take(packet, out),
-                Reordered::Lost(count) => {
-                    self.on_missing_packets(out);
-                    self.count_lost(count);
-                }
-                Reordered::SequenceJump(ahead) => {
-                    self.on_missing_packets(out);
-                    self.timestamps.on_sequence_jump(ahead);
-                }
+        while let Some(reordered) = self.reorder.pop() {
+            match reordered {
+                Reordered::Packet(packet) => self.builder.take(packet, out),
+                Reordered::Lost(count) => self.builder.on_lost(count, out),
+                Reordered::SequenceJump(ahead) => self.builder.on_sequence_jump(ahead, out),
             }
         }
-    }
-
-    /// Packets are missing after the newest one.
-    fn on_missing_packets(&mut self, out: &mut Vec<Received>) {
-        self.previous = None;
-        self.give_up_building(out);
-        self.tracker.on_loss();
-    }
-
-    /// The rest of the frame that is being built will not come.
-    fn give_up_building(&mut self, out: &mut Vec<Received>) {
-        if let Some(building) = self.building.take() {
-            self.drop_building(&building, DropReason::Incomplete, out);
-        }
-    }
-
-    fn count_lost(&mut self, count: u32) {
-        self.stats.lost += u64::from(count);
-        self.gap.lose(count);
-    }
-
-    /// The next packet in sequence.
-    fn take(&mut self, packet: RtpPacket, out: &mut Vec<Received>) {
-        if packet.payload.is_empty() {
-            return self.stats.counts.drop(DropReason::Padding, 1);
-        }
-        let time = self.unwrap(&packet, out);
-        if self.building.as_ref().is_some_and(|building| building.time != time) {
-            self.complete(out);
-        }
-        let previous = self.previous.replace((time, packet.marker));
-        let head = match self.depayloader.head(&packet.payload) {
-            Ok(Some(head)) => head,
-            Ok(None) => {
-                self.stats.malformed += 1;
-                return self.stats.counts.drop(DropReason::Malformed, 1);
-            }
-            Err(_) => {
-                self.stats.counts.drop(DropReason::Malformed, 1);
-                return self.malformed(time, DropReason::Malformed, out);
-            }
-        };
-        if self.building.is_none() {
-            let begins = match head.starts {
-                Starts::Yes => true,
-                Starts::No => false,
-                Starts::AfterEnd => previous.is_some_and(|(before, marker)| marker || before != time),
-            };
-            if let Err(reason) = self.begin(begins, time, &head, &packet, out) {
-                return self.stats.counts.drop(reason, 1);
-            }
-        }
-        let Some(building) = &mut self.building else { return };
-        building.arrival = building.arrival.min(packet.arrival);
-        building.bytes += packet.payload.len();
-        building.packets += 1;
-        if building.bytes > self.max_bytes || self.parts.len() >= MAX_PARTS {
-            return self.malformed(time, DropReason::TooLarge, out);
-        }
-        if self.depayloader.add(&head, &packet.payload, &mut self.parts).is_err() {
-            return self.malformed(time, DropReason::Malformed, out);
-        }
-        if packet.marker || head.ends {
-            self.complete(out);
-        }
-    }
-
-    /// No frame is being built; afterwards one is.
-    ///
-    /// # Errors
-    /// The packet is of no use, for this reason.
-    fn begin(
-        &mut self,
-        begins: bool,
-        time: i64,
-        head: &Head,
-        packet: &RtpPacket,
-        out: &mut Vec<Received>,
-    ) -> Result<(), DropReason> {
-        if let Some((dropped, reason)) = self.dropping
-            && !begins
-            && dropped == time
-        {
-            return Err(reason);
-        }
-        if self.is_gated() {
-            let harmless = self.tracker.on_packet_after_loss(&head.dependencies);
-            let decodability = if begins {
-                self.tracker.decodability(&head.dependencies, head.key)
-            } else {
-                Decodability::LayerUndecodable
-            };
-            if harmless && begins {
-                self.gap.was_harmless();
-            }
-            if matches!(decodability, Decodability::LayerUndecodable | Decodability::NeedsKeyFrame) {
-                let reason = if begins || !self.begun { self.cannot_be_decoded() } else { DropReason::Incomplete };
-                self.drop_frame(time, &head.dependencies, reason, out);
-                if decodability == Decodability::NeedsKeyFrame {
-                    self.ask(out);
-                }
-                return Err(reason);
-            }
-        } else if !begins {
-            self.drop_frame(time, &head.dependencies, DropReason::Incomplete, out);
-            return Err(DropReason::Incomplete);
-        }
-        self.dropping = None;
-        self.building = Some(Building {
-            time,
-            arrival: packet.arrival,
-            audio_level: packet.audio_level,
-            dependencies: head.dependencies,
-            bytes: 0,
-            packets: 0,
-        });
-        Ok(())
-    }
-
-    /// Whether frames are held to what they depend on.
-    fn is_gated(&self) -> bool {
-        self.video && !matches!(self.inspector, Inspector::Opaque { .. })
-    }
-
-    /// Why a frame is dropped that would need others.
-    fn cannot_be_decoded(&self) -> DropReason {
-        if self.begun { DropReason::Undecodable } else { DropReason::NoKeyFrame }
-    }
-
-    /// The frame that is being built has all its packets.
-    fn complete(&mut self, out: &mut Vec<Received>) {
-        let Some(building) = self.building.take() else { return };
-        let finished = self.depayloader.finish(&mut self.parts);
-        let picture = match finished.and_then(|()| self.inspector.inspect(&self.parts)) {
-            Ok(Some(picture)) => picture,
-            Ok(None) => {
-                self.stats.counts.drop(DropReason::NoPicture, building.packets.into());
-                return self.parts.clear();
-            }
-            Err(_) => {
-                self.stats.malformed += 1;
-                return self.drop_building(&building, DropReason::Malformed, out);
-            }
-        };
-        if self.is_gated() && !self.tracker.on_whole_frame(&building.dependencies, picture.key) {
-            let reason = if picture.lacks_config { DropReason::NoParameterSets } else { self.cannot_be_decoded() };
-            self.drop_building(&building, reason, out);
-            return self.ask(out);
-        }
-        self.give_out(building, picture, out);
-    }
-
-    fn give_out(&mut self, building: Building, picture: Inspected, out: &mut Vec<Received>) {
-        // Pictures may be sent before others that are shown earlier (B-frames): they keep their times. Sound is never reordered.
-        let greatest = self.gap.last_out.map_or(building.time, |last| last.max(building.time));
-        let rtp_time = if self.video { building.time } else { greatest };
-        self.gap.report(Some(greatest), out);
-        if std::mem::take(&mut self.discontinuity) {
-            out.push(Received::Discontinuity);
-        }
-        self.stats.frames += 1;
-        self.stats.counts.in_frames += u64::from(building.packets);
-        self.begun = true;
-        if self.video && picture.key {
-            self.stats.key_frames += 1;
-            self.asked = false;
-        }
-        self.gap.last_out = Some(greatest);
-        let parts = Vec::with_capacity(self.parts.len());
-        out.push(Received::Frame(Frame {
-            rtp_time,
-            arrival: building.arrival,
-            parts: std::mem::replace(&mut self.parts, parts),
-            key: picture.key,
-            size: picture.size,
-            config: picture.config,
-            audio_level: building.audio_level,
-            packets: building.packets,
-        }));
-    }
-
-    /// A packet or its frame is not what its codec says it should be.
-    fn malformed(&mut self, time: i64, reason: DropReason, out: &mut Vec<Received>) {
-        self.stats.malformed += 1;
-        match self.building.take() {
-            Some(building) => self.drop_building(&building, reason, out),
-            None => self.drop_frame(time, &FrameDependencies::default(), reason, out),
-        }
-    }
-
-    /// The frame that was being built is thrown away.
-    fn drop_building(&mut self, building: &Building, reason: DropReason, out: &mut Vec<Received>) {
-        self.stats.counts.drop(reason, building.packets.into());
-        self.drop_frame(building.time, &building.dependencies, reason, out);
-    }
-
-    /// The frame of `time` is thrown away, whether or not it was being built; its packets are counted elsewhere.
-    fn drop_frame(&mut self, time: i64, dependencies: &FrameDependencies, reason: DropReason, out: &mut Vec<Received>) {
-        self.parts.clear();
-        self.depayloader.reset();
-        if self.dropping.is_none_or(|(dropped, _)| dropped != time) {
-            self.dropping = Some((time, reason));
-            self.stats.dropped_frames += 1;
-            self.gap.drop_frame();
-        }
-        if self.is_gated() && self.tracker.on_dropped_frame(dependencies) {
-            self.ask(out);
-        }
-    }
-
-    fn ask(&mut self, out: &mut Vec<Received>) {
-        if !std::mem::replace(&mut self.asked, true) {
-            out.push(Received::NeedKeyFrame);
-        }
-    }
-
-    /// The packet's timestamp in 64 bits. Notices a sender that began anew.
-    fn unwrap(&mut self, packet: &RtpPacket, out: &mut Vec<Received>) -> i64 {
-        match self.timestamps.unwrap(packet) {
-            Unwrapped::Continued { time, lost } => {
-                self.count_lost(lost);
-                time
-            }
-            Unwrapped::Restarted { time, last } => {
-                self.restart(last, out);
-                time
-            }
-        }
-    }
-
-    /// A new time begins, and with it a new file, which (video) needs a key frame of its own.
-    fn restart(&mut self, last: i64, out: &mut Vec<Received>) {
-        self.complete(out);
-        self.gap.report(Some(last), out);
-        self.tracker = DependencyTracker::new();
-        self.previous = None;
-        self.dropping = None;
-        self.asked = false;
-        self.begun = false;
-        self.discontinuity |= self.gap.last_out.take().is_some();
     }
 }

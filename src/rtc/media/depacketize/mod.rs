@@ -13,6 +13,7 @@ mod assemble;
 mod av1;
 mod dependencies;
 mod formats;
+mod frame_builder;
 mod h264;
 mod opus;
 mod payload;

@@ -1,6 +1,6 @@
 //! What a `FrameAssembler` is given and gives: limits, frames and gaps, counters.
 
-use crate::room::media::Frame;
+use crate::room::media::{Codec, Frame};
 use crate::rtc::media::packet_counts::PacketCounts;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub enum Received {
     /// The sender began anew under the same SSRC. The next frame's time has nothing to do with those before: it counts
     /// from its own 32-bit timestamp, and (video) is a key frame. A new file and a new clock begin here.
     Discontinuity,
+    /// The sender goes on in another codec, which begins with a key frame. The frames before were of the codec before.
+    Codec(Codec),
 }
 
 /// Limits of a [`FrameAssembler`](super::FrameAssembler).
@@ -37,6 +39,27 @@ pub struct AssemblerConfig {
     pub max_packets: usize,
     /// How many bytes a hole may hold back, and the largest frame.
     pub max_bytes: usize,
+}
+
+impl ReceiveStats {
+    /// What was counted since `base`, an earlier state of these counts.
+    pub fn since(&self, base: &ReceiveStats) -> ReceiveStats {
+        let since = |now: u64, before: u64| now.saturating_sub(before);
+        ReceiveStats {
+            packets: since(self.packets, base.packets),
+            bytes: since(self.bytes, base.bytes),
+            duplicates: since(self.duplicates, base.duplicates),
+            late: since(self.late, base.late),
+            lost: since(self.lost, base.lost),
+            reordered: since(self.reordered, base.reordered),
+            repaired: since(self.repaired, base.repaired),
+            frames: since(self.frames, base.frames),
+            dropped_frames: since(self.dropped_frames, base.dropped_frames),
+            key_frames: since(self.key_frames, base.key_frames),
+            malformed: since(self.malformed, base.malformed),
+            counts: self.counts.since(&base.counts),
+        }
+    }
 }
 
 impl Default for AssemblerConfig {

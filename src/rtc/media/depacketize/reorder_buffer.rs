@@ -295,6 +295,7 @@ mod tests {
             let packet = RtpPacket {
                 ssrc: 1,
                 payload_type: 96,
+                format: Default::default(),
                 sequence,
                 timestamp,
                 marker: false,

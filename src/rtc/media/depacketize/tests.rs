@@ -68,6 +68,7 @@ impl Bench {
                 Received::Gap { lost_packets: lost, dropped_frames: dropped, .. } => Short::Gap { lost, dropped },
                 Received::NeedKeyFrame => NeedKey,
                 Received::Discontinuity => Discontinuity,
+                Received::Codec(codec) => panic!("{codec:?}"),
             })
             .collect()
     }
