@@ -43,7 +43,6 @@ fn is_one_camera(recorded: &Recorded) {
     let sizes = sizes(&recorded.path(camera));
     // A machine with other tests on it may be too slow for the largest layer at times.
     assert!(sizes.contains(&(1280, 720)), "{sizes:?}: {camera:#?}");
-    assert!(camera.dropped["other-layer"] > 0, "{camera:#?}");
     assert_eq!((recorded.manifest.status, &recorded.manifest.reasons), (Status::Complete, &Vec::new()));
     assert!(recorded.track("alice", Source::Mic).frames > 50);
 }
@@ -66,6 +65,7 @@ async fn a_camera_in_three_layers_is_recorded_once_and_whole() {
         pause(Duration::from_secs(6), "the best layer has begun").await;
         let recorded = tape.finish().await;
         is_one_camera(&recorded);
+        assert!(recorded.track("alice", Source::Camera).dropped["other-layer"] > 0, "{:#?}", recorded.manifest.tracks);
         page.close().await;
     }
 }

@@ -1,5 +1,6 @@
 //! Sound in two channels, from a browser that was asked for it to the file and the film.
 
+use crate::support::bot::Bot;
 use crate::support::browser::Browser;
 use crate::support::needs::{needed, tools};
 use crate::support::pause;
@@ -109,4 +110,34 @@ async fn a_browser_sends_stereo_and_every_output_keeps_it() {
     let each: Vec<PathBuf> = each.filter(|path| path.file_stem().is_some_and(|stem| stem == "alice")).collect();
     assert_eq!(each.len(), 1, "{each:?}");
     has_two_channels(&each[0]);
+}
+
+/// A file with a tone in each channel.
+fn tones_in_a_file(folder: &Path) -> PathBuf {
+    let path = folder.join("tones.webm");
+    let [left, right] = TONES.map(|tone| format!("0.3*sin(2*PI*{tone}*t)"));
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", &format!("aevalsrc={left}|{right}:s=48000:d=10"), "-c:a", "libopus"]);
+    assert!(ffmpeg.arg(&path).status().expect("ffmpeg").success());
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_in_stereo_and_what_a_bot_gives_back_of_it_have_two_channels() {
+    needed!(tools(&["ffmpeg"]));
+    let server = TestServer::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = tones_in_a_file(folder.path());
+    let tape = Tape::start(&server.room("stereo"));
+    let echo = Bot::start(&["echo", &server.room("stereo"), "--as", "Echo", "--to", "all", "--quiet"]);
+    let feed = Bot::start(&["feed", &server.room("stereo"), file.to_str().expect("UTF-8"), "--as", "Alice", "--loop"]);
+    for who in ["alice", "echo"] {
+        tape.until(who, crate::recorded::track_on(who, Source::Mic)).await;
+    }
+    pause(Duration::from_secs(4), "sound of some length").await;
+    let recorded = tape.finish().await;
+    for who in ["alice", "echo"] {
+        has_two_channels(&recorded.path(recorded.track(who, Source::Mic)));
+    }
+    drop((echo, feed));
 }
