@@ -188,7 +188,10 @@ export class Peer {
     const { pc } = this;
     if (refused !== undefined) {
       console.warn(`${this.id} refused our description: ${refused}`);
-      return this.#renew();
+      clearTimeout(this.#repeat);
+      if (!this.#established) return this.#renew();
+      if (pc.signalingState === "have-local-offer") await pc.setLocalDescription({ type: "rollback" });
+      return;
     }
     if (!description) {
       try {

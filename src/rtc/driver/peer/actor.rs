@@ -65,6 +65,8 @@ pub(crate) struct Actor {
     pub(crate) descriptions: Descriptions,
     /// Kinds of media for which our first offer has a section to receive on only.
     pub(crate) offers_to_receive: HashSet<MediaKind>,
+    /// Descriptions that were refused, by either side.
+    pub(crate) refusals: u32,
     pub(crate) local_candidates: LocalCandidates,
     pub(crate) remote_candidates: RemoteCandidates,
     pub(crate) channels: ConnectionChannels,
@@ -97,6 +99,7 @@ impl Actor {
             last_offer: None,
             descriptions: Descriptions::default(),
             offers_to_receive: HashSet::new(),
+            refusals: 0,
             local_candidates: LocalCandidates::default(),
             remote_candidates: RemoteCandidates::default(),
             channels,

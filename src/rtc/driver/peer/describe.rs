@@ -14,6 +14,8 @@ use webrtc::peer_connection::{RTCIceCandidateInit, RTCPeerConnectionIceEvent, RT
 
 /// Characters of the reason for which a description was refused.
 const REASON_CHARS: usize = 200;
+/// Refusals on a connection that are told.
+const MAX_REFUSALS: u32 = 8;
 /// An offer may be repeated so often before it is told: an answer may be lost with a socket.
 const REPEATS: u32 = 2;
 
@@ -149,7 +151,7 @@ impl Actor {
     /// Their description cannot be applied; they are told.
     pub(crate) async fn refuse(&mut self, why: &Error) {
         self.report(PeerEvent::Signal(Signal::Refused(why.to_string()))).await;
-        self.report(PeerEvent::Refused(format!("their session description was refused: {why}"))).await;
+        self.tell_refused(format!("their session description was refused: {why}")).await;
     }
 
     /// They could not apply our description.
@@ -160,7 +162,15 @@ impl Actor {
             self.negotiation.failed(Instant::now());
             self.roll_back(true).await;
         }
-        self.report(PeerEvent::Refused(format!("they refused our session description: {why}"))).await;
+        self.tell_refused(format!("they refused our session description: {why}")).await;
+    }
+
+    /// Refusals are the participant's to make, so not all of them are told.
+    async fn tell_refused(&mut self, text: String) {
+        self.refusals += 1;
+        if self.refusals <= MAX_REFUSALS {
+            self.report(PeerEvent::Refused(text)).await;
+        }
     }
 
     /// They make the same offer again and again: our answer does not reach them, or is refused by somebody who does not say so.
@@ -177,7 +187,7 @@ impl Actor {
         };
         if repeats == REPEATS {
             let why = "they make the same offer again and again; our answer may have been refused".to_owned();
-            self.report(PeerEvent::Refused(why)).await;
+            self.tell_refused(why).await;
         }
     }
 
