@@ -34,6 +34,8 @@ pub(super) struct Agreed {
     pub extensions: Vec<(u8, String)>,
     /// Sources that they name, each with the one that repeats its packets.
     named: Vec<(u32, Option<u32>)>,
+    /// Those of them that are layers of the same picture.
+    layers: Vec<u32>,
     /// Sources of ours.
     own: Vec<u32>,
 }
@@ -97,6 +99,10 @@ impl Sections {
     pub fn extension(&self, uri: &str) -> Option<u8> {
         let mut extensions = self.all.iter().flat_map(|section| &section.extensions);
         extensions.find(|(_, known)| known == uri).map(|(id, _)| *id)
+    }
+    /// What a source is called that is one of several layers, where they are named by their sources (otherwise their packets have the names).
+    pub fn layer(&self, ssrc: u32) -> Option<String> {
+        self.all.iter().any(|section| section.layers.contains(&ssrc)).then(|| ssrc.to_string())
     }
     /// The stream has found its place otherwise.
     pub fn forget(&mut self, ssrc: u32) {
@@ -187,6 +193,7 @@ impl Agreed {
             sendable: their.payload_formats(),
             extensions: both.map(|(id, uri)| (id, uri.to_owned())).collect(),
             named: their.ssrcs().into_iter().filter(|ssrc| !is_repair(*ssrc)).map(named).collect(),
+            layers: their.layer_ssrcs(),
             own: our.ssrcs(),
         })
     }
@@ -241,6 +248,19 @@ mod tests {
         assert_eq!(place(&mut sections, 3, 96, None).as_deref(), Some("cam"), "the other has its stream");
         assert_eq!(place(&mut sections, 4, 96, Some("nobody")), None);
         assert_eq!(place(&mut sections, 4, 33, None), None);
+    }
+
+    #[test]
+    fn layers_that_are_named_by_their_sources_are_known() {
+        let text = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n\
+            m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:cam\r\na=sendonly\r\na=rtpmap:96 VP8/90000\r\na=msid:face c\r\n\
+            a=ssrc-group:SIM 1 2 3\r\na=ssrc:1 cname:x\r\na=ssrc:2 cname:x\r\na=ssrc:3 cname:x\r\na=ssrc:4 cname:x\r\n";
+        let theirs = Sdp::parse(text).expect("a description");
+        let ours = Sdp::parse(&text.replace("sendonly", "recvonly")).expect("a description");
+        let mut sections = Sections::default();
+        sections.agree(&ours, &theirs);
+        assert_eq!([1, 2, 3, 4].map(|ssrc| sections.layer(ssrc).is_some()), [true, true, true, false]);
+        assert_eq!(place(&mut sections, 2, 96, None).as_deref(), Some("cam"));
     }
 
     #[test]

@@ -117,7 +117,16 @@ fn tones_in_a_file(folder: &Path) -> PathBuf {
     let path = folder.join("tones.webm");
     let [left, right] = TONES.map(|tone| format!("0.3*sin(2*PI*{tone}*t)"));
     let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", &format!("aevalsrc={left}|{right}:s=48000:d=10"), "-c:a", "libopus"]);
+    ffmpeg.args([
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        &format!("aevalsrc={left}|{right}:s=48000:d=10"),
+        "-c:a",
+        "libopus",
+    ]);
     assert!(ffmpeg.arg(&path).status().expect("ffmpeg").success());
     path
 }

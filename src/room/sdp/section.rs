@@ -196,6 +196,11 @@ impl Section {
         };
         self.values("ssrc-group").filter_map(pair).collect()
     }
+    /// Sources that are the same picture in several layers (`a=ssrc-group:SIM`, as browsers once had it).
+    pub fn layer_ssrcs(&self) -> Vec<u32> {
+        let group = self.values("ssrc-group").find_map(|value| value.strip_prefix("SIM "));
+        group.into_iter().flat_map(str::split_ascii_whitespace).filter_map(|ssrc| ssrc.parse().ok()).collect()
+    }
     /// Header extensions as id and URI (`a=extmap`, RFC 8285).
     pub fn extensions(&self) -> Vec<(u8, &str)> {
         self.values("extmap").filter_map(extension).collect()

@@ -120,6 +120,7 @@ impl<I: Interceptor> Placement<I> {
                 };
                 let (stream, track) = (section.stream.clone(), section.track.clone());
                 let rid = rid.and_then(|rid| Some(std::str::from_utf8(&rid).ok()?.to_owned()));
+                let rid = rid.or_else(|| state.sections.layer(header.ssrc));
                 let track = RemoteTrack { ssrc: header.ssrc, codec, stream, track, channels, rid };
                 drop(state);
                 self.bound.insert(header.ssrc);

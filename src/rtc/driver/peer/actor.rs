@@ -254,6 +254,7 @@ impl Actor {
     }
 
     async fn on_stream(&mut self, track: Arc<dyn TrackRemote>, ssrc: u32, rid: Option<String>) {
+        let rid = rid.or_else(|| self.received.shared().lock().sections.layer(ssrc));
         match self.received.add(track, ssrc, rid).await {
             Ok(Some(remote)) => self.report(PeerEvent::Track(remote)).await,
             Ok(None) => {}
