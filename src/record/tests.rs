@@ -159,11 +159,13 @@ const MIC: (Source, MediaKind) = (Source::Mic, MediaKind::Audio);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn told(events: &[Event]) -> Vec<(u64, &str)> {
-    let told = |event| match event {
-        &Event::Unrecorded(ref stream) => Some((stream.packets, stream.reason.as_str())),
-        _ => None,
-    };
-    events.iter().filter_map(told).collect()
+    events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Unrecorded(stream) => Some((stream.packets, stream.reason.as_str())),
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]
@@ -224,7 +226,7 @@ fn media_that_cannot_be_begun_is_told_after_five_seconds() {
         rig.send_for(2 * SECOND, sends);
         let (manifest, events, _dir) = rig.end();
         let text = format!("alice camera: 200 packets in 8 s, no picture could be begun: {reason}");
-        assert_eq!(manifest.warnings, [text.clone()]);
+        assert_eq!(manifest.warnings, std::slice::from_ref(&text));
         assert_eq!((manifest.status, manifest.tracks.len()), (Status::Partial, 0));
         assert_eq!((manifest.reasons[0].text.as_str(), manifest.reasons.len()), (text.as_str(), 1));
         let told = told(&events);

@@ -18,7 +18,7 @@ pub enum FirstOffer {
 }
 
 /// The media sections of one kind that our descriptions have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MediaSections {
     /// None of ours: tracks of that kind are not sent on this connection. What they offer is accepted.
     None,
@@ -26,16 +26,11 @@ pub enum MediaSections {
     PerTrack(Direction),
     /// As members of a mesh have them: one for each track that we send, the first of a kind both ways and any other, as that of a screen,
     /// one way; and our first offer has one on which we receive in any case, which spares them an offer of their own.
+    #[default]
     Mesh,
     /// The same, but our first offer has one in any case. A sending one is reserved for a track that is published later, which then
     /// needs no negotiation.
     Preallocated(Direction),
-}
-
-impl Default for MediaSections {
-    fn default() -> Self {
-        MediaSections::Mesh
-    }
 }
 
 impl MediaSections {

@@ -86,7 +86,7 @@ async fn says(outcome: &bot::Outcome, lines: &[&str]) -> Manifest {
     for line in lines {
         let is_it = |text: &str| {
             text.starts_with(line.split('…').next().unwrap_or(""))
-                && text.ends_with(line.split('…').last().unwrap_or(""))
+                && text.ends_with(line.split('…').next_back().unwrap_or(""))
         };
         let told = outcome.stderr.lines().filter_map(|line| line.strip_prefix("warning: "));
         assert!(told.clone().any(is_it), "{line}: {}", outcome.stderr);

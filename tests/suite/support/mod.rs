@@ -1,5 +1,6 @@
 //! What the tests share. Every wait has a deadline; every port, folder and process is the test's own.
 
+pub mod behaviour;
 pub mod bot;
 pub mod breaker;
 pub mod browser;
@@ -10,6 +11,7 @@ pub mod dump;
 pub mod echoes;
 pub mod endpoint;
 pub mod ffmpeg;
+pub mod foreign;
 pub mod glass;
 pub mod janus;
 pub mod line;

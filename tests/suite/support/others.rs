@@ -124,7 +124,7 @@ fn install() -> Result<PathBuf, String> {
 }
 
 /// Has npm install what the folder's lock file says; says so where no registry answers. Anything else that goes wrong is our fault.
-fn installed_by_npm(folder: &Path) -> Result<(), String> {
+pub(super) fn installed_by_npm(folder: &Path) -> Result<(), String> {
     let mut words = String::new();
     // A registry may be busy; it is asked again.
     for _ in 0..3 {
@@ -142,7 +142,7 @@ fn installed_by_npm(folder: &Path) -> Result<(), String> {
     }
     let said = |code: &&&str| words.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == **code);
     match UNREACHABLE.iter().find(said) {
-        Some(code) => Err(format!("npm reaches no registry ({code}), and what tests/pages needs is not installed")),
+        Some(code) => Err(format!("npm reaches no registry ({code}), and {} stays empty", folder.display())),
         None => panic!("npm ci: {words}"),
     }
 }
