@@ -3,6 +3,7 @@
 use super::scene_plan::ScenePlan;
 use crate::container::Chapter;
 use crate::container::webvtt::WebVtt;
+use crate::recording::intervals::Interval;
 use crate::recording::timeline::{Entry, Event};
 use crate::room::media::Source;
 use std::time::Duration;
@@ -81,21 +82,12 @@ pub fn chapters(plan: &ScenePlan, range: TimeRange) -> Vec<Chapter> {
     starts.into_iter().zip(ends).map(chapter).collect()
 }
 
-/// The active speakers, one cue each; `None` without any.
+/// Who speaks, one cue for each time; `None` without any. Those of several participants may overlap.
 pub fn speakers(plan: &ScenePlan, events: &[Entry], range: TimeRange) -> Option<String> {
-    let changes: Vec<(u64, Option<&str>)> = events
-        .iter()
-        .filter_map(|entry| match &entry.event {
-            Event::Speaker { participant } => Some((entry.t_ms, participant.as_deref())),
-            _ => None,
-        })
-        .collect();
-    let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([range.until_ms]);
-    let cues = changes
-        .iter()
-        .zip(ends)
-        .filter_map(|((start, who), end)| Some((*start, end, display_name(plan, (*who)?)?, String::new())));
-    webvtt(cues, range)
+    let mut spoken = plan.speech(events);
+    spoken.sort_by_key(|(_, interval)| interval.start_ms);
+    let cue = |(who, at): (usize, Interval)| (at.start_ms, at.end_ms, plan.name(who).to_owned(), String::new());
+    webvtt(spoken.into_iter().map(cue), range)
 }
 
 /// The chat, each message for some seconds; `None` without messages.

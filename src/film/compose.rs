@@ -9,6 +9,7 @@ use super::scene_plan::ScenePlan;
 use super::scene_renderer::SceneRenderer;
 use super::snapshot;
 use super::sound::{Mixer, RATE};
+use super::speech;
 use super::stills::{Stills, StillsCollector};
 use super::summary::{CostMeter, Summary};
 use crate::container::Chapter;
@@ -37,14 +38,17 @@ pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress) 
     let is_live = snapshot::is_live(&job.recording);
     let without = snapshot::keys(&recording.manifest, &job.without)?;
     let range = job.time_range(recording.manifest.duration_ms)?;
-    let plan = ScenePlan::new(recording.manifest, &recording.events, without);
+    let mut plan = ScenePlan::new(recording.manifest, &recording.events, without);
+    let tracks = job.recording.join(Subfolder::Tracks.name());
+    let events = speech::heard(library, &plan, &recording.events, &tracks, range);
+    plan.set_events(&events);
     let mut composer = Composer {
         library,
         job,
         range,
         chapters: captions::chapters(&plan, range),
         plan,
-        tracks: job.recording.join(Subfolder::Tracks.name()),
+        tracks,
         warnings: if is_live {
             vec!["the recording still goes on: the film ends where it is now".into()]
         } else {
@@ -56,7 +60,7 @@ pub fn compose(library: &Library, job: &Job, mut progress: impl FnMut(Progress) 
         Some(video) => composer.film(video, gain, &mut progress)?,
         None => (composer.sound(gain, &mut progress)?, 0, Stills::default()),
     };
-    let subtitles = write_subtitles(&film, &composer.plan, &recording.events, range)?;
+    let subtitles = write_subtitles(&film, &composer.plan, &events, range)?;
     let (chapters, warnings) = (composer.chapters.len(), composer.warnings);
     let summary = Summary::of(film, job.video.as_ref(), frames, range.length(), &cost);
     Ok(Summary { stills, subtitles, chapters, loudness, warnings, ..summary })

@@ -22,6 +22,7 @@ mod scene_plan;
 mod scene_renderer;
 mod snapshot;
 mod sound;
+mod speech;
 mod stills;
 mod summary;
 mod text;

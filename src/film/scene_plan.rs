@@ -3,6 +3,7 @@
 
 use crate::film::frozen::Outages;
 use crate::film::layout::{Screen, Size, View, featured};
+use crate::recording::intervals::{Interval, speech};
 use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
 use crate::recording::timeline::{Entry, Event};
 use crate::room::media::{MediaKind, Source};
@@ -21,8 +22,8 @@ pub struct Scene {
     pub cameras: Vec<Option<usize>>,
     /// Participants without a microphone, or with a muted one, by number.
     pub muted: Vec<usize>,
-    /// The active speaker, as a participant number.
-    pub speaking: Option<usize>,
+    /// Who speaks, as participant numbers.
+    pub speaking: Vec<usize>,
 }
 
 /// The scenes of a recording, without the participants who are left out.
@@ -42,6 +43,11 @@ impl ScenePlan {
         let mut plan = ScenePlan { manifest, scenes: Vec::new(), without };
         plan.scenes = plan.scenes(events);
         plan
+    }
+
+    /// Replaces the timeline.
+    pub fn set_events(&mut self, events: &[Entry]) {
+        self.scenes = self.scenes(events);
     }
 
     /// The scene at session time `ms`.
@@ -92,24 +98,34 @@ impl ScenePlan {
         cuts.extend(frozen.values().flatten().flat_map(|s| [Some(s.start_ms), s.end_ms]).flatten());
         let screens = manifest.tracks.iter().filter(|t| t.source == Source::Screen);
         cuts.extend(screens.flat_map(|t| &t.resolutions).map(|r| r.at_ms));
-        cuts.extend(speakers.iter().map(|(at, _)| *at).chain(featured.iter().map(|(at, _)| *at)));
+        let spoken = self.speech(events);
+        cuts.extend(spoken.iter().flat_map(|(_, interval)| [interval.start_ms, interval.end_ms]));
+        cuts.extend(featured.iter().map(|(at, _)| *at));
         cuts.push(0);
         cuts.retain(|at| *at == 0 || *at < manifest.duration_ms);
         cuts.sort_unstable();
         cuts.dedup();
         let last =
             |at: u64| featured.partition_point(|(from, _)| *from <= at).checked_sub(1).and_then(|i| featured.get(i));
-        let speaks =
-            |at: u64| speakers.partition_point(|(from, _)| *from <= at).checked_sub(1).and_then(|i| speakers.get(i));
         let scene = |at: u64| {
             let mut scene = self.scene(at, &frozen);
             scene.view.featured = last(at).map(|(_, who)| *who);
-            scene.speaking = speaks(at).and_then(|(_, who)| *who);
+            scene.speaking =
+                spoken.iter().filter(|(_, i)| (i.start_ms..i.end_ms).contains(&at)).map(|(who, _)| *who).collect();
+            scene.speaking.sort_unstable();
+            scene.speaking.dedup();
             (at, scene)
         };
         let mut scenes: Vec<(u64, Scene)> = cuts.into_iter().map(scene).collect();
         scenes.dedup_by(|later, earlier| later.1 == earlier.1);
         scenes
+    }
+
+    /// Who speaks when, by participant number.
+    pub fn speech(&self, events: &[Entry]) -> Vec<(usize, Interval)> {
+        let spoken = speech(events, self.manifest.duration_ms).into_iter();
+        let number = |key: &str| self.people().find(|(_, p)| p.key == key).map(|(number, _)| number);
+        spoken.filter_map(|(key, interval)| Some((number(key)?, interval))).collect()
     }
 
     /// Changes of the active speaker.
@@ -248,17 +264,35 @@ mod tests {
         let events =
             [speaker(1000, Some("alice")), speaker(2000, None), speaker(3500, Some("bob")), speaker(5500, Some("bot"))];
         let plan = ScenePlan::new(meeting(), &events, vec![]);
-        let at = |ms: u64| plan.at(ms).map(|scene| (scene.speaking, scene.view.featured)).unwrap();
-        assert_eq!((at(900), at(1500), at(2500)), ((None, None), (Some(0), Some(0)), (None, Some(0))));
+        let at = |ms: u64| plan.at(ms).map(|scene| (scene.speaking.clone(), scene.view.featured)).unwrap();
+        assert_eq!((at(900), at(1500), at(2500)), ((vec![], None), (vec![0], Some(0)), (vec![], Some(0))));
         // Bob has to go on for a while; the recorder is nobody.
-        assert_eq!((at(3600), at(4300), at(5600)), ((Some(2), Some(0)), (Some(2), Some(2)), (None, Some(2))));
+        assert_eq!((at(3600), at(4300), at(5600)), ((vec![2], Some(0)), (vec![2], Some(2)), (vec![], Some(2))));
+        // Two at once: both are marked.
+        let speech = |t_ms, key: &str, speaks| {
+            let event = Event::Speech { participant: key.into(), speaks };
+            Entry { t_ms, at: Timestamp::UNIX_EPOCH, event }
+        };
+        let events = [
+            speech(1000, "alice", true),
+            speaker(1000, Some("alice")),
+            speech(3500, "bob", true),
+            speech(4000, "alice", false),
+            speaker(4000, Some("bob")),
+        ];
+        let plan = ScenePlan::new(meeting(), &events, vec![]);
+        let speaking = |ms: u64| plan.at(ms).unwrap().speaking.clone();
+        assert_eq!((speaking(3400), speaking(3600), speaking(4100)), (vec![0], vec![0, 2], vec![2]));
     }
 
     #[test]
     fn who_is_left_out_is_not_there() {
         let plan = ScenePlan::new(meeting(), &[speaker(3500, Some("bob"))], vec!["bob".into()]);
         let scene = plan.at(4600).unwrap();
-        assert_eq!((&scene.view.screens[..], &scene.view.faces[..], scene.speaking), (&[][..], &[0][..], None));
+        assert_eq!(
+            (&scene.view.screens[..], &scene.view.faces[..], scene.speaking.clone()),
+            (&[][..], &[0][..], vec![])
+        );
     }
 
     #[test]

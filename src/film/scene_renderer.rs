@@ -203,7 +203,6 @@ impl SceneRenderer {
                 (self.plan.name(person), camera, Some(person))
             }
         };
-        let is = |who: Option<usize>| who.is_some() && who == person;
         TileContent {
             shows,
             area,
@@ -211,7 +210,7 @@ impl SceneRenderer {
             owner: owner.to_owned(),
             is_muted: person.is_some_and(|person| scene.muted.contains(&person)),
             // Not where only one participant is visible.
-            speaks: is(scene.speaking) && scene.view.faces.len() > 1,
+            speaks: person.is_some_and(|person| scene.speaking.contains(&person)) && scene.view.faces.len() > 1,
         }
     }
 

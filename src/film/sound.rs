@@ -170,7 +170,7 @@ impl MixerTrack {
 }
 
 /// Samples as session nanoseconds.
-fn nanos(samples: i64) -> i64 {
+pub(super) fn nanos(samples: i64) -> i64 {
     (i128::from(samples) * 1_000_000_000 / i128::from(RATE)) as i64
 }
 

@@ -19,7 +19,7 @@ use crate::room::clock::{SenderClock, SessionTime};
 use crate::room::end::EndReason;
 use crate::room::event::ConnectionId;
 use crate::room::participant::ParticipantId;
-use crate::room::speaker::SpeakerDetector;
+use crate::room::speaker::{SpeakerChange, SpeakerDetector};
 use crate::transfer::store::{FileStore, Limits};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -288,8 +288,12 @@ impl Capture {
             let told = |n: u64| format!("capture fell behind: {n} packets dropped so far");
             log.retell((before > 0).then(|| told(before)).as_deref(), told(self.dropped), now);
         }
-        if let Some(participant) = self.shared.speakers.poll(at.as_ms()) {
-            log.event(at, Event::Speaker { participant });
+        for change in self.shared.speakers.poll(at.as_ms()) {
+            let event = match change {
+                SpeakerChange::Speech { who, speaks } => Event::Speech { participant: who, speaks },
+                SpeakerChange::Floor(participant) => Event::Speaker { participant },
+            };
+            log.event(at, event);
         }
     }
 

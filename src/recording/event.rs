@@ -91,7 +91,14 @@ pub enum Event {
         /// What the track shows or sounds like.
         source: Source,
     },
-    /// The active speaker from now on; `null`: nobody.
+    /// A participant begins or ceases to speak; several may speak at once.
+    Speech {
+        /// The participant's key.
+        participant: String,
+        /// Whether they speak from now on.
+        speaks: bool,
+    },
+    /// The active speaker from now on, one of those who speak; `null`: nobody.
     Speaker {
         /// The participant's key.
         participant: Option<String>,

@@ -4,6 +4,7 @@ use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
 use crate::recording::timeline::{Entry, Event};
 use crate::room::media::Source;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A time range in session milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,7 +31,7 @@ pub struct Activity {
     pub name: String,
     /// In the room.
     pub present: Vec<Interval>,
-    /// The active speaker, by the timeline.
+    /// Spoke, by the timeline.
     pub spoke: Vec<Interval>,
     /// Microphone sending and not muted.
     pub mic: Vec<Interval>,
@@ -43,7 +44,7 @@ pub struct Activity {
 /// Everybody's activity, in the manifest's order. Open spans end with the manifest's duration.
 pub fn activities(manifest: &Manifest, events: &[Entry]) -> Vec<Activity> {
     let now_ms = manifest.duration_ms;
-    let spoken = speakers(events, now_ms);
+    let spoken = speech(events, now_ms);
     let of_participant = |key: &str, source| {
         let tracks = manifest.tracks.iter().filter(|track| track.participant == key && track.source == source);
         merged(tracks.flat_map(|track| unmuted(track, now_ms)).collect())
@@ -60,7 +61,36 @@ pub fn activities(manifest: &Manifest, events: &[Entry]) -> Vec<Activity> {
     manifest.participants.iter().map(activity).collect()
 }
 
-/// Who spoke when: until somebody else does, or they leave.
+/// Who spoke when, by key; intervals of several participants may overlap. Recordings that know nothing of that have the active speaker.
+pub fn speech(events: &[Entry], now_ms: u64) -> Vec<(&str, Interval)> {
+    let (mut intervals, mut speaking, mut is_known) = (Vec::new(), BTreeMap::<&str, u64>::new(), false);
+    for Entry { t_ms, event, .. } in events {
+        let ended = match event {
+            Event::Speech { participant, speaks } => {
+                is_known = true;
+                if *speaks {
+                    speaking.entry(participant).or_insert(*t_ms);
+                    continue;
+                }
+                participant
+            }
+            Event::Left { participant, .. } => participant,
+            _ => continue,
+        };
+        let start_ms = speaking.remove(ended.as_str());
+        let interval = |start_ms| (ended.as_str(), Interval { start_ms, end_ms: (*t_ms).max(start_ms) });
+        intervals.extend(start_ms.map(interval));
+    }
+    if !is_known {
+        return speakers(events, now_ms);
+    }
+    let open = speaking.into_iter().map(|(key, start_ms)| (key, Interval { start_ms, end_ms: now_ms.max(start_ms) }));
+    intervals.extend(open);
+    intervals.sort_by_key(|(_, interval)| interval.start_ms);
+    intervals
+}
+
+/// Who was the active speaker when: until somebody else is, or they leave.
 fn speakers(events: &[Entry], now_ms: u64) -> Vec<(&str, Interval)> {
     let mut intervals = Vec::new();
     let mut speaking: Option<(&str, u64)> = None;
@@ -142,6 +172,26 @@ mod tests {
             ("alice", from_to(700, 1000)),
         ];
         assert_eq!(speakers(&events, 1000), expected);
+    }
+
+    #[test]
+    fn several_speak_at_once_until_they_cease_or_leave() {
+        let speech_of = |t_ms, key: &str, speaks| {
+            let event = Event::Speech { participant: key.into(), speaks };
+            Entry { t_ms, at: Timestamp::UNIX_EPOCH, event }
+        };
+        let left = Event::Left { participant: "bob".into(), reason: "left".into() };
+        let events = [
+            speech_of(100, "alice", true),
+            speaker(100, Some("alice")),
+            speech_of(200, "bob", true),
+            speech_of(300, "alice", false),
+            Entry { t_ms: 350, at: Timestamp::UNIX_EPOCH, event: left },
+            speech_of(400, "carol", true),
+        ];
+        let expected = [("alice", from_to(100, 300)), ("bob", from_to(200, 350)), ("carol", from_to(400, 1000))];
+        assert_eq!(speech(&events, 1000), expected);
+        assert_eq!(speech(&events[1..2], 1000), [("alice", from_to(100, 1000))]);
     }
 
     #[test]

@@ -11,3 +11,4 @@ pub mod participant;
 pub mod policy;
 pub mod sdp;
 pub mod speaker;
+pub mod speech;

@@ -1,66 +1,99 @@
-//! Who speaks, told from the loudness in the packets (RFC 6464): no decoding. Pure: time is passed in.
+//! Who speaks, each participant for themselves, and who has the floor. Told from the levels in the packets (RFC 6464), or from somebody
+//! who has decoded the sound. Pure: time is passed in.
 
 use super::media::AudioLevel;
+use super::speech::SpeechDetector;
 use std::collections::BTreeMap;
 
-/// Louder than this (in -dBov) counts as speech; rooms hum at about 60.
-const SPEECH: f32 = 50.0;
-/// The time constant over which loudness is averaged, in ms: a cough is no speech.
+/// The time constant over which loudness is averaged, in ms, where several speak: a cough does not take the floor.
 const SMOOTH_MS: f32 = 150.0;
-/// Somebody else must be louder for this long before the word goes to them.
+/// Somebody else must be louder for this long before the floor goes to them.
 const TAKE_OVER_MS: u64 = 400;
-/// A pause of this length is still the same speaker.
-const PAUSE_MS: u64 = 1200;
+/// A pause of this length is still the same speech.
+const PAUSE_MS: u64 = 1000;
 
-/// Follows the loudness of every microphone and says who has the floor.
+/// What has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpeakerChange {
+    /// A participant has begun or ceased to speak. Several may speak at once.
+    Speech {
+        /// The participant.
+        who: String,
+        /// Whether they speak from now on.
+        speaks: bool,
+    },
+    /// The floor has changed hands: of those who speak, the one to look at; `None`: nobody speaks.
+    Floor(Option<String>),
+}
+
+/// Follows every microphone and says who speaks and who has the floor.
 #[derive(Debug, Default)]
 pub struct SpeakerDetector {
     voices: BTreeMap<String, Voice>,
     speaker: Option<String>,
     /// Who has been louder than the speaker, since when (session ms).
     challenger: Option<(String, u64)>,
+    /// What has happened besides, to be told with the next look.
+    changes: Vec<SpeakerChange>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Voice {
     /// Averaged level in -dBov: 0 loud, 127 silent.
     level: f32,
     heard_ms: u64,
-    /// Last time above the threshold.
+    detector: Option<SpeechDetector>,
+    /// The last time that speech was heard.
     spoke_ms: Option<u64>,
+    speaks: bool,
 }
 
 impl SpeakerDetector {
     /// One packet's level from the microphone of `who` at `now_ms` of session time.
     pub fn heard(&mut self, who: &str, level: AudioLevel, now_ms: u64) {
-        let new = f32::from(level.below_overload);
-        if !self.voices.contains_key(who) {
-            self.voices.insert(who.to_owned(), Voice { level: 127.0, heard_ms: now_ms, spoke_ms: None });
-        }
-        let Some(voice) = self.voices.get_mut(who) else { return };
-        let passed = now_ms.saturating_sub(voice.heard_ms).max(1) as f32;
-        voice.level += (new - voice.level) * (passed / SMOOTH_MS).min(1.0);
-        voice.heard_ms = now_ms;
-        if voice.level < SPEECH {
-            voice.spoke_ms = Some(now_ms);
-        }
+        let level = level.below_overload;
+        let voice = self.voice(who, now_ms);
+        let detector = voice.detector.get_or_insert_with(|| SpeechDetector::new(level, now_ms));
+        let is_speech = detector.heard(level, now_ms);
+        voice.update(level, is_speech, now_ms);
+    }
+
+    /// Decoded sound of `who` until `now_ms`: its level, and whether it is speech.
+    pub fn judged(&mut self, who: &str, level: u8, is_speech: bool, now_ms: u64) {
+        self.voice(who, now_ms).update(level, is_speech, now_ms);
     }
 
     /// The participant or their microphone is gone.
     pub fn gone(&mut self, who: &str) {
-        self.voices.remove(who);
+        if self.voices.remove(who).is_some_and(|voice| voice.speaks) {
+            self.changes.push(SpeakerChange::Speech { who: who.to_owned(), speaks: false });
+        }
     }
 
-    /// Looks again at `now_ms`; `Some` when the floor has changed hands, with who has it now.
-    pub fn poll(&mut self, now_ms: u64) -> Option<Option<String>> {
-        let speaks = |voice: &Voice| voice.spoke_ms.is_some_and(|at| now_ms.saturating_sub(at) < PAUSE_MS);
-        let loudest = self
-            .voices
-            .iter()
-            .filter(|(_, v)| v.level < SPEECH && now_ms.saturating_sub(v.heard_ms) < PAUSE_MS)
-            .min_by(|a, b| a.1.level.total_cmp(&b.1.level))
-            .map(|(who, _)| who.clone());
-        let holds = self.speaker.as_ref().and_then(|s| self.voices.get(s)).is_some_and(speaks);
+    /// Looks again at `now_ms`: what has changed since the last look.
+    pub fn poll(&mut self, now_ms: u64) -> Vec<SpeakerChange> {
+        let mut changes = std::mem::take(&mut self.changes);
+        for (who, voice) in &mut self.voices {
+            let speaks = voice.spoke_ms.is_some_and(|at| now_ms.saturating_sub(at) < PAUSE_MS);
+            if speaks != voice.speaks {
+                voice.speaks = speaks;
+                changes.push(SpeakerChange::Speech { who: who.clone(), speaks });
+            }
+        }
+        changes.extend(self.floor(now_ms).map(SpeakerChange::Floor));
+        changes
+    }
+
+    fn voice(&mut self, who: &str, now_ms: u64) -> &mut Voice {
+        let new = || Voice { level: 127.0, heard_ms: now_ms, detector: None, spoke_ms: None, speaks: false };
+        self.voices.entry(who.to_owned()).or_insert_with(new)
+    }
+
+    /// `Some` when the floor has changed hands, with who has it now.
+    fn floor(&mut self, now_ms: u64) -> Option<Option<String>> {
+        let speaking = || self.voices.iter().filter(|(_, voice)| voice.speaks);
+        let loudest = speaking().min_by(|a, b| a.1.level.total_cmp(&b.1.level)).map(|(who, _)| who.clone());
+        let holds = self.speaker.as_ref().is_some_and(|speaker| self.voices.get(speaker).is_some_and(|v| v.speaks));
         let next = match (&self.speaker, loudest) {
             (Some(speaker), Some(loudest)) if *speaker == loudest => {
                 self.challenger = None;
@@ -77,7 +110,6 @@ impl SpeakerDetector {
                 }
                 Some(loudest)
             }
-            (Some(_), None) if holds => return None,
             (None, None) => return None,
             (_, loudest) => loudest,
         };
@@ -87,41 +119,16 @@ impl SpeakerDetector {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Plays levels (who, level) in 20 ms packets over [from, to) and returns the changes.
-    fn play(detector: &mut SpeakerDetector, from: u64, to: u64, levels: &[(&str, u8)]) -> Vec<(u64, Option<String>)> {
-        let mut changes = Vec::new();
-        for now in (from..to).step_by(20) {
-            for (who, level) in levels {
-                detector.heard(who, AudioLevel { below_overload: *level, voice: true }, now);
-            }
-            changes.extend(detector.poll(now).map(|change| (now, change)));
+impl Voice {
+    fn update(&mut self, level: u8, is_speech: bool, now_ms: u64) {
+        let passed = now_ms.saturating_sub(self.heard_ms).max(1) as f32;
+        self.level += (f32::from(level) - self.level) * (passed / SMOOTH_MS).min(1.0);
+        self.heard_ms = now_ms;
+        if is_speech {
+            self.spoke_ms = Some(now_ms);
         }
-        changes
-    }
-
-    #[test]
-    fn the_floor_goes_to_who_speaks_and_back_to_nobody() {
-        let mut detector = SpeakerDetector::default();
-        assert!(play(&mut detector, 0, 1000, &[("alice", 70), ("bob", 127)]).is_empty());
-        let changes = play(&mut detector, 1000, 3000, &[("alice", 25), ("bob", 127)]);
-        assert!(matches!(&changes[..], [(at, Some(who))] if who == "alice" && *at < 1300), "{changes:?}");
-        let changes = play(&mut detector, 3000, 6000, &[("alice", 127), ("bob", 127)]);
-        assert!(matches!(&changes[..], [(at, None)] if (4000..4600).contains(at)), "{changes:?}");
-    }
-
-    #[test]
-    fn a_cough_does_not_take_the_floor_but_an_answer_does() {
-        let mut detector = SpeakerDetector::default();
-        play(&mut detector, 0, 2000, &[("alice", 30), ("bob", 127)]);
-        assert!(play(&mut detector, 2000, 2200, &[("alice", 30), ("bob", 15)]).is_empty());
-        assert!(play(&mut detector, 2200, 3000, &[("alice", 30), ("bob", 127)]).is_empty());
-        let changes = play(&mut detector, 3000, 5000, &[("alice", 90), ("bob", 20)]);
-        assert!(matches!(&changes[..], [(at, Some(who))] if who == "bob" && *at < 3800), "{changes:?}");
-        detector.gone("bob");
-        assert_eq!(detector.poll(5000), Some(None));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -219,7 +219,8 @@ fn everybody_is_where_the_layout_says_when_they_are_there() {
     let numbers: Vec<u64> = moments.iter().map(|(ms, ..)| ms * u64::from(FPS) / 1000).collect();
     for ((ms, screens, faces), frame) in moments.iter().zip(pictures(&summary.film, &numbers)) {
         let screens = screens.iter().map(|number| Screen { number: *number, shape: (1280, 720) }).collect();
-        let view = View { screens, faces: faces.to_vec(), featured: None };
+        // Bob is the only one who says something.
+        let view = View { screens, faces: faces.to_vec(), featured: Some(BOB) };
         for tile in layout(&view, SIZE, Policy::Auto) {
             let mut area = tile.area;
             if let Shows::Screen(_) = tile.shows {

@@ -18,6 +18,7 @@ mod film_cut;
 mod film_each;
 mod film_live;
 mod film_looks;
+mod film_speakers;
 mod film_stamped;
 mod foreign;
 mod guide;
