@@ -21,13 +21,13 @@ macro_rules! behaviours {
                 needed!(behaviour::screen($kind).await);
             }
 
-            #[ignore = "a second section of a kind is answered with the codecs of the first"]
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn adds_tracks_of_another_codec_in_mid_call() {
                 needed!(tools(&["ffmpeg"]));
                 needed!(behaviour::codecs($kind).await);
             }
 
+            #[ignore = "after the bot's offer of a screen nothing of the bot arrives any more"]
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn gets_its_media_and_its_screen_back() {
                 needed!(behaviour::echo($kind).await);
