@@ -232,3 +232,39 @@ async fn who_watches_is_answered_as_the_draft_has_it() {
     assert_eq!(door.status(door.ask("DELETE", &session)).await, 200);
     alice.leave().await;
 }
+
+/// Offers that leave out what need not be in them, and one that cannot be served: it is said why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_offer_may_leave_out_is_not_missed() {
+    let offer = offer("whip+http").await;
+    let (_server, door) = opened().await;
+    let lines = |keep: &dyn Fn(&str) -> bool, sdp: &str| -> String {
+        sdp.lines().filter(|line| keep(line)).map(|line| format!("{line}\r\n")).collect()
+    };
+    let nameless = lines(&|line| !line.starts_with("a=ssrc"), &offer);
+    let reply = door.post("/whip/studio?name=Nameless", &nameless).await;
+    assert_eq!(reply.status().as_u16(), 201, "sources need not be named (RFC 8829 5.2.1)");
+    let active = door.post("/whip/studio?name=Active", &offer.replace("a=setup:actpass", "a=setup:active")).await;
+    let answer = active.text().await.expect("an answer");
+    assert_eq!((count(&answer, "a=setup:passive"), count(&answer, "a=setup:active")), (2, 0), "{answer}");
+
+    let apart = lines(&|line| !line.starts_with("a=group"), &offer);
+    let reply = door.post("/whip/studio?name=Apart", &apart).await;
+    assert_eq!(reply.status().as_u16(), 422);
+    assert!(reply.text().await.expect("a reason").contains("bundle"), "one connection for both");
+    // Only the sound, without a group and without a direction: it is then both ways.
+    let sections: Vec<&str> = apart.split("m=").collect();
+    let sound = sections.iter().find(|section| section.starts_with("audio")).expect("sound");
+    let alone = format!("{}m={sound}", sections[0]);
+    let bare = lines(&|line| line != "a=sendonly" && !line.starts_with("a=mid"), &alone);
+    let reply = door.post("/whip/studio?name=Bare", &bare).await;
+    assert_eq!(reply.status().as_u16(), 201, "{bare}");
+    let answer = reply.text().await.expect("an answer");
+    assert_eq!((count(&answer, "a=recvonly"), answer.contains("a=group")), (1, false), "{answer}");
+    // Sound, and a picture that is refused: that one is not counted.
+    let refused = apart.replace("m=video 9 ", "m=video 0 ");
+    let reply = door.post("/whip/studio?name=Refused", &refused).await;
+    assert_eq!(reply.status().as_u16(), 201);
+    let answer = reply.text().await.expect("an answer");
+    assert!(answer.contains("m=audio 9 ") && answer.contains("m=video 0 "), "{answer}");
+}
