@@ -20,7 +20,7 @@ pub const BEGIN_MS: u64 = 5000;
 const MOMENT_MS: u64 = 1000;
 
 /// Reasons by which no media is lost.
-const HARMLESS: [&str; 5] = ["after-end", "duplicate", "no-picture", "other-layer", "padding"];
+const HARMLESS: [&str; 6] = ["after-end", "duplicate", "no-picture", "other-layer", "padding", "retransmission"];
 /// What lost packets bring with them: it is named, and a gap of its track.
 const NETWORK: [&str; 3] = ["incomplete", "late", "undecodable"];
 /// What is dropped until a stream can begin.
@@ -205,6 +205,7 @@ pub fn in_words(reason: &str) -> &str {
         "transform" => "could not be decrypted",
         "no-picture" => "no picture in it",
         "after-end" => "after the stream's end",
+        "retransmission" => "a retransmission of a stream that did not come",
         "other-layer" => "of another simulcast layer",
         other => other,
     }
@@ -226,6 +227,14 @@ mod tests {
         let mut track = TrackEntry::new("alice.camera.1.webm", "alice", Source::Camera, Codec::Vp8, 2000);
         (track.finished, track.dropped) = (true, dropped(counts));
         track
+    }
+
+    #[test]
+    fn what_loses_no_media_is_no_loss() {
+        use crate::rtc::media::packet_counts::DropReason;
+        for reason in DropReason::ALL {
+            assert_eq!(HARMLESS.contains(&reason.word()), !reason.loses_media(), "{reason:?}");
+        }
     }
 
     fn causes(track: &TrackEntry) -> Vec<String> {
