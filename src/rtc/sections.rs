@@ -64,6 +64,8 @@ pub(super) struct Sections {
     all: Vec<Agreed>,
     /// Streams that were placed, each with its section, its payload type and what repeats it.
     placed: HashMap<u32, Placed>,
+    /// How often descriptions have come into force.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ struct Placed {
 impl Sections {
     /// Both descriptions are in force; theirs names every section. Returns the streams, placed here, that no longer come.
     pub fn agree(&mut self, ours: &Sdp, theirs: &Sdp) -> Vec<u32> {
+        self.generation += 1;
         self.all = theirs.sections.iter().filter_map(|their| Agreed::of(ours, their)).collect();
         let ended = |placed: &Placed| !self.all.iter().any(|section| section.mid == placed.mid && section.receives);
         let ended: Vec<u32> = self.placed.iter().filter(|(_, placed)| ended(placed)).map(|(ssrc, _)| *ssrc).collect();
@@ -83,6 +86,10 @@ impl Sections {
         ended
     }
 
+    /// A number that changes whenever descriptions come into force; 0 before.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
     /// The section of this number, as [`Place`] has it.
     pub fn get(&self, index: usize) -> Option<&Agreed> {
         self.all.get(index)

@@ -27,7 +27,6 @@ macro_rules! behaviours {
                 needed!(behaviour::codecs($kind).await);
             }
 
-            #[ignore = "after the bot's offer of a screen nothing of the bot arrives any more"]
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn gets_its_media_and_its_screen_back() {
                 needed!(behaviour::echo($kind).await);

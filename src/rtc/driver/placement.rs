@@ -88,11 +88,44 @@ pub(crate) struct Placement<I> {
     bound: HashSet<u32>,
     /// How it is bound to streams that were placed here.
     infos: HashMap<u32, StreamInfo>,
+    /// Sources of ours: their codec, and what repeats them.
+    own: HashMap<u32, (Codec, Option<u32>)>,
+    /// The payload types in force of sources of ours, as of this generation of the sections.
+    payload_types: HashMap<u32, u8>,
+    generation: u64,
 }
 
 impl<I: Interceptor> Placement<I> {
     pub(crate) fn new(inner: I, shared: Arc<Shared>, placed: mpsc::UnboundedSender<RemoteTrack>) -> Placement<I> {
-        Placement { inner, shared, placed, bound: HashSet::new(), infos: HashMap::new() }
+        Placement {
+            inner,
+            shared,
+            placed,
+            bound: HashSet::new(),
+            infos: HashMap::new(),
+            own: HashMap::new(),
+            payload_types: HashMap::new(),
+            generation: 0,
+        }
+    }
+
+    /// Gives a packet of ours the payload type in force: they may number a codec anew, and the library keeps its number.
+    fn renumber(&mut self, packet: &mut rtc::rtp::Packet) {
+        let state = self.shared.lock();
+        if self.generation != state.sections.generation() {
+            self.generation = state.sections.generation();
+            self.payload_types.clear();
+            for (ssrc, (codec, repair)) in &self.own {
+                let numbers = state.sections.of_own(*ssrc).and_then(|section| section.sends_as(*codec));
+                let Some((number, repair_number)) = numbers else { continue };
+                self.payload_types.insert(*ssrc, number);
+                self.payload_types.extend(repair.zip(repair_number));
+            }
+        }
+        drop(state);
+        if let Some(number) = self.payload_types.get(&packet.header.ssrc) {
+            packet.header.payload_type = *number;
+        }
     }
 
     fn place(&mut self, packet: &rtc::rtp::Packet) {
@@ -197,7 +230,11 @@ impl<I: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for Placement<I> {
         self.inner.handle_write(tagged)
     }
     fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.inner.poll_write()
+        let mut tagged = self.inner.poll_write()?;
+        if let Packet::Rtp(packet) = &mut tagged.message.packet {
+            self.renumber(packet);
+        }
+        Some(tagged)
     }
     fn handle_event(&mut self, event: ()) -> Result<(), Error> {
         self.inner.handle_event(event)
@@ -222,6 +259,10 @@ impl<I: Interceptor> Interceptor for Placement<I> {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         let mut info = info.clone();
         let codec = Codec::from_mime(&info.mime_type);
+        if let Some(codec) = codec {
+            self.own.insert(info.ssrc, (codec, info.ssrc_rtx));
+            self.generation = 0;
+        }
         let state = self.shared.lock();
         let section = state.sections.of_own(info.ssrc);
         if let Some((number, repair)) = section.zip(codec).and_then(|(section, codec)| section.sends_as(codec)) {
@@ -235,6 +276,7 @@ impl<I: Interceptor> Interceptor for Placement<I> {
         self.inner.bind_local_stream(&info);
     }
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.own.remove(&info.ssrc);
         self.inner.unbind_local_stream(info);
     }
     fn bind_remote_stream(&mut self, info: &StreamInfo) {

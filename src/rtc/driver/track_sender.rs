@@ -1,6 +1,6 @@
 //! One published track on one connection: its SSRC, its payload type, and the task that forwards its packets.
 
-use crate::room::media::{MediaKind, RtpPacket};
+use crate::room::media::{Codec, MediaKind, RtpPacket};
 use crate::rtc::driver::engine::{library_codec, library_kind};
 use crate::rtc::driver::placement::Shared;
 use crate::rtc::driver::sender_report::CaptureTimes;
@@ -81,18 +81,29 @@ impl TrackSender {
     }
     /// A description has settled how it is sent. Returns a warning, once, if the peer does not support the track's codec: then it does not
     /// receive it.
-    pub fn apply_negotiated(&mut self, shared: &Shared) -> Option<String> {
+    pub async fn apply_negotiated(&mut self, shared: &Shared) -> Option<String> {
         let sends = shared.lock().sends(self.ssrc, self.track.codec())?;
+        // The library keeps the number that it began with; `placement` gives packets the one that is in force.
+        let payload_type = match sends.payload_type {
+            Some(number) => Some(self.library_payload_type().await.unwrap_or(number)),
+            None => None,
+        };
         let extensions = Extensions {
             audio_level: sends.audio_level,
             playout_delay: sends.playout_delay.filter(|_| self.track.has_no_playout_delay()),
         };
-        self.change(|before| SendParameters { payload_type: sends.payload_type, extensions, ..before });
+        self.change(|before| SendParameters { payload_type, extensions, ..before });
         let first = sends.unsupported && !std::mem::replace(&mut self.unsupported, sends.unsupported);
         first.then(|| {
             let (codec, label) = (self.track.codec().name(), self.track.label());
             format!("they do not support {codec}, so they do not receive our {}", label.source.word())
         })
+    }
+    async fn library_payload_type(&self) -> Option<u8> {
+        let parameters = self.sender.get_parameters().await.ok()?;
+        let codec = self.track.codec();
+        let mut codecs = parameters.rtp_parameters.codecs.iter();
+        codecs.find(|known| Codec::from_mime(&known.rtp_codec.mime_type) == Some(codec)).map(|known| known.payload_type)
     }
     pub fn set_connected(&self, connected: bool) {
         self.change(|before| SendParameters { connected, ..before });

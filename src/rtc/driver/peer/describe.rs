@@ -265,7 +265,8 @@ impl Actor {
         for candidate in described.chain(self.remote_candidates.on_description()) {
             self.add_candidate(candidate).await;
         }
-        for warning in warnings.into_iter().chain(self.published.apply_negotiated(self.received.shared())) {
+        let unsupported = self.published.apply_negotiated(self.received.shared()).await;
+        for warning in warnings.into_iter().chain(unsupported) {
             self.warn(warning).await;
         }
     }

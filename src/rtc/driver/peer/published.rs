@@ -123,7 +123,7 @@ impl Actor {
             let (local, sender) = (reserved.local.clone(), reserved.sender.clone());
             let mut sender = TrackSender::start(track, local, sender, reserved.ssrc, capture_times);
             sender.set_connected(self.connected);
-            let warning = sender.apply_negotiated(self.received.shared());
+            let warning = sender.apply_negotiated(self.received.shared()).await;
             self.published.senders.push(sender);
             if let Some(warning) = warning {
                 self.warn(warning).await;

@@ -77,8 +77,12 @@ impl PublishedTracks {
         }
     }
     /// Descriptions are in force. Returns warnings about tracks that the peer does not support.
-    pub(crate) fn apply_negotiated(&mut self, shared: &Shared) -> Vec<String> {
-        self.senders.iter_mut().filter_map(|sender| sender.apply_negotiated(shared)).collect()
+    pub(crate) async fn apply_negotiated(&mut self, shared: &Shared) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for sender in &mut self.senders {
+            warnings.extend(sender.apply_negotiated(shared).await);
+        }
+        warnings
     }
     /// Sends nothing more.
     pub(crate) fn stop(&mut self) {
