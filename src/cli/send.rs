@@ -34,8 +34,8 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
   roombot send ws://127.0.0.1:8080/rooms/standup a.zip b.zip --to Alice --to Recorder --message \"for the minutes\"
   roombot send ws://127.0.0.1:8080/rooms/standup --message \"back in five minutes\"
 
-Without --to, everybody in the room is a recipient. The exit code is 0 if all of them received everything (verified by hash), else 3, \
-and the message says who did not receive what, and why. Transfers resume when a connection breaks. Ctrl-C cancels.")]
+Without --to, all people and recorders in the room are recipients; bots are not, nor is who takes no files (as feeds). The exit code is 0 if all \
+of them received everything (verified by hash), else 3, and the message says who did not receive what, and why. Transfers resume when a connection breaks. Ctrl-C cancels.")]
 pub struct SendArgs {
     /// The room: ws://host:port/rooms/NAME or wss://… (docs/rooms.md lists other kinds).
     #[arg(value_name = "ROOM_URL")]
@@ -198,7 +198,12 @@ fn report(args: &SendArgs, receivers: &Receivers, unreached: &[String], results:
     let mut problems: Vec<String> =
         receivers.missing.iter().map(|name| format!("{} was not there", printable(name))).collect();
     problems.extend(unreached.iter().map(|name| format!("{} did not get the message", printable(name))));
-    for result in results {
+    // Who takes no files is no recipient unless they were named, but somebody has to be one.
+    let counts = |result: &Delivery| !args.to.is_empty() || !takes_no_files(&result.outcome);
+    if !results.is_empty() && !results.iter().any(counts) {
+        problems.push("nobody here takes files".to_owned());
+    }
+    for result in results.iter().filter(|result| counts(result)) {
         if let Some(why) = failure(&result.outcome) {
             problems.push(format!("{} did not get {}: {why}", printable(&result.to), printable(&result.file)));
         }
@@ -230,6 +235,11 @@ fn report(args: &SendArgs, receivers: &Receivers, unreached: &[String], results:
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Error::room(problems.join("; "))) }
+}
+
+/// Whether the receiver is one that takes no files at all: a feed, say.
+fn takes_no_files(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { reason, .. } if reason == "unwanted")
 }
 
 /// Why a file was not received; `None` if it was, or if that is not known.

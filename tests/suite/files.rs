@@ -390,6 +390,34 @@ async fn the_program_sends_to_the_program() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bots_and_feeds_are_no_recipients_unless_they_are_named() {
+    let server = TestServer::start().await;
+    let room = server.room("company");
+    let dir = tempfile::tempdir().expect("a folder");
+    let one = file(dir.path(), "one.bin", 100_000, 1);
+    let one = one.to_str().expect("UTF-8");
+    let feed = Bot::start(&["feed", &room, "--audio", "silence", "--as", "Feed"]);
+    let echo = Bot::start(&["echo", &room, "--as", "Echo"]);
+    let alone = bot::run(&["send", &room, one]).await;
+    assert_eq!(alone.code, Some(3), "{alone:?}");
+    assert!(alone.stderr.contains("nobody here takes files"), "{alone:?}");
+    let out = dir.path().join("out");
+    let recorder = Bot::record(&room, &out, &["--quiet"]);
+    // The recorder is there before the next one is: who is named is waited for.
+    let sent = bot::run(&["send", &room, one, "--to", "Recorder"]).await;
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let sent = bot::run(&["send", &room, one, "--message", "hello"]).await;
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    assert!(sent.stdout.contains("one.bin -> Recorder: received") && !sent.stdout.contains("Echo"), "{sent:?}");
+    let named = bot::run(&["send", &room, one, "--to", "Feed"]).await;
+    assert_eq!(named.code, Some(3), "{named:?}");
+    for running in [feed, echo, recorder] {
+        running.interrupt();
+        running.ended(Duration::from_secs(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_file_needs_no_more_memory_than_a_small_one() {
     let server = TestServer::start().await;
     let room = server.room("post");

@@ -1,7 +1,7 @@
-//! Finds the receivers: the participants that were named, or all. It sends nothing.
+//! Finds the receivers: the participants that were named, or all but bots. It sends nothing.
 
 use crate::client::event::RoomEvent;
-use crate::room::participant::{ParticipantId, is_called};
+use crate::room::participant::{ParticipantId, Role, is_called};
 use crate::rtc::PeerState;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) struct Receivers {
 }
 
 impl Receivers {
-    /// Waits until everybody named in `to` is connected, or without names everybody in the room, for at most `wait`.
+    /// Waits until everybody named in `to` is connected, or without names everybody in the room who is no bot, for at most `wait`.
     pub async fn find(mut events: mpsc::Receiver<RoomEvent>, to: &[String], wait: Duration) -> Self {
         let mut there: HashMap<ParticipantId, (String, bool)> = HashMap::new();
         let mut until = Instant::now() + wait;
@@ -37,6 +37,8 @@ impl Receivers {
             }
             let next = if complete { Ok(None) } else { timeout_at(until, events.recv()).await };
             match next {
+                // Whoever is named is meant, and a recorder keeps what it gets.
+                Ok(Some(RoomEvent::Joined(who))) if to.is_empty() && who.role == Role::Bot => {}
                 Ok(Some(RoomEvent::Joined(who))) => {
                     there.insert(who.id, (who.name, false));
                 }
