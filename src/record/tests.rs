@@ -10,7 +10,7 @@ use crate::recording::folder::RecordingFolder;
 use crate::recording::manifest::{Manifest, Status};
 use crate::recording::timeline::{Entry, Event, TimelineReader};
 use crate::room::clock::SessionTime;
-use crate::room::media::{Codec, MediaKind, RemoteTrack, RtpPacket, Source};
+use crate::room::media::{Codec, MediaKind, PacketFormat, RemoteTrack, RtpPacket, Source};
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::room::speaker::SpeakerDetector;
 use crate::rtc::Inbound;
@@ -32,6 +32,8 @@ struct Rig {
     now: Instant,
     sequence: u16,
     sent: u64,
+    /// What the payload type of packets stands for.
+    format: PacketFormat,
 }
 
 impl Rig {
@@ -65,10 +67,11 @@ impl Rig {
             key_frame_requests: tokio::sync::mpsc::unbounded_channel().0,
         };
         let connection = Connection::new((id, "alice".into()), Arc::default(), tracks, notices, start);
-        Rig { dir, shared, connection, start, now: start, sequence: 0, sent: 0 }
+        Rig { dir, shared, connection, start, now: start, sequence: 0, sent: 0, format: Codec::Vp8.into() }
     }
 
     fn announce(&mut self, codec: Codec, source: Source) {
+        self.format = codec.into();
         let (stream, track) = (source.word().to_owned(), "t".to_owned());
         let track = RemoteTrack { ssrc: SSRC, codec, stream, track, channels: 2, rid: None };
         self.connection.track(track, self.now, &mut self.shared);
@@ -80,7 +83,7 @@ impl Rig {
         RtpPacket {
             ssrc: SSRC,
             payload_type: 96,
-            format: Codec::Vp8.into(),
+            format: self.format.clone(),
             sequence: self.sequence,
             timestamp,
             marker,
@@ -226,7 +229,7 @@ fn media_that_cannot_be_begun_is_told_after_five_seconds() {
         rig.send_for(2 * SECOND, sends);
         let (manifest, events, _dir) = rig.end();
         let text = format!("alice camera: 200 packets in 8 s, no picture could be begun: {reason}");
-        assert_eq!(manifest.warnings, std::slice::from_ref(&text));
+        assert_eq!(manifest.warnings, std::slice::from_ref(&text), "{:#?}", manifest.unrecorded);
         assert_eq!((manifest.status, manifest.tracks.len()), (Status::Partial, 0));
         assert_eq!((manifest.reasons[0].text.as_str(), manifest.reasons.len()), (text.as_str(), 1));
         let told = told(&events);

@@ -335,7 +335,7 @@ mod tests {
             track.push(&Frame { rtp_time: time * 90, ..frame.clone() }).unwrap();
         }
         let summary = track.finish().unwrap();
-        assert_eq!((summary.last_rtp, summary.duration_ms), (1100 * 90, 1150));
+        assert_eq!((summary.last_rtp, summary.duration_ms), (1100 * 90, 1200));
         let read: Vec<_> = TrackReader::open(&path).unwrap().frames().map(|frame| frame.unwrap().ms as i64).collect();
         assert_eq!(read, times);
         let scanned = scan(&path).unwrap();
