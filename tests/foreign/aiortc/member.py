@@ -253,6 +253,7 @@ class Room:
             done, _ = await asyncio.wait([work, orders, counting, self.failure], return_when=asyncio.FIRST_COMPLETED)
             for one in done:
                 one.result()
+            tell("left")
             for peer in self.peers.values():
                 await peer.close()
 

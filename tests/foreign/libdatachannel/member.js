@@ -277,6 +277,7 @@ socket.on("message", (text) => {
   heard[message.type]?.(message);
 });
 socket.on("close", () => {
+  tell("left");
   for (const peer of room.peers.values()) peer.close();
   datachannel.cleanup();
   process.exit(0);

@@ -114,7 +114,7 @@ pub async fn codecs(stack: Stack) -> Result<(), String> {
     pia.share("mic", "opus");
     on(&tape, Source::Screen).await;
     on(&tape, Source::Mic).await;
-    super::pause(Duration::from_secs(1), "her tracks get some length").await;
+    super::pause(Duration::from_secs(2), "her tracks get some length").await;
     let recorded = tape.finish().await;
     pia.leave().await;
     has(&recorded, Source::Camera, 20);
