@@ -71,7 +71,7 @@ impl MediaWatch {
         if may_renew && waited >= patience {
             return Some(Stuck::Renew(format!("{text}; it is begun anew")));
         }
-        (waited >= TELL && !std::mem::replace(&mut self.told, waited >= TELL)).then_some(Stuck::Tell(text))
+        (waited >= TELL && !std::mem::replace(&mut self.told, true)).then_some(Stuck::Tell(text))
     }
 }
 

@@ -212,6 +212,10 @@ mod tests {
     use super::*;
     use crate::rtc::Inbound;
 
+    fn label(info: &StreamInfo) -> TrackLabel {
+        TrackLabel { stream: "a".into(), kind: info.track.kind(), source: info.source, muted: false }
+    }
+
     fn track(ssrc: u32, codec: Codec) -> RemoteTrack {
         RemoteTrack { ssrc, codec, stream: "s".into(), track: "t".into(), channels: 2, rid: None }
     }
@@ -233,12 +237,6 @@ mod tests {
     #[tokio::test]
     async fn times_are_the_senders_and_go_on_when_it_begins_anew() {
         let now = Instant::now();
-        let label = |info: &StreamInfo| TrackLabel {
-            stream: "a".into(),
-            kind: info.track.kind(),
-            source: info.source,
-            muted: false,
-        };
         let mut outputs: Outputs<MediaKind> = Outputs::new(label, mpsc::channel(8).0);
         let mut subscriber = Subscriber::new(subscriber_config(now), Vec::new());
         let sent = |outputs: &Outputs<MediaKind>| outputs.get(MediaKind::Audio).and_then(|output| output.time.last());
@@ -265,12 +263,6 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let _guard = runtime.enter();
         let now = Instant::now();
-        let label = |info: &StreamInfo| TrackLabel {
-            stream: "a".into(),
-            kind: info.track.kind(),
-            source: info.source,
-            muted: false,
-        };
         let mut outputs: Outputs<MediaKind> = Outputs::new(label, mpsc::channel(8).0);
         let mut subscriber = Subscriber::new(subscriber_config(now), Vec::new());
         for ssrc in [1, 2] {

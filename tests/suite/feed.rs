@@ -2,7 +2,7 @@
 //! whole and answers the wish for a key frame; Chromium gets every picture; and what is asked for wrongly is said in one line.
 
 use crate::support::bot::{self, Bot, Outcome};
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, CONNECTIONS};
 use crate::support::needs::{needed, tools};
 use crate::support::pause;
 use crate::support::server::TestServer;
@@ -240,15 +240,6 @@ async fn frames_that_nobody_can_begin_with_are_told() {
     assert!(outcome.stdout.contains(" before the first key frame"), "{outcome:?}");
 }
 
-/// Keeps hold of the page's connections.
-const WATCH: &str = "{
-    const Connection = RTCPeerConnection;
-    window.connections = [];
-    window.RTCPeerConnection = class extends Connection {
-        constructor(...all) { super(...all); connections.push(this); }
-    };
-}";
-
 /// Reads the number that a picture of [`numbered`] shows, with each new one.
 const READ: &str = "(() => {
     const video = document.querySelector('.tile:not(.self) video');
@@ -284,7 +275,7 @@ async fn chromium_gets_every_picture() {
     let all = u64::from(seconds) * 30;
     let server = TestServer::start().await;
     let browser = Browser::launch().await;
-    let page = browser.page_with(&server.page("numbers", "name=Viewer&auto=1&camera=0&mic=0"), WATCH).await;
+    let page = browser.page_with(&server.page("numbers", "name=Viewer&auto=1&camera=0&mic=0"), CONNECTIONS).await;
     page.wait_for("window.roombot?.state.phase === 'joined'", PATIENCE, "joined").await;
     let clip = clip.display().to_string();
     let feed = Bot::start(&["feed", &server.room("numbers"), &clip, "--as", "Clip", "--json"]);

@@ -1,7 +1,7 @@
 //! A screen that is no longer shared ends wherever it went, in whatever way its sender says so.
 
 use crate::support::bot::Bot;
-use crate::support::browser::{Browser, Page};
+use crate::support::browser::{Browser, CONNECTIONS, Page};
 use crate::support::needs::{needed, tools};
 use crate::support::sender::PATIENCE;
 use crate::support::server::TestServer;
@@ -18,19 +18,10 @@ const GONE: &str = "(() => {
 
 async fn echoed(browser: &Browser, server: &TestServer, room: &str) -> Page {
     let url = server.page(room, "name=Alice&auto=1&width=320&height=180&fps=10");
-    let page = browser.page_with(&url, WATCH).await;
+    let page = browser.page_with(&url, CONNECTIONS).await;
     page.wait_for("window.roombot?.state.phase === 'joined'", PATIENCE, "joined").await;
     page
 }
-
-/// Keeps hold of the page's connections.
-const WATCH: &str = "{
-    const Connection = RTCPeerConnection;
-    window.connections = [];
-    window.RTCPeerConnection = class extends Connection {
-        constructor(...all) { super(...all); connections.push(this); }
-    };
-}";
 
 /// Remote tracks that a page shows as live video.
 const LIVE: &str = "connections.flatMap((pc) => pc.getTransceivers())

@@ -37,18 +37,17 @@ impl PayloadTypes {
     }
 
     /// A description of theirs, which comes before our answer or after our offer: what they say of what they send.
-    pub fn describe_remote(&self, sdp: &str) {
-        let sections = Sdp::sections_of(sdp);
+    pub fn describe_remote(&self, sections: &[Section]) {
         let mut table = self.lock();
-        for (payload_type, parameters) in sections.iter().flat_map(parameters) {
-            if let Some(sets) = parameter(parameters, "sprop-parameter-sets") {
+        for format in sections.iter().flat_map(Section::payload_formats) {
+            if let Some(sets) = format.parameter("sprop-parameter-sets") {
                 let sets: Vec<Bytes> = sets
                     .split(',')
                     .take(MAX_SETS)
                     .filter_map(|set| BASE64_STANDARD.decode(set).ok())
                     .map(Bytes::from)
                     .collect();
-                table.set_parameter_sets(payload_type, sets);
+                table.set_parameter_sets(format.payload_type, sets);
             }
         }
     }
@@ -74,23 +73,19 @@ impl PayloadTypes {
 impl Table {
     fn add(&mut self, section: &Section) {
         let Some(kind) = section.kind() else { return };
-        for payload_type in section.formats().filter_map(|format| format.parse::<u8>().ok()) {
-            let Some(encoding) = section.encoding_name(&payload_type.to_string()) else { continue };
-            let mime =
-                format!("{}/{encoding}", if kind == crate::room::media::MediaKind::Audio { "audio" } else { "video" });
-            if encoding.eq_ignore_ascii_case("rtx") {
+        for format in section.payload_formats() {
+            let payload_type = format.payload_type;
+            if format.name().eq_ignore_ascii_case("rtx") {
                 self.formats.insert(payload_type, PacketFormat::Retransmission);
-            } else if let Some(codec) = Codec::from_mime(&mime) {
+            } else if let Some(codec) = format.codec(kind) {
                 let parameter_sets = self.parameter_sets.get(&payload_type).cloned().unwrap_or_default();
-                let same = matches!(self.formats.get(&payload_type), Some(PacketFormat::Media(format)) if format.codec == codec && format.parameter_sets == parameter_sets);
-                if !same {
-                    let format = Arc::new(MediaFormat { codec, parameter_sets });
-                    self.formats.insert(payload_type, PacketFormat::Media(format));
+                let format = MediaFormat { codec, parameter_sets };
+                // The same one stays: a stream takes another for a change.
+                if !matches!(self.formats.get(&payload_type), Some(PacketFormat::Media(known)) if **known == format) {
+                    self.formats.insert(payload_type, PacketFormat::Media(Arc::new(format)));
                 }
             }
-        }
-        for (payload_type, parameters) in parameters(section) {
-            if let Some(repeated) = parameter(parameters, "apt").and_then(|apt| apt.parse().ok()) {
+            if let Some(repeated) = format.repairs() {
                 self.repeated.insert(payload_type, repeated);
             }
         }
@@ -104,20 +99,6 @@ impl Table {
         }
         self.parameter_sets.insert(payload_type, sets);
     }
-}
-
-/// The `a=fmtp` lines of a section.
-fn parameters(section: &Section) -> impl Iterator<Item = (u8, &str)> {
-    section.attributes().filter(|(name, _)| *name == "fmtp").filter_map(|(_, value)| {
-        let (payload_type, parameters) = value?.split_once(' ')?;
-        Some((payload_type.parse().ok()?, parameters))
-    })
-}
-
-/// A parameter of such a line.
-fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
-    let mut pairs = parameters.split(';').filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -156,9 +137,9 @@ mod tests {
             let types = PayloadTypes::default();
             if ours_first {
                 types.describe_local(OURS);
-                types.describe_remote(THEIRS);
+                types.describe_remote(&Sdp::sections_of(THEIRS));
             } else {
-                types.describe_remote(THEIRS);
+                types.describe_remote(&Sdp::sections_of(THEIRS));
                 types.describe_local(OURS);
             }
             assert_eq!(codec(&types, 100), Some((Codec::H264, 2)));

@@ -283,18 +283,7 @@ impl Layers {
     pub fn stats(&self, own: ReceiveStats) -> ReceiveStats {
         let mut all = own;
         for stats in self.assemblers().map(FrameAssembler::stats) {
-            all.packets += stats.packets;
-            all.bytes += stats.bytes;
-            all.duplicates += stats.duplicates;
-            all.late += stats.late;
-            all.lost += stats.lost;
-            all.reordered += stats.reordered;
-            all.repaired += stats.repaired;
-            all.frames += stats.frames;
-            all.dropped_frames += stats.dropped_frames;
-            all.key_frames += stats.key_frames;
-            all.malformed += stats.malformed;
-            all.counts.add(&stats.counts);
+            all.add(&stats);
         }
         all.lost = all.lost.saturating_sub(self.unused.lost);
         all.dropped_frames = all.dropped_frames.saturating_sub(self.unused.dropped_frames);

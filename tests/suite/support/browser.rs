@@ -15,6 +15,15 @@ use std::time::{Duration, Instant};
 /// Flags beside those of every browser that the harness starts; see also `page` for the rest.
 const FLAGS: &[&str] = &["use-fake-ui-for-media-stream", "force-color-profile=srgb", "lang=en_US"];
 
+/// A script for a page that keeps hold of its connections, in `connections`.
+pub const CONNECTIONS: &str = "{
+    const Connection = RTCPeerConnection;
+    window.connections = [];
+    window.RTCPeerConnection = class extends Connection {
+        constructor(...all) { super(...all); connections.push(this); }
+    };
+}";
+
 /// A running Chromium; killed when dropped.
 pub struct Browser {
     devtools: DevTools,

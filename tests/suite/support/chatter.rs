@@ -1,6 +1,7 @@
 //! A member that connects to the recorder with data channels only and floods them. Uses the WebRTC library itself: what it does, no
 //! connection of ours would.
 
+use super::candidates::Candidates;
 use super::line::Line;
 use super::within;
 use bytes::BytesMut;
@@ -11,20 +12,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit, RTCPeerConnectionIceEvent,
-    RTCSessionDescription, SettingEngineBuilder,
+    PeerConnection, PeerConnectionBuilder, RTCIceCandidateInit, RTCSessionDescription, SettingEngineBuilder,
 };
-
-struct Handler(mpsc::UnboundedSender<String>);
-
-#[async_trait::async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        if let Ok(init) = event.candidate.to_json() {
-            let _ = self.0.send(init.candidate);
-        }
-    }
-}
 
 /// A connected chatter.
 pub struct Chatter {
@@ -45,7 +34,7 @@ impl Chatter {
             PeerConnectionBuilder::new()
                 .with_setting_engine(settings)
                 .with_data_channel_send_buffer_limit(1 << 20)
-                .with_handler(Arc::new(Handler(candidates)))
+                .with_handler(Arc::new(Candidates(candidates)))
                 .with_udp_addrs(vec!["127.0.0.1:0"])
                 .build()
                 .await

@@ -4,6 +4,7 @@ pub mod behaviour;
 pub mod bot;
 pub mod breaker;
 pub mod browser;
+pub mod candidates;
 pub mod cargo;
 pub mod chatter;
 pub mod counter;

@@ -1,6 +1,7 @@
 //! A peer of another make: the WebRTC library itself, whose descriptions are changed on their way out and in, and which sends RTP that a
 //! test makes. At the other end is one connection of ours.
 
+use super::candidates::Candidates;
 use super::pair::Told;
 use super::within;
 use roombot::room::participant::ParticipantId;
@@ -22,8 +23,7 @@ use tokio::sync::mpsc;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit, RTCPeerConnectionIceEvent,
-    RTCSessionDescription, SettingEngineBuilder,
+    PeerConnection, PeerConnectionBuilder, RTCIceCandidateInit, RTCSessionDescription, SettingEngineBuilder,
 };
 
 /// Changes a description: `offer` or `answer`, and its text.
@@ -31,17 +31,6 @@ pub type Change = Arc<dyn Fn(&str, String) -> String + Send + Sync>;
 
 /// Payload types of VP8 and Opus, as the stranger numbers them.
 pub const NUMBERS: (u8, u8) = (97, 96);
-
-struct Handler(mpsc::UnboundedSender<String>);
-
-#[async_trait::async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        if let Ok(init) = event.candidate.to_json() {
-            let _ = self.0.send(init.candidate);
-        }
-    }
-}
 
 /// Both ends.
 pub struct Stranger {
@@ -101,7 +90,7 @@ impl Stranger {
             PeerConnectionBuilder::new()
                 .with_media_engine(engine)
                 .with_setting_engine(settings)
-                .with_handler(Arc::new(Handler(candidates)))
+                .with_handler(Arc::new(Candidates(candidates)))
                 .with_udp_addrs(vec!["127.0.0.1:0"])
                 .build()
                 .await

@@ -124,7 +124,7 @@ impl Actor {
             self.on_repeated_offer(&description.sdp).await;
         }
         let sdp = sdp.map_err(Error::Other)?;
-        self.received.describe_remote(&description.sdp);
+        self.received.describe_remote(&sdp);
         let verdict = self.negotiation.received(kind);
         tracing::debug!(peer = %self.peer, ?kind, ?verdict, "description");
         if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {

@@ -50,8 +50,8 @@ impl ReceivedTracks {
     }
 
     /// A description of theirs came.
-    pub(crate) fn describe_remote(&self, sdp: &str) {
-        self.negotiated.payload_types.describe_remote(sdp);
+    pub(crate) fn describe_remote(&self, sdp: &Sdp) {
+        self.negotiated.payload_types.describe_remote(&sdp.sections);
     }
 
     /// A stream begins to arrive. Returns it if it is new, or arrives in another codec: the library opens a stream again after each

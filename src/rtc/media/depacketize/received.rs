@@ -97,3 +97,21 @@ pub struct ReceiveStats {
     /// Where the packets went.
     pub counts: PacketCounts,
 }
+
+impl ReceiveStats {
+    /// Adds the counts of other packets.
+    pub(crate) fn add(&mut self, other: &ReceiveStats) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.lost += other.lost;
+        self.reordered += other.reordered;
+        self.repaired += other.repaired;
+        self.frames += other.frames;
+        self.dropped_frames += other.dropped_frames;
+        self.key_frames += other.key_frames;
+        self.malformed += other.malformed;
+        self.counts.add(&other.counts);
+    }
+}
