@@ -53,6 +53,7 @@
 //! | `relay` | WHIP publishers and WHEP viewers of a room, a consumer of `client` | re-encode media, know HTTP |
 //! | `film` | a recording as one film: layout, scenes, painting, sound | change the recording |
 //! | `server` | the room server and its page | handle media |
+//! | `service` | the recorder service: HTTP API, jobs, storage, webhooks | join a room, handle media |
 //! | `harness` | scenarios: room, participants and recorder in one process, and a verdict | leave this machine |
 //! | [`cli`] | one file per verb: from flags to a run | keep state |
 // The modules that a smaller program leaves out use parts of the others that are then unused.
@@ -83,6 +84,8 @@ pub mod room;
 pub mod rtc;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "service")]
+pub mod service;
 pub mod signal;
 pub mod transfer;
 #[cfg(feature = "media")]

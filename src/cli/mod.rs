@@ -28,6 +28,8 @@ mod record;
 mod room;
 mod runtime;
 mod send;
+#[cfg(feature = "service")]
+mod serve;
 mod show;
 #[cfg(feature = "media")]
 mod stamp;
@@ -79,6 +81,8 @@ enum Verb {
     Compose(compose::ComposeArgs),
     #[cfg(feature = "server")]
     Room(room::RoomArgs),
+    #[cfg(feature = "service")]
+    Serve(serve::ServeArgs),
     #[cfg(feature = "media")]
     Feed(feed::FeedArgs),
     #[cfg(feature = "filters")]
@@ -112,6 +116,8 @@ impl Cli {
             Verb::Compose(args) => runtime()?.block_on(compose::run(args)),
             #[cfg(feature = "server")]
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
+            #[cfg(feature = "service")]
+            Verb::Serve(args) => runtime()?.block_on(serve::run(args)),
             Verb::Send(args) => runtime()?.block_on(send::run(args)),
             #[cfg(feature = "media")]
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),

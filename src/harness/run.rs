@@ -88,7 +88,7 @@ struct Call {
 fn make_files(library: &Library, scenario: &Scenario, folder: &Path) -> Result<Vec<MediaFiles>> {
     let seconds = u32::try_from(scenario.duration.as_secs() + 1).unwrap_or(u32::MAX);
     let Scenario { size, fps, kilobits, .. } = *scenario;
-    let file = |name: &str, participant: u8, raw: bool| {
+    let file = |name: &str, participant: u8, raw: bool| -> Result<PathBuf> {
         let (out, format) = if raw { ("y4m", Format::Raw) } else { ("webm", Format::Vp8) };
         let out = folder.join(format!("{name}.{out}"));
         let job = Job { participant, size, fps, seconds, format, kilobits, out: out.clone() };

@@ -28,7 +28,7 @@ impl HlsFolder {
 
 impl Sink for HlsFolder {
     fn targets(&self) -> Result<Vec<Target>> {
-        let target = |property, name: &str| {
+        let target = |property, name: &str| -> Result<Target> {
             let path = self.folder.join(name);
             let value = path.to_str().ok_or_else(|| Error::user("--live-hls must be plain text"))?.to_owned();
             Ok(Target { element: ELEMENT, property, value })

@@ -18,4 +18,4 @@ pub(crate) mod testing;
 pub mod timeline;
 pub mod track;
 mod track_entry;
-mod utc_ms;
+pub(crate) mod utc_ms;

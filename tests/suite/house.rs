@@ -33,6 +33,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("output", 6),
     ("film", 7),
     ("server", 8),
+    ("service", 9),
     ("harness", 9),
     ("cli", 10),
     ("lib", 11),

@@ -1,0 +1,71 @@
+//! `roombot serve`: runs the recorder service until it is stopped.
+
+use super::print::print_out;
+use super::runtime::interrupted;
+use crate::error::Result;
+use crate::service::{Service, ServiceConfig};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Run the recorder service: an HTTP API to record rooms, with a queue, films and events.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  roombot serve                                      # prints its address and a first key
+  roombot serve --config /etc/roombot.toml
+  curl -H \"authorization: Bearer $KEY\" -H 'content-type: application/json' \\
+       -d '{\"room_url\":\"ws://127.0.0.1:8080/rooms/standup\"}' http://127.0.0.1:9000/v1/recordings
+
+Every key of the configuration is also a variable: ROOMBOT_LISTEN, ROOMBOT_DATA, ROOMBOT_CAPACITY, ROOMBOT_ADMIN_KEY; with _FILE at its end \
+it names a file with the value. Recorders are processes of their own: when the service is stopped or killed they go on, and the next start with \
+the same --data takes over.")]
+pub struct ServeArgs {
+    /// Configuration file (TOML); --print-config shows one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on; port 0 picks a free one [default: 127.0.0.1:9000].
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Folder of the database and of all recordings [default: roombot-data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Check the configuration and exit.
+    #[arg(long)]
+    check_config: bool,
+    /// Print the configuration in force and exit.
+    #[arg(long)]
+    print_config: bool,
+    /// Print the address and the first key as one JSON line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Serves until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// [`Error::User`](crate::error::Error::User): the configuration, the address or the folder.
+/// [`Error::Machine`](crate::error::Error::Machine): the disk or the socket failed.
+pub async fn run(args: ServeArgs) -> Result<()> {
+    let mut config = ServiceConfig::load(args.config.as_deref())?;
+    config.listen = args.listen.unwrap_or(config.listen);
+    config.data = args.data.unwrap_or(config.data);
+    if args.print_config {
+        print_out!("{}", config.to_toml().trim_end());
+        return Ok(());
+    }
+    if args.check_config {
+        print_out!("The configuration is valid.");
+        return Ok(());
+    }
+    let stop = interrupted()?;
+    let service = Service::bind(config).await?;
+    let url = format!("http://{}/", service.local_addr());
+    if args.json {
+        print_out!("{}", serde_json::json!({ "url": url, "key": service.first_key() }));
+    } else {
+        print_out!("The recorder service listens at {url} ({url}openapi.json describes it). Stop with Ctrl-C.");
+        if let Some(key) = service.first_key() {
+            print_out!("First key, shown this once: {key}");
+        }
+    }
+    service.run(stop).await
+}

@@ -1,0 +1,72 @@
+//! Who asks: an API key in `authorization: Bearer …`. Keys are random and kept as SHA-256 only: nothing can be guessed from a stolen
+//! database, and a slow hash would gain nothing against 190 random bits.
+
+use super::ApiState;
+use super::problem::Problem;
+use crate::service::database::keys::{self, ApiKey, Scope};
+use crate::service::model::Recording;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use sha2::{Digest, Sha256};
+
+/// Characters of a key behind its prefix.
+const SECRET_CHARS: usize = 32;
+
+/// A new key: `rb_` and 32 random letters and digits.
+pub fn new_secret() -> String {
+    let secret: String = rand::rng().sample_iter(Alphanumeric).take(SECRET_CHARS).map(char::from).collect();
+    format!("rb_{secret}")
+}
+
+/// What is kept of a key: its SHA-256 in hex.
+pub fn digest(secret: &str) -> String {
+    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The key of a request. Taking it as an argument makes a handler require one.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(pub ApiKey);
+
+impl Caller {
+    /// Whether the key may do this.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), Problem> {
+        let scopes = &self.0.scopes;
+        if scopes.contains(&scope) || scopes.contains(&Scope::Admin) {
+            return Ok(());
+        }
+        let name = serde_json::to_value(scope).ok().and_then(|name| name.as_str().map(str::to_owned));
+        let detail = format!("this key lacks the scope {}", name.unwrap_or_default());
+        Err(Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail))
+    }
+
+    /// Whether it sees this recording: one of its project, or any for an administrator.
+    pub(super) fn sees(&self, recording: &Recording) -> bool {
+        self.0.project == recording.project || self.0.scopes.contains(&Scope::Admin)
+    }
+
+    /// The project whose recordings it lists; none: all.
+    pub(super) fn project(&self) -> Option<String> {
+        (!self.0.scopes.contains(&Scope::Admin)).then(|| self.0.project.clone())
+    }
+}
+
+impl FromRequestParts<ApiState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Caller, Problem> {
+        let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "key_wrong", detail);
+        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some((scheme, secret)) = header.and_then(|value| value.split_once(' ')) else {
+            return Err(unauthorized("send an API key: authorization: Bearer rb_…"));
+        };
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(unauthorized("send an API key: authorization: Bearer rb_…"));
+        }
+        let digest = digest(secret.trim());
+        let key = state.database.read(move |connection| keys::by_digest(connection, &digest)).await?;
+        key.map(Caller).ok_or_else(|| unauthorized("this API key is unknown or revoked"))
+    }
+}

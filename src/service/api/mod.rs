@@ -1,0 +1,91 @@
+//! The HTTP API below `/v1`: JSON in and out, errors as RFC 9457, described by `/openapi.json`.
+
+mod auth;
+mod commands;
+mod contents;
+mod events;
+mod health;
+mod keys;
+mod media;
+mod problem;
+mod recordings;
+
+pub use auth::{digest, new_secret};
+
+use crate::service::database::Database;
+use crate::service::jobs::{Capacity, Folders};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The largest request, in bytes.
+const LARGEST_REQUEST: usize = 256 << 10;
+
+/// What requests are answered from.
+#[derive(Clone)]
+pub struct ApiState {
+    pub database: Database,
+    pub folders: Arc<Folders>,
+    pub capacity: Arc<Mutex<Capacity>>,
+    /// True when the service takes no new recordings any more.
+    pub leaving: watch::Receiver<bool>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "roombot", description = "Records WebRTC rooms."),
+    modifiers(&BearerKey),
+    security(("key" = [])),
+    tags((name = "recordings"), (name = "media"), (name = "keys"), (name = "service"))
+)]
+struct Description;
+
+/// Requests carry an API key.
+struct BearerKey;
+
+impl utoipa::Modify for BearerKey {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// The API with its description at `/openapi.json`.
+pub fn router(state: ApiState) -> Router {
+    let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(recordings::create, recordings::list))
+        .routes(routes!(recordings::get, recordings::delete, recordings::patch))
+        .routes(routes!(commands::stop))
+        .routes(routes!(commands::cancel))
+        .routes(routes!(commands::pause))
+        .routes(routes!(commands::resume))
+        .routes(routes!(contents::live))
+        .routes(routes!(contents::participants))
+        .routes(routes!(contents::tracks))
+        .routes(routes!(contents::files))
+        .routes(routes!(contents::timeline))
+        .routes(routes!(contents::chat))
+        .routes(routes!(contents::logs))
+        .routes(routes!(events::of_recording))
+        .routes(routes!(events::all))
+        .routes(routes!(media::file))
+        .routes(routes!(keys::create, keys::list))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .split_for_parts();
+    let description = Arc::new(description);
+    router
+        .route("/openapi.json", get(async move || axum::Json(description.as_ref().clone())))
+        .fallback(problem::no_such_address)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
+        .layer(axum::middleware::from_fn(problem::name_request))
+        .with_state(state)
+}

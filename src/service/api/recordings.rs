@@ -1,0 +1,251 @@
+//! Recordings: asked for, listed, looked at, changed, deleted.
+
+use super::ApiState;
+use super::auth::Caller;
+use super::problem::{Json, Path, Problem, Query};
+use crate::service::database::idempotency::{self, Earlier};
+use crate::service::database::keys::{Scope, audit};
+use crate::service::database::recordings::{self, Filter, Runtime, StoredRecording};
+use crate::service::model::{EventDraft, EventType, Id, Recording, RecordingRequest, State as RecordingState};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+/// Recordings on a page, unless `limit` says otherwise, and at most.
+const PAGE: u32 = 50;
+const LARGEST_PAGE: u32 = 500;
+/// Characters of an idempotency key.
+const LONGEST_KEY: usize = 255;
+
+/// The recording of that id, if the caller may see it.
+pub(super) async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<StoredRecording, Problem> {
+    let missing = || Problem::not_found("recording");
+    let id = Id::parse(Id::RECORDING, id).ok_or_else(missing)?;
+    let stored = state.database.recording(&id).await?;
+    stored.filter(|stored| caller.sees(&stored.recording)).ok_or_else(missing)
+}
+
+/// Record a room.
+#[utoipa::path(post, path = "/v1/recordings", tag = "recordings", request_body = RecordingRequest,
+    params(("idempotency-key" = Option<String>, Header, description = "The same key and body give the same recording for 24 hours.")),
+    responses(
+        (status = 201, body = Recording, description = "It is queued, or scheduled."),
+        (status = 200, body = Recording, description = "It was asked for before, with the same idempotency key."),
+        (status = 409, body = Problem, description = "The idempotency key was used for another request."),
+        (status = 422, body = Problem)))]
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(request): Json<RecordingRequest>,
+) -> Result<Response, Problem> {
+    caller.require(Scope::RecordingsWrite)?;
+    if *state.leaving.borrow() {
+        return Err(Problem::unavailable("the service is stopping", 10));
+    }
+    request.check().map_err(|invalid| Problem::field(invalid.field, invalid.problem))?;
+    let key = match headers.get("idempotency-key").map(|key| key.to_str()) {
+        Some(Ok(key)) if (1..=LONGEST_KEY).contains(&key.len()) => Some(key.to_owned()),
+        None => None,
+        _ => return Err(Problem::field("idempotency-key", "must have 1 to 255 visible characters")),
+    };
+    let written = serde_json::to_string(&request).map_err(crate::service::database::DatabaseError::from)?;
+    let digest = super::digest(&written);
+    let (project, by) = (caller.0.project.clone(), caller.0.id.clone());
+    let now = Timestamp::now();
+    let outcome = state
+        .database
+        .write(move |connection| {
+            if let Some(key) = &key {
+                match idempotency::find(connection, &project, key, &digest, now)? {
+                    Earlier::None => {}
+                    Earlier::Other => return Ok(None),
+                    Earlier::Same(id) => {
+                        return Ok(recordings::get(connection, &id)?.map(|stored| (false, stored.recording)));
+                    }
+                }
+            }
+            let recording = Recording::new(Id::new(Id::RECORDING), &project, &request, now);
+            let kind =
+                if recording.state == RecordingState::Scheduled { EventType::Scheduled } else { EventType::Queued };
+            let stored = StoredRecording { recording: recording.clone(), request, runtime: Runtime::default() };
+            recordings::insert(connection, &stored, EventDraft::new(kind, json!({ "state": recording.state })))?;
+            if let Some(key) = &key {
+                idempotency::remember(connection, &project, key, &digest, &recording.id, now)?;
+            }
+            audit(connection, &project, Some(&by), "recording.create", recording.id.as_str(), now)?;
+            Ok(Some((true, recording)))
+        })
+        .await?;
+    let Some((is_new, recording)) = outcome else {
+        let detail = "this idempotency key was used for another request";
+        return Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", detail));
+    };
+    let location = format!("/v1/recordings/{}", recording.id);
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, [(header::LOCATION, location)], axum::Json(recording)).into_response())
+}
+
+/// Which recordings to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// Only in these states, separated by commas.
+    state: Option<String>,
+    /// Only of this room.
+    room: Option<String>,
+    /// Only with this id of the client's own.
+    external_id: Option<String>,
+    /// Only those created at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// How many, 1 to 500; 50 by default.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of recordings, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Page {
+    recordings: Vec<Recording>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// List recordings.
+#[utoipa::path(get, path = "/v1/recordings", tag = "recordings", params(ListQuery),
+    responses((status = 200, body = Page), (status = 400, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<axum::Json<Page>, Problem> {
+    caller.require(Scope::RecordingsRead)?;
+    let words = query.state.iter().flat_map(|states| states.split(',')).map(str::trim);
+    let states =
+        words.map(|word| RecordingState::of(word).ok_or_else(|| unknown_state(word))).collect::<Result<_, _>>()?;
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        return Err(Problem::field("limit", format!("must be 1 to {LARGEST_PAGE}")));
+    }
+    let before =
+        query.cursor.map(|cursor| cursor.parse::<i64>().map_err(|_| Problem::field("cursor", "is none of ours")));
+    let filter = Filter {
+        project: caller.project(),
+        states,
+        room: query.room,
+        external_id: query.external_id,
+        since: query.since,
+        before: before.transpose()?,
+    };
+    let mut found = state.database.read(move |connection| recordings::list(connection, &filter, limit + 1)).await?;
+    let is_last = found.len() <= limit as usize;
+    found.truncate(limit as usize);
+    let next_cursor = found.last().filter(|_| !is_last).map(|(position, _)| position.to_string());
+    Ok(axum::Json(Page { recordings: found.into_iter().map(|(_, recording)| recording).collect(), next_cursor }))
+}
+
+fn unknown_state(word: &str) -> Problem {
+    let known: Vec<_> = RecordingState::ALL.iter().map(|state| state.word()).collect();
+    Problem::field("state", format!("{word:?} is no state; known are {}", known.join(", ")))
+}
+
+/// Look at a recording.
+#[utoipa::path(get, path = "/v1/recordings/{id}", tag = "recordings", params(("id" = String, Path)),
+    responses((status = 200, body = Recording), (status = 404, body = Problem)))]
+pub(super) async fn get(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Recording>, Problem> {
+    caller.require(Scope::RecordingsRead)?;
+    Ok(axum::Json(find(&state, &caller, &id).await?.recording))
+}
+
+/// What of a recording can be changed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Patch {
+    /// Replaces the client's own data.
+    metadata: Option<std::collections::BTreeMap<String, String>>,
+    /// Whether its media is kept whatever its retention.
+    legal_hold: Option<bool>,
+    /// Days until its media is deleted.
+    retention_days: Option<u32>,
+}
+
+/// Change what can be changed.
+#[utoipa::path(patch, path = "/v1/recordings/{id}", tag = "recordings", params(("id" = String, Path)), request_body = Patch,
+    responses((status = 200, body = Recording), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn patch(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(patch): Json<Patch>,
+) -> Result<axum::Json<Recording>, Problem> {
+    caller.require(Scope::RecordingsWrite)?;
+    let stored = find(&state, &caller, &id).await?;
+    let mut tried = stored.request.clone();
+    tried.metadata = patch.metadata.clone().unwrap_or(tried.metadata);
+    tried.retention_days = patch.retention_days.or(tried.retention_days);
+    tried.check().map_err(|invalid| Problem::field(invalid.field, invalid.problem))?;
+    let change = move |stored: &mut StoredRecording| {
+        let recording = &mut stored.recording;
+        (recording.request.metadata, recording.request.retention_days) = (tried.metadata, tried.retention_days);
+        recording.legal_hold = patch.legal_hold.unwrap_or(recording.legal_hold);
+        (recording.clone(), Vec::new())
+    };
+    let changed = state.database.update_recording(&stored.recording.id, change).await?;
+    changed.map(axum::Json).ok_or_else(|| Problem::not_found("recording"))
+}
+
+/// Delete a recording that has ended, with its media.
+#[utoipa::path(delete, path = "/v1/recordings/{id}", tag = "recordings", params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    caller.require(Scope::RecordingsWrite)?;
+    let recording = find(&state, &caller, &id).await?.recording;
+    if !recording.state.is_final() {
+        return Err(Problem::wrong_state(format!("the recording is {}: stop it first", recording.state)));
+    }
+    if recording.legal_hold {
+        return Err(Problem::wrong_state("the recording is on legal hold"));
+    }
+    let id = recording.id;
+    let folder = state.folders.recording(&id);
+    let (result, log) = (state.folders.result(&id), state.folders.log(&id));
+    let removed = tokio::task::spawn_blocking(move || {
+        for file in [result, log] {
+            let _ = std::fs::remove_file(file);
+        }
+        match std::fs::remove_dir_all(folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    });
+    if let Ok(Err(e)) = removed.await {
+        return Err(Problem::unavailable(format!("its media cannot be deleted: {e}"), 60));
+    }
+    let (project, by, now) = (caller.0.project.clone(), caller.0.id.clone(), Timestamp::now());
+    state
+        .database
+        .write(move |connection| {
+            let event = EventDraft::new(EventType::Deleted, json!({}));
+            recordings::update(connection, &id, now, |_| ((), vec![event]))?;
+            recordings::delete(connection, &id)?;
+            audit(connection, &project, Some(&by), "recording.delete", id.as_str(), now)
+        })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}

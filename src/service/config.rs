@@ -1,0 +1,118 @@
+//! The service's configuration: a TOML file, and over it the environment. Values only.
+
+use crate::error::{Error, Result};
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// What keys of the environment begin with.
+const PREFIX: &str = "ROOMBOT_";
+/// Variables of that prefix that are none of the service's keys.
+const OTHERS: [&str; 4] = ["log", "token", "skipped", "interop"];
+/// A key of the environment with this end names a file that holds the value.
+const IN_FILE: &str = "_file";
+
+/// The configuration. Each key is also a variable: `listen` is `ROOMBOT_LISTEN`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceConfig {
+    /// Where the API and the dashboard listen.
+    pub listen: SocketAddr,
+    /// The folder of the database and of all recordings.
+    pub data: PathBuf,
+    /// Cores that recorders and films may use: a recorder takes 0.1, a film 1. All of the machine's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<f64>,
+    /// The first administrator's key. One is made and printed if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_key: Option<String>,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        ServiceConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)),
+            data: PathBuf::from("roombot-data"),
+            capacity: None,
+            admin_key: None,
+        }
+    }
+}
+
+impl ServiceConfig {
+    /// Reads the file, if one is named, and the environment.
+    ///
+    /// # Errors
+    /// The user's: a key that is unknown, a value that cannot be used.
+    pub fn load(file: Option<&Path>) -> Result<ServiceConfig> {
+        let mut figment = Figment::from(Serialized::defaults(ServiceConfig::default()));
+        if let Some(file) = file {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let plain =
+            Env::prefixed(PREFIX).filter(|key| !key.as_str().ends_with(IN_FILE) && !OTHERS.contains(&key.as_str()));
+        figment = figment.merge(plain);
+        for (name, path) in std::env::vars() {
+            let Some(key) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else { continue };
+            let Some(key) = key.strip_suffix(IN_FILE) else { continue };
+            let value = std::fs::read_to_string(&path)
+                .map_err(|e| Error::user(format!("{name}: {path} cannot be read: {e}")).because(e))?;
+            figment = figment.merge(Serialized::global(key, value.trim_end_matches(['\n', '\r'])));
+        }
+        let config: ServiceConfig = figment.extract().map_err(|e| {
+            let place = file.map(|file| format!("{}: ", file.display())).unwrap_or_default();
+            Error::user(format!("{place}{e}")).because(e)
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// The user's.
+    pub fn check(&self) -> Result<()> {
+        if self.capacity.is_some_and(|cores| !(0.1..=100_000.0).contains(&cores)) {
+            return Err(Error::user("capacity: must be 0.1 to 100000 cores"));
+        }
+        if self.admin_key.as_ref().is_some_and(|key| key.chars().count() < 16 || key.chars().any(char::is_whitespace)) {
+            return Err(Error::user("admin_key: must have at least 16 characters, no spaces"));
+        }
+        Ok(())
+    }
+
+    /// The configuration as a TOML file, without secrets.
+    pub fn to_toml(&self) -> String {
+        let shown = ServiceConfig { admin_key: None, ..self.clone() };
+        toml::to_string_pretty(&shown).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_and_unknown_keys_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roombot.toml");
+        std::fs::write(&file, "listen = \"0.0.0.0:9001\"\ncapacity = 4\n").unwrap();
+        let config = ServiceConfig::load(Some(&file)).unwrap();
+        assert_eq!((config.listen.port(), config.capacity), (9001, Some(4.0)));
+        std::fs::write(&file, "lisen = \"0.0.0.0:9001\"\n").unwrap();
+        let error = ServiceConfig::load(Some(&file)).unwrap_err();
+        assert!(matches!(error, Error::User(_)) && error.to_string().contains("lisen"), "{error}");
+        std::fs::write(&file, "admin_key = \"short\"\n").unwrap();
+        assert!(ServiceConfig::load(Some(&file)).unwrap_err().to_string().contains("admin_key"));
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read_and_has_no_secrets() {
+        let config = ServiceConfig { admin_key: Some("0123456789abcdef".into()), ..ServiceConfig::default() };
+        let text = config.to_toml();
+        assert!(!text.contains("0123456789"), "{text}");
+        assert_eq!(toml::from_str::<ServiceConfig>(&text).unwrap(), ServiceConfig::default());
+    }
+}

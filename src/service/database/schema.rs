@@ -1,0 +1,119 @@
+//! The tables, and how a file of an earlier version is brought up to date.
+
+use crate::error::{Error, Result};
+use rusqlite::Connection;
+use std::path::Path;
+
+/// One step for each version: the file's `user_version` says how many it has seen. Steps that were released never change.
+const STEPS: &[&str] = &["
+    CREATE TABLE recordings (
+        position    INTEGER PRIMARY KEY AUTOINCREMENT,
+        id          TEXT NOT NULL UNIQUE,
+        project     TEXT NOT NULL,
+        state       TEXT NOT NULL,
+        room        TEXT NOT NULL,
+        external_id TEXT,
+        created_ms  INTEGER NOT NULL,
+        start_ms    INTEGER,
+        document    TEXT NOT NULL,   -- the recording as the API gives it out
+        secrets     TEXT NOT NULL,   -- the request with its secrets
+        runtime     TEXT             -- process and timeline position of the recorder
+    );
+    CREATE INDEX recordings_by_state ON recordings (state, position);
+    CREATE INDEX recordings_by_project ON recordings (project, position);
+    CREATE INDEX recordings_by_room ON recordings (room, position);
+    CREATE INDEX recordings_by_external_id ON recordings (external_id) WHERE external_id IS NOT NULL;
+
+    CREATE TABLE events (
+        position  INTEGER PRIMARY KEY AUTOINCREMENT,
+        id        TEXT NOT NULL UNIQUE,
+        recording TEXT NOT NULL,
+        project   TEXT NOT NULL,
+        sequence  INTEGER NOT NULL,
+        kind      TEXT NOT NULL,
+        at_ms     INTEGER NOT NULL,
+        data      TEXT NOT NULL,
+        UNIQUE (recording, sequence)
+    );
+
+    CREATE TABLE endpoints (
+        id         TEXT PRIMARY KEY,
+        project    TEXT NOT NULL,
+        url        TEXT NOT NULL,
+        secrets    TEXT NOT NULL,    -- JSON: one, or two while rotating
+        kinds      TEXT NOT NULL,    -- JSON: event types; empty means all
+        created_ms INTEGER NOT NULL,
+        disabled   INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (project, url)
+    );
+
+    CREATE TABLE deliveries (
+        position   INTEGER PRIMARY KEY AUTOINCREMENT,
+        event      TEXT NOT NULL,
+        endpoint   TEXT,             -- none: the recording's own webhook_url
+        recording  TEXT NOT NULL,
+        project    TEXT NOT NULL,
+        url        TEXT NOT NULL,
+        kind       TEXT NOT NULL,
+        body       TEXT NOT NULL,
+        state      TEXT NOT NULL,    -- pending, delivered, dead
+        attempts   INTEGER NOT NULL DEFAULT 0,
+        created_ms INTEGER NOT NULL,
+        next_ms    INTEGER NOT NULL,
+        done_ms    INTEGER,
+        problem    TEXT
+    );
+    CREATE INDEX deliveries_due ON deliveries (state, next_ms);
+    CREATE INDEX deliveries_in_order ON deliveries (recording, url, state, position);
+
+    CREATE TABLE idempotency (
+        project    TEXT NOT NULL,
+        key        TEXT NOT NULL,
+        digest     TEXT NOT NULL,
+        recording  TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        PRIMARY KEY (project, key)
+    );
+
+    CREATE TABLE keys (
+        id         TEXT PRIMARY KEY,
+        name       TEXT NOT NULL,
+        digest     TEXT NOT NULL UNIQUE,
+        project    TEXT NOT NULL,
+        scopes     TEXT NOT NULL,    -- JSON
+        created_ms INTEGER NOT NULL,
+        used_ms    INTEGER,
+        revoked_ms INTEGER
+    );
+
+    CREATE TABLE audit (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms    INTEGER NOT NULL,
+        project  TEXT NOT NULL,
+        key      TEXT,
+        action   TEXT NOT NULL,
+        object   TEXT NOT NULL,
+        detail   TEXT NOT NULL DEFAULT ''
+    );
+"];
+
+/// Brings the file to the present version.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    let failed = |e: rusqlite::Error| Error::machine(format!("{}: {e}", path.display())).because(e);
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    if version > STEPS.len() {
+        return Err(Error::user(format!(
+            "{}: was written by a newer roombot (version {version} of its tables, this one knows {}): use that one",
+            path.display(),
+            STEPS.len()
+        )));
+    }
+    for (index, step) in STEPS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction().map_err(failed)?;
+        transaction.execute_batch(step).map_err(failed)?;
+        transaction.pragma_update(None, "user_version", (index + 1) as i64).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! How much the machine may do at once. Pure. Capture comes first: a film never keeps a recorder waiting, only itself.
+
+/// Thousandths of a core that a recorder of a usual meeting takes.
+const RECORDER: u32 = 100;
+/// The same of a film.
+const FILM: u32 = 1000;
+
+/// What a job needs the machine for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A recorder.
+    Record,
+    /// Films and other outputs.
+    Process,
+    /// Anything that mostly waits.
+    Upload,
+}
+
+/// What is used of the machine, in thousandths of a core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capacity {
+    total: u32,
+    used: u32,
+    films: u32,
+}
+
+impl Capacity {
+    /// Of so many cores.
+    pub fn new(cores: f64) -> Capacity {
+        // At most 4 million cores.
+        Capacity { total: (cores.clamp(0.1, 4e6) * 1000.0) as u32, used: 0, films: 0 }
+    }
+
+    /// Takes what `work` needs, if it is free. One film may always be made: it runs at a low priority, beside whatever records.
+    pub fn admit(&mut self, work: Work) -> bool {
+        let free = self.total.saturating_sub(self.used);
+        let fits = match work {
+            Work::Record => free >= RECORDER,
+            Work::Process => free >= FILM || self.films == 0,
+            Work::Upload => true,
+        };
+        if fits {
+            self.take(work);
+        }
+        fits
+    }
+
+    /// Takes what `work` needs, also beyond what there is: it runs already.
+    pub fn take(&mut self, work: Work) {
+        self.used += work.cost();
+        self.films += u32::from(work == Work::Process);
+    }
+
+    /// Gives it back.
+    pub fn release(&mut self, work: Work) {
+        self.used = self.used.saturating_sub(work.cost());
+        self.films = self.films.saturating_sub(u32::from(work == Work::Process));
+    }
+
+    /// Whether one more recorder fits.
+    pub fn has_room(&self) -> bool {
+        self.total.saturating_sub(self.used) >= RECORDER
+    }
+
+    /// Used and total, in cores.
+    pub fn load(&self) -> (f64, f64) {
+        (f64::from(self.used) / 1000.0, f64::from(self.total) / 1000.0)
+    }
+}
+
+impl Work {
+    fn cost(self) -> u32 {
+        match self {
+            Work::Record => RECORDER,
+            Work::Process => FILM,
+            Work::Upload => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorders_are_cheap_and_films_dear() {
+        let mut capacity = Capacity::new(2.0);
+        assert!(capacity.admit(Work::Process) && (0..10).all(|_| capacity.admit(Work::Record)));
+        assert!(!capacity.admit(Work::Record) && !capacity.has_room() && !capacity.admit(Work::Process));
+        capacity.release(Work::Record);
+        assert!(capacity.admit(Work::Record));
+        assert_eq!(capacity.load(), (2.0, 2.0));
+    }
+
+    #[test]
+    fn a_film_is_never_kept_waiting_for_ever() {
+        let mut capacity = Capacity::new(0.5);
+        assert!((0..5).all(|_| capacity.admit(Work::Record)));
+        assert!(capacity.admit(Work::Process) && !capacity.admit(Work::Process));
+        capacity.release(Work::Process);
+        assert!(capacity.admit(Work::Process));
+    }
+}

@@ -1,0 +1,124 @@
+//! Decides what runs: one task for each recording that has not ended, as far as the machine has room.
+
+use super::capacity::{Capacity, Work};
+use super::{JobContext, outputs, recorder};
+use crate::service::database::DatabaseError;
+use crate::service::database::recordings::{StoredRecording, Unfinished, unfinished};
+use crate::service::model::{Id, State};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+/// How long changes of the database are gathered.
+const GATHER: Duration = Duration::from_millis(50);
+/// Without changes it is looked this often whether something scheduled is due.
+const LOOK: Duration = Duration::from_secs(1);
+/// The pause before a stage that the disk failed is begun again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Starts and watches all jobs.
+pub struct Dispatcher {
+    context: JobContext,
+    capacity: Arc<Mutex<Capacity>>,
+    running: HashMap<Id, Work>,
+    tasks: JoinSet<()>,
+    /// Which recording a task is for.
+    owners: HashMap<tokio::task::Id, Id>,
+}
+
+impl Dispatcher {
+    /// One that runs as much as `capacity` has room for.
+    pub fn new(context: JobContext, capacity: Arc<Mutex<Capacity>>) -> Dispatcher {
+        Dispatcher { context, capacity, running: HashMap::new(), tasks: JoinSet::new(), owners: HashMap::new() }
+    }
+
+    /// Runs until the service leaves, then waits for the tasks to let their processes go.
+    pub async fn run(mut self) {
+        let mut changes = self.context.database.changes();
+        let mut leaving = self.context.leaving.clone();
+        while !*leaving.borrow_and_update() {
+            changes.borrow_and_update();
+            if let Err(e) = self.look().await {
+                tracing::error!("jobs cannot be looked up: {e}");
+            }
+            tokio::select! {
+                _ = leaving.changed() => {}
+                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.ended(ended),
+                _ = timeout(LOOK, changes.changed()) => sleep(GATHER).await,
+            }
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// A task has ended, perhaps by a panic: what it had of the machine is free.
+    fn ended(&mut self, ended: Result<(tokio::task::Id, ()), JoinError>) {
+        let task = match &ended {
+            Ok((task, ())) => *task,
+            Err(e) => e.id(),
+        };
+        let Some(id) = self.owners.remove(&task) else { return };
+        if let Err(e) = ended {
+            tracing::error!(recording = %id, "its job failed and is begun again: {e}");
+        }
+        if let (Some(work), Ok(mut capacity)) = (self.running.remove(&id), self.capacity.lock()) {
+            capacity.release(work);
+        }
+    }
+
+    /// Starts what is due and has room. Those that came first go first.
+    async fn look(&mut self) -> Result<(), DatabaseError> {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.ended(ended);
+        }
+        let now = Timestamp::now();
+        for Unfinished { id, state, start_at } in self.context.database.read(unfinished).await? {
+            if self.running.contains_key(&id) {
+                continue;
+            }
+            if state == State::Scheduled {
+                if start_at.is_none_or(|at| at <= now) {
+                    let queue = move |stored: &mut StoredRecording| {
+                        ((), stored.recording.advance(State::Queued, None, now).into_iter().collect())
+                    };
+                    self.context.database.update_recording(&id, queue).await?;
+                }
+                continue;
+            }
+            let work = match state {
+                State::Processing => Work::Process,
+                State::Uploading => Work::Upload,
+                _ => Work::Record,
+            };
+            let has_begun = !matches!(state, State::Queued | State::Processing);
+            let admitted = self.capacity.lock().is_ok_and(|mut capacity| {
+                if has_begun {
+                    capacity.take(work);
+                }
+                has_begun || capacity.admit(work)
+            });
+            if admitted {
+                self.start(id, work);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: Id, work: Work) {
+        self.running.insert(id.clone(), work);
+        let (context, owner) = (self.context.clone(), id.clone());
+        let task = self.tasks.spawn(async move {
+            let result = match work {
+                Work::Record => recorder::run(&context, &id).await,
+                Work::Process | Work::Upload => outputs::run(&context, &id).await,
+            };
+            if let Err(e) = result {
+                tracing::error!(recording = %id, "its job failed and is begun again: {e}");
+                sleep(RETRY).await;
+            }
+        });
+        self.owners.insert(task.id(), owner);
+    }
+}

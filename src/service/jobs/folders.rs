@@ -1,0 +1,61 @@
+//! Where the service keeps its files.
+
+use crate::error::{Error, Result};
+use crate::service::model::Id;
+use std::path::{Path, PathBuf};
+
+/// The folders below the service's data folder.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    data: PathBuf,
+}
+
+impl Folders {
+    /// Makes what is missing of them, for the service's user alone.
+    ///
+    /// # Errors
+    /// The user's: the folder cannot be written.
+    pub fn create(data: &Path) -> Result<Folders> {
+        use std::os::unix::fs::DirBuilderExt;
+        let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+        for folder in [data.clone(), data.join("recordings"), data.join("run"), data.join("logs")] {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| {
+                Error::user(format!("{}: the service's data cannot be written there: {e}", folder.display())).because(e)
+            })?;
+        }
+        Ok(Folders { data })
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.data.join("service.db")
+    }
+    /// Held for as long as a service runs here.
+    pub fn lock(&self) -> PathBuf {
+        self.data.join("service.lock")
+    }
+    /// The parent of all recordings.
+    pub fn recordings(&self) -> PathBuf {
+        self.data.join("recordings")
+    }
+    /// The recording's own folder.
+    pub fn recording(&self, id: &Id) -> PathBuf {
+        self.recordings().join(id.as_str())
+    }
+    /// The socket on which its recorder takes commands.
+    pub fn control(&self, id: &Id) -> PathBuf {
+        self.data.join("run").join(format!("{id}.sock"))
+    }
+    /// The last words of its recorder.
+    pub fn result(&self, id: &Id) -> PathBuf {
+        self.data.join("run").join(format!("{id}.result.json"))
+    }
+    /// The last words of the program that makes an output.
+    pub fn output_result(&self, id: &Id, output: &str) -> PathBuf {
+        self.data.join("run").join(format!("{id}.{output}.json"))
+    }
+    /// What its processes said.
+    pub fn log(&self, id: &Id) -> PathBuf {
+        self.data.join("logs").join(format!("{id}.log"))
+    }
+}

@@ -1,0 +1,45 @@
+//! What the service does about recordings: starts, watches and restarts one process for each, and takes what is left of it from stage to
+//! stage until it has ended.
+//!
+//! Everything is level-triggered: the database says what is wanted and how far it came, and every stage can be begun again at any
+//! point, so a service that was killed goes on where it was. Recorders outlive the service and are found again.
+
+mod capacity;
+mod control;
+mod dispatcher;
+mod folders;
+mod outcome;
+mod outputs;
+mod process;
+mod recorder;
+mod timeline;
+
+pub use capacity::Capacity;
+pub use control::LiveStatus;
+pub use dispatcher::Dispatcher;
+pub use folders::Folders;
+
+use crate::service::database::Database;
+use crate::service::model::Id;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// How the recorder of a recording stands, as it says itself.
+///
+/// # Errors
+/// It does not answer.
+pub async fn live_status(folders: &Folders, id: &Id) -> std::io::Result<LiveStatus> {
+    control::command(&folders.control(id), "status").await.map(|mut answer| answer["status"].take())
+}
+
+/// What every job needs.
+#[derive(Clone)]
+pub struct JobContext {
+    pub database: Database,
+    pub folders: Arc<Folders>,
+    /// The program that records: this one.
+    pub program: PathBuf,
+    /// True when the service is about to end: jobs leave their processes running and return.
+    pub leaving: watch::Receiver<bool>,
+}

@@ -1,0 +1,164 @@
+//! The recorder service: an HTTP API over supervised recorder processes, with a database that a crash cannot damage. Never joins a room
+//! and never handles media itself.
+//!
+//! `model` has what is kept and its rules, `database` keeps it, `jobs` does the work, `api` answers requests.
+
+mod api;
+mod config;
+mod database;
+mod jobs;
+mod model;
+
+pub use config::ServiceConfig;
+
+use crate::error::{Error, Result};
+use crate::server::reachable;
+use api::ApiState;
+use database::Database;
+use database::keys::{self, ApiKey, Scope};
+use jiff::Timestamp;
+use jobs::{Capacity, Dispatcher, Folders, JobContext};
+use model::Id;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// How long requests that are being answered may take when the service ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A service that has its port, its database and its lock, and does nothing yet.
+pub struct Service {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: ServiceConfig,
+    folders: Arc<Folders>,
+    database: Database,
+    first_key: Option<String>,
+    /// Held while the service runs: two must not drive the same recordings.
+    _lock: File,
+}
+
+impl Service {
+    /// Takes the port, opens the database, makes the first key.
+    ///
+    /// # Errors
+    /// The user's: the address or the folder cannot be used, or another service runs there.
+    pub async fn bind(config: ServiceConfig) -> Result<Service> {
+        config.check()?;
+        let folders = Folders::create(&config.data)?;
+        let lock = lock(&folders)?;
+        let failed = |e: std::io::Error| {
+            Error::user(format!("cannot listen on {}: {e}; choose another --listen", config.listen)).because(e)
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let database = Database::open(&folders.database())?;
+        let first_key = first_key(&database, config.admin_key.clone()).await?;
+        Ok(Service { listener, address, config, folders: Arc::new(folders), database, first_key, _lock: lock })
+    }
+
+    /// The service's address; with the real port where 0 was requested.
+    pub fn local_addr(&self) -> SocketAddr {
+        reachable(self.address)
+    }
+
+    /// The administrator's key that was made just now. It cannot be shown again.
+    pub fn first_key(&self) -> Option<&str> {
+        self.first_key.as_deref()
+    }
+
+    /// Serves until `shutdown` is done. Recorders that run then go on, and are found again by the next service with this data.
+    ///
+    /// # Errors
+    /// The machine's: the listening socket failed, or this program cannot be started again.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let program =
+            std::env::current_exe().map_err(|e| Error::machine("cannot find this program's file").because(e))?;
+        let (leave, leaving) = watch::channel(false);
+        let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+        let capacity = Arc::new(Mutex::new(Capacity::new(self.config.capacity.unwrap_or(cores))));
+        let context = JobContext {
+            database: self.database.clone(),
+            folders: self.folders.clone(),
+            program,
+            leaving: leaving.clone(),
+        };
+        let dispatcher = tokio::spawn(Dispatcher::new(context, capacity.clone()).run());
+        let state = ApiState {
+            database: self.database.clone(),
+            folders: self.folders.clone(),
+            capacity,
+            leaving: leaving.clone(),
+        };
+        let mut drained = leaving.clone();
+        let serving = axum::serve(self.listener, api::router(state))
+            .with_graceful_shutdown(async move { drop(drained.wait_for(|leaving| *leaving).await) });
+        let mut serving = tokio::spawn(serving.into_future());
+        let lost = |e| Error::machine("the service lost its listening socket").because(e);
+        let early = tokio::select! {
+            ended = &mut serving => Some(ended),
+            () = shutdown => None,
+        };
+        leave.send_replace(true);
+        let result = match early {
+            Some(Ok(ended)) => ended.map_err(lost),
+            Some(Err(e)) => Err(Error::internal("the service's task failed").because(e)),
+            None => {
+                // Streams of events end with `leaving`; what hangs is cut off.
+                let _ = tokio::time::timeout(DRAIN_TIMEOUT, &mut serving).await;
+                serving.abort();
+                Ok(())
+            }
+        };
+        let _ = dispatcher.await;
+        let database = self.database;
+        let _ = tokio::task::spawn_blocking(move || database.close()).await;
+        result
+    }
+}
+
+/// Takes the data folder for this process.
+fn lock(folders: &Folders) -> Result<File> {
+    let path = folders.lock();
+    let failed = |e: std::io::Error| Error::machine(format!("{}: {e}", path.display())).because(e);
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::user(format!(
+            "{}: another `roombot serve` runs with this --data",
+            path.parent().unwrap_or(&path).display()
+        ))),
+        Err(e) => Err(failed(e.into())),
+    }
+}
+
+/// Makes the first administrator's key if there is none, or the configured one; returns one that was made.
+async fn first_key(database: &Database, configured: Option<String>) -> Result<Option<String>> {
+    let made = configured.is_none();
+    let secret = configured.unwrap_or_else(api::new_secret);
+    let digest = api::digest(&secret);
+    let inserted = database
+        .write(move |connection| {
+            let known = keys::by_digest(connection, &digest)?.is_some();
+            if known || made && keys::has_admin(connection)? {
+                return Ok(false);
+            }
+            let now = Timestamp::now();
+            let key = ApiKey {
+                id: Id::new(Id::KEY),
+                name: if made { "first" } else { "configured" }.to_owned(),
+                project: "default".to_owned(),
+                scopes: vec![Scope::Admin],
+                created_at: now,
+                revoked_at: None,
+            };
+            keys::insert(connection, &key, &digest)?;
+            keys::audit(connection, &key.project, None, "key.create", key.id.as_str(), now)?;
+            Ok(true)
+        })
+        .await?;
+    Ok((made && inserted).then_some(secret))
+}

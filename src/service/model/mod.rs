@@ -1,0 +1,13 @@
+//! What the service keeps and its rules: recordings, their states and events, requests. Pure: no database, no network, told the time.
+
+mod event;
+mod id;
+mod recording;
+mod request;
+mod state;
+
+pub use event::{Event, EventDraft, EventType};
+pub use id::Id;
+pub use recording::{Media, MediaKind, Outcome, Recording, Wanted};
+pub use request::{FilmCodec, FilmRequest, Outputs, RecordingRequest};
+pub use state::{State, SubCode};
