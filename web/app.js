@@ -58,6 +58,7 @@ function part(id) {
   const person = people.get(id);
   person?.peer.close();
   people.delete(id);
+  talk.left(id);
   return person;
 }
 
@@ -304,8 +305,8 @@ window.roombot = {
   cancel: (key) => talk.cancel(key),
   /** The conversation: messages, and files with their progress. */
   get talk() {
-    return talk.lines.map(({ key, kind, mine, name, to, text, size, outgoing, incoming }) => ({
-      key, kind, mine, name: name ?? null, to: to ?? null, text, size: size ?? null,
+    return talk.lines.map(({ key, kind, mine, name, via, to, text, size, outgoing, incoming }) => ({
+      key, kind, mine, name: name ?? null, via: via ?? null, to: to ?? null, text, size: size ?? null,
       outgoing: outgoing?.map((one) => ({ name: one.name, ...progress(one.transfer) })) ?? null,
       incoming: incoming ? progress(incoming) : null,
     }));

@@ -115,10 +115,11 @@ export class Panel {
     const fresh = lines.filter(({ key, mine }) => key > this.#told && !mine);
     this.#told = lines.at(-1)?.key ?? this.#told;
     if (!$("panel").hidden) return;
-    for (const { kind, name, text } of fresh.slice(-3)) {
+    for (const { kind, name, via, text } of fresh.slice(-3)) {
       const letters = [...harmless(text)];
       const short = letters.length > 80 ? `${letters.slice(0, 79).join("")}…` : letters.join("");
-      this.#toast(kind === "file" ? `${name} sends “${short}”` : `${name}: ${short}`);
+      const told = via ? `${via} offers “${short}” from ${harmless(name)}` : `${name} sends “${short}”`;
+      this.#toast(kind === "file" ? told : `${name}: ${short}`);
     }
   }
 
@@ -134,7 +135,7 @@ export class Panel {
   #line(line) {
     let drawn = this.#drawn.get(line.key);
     if (!drawn) {
-      const who = [line.mine ? "You" : line.name, line.to && ` to ${line.to}`].filter(Boolean).join("");
+      const who = [line.mine ? "You" : harmless(line.name), line.to && ` to ${line.to}`].filter(Boolean).join("");
       const time = make("time", "", line.at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
       const element = make("li", line.mine ? "mine" : "", make("p", "who", own(who), " ", time));
       drawn = { element, tracks: new Map() };
@@ -149,9 +150,10 @@ export class Panel {
   #file(line, drawn) {
     const name = own(harmless(line.text));
     name.title = name.textContent;
+    drawn.via = make("p", "quiet");
     drawn.rows = make("div", "rows");
     drawn.actions = make("div", "actions");
-    drawn.element.append(make("div", "file", icon("file"), make("div", "file-name", name, make("small", "", size(line.size))), drawn.rows, drawn.actions));
+    drawn.element.append(make("div", "file", icon("file"), make("div", "file-name", name, make("small", "", size(line.size))), drawn.via, drawn.rows, drawn.actions));
     if (!line.mine) drawn.take = this.#button(drawn, "Save", () => this.#talk.take(line.key));
     drawn.cancel = this.#button(drawn, line.mine ? "Cancel" : "Decline", () => this.#talk.cancel(line.key));
     if (line.mine && !line.outgoing.length) drawn.rows.append(make("p", "quiet", "Nobody is here to receive it."));
@@ -179,22 +181,27 @@ export class Panel {
         drawn.rows.append(row.element);
       }
       row.element.hidden = Boolean(line.incoming) && transfer.state === "offered"; // no progress before the file is accepted
+      row.bar.hidden = transfer.state === "absent";
       row.bar.value = transfer.state === "done" ? row.bar.max : transfer.bytes;
       row.bar.classList.toggle("failed", transfer.state === "ended");
       row.words.textContent = this.#words(line, transfer);
     }
     const over = all.every(({ transfer }) => transfer.over);
     drawn.cancel.hidden = over;
+    drawn.via.hidden = !line.via;
+    drawn.via.textContent = line.via ? `offered by ${line.via}` : "";
     if (!line.incoming) return;
     drawn.take.hidden = line.incoming.state !== "offered";
-    if (line.incoming.state !== "offered") drawn.cancel.textContent = "Cancel";
+    drawn.cancel.textContent = ["offered", "absent"].includes(line.incoming.state) ? "Decline" : "Cancel";
     if (line.incoming.blob && !drawn.saved) this.#save(line, drawn);
   }
 
   #words(line, transfer) {
     switch (transfer.state) {
       case "waiting": return transfer.bytes ? "waiting for the connection" : "waiting";
+      case "hashing": return "preparing";
       case "offered": return line.incoming ? "" : "offered";
+      case "absent": return "not offered now: the sender has left";
       case "checking": return "verifying";
       case "done": return line.incoming ? "saved" : "received";
       case "ended": return why(transfer.reason);

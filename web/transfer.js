@@ -70,24 +70,36 @@ function digestOf(file) {
   return digests.get(file);
 }
 
-const randomId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+/** An id for a file. */
+export const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 // ---- Sending
 
-/** One file to one participant. `state`: waiting (for a connection) -> offered -> sending -> checking -> done | ended. */
+/** One file to one participant. `state`: hashing (if shared) -> waiting (for a connection) -> offered -> sending -> checking -> done | ended. */
 export class Outgoing {
-  #file; #changed; #channel; #until = 0; #at = 0; #largest = CHUNK; #running = false; #turn = 0; #busy = 0;
-  #id = randomId();
+  #file; #changed; #channel; #until = 0; #at = 0; #largest = CHUNK; #running = false; #turn = 0; #busy = 0; #id; #sha256 = null;
 
-  /** @param changed called whenever `state` or `bytes` may have changed */
-  constructor(file, changed) {
+  /**
+   * @param changed called whenever `state` or `bytes` may have changed
+   * @param shared the id in all offers of a file that everybody is offered; `null`: it is for one participant
+   */
+  constructor(file, changed, shared = null) {
     this.#file = file;
     this.#changed = changed;
+    this.#id = shared ?? newId();
     this.name = file.name;
     this.size = file.size;
     this.bytes = 0; // as far as the receiver allows
-    this.state = "waiting";
+    this.state = shared ? "hashing" : "waiting";
     this.reason = null; // why it has ended
+    if (!shared) return;
+    // Others may offer it on, so its hash has to be known from the beginning.
+    const hashed = (sha256) => {
+      if (this.over) return;
+      this.#sha256 = sha256;
+      this.#become("waiting");
+    };
+    digestOf(file).then(hashed, () => this.fail("unreadable"));
   }
 
   get over() {
@@ -106,7 +118,7 @@ export class Outgoing {
     this.#turn += 1;
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = LOW;
-    channel.onopen = () => this.#tell({ type: "offer", id: this.#id, name: this.name, size: this.size, ...(this.#file.type && { mime: this.#file.type.slice(0, 128) }) });
+    channel.onopen = () => this.#tell({ type: "offer", id: this.#id, name: this.name, size: this.size, ...(this.#file.type && { mime: this.#file.type.slice(0, 128) }), ...(this.#sha256 && { sha256: this.#sha256, shared: true }) });
     channel.onmessage = ({ data }) => channel === this.#channel && this.#hear(data);
     channel.onclose = () => {
       if (channel !== this.#channel || this.over) return;
@@ -216,9 +228,12 @@ function drained(channel) {
 
 // ---- Receiving
 
-/** One file from one participant. `state`: offered -> receiving -> checking -> done | ended; waiting while there is no connection. */
+/**
+ * One file of one participant. `state`: offered -> receiving -> checking -> done | ended; waiting while there is no connection. A file that
+ * everybody was offered may go on from another source: it is `absent` while nobody offers it.
+ */
 export class Incoming {
-  #changed; #channel = null; #parts = []; #fresh = []; #freshBytes = 0; #until = 0; #hash = null; #again = 0; #idle = 0; #ordered = true; #pieces = [];
+  #changed; #channel = null; #parts = []; #fresh = []; #freshBytes = 0; #until = 0; #hash = null; #again = 0; #idle = 0; #ordered = true; #pieces = []; #byOther = false;
 
   /** @param offer a valid offer. @param changed called whenever `state` or `bytes` may have changed */
   constructor(offer, changed) {
@@ -227,6 +242,9 @@ export class Incoming {
     this.name = offer.name;
     this.size = offer.size;
     this.mime = offer.mime ?? "";
+    this.sha256 = offer.sha256?.toLowerCase() ?? null; // as promised
+    this.shared = isShared(offer);
+    this.declined = false; // for good, whoever offers it
     this.bytes = 0;
     this.state = "offered";
     this.reason = null;
@@ -237,20 +255,45 @@ export class Incoming {
     return this.state === "done" || this.state === "ended";
   }
 
-  /** Attaches the channel of the offer; again after a reconnect. */
-  attach(channel) {
+  /** Whether somebody sends or offers it now. */
+  get live() {
+    return this.#channel !== null || this.state === "checking";
+  }
+
+  /** Whether an offer of anybody is for this shared file: with another hash it is another file. */
+  is(offer) {
+    return this.shared && isShared(offer) && offer.id === this.id && offer.size === this.size && offer.sha256.toLowerCase() === this.sha256;
+  }
+
+  /** Attaches the channel of the offer; again after a reconnect, or that of another who offers it. */
+  attach(channel, offer) {
+    if (this.state === "absent") this.state = "offered";
+    if (this.state === "ended") this.#renew();
     const going = this.state !== "offered";
+    this.#byOther = offer.from !== undefined;
     this.#channel = channel;
     this.#ordered = channel.ordered;
     this.#pieces = [];
     channel.onmessage = ({ data }) => channel === this.#channel && this.#hear(data);
-    channel.onclose = () => {
-      if (channel !== this.#channel || this.over) return;
-      this.#channel = null;
-      if (this.state === "offered") this.#end("cancelled");
-      else this.#become("waiting");
-    };
+    channel.onclose = () => channel === this.#channel && this.lost();
     if (going) this.take();
+    else this.#changed();
+  }
+
+  /** Whoever sent or offered it is gone. */
+  lost() {
+    if (this.over || !this.#channel) return;
+    this.#channel = null;
+    if (this.state === "offered") this.shared ? this.#become("absent") : this.#end("cancelled");
+    else if (this.state !== "checking" || !this.shared) this.#become("waiting");
+  }
+
+  #renew() {
+    this.#parts = [];
+    this.#fresh = [];
+    this.#freshBytes = this.bytes = this.#again = 0;
+    this.#hash = this.reason = null;
+    this.state = "offered";
   }
 
   /** Accepts the file. */
@@ -263,8 +306,10 @@ export class Incoming {
     this.#become("receiving");
   }
 
-  cancel() {
+  /** @param declined for good: nobody needs to offer it again */
+  cancel(declined = true) {
     if (this.over) return;
+    this.declined = declined;
     this.#tell(this.state === "offered" ? { type: "refuse", reason: "unwanted", text: "not wanted" } : { type: "cancel", reason: "cancelled" });
     this.#end("cancelled");
   }
@@ -305,7 +350,11 @@ export class Incoming {
     this.#alive();
     if (data instanceof ArrayBuffer) return this.#ordered ? this.#chunk(data) : this.#piece(data);
     const message = parse(data);
-    if (message?.type === "cancel") return this.#end("cancelled");
+    if (message?.type === "cancel") {
+      // Whose file it is has withdrawn it.
+      this.declined ||= message.reason === "cancelled" && !this.#byOther;
+      return this.#end("cancelled");
+    }
     if (message?.type === "end" && this.state === "receiving") return void this.#finish(message.sha256);
     this.#refuse("bad-message");
   }
@@ -350,7 +399,7 @@ export class Incoming {
     this.#become("checking");
     const ours = this.bytes === this.size ? await this.#hash.digest().catch(() => null) : null;
     if (this.state !== "checking") return;
-    if (ours && ours === theirs) {
+    if (ours && ours === theirs && ours === (this.sha256 ?? ours)) {
       this.blob = new Blob(this.#parts, { type: this.mime });
       this.#tell({ type: "ack", sha256: ours });
       return this.#end(null);
@@ -363,14 +412,16 @@ export class Incoming {
     this.#hash = new Hash(this.size);
     this.#until = WINDOW;
     this.#tell({ type: "again", offset: 0, until: this.#until });
-    this.#become("receiving");
+    this.#become(this.#channel ? "receiving" : "waiting");
   }
 }
+
+export const HAVE = "have";
 
 /**
  * Waits for the offer on a channel that somebody opened.
  *
- * @param taken called with the offer; says why it is refused, or nothing
+ * @param taken called with the offer; says why it is refused (`HAVE`: the shared file is here already), or nothing
  */
 export function listen(channel, taken) {
   channel.binaryType = "arraybuffer";
@@ -379,7 +430,7 @@ export function listen(channel, taken) {
     const reason = valid(offer) ? (offer.size > MAX_FILE ? "too-large" : taken(offer)) : "bad-offer";
     if (!reason) return;
     channel.onmessage = null;
-    channel.send(JSON.stringify({ type: "refuse", reason, text: why(reason) }));
+    channel.send(JSON.stringify(reason === HAVE ? { type: "ack", sha256: offer.sha256.toLowerCase() } : { type: "refuse", reason, text: why(reason) }));
     setTimeout(() => channel.close(), 1_000);
   };
 }
@@ -388,8 +439,13 @@ const position = (value, largest) => Number.isSafeInteger(value) && value >= 0 &
 
 function valid(offer) {
   return offer?.type === "offer" && /^[\w-]{8,64}$/.test(offer.id) && typeof offer.name === "string" && offer.name.length <= 1024
-    && position(offer.size, Infinity) && (offer.mime === undefined || (typeof offer.mime === "string" && offer.mime.length <= 128));
+    && position(offer.size, Infinity) && (offer.mime === undefined || (typeof offer.mime === "string" && offer.mime.length <= 128))
+    && (offer.sha256 === undefined || /^[0-9a-f]{64}$/i.test(offer.sha256)) && [undefined, true, false].includes(offer.shared)
+    && (offer.from === undefined || (typeof offer.from === "string" && offer.from.length <= 256));
 }
+
+/** Whether everybody is offered this file, so that it may come from anybody. Without its hash nobody could say whether it is the same. */
+export const isShared = (offer) => offer.shared === true && offer.sha256 !== undefined;
 
 function parse(data) {
   if (typeof data !== "string" || data.length > 8 * 1024) return null;

@@ -16,7 +16,7 @@ use crate::room::end::EndReason;
 use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::signal;
-use crate::transfer::store::Limits as FileLimits;
+use crate::transfer::store::{Limits as FileLimits, ShareLimits};
 use film::FilmArgs;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,9 @@ pub struct RecordArgs {
     /// Refuse shared files.
     #[arg(long)]
     no_files: bool,
+    /// Do not offer shared files to those who come later, or who have not saved them when their sender leaves.
+    #[arg(long, conflicts_with = "no_files")]
+    no_share_files: bool,
     /// Receive packets in batches of this many milliseconds; 0 wakes the process for every packet, which uses more CPU.
     #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=50))]
     batch: u64,
@@ -95,7 +98,8 @@ impl RecordArgs {
     /// Which shared files are accepted.
     fn files(&self) -> Option<FileLimits> {
         let (file, files, total) = (self.max_file, self.max_files, self.max_files_total);
-        (!self.no_files).then(|| FileLimits { file, files, total, ..FileLimits::default() })
+        let share = (!self.no_share_files).then(ShareLimits::default);
+        (!self.no_files).then(|| FileLimits { file, files, total, share, ..FileLimits::default() })
     }
 }
 

@@ -16,7 +16,7 @@ pub use command::ChatDelivery;
 pub use event::{IncomingMedia, RoomEvent, RoomObserver};
 pub use handle::{Handle, KeyFrameRequester};
 pub(crate) use key_frames::KeyFrameForwarder;
-pub use transfers::{FileDestination, FileSend, IncomingFiles, Outcome, Progress, Sending};
+pub use transfers::{FileDestination, FileSend, IncomingFiles, Outcome, Progress, Sending, SharedFile};
 
 use crate::error::Result;
 use crate::room::end::EndReason;

@@ -5,10 +5,12 @@ mod file_reader;
 mod part_writer;
 mod receive;
 mod send;
+mod shared_file;
 
 pub use channel::{FileDestination, IncomingFiles};
 pub(crate) use send::start;
 pub use send::{FileSend, Outcome, Progress, Sending};
+pub use shared_file::SharedFile;
 
 use crate::client::event::RoomEvent;
 use crate::room::participant::ParticipantId;

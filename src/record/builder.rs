@@ -9,7 +9,7 @@ use crate::room::end::EndReason;
 use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::signal::{self, JoinAs, Signaller};
-use crate::transfer::store::Limits as FileLimits;
+use crate::transfer::store::{Limits as FileLimits, ShareLimits};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Recorder {
             out: PathBuf::from("recordings"),
             join_as: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
             limits: Limits::default(),
-            files: Some(FileLimits::default()),
+            files: Some(FileLimits { share: Some(ShareLimits::default()), ..FileLimits::default() }),
             wake: Wake::default(),
             relay_only: false,
             observer: None,
@@ -126,7 +126,8 @@ impl RecorderBuilder {
         self
     }
 
-    /// Which files that participants send are accepted; `None` refuses all. [`FileLimits::default`] by default.
+    /// Which files that participants send are accepted, and which of them are offered on ([`FileLimits::share`]); `None` refuses all.
+    /// By default [`FileLimits::default`] with [`ShareLimits::default`].
     pub fn files(mut self, limits: impl Into<Option<FileLimits>>) -> RecorderBuilder {
         self.files = limits.into();
         self

@@ -9,6 +9,7 @@ mod ledger;
 mod log;
 mod notices;
 mod run;
+mod sharing;
 pub mod status;
 mod stream;
 #[cfg(test)]

@@ -4,7 +4,9 @@ use crate::client::FileDestination;
 use crate::client::{Client, ClientConfig, IncomingFiles, RoomObserver};
 use crate::error::{Error, Result};
 use crate::record::capture::{CaptureThread, Destination, Summary};
+use crate::record::sharing::Sharing;
 use crate::record::status::Status;
+use crate::recording::folder::Subfolder;
 use crate::room::end::EndReason;
 use crate::room::participant::ParticipantId;
 use crate::rtc::{Impairment, Wake};
@@ -30,7 +32,7 @@ pub struct RecordConfig {
     pub relay_only: bool,
     /// An emulated network (loss, delay, reordering by a seed), as scenarios ask for. None: the real one.
     pub impairment: Option<Impairment>,
-    /// How much of files that people send is taken. None: no files.
+    /// How much of files that people send is taken, and offered on. None: no files.
     pub files: Option<FileLimits>,
     /// Looks at what comes while it is recorded. None: nothing is decoded.
     pub observer: Option<Arc<dyn RoomObserver>>,
@@ -78,7 +80,10 @@ impl Recording {
                 return Err(e);
             }
         };
+        let mut sharing = None;
         if let Some(limits) = config.files {
+            let folder = recorder.folder().join(Subfolder::Files.name());
+            sharing = limits.share.map(|_| Sharing::new(session.handle(), folder));
             let files = FileDestination { vault: recorder.vault(limits)?, owners: Some(recorder.keys()) };
             destination.send_replace(Some(files));
         }
@@ -87,6 +92,9 @@ impl Recording {
             while let Some(event) = events.recv().await {
                 if let Some(observer) = &observer {
                     observer.on_event(&event);
+                }
+                if let Some(sharing) = &mut sharing {
+                    sharing.on_event(&event);
                 }
                 sender.send(event);
             }

@@ -9,11 +9,11 @@ use crate::transfer::{FileReport, FileStatus};
 
 /// The timeline event of a transfer report.
 pub(crate) fn event_of(report: FileReport) -> Event {
-    let FileReport { owner, name, size, mime, status } = report;
+    let FileReport { owner, name, size, mime, shared: _, status } = report;
     let path = |path: String| format!("{}/{path}", Subfolder::Files.name());
     let (status, file, bytes, sha256, reason) = match status {
         FileStatus::Started { path: at, offset } => (TransferState::Started, Some(path(at)), offset, None, None),
-        FileStatus::Received { path: at, sha256 } => {
+        FileStatus::Received { path: at, sha256, offered_on: _ } => {
             (TransferState::Received, Some(path(at)), size, Some(sha256.to_string()), None)
         }
         FileStatus::Refused { path: at, written, refusal } => {
@@ -105,7 +105,7 @@ mod tests {
     use jiff::Timestamp;
 
     fn report(status: FileStatus) -> FileReport {
-        FileReport { owner: "alice".into(), name: "A.pdf".into(), size: 10, mime: None, status }
+        FileReport { owner: "alice".into(), name: "A.pdf".into(), size: 10, mime: None, shared: None, status }
     }
     fn started(offset: u64) -> FileStatus {
         FileStatus::Started { path: "alice/A.pdf.part".into(), offset }
@@ -114,7 +114,7 @@ mod tests {
         FileStatus::Incomplete { path: "alice/A.pdf.part".into(), written: 4, cause: "the connection ended".into() }
     }
     fn received(path: &str) -> FileStatus {
-        FileStatus::Received { path: path.into(), sha256: Digest([7; 32]) }
+        FileStatus::Received { path: path.into(), sha256: Digest([7; 32]), offered_on: false }
     }
     fn account(statuses: Vec<FileStatus>) -> Manifest {
         let mut manifest = Manifest::new("r", "u", Timestamp::UNIX_EPOCH);

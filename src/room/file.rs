@@ -108,6 +108,8 @@ pub struct FileReport {
     /// As the sender says, in bytes.
     pub size: u64,
     pub mime: Option<String>,
+    /// The id under which everybody in the room is offered it; absent: it is meant for us only.
+    pub shared: Option<String>,
     pub status: FileStatus,
 }
 
@@ -116,8 +118,8 @@ pub struct FileReport {
 pub enum FileStatus {
     /// Bytes begin to come, at an offset that is more than 0 when it goes on after a break.
     Started { path: String, offset: u64 },
-    /// It is whole, verified and on the disk.
-    Received { path: String, sha256: Digest },
+    /// It is whole, verified and on the disk. The sender is told whether we offer it on.
+    Received { path: String, sha256: Digest, offered_on: bool },
     /// It was not taken; nothing, or only a `.part`, is there.
     Refused { path: Option<String>, written: u64, refusal: Refusal },
     /// It stopped in the middle and may go on.

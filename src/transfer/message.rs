@@ -10,6 +10,8 @@ const MAX_POSITION: u64 = (1 << 53) - 1;
 /// Bytes (UTF-8) of an offered name at most.
 pub const MAX_OFFERED_NAME: usize = 1024;
 const MAX_MIME: usize = 128;
+/// Bytes (UTF-8) of the name of the member whose file it is at most: 64 characters.
+const MAX_FROM: usize = 256;
 const ID_LENGTH: std::ops::RangeInclusive<usize> = 8..=64;
 /// Characters of a received reason that are kept.
 const MAX_REASON_CHARS: usize = 64;
@@ -17,7 +19,7 @@ const MAX_REASON_CHARS: usize = 64;
 const MAX_TEXT_CHARS: usize = 400;
 
 /// A file that a sender offers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Offer {
     /// 8 to 64 of `[A-Za-z0-9_-]`, random: an offer with the same id, name and size resumes the file.
     pub id: String,
@@ -31,6 +33,12 @@ pub struct Offer {
     /// The hash of the whole file, where the sender knows it beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
+    /// Everybody in the room is offered this file, under the same id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
+    /// The display name of the member who shared the file, where another one offers it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// A text message of the protocol. The sender sends `offer`, `end` and `cancel`; the receiver all others and `cancel`.
@@ -63,6 +71,9 @@ pub enum Message {
     Ack {
         /// The hash of the whole file.
         sha256: Digest,
+        /// The receiver will offer it to others once the sender has left.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shared: bool,
     },
     /// The hash was wrong: the sender begins again.
     Again {
@@ -134,6 +145,17 @@ impl Offer {
             && self.name.len() <= MAX_OFFERED_NAME
             && self.size <= MAX_POSITION
             && self.mime.as_ref().is_none_or(|mime| mime.len() <= MAX_MIME)
+            && self.from.as_ref().is_none_or(|from| from.len() <= MAX_FROM)
+    }
+
+    /// The hash of a shared file. Without it a file belongs to its offer alone: nobody could say whether another's is the same.
+    pub fn shared_hash(&self) -> Option<Digest> {
+        self.sha256.filter(|_| self.shared)
+    }
+
+    /// Whether it is a shared file of somebody else's.
+    pub fn is_offered_on(&self) -> bool {
+        self.from.is_some() && self.shared_hash().is_some()
     }
 }
 
@@ -151,7 +173,14 @@ mod tests {
     #[test]
     fn messages_read_as_documented() {
         let sha256: Digest = HASH.parse().unwrap();
-        let offer = |mime, sha256| Offer { id: "a-long_id".into(), name: "ä.pdf".into(), size: 3, mime, sha256 };
+        let offer = |mime, sha256| Offer {
+            id: "a-long_id".into(),
+            name: "ä.pdf".into(),
+            size: 3,
+            mime,
+            sha256,
+            ..Offer::default()
+        };
         for (text, message) in [
             (
                 r#"{"type":"offer","id":"a-long_id","name":"ä.pdf","size":3}"#.to_owned(),
@@ -169,7 +198,14 @@ mod tests {
             ),
             (r#"{"type":"more","until":2097152}"#.into(), Message::More { until: 2 << 20 }),
             (format!(r#"{{"type":"end","sha256":"{HASH}"}}"#), Message::End { sha256 }),
-            (format!(r#"{{"type":"ack","sha256":"{HASH}"}}"#), Message::Ack { sha256 }),
+            (format!(r#"{{"type":"ack","sha256":"{HASH}"}}"#), Message::Ack { sha256, shared: false }),
+            (format!(r#"{{"type":"ack","sha256":"{HASH}","shared":true}}"#), Message::Ack { sha256, shared: true }),
+            (
+                format!(
+                    r#"{{"type":"offer","id":"a-long_id","name":"ä.pdf","size":3,"sha256":"{HASH}","shared":true,"from":"Zoë"}}"#
+                ),
+                Message::Offer(Offer { shared: true, from: Some("Zoë".into()), ..offer(None, Some(sha256)) }),
+            ),
             (r#"{"type":"again","offset":0,"until":9}"#.into(), Message::Again { offset: 0, until: 9 }),
             (
                 r#"{"type":"refuse","reason":"too-large","text":"no"}"#.into(),
@@ -206,6 +242,8 @@ mod tests {
             offer(good, "a", "9007199254740992"),
             offer(good, "a", "\"1\""),
             offer(good, "a", "null"),
+            r#"{"type":"offer","id":"abcdefgh","name":"a","size":1,"shared":1}"#.into(),
+            format!(r#"{{"type":"offer","id":"abcdefgh","name":"a","size":1,"from":"{}"}}"#, "x".repeat(257)),
             r#"{"type":"accept","offset":2,"until":1}"#.into(),
             r#"{"type":"more","until":-1}"#.into(),
             r#"{"type":"end","sha256":"abc"}"#.into(),
@@ -218,6 +256,15 @@ mod tests {
         let long = format!(r#"{{"type":"refuse","reason":"{0}","text":"{0}"}}"#, "y".repeat(1000));
         let Some(Message::Refuse { reason, text }) = Message::parse(&long) else { panic!() };
         assert_eq!((reason.len(), text.len()), (MAX_REASON_CHARS, MAX_TEXT_CHARS));
+    }
+
+    #[test]
+    fn only_a_file_whose_hash_is_known_is_shared() {
+        let hash = Some(Digest([7; 32]));
+        let offer = |shared, sha256| Offer { shared, sha256, from: Some("Alice".into()), ..Offer::default() };
+        for (offer, known) in [(offer(true, hash), true), (offer(true, None), false), (offer(false, hash), false)] {
+            assert_eq!((offer.shared_hash().is_some(), offer.is_offered_on()), (known, known), "{offer:?}");
+        }
     }
 
     #[test]
@@ -237,7 +284,7 @@ mod tests {
 
         #[test]
         fn every_message_comes_back(id in "[A-Za-z0-9_-]{8,64}", name in "\\PC{0,200}", size in 0..=MAX_POSITION, hash: [u8; 32]) {
-            let message = Message::Offer(Offer { id, name, size, mime: None, sha256: Some(Digest(hash)) });
+            let message = Message::Offer(Offer { id, name, size, sha256: Some(Digest(hash)), ..Offer::default() });
             prop_assert_eq!(Message::parse(&message.to_text()), Some(message));
         }
     }

@@ -1,5 +1,9 @@
 //! Sender and receiver of one file over one channel, as state machines: messages in, actions out. Pure.
 
+mod outgoing;
+
+pub use outgoing::{Outgoing, SendAction, SendEnd};
+
 use super::Refusal;
 use super::message::{Digest, Message, Offer, Reason};
 use bytes::Bytes;
@@ -11,15 +15,13 @@ pub const MAX_WINDOW: u64 = 4 << 20;
 const MAX_ATTEMPTS: u32 = 3;
 /// Chunks of an unordered channel that may wait for earlier ones: as many as a window of small ones.
 const MAX_PIECES: usize = 4096;
-/// A receiver with a socket buffer of this size needs no pacing. Browsers have 64 KiB and do not say so.
-const LARGE_BUFFER: u64 = 256 << 10;
 /// Bytes before each chunk of an unordered channel: its position, big endian.
 pub const POSITION: usize = 8;
 
 /// What a receiver has to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiveAction {
-    /// Decide about the offer, then call [`Incoming::accepted`] or [`Incoming::refuse`].
+    /// Decide about the offer, then call [`Incoming::accepted`], [`Incoming::present`] or [`Incoming::refuse`].
     Decide(Offer),
     /// Send this message.
     Send(Message),
@@ -231,11 +233,25 @@ impl Incoming {
         vec![ReceiveAction::Send(Message::More { until })]
     }
 
-    /// The file is stored: complete and verified.
-    pub fn kept(&mut self) -> Vec<ReceiveAction> {
-        let Some(sha256) = self.end.filter(|_| self.state == ReceiveState::Verifying) else { return Vec::new() };
+    /// The file is stored: complete and verified. `shared`: it will be offered to others.
+    pub fn kept(&mut self, shared: bool) -> Vec<ReceiveAction> {
+        match self.end.filter(|_| self.state == ReceiveState::Verifying) {
+            Some(sha256) => self.acknowledge(sha256, shared),
+            None => Vec::new(),
+        }
+    }
+
+    /// The offered file, with this hash, is stored already: nothing has to be sent.
+    pub fn present(&mut self, sha256: Digest, shared: bool) -> Vec<ReceiveAction> {
+        match self.state {
+            ReceiveState::Deciding => self.acknowledge(sha256, shared),
+            _ => Vec::new(),
+        }
+    }
+
+    fn acknowledge(&mut self, sha256: Digest, shared: bool) -> Vec<ReceiveAction> {
         self.state = ReceiveState::Ended;
-        vec![ReceiveAction::Send(Message::Ack { sha256 }), ReceiveAction::Stop(ReceiveEnd::Kept)]
+        vec![ReceiveAction::Send(Message::Ack { sha256, shared }), ReceiveAction::Stop(ReceiveEnd::Kept)]
     }
 
     /// Size or hash are wrong.
@@ -260,138 +276,6 @@ impl Incoming {
         self.state = ReceiveState::Ended;
         self.pieces.clear();
         vec![ReceiveAction::Send(Message::refuse(&refusal)), ReceiveAction::Stop(ReceiveEnd::Refused(refusal))]
-    }
-}
-
-/// How a file that is sent ended on its channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendEnd {
-    /// The receiver has stored it, with this hash.
-    Received(Digest),
-    /// The receiver refused it.
-    Refused {
-        /// A word of [`Reason`], or another one.
-        reason: String,
-        /// An explanation for people.
-        text: String,
-    },
-    /// The receiver cancelled.
-    Cancelled {
-        /// A word.
-        reason: String,
-    },
-    /// The receiver broke the protocol.
-    ProtocolError(&'static str),
-}
-
-/// What a sender has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendAction {
-    /// Read the file from this position; [`Outgoing::next`] says how much to send.
-    Seek(u64),
-    /// The transfer has ended.
-    Stop(SendEnd),
-}
-
-/// The sending side.
-#[derive(Debug)]
-pub struct Outgoing {
-    offer: Offer,
-    state: SendState,
-    at: u64,
-    until: u64,
-    /// Bytes of the receiver's socket buffer; 0 where it does not say.
-    buffer: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SendState {
-    Offered,
-    Sending,
-    AwaitingAck(Digest),
-    Ended,
-}
-
-impl Outgoing {
-    /// A sender, and its first message.
-    pub fn new(offer: Offer) -> (Self, Message) {
-        let message = Message::Offer(offer.clone());
-        (Self { offer, state: SendState::Offered, at: 0, until: 0, buffer: 0 }, message)
-    }
-
-    /// How many bytes of the file were sent.
-    pub fn position(&self) -> u64 {
-        self.at
-    }
-
-    /// Whether the receiver's socket buffer is large enough to send without pacing.
-    pub fn has_large_buffer(&self) -> bool {
-        self.buffer >= LARGE_BUFFER
-    }
-
-    /// A text message was received.
-    pub fn text(&mut self, text: &str) -> Option<SendAction> {
-        let size = self.offer.size;
-        match (self.state, Message::parse(text)) {
-            (SendState::Ended, _) => None,
-            (SendState::Offered, Some(Message::Accept { offset, until, buffer })) if offset <= size => {
-                self.buffer = buffer.unwrap_or(0);
-                Some(self.seek(offset, until))
-            }
-            (SendState::AwaitingAck(_) | SendState::Sending, Some(Message::Again { offset, until }))
-                if offset <= size =>
-            {
-                Some(self.seek(offset, until))
-            }
-            (SendState::Sending | SendState::AwaitingAck(_), Some(Message::More { until })) if until >= self.until => {
-                self.until = until;
-                None
-            }
-            (SendState::AwaitingAck(ours), Some(Message::Ack { sha256 })) if ours == sha256 => {
-                Some(self.stop(SendEnd::Received(sha256)))
-            }
-            (_, Some(Message::Refuse { reason, text })) => Some(self.stop(SendEnd::Refused { reason, text })),
-            (_, Some(Message::Cancel { reason })) => Some(self.stop(SendEnd::Cancelled { reason })),
-            _ => Some(self.stop(SendEnd::ProtocolError("unexpected message"))),
-        }
-    }
-
-    fn seek(&mut self, offset: u64, until: u64) -> SendAction {
-        (self.state, self.at, self.until) = (SendState::Sending, offset, until);
-        SendAction::Seek(offset)
-    }
-
-    fn stop(&mut self, end: SendEnd) -> SendAction {
-        self.state = SendState::Ended;
-        SendAction::Stop(end)
-    }
-
-    /// How many bytes may be sent now, from [`Outgoing::position`] on; `None` while there is nothing to send.
-    pub fn next(&self, most: usize) -> Option<usize> {
-        let left = self.until.min(self.offer.size).checked_sub(self.at)?;
-        let length = usize::try_from(left).unwrap_or(usize::MAX).min(most);
-        (self.state == SendState::Sending && length > 0).then_some(length)
-    }
-
-    /// `length` bytes were sent.
-    pub fn sent(&mut self, length: usize) {
-        self.at = self.at.saturating_add(length as u64);
-    }
-
-    /// Every byte was sent, but not the `end`.
-    pub fn is_at_end(&self) -> bool {
-        self.state == SendState::Sending && self.at >= self.offer.size
-    }
-
-    /// The `end` was sent, and the receiver has to verify the file.
-    pub fn awaits_ack(&self) -> bool {
-        matches!(self.state, SendState::AwaitingAck(_))
-    }
-
-    /// The `end`, with the hash of the whole file.
-    pub fn end(&mut self, sha256: Digest) -> Message {
-        self.state = SendState::AwaitingAck(sha256);
-        Message::End { sha256 }
     }
 }
 

@@ -8,7 +8,7 @@ fn hash(data: &[u8]) -> Digest {
     Digest(Sha256::digest(data).into())
 }
 fn offer(size: u64) -> Offer {
-    Offer { id: "12345678".into(), name: "x".into(), size, mime: None, sha256: None }
+    Offer { id: "12345678".into(), name: "x".into(), size, ..Offer::default() }
 }
 fn words(steps: &[ReceiveAction]) -> Vec<String> {
     let word = |step: &ReceiveAction| match step {
@@ -39,7 +39,7 @@ fn a_file_comes_through() {
     assert_eq!(machine.written(3, 3), [ReceiveAction::Send(Message::More { until: 5 })]);
     assert_eq!(words(&machine.chunk(Bytes::from_static(b"de"))), ["write"]);
     assert_eq!(machine.text(&end(b"abcde")), [ReceiveAction::Keep(hash(b"abcde"))]);
-    assert_eq!(words(&machine.kept()), ["ack", "stop"]);
+    assert_eq!(words(&machine.kept(false)), ["ack", "stop"]);
     assert_eq!(machine.chunk(Bytes::from_static(b"late")), []);
 }
 
@@ -194,7 +194,7 @@ fn connection(
                         disk.0.extend_from_slice(&bytes);
                         receiver.written(disk.0.len() as u64, window)
                     }
-                    ReceiveAction::Keep(expected) if expected == hash(&disk.0) => receiver.kept(),
+                    ReceiveAction::Keep(expected) if expected == hash(&disk.0) => receiver.kept(false),
                     ReceiveAction::Keep(_) => receiver.mismatched(),
                     ReceiveAction::Restart => {
                         disk.0.clear();
@@ -230,7 +230,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(outcome, Some(SendEnd::Received(hash(&data))));
+        prop_assert_eq!(outcome, Some(SendEnd::Received { sha256: hash(&data), shared: false }));
         prop_assert_eq!(&disk.0, &data);
         // Nothing twice beyond what was in flight when a connection broke.
         let out_of_order = if ordered { 0 } else { window };
@@ -253,7 +253,7 @@ proptest! {
         let way = Way { data: &data, ordered: true, chunk: 300, window: 900 };
         let outcome = connection(way, &mut disk, usize::MAX, lie, &mut sent_bytes, |_| 0);
         match times {
-            1 | 2 => prop_assert_eq!(outcome, Some(SendEnd::Received(hash(&data)))),
+            1 | 2 => prop_assert_eq!(outcome, Some(SendEnd::Received { sha256: hash(&data), shared: false })),
             _ => {
                 let refused = matches!(&outcome, Some(SendEnd::Refused { reason, .. }) if reason == "mismatch");
                 prop_assert!(refused, "{:?}", outcome);
@@ -304,4 +304,40 @@ fn a_receiver_says_what_its_socket_holds() {
         assert_eq!(sender.text(&accept.to_text()), Some(SendAction::Seek(0)));
         assert_eq!(sender.has_large_buffer(), roomy, "{buffer:?}");
     }
+}
+
+#[test]
+fn what_is_there_already_is_acknowledged_at_once() {
+    let sha256 = hash(b"abc");
+    let shared = Offer { shared: true, sha256: Some(sha256), ..offer(3) };
+    for (offer, understood) in [(shared.clone(), true), (Offer { shared: false, ..shared }, false)] {
+        let mut receiver = Incoming::new(true, None);
+        let (mut sender, first) = Outgoing::new(offer);
+        receiver.text(&first.to_text());
+        let steps = receiver.present(sha256, true);
+        let [ReceiveAction::Send(ack), ReceiveAction::Stop(ReceiveEnd::Kept)] = steps.as_slice() else {
+            panic!("{steps:?}")
+        };
+        let end = sender.text(&ack.to_text());
+        let received = Some(SendAction::Stop(SendEnd::Received { sha256, shared: true }));
+        assert_eq!(end == received, understood, "{end:?}");
+        assert_eq!(receiver.present(sha256, true), [], "it is over");
+    }
+    // Another file's hash is no answer to this offer.
+    let (mut sender, _) = Outgoing::new(Offer { shared: true, sha256: Some(sha256), ..offer(3) });
+    let ack = Message::Ack { sha256: hash(b"other"), shared: true };
+    assert!(matches!(sender.text(&ack.to_text()), Some(SendAction::Stop(SendEnd::ProtocolError(_)))));
+}
+
+#[test]
+fn a_receiver_says_that_it_offers_a_file_on() {
+    let (mut sender, first) = Outgoing::new(offer(0));
+    let mut receiver = Incoming::new(true, None);
+    receiver.text(&first.to_text());
+    let [ReceiveAction::Send(accept)] = &receiver.accepted(0, 9)[..] else { panic!("no answer") };
+    sender.text(&accept.to_text());
+    receiver.text(&sender.end(hash(b"")).to_text());
+    let [ReceiveAction::Send(ack), _] = &receiver.kept(true)[..] else { panic!("not kept") };
+    let received = SendEnd::Received { sha256: hash(b""), shared: true };
+    assert_eq!(sender.text(&ack.to_text()), Some(SendAction::Stop(received)));
 }

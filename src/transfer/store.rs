@@ -10,7 +10,7 @@ mod partial;
 mod quota;
 mod shared;
 
-pub use limits::{Limits, RESUME_WITHIN};
+pub use limits::{Limits, RESUME_WITHIN, ShareLimits};
 pub use part::{Part, StoreError, StoredFile};
 
 use super::Refusal;
@@ -76,6 +76,11 @@ impl FileStore {
                 shared.quota().cancel(owner, offer);
             }),
         }
+    }
+
+    /// Whether the shared file that `owner` offers is complete already, whoever it came from; and then whether it is offered on.
+    pub fn present(&self, owner: &str, offer: &Offer) -> Option<bool> {
+        self.shared.quota().present(owner, offer)
     }
 
     /// A complete file of `bytes` was removed from the store: its sender may send as much again.

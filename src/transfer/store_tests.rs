@@ -12,8 +12,7 @@ fn offer(name: &str, size: u64) -> Offer {
         id: format!("id-{name:.20}-{size:08}").replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
         name: name.into(),
         size,
-        mime: None,
-        sha256: None,
+        ..Offer::default()
     }
 }
 fn hash(data: &[u8]) -> Digest {
@@ -47,7 +46,10 @@ fn a_file_gets_its_name_when_it_is_whole() {
     assert_eq!(part.append(b"g").unwrap_err().reason, Reason::Flood);
     assert_eq!(part.keep(Some(hash(b"other"))), Err(StoreError::Mismatch));
     let kept = part.keep(Some(hash(b"abcdef"))).unwrap();
-    assert_eq!(kept, StoredFile { path: "alice/report.pdf".into(), size: 6, sha256: hash(b"abcdef") });
+    assert_eq!(
+        kept,
+        StoredFile { path: "alice/report.pdf".into(), size: 6, sha256: hash(b"abcdef"), offered_on: false }
+    );
     assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
     assert_eq!(
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o7133,
@@ -181,4 +183,61 @@ fn windows_narrow_as_more_files_come() {
     assert_eq!(store.window(), 1 << 20);
     drop(parts);
     assert_eq!(store.window(), 4 << 20);
+}
+
+/// An offer of a file that everybody is offered; `from`: by somebody else than its sharer.
+fn shared(data: &[u8], from: Option<&str>) -> Offer {
+    let from = from.map(str::to_owned);
+    Offer { shared: true, sha256: Some(hash(data)), from, ..offer("a", data.len() as u64) }
+}
+
+#[test]
+fn a_shared_file_goes_on_from_another_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), Limits::default());
+    let mut part = admit(&store, "alice", &shared(b"abcdef", None)).unwrap();
+    part.append(b"abc").unwrap();
+    let offered_on = shared(b"abcdef", Some("Alice"));
+    assert_eq!(admit(&store, "recorder", &offered_on).unwrap_err(), Reason::Busy);
+    assert_eq!(store.present("recorder", &offered_on), None);
+    drop(part);
+    // Another hash, id or size is another file, and so is one that is not shared.
+    let other = Offer { sha256: Some(hash(b"fedcba")), ..offered_on.clone() };
+    let private = Offer { shared: false, ..offered_on.clone() };
+    let unknown = Offer { sha256: None, ..offered_on.clone() };
+    for other in [other, private, unknown, Offer { id: "another-id".into(), ..offered_on.clone() }] {
+        let part = admit(&store, "mallory", &other).unwrap();
+        assert_eq!((part.written(), part.owner()), (0, "mallory"), "{other:?}");
+    }
+    let mine = admit(&store, "mallory", &shared(b"abcdef", None)).unwrap();
+    assert_eq!((mine.written(), mine.owner()), (0, "mallory"), "who says that it is theirs begins a file of theirs");
+    drop(mine);
+    let mut part = admit(&store, "recorder", &offered_on).unwrap();
+    assert_eq!((part.written(), part.owner()), (3, "alice"));
+    part.append(b"def").unwrap();
+    assert_eq!(part.keep(Some(hash(b"abcdef"))).unwrap().path, "alice/a");
+    assert_eq!(store.present("recorder", &offered_on), Some(false));
+    assert_eq!(store.present("alice", &shared(b"abcdef", None)), Some(false));
+    assert_eq!(store.present("mallory", &shared(b"abcdef", None)), None, "theirs is not there");
+    assert_eq!(store.present("alice", &Offer { shared: false, ..shared(b"abcdef", None) }), None);
+}
+
+#[test]
+fn so_much_is_offered_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { share: Some(ShareLimits { files: 2, bytes: 10 }), ..Limits::default() };
+    let store = store(dir.path(), limits);
+    let send = |offer: &Offer, data: &[u8]| {
+        let mut part = admit(&store, "alice", offer).unwrap();
+        part.append(data).unwrap();
+        part.keep(offer.sha256).unwrap().offered_on
+    };
+    assert!(!send(&offer("private", 3), b"abc"));
+    assert!(!send(&Offer { sha256: None, id: "no-hash-".into(), ..shared(b"abc", None) }, b"abc"));
+    assert!(!send(&shared(b"xyz", Some("Bob")), b"xyz"), "what somebody else offers on is not passed on");
+    assert!(send(&shared(b"abc", None), b"abc"));
+    assert!(!send(&shared(b"eight by", None), b"eight by"), "eleven bytes");
+    assert!(send(&shared(b"abcd", None), b"abcd"));
+    assert!(!send(&shared(b"a", None), b"a"), "three files");
+    assert_eq!(store.present("alice", &shared(b"abc", None)), Some(true));
 }

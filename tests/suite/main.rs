@@ -41,6 +41,8 @@ mod refused;
 mod rooms;
 mod scenarios;
 mod senders;
+mod shared;
+mod shared_page;
 mod stereo;
 mod still;
 mod strangers;

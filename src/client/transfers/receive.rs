@@ -70,6 +70,11 @@ impl<'a> FileReceiver<'a> {
         self.vault.as_ref().map_or(0, |vault| vault.window())
     }
 
+    /// Whether the shared file of an offer is complete already, and then whether it is offered on.
+    fn present(&self, offer: &Offer) -> Option<bool> {
+        self.vault.as_ref()?.present(&self.owner, offer)
+    }
+
     /// Decides about an offer; the offset to go on from.
     async fn admit(&mut self, offer: &Offer) -> Result<u64, Refusal> {
         self.offer = Some(offer.clone());
@@ -79,6 +84,7 @@ impl<'a> FileReceiver<'a> {
         let admitted = spawn_blocking(move || vault.admit(&owner, &wanted, Instant::now())).await;
         let part: Part = admitted.map_err(|_| Refusal::new(Reason::Broken, "the receiver has a defect"))??;
         let offset = part.written();
+        self.owner = part.owner().to_owned();
         let writer = self.writer.insert(PartWriter::new(part));
         let path = writer.path().to_owned();
         self.report(FileStatus::Started { path, offset }).await;
@@ -92,6 +98,7 @@ impl<'a> FileReceiver<'a> {
             name: offer.name.clone(),
             size: offer.size,
             mime: offer.mime.clone(),
+            shared: offer.shared_hash().map(|_| offer.id.clone()),
             status,
         };
         self.reader.report(report).await;
@@ -99,7 +106,7 @@ impl<'a> FileReceiver<'a> {
 
     async fn kept(&mut self, kept: StoredFile) {
         self.writer = None;
-        self.report(FileStatus::Received { path: kept.path, sha256: kept.sha256 }).await;
+        self.report(FileStatus::Received { path: kept.path, sha256: kept.sha256, offered_on: kept.offered_on }).await;
         self.offer = None;
     }
 
@@ -162,8 +169,9 @@ pub(crate) async fn file(reader: &Reader) {
                     Done::Failed(refusal) => machine.refuse(refusal),
                     Done::Kept(kept) => {
                         // Told before the sender hears it: whoever has the answer finds the file in the account.
+                        let offered_on = kept.offered_on;
                         receiver.kept(kept).await;
-                        machine.kept()
+                        machine.kept(offered_on)
                     }
                 }
             }
@@ -180,9 +188,12 @@ async fn perform(receiver: &mut FileReceiver<'_>, machine: &mut Incoming, steps:
     let mut steps = VecDeque::from(steps);
     while let Some(step) = steps.pop_front() {
         match step {
-            ReceiveAction::Decide(offer) => steps.extend(match receiver.admit(&offer).await {
-                Ok(offset) => machine.accepted(offset, receiver.window()),
-                Err(refusal) => machine.refuse(refusal),
+            ReceiveAction::Decide(offer) => steps.extend(match (offer.sha256, receiver.present(&offer)) {
+                (Some(sha256), Some(offered_on)) => machine.present(sha256, offered_on),
+                _ => match receiver.admit(&offer).await {
+                    Ok(offset) => machine.accepted(offset, receiver.window()),
+                    Err(refusal) => machine.refuse(refusal),
+                },
             }),
             ReceiveAction::Send(message) => {
                 receiver.reader.channel.send_text(&message.to_text()).await;
@@ -244,8 +255,7 @@ pub(crate) async fn shared(reader: &Reader) {
                         id: format!("classic-{:016x}", rand::random::<u64>()),
                         name: announcement.file_name,
                         size: announcement.file_size,
-                        mime: None,
-                        sha256: None,
+                        ..Offer::default()
                     };
                     let mut next = FileReceiver::new(reader).await;
                     let slot = TutorialSlot::take(reader);

@@ -3,6 +3,7 @@
 
 use crate::client::command::{Command, OpenChannel};
 use crate::client::transfers::file_reader::{FileReader, LONGEST_CHUNK};
+use crate::client::transfers::shared_file::SharedFile;
 use crate::room::participant::ParticipantId;
 use crate::rtc::{ChannelSpec, DataChannel};
 use crate::transfer::PROTOCOL;
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two attempts to reach the participant.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause while the participant is still busy with the same file: each is twice as long as the one before.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// What to send, and how.
 #[derive(Debug, Clone)]
@@ -34,13 +37,15 @@ pub struct FileSend {
     pub ordered: bool,
     /// How long to wait for a participant who is not connected.
     pub patience: Duration,
+    /// The same for all if everybody in the room is offered it; not in the tutorial framing. None: it is for the participant only.
+    pub shared: Option<SharedFile>,
 }
 
 impl FileSend {
     /// Sends the file under its own name, ordered, waiting 30 s for a participant who is not connected.
     pub fn new(path: &Path) -> Self {
         let patience = Duration::from_secs(30);
-        Self { path: path.to_owned(), name: None, mime: None, classic: false, ordered: true, patience }
+        Self { path: path.to_owned(), name: None, mime: None, classic: false, ordered: true, patience, shared: None }
     }
 }
 
@@ -50,6 +55,8 @@ pub struct Progress {
     /// Bytes that left us; goes back when they ask for them again.
     pub sent: u64,
     pub size: u64,
+    /// The receiver has accepted it.
+    pub accepted: bool,
     /// Every byte was sent; the receiver writes and verifies.
     pub verifying: bool,
     /// Channels used so far.
@@ -59,9 +66,10 @@ pub struct Progress {
 /// The result of sending a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The receiver has it, whole and verified.
+    /// The receiver has it, whole and verified. `offered_on`: and offers it to others once we have left.
     Received {
         sha256: Digest,
+        offered_on: bool,
     },
     /// Everything was sent in the tutorial framing, where nobody answers.
     Unconfirmed,
@@ -135,6 +143,8 @@ enum Attempt {
     Over(Outcome),
     /// The channel was lost; another may do.
     Lost,
+    /// The receiver is still busy with the same file on another channel.
+    Busy,
 }
 
 impl Job {
@@ -145,6 +155,7 @@ impl Job {
         };
         self.progress.send_modify(|progress| progress.size = offer.size);
         let mut lost = Instant::now();
+        let mut pause = RETRY_PAUSE;
         loop {
             if let Some(channel) = self.channel(lost + self.file.patience).await {
                 self.progress.send_modify(|progress| progress.attempts += 1);
@@ -154,6 +165,10 @@ impl Job {
                     true => self.classic(&channel, &offer).await,
                     false => self.send(&channel, &offer).await,
                 };
+                pause = match attempt {
+                    Attempt::Busy => (pause * 2).min(LONGEST_PAUSE),
+                    _ => RETRY_PAUSE,
+                };
                 match attempt {
                     Attempt::Over(outcome) => {
                         channel.close();
@@ -161,7 +176,7 @@ impl Job {
                     }
                     // Patience begins anew only where something was achieved.
                     Attempt::Lost if self.progress.borrow().sent > before => lost = Instant::now(),
-                    Attempt::Lost => {}
+                    Attempt::Lost | Attempt::Busy => {}
                 }
             }
             if self.unwanted {
@@ -175,7 +190,7 @@ impl Job {
                 return Outcome::Unreachable;
             }
             tokio::select! {
-                () = tokio::time::sleep(RETRY_PAUSE) => {}
+                () = tokio::time::sleep(pause) => {}
                 _ = &mut self.cancelled => return Outcome::Cancelled { reason: "cancelled".to_owned() },
             }
         }
@@ -194,8 +209,13 @@ impl Job {
         }
         let last = self.file.path.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = self.file.name.clone().or(last).unwrap_or_default();
-        let id = format!("{:032x}", rand::random::<u128>());
-        let offer = Offer { id, name, size: metadata.len(), mime: self.file.mime.clone(), sha256: None };
+        let (size, mime) = (metadata.len(), self.file.mime.clone());
+        let offer = match self.file.shared.clone() {
+            Some(SharedFile { id, sha256, from }) => {
+                Offer { id, name, size, mime, sha256: Some(sha256), shared: true, from }
+            }
+            None => Offer { id: SharedFile::new_id(), name, size, mime, ..Offer::default() },
+        };
         if offer.is_valid() { Ok(offer) } else { Err("has a name or a size that cannot be sent".to_owned()) }
     }
 
@@ -273,7 +293,9 @@ impl Job {
                         channel.disable_pacing();
                     }
                     reader = Some(FileReader::start(self.file.path.clone(), offer.size, offset, chunk));
-                    self.progress.send_modify(|progress| (progress.sent, progress.verifying) = (offset, false));
+                    self.progress.send_modify(|progress| {
+                        (progress.sent, progress.accepted, progress.verifying) = (offset, true, false);
+                    });
                 }
                 Some(SendAction::Stop(sent)) => return stopped(sent),
             }
@@ -348,9 +370,9 @@ impl Job {
 
 fn stopped(sent: SendEnd) -> Attempt {
     match sent {
-        SendEnd::Received(sha256) => Attempt::Over(Outcome::Received { sha256 }),
-        // They have not noticed yet that the last channel is gone.
-        SendEnd::Refused { reason, .. } if reason == "busy" => Attempt::Lost,
+        SendEnd::Received { sha256, shared } => Attempt::Over(Outcome::Received { sha256, offered_on: shared }),
+        // They have not noticed yet that the last channel is gone, or somebody else sends the same file.
+        SendEnd::Refused { reason, .. } if reason == "busy" => Attempt::Busy,
         SendEnd::Refused { reason, text } => Attempt::Over(Outcome::Refused { reason, text }),
         SendEnd::Cancelled { reason } => Attempt::Over(Outcome::Cancelled { reason }),
         SendEnd::ProtocolError(why) => {

@@ -22,6 +22,23 @@ pub struct Limits {
     pub idle: Duration,
     /// Bytes of the disk that must stay free, so that recordings can go on.
     pub reserve: u64,
+    /// How much of what is shared with everybody is kept for others. None: the store's user offers nothing on.
+    pub share: Option<ShareLimits>,
+}
+
+/// How many shared files are offered on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShareLimits {
+    /// As many as a page lists of one participant.
+    pub files: u32,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
+impl Default for ShareLimits {
+    fn default() -> Self {
+        Self { files: 50, bytes: 8 << 30 }
+    }
 }
 
 impl Default for Limits {
@@ -34,6 +51,7 @@ impl Default for Limits {
             at_once_in_all: 64,
             idle: Duration::from_secs(60),
             reserve: 1 << 30,
+            share: None,
         }
     }
 }

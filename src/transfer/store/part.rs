@@ -38,6 +38,8 @@ pub struct StoredFile {
     pub size: u64,
     /// Of the whole file.
     pub sha256: Digest,
+    /// It is shared with everybody and to be offered on.
+    pub offered_on: bool,
 }
 
 /// Why a part could not be kept.
@@ -57,6 +59,11 @@ impl Part {
     /// Bytes that are written and hashed.
     pub fn written(&self) -> u64 {
         self.partial.as_ref().map_or(0, |partial| partial.written)
+    }
+
+    /// Whose file it is: another's than the sender's if they go on with what somebody shared.
+    pub fn owner(&self) -> &str {
+        self.partial.as_ref().map_or("", |partial| &partial.owner)
     }
 
     /// Its path below the store's folder: `OWNER/NAME.part`.
@@ -132,9 +139,12 @@ impl Part {
         partial.file.sync_all().map_err(broken)?;
         let name = self.rename(partial).map_err(broken)?;
         fsync(&partial.folder).map_err(|e| broken(e.into()))?;
-        let kept = StoredFile { path: format!("{}/{name}", partial.owner), size: partial.written, sha256 };
+        let path = format!("{}/{name}", partial.owner);
+        let mut kept = StoredFile { path, size: partial.written, sha256, offered_on: false };
         if let Some(partial) = self.partial.take() {
-            self.shared.quota().end(&partial.owner, &partial.offer, partial.written);
+            let mut quota = self.shared.quota();
+            quota.end(&partial.owner, &partial.offer, partial.written);
+            kept.offered_on = quota.keep(&partial.owner, &partial.offer, self.shared.limits.share);
         }
         Ok(kept)
     }

@@ -1,17 +1,30 @@
 //! How much each participant has sent, which files are being received, and which can be resumed. Values only; opens nothing.
 
-use super::limits::{Limits, RESUME_WITHIN};
+use super::limits::{Limits, RESUME_WITHIN, ShareLimits};
 use super::partial::PartialFile;
 use crate::transfer::Refusal;
-use crate::transfer::message::{Offer, Reason};
+use crate::transfer::message::{Digest, Offer, Reason};
 use crate::transfer::names::UsedNames;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Identifies a file across connections: owner, id, offered name, size.
-type Key = (String, String, String, u64);
+/// Complete shared files that are remembered, so that they are not received again.
+const MAX_KEPT: usize = 10_000;
+
+/// Identifies a file across connections: owner and file.
+type Key = (String, FileId);
+
+/// What offers of the same file have in common. A shared file is named by its hash as well: with another one it is another file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct FileId {
+    id: String,
+    /// Empty for shared files.
+    name: String,
+    size: u64,
+    shared: Option<Digest>,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Quota {
@@ -20,6 +33,10 @@ pub(super) struct Quota {
     active: HashMap<Key, Active>,
     /// Files that were interrupted, and when.
     interrupted: HashMap<Key, (Instant, PartialFile)>,
+    /// Shared files that are complete, and whether they are offered on.
+    kept: HashMap<Key, bool>,
+    /// Files and bytes that are offered on.
+    offered_on: (u32, u64),
     /// Bytes on the disk, and those that files being received may still get.
     total: u64,
 }
@@ -40,7 +57,23 @@ struct Active {
 }
 
 fn key(owner: &str, offer: &Offer) -> Key {
-    (owner.to_owned(), offer.id.clone(), offer.name.clone(), offer.size)
+    let shared = offer.shared_hash();
+    let name = if shared.is_some() { String::new() } else { offer.name.clone() };
+    (owner.to_owned(), FileId { id: offer.id.clone(), name, size: offer.size, shared })
+}
+
+/// Finds the file of an offer: its owner's, or whosever it is that somebody offers on; then the one of the highest `rank`.
+fn find<'a, V>(
+    files: &'a HashMap<Key, V>,
+    owner: &str,
+    offer: &Offer,
+    rank: impl Fn(&V) -> u64,
+) -> Option<(&'a Key, &'a V)> {
+    let key = key(owner, offer);
+    if !offer.is_offered_on() {
+        return files.get_key_value(&key);
+    }
+    files.iter().filter(|((_, file), _)| *file == key.1).max_by_key(|(_, value)| rank(value))
 }
 
 impl Quota {
@@ -66,11 +99,14 @@ impl Quota {
         now: Instant,
     ) -> Result<Option<PartialFile>, Refusal> {
         self.interrupted.retain(|_, (since, _)| now.saturating_duration_since(*since) < RESUME_WITHIN);
-        let key = key(owner, offer);
-        if self.active.contains_key(&key) {
+        if find(&self.active, owner, offer, |active| active.written).is_some() {
             return Err(Refusal::new(Reason::Busy, "the file is being received on another channel"));
         }
-        let interrupted = self.interrupted.get(&key);
+        let interrupted = find(&self.interrupted, owner, offer, |(_, partial)| partial.written);
+        // What was begun stays its first owner's, and counts as theirs.
+        let key = interrupted.map_or_else(|| key(owner, offer), |(key, _)| key.clone());
+        let owner = key.0.as_str();
+        let interrupted = interrupted.map(|(_, partial)| partial);
         let written = interrupted.map_or(0, |(_, partial)| partial.written);
         let is_new = interrupted.is_none();
         let account = self.owners.entry(owner.to_owned()).or_default();
@@ -121,6 +157,28 @@ impl Quota {
             account.active = account.active.saturating_sub(1);
             account.total = account.total.saturating_sub(freed);
         }
+    }
+
+    /// A file is complete. Returns whether it is to be offered on: only what its sharer has sent, within the limits.
+    pub fn keep(&mut self, owner: &str, offer: &Offer, limits: Option<ShareLimits>) -> bool {
+        if offer.shared_hash().is_none() {
+            return false;
+        }
+        let (files, bytes) = (self.offered_on.0.saturating_add(1), self.offered_on.1.saturating_add(offer.size));
+        let fits = offer.from.is_none() && limits.is_some_and(|most| files <= most.files && bytes <= most.bytes);
+        if fits {
+            self.offered_on = (files, bytes);
+        }
+        if self.kept.len() < MAX_KEPT {
+            self.kept.insert(key(owner, offer), fits);
+        }
+        fits
+    }
+
+    /// Whether the file of an offer is complete already, and then whether it is offered on.
+    pub fn present(&self, owner: &str, offer: &Offer) -> Option<bool> {
+        offer.shared_hash()?;
+        find(&self.kept, owner, offer, |offered_on| u64::from(*offered_on)).map(|(_, offered_on)| *offered_on)
     }
 
     /// A complete file was removed from the store.
