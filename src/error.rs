@@ -33,12 +33,14 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Details {
     message: String,
+    /// A word for programs.
+    code: Option<&'static str>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Details {
     fn new(message: impl Into<String>) -> Details {
-        Details { message: message.into(), source: None }
+        Details { message: message.into(), code: None, source: None }
     }
 }
 
@@ -78,6 +80,18 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         self.details_mut().source = Some(source.into());
         self
+    }
+
+    /// Adds a word for programs: one of the codes of `room::end`.
+    #[must_use]
+    pub fn coded(mut self, code: &'static str) -> Error {
+        self.details_mut().code = Some(code);
+        self
+    }
+
+    /// The word for programs, if there is one.
+    pub fn code(&self) -> Option<&'static str> {
+        self.details().code
     }
 
     /// Puts `context` (a file's name, say) before the message. The same party must act.
@@ -143,7 +157,7 @@ impl std::error::Error for Error {
 pub(crate) fn io_failed(doing: &str, error: io::Error) -> Error {
     use io::ErrorKind::*;
     let said = match error.kind() {
-        StorageFull | QuotaExceeded => Error::machine(format!("cannot {doing}: the disk is full")),
+        StorageFull | QuotaExceeded => Error::machine(format!("cannot {doing}: the disk is full")).coded("disk_full"),
         PermissionDenied => Error::user(format!("cannot {doing}: permission denied")),
         ReadOnlyFilesystem => Error::user(format!("cannot {doing}: the file system is read-only")),
         NotFound => Error::user(format!("cannot {doing}: not found")),
@@ -159,7 +173,7 @@ pub(crate) fn write_failed(path: &Path, error: io::Error) -> Error {
     let said = match error.kind() {
         io::ErrorKind::NotFound => Error::user(format!("{shown}: the folder does not exist")),
         io::ErrorKind::PermissionDenied => Error::user(format!("{shown}: no permission to write there")),
-        io::ErrorKind::StorageFull => Error::machine(format!("{shown}: the disk is full")),
+        io::ErrorKind::StorageFull => Error::machine(format!("{shown}: the disk is full")).coded("disk_full"),
         _ => Error::machine(format!("{shown}: cannot be written: {error}")),
     };
     said.because(error)

@@ -2,12 +2,32 @@
 
 use std::fmt;
 
+/// In place of a code: the process ended without being told to.
+pub const CRASHED: &str = "crashed";
+/// The code of an error and of an end: the room has as many as it takes.
+pub const ROOM_FULL: &str = "room_full";
+/// The code of an error and of an end: the join token is missing, wrong or expired.
+pub const TOKEN_WRONG: &str = "token_wrong";
+/// The code of an error and of an end: the room or its server is not there, or lets nobody in.
+pub const ROOM_UNREACHABLE: &str = "room_unreachable";
+/// The code of an error: the disk is full.
+pub const DISK_FULL: &str = "disk_full";
+/// The code of an error and of an end: a defect of ours, or an error that has no other code.
+pub const INTERNAL: &str = "internal";
+
+/// Whether an end with this code was what whoever runs it wanted, or what follows from the room's own end.
+pub fn is_wanted(code: &str) -> bool {
+    !matches!(code, CRASHED | "kicked" | ROOM_FULL | TOKEN_WRONG | ROOM_UNREACHABLE | DISK_FULL | INTERNAL | "ice_failed")
+}
+
 /// Why it ended. `Display` is a few words for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndReason {
     /// Whoever runs it asked for it.
     Stopped,
+    /// Whoever runs it does not want it any more.
+    Cancelled,
     /// A command told it to leave.
     Quit,
     /// What it had to send is over.
@@ -18,14 +38,24 @@ pub enum EndReason {
     TimeUp,
     /// Nobody was left in the room.
     RoomEmpty,
+    /// Nobody has come.
+    NobodyCame,
+    /// Nobody has spoken for long enough.
+    Silence,
+    /// Nobody but bots was left in the room.
+    OnlyBots,
     /// It left the room by itself.
     Left,
     /// The room was closed, or its server shuts down.
     RoomClosed { detail: String },
     /// The room sent us out: kicked, too slow, replaced by another.
     Removed { detail: String },
-    /// The room does not let us back in: full, token, protocol.
+    /// The room does not let us back in: name, protocol.
     Refused { detail: String },
+    /// The room does not let us back in: it is full.
+    RoomFull { detail: String },
+    /// The room does not let us back in: the token is wrong or has expired.
+    TokenWrong { detail: String },
     /// The way to the room's server was lost and did not come back.
     ConnectionLost { detail: String },
     /// A defect of ours.
@@ -36,7 +66,24 @@ impl EndReason {
     /// True where the room, its server or the way to it ended it: not what whoever runs it wanted.
     pub fn is_by_room(&self) -> bool {
         use EndReason::*;
-        matches!(self, RoomClosed { .. } | Removed { .. } | Refused { .. } | ConnectionLost { .. })
+        matches!(
+            self,
+            RoomClosed { .. }
+                | Removed { .. }
+                | Refused { .. }
+                | RoomFull { .. }
+                | TokenWrong { .. }
+                | ConnectionLost { .. }
+        )
+    }
+
+    /// The room does not let us back in, with the code of the error.
+    pub fn refused(code: Option<&str>, detail: String) -> EndReason {
+        match code {
+            Some(ROOM_FULL) => EndReason::RoomFull { detail },
+            Some(TOKEN_WRONG) => EndReason::TokenWrong { detail },
+            _ => EndReason::Refused { detail },
+        }
     }
 
     /// One word for programs, as in `--json`.
@@ -44,16 +91,21 @@ impl EndReason {
         match self {
             EndReason::Stopped => "stopped",
             EndReason::Quit => "quit",
-            EndReason::MediaOver => "media-over",
-            EndReason::SharesOver => "shares-over",
-            EndReason::TimeUp => "time-up",
-            EndReason::RoomEmpty => "room-empty",
+            EndReason::Cancelled => "cancelled",
+            EndReason::MediaOver => "media_over",
+            EndReason::SharesOver => "shares_over",
+            EndReason::TimeUp => "max_duration",
+            EndReason::RoomEmpty => "everybody_left",
+            EndReason::NobodyCame => "nobody_joined",
+            EndReason::Silence => "silence",
+            EndReason::OnlyBots => "only_bots",
             EndReason::Left => "left",
-            EndReason::RoomClosed { .. } => "room-closed",
-            EndReason::Removed { .. } => "removed",
-            EndReason::Refused { .. } => "refused",
-            EndReason::ConnectionLost { .. } => "connection-lost",
-            EndReason::Internal { .. } => "internal",
+            EndReason::RoomClosed { .. } => "room_ended",
+            EndReason::Removed { .. } => "kicked",
+            EndReason::RoomFull { .. } => ROOM_FULL,
+            EndReason::TokenWrong { .. } => TOKEN_WRONG,
+            EndReason::Refused { .. } | EndReason::ConnectionLost { .. } => ROOM_UNREACHABLE,
+            EndReason::Internal { .. } => INTERNAL,
         }
     }
 
@@ -62,6 +114,10 @@ impl EndReason {
         match self {
             EndReason::Stopped
             | EndReason::Quit
+            | EndReason::Cancelled
+            | EndReason::NobodyCame
+            | EndReason::Silence
+            | EndReason::OnlyBots
             | EndReason::MediaOver
             | EndReason::SharesOver
             | EndReason::TimeUp
@@ -70,6 +126,8 @@ impl EndReason {
             EndReason::RoomClosed { detail }
             | EndReason::Removed { detail }
             | EndReason::Refused { detail }
+            | EndReason::RoomFull { detail }
+            | EndReason::TokenWrong { detail }
             | EndReason::ConnectionLost { detail }
             | EndReason::Internal { detail } => detail,
         }
@@ -80,6 +138,10 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EndReason::Stopped => f.write_str("stopped"),
+            EndReason::Cancelled => f.write_str("cancelled"),
+            EndReason::NobodyCame => f.write_str("nobody came"),
+            EndReason::Silence => f.write_str("nobody spoke any more"),
+            EndReason::OnlyBots => f.write_str("only bots were left"),
             EndReason::Quit => f.write_str("told to quit"),
             EndReason::MediaOver => f.write_str("the file is over"),
             EndReason::SharesOver => f.write_str("every share is over"),
@@ -101,6 +163,6 @@ mod tests {
         let lost = EndReason::ConnectionLost { detail: "no answer".into() };
         assert!(lost.is_by_room() && !EndReason::Stopped.is_by_room() && !EndReason::TimeUp.is_by_room());
         assert_eq!(lost.to_string(), "the room ended: no answer");
-        assert_eq!((lost.code(), lost.detail()), ("connection-lost", "no answer"));
+        assert_eq!((lost.code(), lost.detail()), ("room_unreachable", "no answer"));
     }
 }

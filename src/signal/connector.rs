@@ -280,7 +280,9 @@ impl<P: RoomProtocol> Connector<P> {
                     return Ok(());
                 }
                 Err(failed) if failed.retry => cause = failed.error.to_string(),
-                Err(failed) => return Err(Outcome::Ended(EndReason::Refused { detail: failed.error.to_string() })),
+                Err(ConnectError { error, .. }) => {
+                    return Err(Outcome::Ended(EndReason::refused(error.code(), error.to_string())));
+                }
             }
         }
         let detail = format!("could not reconnect to the room: {cause}");

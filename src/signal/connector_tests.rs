@@ -208,7 +208,7 @@ async fn the_attempts_end_after_about_two_minutes() {
             event => panic!("{event:?}"),
         }
     };
-    assert_eq!((attempts, *room.tries.lock().unwrap(), reason.code()), (28, 28, "connection-lost"));
+    assert_eq!((attempts, *room.tries.lock().unwrap(), reason.code()), (28, 28, "room_unreachable"));
     assert!(reason.detail().ends_with("unreachable"), "{reason}");
     // 23 attempts at 5 s, and jitter of at most as much again.
     let waited = start.elapsed().as_secs();

@@ -4,7 +4,7 @@ use super::names::{display_name, is_room_name, numbered};
 use super::protocol::limits;
 use super::signaller::{JoinAs, Link, SignalCommand, SignalEvent, Signaller};
 use crate::error::{Error, Result};
-use crate::room::end::EndReason;
+use crate::room::end::{EndReason, ROOM_FULL};
 use crate::room::participant::{Participant, ParticipantId};
 use crate::room::policy::NegotiationPolicy;
 use async_trait::async_trait;
@@ -77,7 +77,8 @@ impl Signaller for MemoryRoom {
         let (me, peers) = {
             let mut state = self.lock();
             if state.members.len() >= limits::ROOM_MEMBERS {
-                return Err(Error::room(format!("the room is full: {} are there", state.members.len())));
+                let full = Error::room(format!("the room is full: {} are there", state.members.len()));
+                return Err(full.coded(ROOM_FULL));
             }
             let name = numbered(&name, limits::NAME_CHARS, |name| state.members.iter().any(|m| m.who.name == name));
             state.joins += 1;

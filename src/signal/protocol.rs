@@ -8,7 +8,7 @@
 //! side being the one with the larger id.
 
 use crate::room::description::{Candidate, Description, IceServer, Signal};
-use crate::room::end::EndReason;
+use crate::room::end::{EndReason, ROOM_FULL, TOKEN_WRONG};
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use serde::{Deserialize, Serialize};
 
@@ -229,11 +229,22 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The code of an error that says so, if it has one.
+    pub fn of_error(self) -> Option<&'static str> {
+        match self {
+            ErrorCode::Full => Some(ROOM_FULL),
+            ErrorCode::Token => Some(TOKEN_WRONG),
+            _ => None,
+        }
+    }
+
     /// How a membership ended that the server ended with this code. `detail` is the server's message.
     pub fn end_reason(self, detail: String) -> EndReason {
         match self {
             ErrorCode::Closed => EndReason::RoomClosed { detail },
-            ErrorCode::Version | ErrorCode::Token | ErrorCode::Full | ErrorCode::Name => EndReason::Refused { detail },
+            ErrorCode::Full | ErrorCode::Token | ErrorCode::Version | ErrorCode::Name => {
+                EndReason::refused(self.of_error(), detail)
+            }
             ErrorCode::BadMessage
             | ErrorCode::Rate
             | ErrorCode::NoSuchPeer
@@ -323,8 +334,9 @@ mod tests {
     #[test]
     fn the_code_says_how_a_membership_ended() {
         let code = |code: ErrorCode| code.end_reason("why".into()).code();
-        assert_eq!([ErrorCode::Slow, ErrorCode::Replaced, ErrorCode::Rate].map(code), ["removed"; 3]);
-        assert_eq!([ErrorCode::Token, ErrorCode::Full].map(code), ["refused"; 2]);
-        assert_eq!(code(ErrorCode::Closed), "room-closed");
+        assert_eq!([ErrorCode::Slow, ErrorCode::Replaced, ErrorCode::Rate].map(code), ["kicked"; 3]);
+        let refused = [ErrorCode::Token, ErrorCode::Full, ErrorCode::Name].map(code);
+        assert_eq!(refused, ["token_wrong", "room_full", "room_unreachable"]);
+        assert_eq!(code(ErrorCode::Closed), "room_ended");
     }
 }

@@ -158,7 +158,7 @@ impl Call {
             "user left" | "user disconnected" => {
                 text(value).and_then(|id| self.remove(&id, "left")).into_iter().collect()
             }
-            "room full" => vec![Action::End(EndReason::Refused { detail: "the room is full".to_owned() })],
+            "room full" => vec![Action::End(EndReason::RoomFull { detail: "the room is full".to_owned() })],
             _ => Vec::new(),
         }
     }

@@ -156,7 +156,9 @@ impl RoomProtocol for WsProtocol {
             }
             ServerMessage::Error { code, message } => {
                 let retry = matches!(code, ErrorCode::Full | ErrorCode::Closed);
-                Err(ConnectError { error: Error::room(format!("{url} refused: {message}")), retry })
+                let error = Error::room(format!("{url} refused: {message}"));
+                let error = code.of_error().into_iter().fold(error, Error::coded);
+                Err(ConnectError { error, retry })
             }
             _ => Err(ConnectError::refused(format!("{url} did not answer the join with a welcome"))),
         }

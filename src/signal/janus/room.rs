@@ -157,7 +157,7 @@ impl Room {
             Purpose::Publish if !self.published => {
                 let shown = "this server";
                 let (error, _) = wire::join_error(shown, &self.join.address.name, &(code, text));
-                vec![Action::End(EndReason::Refused { detail: error.to_string() })]
+                vec![Action::End(EndReason::refused(error.code(), error.to_string()))]
             }
             Purpose::Subscribe if !wire::is_gone(code) => {
                 tracing::debug!("a subscription failed (code {code}): {text}");

@@ -1,6 +1,7 @@
 //! Requests to Janus, its answers, and its errors in plain words. It decides nothing.
 
 use crate::error::Error;
+use crate::room::end::{ROOM_FULL, TOKEN_WRONG};
 use serde_json::{Map, Value, json};
 
 /// The secrets of the server.
@@ -53,14 +54,15 @@ pub(super) fn is_gone(code: u64) -> bool {
 pub(super) fn join_error(shown: &str, room: &str, (code, text): &(u64, String)) -> (Error, bool) {
     // A wrong secret is the room's refusal, as in our own rooms.
     let by_room = |why: String| (Error::room(why), false);
+    let by_token = |why: String| (Error::room(why).coded(TOKEN_WRONG), false);
     match code {
-        403 => by_room(format!("the Janus at {shown} asks for its secret or token (?apisecret=…, ?token=…): {text}")),
-        405 => by_room(format!("the Janus at {shown} does not let this token use its VideoRoom: {text}")),
+        403 => by_token(format!("the Janus at {shown} asks for its secret or token (?apisecret=…, ?token=…): {text}")),
+        405 => by_token(format!("the Janus at {shown} does not let this token use its VideoRoom: {text}")),
         426 => (Error::user(format!("the Janus at {shown} has no room {room}")), false),
-        429 if text.contains("pin") => by_room(format!("room {room} has a pin (?pin=…)")),
-        433 if text.contains("pin") => by_room(format!("room {room} has another pin (?pin=…)")),
-        433 => by_room(format!("room {room} does not let us in (?token=…): {text}")),
-        432 => by_room(format!("room {room} has as many publishers as it takes")),
+        429 if text.contains("pin") => by_token(format!("room {room} has a pin (?pin=…)")),
+        433 if text.contains("pin") => by_token(format!("room {room} has another pin (?pin=…)")),
+        433 => by_token(format!("room {room} does not let us in (?token=…): {text}")),
+        432 => (Error::room(format!("room {room} has as many publishers as it takes")).coded(ROOM_FULL), false),
         460 => by_room(format!("the Janus at {shown} has no VideoRoom")),
         _ => (Error::room(format!("the Janus at {shown} refused (code {code}): {text}")), is_gone(*code)),
     }
