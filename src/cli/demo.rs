@@ -76,7 +76,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     participants.add(&url, "Bob", &fixtures.join("bob.webm"), &share)?;
     // Carol joins late.
     let late = tokio::time::sleep(args.duration.mul_f64(0.1).min(Duration::from_secs(3)));
-    let display = status_display::show(recorder.status(), args.json);
+    let display = status_display::show(recorder.status(), args.json, false);
     let (added, reason) = {
         let carol = async {
             late.await;
@@ -106,7 +106,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         film = Some(compose::film(summary.folder.clone(), args.json).await?);
     }
     if args.json {
-        record::report(&summary, &reason.to_string(), true, film.as_ref().map(|film| film.film.as_path()), None);
+        record::report(&summary, &reason, true, film.as_ref().map(|film| film.film.as_path()), None);
     } else if let Some(film) = &film {
         compose::report(film);
     }

@@ -2,24 +2,33 @@
 
 #[cfg_attr(not(feature = "film"), path = "record/no_film.rs")]
 mod film;
+mod control;
+mod keys;
+mod session;
 
 use super::args::{bytes, duration};
 use super::print::{print_err, print_out};
-use super::runtime::interrupted;
+use super::runtime::{hung_up, interrupted};
 use super::status_display;
 use crate::error::{Error, Result};
 use crate::record::Recorder;
 use crate::record::capture::Summary;
 use crate::recording::manifest::{FileState, Status as Completion};
 use crate::recording::recover::recover_all;
-use crate::room::end::EndReason;
+use crate::recording::folder::MANIFEST;
+use crate::room::end::{DISK_FULL, EndReason, INTERNAL, ROOM_UNREACHABLE};
 use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::signal;
 use crate::transfer::store::{Limits as FileLimits, ShareLimits};
+use control::ControlSocket;
 use film::FilmArgs;
+use keys::Keys;
 use serde_json::json;
+use session::Session;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Record a room: one file per track, with chat, shared files, timeline and manifest.
@@ -30,8 +39,8 @@ use std::time::Duration;
   roombot record whep+http://127.0.0.1:8080/whep/standup/Alice
   roombot record wss://meet.example.org/rooms/standup --token secret --until-empty 10s --json
 
-Stops on Ctrl-C, --for, --until-empty or when the room closes. The last line on stdout is the recording's folder.
-Interrupted recordings in the same output folder are finished first.
+Stops on Ctrl-C, --for, --until-… or when the room closes. The last line on stdout is the recording's folder.
+Interrupted recordings in the same output folder are finished first; --folder continues one. On a terminal, the key p pauses and resumes.
 
 Exit code 0: everything that participants labelled, did not mute and sent was recorded. 7: recorded with losses; warnings, --json, `roombot \
 show` and the manifest say of what and how much (what only the network lost is a gap and no such loss). 3: the room refused or ended the \
@@ -43,15 +52,33 @@ pub struct RecordArgs {
     /// Output folder; each recording gets a folder in it.
     #[arg(long, value_name = "DIR", default_value = "recordings")]
     out: PathBuf,
+    /// Record into exactly this folder. If it has a recording of this room, that one is recovered and continued.
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    folder: Option<PathBuf>,
     /// The recorder's name in the room.
     #[arg(long = "as", value_name = "NAME", default_value = "Recorder")]
     name: String,
+    /// Keep trying to join for this long while the room cannot be reached or is full. Without it, one attempt is made.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    join_for: Option<Duration>,
     /// Stop after this long: 30s, 5m, 1h30m.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// Stop when the room has been empty for this long, after somebody was there.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     until_empty: Option<Duration>,
+    /// Stop when nobody has come within this time.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    until_nobody: Option<Duration>,
+    /// Stop when nobody has spoken for this long, while somebody was there.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    until_silent: Option<Duration>,
+    /// Stop when only bots have been there for this long.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    until_only_bots: Option<Duration>,
+    /// Listen here for commands: pause, resume, stop, status (docs/control.md). A Unix socket that only you can connect to.
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
     /// The room's join token.
     #[arg(long)]
     token: Option<String>,
@@ -103,38 +130,117 @@ impl RecordArgs {
     }
 }
 
-/// Records until stopped.
+/// Records until stopped. With `--json`, an object is printed whatever happens.
 ///
 /// # Errors
 /// [`Error::User`]: the URL or the folder. [`Error::Room`]: the room refused or closed. [`Error::Machine`]: the disk failed.
 /// [`Error::Partial`]: something was lost.
 pub async fn run(args: RecordArgs) -> Result<()> {
-    let stop = interrupted()?;
+    let session = Arc::new(Session::default());
+    let recorder = match start(&args, &session).await {
+        Ok(started) => started,
+        Err(error) => {
+            if args.json {
+                print_failure(&args, &error);
+            }
+            return Err(error);
+        }
+    };
+    record(args, &session, recorder).await
+}
+
+/// What lasts as long as the run.
+struct Started {
+    recorder: Recorder,
+    control: Option<ControlSocket>,
+}
+
+/// Does what is to be done before anything is recorded, and joins.
+async fn start(args: &RecordArgs, session: &Arc<Session>) -> Result<Started> {
+    stop_on_signals(session)?;
+    let control = match &args.control {
+        Some(path) => Some(ControlSocket::listen(path, session.clone()).await?),
+        None => None,
+    };
     // A wrong URL is told before anything is done.
-    signal::for_url(&args.room)?;
-    let parent = args.out.clone();
-    let _ = tokio::task::spawn_blocking(move || recover(&parent)).await;
-    let mut recorder = Recorder::builder(&args.room)
-        .out(&args.out)
+    signal::for_url(&args.room).map_err(|error| error.coded(ROOM_UNREACHABLE))?;
+    let builder = Recorder::builder(&args.room);
+    let builder = match &args.folder {
+        Some(folder) => builder.folder(folder),
+        None => {
+            let parent = args.out.clone();
+            let _ = tokio::task::spawn_blocking(move || recover(&parent)).await;
+            builder.out(&args.out)
+        }
+    };
+    let recorder = builder
         .name(&args.name)
         .token(args.token.clone())
         .duration(args.duration)
         .until_empty(args.until_empty)
+        .until_nobody(args.until_nobody)
+        .until_silent(args.until_silent)
+        .until_only_bots(args.until_only_bots)
+        .join_for(args.join_for)
         .files(args.files())
         .wake(if args.batch == 0 { Wake::OnArrival } else { Wake::Batched(Duration::from_millis(args.batch)) })
         .relay_only(args.relay_only)
-        .start()
-        .await?;
+        .start();
+    tokio::select! {
+        started = recorder => Ok(Started { recorder: started?, control }),
+        reason = session.stopped() => {
+            Err(Error::room(format!("{reason} before the room was joined")).coded(reason.code()))
+        }
+    }
+}
+
+/// Records until the end.
+async fn record(args: RecordArgs, session: &Arc<Session>, started: Started) -> Result<()> {
+    let Started { mut recorder, control } = started;
+    session.attach(recorder.controls(), recorder.status(), recorder.folder().to_owned());
+    recorder.recovery().into_iter().for_each(|recovery| print_err!("{recovery}"));
     let film = args.film.start(recorder.folder())?;
-    let display = status_display::show(recorder.status(), args.quiet);
-    let reason = recorder.until(stop).await;
+    let keys = if args.quiet { None } else { Keys::read(session.clone()) };
+    let display = status_display::show(recorder.status(), args.quiet, keys.is_some());
+    let mut told = None;
+    let ended = recorder.until(async { told = Some(session.stopped().await) }).await;
+    let reason = told.unwrap_or(ended);
+    recorder.set_reason(reason.clone());
+    session.ending();
     display.close().await;
+    drop(keys);
     let ended_by_room = reason.is_by_room();
     let summary = recorder.finish().await?;
     let film = film.finish().await;
     let outcome = conclude(&summary, ended_by_room.then_some(&reason));
-    report(&summary, &reason.to_string(), args.json, film.as_deref(), outcome.as_ref().err());
+    report(&summary, &reason, args.json, film.as_deref(), outcome.as_ref().err());
+    drop(control);
     outcome
+}
+
+/// Ctrl-C and SIGTERM end the recording. So does a terminal that is closed; a recorder without one goes on whoever started it goes.
+fn stop_on_signals(session: &Arc<Session>) -> Result<()> {
+    let (interrupted, hung_up) = (interrupted()?, hung_up()?);
+    let has_terminal = std::io::stdin().is_terminal();
+    let session = session.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = interrupted => {}
+            () = hung_up, if has_terminal => {}
+        }
+        session.stop(EndReason::Stopped);
+    });
+    Ok(())
+}
+
+/// With `--json`: nothing was recorded.
+fn print_failure(args: &RecordArgs, error: &Error) {
+    let folder = args.folder.as_ref().filter(|folder| folder.join(MANIFEST).is_file());
+    let code = error.code().unwrap_or(if matches!(error, Error::Room(_)) { ROOM_UNREACHABLE } else { INTERNAL });
+    let object = json!({
+        "folder": folder, "status": "failed", "reason_code": code, "reason": error.to_string(), "exit_code": error.exit_code(),
+    });
+    print_out!("{object}");
 }
 
 /// The recording's end as a result; `by_room`: why the room ended it.
@@ -170,8 +276,16 @@ pub(super) fn recover(parent: &Path) {
 }
 
 /// Prints how the recording ended on stderr, and its folder or a JSON summary on stdout. `error`: what the command ends with.
-pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&Path>, error: Option<&Error>) {
+pub(super) fn report(
+    summary: &Summary,
+    reason: &EndReason,
+    json: bool,
+    film: Option<&Path>,
+    error: Option<&Error>,
+) {
     let manifest = &summary.manifest;
+    // Track files that could not be finished, whatever ended the recording.
+    let code = if manifest.status == Completion::Recording { DISK_FULL } else { reason.code() };
     if json {
         let tracks: Vec<_> = manifest
             .tracks
@@ -187,10 +301,10 @@ pub(super) fn report(summary: &Summary, reason: &str, json: bool, film: Option<&
             })
             .collect();
         let object = json!({
-            "folder": summary.folder, "reason": reason, "status": manifest.status, "room": manifest.room,
+            "folder": summary.folder, "reason": reason.to_string(), "reason_code": code, "status": manifest.status, "room": manifest.room,
             "duration_ms": manifest.duration_ms, "participants": manifest.participants.len(), "tracks": tracks,
             "unrecorded": manifest.unrecorded, "reasons": manifest.reasons, "exit_code": error.map_or(0, Error::exit_code),
-            "files": manifest.files, "warnings": manifest.warnings, "film": film,
+            "files": manifest.files, "warnings": manifest.warnings, "film": film, "parts": manifest.parts, "pauses": manifest.pauses,
         });
         print_out!("{object}");
         return;

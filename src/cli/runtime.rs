@@ -25,6 +25,18 @@ pub(super) fn runtime_with(threads: usize) -> Result<Runtime> {
     builder.build().map_err(|e| Error::machine("cannot start threads").because(e))
 }
 
+/// Completes when the terminal is closed (SIGHUP), which does not end the process from this call on.
+///
+/// # Errors
+/// [`Error::Machine`]: the signal cannot be received.
+pub(super) fn hung_up() -> Result<impl Future<Output = ()> + Send + 'static> {
+    let failed = |e: std::io::Error| Error::machine("cannot handle the end of the terminal").because(e);
+    let mut hung_up = signal(SignalKind::hangup()).map_err(failed)?;
+    Ok(async move {
+        hung_up.recv().await;
+    })
+}
+
 /// Completes on SIGINT or SIGTERM. Signals count from this call on, not from the first poll.
 ///
 /// # Errors

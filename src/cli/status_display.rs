@@ -13,13 +13,13 @@ const SHOWN_WARNINGS: usize = 4;
 /// Milliseconds between two lines where there is no terminal and nothing but figures changes.
 const LOG_EVERY_MS: u64 = 10_000;
 
-/// Shows `status` on stderr whenever it changes; only new warnings if `quiet`.
-pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display {
+/// Shows `status` on stderr whenever it changes; only new warnings if `quiet`. `keys`: keys are read.
+pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool, keys: bool) -> Display {
     let term = Term::stderr();
     let redraw = term.is_term() && !quiet;
     Display::start(|mut stopped| async move {
         let (mut drawn, mut warned) = (0, 0);
-        let mut logged: Option<(u64, Vec<String>)> = None;
+        let mut logged: Option<(u64, (bool, Vec<String>))> = None;
         loop {
             tokio::select! {
                 _ = stopped.changed() => break,
@@ -27,7 +27,7 @@ pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display 
             }
             let now = status.borrow_and_update().clone();
             if redraw {
-                let lines = draw(&now, usize::from(term.size().1).max(20));
+                let lines = draw(&now, keys, usize::from(term.size().1).max(20));
                 let _ = term.clear_last_lines(drawn);
                 let _ = term.write_str(&(lines.join("\n") + "\n"));
                 drawn = lines.len();
@@ -39,11 +39,12 @@ pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool) -> Display 
             warned = warned.max(now.warnings.len());
             if !quiet {
                 let people: Vec<String> = now.people.iter().map(summary_of).collect();
+                let state = (now.paused, people);
                 let due =
-                    logged.as_ref().is_none_or(|(at, before)| *before != people || now.elapsed_ms >= at + LOG_EVERY_MS);
+                    logged.as_ref().is_none_or(|(at, before)| *before != state || now.elapsed_ms >= at + LOG_EVERY_MS);
                 if due {
-                    print_err!("{}", line(&now, &people));
-                    logged = Some((now.elapsed_ms, people));
+                    print_err!("{}", line(&now, &state.1));
+                    logged = Some((now.elapsed_ms, state));
                 }
             }
         }
@@ -56,7 +57,8 @@ fn line(status: &Status, people: &[String]) -> String {
     let who = if people.is_empty() { "nobody is here".to_owned() } else { people.join(", ") };
     let exchanged = chat_and_files(status).map(|t| format!("; {t}")).unwrap_or_default();
     let trouble = status.trouble.as_ref().map(|t| format!("; {t}")).unwrap_or_default();
-    format!("{} {}: {who}{exchanged}{trouble}", clock(status.elapsed_ms), HumanBytes(status.bytes))
+    let paused = if status.paused { " paused" } else { "" };
+    format!("{}{paused} {}: {who}{exchanged}{trouble}", clock(status.elapsed_ms), HumanBytes(status.bytes))
 }
 
 /// How many chat messages and files there are, if any.
@@ -88,11 +90,11 @@ fn clock(ms: u64) -> String {
 }
 
 /// The whole display; no line is as wide as `width` columns.
-fn draw(status: &Status, width: usize) -> Vec<String> {
+fn draw(status: &Status, keys: bool, width: usize) -> Vec<String> {
+    let (mark, state) = if status.paused { (style("‖").yellow(), "paused") } else { (style("●").red(), "recording") };
     let mut lines = vec![format!(
-        "{} {}  {}  {}",
-        style("●").red(),
-        style("recording").bold(),
+        "{mark} {}  {}  {}",
+        style(state).bold(),
         clock(status.elapsed_ms),
         HumanBytes(status.bytes)
     )];
@@ -123,7 +125,12 @@ fn draw(status: &Status, width: usize) -> Vec<String> {
     if let Some(trouble) = &status.trouble {
         lines.push(format!("  {}", style(printable(trouble)).red()));
     }
-    lines.push(style("  Ctrl-C ends the recording").dim().to_string());
+    let pause = match (keys, status.paused) {
+        (true, false) => "p pauses, ",
+        (true, true) => "p resumes, ",
+        (false, _) => "",
+    };
+    lines.push(style(format!("  {pause}Ctrl-C ends the recording")).dim().to_string());
     lines.into_iter().map(|line| truncate_str(&line, width.saturating_sub(1), "…").into_owned()).collect()
 }
 
@@ -148,6 +155,7 @@ fn track(track: &TrackStatus) -> String {
 mod tests {
     use super::*;
     use crate::room::media::{Codec, Source};
+    use crate::room::participant::Role;
 
     fn status() -> Status {
         let camera = TrackStatus {
@@ -170,8 +178,8 @@ mod tests {
             elapsed_ms: 3_723_000,
             bytes: 5 << 20,
             people: vec![
-                PersonStatus { name: "Alice".into(), tracks: vec![camera, mic] },
-                PersonStatus { name: "Bob\u{1b}[2J".into(), tracks: vec![] },
+                PersonStatus { name: "Alice".into(), role: Role::Participant, tracks: vec![camera, mic] },
+                PersonStatus { name: "Bob\u{1b}[2J".into(), role: Role::Participant, tracks: vec![] },
             ],
             chats: 2,
             files: 1,
@@ -184,7 +192,7 @@ mod tests {
     #[test]
     fn the_display_lists_participants_and_tracks() {
         console::set_colors_enabled(false);
-        let lines = draw(&status(), 200);
+        let lines = draw(&status(), false, 200);
         assert_eq!(lines[0], "● recording  01:02:03  5.00 MiB");
         assert_eq!(lines[1], "  Alice    camera VP8 1280x720 2.5 Mbit/s -1.2 %  mic opus 32 kbit/s");
         assert_eq!(lines[3], "  2 messages, 1 file (3.00 MiB), 4 files coming");
@@ -192,17 +200,28 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_and_its_key_are_shown() {
+        console::set_colors_enabled(false);
+        assert_eq!(draw(&status(), true, 200).last().map(String::as_str), Some("  p pauses, Ctrl-C ends the recording"));
+        let paused = Status { paused: true, ..status() };
+        let lines = draw(&paused, true, 200);
+        assert_eq!(lines[0], "‖ paused  01:02:03  5.00 MiB");
+        assert_eq!(lines.last().map(String::as_str), Some("  p resumes, Ctrl-C ends the recording"));
+        assert!(line(&paused, &[]).starts_with("01:02:03 paused 5.00 MiB: "));
+    }
+
+    #[test]
     fn the_latest_warnings_are_shown_and_the_others_counted() {
         console::set_colors_enabled(false);
         let warnings = (1..=6).map(|n| format!("warning {n}")).collect();
-        let lines = draw(&Status { warnings, ..status() }, 200);
+        let lines = draw(&Status { warnings, ..status() }, false, 200);
         assert_eq!(lines[4..7], ["  2 earlier warnings", "  warning 3", "  warning 4"]);
         assert_eq!((lines[8].as_str(), lines.len()), ("  warning 6", 10));
     }
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
-        for line in draw(&status(), 30) {
+        for line in draw(&status(), true, 30) {
             assert!(measure_text_width(&line) < 30, "{line}");
         }
     }

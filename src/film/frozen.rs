@@ -15,6 +15,11 @@ impl<'a> Outages<'a> {
     pub fn of(events: &'a [Entry]) -> Outages<'a> {
         let mut outages: HashMap<&str, Vec<Span>> = HashMap::new();
         for Entry { t_ms, event, .. } in events {
+            if let Event::RecorderAway { .. } = event {
+                // Its connections ended with it.
+                let open = outages.values_mut().filter_map(|spans| spans.last_mut());
+                open.for_each(|span| span.end_ms = Some(span.until(*t_ms)));
+            }
             let Event::IceState { participant, state } = event else { continue };
             let spans = outages.entry(participant).or_default();
             let open = spans.last_mut().filter(|span| span.end_ms.is_none());

@@ -11,7 +11,7 @@ use crate::client::RoomObserver;
 use crate::error::{Error, Result};
 use crate::film;
 use crate::media::Library;
-use crate::record::capture::Destination;
+use crate::record::destination::{Destination, Place};
 use crate::record::{RecordConfig, Recording};
 use crate::room::end::EndReason;
 use crate::room::participant::Role;
@@ -132,12 +132,13 @@ async fn run_call(
     // Decoding takes CPU time from the recorder, so it is done only if an expectation needs it.
     let watch = scenario.expect.iter().any(Expectation::needs_delay).then(|| Watch::new(library));
     let config = RecordConfig {
-        destination: Destination { parent: folder.to_owned(), room: ROOM.into(), url: url.clone() },
+        destination: Destination { place: Place::In(folder.to_owned()), room: ROOM.into(), url: url.clone() },
         how: JoinAs { name: "recorder".into(), role: Role::Recorder, token: None },
         wake: Wake::default(),
         relay_only: false,
         impairment,
         files: None,
+        join_for: None,
         observer: watch.clone().map(|watch| watch as Arc<dyn RoomObserver>),
     };
     let page = Url::parse(&format!("http://{server_address}/rooms/{ROOM}"));

@@ -2,9 +2,11 @@
 
 use crate::client::RoomObserver;
 use crate::error::Result;
-use crate::record::capture::{Destination, Summary};
+use crate::record::capture::Summary;
+use crate::record::destination::{Destination, Place};
 use crate::record::status::Status;
-use crate::record::{Limits, RecordConfig, Recording};
+use crate::record::{Controls, Limits, RecordConfig, Recording};
+use crate::recording::recover::Recovery;
 use crate::room::end::EndReason;
 use crate::room::participant::Role;
 use crate::rtc::Wake;
@@ -31,12 +33,13 @@ impl Recorder {
         RecorderBuilder {
             url: url.into(),
             signaller: None,
-            out: PathBuf::from("recordings"),
+            place: Place::In(PathBuf::from("recordings")),
             join_as: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
             limits: Limits::default(),
             files: Some(FileLimits { share: Some(ShareLimits::default()), ..FileLimits::default() }),
             wake: Wake::default(),
             relay_only: false,
+            join_for: None,
             observer: None,
         }
     }
@@ -44,6 +47,11 @@ impl Recorder {
     /// The recording's folder.
     pub fn folder(&self) -> &Path {
         self.recording.folder()
+    }
+
+    /// What was recovered of the recording that is continued.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        self.recording.recovery()
     }
 
     /// The recording's state; changes about once a second.
@@ -54,6 +62,16 @@ impl Recorder {
     /// The start of the recording: the zero of its timestamps.
     pub fn started(&self) -> Instant {
         self.recording.zero()
+    }
+
+    /// Pauses it, and changes how long it lasts, from elsewhere.
+    pub fn controls(&self) -> Controls {
+        self.recording.controls()
+    }
+
+    /// The reason of the end, in place of the one that [`Recorder::until`] returned.
+    pub fn set_reason(&mut self, reason: EndReason) {
+        self.reason = Some(reason);
     }
 
     /// Waits until `stop` completes, a limit of the builder is reached or the room ends; returns which. Cancel safe.
@@ -80,19 +98,27 @@ impl Recorder {
 pub struct RecorderBuilder {
     url: String,
     signaller: Option<Box<dyn Signaller>>,
-    out: PathBuf,
+    place: Place,
     join_as: JoinAs,
     limits: Limits,
     files: Option<FileLimits>,
     wake: Wake,
     relay_only: bool,
+    join_for: Option<Duration>,
     observer: Option<Arc<dyn RoomObserver>>,
 }
 
 impl RecorderBuilder {
     /// The folder in which the recording's folder is created; `recordings` by default.
     pub fn out(mut self, folder: impl Into<PathBuf>) -> RecorderBuilder {
-        self.out = folder.into();
+        self.place = Place::In(folder.into());
+        self
+    }
+
+    /// The recording's own folder, which is made if it is not there. If it has a recording of this room, that one is recovered and
+    /// continued.
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> RecorderBuilder {
+        self.place = Place::Exactly(folder.into());
         self
     }
 
@@ -123,6 +149,30 @@ impl RecorderBuilder {
     /// Ends [`Recorder::until`] when the room has been empty for this long, after somebody was there. No limit by default.
     pub fn until_empty(mut self, empty: impl Into<Option<Duration>>) -> RecorderBuilder {
         self.limits.until_empty = empty.into();
+        self
+    }
+
+    /// Ends [`Recorder::until`] when nobody has come within this time. No limit by default.
+    pub fn until_nobody(mut self, nobody: impl Into<Option<Duration>>) -> RecorderBuilder {
+        self.limits.until_nobody = nobody.into();
+        self
+    }
+
+    /// Ends [`Recorder::until`] when nobody has spoken for this long, while somebody was there. No limit by default.
+    pub fn until_silent(mut self, silent: impl Into<Option<Duration>>) -> RecorderBuilder {
+        self.limits.until_silent = silent.into();
+        self
+    }
+
+    /// Ends [`Recorder::until`] when only bots have been there for this long. No limit by default.
+    pub fn until_only_bots(mut self, only_bots: impl Into<Option<Duration>>) -> RecorderBuilder {
+        self.limits.until_only_bots = only_bots.into();
+        self
+    }
+
+    /// Keeps trying to join for this long while the room cannot be reached or is full. By default it tries once.
+    pub fn join_for(mut self, patience: impl Into<Option<Duration>>) -> RecorderBuilder {
+        self.join_for = patience.into();
         self
     }
 
@@ -160,7 +210,7 @@ impl RecorderBuilder {
         let signaller = self.signaller.map_or_else(|| signal::for_url(&self.url), Ok)?;
         let config = RecordConfig {
             destination: Destination {
-                parent: self.out,
+                place: self.place,
                 room: signal::room_name(&self.url),
                 url: signal::public_url(&self.url),
             },
@@ -169,6 +219,7 @@ impl RecorderBuilder {
             relay_only: self.relay_only,
             files: self.files,
             impairment: None,
+            join_for: self.join_for,
             observer: self.observer,
         };
         let recording = Recording::start(signaller.as_ref(), config).await?;

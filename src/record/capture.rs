@@ -3,17 +3,25 @@
 //! Nothing here awaits, decodes or waits for the disk to sync ([`super::disk`] does). One write per track every 400 ms is what
 //! leaves the process; a kill costs what came since.
 
+mod handles;
+
+use handles::Command;
+pub use handles::{EventSender, Pauser};
+
 use super::connection::{Connection, KeyFrameRequest, Shared};
-use super::context::RecordingContext;
+use super::context::{PauseState, RecordingContext};
+use super::destination::Prepared;
 use super::disk::Disk;
 use super::log::RecordingLog;
 use super::notices::Notices;
+use super::quiet::Quiet;
 use super::status::{PersonStatus, Status};
 use super::stream::{self, TrackStream};
 use crate::client::event::RoomEvent;
 use crate::error::{Error, Result};
 use crate::recording::folder::{RecordingFolder, Subfolder};
-use crate::recording::manifest::{FileState, Manifest};
+use crate::recording::manifest::{FileEntry, FileState, Manifest};
+use crate::recording::resume::NewPart;
 use crate::recording::timeline::{Event, PATH_FOUND};
 use crate::room::clock::{SenderClock, SessionTime};
 use crate::room::end::EndReason;
@@ -40,26 +48,11 @@ const SAVE: Duration = Duration::from_secs(5);
 /// Characters of a chat message that are kept.
 const CHAT_CHARS: usize = 4000;
 
-/// Where a recording goes, and what its manifest says of the room.
-#[derive(Debug, Clone)]
-pub struct Destination {
-    /// The folder in which the recording's folder is made.
-    pub parent: PathBuf,
-    pub room: String,
-    /// The room's address, without a token.
-    pub url: String,
-}
-
 /// What came of a recording.
 #[derive(Debug, Clone)]
 pub struct Summary {
     pub folder: PathBuf,
     pub manifest: Manifest,
-}
-
-enum Command {
-    Event(Instant, RoomEvent),
-    Finish(EndReason),
 }
 
 /// A recording that is being made. Dropped without [`CaptureThread::finish`], it ends as if it had been told to.
@@ -75,30 +68,46 @@ pub struct CaptureThread {
 impl CaptureThread {
     /// Makes the folder and starts the thread. `key_frame_requests` is told which streams need a key frame.
     pub fn start(
-        config: Destination,
+        destination: Prepared,
         key_frame_requests: mpsc::UnboundedSender<KeyFrameRequest>,
     ) -> Result<CaptureThread> {
-        let started_utc = Timestamp::now();
-        let started = Instant::now();
-        let folder = Arc::new(RecordingFolder::create(&config.parent, &config.room, started_utc)?);
-        let manifest = Manifest::new(&config.room, &config.url, started_utc);
-        manifest.save(&folder)?;
-        let log = RecordingLog::new(&folder, manifest, started)?;
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        let NewPart { folder, manifest, chats, previous } = destination.begin(now)?;
+        let folder = Arc::new(folder);
+        let part = manifest.parts.last().map_or(0, |part| part.start_ms);
+        // Session time is counted from the recording's first start.
+        let started = instant
+            .checked_sub(Duration::from_millis(part))
+            .ok_or_else(|| Error::machine("this system cannot express a time before its start"))?;
+        if previous.is_none() {
+            // A folder without a manifest is no recording.
+            manifest.save(&folder)?;
+        }
+        let mut log = RecordingLog::new(&folder, manifest, started, chats)?;
+        log.begin(previous.as_ref());
+        if previous.is_some() {
+            log.manifest.save(&folder)?;
+        }
         let thread_failed = |e| Error::machine("cannot start a thread").because(e);
         let disk = Disk::start(folder.clone()).map_err(thread_failed)?;
         let (commands, command_rx) = channel();
-        let (status_tx, status) = watch::channel(Status { empty: true, ..Status::default() });
+        // It was paused when its process crashed.
+        let paused = log.manifest.pauses.last().is_some_and(|pause| pause.end_ms.is_none());
+        let pause = if paused { PauseState::Paused } else { PauseState::Recording(instant) };
+        let (status_tx, status) = watch::channel(Status { empty: true, paused, ..Status::default() });
         let (shared, keys) = (folder.clone(), log.keys.subscribe());
         let capture = Capture {
             shared: Shared {
-                context: RecordingContext { folder, log, disk, disk_error: None },
+                context: RecordingContext { folder, log, disk, disk_error: None, pause },
                 speakers: SpeakerDetector::default(),
+                unlevelled: None,
                 key_frame_requests,
             },
             connections: HashMap::new(),
             started,
             status: status_tx,
             dropped: 0,
+            quiet: Quiet::new(instant),
         };
         let thread = std::thread::Builder::new()
             .name("capture".into())
@@ -109,7 +118,7 @@ impl CaptureThread {
 
     /// A handle that hands the room's events to the recorder.
     pub fn events(&self) -> EventSender {
-        EventSender(self.commands.clone())
+        EventSender::new(self.commands.clone())
     }
     /// How the recording stands; changes about once a second.
     pub fn status(&self) -> watch::Receiver<Status> {
@@ -131,6 +140,10 @@ impl CaptureThread {
     pub fn keys(&self) -> watch::Receiver<HashMap<ParticipantId, String>> {
         self.keys.clone()
     }
+    /// A handle that pauses it.
+    pub fn pauser(&self) -> Pauser {
+        Pauser::new(self.commands.clone())
+    }
     /// Ends the recording and blocks until everything is on disk.
     pub fn finish(mut self, reason: EndReason) -> Result<Summary> {
         let _ = self.commands.send(Command::Finish(reason));
@@ -144,17 +157,6 @@ impl CaptureThread {
     }
 }
 
-/// Hands the room's events to a recorder.
-#[derive(Clone)]
-pub struct EventSender(Sender<Command>);
-
-impl EventSender {
-    /// Something happened just now. Never waits.
-    pub fn send(&self, event: RoomEvent) {
-        let _ = self.0.send(Command::Event(Instant::now(), event));
-    }
-}
-
 struct Capture {
     shared: Shared,
     connections: HashMap<ConnectionId, Connection>,
@@ -162,6 +164,7 @@ struct Capture {
     started: Instant,
     status: watch::Sender<Status>,
     dropped: u64,
+    quiet: Quiet,
 }
 
 impl Capture {
@@ -176,6 +179,10 @@ impl Capture {
                     if tick.elapsed() < TICK {
                         continue;
                     }
+                }
+                Ok(Command::Pause(paused)) => {
+                    self.pause(paused);
+                    continue;
                 }
                 Ok(Command::Finish(reason)) => break reason,
                 Err(RecvTimeoutError::Disconnected) => {
@@ -218,16 +225,35 @@ impl Capture {
         }
     }
 
+    /// What has arrived is recorded still, or left out.
+    fn pause(&mut self, paused: bool) {
+        let now = Instant::now();
+        self.drain(now);
+        if !self.shared.context.set_paused(paused, now) {
+            return;
+        }
+        if !paused {
+            self.each_stream(|stream, _, _| stream::resume(stream, now));
+        }
+        self.status.send_modify(|status| status.paused = paused);
+        self.save(now);
+    }
+
     fn on_event(&mut self, instant: Instant, event: RoomEvent) {
+        let paused = self.shared.context.is_paused();
         let log = &mut self.shared.context.log;
         let at = log.session(instant);
         match event {
-            RoomEvent::Joined(participant) => log.joined(participant, at),
+            RoomEvent::Joined(participant) => {
+                log.joined(participant, at);
+                self.tell_empty();
+            }
             RoomEvent::Left { id, reason } => {
                 if let Some(key) = log.key(&id) {
                     self.shared.speakers.gone(&key);
                 }
                 log.left(&id, reason, at);
+                self.tell_empty();
             }
             RoomEvent::Labels { id, tracks } => {
                 log.labelled(&id, tracks.clone(), at);
@@ -252,6 +278,7 @@ impl Capture {
             }
             RoomEvent::ConnectionState { id, state } => self.ice_state(&id, state.word(), at),
             RoomEvent::PathFound { id } => self.ice_state(&id, PATH_FOUND, at),
+            RoomEvent::Chat { .. } if paused => {}
             RoomEvent::Chat { id, text } => log.chat(&id, text.chars().take(CHAT_CHARS).collect(), at),
             RoomEvent::Warning { id, text } => {
                 if let Some(participant) = log.key(&id) {
@@ -262,6 +289,12 @@ impl Capture {
             RoomEvent::Reconnecting { cause } => log.event(at, Event::Reconnecting { cause }),
             RoomEvent::Resumed => log.event(at, Event::Resumed {}),
         }
+    }
+
+    /// Whether anybody is there is told at once: there are limits that wait for it.
+    fn tell_empty(&self) {
+        let empty = self.shared.context.log.empty();
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.empty, empty) != empty);
     }
 
     fn ice_state(&mut self, id: &ParticipantId, state: &str, at: SessionTime) {
@@ -304,37 +337,38 @@ impl Capture {
             .log
             .people()
             .into_iter()
-            .map(|(key, name)| (key, PersonStatus { name, tracks: Vec::new() }))
+            .map(|(key, name, role)| (key, PersonStatus { name, role, tracks: Vec::new() }))
             .collect();
         for connection in self.connections.values_mut() {
-            connection.watch(now, &mut self.shared);
+            if !self.shared.context.is_paused() {
+                connection.watch(now, &mut self.shared);
+            }
             let key = connection.key().to_owned();
             let Some((_, person)) = people.iter_mut().find(|(k, _)| *k == key) else { continue };
             person.tracks.extend(connection.streams().0.map(|stream| stream::status(stream, seconds)));
             person.tracks.sort_by_key(|track| track.source);
         }
         self.each_stream(|stream, sender, context| stream::account(stream, sender, context));
-        let received = self.shared.context.log.manifest.files.iter().filter(|f| f.state == FileState::Received);
+        let (quiet_ms, only_bots_ms) = self.quiet.look(&self.shared, now);
+        let context = &self.shared.context;
+        let (log, manifest) = (&context.log, &context.log.manifest);
+        let received = manifest.files.iter().filter(|f| f.state == FileState::Received);
+        let is_coming = |f: &&FileEntry| f.state == FileState::Incomplete && f.reason.is_none();
         let status = Status {
-            elapsed_ms: self.shared.context.log.session(now).as_ms(),
-            bytes: self.shared.context.log.manifest.tracks.iter().map(|t| t.bytes).sum(),
+            elapsed_ms: log.session(now).as_ms(),
+            bytes: manifest.tracks.iter().map(|t| t.bytes).sum(),
             people: people.into_iter().map(|(_, person)| person).collect(),
             files: received.clone().count() as u64,
             file_bytes: received.map(|f| f.bytes).sum(),
-            files_coming: self
-                .shared
-                .context
-                .log
-                .manifest
-                .files
-                .iter()
-                .filter(|f| f.state == FileState::Incomplete && f.reason.is_none())
-                .count() as u64,
-            chats: self.shared.context.log.chats,
-            empty: self.shared.context.log.empty(),
-            warnings: self.shared.context.log.manifest.warnings.clone(),
-            trouble: self.shared.context.disk_error.clone(),
+            files_coming: manifest.files.iter().filter(is_coming).count() as u64,
+            chats: log.chats,
+            empty: log.empty(),
+            warnings: manifest.warnings.clone(),
+            trouble: context.disk_error.clone(),
             dropped: self.dropped,
+            paused: context.is_paused(),
+            quiet_ms,
+            only_bots_ms,
         };
         self.status.send_replace(status);
     }
@@ -360,7 +394,7 @@ impl Capture {
             self.close(connection, now);
         }
         let at = self.shared.context.log.session(now);
-        let manifest = self.shared.context.finish(at, reason.to_string())?;
+        let manifest = self.shared.context.finish(at, &reason)?;
         Ok(Summary { folder: self.shared.context.folder.path().to_owned(), manifest })
     }
 }

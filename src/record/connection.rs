@@ -20,6 +20,8 @@ pub(super) type KeyFrameRequest = (ParticipantId, u32);
 pub(super) struct Shared {
     pub context: RecordingContext,
     pub speakers: SpeakerDetector,
+    /// When a packet of a microphone came last that does not tell its level.
+    pub unlevelled: Option<Instant>,
     /// Unbounded: at most one a second and stream.
     pub key_frame_requests: mpsc::UnboundedSender<KeyFrameRequest>,
 }
@@ -139,8 +141,12 @@ impl MediaHandler for Handler<'_> {
     fn on_packet(&mut self, stream: &mut TrackStream, packet: &RtpPacket) {
         stream.state.arrived = Some(packet.arrival);
         stream.state.ledger.packet(packet.arrival);
+        if packet.audio_level.is_none() && stream.info.source == Source::Mic {
+            self.shared.unlevelled = Some(packet.arrival);
+        }
         if let Some(level) = packet.audio_level
             && stream.info.source == Source::Mic
+            && !self.shared.context.is_paused()
         {
             let at = self.shared.context.log.session(packet.arrival);
             self.shared.speakers.heard(&self.owner.key, level, at.as_ms());

@@ -7,6 +7,7 @@ use crate::recording::folder::RecordingFolder;
 use crate::recording::manifest::{Manifest, Status};
 use crate::recording::subtitles;
 use crate::room::clock::SessionTime;
+use crate::room::end::EndReason;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,9 +19,34 @@ pub(super) struct RecordingContext {
     pub disk: Disk,
     /// The last disk error.
     pub disk_error: Option<String>,
+    pub pause: PauseState,
+}
+
+/// Whether anything is to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PauseState {
+    /// Everything is recorded since then.
+    Recording(Instant),
+    Paused,
 }
 
 impl RecordingContext {
+    /// Nothing is to be recorded now.
+    pub fn is_paused(&self) -> bool {
+        matches!(self.pause, PauseState::Paused)
+    }
+
+    /// Pauses or resumes, and says so. False if it is so already.
+    pub fn set_paused(&mut self, paused: bool, now: Instant) -> bool {
+        if self.is_paused() == paused {
+            return false;
+        }
+        self.pause = if paused { PauseState::Paused } else { PauseState::Recording(now) };
+        let at = self.log.session(now);
+        self.log.pause(paused, at);
+        true
+    }
+
     /// Warns of what the disk complains about, once for as long as it says the same.
     pub fn on_disk_error(&mut self, message: String) {
         if self.disk_error.as_ref() != Some(&message) {
@@ -56,7 +82,7 @@ impl RecordingContext {
     ///
     /// # Errors
     /// The disk's.
-    pub fn finish(&mut self, at: SessionTime, reason: String) -> Result<Manifest> {
+    pub fn finish(&mut self, at: SessionTime, reason: &EndReason) -> Result<Manifest> {
         self.log.close(at, reason);
         for done in self.disk.close() {
             self.done(done);

@@ -1,6 +1,6 @@
 //! What became of a stream's packets: which are in frames of which file, and which are in none, by reason. Values only.
 
-use crate::recording::account::{DISK, STALLED, UNACCOUNTED};
+use crate::recording::account::{DISK, PAUSED, STALLED, UNACCOUNTED};
 use crate::recording::manifest::Dropped;
 use crate::rtc::subscriber::{DropReason, PacketAccount, PacketCounts};
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ pub(super) struct Ledger {
     framed: u64,
     /// The same of frames for which there was no file, and those frames.
     unfiled: (u64, u64),
+    /// The same of frames that came while the recorder was paused, and of those that came after it and could not be decoded.
+    paused: u64,
+    after_pause: u64,
     /// When the first packet since then arrived.
     first: Option<Instant>,
     /// Packets that could not be decoded while nothing was for so long that it was told.
@@ -63,6 +66,16 @@ impl Ledger {
         }
     }
 
+    /// A frame of so many packets came while the recorder was paused; `is_late`: for so long after it without a key frame that it is a
+    /// loss. A file that begins later waited for no packet before.
+    pub fn withhold(&mut self, packets: u32, is_late: bool) {
+        let packets = u64::from(packets);
+        self.framed += packets;
+        self.all_framed += packets;
+        *(if is_late { &mut self.after_pause } else { &mut self.paused }) += packets;
+        self.first = None;
+    }
+
     /// When the first packet arrived that the file's first frame waited for.
     pub fn first(&self) -> Option<Instant> {
         self.first
@@ -75,13 +88,17 @@ impl Ledger {
         let undecodable = since.dropped(DropReason::Undecodable);
         let stalled = self.stalled.min(undecodable);
         let on_disk = self.unfiled.0 + unwritten.0;
-        for (reason, n) in
-            [(STALLED, stalled), (DropReason::Undecodable.word(), undecodable - stalled), (DISK, on_disk)]
-        {
+        let counts = [
+            (STALLED, stalled + self.after_pause),
+            (DropReason::Undecodable.word(), undecodable - stalled),
+            (DISK, on_disk),
+            (PAUSED, self.paused),
+        ];
+        for (reason, n) in counts {
             dropped.insert(reason.to_owned(), n);
         }
         dropped.retain(|_, n| *n > 0);
-        let in_frames = self.framed.saturating_sub(on_disk);
+        let in_frames = self.framed.saturating_sub(on_disk + self.paused + self.after_pause);
         Sums {
             arrived: in_frames + dropped.values().sum::<u64>(),
             in_frames,
@@ -94,6 +111,7 @@ impl Ledger {
     pub fn close_file(&mut self, counts: &PacketCounts) {
         self.base = *counts;
         (self.framed, self.unfiled, self.first, self.stalled) = (0, (0, 0), None, 0);
+        (self.paused, self.after_pause) = (0, 0);
     }
 
     /// Packets that are in no count at the end of the stream: there must be none.

@@ -4,10 +4,12 @@ use crate::error::Result;
 use crate::recording::account::Unrecorded;
 use crate::recording::attachments;
 use crate::recording::folder::RecordingFolder;
-use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
+use crate::recording::manifest::{Manifest, ParticipantEntry, Part, Span, TrackEntry};
 use crate::recording::names::FileNames;
+use crate::recording::recover::track_files;
 use crate::recording::timeline::{Entry, Event, TimelineWriter};
 use crate::room::clock::SessionTime;
+use crate::room::end::EndReason;
 use crate::room::media::Source;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::transfer::FileReport;
@@ -45,22 +47,37 @@ struct Present {
 }
 
 impl RecordingLog {
-    pub fn new(folder: &RecordingFolder, manifest: Manifest, started: Instant) -> Result<RecordingLog> {
-        let mut log = RecordingLog {
+    /// Of a recording whose session began at `started`, with so many texts so far.
+    pub fn new(folder: &RecordingFolder, manifest: Manifest, started: Instant, chats: u64) -> Result<RecordingLog> {
+        let keys = manifest.participants.iter().map(|entry| entry.key.as_str());
+        // A file may be there that the manifest does not know.
+        let found = track_files(folder.path())?;
+        let files = manifest.tracks.iter().map(|track| &track.file).chain(&found).map(String::as_str);
+        Ok(RecordingLog {
             started_utc: manifest.started,
-            names: FileNames::default(),
+            names: FileNames::resume(keys, files),
             keys: watch::Sender::default(),
             timeline: folder.timeline()?,
             started,
             present: HashMap::new(),
             lines: 0,
-            chats: 0,
+            chats,
             timeline_failed: false,
             manifest,
+        })
+    }
+
+    /// The recording begins, or goes on after its `previous` part.
+    pub fn begin(&mut self, previous: Option<&Part>) {
+        let Some(previous) = previous else {
+            let (room, url) = (self.manifest.room.clone(), self.manifest.url.clone());
+            return self.event(SessionTime::default(), Event::RecordingStarted { room, url });
         };
-        let (room, url) = (log.manifest.room.clone(), log.manifest.url.clone());
-        log.event(SessionTime::default(), Event::RecordingStarted { room, url });
-        Ok(log)
+        let (from_ms, back_ms) = (previous.until_ms(), self.manifest.duration_ms);
+        let reason = previous.reason.clone().unwrap_or_default();
+        self.event(SessionTime::from_ms(from_ms), Event::RecorderAway { reason });
+        let away_ms = back_ms.saturating_sub(from_ms);
+        self.event(SessionTime::from_ms(back_ms), Event::RecorderBack { away_ms });
     }
 
     /// Session time of an instant; 0 for what came before the start.
@@ -131,6 +148,18 @@ impl RecordingLog {
         }
     }
 
+    /// The recorder is paused, or records again.
+    pub fn pause(&mut self, paused: bool, at: SessionTime) {
+        if paused {
+            self.manifest.pauses.push(Span { start_ms: at.as_ms(), end_ms: None });
+            return self.event(at, Event::RecordingPaused {});
+        }
+        if let Some(pause) = self.manifest.pauses.last_mut() {
+            pause.end_ms.get_or_insert(at.as_ms());
+        }
+        self.event(at, Event::RecordingResumed {});
+    }
+
     /// Somebody joined. One who comes back under the same name is the same participant.
     pub fn joined(&mut self, participant: Participant, at: SessionTime) {
         let span = Span { start_ms: at.as_ms(), end_ms: None };
@@ -140,7 +169,9 @@ impl RecordingLog {
         let entry = match known {
             Some(index) => {
                 entries[index].present.push(span);
-                entries[index].ids.push(participant.id.0.clone());
+                if !entries[index].ids.contains(&participant.id.0) {
+                    entries[index].ids.push(participant.id.0.clone());
+                }
                 index
             }
             None => {
@@ -244,17 +275,22 @@ impl RecordingLog {
         })
     }
 
-    /// Keys and names of those who are present, in the order in which they first came; other recorders are nobody to watch.
-    pub fn people(&self) -> Vec<(String, String)> {
-        let mut people: Vec<(usize, String, String)> = self
+    /// Keys, names and roles of those who are present, in the order in which they first came; other recorders are nobody to watch.
+    pub fn people(&self) -> Vec<(String, String, Role)> {
+        let mut people: Vec<(usize, &ParticipantEntry)> = self
             .present
             .values()
             .map(|p| (p.entry, &self.manifest.participants[p.entry]))
             .filter(|(_, entry)| entry.role != Role::Recorder)
-            .map(|(index, entry)| (index, entry.key.clone(), entry.name.clone()))
             .collect();
-        people.sort();
-        people.into_iter().map(|(_, key, name)| (key, name)).collect()
+        people.sort_by_key(|(index, _)| *index);
+        people.into_iter().map(|(_, entry)| (entry.key.clone(), entry.name.clone(), entry.role)).collect()
+    }
+
+    /// Somebody is in the room, and they are all bots.
+    pub fn only_bots(&self) -> bool {
+        let mut roles = self.present.values().map(|p| self.manifest.participants[p.entry].role);
+        !self.empty() && roles.all(|role| role != Role::Participant)
     }
 
     /// Nobody is in the room but recorders.
@@ -269,7 +305,7 @@ impl RecordingLog {
     }
 
     /// Everybody who is still present leaves the manifest's account at the end.
-    pub fn close(&mut self, at: SessionTime, reason: String) {
+    pub fn close(&mut self, at: SessionTime, reason: &EndReason) {
         for present in self.present.values() {
             if let Some(span) = self.manifest.participants[present.entry].present.last_mut() {
                 span.end_ms = Some(at.as_ms());
@@ -278,7 +314,11 @@ impl RecordingLog {
         for span in self.manifest.tracks.iter_mut().filter_map(|t| t.mutes.last_mut()) {
             span.end_ms.get_or_insert(at.as_ms());
         }
-        self.event(at, Event::RecordingEnded { reason });
+        if let Some(pause) = self.manifest.pauses.last_mut() {
+            pause.end_ms.get_or_insert(at.as_ms());
+        }
+        self.manifest.end_part(at.as_ms(), &reason.to_string(), reason.code());
+        self.event(at, Event::RecordingEnded { reason: reason.to_string() });
         self.manifest.duration_ms = at.as_ms();
     }
 }

@@ -3,7 +3,7 @@
 use super::ledger::PATIENCE;
 use super::log::RecordingLog;
 use super::stream::{TrackCapture, TrackStream};
-use crate::recording::account::Unrecorded;
+use crate::recording::account::{PAUSED, Unrecorded, in_words};
 use crate::recording::timeline::Event;
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::TrackLabel;
@@ -161,6 +161,8 @@ impl Notices {
         let mut entry = Unrecorded { dropped: rest.dropped, ..entry };
         if rest.unwritten_frames > 0 {
             entry.reason = "it could not be written".to_owned();
+        } else if entry.dropped.contains_key(PAUSED) {
+            entry.reason = in_words(PAUSED).to_owned();
         }
         self.tell(entry, true, at, log);
     }

@@ -3,15 +3,18 @@
 use crate::client::FileDestination;
 use crate::client::{Client, ClientConfig, IncomingFiles, RoomObserver};
 use crate::error::{Error, Result};
-use crate::record::capture::{CaptureThread, Destination, Summary};
+use crate::record::capture::{CaptureThread, Pauser, Summary};
+use crate::record::destination::Destination;
+use crate::record::limits::Limits;
 use crate::record::sharing::Sharing;
 use crate::record::status::Status;
 use crate::recording::folder::Subfolder;
-use crate::room::end::EndReason;
+use crate::recording::recover::Recovery;
+use crate::room::end::{EndReason, TOKEN_WRONG};
 use crate::room::participant::ParticipantId;
 use crate::rtc::{Impairment, Wake};
 use crate::signal::{JoinAs, Signaller};
-use crate::transfer::store::Limits as FileLimits;
+use crate::transfer::store::{FileStore, Limits as FileLimits};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,17 +37,10 @@ pub struct RecordConfig {
     pub impairment: Option<Impairment>,
     /// How much of files that people send is taken, and offered on. None: no files.
     pub files: Option<FileLimits>,
+    /// How long to keep trying while the room cannot be reached or is full. None: once.
+    pub join_for: Option<Duration>,
     /// Looks at what comes while it is recorded. None: nothing is decoded.
     pub observer: Option<Arc<dyn RoomObserver>>,
-}
-
-/// When a recording ends by itself.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
-    /// After this long.
-    pub duration: Option<Duration>,
-    /// When nobody but recorders has been in the room for this long, after somebody was.
-    pub until_empty: Option<Duration>,
 }
 
 /// A room that is being recorded.
@@ -54,38 +50,61 @@ pub struct Recording {
     /// Carries to the recorder what happens; ends when nothing can happen any more.
     events_task: JoinHandle<()>,
     started: Instant,
+    recovery: Option<Recovery>,
+    files: Option<Arc<FileStore>>,
+    /// How long it is to last.
+    longest: watch::Sender<Option<Duration>>,
 }
 
 impl Recording {
     /// Joins the room and starts to record it. The folder that recordings go to is tried first, so that nobody sees a recorder
     /// that cannot record.
     pub async fn start(room: &dyn Signaller, config: RecordConfig) -> Result<Recording> {
-        writable(&config.destination.parent)?;
-        let (observer, mut events) = mpsc::channel(1024);
+        let destination = config.destination;
+        let destination = tokio::task::spawn_blocking(move || destination.prepare())
+            .await
+            .map_err(|e| Error::internal("the folder could not be prepared").because(e))??;
+        let recovery = destination.recovery().cloned();
         let (key_frame_requests, mut requested) = mpsc::unbounded_channel();
-        let (destination, files) = IncomingFiles::later();
-        let session_config = ClientConfig {
-            files: config.files.is_some().then_some(files),
-            wake: config.wake,
-            relay_only: config.relay_only,
-            impairment: config.impairment,
-            observer: Some(observer),
-            ..ClientConfig::default()
+        let give_up = config.join_for.map(|patience| Instant::now() + patience);
+        let mut delays = join_delays();
+        let (session, mut events, vault) = loop {
+            let (observer, events) = mpsc::channel(1024);
+            let (vault, files) = IncomingFiles::later();
+            let session_config = ClientConfig {
+                files: config.files.is_some().then_some(files),
+                wake: config.wake,
+                relay_only: config.relay_only,
+                impairment: config.impairment.clone(),
+                observer: Some(observer),
+                ..ClientConfig::default()
+            };
+            let error = match Client::join(room, config.how.clone(), session_config).await {
+                Ok(session) => break (session, events, vault),
+                Err(error) => error,
+            };
+            let delay = delays.next().unwrap_or_default();
+            if !may_succeed_later(&error) || give_up.is_none_or(|give_up| Instant::now() + delay > give_up) {
+                return Err(error);
+            }
+            tracing::info!("not joined yet: {error}");
+            tokio::time::sleep(delay).await;
         };
-        let session = Client::join(room, config.how, session_config).await?;
-        let recorder = match CaptureThread::start(config.destination, key_frame_requests) {
+        let recorder = match CaptureThread::start(destination, key_frame_requests) {
             Ok(recorder) => recorder,
             Err(e) => {
                 session.leave().await;
                 return Err(e);
             }
         };
-        let mut sharing = None;
+        let (mut sharing, mut files) = (None, None);
         if let Some(limits) = config.files {
             let folder = recorder.folder().join(Subfolder::Files.name());
             sharing = limits.share.map(|_| Sharing::new(session.handle(), folder));
-            let files = FileDestination { vault: recorder.vault(limits)?, owners: Some(recorder.keys()) };
-            destination.send_replace(Some(files));
+            let store = recorder.vault(limits)?;
+            store.close(recorder.status().borrow().paused);
+            files = Some(store.clone());
+            vault.send_replace(Some(FileDestination { vault: store, owners: Some(recorder.keys()) }));
         }
         let (sender, observer) = (recorder.events(), config.observer);
         let events_task = tokio::spawn(async move {
@@ -105,7 +124,7 @@ impl Recording {
                 key_frame_requester.request_key_frame(&id, ssrc);
             }
         });
-        Ok(Recording { session, recorder, events_task, started: Instant::now() })
+        Ok(Recording { session, recorder, events_task, started: Instant::now(), recovery, files, longest: watch::Sender::default() })
     }
 
     /// How the recording stands; changes about once a second.
@@ -120,36 +139,33 @@ impl Recording {
     pub fn zero(&self) -> std::time::Instant {
         self.recorder.started()
     }
+    /// What was recovered of the recording that is continued.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.as_ref()
+    }
     /// The recording's folder.
     pub fn folder(&self) -> &Path {
         self.recorder.folder()
     }
 
+    /// Pauses it, and changes how long it lasts, from elsewhere.
+    pub fn controls(&self) -> Controls {
+        Controls { recorder: self.recorder.pauser(), files: self.files.clone(), longest: self.longest.clone() }
+    }
+
     /// Waits until a limit is reached, `stop` completes or the room ends; says why.
     pub async fn until(&mut self, limits: Limits, stop: impl Future<Output = ()>) -> EndReason {
-        let mut status = self.recorder.status();
-        let end = limits.duration.map(|d| self.started + d);
-        let empty = async {
-            let Some(patience) = limits.until_empty else { return std::future::pending().await };
-            loop {
-                if status.wait_for(|s| !s.empty).await.is_err() || status.wait_for(|s| s.empty).await.is_err() {
-                    return std::future::pending().await;
-                }
-                if tokio::time::timeout(patience, status.wait_for(|s| !s.empty)).await.is_err() {
-                    return;
-                }
-            }
-        };
-        let clock = async {
-            match end {
-                Some(end) => tokio::time::sleep_until(end).await,
-                None => std::future::pending().await,
-            }
-        };
+        if limits.duration.is_some() {
+            self.longest.send_if_modified(|longest| {
+                let is_new = longest.is_none();
+                *longest = longest.or(limits.duration);
+                is_new
+            });
+        }
+        let reached = limits.reached(self.started, self.longest.subscribe(), self.recorder.status());
         tokio::select! {
             () = stop => EndReason::Stopped,
-            () = clock => EndReason::TimeUp,
-            () = empty => EndReason::RoomEmpty,
+            reason = reached => reason,
             reason = self.session.ended() => reason,
         }
     }
@@ -166,11 +182,34 @@ impl Recording {
     }
 }
 
-/// Makes the folder for recordings, or says why there can be none.
-fn writable(parent: &Path) -> Result<()> {
-    use rustix::fs::{Access, access};
-    let cannot =
-        |e: std::io::Error| Error::user(format!("{}: recordings cannot be written there: {e}", parent.display()));
-    std::fs::create_dir_all(parent).map_err(cannot)?;
-    access(parent, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| cannot(e.into()))
+/// 500 ms, doubled with each attempt up to 5 s, without an end.
+fn join_delays() -> impl Iterator<Item = Duration> {
+    let doubled = |delay: &Duration| Some((*delay * 2).min(Duration::from_secs(5)));
+    std::iter::successors(Some(Duration::from_millis(500)), doubled)
+}
+
+/// Whether the room may let us in later: it cannot be reached, or is full.
+fn may_succeed_later(error: &Error) -> bool {
+    matches!(error, Error::Room(_)) && error.code() != Some(TOKEN_WRONG)
+}
+
+/// Pauses a recording, and changes how long it lasts. It may outlive the recording, and does nothing then.
+#[derive(Clone)]
+pub struct Controls {
+    recorder: Pauser,
+    files: Option<Arc<FileStore>>,
+    longest: watch::Sender<Option<Duration>>,
+}
+
+impl Controls {
+    /// Pauses or resumes: what arrives while it is paused is not recorded, neither media nor chat, and no new files are accepted.
+    pub fn pause(&self, paused: bool) {
+        self.files.iter().for_each(|files| files.close(paused));
+        self.recorder.pause(paused);
+    }
+
+    /// The recording ends this long after its process began to record.
+    pub fn set_duration(&self, longest: Duration) {
+        self.longest.send_replace(Some(longest));
+    }
 }

@@ -1,6 +1,7 @@
 //! How a recording stands, for whoever watches it. Values only.
 
 use crate::room::media::{Codec, Source};
+use crate::room::participant::Role;
 use serde::Serialize;
 
 /// A recording at one moment.
@@ -10,6 +11,12 @@ pub struct Status {
     /// Bytes of media captured so far.
     pub bytes: u64,
     pub people: Vec<PersonStatus>,
+    /// For how long nobody has spoken, while somebody was there.
+    pub quiet_ms: u64,
+    /// For how long only bots have been there.
+    pub only_bots_ms: u64,
+    /// Nothing is recorded, as somebody wished.
+    pub paused: bool,
     /// Nobody but recorders is in the room.
     pub empty: bool,
     /// Files that were received, their bytes, and files that come now.
@@ -30,6 +37,7 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PersonStatus {
     pub name: String,
+    pub role: Role,
     pub tracks: Vec<TrackStatus>,
 }
 

@@ -1,10 +1,11 @@
 //! What the recorder keeps for a stream: the file that its frames go to, and a new file where one must begin.
 
-use super::context::RecordingContext;
+use super::context::{PauseState, RecordingContext};
 use super::disk::Disk;
 use super::ledger::Ledger;
 use super::status::TrackStatus;
 use crate::container::matroska::TrackFormat;
+use crate::recording::account::BEGIN_MS;
 use crate::recording::manifest::{Gap as GapEntry, Resolution, Span, TrackEntry};
 use crate::recording::timeline::Event;
 use crate::recording::track::TrackFile;
@@ -35,6 +36,8 @@ pub(super) struct TrackCapture {
     pub arrived: Option<Instant>,
     /// What became of the packets.
     pub ledger: Ledger,
+    /// Frames were left out because the recorder was paused, and none was written since.
+    pub withheld: bool,
     /// Bytes of frames so far, and at the last look of the live display.
     bytes: u64,
     bytes_shown: u64,
@@ -59,6 +62,7 @@ impl TrackCapture {
             before: None,
             arrived: None,
             ledger: Ledger::default(),
+            withheld: false,
             bytes: 0,
             bytes_shown: 0,
         }
@@ -111,6 +115,9 @@ fn session_ms(stream: &TrackStream, rtp_time: i64, sender: &SenderClock) -> u64 
 
 /// Writes a frame, to a new file where there is none.
 pub(super) fn frame(stream: &mut TrackStream, frame: &Frame, sender: &SenderClock, context: &mut RecordingContext) {
+    if is_withheld(stream, frame, sender, context) {
+        return;
+    }
     stream.state.bytes += frame.len() as u64;
     if stream.state.open.is_none() {
         create(stream, frame, sender, context);
@@ -125,6 +132,36 @@ pub(super) fn frame(stream: &mut TrackStream, frame: &Frame, sender: &SenderCloc
         need_key_frame(stream);
     } else if stream.state.open.is_none() {
         need_key_frame(stream);
+    }
+}
+
+/// Whether a frame is left out: the recorder is paused, or was and the frame depends on one that was left out.
+fn is_withheld(stream: &mut TrackStream, frame: &Frame, sender: &SenderClock, context: &mut RecordingContext) -> bool {
+    let is_late = match context.pause {
+        PauseState::Recording(_) if !stream.state.withheld => return false,
+        PauseState::Recording(since) if !frame.key => {
+            need_key_frame(stream);
+            frame.arrival.saturating_duration_since(since) > Duration::from_millis(BEGIN_MS)
+        }
+        PauseState::Recording(_) => {
+            stream.state.withheld = false;
+            let last = stream.state.open.as_ref().map(|open| open.file.last_rtp());
+            if let Some(last) = last {
+                missing(stream, (last, frame.rtp_time), "pause", sender, context);
+            }
+            return false;
+        }
+        PauseState::Paused => false,
+    };
+    stream.state.withheld = true;
+    stream.state.ledger.withhold(frame.packets, is_late);
+    true
+}
+
+/// The recorder goes on: what depends on frames that were left out needs a key frame.
+pub(super) fn resume(stream: &mut TrackStream, now: Instant) {
+    if stream.state.withheld && stream.kind() == MediaKind::Video {
+        stream.key_frames.need_at_once(now);
     }
 }
 

@@ -1,7 +1,7 @@
 //! From packets to the account in the manifest: every count, every warning, and the law that no packet is in none.
 
 use super::connection::{Connection, Shared};
-use super::context::RecordingContext;
+use super::context::{PauseState, RecordingContext};
 use super::disk::Disk;
 use super::log::RecordingLog;
 use super::notices::Notices;
@@ -10,6 +10,7 @@ use crate::recording::folder::RecordingFolder;
 use crate::recording::manifest::{Manifest, Status};
 use crate::recording::timeline::{Entry, Event, TimelineReader};
 use crate::room::clock::SessionTime;
+use crate::room::end::EndReason;
 use crate::room::media::{Codec, MediaKind, PacketFormat, RemoteTrack, RtpPacket, Source};
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::room::speaker::SpeakerDetector;
@@ -46,7 +47,8 @@ impl Rig {
         let folder = Arc::new(RecordingFolder::create(dir.path(), "test", Timestamp::UNIX_EPOCH).unwrap());
         let start = Instant::now();
         let manifest = Manifest::new("test", "memory:", Timestamp::UNIX_EPOCH);
-        let mut log = RecordingLog::new(&folder, manifest, start).unwrap();
+        let mut log = RecordingLog::new(&folder, manifest, start, 0).unwrap();
+        log.begin(None);
         let label = |(source, kind): &(Source, MediaKind)| TrackLabel {
             stream: source.word().into(),
             kind: *kind,
@@ -62,8 +64,9 @@ impl Rig {
         let notices = Notices::new("alice".into(), !log.is_bot(&id), start);
         let disk = Disk::start(folder.clone()).unwrap();
         let shared = Shared {
-            context: RecordingContext { folder, log, disk, disk_error: None },
+            context: RecordingContext { folder, log, disk, disk_error: None, pause: PauseState::Recording(start) },
             speakers: SpeakerDetector::default(),
+            unlevelled: None,
             key_frame_requests: tokio::sync::mpsc::unbounded_channel().0,
         };
         let connection = Connection::new((id, "alice".into()), Arc::default(), tracks, notices, start);
@@ -142,7 +145,7 @@ impl Rig {
         let path = shared.context.folder.path().to_owned();
         connection.end(now, &mut shared);
         let at = shared.context.log.session(now);
-        let manifest = shared.context.finish(at, "stopped".into()).unwrap();
+        let manifest = shared.context.finish(at, &EndReason::Stopped).unwrap();
         let tracks = manifest.tracks.iter().map(|track| {
             assert_eq!(track.arrived, track.in_frames + track.dropped.values().sum::<u64>(), "{track:?}");
             track.arrived

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub const DISK: &str = "disk";
 /// The reason of packets that could not be decoded while nothing was for 5 s or more, though packets came.
 pub const STALLED: &str = "stalled";
+/// The reason of packets that came while the recorder was paused, and until the first key frame after it.
+pub const PAUSED: &str = "paused";
 /// The reason of packets of which it is not known what became of them: a defect of ours.
 pub const UNACCOUNTED: &str = "unaccounted";
 /// How long it may take from the first packet to the first frame, in milliseconds. A recorder comes into running streams, and a key frame
@@ -20,7 +22,8 @@ pub const BEGIN_MS: u64 = 5000;
 const MOMENT_MS: u64 = 1000;
 
 /// Reasons by which no media is lost.
-const HARMLESS: [&str; 6] = ["after-end", "duplicate", "no-picture", "other-layer", "padding", "retransmission"];
+const HARMLESS: [&str; 7] =
+    ["after-end", "duplicate", "no-picture", "other-layer", "padding", PAUSED, "retransmission"];
 /// What lost packets bring with them: it is named, and a gap of its track.
 const NETWORK: [&str; 3] = ["incomplete", "late", "undecodable"];
 /// What is dropped until a stream can begin.
@@ -79,6 +82,8 @@ impl Unrecorded {
     /// Whether it is a loss: media arrived, or should have. What was there for a moment only could not begin.
     pub fn is_loss(&self) -> bool {
         let is_moment = self.end_ms.saturating_sub(self.start_ms) < MOMENT_MS;
+        // It had begun, or could have, had the recorder not been paused.
+        let is_moment = is_moment || self.dropped.contains_key(PAUSED);
         let begins_soon =
             |reason: &str| BEFORE_BEGIN.contains(&reason) || NETWORK.contains(&reason) || reason == "unannounced";
         let is_lost = |reason: &str| !(HARMLESS.contains(&reason) || is_moment && begins_soon(reason));
@@ -203,6 +208,7 @@ pub fn in_words(reason: &str) -> &str {
         "too-large" => "frame is too large",
         "inbox-full" => "the recorder could not keep up",
         "transform" => "could not be decrypted",
+        PAUSED => "the recorder was paused",
         "no-picture" => "no picture in it",
         "after-end" => "after the stream's end",
         "retransmission" => "a retransmission of a stream that did not come",
@@ -286,8 +292,10 @@ mod tests {
         };
         assert!(stream.is_loss());
         assert_eq!(stream.text(), "alice camera: 186 packets in 8 s, no picture could be begun: no parameter sets");
-        stream.dropped = dropped(&[("padding", 186)]);
-        assert!(!stream.is_loss());
+        for harmless in [&[("padding", 186)][..], &[("no-key-frame", 6), ("paused", 180)]] {
+            stream.dropped = dropped(harmless);
+            assert!(!stream.is_loss(), "{harmless:?}");
+        }
         (stream.packets, stream.reason) = (0, "labelled, nothing arrived".into());
         assert!(stream.is_loss());
         assert_eq!(stream.text(), "alice camera: labelled, nothing arrived for 8 s");

@@ -34,11 +34,25 @@ pub enum Event {
         /// The room's address, without its token.
         url: String,
     },
-    /// The last event of a recording.
+    /// The last event of a recording, or of a part of it.
     RecordingEnded {
         /// Why, in words.
         reason: String,
     },
+    /// The recorder has gone, and everybody is out of its sight: a crash, or an end of a recording that was continued.
+    RecorderAway {
+        /// Why, in words.
+        reason: String,
+    },
+    /// The recording is continued by another process.
+    RecorderBack {
+        /// How long there was none, in milliseconds.
+        away_ms: u64,
+    },
+    /// Nothing is recorded from now on, as somebody wished.
+    RecordingPaused {},
+    /// The recording goes on.
+    RecordingResumed {},
     /// A participant joined the room.
     Joined {
         /// The participant's key.

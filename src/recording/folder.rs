@@ -1,9 +1,12 @@
 //! A recording's folder: created once, locked while it is recorded, every file in it created new. It never follows a link and
 //! never overwrites a file.
 
+mod exact;
+
 use crate::error::{Error, Result, io_failed};
 use crate::recording::names::safe_name;
 use crate::recording::timeline::TimelineWriter;
+use crate::room::end::DISK_FULL;
 use jiff::Timestamp;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -240,7 +243,7 @@ fn parent_error(parent: &Path, error: io::Error) -> Error {
             Error::user(format!("{parent}: is on a read-only file system; choose another folder with --out"))
         }
         NotADirectory => Error::user(format!("{parent}: is not a folder; choose another with --out")),
-        StorageFull | QuotaExceeded => Error::machine(format!("{parent}: the disk is full")),
+        StorageFull | QuotaExceeded => Error::machine(format!("{parent}: the disk is full")).coded(DISK_FULL),
         _ => Error::machine(format!("{parent}: cannot create a recording there: {error}")),
     };
     said.because(error)

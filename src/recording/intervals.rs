@@ -75,6 +75,11 @@ pub fn speech(events: &[Entry], now_ms: u64) -> Vec<(&str, Interval)> {
                 participant
             }
             Event::Left { participant, .. } => participant,
+            Event::RecorderAway { .. } => {
+                let ended = std::mem::take(&mut speaking).into_iter();
+                intervals.extend(ended.map(|(who, start_ms)| (who, Interval { start_ms, end_ms: (*t_ms).max(start_ms) })));
+                continue;
+            }
             _ => continue,
         };
         let start_ms = speaking.remove(ended.as_str());
@@ -98,6 +103,7 @@ fn speakers(events: &[Entry], now_ms: u64) -> Vec<(&str, Interval)> {
         let next = match event {
             Event::Speaker { participant } => participant.as_deref().map(|key| (key, *t_ms)),
             Event::Left { participant, .. } if speaking.is_some_and(|(key, _)| key == participant) => None,
+            Event::RecorderAway { .. } => None,
             _ => continue,
         };
         if let Some((key, start_ms)) = std::mem::replace(&mut speaking, next) {

@@ -2,8 +2,10 @@
 
 use crate::error::{Error, Result, io_failed};
 use crate::recording::account::losses;
+use crate::recording::parts;
 pub use crate::recording::account::{Loss, Unrecorded};
 use crate::recording::folder::{MANIFEST, RecordingFolder};
+pub use crate::recording::parts::Part;
 pub use crate::recording::track_entry::{Dropped, Gap, Resolution, Span, TrackEntry};
 use crate::recording::utc_ms;
 use crate::room::participant::Role;
@@ -41,6 +43,12 @@ pub struct Manifest {
     pub ended: Option<Timestamp>,
     /// Until the end; while recording, until the last time that the manifest was written.
     pub duration_ms: u64,
+    /// The times during which a process recorded: more than one if the recording was continued. Empty in those of older versions.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// When the recorder was paused: nothing was to be recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Span>,
     /// Everybody who was in the room.
     #[serde(default)]
     pub participants: Vec<ParticipantEntry>,
@@ -143,6 +151,8 @@ impl Manifest {
             started,
             ended: None,
             duration_ms: 0,
+            parts: vec![Part::new(0)],
+            pauses: Vec::new(),
             participants: Vec::new(),
             tracks: Vec::new(),
             unrecorded: Vec::new(),
@@ -220,8 +230,19 @@ impl Manifest {
 
     /// Says what was lost; returns whether the recording is complete.
     pub fn judge(&mut self) -> bool {
-        self.reasons = losses(&self.tracks, &self.unrecorded);
+        let people = self.participants.iter().filter(|person| person.role != Role::Recorder);
+        let present: Vec<Span> = people.flat_map(|person| &person.present).copied().collect();
+        self.reasons = parts::losses(&self.parts, &self.pauses, &present);
+        self.reasons.extend(losses(&self.tracks, &self.unrecorded));
         self.reasons.is_empty()
+    }
+
+    /// Ends the part that goes on; `code` is one of [`crate::room::end::EndReason::code`], or `crashed`.
+    pub fn end_part(&mut self, at_ms: u64, reason: &str, code: &str) {
+        if let Some(part) = self.parts.last_mut().filter(|part| part.end_ms.is_none()) {
+            part.end_ms = Some(at_ms.max(part.start_ms));
+            (part.reason, part.reason_code) = (Some(reason.to_owned()), Some(code.to_owned()));
+        }
     }
 
     /// Adds a warning, once.

@@ -9,9 +9,11 @@ pub mod folder;
 pub mod intervals;
 pub mod manifest;
 pub mod names;
+pub mod parts;
 pub mod placement;
 pub mod reconcile;
 pub mod recover;
+pub mod resume;
 pub mod subtitles;
 #[cfg(test)]
 pub(crate) mod testing;

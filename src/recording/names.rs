@@ -71,15 +71,30 @@ impl FileNames {
         format!("{participant}.{}.{number}.{extension}", source.word())
     }
 
+    /// Goes on with the names that a recording has: keys of participants, and track files.
+    pub fn resume<'a>(keys: impl Iterator<Item = &'a str>, files: impl Iterator<Item = &'a str>) -> FileNames {
+        let mut names = FileNames { taken: keys.map(str::to_owned).collect(), ..FileNames::default() };
+        for (participant, source, number) in files.filter_map(parts) {
+            let last = names.tracks.entry((participant.to_owned(), source)).or_default();
+            *last = number.max(*last);
+        }
+        names
+    }
+
     /// Participant and source of a track file: the inverse of [`FileNames::track`].
     pub fn owner(file: &str) -> Option<(&str, Source)> {
-        let mut parts = file.split('.');
-        let (participant, word) = (parts.next()?, parts.next()?);
-        let number: Option<u32> = parts.next()?.parse().ok();
-        let whole = number.is_some() && parts.next().is_some() && parts.next().is_none() && !participant.is_empty();
-        let all = [Source::Camera, Source::Mic, Source::Screen, Source::ScreenAudio];
-        all.into_iter().find(|source| whole && source.word() == word).map(|source| (participant, source))
+        parts(file).map(|(participant, source, _)| (participant, source))
     }
+}
+
+/// Participant, source and number of a track file.
+fn parts(file: &str) -> Option<(&str, Source, u32)> {
+    let mut parts = file.split('.');
+    let (participant, word) = (parts.next()?, parts.next()?);
+    let number: u32 = parts.next()?.parse().ok()?;
+    let is_whole = parts.next().is_some() && parts.next().is_none() && !participant.is_empty();
+    let all = [Source::Camera, Source::Mic, Source::Screen, Source::ScreenAudio];
+    all.into_iter().find(|source| is_whole && source.word() == word).map(|source| (participant, source, number))
 }
 
 #[cfg(test)]
@@ -137,6 +152,17 @@ mod tests {
         {
             assert_eq!(FileNames::owner(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_continued_recording_takes_the_next_free_names() {
+        let files = ["alice.camera.1.webm", "alice.camera.3.mkv", "alice.mic.1.webm", "odd.webm"];
+        let mut names = FileNames::resume(["alice", "bob"].into_iter(), files.into_iter());
+        assert_eq!(names.track("alice", Source::Camera, "webm"), "alice.camera.4.webm");
+        assert_eq!(names.track("alice", Source::Mic, "webm"), "alice.mic.2.webm");
+        assert_eq!(names.track("bob", Source::Mic, "webm"), "bob.mic.1.webm");
+        // The room may give the id again that somebody else had.
+        assert_eq!(names.participant("p1", "Bob"), "bob-2");
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use crate::recording::attachments;
 use crate::recording::manifest::{Gap, Manifest, ParticipantEntry, Resolution, Span, Status, TrackEntry};
 use crate::recording::names::FileNames;
 use crate::recording::timeline::{Entry, Event};
+use crate::room::end::CRASHED;
 use crate::room::media::Codec;
 use crate::room::participant::Role;
 use jiff::SignedDuration;
@@ -44,9 +45,10 @@ pub fn close(manifest: &mut Manifest) {
     manifest.ended = manifest.started.checked_add(length).ok();
     let present = manifest.participants.iter_mut().flat_map(|participant| &mut participant.present);
     let muted = manifest.tracks.iter_mut().flat_map(|track| &mut track.mutes);
-    for span in present.chain(muted) {
+    for span in present.chain(muted).chain(&mut manifest.pauses) {
         span.end_ms = Some(span.until(end_ms));
     }
+    manifest.end_part(end_ms, "cut short", CRASHED);
     end_tracks(manifest);
     manifest.judge();
 }
@@ -74,6 +76,12 @@ fn update_presence(manifest: &mut Manifest, events: &[Entry]) {
                 if let Some(span) = entry.and_then(|entry| entry.present.last_mut()) {
                     span.end_ms.get_or_insert(*t_ms);
                 }
+            }
+            Event::RecorderAway { .. } => {
+                let present = manifest.participants.iter_mut().filter_map(|entry| entry.present.last_mut());
+                present.filter(|span| span.start_ms <= *t_ms).for_each(|span| {
+                    span.end_ms.get_or_insert(*t_ms);
+                });
             }
             _ => {}
         }
@@ -134,6 +142,12 @@ fn apply_event(manifest: &mut Manifest, Entry { t_ms, event, .. }: &Entry, later
                 bytes => format!("its last {bytes} bytes were no whole frame"),
             };
             manifest.warn(format!("tracks/{file} was cut short and has been finished: {cut}"));
+        }
+        Event::RecordingPaused {} if later => manifest.pauses.push(Span { start_ms: t_ms, end_ms: None }),
+        Event::RecordingResumed {} if later => {
+            if let Some(pause) = manifest.pauses.last_mut() {
+                pause.end_ms.get_or_insert(t_ms);
+            }
         }
         Event::Unrecorded(stream) if later => manifest.note(stream.clone()),
         Event::Warning { message } if later => manifest.warn(message),
@@ -246,6 +260,29 @@ mod tests {
         let before = manifest.clone();
         reconcile(&mut manifest, &events, &[]);
         assert_eq!(manifest, before);
+    }
+
+    #[test]
+    fn nobody_is_there_while_the_recorder_is_away() {
+        let mut manifest = manifest();
+        let away = at(1500, Event::RecorderAway { reason: "cut short".into() });
+        let events = [joined(0, "p1"), away, joined(4000, "p1")];
+        reconcile(&mut manifest, &events, &[]);
+        let expected = [Span { start_ms: 0, end_ms: Some(1500) }, Span { start_ms: 4000, end_ms: None }];
+        assert_eq!(manifest.participants[0].present, expected);
+    }
+
+    #[test]
+    fn a_pause_that_the_manifest_missed_comes_from_the_timeline() {
+        let mut manifest = manifest();
+        manifest.duration_ms = 1500;
+        manifest.pauses = vec![Span { start_ms: 1000, end_ms: None }];
+        let paused = |t_ms| at(t_ms, Event::RecordingPaused {});
+        let events = [paused(1000), at(2000, Event::RecordingResumed {}), paused(3000), joined(4000, "p1")];
+        reconcile(&mut manifest, &events, &[]);
+        close(&mut manifest);
+        let span = |start_ms, end_ms| Span { start_ms, end_ms: Some(end_ms) };
+        assert_eq!(manifest.pauses, [span(1000, 2000), span(3000, 4000)]);
     }
 
     #[test]

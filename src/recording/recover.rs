@@ -73,6 +73,12 @@ pub fn recover(recording: &Path) -> Result<Option<Recovery>> {
         return Ok(None);
     }
     let Some(folder) = RecordingFolder::claim(recording)? else { return Ok(None) };
+    recover_held(&folder)
+}
+
+/// The same of a recording whose lock we have.
+pub(crate) fn recover_held(folder: &RecordingFolder) -> Result<Option<Recovery>> {
+    let recording = folder.path();
     // Once more: its recorder may have ended it just before it released the lock.
     let mut manifest = Manifest::load(recording)?;
     if manifest.status != Status::Recording {
@@ -84,7 +90,7 @@ pub fn recover(recording: &Path) -> Result<Option<Recovery>> {
     let end_ms = manifest.duration_ms.max(latest.unwrap_or(0));
     let (mut scans, mut again) = (Vec::new(), false);
     for file in track_files(recording)? {
-        let Outcome { scan, done, problem, retry } = finish(&folder, &mut timeline, end_ms, &file);
+        let Outcome { scan, done, problem, retry } = finish(folder, &mut timeline, end_ms, &file);
         recovery.tracks.extend(done);
         recovery.problems.extend(problem.map(|problem| format!("tracks/{file}: {problem}")));
         scans.extend(scan.map(|scan| (file, scan)));
@@ -93,7 +99,7 @@ pub fn recover(recording: &Path) -> Result<Option<Recovery>> {
     let events: Vec<Entry> = TimelineReader::open(&recording.join(TIMELINE))?.collect();
     reconcile(&mut manifest, &events, &scans);
     attachments::apply_files(&mut manifest, &received_files(recording)?);
-    subtitles::save(&manifest, &folder)?;
+    subtitles::save(&manifest, folder)?;
     for problem in &recovery.problems {
         manifest.warn(problem);
     }
@@ -102,7 +108,7 @@ pub fn recover(recording: &Path) -> Result<Option<Recovery>> {
         timeline.sync()?;
         close(&mut manifest);
     }
-    match manifest.save(&folder) {
+    match manifest.save(folder) {
         Err(error) if again => recovery.problems.push(error.to_string()),
         saved => saved?,
     }

@@ -70,6 +70,11 @@ impl SpeakerDetector {
         }
     }
 
+    /// Whether anybody speaks, as of the last look.
+    pub fn is_speech(&self) -> bool {
+        self.voices.values().any(|voice| voice.speaks)
+    }
+
     /// Looks again at `now_ms`: what has changed since the last look.
     pub fn poll(&mut self, now_ms: u64) -> Vec<SpeakerChange> {
         let mut changes = std::mem::take(&mut self.changes);

@@ -24,6 +24,7 @@ use shared::Shared;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Bytes that all senders together may be ahead of the disk.
@@ -35,12 +36,19 @@ const MIN_WINDOW: u64 = 128 << 10;
 #[derive(Debug)]
 pub struct FileStore {
     shared: Arc<Shared>,
+    /// New files are not accepted.
+    closed: AtomicBool,
 }
 
 impl FileStore {
     /// A store in the folder `name` below `parent`. Nothing is created before the first file.
     pub fn new(parent: OwnedFd, name: &str, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { shared: Arc::new(Shared::new(parent, name, limits)) })
+        Arc::new(Self { shared: Arc::new(Shared::new(parent, name, limits)), closed: AtomicBool::new(false) })
+    }
+
+    /// From now on new files are not accepted, or accepted again. Those that are on the way go on.
+    pub fn close(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Relaxed);
     }
 
     /// What the store accepts.
@@ -59,6 +67,9 @@ impl FileStore {
     /// # Errors
     /// The refusal for the sender.
     pub fn admit(&self, owner: &str, offer: &Offer, now: Instant) -> Result<Part, Refusal> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Refusal::new(Reason::Unwanted, "files are not taken now: the recorder is paused"));
+        }
         if !offer.is_valid() {
             return Err(Refusal::new(Reason::BadOffer, "a field is out of range"));
         }

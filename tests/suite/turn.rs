@@ -9,7 +9,7 @@ use crate::support::synthetic::label;
 use crate::support::within;
 use crate::support::{moment, pause};
 use roombot::client::{Client, ClientConfig};
-use roombot::record::capture::Destination;
+use roombot::record::destination::{Destination, Place};
 use roombot::record::{RecordConfig, Recording};
 use roombot::recording::manifest::Status;
 use roombot::room::media::{Codec, Source};
@@ -110,12 +110,13 @@ async fn media_through_a_relay_is_recorded_whole() {
     let alice = Client::join(&glass, how("Alice", Role::Participant), config).await.expect("joined");
     let dir = tempfile::tempdir().expect("a folder");
     let config = RecordConfig {
-        destination: Destination { parent: dir.path().into(), room: "far".into(), url: room.clone() },
+        destination: Destination { place: Place::In(dir.path().into()), room: "far".into(), url: room.clone() },
         how: how("Recorder", Role::Recorder),
         wake: Wake::default(),
         relay_only: true,
         impairment: None,
         files: None,
+        join_for: None,
         observer: None,
     };
     let recording = Recording::start(for_url(&room).expect("a room").as_ref(), config).await.expect("records");

@@ -180,6 +180,24 @@ fn what_is_no_recording_is_the_users_error() {
 }
 
 #[test]
+fn parts_and_pauses_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manifest = manifest();
+    let folder = recording(dir.path(), &manifest);
+    let shown = |manifest: &Manifest| {
+        manifest.save(&folder).unwrap();
+        text::render(&Report::load(folder.path()).unwrap(), 100, false)
+    };
+    assert!(!shown(&manifest).contains("Parts"));
+    manifest.end_part(40_000, "cut short", "crashed");
+    manifest.parts.push(crate::recording::manifest::Part::new(52_000));
+    manifest.pauses = vec![Span { start_ms: 60_000, end_ms: Some(65_000) }];
+    let text = shown(&manifest);
+    assert!(text.contains("Parts\n- 0:00.0 to 0:40: cut short\n- 0:52 to now\n"), "{text}");
+    assert!(text.contains("Pauses\n- 1:00 to 1:05\n"), "{text}");
+}
+
+#[test]
 fn absurd_times_are_drawn_without_panic() {
     for (duration_ms, start_ms, end_ms) in [(0, 0, 0), (1, 5, 2), (u64::MAX, 0, u64::MAX), (1000, u64::MAX, 0)] {
         let mut manifest = manifest();

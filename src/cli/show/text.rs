@@ -3,7 +3,7 @@
 use super::bars::{self, LONGEST_NAME};
 use super::report::{Report, State};
 use crate::cli::terminal::printable;
-use crate::recording::manifest::{FileState, TrackEntry, Unrecorded};
+use crate::recording::manifest::{FileState, Manifest, Part, Span, TrackEntry, Unrecorded};
 use crate::recording::subtitles::CHAT;
 use crate::room::media::MediaKind;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, presets};
@@ -43,6 +43,8 @@ pub fn render(report: &Report, width: usize, colours: bool) -> String {
     } else {
         let _ = write!(out, "\n{}\n", table(report, width));
     }
+    list(&mut out, "Parts", &parts(manifest), &paint(Style::new().bold()));
+    list(&mut out, "Pauses", &pauses(manifest), &paint(Style::new().bold()));
     let losses: Vec<&str> = manifest.reasons.iter().map(|loss| loss.text.as_str()).collect();
     list(&mut out, "Losses", &losses, &paint(Style::new().yellow().bold()));
     let harmless = manifest.unrecorded.iter().filter(|stream| !stream.is_loss()).map(Unrecorded::text);
@@ -58,6 +60,22 @@ pub fn render(report: &Report, width: usize, colours: bool) -> String {
     let warnings: Vec<String> = missing.chain(others).collect();
     list(&mut out, "Warnings", &warnings, &paint(Style::new().yellow().bold()));
     out
+}
+
+/// The parts of a recording that was continued.
+fn parts(manifest: &Manifest) -> Vec<String> {
+    let line = |part: &Part| {
+        let until = part.end_ms.map_or("now".into(), clock);
+        let reason = part.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("{} to {until}{reason}", clock(part.start_ms))
+    };
+    if manifest.parts.len() < 2 { Vec::new() } else { manifest.parts.iter().map(line).collect() }
+}
+
+/// When the recorder was paused.
+fn pauses(manifest: &Manifest) -> Vec<String> {
+    let line = |pause: &Span| format!("{} to {}", clock(pause.start_ms), pause.end_ms.map_or("now".into(), clock));
+    manifest.pauses.iter().map(line).collect()
 }
 
 /// A titled list; nothing where it is empty.

@@ -38,7 +38,11 @@ impl Bot {
 
     /// The same, with what it reads and writes as the command says.
     pub fn as_it_is(mut command: Command) -> Bot {
-        let mut child = command.spawn().expect("it starts");
+        Bot::of(command.spawn().expect("it starts"))
+    }
+
+    /// A process that runs already.
+    pub fn of(mut child: Child) -> Bot {
         let (stdout, stderr) = (child.stdout.take().map(read), child.stderr.take().map(read));
         Bot { child, stdout, stderr }
     }

@@ -8,7 +8,8 @@ use super::studio::{finish, subscribed, track_path};
 use super::synthetic::label;
 use super::within;
 use roombot::client::{Client, ClientConfig, FileSend, Sending};
-use roombot::record::capture::{Destination, Summary};
+use roombot::record::capture::Summary;
+use roombot::record::destination::{Destination, Place};
 use roombot::record::{RecordConfig, Recording};
 use roombot::room::media::{Codec, Source};
 use roombot::room::participant::Role;
@@ -86,13 +87,14 @@ impl Meeting {
         let alice = Client::join(&glass, how("Alice", Role::Participant), config).await.expect("joined");
         let dir = tempfile::tempdir().expect("a folder");
         let config = RecordConfig {
-            destination: Destination { parent: dir.path().into(), room: "meeting".into(), url: room.clone() },
+            destination: Destination { place: Place::In(dir.path().into()), room: "meeting".into(), url: room.clone() },
             how: how("Recorder", Role::Recorder),
             wake: Wake::default(),
             relay_only: false,
             impairment: None,
             files: Some(files),
-            observer: None,
+            join_for: None,
+        observer: None,
         };
         let view = seen(for_url(&room).expect("a room"));
         let recording = within(10, "the recorder joins", Recording::start(view.as_ref(), config)).await;

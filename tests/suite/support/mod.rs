@@ -7,6 +7,7 @@ pub mod browser;
 pub mod candidates;
 pub mod cargo;
 pub mod chatter;
+pub mod controller;
 pub mod counter;
 pub mod dump;
 pub mod echoes;

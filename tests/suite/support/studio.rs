@@ -3,7 +3,8 @@
 use super::pause;
 use super::within;
 use roombot::client::{Client, ClientConfig};
-use roombot::record::capture::{Destination, Summary};
+use roombot::record::capture::Summary;
+use roombot::record::destination::{Destination, Place};
 use roombot::record::{RecordConfig, Recording};
 use roombot::room::participant::Role;
 use roombot::rtc::{Impairment, OutboundTrack, Wake};
@@ -46,13 +47,14 @@ impl Studio {
     /// A recorder that sees the room through `room`.
     pub async fn recorder_in(&self, room: &dyn Signaller, impairment: Option<Impairment>) -> Recording {
         let config = RecordConfig {
-            destination: Destination { parent: self.dir.path().into(), room: "studio".into(), url: "memory:".into() },
+            destination: Destination { place: Place::In(self.dir.path().into()), room: "studio".into(), url: "memory:".into() },
             how: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
             wake: Wake::default(),
             relay_only: false,
             impairment,
             files: Some(self.limits.clone()),
-            observer: None,
+            join_for: None,
+        observer: None,
         };
         within(5, "the recorder joins", Recording::start(room, config)).await.expect("records")
     }
