@@ -11,6 +11,8 @@ mod cancellable;
 mod check;
 #[cfg(feature = "film")]
 mod compose;
+#[cfg(feature = "service")]
+mod ctl;
 #[cfg(all(feature = "film", feature = "server"))]
 mod demo;
 mod display;
@@ -83,6 +85,8 @@ enum Verb {
     Room(room::RoomArgs),
     #[cfg(feature = "service")]
     Serve(serve::ServeArgs),
+    #[cfg(feature = "service")]
+    Ctl(ctl::CtlArgs),
     #[cfg(feature = "media")]
     Feed(feed::FeedArgs),
     #[cfg(feature = "filters")]
@@ -118,6 +122,8 @@ impl Cli {
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             #[cfg(feature = "service")]
             Verb::Serve(args) => runtime()?.block_on(serve::run(args)),
+            #[cfg(feature = "service")]
+            Verb::Ctl(args) => runtime()?.block_on(ctl::run(args)),
             Verb::Send(args) => runtime()?.block_on(send::run(args)),
             #[cfg(feature = "media")]
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),

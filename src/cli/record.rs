@@ -80,7 +80,7 @@ pub struct RecordArgs {
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
     /// The room's join token.
-    #[arg(long)]
+    #[arg(long, env = "ROOMBOT_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Use TURN servers only.
     #[arg(long)]

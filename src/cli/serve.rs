@@ -28,6 +28,9 @@ pub struct ServeArgs {
     /// Folder of the database and of all recordings [default: roombot-data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Cores that recorders and films may use: a recorder takes 0.1, a film 1 [default: all].
+    #[arg(long, value_name = "CORES")]
+    capacity: Option<f64>,
     /// Check the configuration and exit.
     #[arg(long)]
     check_config: bool,
@@ -48,6 +51,7 @@ pub async fn run(args: ServeArgs) -> Result<()> {
     let mut config = ServiceConfig::load(args.config.as_deref())?;
     config.listen = args.listen.unwrap_or(config.listen);
     config.data = args.data.unwrap_or(config.data);
+    config.capacity = args.capacity.or(config.capacity);
     if args.print_config {
         print_out!("{}", config.to_toml().trim_end());
         return Ok(());

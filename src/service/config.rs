@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// What keys of the environment begin with.
 const PREFIX: &str = "ROOMBOT_";
 /// Variables of that prefix that are none of the service's keys.
-const OTHERS: [&str; 4] = ["log", "token", "skipped", "interop"];
+const OTHERS: [&str; 6] = ["interop", "key", "log", "skipped", "token", "url"];
 /// A key of the environment with this end names a file that holds the value.
 const IN_FILE: &str = "_file";
 

@@ -124,7 +124,7 @@ async fn wait(context: &JobContext, id: &Id, process: &mut Process) -> Result<Wa
     let mut cancelled = false;
     loop {
         tokio::select! {
-            () = process.ended() => return Ok(if cancelled { Waited::Cancelled } else { Waited::Ended }),
+            _ = process.ended() => return Ok(if cancelled { Waited::Cancelled } else { Waited::Ended }),
             _ = leaving.wait_for(|leaving| *leaving) => return Ok(Waited::Leaving),
             _ = tick.tick() => {}
         }

@@ -52,11 +52,15 @@ impl Process {
         self.id
     }
 
-    /// Waits for its end.
-    pub(super) async fn ended(&mut self) {
+    /// Waits for its end; returns its exit code, if this service started it and nothing killed it.
+    pub(super) async fn ended(&mut self) -> Option<i32> {
         match &mut self.child {
-            Some(child) => drop(child.wait().await),
-            None => drop(self.pidfd.readable().await),
+            Some(child) => child.wait().await.ok()?.code(),
+            None => {
+                // An error means that there is nothing to wait for any more.
+                drop(self.pidfd.readable().await);
+                None
+            }
         }
     }
 

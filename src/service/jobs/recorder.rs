@@ -38,7 +38,12 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
         let started = Instant::now();
         match watch(context, id, &mut running).await? {
             Watched::Leaving => return Ok(()),
-            Watched::Ended => {}
+            // A usage error: the next start would end the same way.
+            Watched::Ended(Some(2)) if LastWords::read(&context.folders.result(id)).is_none() => {
+                let why = (SubCode::Internal, "the recorder did not start; its log says why".to_owned());
+                return conclude(context, id, why).await;
+            }
+            Watched::Ended(_) => {}
         }
         read_timeline(context, id).await?;
         if let Some(words) = LastWords::read(&context.folders.result(id)) {
@@ -167,8 +172,8 @@ fn command(context: &JobContext, stored: &StoredRecording) -> Command {
 }
 
 enum Watched {
-    /// The process has ended.
-    Ended,
+    /// The process has ended, with this exit code if it is known.
+    Ended(Option<i32>),
     /// The service ends; the process goes on.
     Leaving,
 }
@@ -180,10 +185,10 @@ async fn watch(context: &JobContext, id: &Id, process: &mut Process) -> Result<W
     let mut tick = tokio::time::interval(TICK);
     let mut asked = Asked::default();
     let path = context.folders.recording(id).join(TIMELINE);
-    let Some(mut stored) = context.database.recording(id).await? else { return Ok(Watched::Ended) };
+    let Some(mut stored) = context.database.recording(id).await? else { return Ok(Watched::Leaving) };
     loop {
         tokio::select! {
-            () = process.ended() => return Ok(Watched::Ended),
+            code = process.ended() => return Ok(Watched::Ended(code)),
             _ = leaving.wait_for(|leaving| *leaving) => return Ok(Watched::Leaving),
             _ = tick.tick() => {}
         }
@@ -277,6 +282,8 @@ async fn read_timeline(context: &JobContext, id: &Id) -> Result<(), DatabaseErro
 fn state_of(entry: &Entry, recording: &Recording) -> Option<State> {
     match entry.event {
         Event::RecordingStarted { .. } => Some(State::Waiting),
+        Event::RecordingPaused {} => Some(State::Paused),
+        Event::RecordingResumed {} => Some(State::Recording),
         Event::Joined { .. } if recording.state != State::Paused => Some(State::Recording),
         _ => None,
     }

@@ -30,6 +30,7 @@ pub mod raw;
 pub mod recorder;
 pub mod sender;
 pub mod server;
+pub mod service;
 pub mod sight;
 pub mod stranger;
 pub mod studio;
