@@ -44,12 +44,9 @@ mod refused;
 mod rooms;
 mod scenarios;
 mod senders;
-<<<<<<< HEAD
 mod shared;
 mod shared_page;
-=======
 mod service;
->>>>>>> 05c6526 (Add ctl, and the service's page of documentation and tests)
 mod stereo;
 mod still;
 mod strangers;

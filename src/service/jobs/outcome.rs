@@ -28,8 +28,10 @@ impl LastWords {
         (length <= LONGEST).then(|| std::fs::read_to_string(path).ok()).flatten().as_deref().and_then(Self::parse)
     }
 
+    /// The object that the text ends with: on one line or many, what stands before it is not ours.
     fn parse(text: &str) -> Option<LastWords> {
-        serde_json::from_str(text.lines().rfind(|line| line.starts_with('{'))?).ok()
+        let starts = text.match_indices('{').filter(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
+        starts.map(|(at, _)| at).collect::<Vec<_>>().into_iter().rev().find_map(|at| serde_json::from_str(&text[at..]).ok())
     }
 
     /// Why the recorder ended.
@@ -109,6 +111,7 @@ mod tests {
         let words =
             LastWords::parse("progress\n{\"reason_code\":\"everybody_left\",\"reason\":\"empty\",\"exit_code\":0}\n");
         assert_eq!(words.unwrap().why(), (SubCode::EverybodyLeft, "empty".to_owned()));
+        assert_eq!(LastWords::parse("{\n  \"film\": {\n    \"frames\": 3\n  }\n}\n").unwrap().exit_code, 0);
         assert!(LastWords::parse("").is_none() && LastWords::parse("{\"reas").is_none());
     }
 }
