@@ -47,6 +47,7 @@ mod senders;
 mod shared;
 mod shared_page;
 mod service;
+mod service_kills;
 mod stereo;
 mod still;
 mod strangers;
