@@ -251,7 +251,9 @@ impl Service {
             (Some(key), _) => key.clone(),
             (None, Some(file)) => read(file)?.trim().to_owned(),
             (None, None) => {
-                return Err(Error::user("no API key: set ROOMBOT_KEY; `roombot serve` prints a first one when it starts"));
+                return Err(Error::user(
+                    "no API key: set ROOMBOT_KEY; `roombot serve` prints a first one when it starts",
+                ));
             }
         };
         // rustls needs a default cryptography provider; installing it twice changes nothing.

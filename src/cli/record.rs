@@ -1,8 +1,8 @@
 //! `roombot record`: joins a room and records it until it is stopped.
 
+mod control;
 #[cfg_attr(not(feature = "film"), path = "record/no_film.rs")]
 mod film;
-mod control;
 mod keys;
 mod session;
 
@@ -13,9 +13,9 @@ use super::status_display;
 use crate::error::{Error, Result};
 use crate::record::Recorder;
 use crate::record::capture::Summary;
+use crate::recording::folder::MANIFEST;
 use crate::recording::manifest::{FileState, Status as Completion};
 use crate::recording::recover::recover_all;
-use crate::recording::folder::MANIFEST;
 use crate::room::end::{DISK_FULL, EndReason, INTERNAL, ROOM_UNREACHABLE};
 use crate::room::participant::Role;
 use crate::rtc::Wake;
@@ -276,13 +276,7 @@ pub(super) fn recover(parent: &Path) {
 }
 
 /// Prints how the recording ended on stderr, and its folder or a JSON summary on stdout. `error`: what the command ends with.
-pub(super) fn report(
-    summary: &Summary,
-    reason: &EndReason,
-    json: bool,
-    film: Option<&Path>,
-    error: Option<&Error>,
-) {
+pub(super) fn report(summary: &Summary, reason: &EndReason, json: bool, film: Option<&Path>, error: Option<&Error>) {
     let manifest = &summary.manifest;
     // Track files that could not be finished, whatever ended the recording.
     let code = if manifest.status == Completion::Recording { DISK_FULL } else { reason.code() };

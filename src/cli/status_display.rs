@@ -91,13 +91,10 @@ fn clock(ms: u64) -> String {
 
 /// The whole display; no line is as wide as `width` columns.
 fn draw(status: &Status, keys: bool, width: usize) -> Vec<String> {
-    let (mark, state) = if status.paused { (style("‖").yellow(), "paused") } else { (style("●").red(), "recording") };
-    let mut lines = vec![format!(
-        "{mark} {}  {}  {}",
-        style(state).bold(),
-        clock(status.elapsed_ms),
-        HumanBytes(status.bytes)
-    )];
+    let (mark, state) =
+        if status.paused { (style("‖").yellow(), "paused") } else { (style("●").red(), "recording") };
+    let mut lines =
+        vec![format!("{mark} {}  {}  {}", style(state).bold(), clock(status.elapsed_ms), HumanBytes(status.bytes))];
     if status.people.is_empty() {
         lines.push(format!("  {}", style("nobody is here yet").dim()));
     }
@@ -202,7 +199,10 @@ mod tests {
     #[test]
     fn a_pause_and_its_key_are_shown() {
         console::set_colors_enabled(false);
-        assert_eq!(draw(&status(), true, 200).last().map(String::as_str), Some("  p pauses, Ctrl-C ends the recording"));
+        assert_eq!(
+            draw(&status(), true, 200).last().map(String::as_str),
+            Some("  p pauses, Ctrl-C ends the recording")
+        );
         let paused = Status { paused: true, ..status() };
         let lines = draw(&paused, true, 200);
         assert_eq!(lines[0], "‖ paused  01:02:03  5.00 MiB");

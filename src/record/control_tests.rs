@@ -36,7 +36,8 @@ fn a_request_needs_a_command_and_no_id() {
 
 #[test]
 fn the_state_follows_from_the_status() {
-    let state = |paused, empty, stopping| Report::of(&Status { paused, empty, ..Status::default() }, None, stopping).state;
+    let state =
+        |paused, empty, stopping| Report::of(&Status { paused, empty, ..Status::default() }, None, stopping).state;
     assert_eq!(state(false, false, false), State::Recording);
     assert_eq!(state(false, true, false), State::Waiting);
     assert_eq!(state(true, true, false), State::Paused);

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::recording::account::Unrecorded;
 use crate::recording::attachments;
 use crate::recording::folder::RecordingFolder;
-use crate::recording::manifest::{Manifest, ParticipantEntry, Part, Span, TrackEntry};
+use crate::recording::manifest::{Manifest, Part, ParticipantEntry, Span, TrackEntry};
 use crate::recording::names::FileNames;
 use crate::recording::recover::track_files;
 use crate::recording::timeline::{Entry, Event, TimelineWriter};

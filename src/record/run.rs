@@ -124,7 +124,15 @@ impl Recording {
                 key_frame_requester.request_key_frame(&id, ssrc);
             }
         });
-        Ok(Recording { session, recorder, events_task, started: Instant::now(), recovery, files, longest: watch::Sender::default() })
+        Ok(Recording {
+            session,
+            recorder,
+            events_task,
+            started: Instant::now(),
+            recovery,
+            files,
+            longest: watch::Sender::default(),
+        })
     }
 
     /// How the recording stands; changes about once a second.

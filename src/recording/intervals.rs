@@ -77,7 +77,8 @@ pub fn speech(events: &[Entry], now_ms: u64) -> Vec<(&str, Interval)> {
             Event::Left { participant, .. } => participant,
             Event::RecorderAway { .. } => {
                 let ended = std::mem::take(&mut speaking).into_iter();
-                intervals.extend(ended.map(|(who, start_ms)| (who, Interval { start_ms, end_ms: (*t_ms).max(start_ms) })));
+                intervals
+                    .extend(ended.map(|(who, start_ms)| (who, Interval { start_ms, end_ms: (*t_ms).max(start_ms) })));
                 continue;
             }
             _ => continue,

@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result, io_failed};
 use crate::recording::account::losses;
-use crate::recording::parts;
 pub use crate::recording::account::{Loss, Unrecorded};
 use crate::recording::folder::{MANIFEST, RecordingFolder};
+use crate::recording::parts;
 pub use crate::recording::parts::Part;
 pub use crate::recording::track_entry::{Dropped, Gap, Resolution, Span, TrackEntry};
 use crate::recording::utc_ms;

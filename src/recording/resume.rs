@@ -58,7 +58,9 @@ impl HeldFolder {
             let known = Manifest::load(path)?;
             if known.room != room {
                 let (path, known) = (path.display(), known.room.escape_debug().to_string());
-                return Err(Error::user(format!("{path}: has a recording of another room, {known}; choose another folder")));
+                return Err(Error::user(format!(
+                    "{path}: has a recording of another room, {known}; choose another folder"
+                )));
             }
             held.recovery = recover_held(folder)?;
             held.before = Some(Before::load(path)?);

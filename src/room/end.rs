@@ -17,7 +17,10 @@ pub const INTERNAL: &str = "internal";
 
 /// Whether an end with this code was what whoever runs it wanted, or what follows from the room's own end.
 pub fn is_wanted(code: &str) -> bool {
-    !matches!(code, CRASHED | "kicked" | ROOM_FULL | TOKEN_WRONG | ROOM_UNREACHABLE | DISK_FULL | INTERNAL | "ice_failed")
+    !matches!(
+        code,
+        CRASHED | "kicked" | ROOM_FULL | TOKEN_WRONG | ROOM_UNREACHABLE | DISK_FULL | INTERNAL | "ice_failed"
+    )
 }
 
 /// Why it ended. `Display` is a few words for people.

@@ -91,6 +91,7 @@ impl Service {
             database: self.database.clone(),
             folders: self.folders.clone(),
             capacity,
+            metrics: api::RequestMetrics::default(),
             leaving: leaving.clone(),
         };
         let mut drained = leaving.clone();

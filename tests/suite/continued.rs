@@ -83,7 +83,10 @@ async fn a_killed_recorder_continues_its_recording() {
     assert!(outcome.stderr.contains("was cut short; 2 track files finished"), "{outcome:?}");
     let summary: Value = serde_json::from_str(outcome.stdout.trim()).expect("a summary");
     assert_eq!(summary["folder"], folder.to_str().expect("UTF-8"));
-    assert!(summary["reasons"][0]["text"].as_str().expect("a text").contains("the recorder was away for"), "{summary:#}");
+    assert!(
+        summary["reasons"][0]["text"].as_str().expect("a text").contains("the recorder was away for"),
+        "{summary:#}"
+    );
 
     let manifest = Manifest::load(&folder).expect("a manifest");
     assert_eq!((manifest.status, manifest.started), (Status::Partial, killed.started));

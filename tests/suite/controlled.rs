@@ -42,8 +42,10 @@ async fn a_pause_is_a_gap_in_the_same_files_and_no_loss() {
     let alice = feed(&room);
     has_tracks(&folder, 2).await;
     let how = JoinAs { name: "Bob".into(), role: Role::Participant, token: None };
-    let bob = Client::join(for_url(&room).expect("a room").as_ref(), how, ClientConfig::default()).await.expect("joins");
-    let status = control.until("both are there", |status| status["participants"].as_array().map(Vec::len) == Some(2)).await;
+    let bob =
+        Client::join(for_url(&room).expect("a room").as_ref(), how, ClientConfig::default()).await.expect("joins");
+    let status =
+        control.until("both are there", |status| status["participants"].as_array().map(Vec::len) == Some(2)).await;
     assert_eq!((&status["state"], &status["folder"]), (&json!("recording"), &json!(folder)));
     bob.say(None, "before").await;
     control.until("a text", |status| status["chats"] == 1).await;
@@ -90,10 +92,13 @@ async fn a_pause_is_a_gap_in_the_same_files_and_no_loss() {
         assert!(frames.iter().all(|frame| at_ms(frame.ms) < from_ms + 300 || at_ms(frame.ms) + 300 > until_ms));
     }
     let events = timeline(&folder);
-    let texts: Vec<&str> = events.iter().filter_map(|entry| match &entry.event {
-        Event::Chat { text, .. } => Some(text.as_str()),
-        _ => None,
-    }).collect();
+    let texts: Vec<&str> = events
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            Event::Chat { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
     assert_eq!(texts, ["before", "after"]);
     let path = folder.to_str().expect("UTF-8");
     let verdict = Bot::start(&["verify", path, "--expect", "out_of_order == 0", "--expect", "unread_percent <= 1"]);
@@ -169,7 +174,10 @@ async fn the_socket_is_there_while_it_joins_and_bears_what_comes() {
     let outcome = recorder.ended(PATIENCE).await;
     assert_eq!(outcome.code, Some(3), "{outcome:?}");
     let object: Value = serde_json::from_str(outcome.stdout.trim()).expect("an object");
-    assert_eq!((&object["status"], &object["reason_code"], &object["folder"]), (&json!("failed"), &json!("stopped"), &Value::Null));
+    assert_eq!(
+        (&object["status"], &object["reason_code"], &object["folder"]),
+        (&json!("failed"), &json!("stopped"), &Value::Null)
+    );
     assert_eq!(object["exit_code"], 3);
     assert!(!socket_of(&folder).exists() && !folder.exists(), "nothing is left");
 }

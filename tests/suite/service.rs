@@ -60,15 +60,32 @@ async fn a_room_is_recorded_and_its_film_made_by_one_request() {
     assert_eq!((film.status, &film.headers["content-type"]), (StatusCode::OK, &"video/mp4".parse().expect("a value")));
     let seen = probe(&service.recording(&id).join("film.mp4"));
     assert!(seen.frames > 30, "{seen:?}");
-    let part = service.request(Method::GET, &format!("/v1/recordings/{id}/media/film.mp4")).header("range", "bytes=0-99");
+    let part =
+        service.request(Method::GET, &format!("/v1/recordings/{id}/media/film.mp4")).header("range", "bytes=0-99");
     let part = service.send(part).await;
     assert_eq!((part.status, part.headers["content-length"].to_str().ok()), (StatusCode::PARTIAL_CONTENT, Some("100")));
+
+    let metrics = service.send(client().get(format!("{}/metrics", service.url()))).await.text;
+    for line in [
+        "roombot_recordings_active 0",
+        "roombot_recordings_total{result=\"complete\",sub_code=\"stopped_by_api\"} 1",
+        "roombot_queue_depth 0",
+    ] {
+        assert!(metrics.lines().any(|l| l.starts_with(line)), "{line}:\n{metrics}");
+    }
+    assert!(metrics.contains("path=\"/v1/recordings/{id}/stop\""), "{metrics}");
 
     let events = events(&service, &id).await;
     assert_in_order(&events);
     let expected = [
-        "recording.queued", "recording.joining", "recording.waiting", "recording.started", "recording.stopped",
-        "recording.processing", "recording.film_ready", "recording.completed",
+        "recording.queued",
+        "recording.joining",
+        "recording.waiting",
+        "recording.started",
+        "recording.stopped",
+        "recording.processing",
+        "recording.film_ready",
+        "recording.completed",
     ];
     let seen: Vec<_> = kinds(&events).into_iter().filter(|kind| expected.contains(kind)).collect();
     assert_eq!(seen, expected);
@@ -87,7 +104,9 @@ async fn a_recorder_that_is_killed_is_back_in_the_same_recording() {
     let raw = rustix::process::Pid::from_raw(pid).expect("a process");
     rustix::process::kill_process(raw, rustix::process::Signal::KILL).expect("it was running");
     let back = async {
-        while std::fs::read_to_string(service.recording(&id).join("timeline.jsonl")).is_ok_and(|t| !t.contains("recorder-back")) {
+        while std::fs::read_to_string(service.recording(&id).join("timeline.jsonl"))
+            .is_ok_and(|t| !t.contains("recorder-back"))
+        {
             moment().await;
         }
     };
@@ -149,9 +168,11 @@ async fn requests_that_cannot_be_met_say_why() {
         answer.json()
     };
     let create = |body: Value| service.request(Method::POST, "/v1/recordings").json(&body);
-    let unknown = problem(create(json!({ "room_url": room, "flim": 1 })), StatusCode::UNPROCESSABLE_ENTITY, "invalid_body").await;
+    let unknown =
+        problem(create(json!({ "room_url": room, "flim": 1 })), StatusCode::UNPROCESSABLE_ENTITY, "invalid_body").await;
     assert!(unknown["detail"].as_str().is_some_and(|detail| detail.contains("flim")), "{unknown}");
-    let scheme = problem(create(json!({ "room_url": "ftp://h/a" })), StatusCode::UNPROCESSABLE_ENTITY, "invalid_field").await;
+    let scheme =
+        problem(create(json!({ "room_url": "ftp://h/a" })), StatusCode::UNPROCESSABLE_ENTITY, "invalid_field").await;
     assert_eq!(scheme["field"], "room_url");
     let broken = service.request(Method::POST, "/v1/recordings").header("content-type", "application/json").body("{");
     problem(broken, StatusCode::BAD_REQUEST, "invalid_body").await;
@@ -165,11 +186,13 @@ async fn requests_that_cannot_be_met_say_why() {
     problem(large, StatusCode::PAYLOAD_TOO_LARGE, "too_large").await;
 
     // A key that may only read.
-    let made = service.post("/v1/keys", json!({ "name": "reader", "project": "other", "scopes": ["recordings:read"] })).await;
+    let made =
+        service.post("/v1/keys", json!({ "name": "reader", "project": "other", "scopes": ["recordings:read"] })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
     let reader = made.json()["secret"].as_str().expect("a key").to_owned();
     let http = client();
-    let denied = http.post(format!("{}/v1/recordings", service.url())).bearer_auth(&reader).json(&json!({ "room_url": room }));
+    let denied =
+        http.post(format!("{}/v1/recordings", service.url())).bearer_auth(&reader).json(&json!({ "room_url": room }));
     problem(denied, StatusCode::FORBIDDEN, "scope_missing").await;
     // It sees no recordings of other projects.
     let id = service.record(json!({ "room_url": room, "start_at": "2099-01-01T00:00:00Z" })).await;
@@ -238,7 +261,8 @@ async fn a_pause_is_seen_and_ended() {
     service.post(&format!("/v1/recordings/{id}/stop"), json!({})).await;
     service.until(&id, &["complete"], 60).await;
     let seen = events(&service, &id).await;
-    let told: Vec<_> = kinds(&seen).into_iter().filter(|kind| kind.contains("paused") || kind.contains("resumed")).collect();
+    let told: Vec<_> =
+        kinds(&seen).into_iter().filter(|kind| kind.contains("paused") || kind.contains("resumed")).collect();
     assert_eq!(told, ["recording.paused", "recording.resumed"]);
     let late = service.post(&format!("/v1/recordings/{id}/pause"), json!({})).await;
     assert_eq!((late.status, &late.json()["code"]), (StatusCode::CONFLICT, &json!("wrong_state")));

@@ -1,8 +1,8 @@
 //! Who asks: an API key in `authorization: Bearer …`. Keys are random and kept as SHA-256 only: nothing can be guessed from a stolen
 //! database, and a slow hash would gain nothing against 190 random bits.
 
-use super::ApiState;
 use super::problem::Problem;
+use super::state::ApiState;
 use crate::service::database::keys::{self, ApiKey, Scope};
 use crate::service::model::Recording;
 use axum::extract::FromRequestParts;

@@ -1,9 +1,9 @@
 //! What can be asked of a running recording: stop, cancel, pause, resume. It is noted first and done then, so no request is lost.
 
-use super::ApiState;
 use super::auth::Caller;
 use super::problem::{Path, Problem};
 use super::recordings::find;
+use super::state::ApiState;
 use crate::service::database::keys::Scope;
 use crate::service::database::keys::audit;
 use crate::service::database::recordings;

@@ -1,9 +1,9 @@
 //! What a recording holds: participants, tracks, files, chat, timeline, log; and how its recorder stands.
 
-use super::ApiState;
 use super::auth::Caller;
 use super::problem::{Path, Problem};
 use super::recordings::find;
+use super::state::ApiState;
 use crate::recording::folder::TIMELINE;
 use crate::recording::manifest::{FileEntry, Manifest, ParticipantEntry, TrackEntry};
 use crate::recording::timeline::{Entry, Event};

@@ -1,9 +1,9 @@
 //! Events as server-sent events, from `Last-Event-ID` on: what was written before is sent first, then what happens.
 
-use super::ApiState;
 use super::auth::Caller;
 use super::problem::{Path, Problem, Query};
 use super::recordings::find;
+use super::state::ApiState;
 use crate::service::database::keys::Scope;
 use crate::service::database::{Database, events};
 use crate::service::model::{Event, Id};

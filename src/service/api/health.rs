@@ -1,7 +1,7 @@
 //! Whether the service is alive, and whether it can take a recording.
 
-use super::ApiState;
 use super::problem::Problem;
+use super::state::ApiState;
 use crate::service::database::recordings;
 use axum::Json;
 use axum::extract::State;

@@ -1,8 +1,8 @@
 //! Keys: made, listed and revoked by administrators.
 
-use super::ApiState;
 use super::auth::{Caller, digest, new_secret};
 use super::problem::{Json, Path, Problem};
+use super::state::ApiState;
 use crate::service::database::keys::{self, ApiKey, Scope};
 use crate::service::model::Id;
 use axum::extract::State;

@@ -1,9 +1,9 @@
 //! The files of a recording, with ranges.
 
-use super::ApiState;
 use super::auth::Caller;
 use super::problem::{Path, Problem};
 use super::recordings::find;
+use super::state::ApiState;
 use crate::service::database::keys::Scope;
 use axum::body::Body;
 use axum::extract::{Request, State};

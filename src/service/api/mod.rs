@@ -7,18 +7,20 @@ mod events;
 mod health;
 mod keys;
 mod media;
+mod metrics;
 mod problem;
 mod recordings;
+mod request_metrics;
+mod state;
 
 pub use auth::{digest, new_secret};
+pub use request_metrics::RequestMetrics;
+pub use state::ApiState;
 
-use crate::service::database::Database;
-use crate::service::jobs::{Capacity, Folders};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
-use std::sync::{Arc, Mutex};
-use tokio::sync::watch;
+use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -26,16 +28,6 @@ use utoipa_axum::routes;
 
 /// The largest request, in bytes.
 const LARGEST_REQUEST: usize = 256 << 10;
-
-/// What requests are answered from.
-#[derive(Clone)]
-pub struct ApiState {
-    pub database: Database,
-    pub folders: Arc<Folders>,
-    pub capacity: Arc<Mutex<Capacity>>,
-    /// True when the service takes no new recordings any more.
-    pub leaving: watch::Receiver<bool>,
-}
 
 #[derive(OpenApi)]
 #[openapi(
@@ -79,6 +71,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(keys::revoke))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
         .split_for_parts();
     let description = Arc::new(description);
     router
@@ -86,6 +79,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(problem::no_such_address)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
+        .route_layer(axum::middleware::from_fn_with_state(state.clone(), metrics::measure))
         .layer(axum::middleware::from_fn(problem::name_request))
         .with_state(state)
 }

@@ -1,8 +1,8 @@
 //! Recordings: asked for, listed, looked at, changed, deleted.
 
-use super::ApiState;
-use super::auth::Caller;
+use super::auth::{Caller, digest};
 use super::problem::{Json, Path, Problem, Query};
+use super::state::ApiState;
 use crate::service::database::idempotency::{self, Earlier};
 use crate::service::database::keys::{Scope, audit};
 use crate::service::database::recordings::{self, Filter, Runtime, StoredRecording};
@@ -54,7 +54,7 @@ pub(super) async fn create(
         _ => return Err(Problem::field("idempotency-key", "must have 1 to 255 visible characters")),
     };
     let written = serde_json::to_string(&request).map_err(crate::service::database::DatabaseError::from)?;
-    let digest = super::digest(&written);
+    let digest = digest(&written);
     let (project, by) = (caller.0.project.clone(), caller.0.id.clone());
     let now = Timestamp::now();
     let outcome = state

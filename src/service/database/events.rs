@@ -1,6 +1,6 @@
 //! Events in the database, and the deliveries that come with them.
 
-use super::DatabaseError;
+use super::connection::DatabaseError;
 use crate::service::model::{Event, EventDraft, EventType, Id, Recording};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};

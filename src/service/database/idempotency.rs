@@ -1,6 +1,6 @@
 //! Requests that were made before under the same key.
 
-use super::DatabaseError;
+use super::connection::DatabaseError;
 use crate::service::model::Id;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};

@@ -1,6 +1,6 @@
 //! API keys and the audit log in the database. Keys are kept as digests only.
 
-use super::DatabaseError;
+use super::connection::DatabaseError;
 use crate::recording::utc_ms;
 use crate::service::model::Id;
 use jiff::Timestamp;

@@ -1,8 +1,9 @@
 //! Recordings in the database.
 
+use super::connection::{Database, DatabaseError};
 use super::events;
-use super::{Database, DatabaseError};
-use crate::service::model::{EventDraft, Id, Recording, RecordingRequest, State};
+pub use crate::service::model::State;
+use crate::service::model::{EventDraft, Id, Recording, RecordingRequest};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,9 @@ pub fn update<T>(
                 serde_json::to_string(&stored.runtime)?,
             ])?;
     }
+    if stored.recording.state.is_final() && !before.recording.state.is_final() {
+        count_end(connection, &stored.recording)?;
+    }
     events::append(connection, &stored.recording, now, drafts)?;
     Ok(Some(value))
 }
@@ -172,6 +176,34 @@ pub fn unfinished(connection: &Connection) -> Result<Vec<Unfinished>, DatabaseEr
         found.extend(state.map(|state| Unfinished { id, state, start_at }));
     }
     Ok(found)
+}
+
+/// How many recordings there are and were.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Totals {
+    /// By state, without those that were deleted.
+    pub states: Vec<(State, u64)>,
+    /// All that ever ended: state, sub-code, how many.
+    pub ended: Vec<(String, String, u64)>,
+}
+
+/// Counts for monitoring.
+pub fn totals(connection: &Connection) -> Result<Totals, DatabaseError> {
+    let mut statement = connection.prepare_cached("SELECT state, sub_code, count FROM ended")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.unsigned_abs())))?;
+    Ok(Totals { states: counts(connection)?, ended: rows.collect::<Result<_, _>>()? })
+}
+
+/// Counts an end, for good: a recording may be deleted.
+fn count_end(connection: &Connection, recording: &Recording) -> Result<(), DatabaseError> {
+    let code = recording.sub_code.map_or(Ok(serde_json::Value::Null), serde_json::to_value)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO ended (state, sub_code, count) VALUES (?1, ?2, 1)
+             ON CONFLICT (state, sub_code) DO UPDATE SET count = count + 1",
+        )?
+        .execute(params![recording.state.word(), code.as_str().unwrap_or_default()])?;
+    Ok(())
 }
 
 /// How many recordings are in each state.

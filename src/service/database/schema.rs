@@ -24,6 +24,13 @@ const STEPS: &[&str] = &["
     CREATE INDEX recordings_by_room ON recordings (room, position);
     CREATE INDEX recordings_by_external_id ON recordings (external_id) WHERE external_id IS NOT NULL;
 
+    CREATE TABLE ended (
+        state    TEXT NOT NULL,
+        sub_code TEXT NOT NULL,
+        count    INTEGER NOT NULL,
+        PRIMARY KEY (state, sub_code)
+    );
+
     CREATE TABLE events (
         position  INTEGER PRIMARY KEY AUTOINCREMENT,
         id        TEXT NOT NULL UNIQUE,

@@ -1,8 +1,12 @@
+//! The database: what is written together, what fails alone, what is found again.
+
 use super::*;
+use crate::error::Error;
 use crate::service::model::{Id, Recording, RecordingRequest, State};
 use events::after;
 use jiff::Timestamp;
 use recordings::{Filter, Runtime, StoredRecording};
+use rusqlite::Connection;
 
 fn stored(room: &str) -> StoredRecording {
     let mut request = RecordingRequest::new(format!("ws://127.0.0.1/rooms/{room}"));

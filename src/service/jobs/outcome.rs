@@ -31,7 +31,12 @@ impl LastWords {
     /// The object that the text ends with: on one line or many, what stands before it is not ours.
     fn parse(text: &str) -> Option<LastWords> {
         let starts = text.match_indices('{').filter(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
-        starts.map(|(at, _)| at).collect::<Vec<_>>().into_iter().rev().find_map(|at| serde_json::from_str(&text[at..]).ok())
+        starts
+            .map(|(at, _)| at)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .find_map(|at| serde_json::from_str(&text[at..]).ok())
     }
 
     /// Why the recorder ended.

@@ -94,7 +94,7 @@ impl Meeting {
             impairment: None,
             files: Some(files),
             join_for: None,
-        observer: None,
+            observer: None,
         };
         let view = seen(for_url(&room).expect("a room"));
         let recording = within(10, "the recorder joins", Recording::start(view.as_ref(), config)).await;

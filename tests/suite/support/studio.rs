@@ -47,14 +47,18 @@ impl Studio {
     /// A recorder that sees the room through `room`.
     pub async fn recorder_in(&self, room: &dyn Signaller, impairment: Option<Impairment>) -> Recording {
         let config = RecordConfig {
-            destination: Destination { place: Place::In(self.dir.path().into()), room: "studio".into(), url: "memory:".into() },
+            destination: Destination {
+                place: Place::In(self.dir.path().into()),
+                room: "studio".into(),
+                url: "memory:".into(),
+            },
             how: JoinAs { name: "Recorder".into(), role: Role::Recorder, token: None },
             wake: Wake::default(),
             relay_only: false,
             impairment,
             files: Some(self.limits.clone()),
             join_for: None,
-        observer: None,
+            observer: None,
         };
         within(5, "the recorder joins", Recording::start(room, config)).await.expect("records")
     }

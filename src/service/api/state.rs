@@ -1,0 +1,18 @@
+//! What all requests share.
+
+use super::request_metrics::RequestMetrics;
+use crate::service::database::Database;
+use crate::service::jobs::{Capacity, Folders};
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+
+/// What requests are answered from.
+#[derive(Clone)]
+pub struct ApiState {
+    pub database: Database,
+    pub folders: Arc<Folders>,
+    pub capacity: Arc<Mutex<Capacity>>,
+    pub metrics: RequestMetrics,
+    /// True when the service takes no new recordings any more.
+    pub leaving: watch::Receiver<bool>,
+}
