@@ -1,10 +1,12 @@
 //! The recorder service: an HTTP API over supervised recorder processes, with a database that a crash cannot damage. Never joins a room
 //! and never handles media itself.
 //!
-//! `model` has what is kept and its rules, `database` keeps it, `jobs` does the work, `api` answers requests.
+//! `model` has what is kept and its rules, `database` keeps it, `jobs` does the work, `api` answers requests, and the
+//! `dashboard`'s pages are a client of it.
 
 mod api;
 mod config;
+mod dashboard;
 mod database;
 mod jobs;
 mod model;
@@ -95,7 +97,7 @@ impl Service {
             leaving: leaving.clone(),
         };
         let mut drained = leaving.clone();
-        let serving = axum::serve(self.listener, api::router(state))
+        let serving = axum::serve(self.listener, dashboard::router().merge(api::router(state)))
             .with_graceful_shutdown(async move { drop(drained.wait_for(|leaving| *leaving).await) });
         let mut serving = tokio::spawn(serving.into_future());
         let lost = |e| Error::machine("the service lost its listening socket").because(e);

@@ -8,6 +8,7 @@ mod codecs;
 mod connection;
 mod continued;
 mod controlled;
+mod dashboard;
 mod doors;
 mod echo;
 mod ends;

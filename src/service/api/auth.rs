@@ -1,4 +1,4 @@
-//! Who asks: an API key in `authorization: Bearer …`. Keys are random and kept as SHA-256 only: nothing can be guessed from a stolen
+//! Who asks: an API key in `authorization: Bearer …`, or the cookie of a session that was begun with one. Keys are random and kept as SHA-256 only: nothing can be guessed from a stolen
 //! database, and a slow hash would gain nothing against 190 random bits.
 
 use super::problem::Problem;
@@ -7,13 +7,18 @@ use crate::service::database::keys::{self, ApiKey, Scope};
 use crate::service::model::Recording;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use sha2::{Digest, Sha256};
 
 /// Characters of a key behind its prefix.
 const SECRET_CHARS: usize = 32;
+/// The cookie of a session.
+pub(super) const SESSION: &str = "roombot_session";
+/// What a page of ours sends with every request that changes something.
+const FROM_PAGE: &str = "x-requested-with";
 
 /// A new key: `rb_` and 32 random letters and digits.
 pub fn new_secret() -> String {
@@ -53,20 +58,36 @@ impl Caller {
     }
 }
 
+/// The cookie of a session, if the request carries one.
+pub(super) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(SESSION)?.strip_prefix('='))
+}
+
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Caller, Problem> {
         let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "key_wrong", detail);
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some((scheme, secret)) = header.and_then(|value| value.split_once(' ')) else {
+        if let Some(value) = header {
+            let secret = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            let (_, secret) = secret.ok_or_else(|| unauthorized("send an API key: authorization: Bearer rb_…"))?;
+            let digest = digest(secret.trim());
+            let key = state.database.read(move |connection| keys::by_digest(connection, &digest)).await?;
+            return key.map(Caller).ok_or_else(|| unauthorized("this API key is unknown or revoked"));
+        }
+        let Some(session) = session_cookie(&parts.headers) else {
             return Err(unauthorized("send an API key: authorization: Bearer rb_…"));
         };
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(unauthorized("send an API key: authorization: Bearer rb_…"));
+        // A page of another origin can make a browser send the cookie, but not this header.
+        if !parts.method.is_safe() && !parts.headers.contains_key(FROM_PAGE) {
+            let detail = "requests with a session need the header x-requested-with";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
         }
-        let digest = digest(secret.trim());
-        let key = state.database.read(move |connection| keys::by_digest(connection, &digest)).await?;
-        key.map(Caller).ok_or_else(|| unauthorized("this API key is unknown or revoked"))
+        let digest = digest(session);
+        let now = Timestamp::now();
+        let key = state.database.read(move |connection| keys::by_session(connection, &digest, now)).await?;
+        key.map(Caller).ok_or_else(|| unauthorized("the session is over"))
     }
 }

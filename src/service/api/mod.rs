@@ -11,6 +11,7 @@ mod metrics;
 mod problem;
 mod recordings;
 mod request_metrics;
+mod session;
 mod state;
 
 pub use auth::{digest, new_secret};
@@ -69,6 +70,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(media::file))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
+        .routes(routes!(session::begin, session::show, session::end))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::metrics))

@@ -6,6 +6,7 @@ use crate::service::model::Id;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// What a key may do.
@@ -51,6 +52,35 @@ pub fn by_digest(connection: &Connection, digest: &str) -> Result<Option<ApiKey>
         "SELECT id, name, project, scopes, created_ms, revoked_ms FROM keys WHERE digest = ?1 AND revoked_ms IS NULL";
     let row = connection.prepare_cached(sql)?.query_row([digest], columns).optional()?;
     row.map(parse).transpose()
+}
+
+/// Begins a session of the dashboard for a key, and forgets those that are over.
+pub fn begin_session(
+    connection: &Connection,
+    digest: &str,
+    key: &Id,
+    now: Timestamp,
+    length: Duration,
+) -> Result<(), DatabaseError> {
+    connection.execute("DELETE FROM sessions WHERE expires_ms <= ?1", [now.as_millisecond()])?;
+    let expires_ms = now.as_millisecond().saturating_add(i64::try_from(length.as_millis()).unwrap_or(i64::MAX));
+    let sql = "INSERT INTO sessions (digest, key, expires_ms) VALUES (?1, ?2, ?3)";
+    connection.execute(sql, params![digest, key.as_str(), expires_ms])?;
+    Ok(())
+}
+
+/// The key of a session, if neither is over.
+pub fn by_session(connection: &Connection, digest: &str, now: Timestamp) -> Result<Option<ApiKey>, DatabaseError> {
+    let sql = "SELECT keys.id, name, project, scopes, created_ms, revoked_ms FROM keys JOIN sessions ON sessions.key = keys.id
+               WHERE sessions.digest = ?1 AND expires_ms > ?2 AND revoked_ms IS NULL";
+    let row = connection.prepare_cached(sql)?.query_row(params![digest, now.as_millisecond()], columns).optional()?;
+    row.map(parse).transpose()
+}
+
+/// Ends a session.
+pub fn end_session(connection: &Connection, digest: &str) -> Result<(), DatabaseError> {
+    connection.execute("DELETE FROM sessions WHERE digest = ?1", [digest])?;
+    Ok(())
 }
 
 /// All keys, the oldest first.

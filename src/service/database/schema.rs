@@ -93,6 +93,12 @@ const STEPS: &[&str] = &["
         revoked_ms INTEGER
     );
 
+    CREATE TABLE sessions (
+        digest     TEXT PRIMARY KEY,
+        key        TEXT NOT NULL,
+        expires_ms INTEGER NOT NULL
+    );
+
     CREATE TABLE audit (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
         at_ms    INTEGER NOT NULL,

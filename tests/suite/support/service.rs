@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The administrator's key of all services of the tests.
-const KEY: &str = "rb_0123456789abcdef0123456789abcdef";
+pub const KEY: &str = "rb_0123456789abcdef0123456789abcdef";
 
 /// A running service.
 pub struct Service {
