@@ -26,7 +26,7 @@ fn main() {
 async fn measure() {
     let service = Service::start(&[]).await;
     support::pause(Duration::from_secs(2), "what starts has started").await;
-    let (anonymous, resident) = service.memory();
+    let (anonymous, resident) = memory(&service);
     println!("idle: {:.1} MiB of its own, {:.1} MiB resident with libraries", mib(anonymous), mib(resident));
     let synced = sync_each(service.data(), QUEUED);
     let taken = queue(&service, QUEUED).await;
@@ -39,7 +39,7 @@ async fn measure() {
         assert_eq!(answer.status, StatusCode::OK);
         println!("{LISTED} recordings, {query}: {:.1} ms, {} bytes", start.elapsed().as_secs_f64() * 1000.0, answer.text.len());
     }
-    let (anonymous, resident) = service.memory();
+    let (anonymous, resident) = memory(&service);
     println!("afterwards: {:.1} MiB of its own, {:.1} MiB resident with libraries", mib(anonymous), mib(resident));
 }
 
@@ -64,6 +64,17 @@ fn sync_each(folder: &std::path::Path, count: usize) -> Duration {
         file.write_all(&[0; 2048]).and_then(|()| file.sync_data()).expect("it is written");
     }
     start.elapsed()
+}
+
+/// The service's memory in bytes: of its own (`RssAnon`), and with files that are mapped (`VmRSS`).
+fn memory(service: &Service) -> (u64, u64) {
+    let pid = service.processes("serve").first().copied().expect("it runs");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let figure = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("a figure");
+        line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().expect("a number") * 1024
+    };
+    (figure("RssAnon:"), figure("VmRSS:"))
 }
 
 fn mib(bytes: u64) -> f64 {

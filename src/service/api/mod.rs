@@ -4,6 +4,7 @@ mod auth;
 mod commands;
 mod contents;
 mod events;
+mod films;
 mod health;
 mod keys;
 mod media;
@@ -68,6 +69,8 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(events::of_recording))
         .routes(routes!(events::all))
         .routes(routes!(media::file))
+        .routes(routes!(films::create, films::list))
+        .routes(routes!(films::get, films::cancel))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .routes(routes!(session::begin, session::show, session::end))

@@ -5,6 +5,7 @@
 
 mod connection;
 pub mod events;
+pub mod films;
 pub mod idempotency;
 pub mod keys;
 pub mod recordings;

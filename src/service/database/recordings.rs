@@ -216,7 +216,9 @@ pub fn counts(connection: &Connection) -> Result<Vec<(State, u64)>, DatabaseErro
 
 /// Forgets a recording with its events.
 pub fn delete(connection: &Connection, id: &Id) -> Result<bool, DatabaseError> {
-    connection.execute("DELETE FROM events WHERE recording = ?1", [id.as_str()])?;
+    for table in ["events", "films"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE recording = ?1"), [id.as_str()])?;
+    }
     Ok(connection.execute("DELETE FROM recordings WHERE id = ?1", [id.as_str()])? > 0)
 }
 

@@ -43,6 +43,17 @@ const STEPS: &[&str] = &["
         UNIQUE (recording, sequence)
     );
 
+    CREATE TABLE films (
+        position  INTEGER PRIMARY KEY AUTOINCREMENT,
+        id        TEXT NOT NULL UNIQUE,
+        recording TEXT NOT NULL,
+        open      INTEGER NOT NULL,
+        document  TEXT NOT NULL,     -- the job as the API gives it out
+        process   TEXT
+    );
+    CREATE INDEX films_of ON films (recording, position);
+    CREATE INDEX films_open ON films (open) WHERE open;
+
     CREATE TABLE endpoints (
         id         TEXT PRIMARY KEY,
         project    TEXT NOT NULL,

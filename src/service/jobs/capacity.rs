@@ -10,8 +10,10 @@ const FILM: u32 = 1000;
 pub enum Work {
     /// A recorder.
     Record,
-    /// Films and other outputs.
+    /// Films and other outputs of a recording that ends.
     Process,
+    /// A film that is asked for afterwards.
+    Film,
     /// Anything that mostly waits.
     Upload,
 }
@@ -36,7 +38,7 @@ impl Capacity {
         let free = self.total.saturating_sub(self.used);
         let fits = match work {
             Work::Record => free >= RECORDER,
-            Work::Process => free >= FILM || self.films == 0,
+            Work::Process | Work::Film => free >= FILM || self.films == 0,
             Work::Upload => true,
         };
         if fits {
@@ -48,13 +50,13 @@ impl Capacity {
     /// Takes what `work` needs, also beyond what there is: it runs already.
     pub fn take(&mut self, work: Work) {
         self.used += work.cost();
-        self.films += u32::from(work == Work::Process);
+        self.films += u32::from(work.is_film());
     }
 
     /// Gives it back.
     pub fn release(&mut self, work: Work) {
         self.used = self.used.saturating_sub(work.cost());
-        self.films = self.films.saturating_sub(u32::from(work == Work::Process));
+        self.films = self.films.saturating_sub(u32::from(work.is_film()));
     }
 
     /// Whether one more recorder fits.
@@ -69,10 +71,14 @@ impl Capacity {
 }
 
 impl Work {
+    fn is_film(self) -> bool {
+        matches!(self, Work::Process | Work::Film)
+    }
+
     fn cost(self) -> u32 {
         match self {
             Work::Record => RECORDER,
-            Work::Process => FILM,
+            Work::Process | Work::Film => FILM,
             Work::Upload => 0,
         }
     }

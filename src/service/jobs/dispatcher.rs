@@ -1,8 +1,9 @@
 //! Decides what runs: one task for each recording that has not ended, as far as the machine has room.
 
 use super::capacity::{Capacity, Work};
-use super::{JobContext, outputs, recorder};
+use super::{JobContext, films, outputs, recorder};
 use crate::service::database::DatabaseError;
+use crate::service::database::films::open;
 use crate::service::database::recordings::{StoredRecording, Unfinished, unfinished};
 use crate::service::model::{Id, State};
 use jiff::Timestamp;
@@ -103,6 +104,11 @@ impl Dispatcher {
                 self.start(id, work);
             }
         }
+        for id in self.context.database.read(open).await? {
+            if !self.running.contains_key(&id) && self.capacity.lock().is_ok_and(|mut c| c.admit(Work::Film)) {
+                self.start(id, Work::Film);
+            }
+        }
         Ok(())
     }
 
@@ -113,6 +119,7 @@ impl Dispatcher {
             let result = match work {
                 Work::Record => recorder::run(&context, &id).await,
                 Work::Process | Work::Upload => outputs::run(&context, &id).await,
+                Work::Film => films::run(&context, &id).await,
             };
             if let Err(e) = result {
                 tracing::error!(recording = %id, "its job failed and is begun again: {e}");

@@ -5,8 +5,10 @@
 //! point, so a service that was killed goes on where it was. Recorders outlive the service and are found again.
 
 mod capacity;
+mod compose;
 mod control;
 mod dispatcher;
+mod films;
 mod folders;
 mod outcome;
 mod outputs;

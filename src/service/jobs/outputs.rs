@@ -1,25 +1,15 @@
 //! The stages after the recorder: films and other outputs, each by a process of its own, then the end.
 
 use super::JobContext;
-use super::outcome::{LastWords, look};
-use super::process::Process;
+use super::compose::{ComposeJob, Composed, compose, film_flags, program};
+use super::outcome::look;
 use crate::service::database::DatabaseError;
-use crate::service::database::recordings::StoredRecording;
-use crate::service::model::{
-    EventDraft, EventType, FilmCodec, FilmRequest, Id, MediaKind, Outputs, State, SubCode, Wanted,
-};
+use crate::service::database::recordings::{ProcessId, StoredRecording};
+use crate::service::model::{EventDraft, EventType, FilmCodec, Id, MediaKind, Outputs, State, SubCode, Wanted};
 use jiff::Timestamp;
-use rustix::process::Signal;
 use serde_json::json;
-use std::time::Duration;
+use std::path::PathBuf;
 use tokio::process::Command;
-
-/// How often it is looked whether somebody cancelled.
-const TICK: Duration = Duration::from_millis(500);
-/// How often an output is tried.
-const TRIES: u32 = 2;
-/// The niceness of films: capture has priority.
-const NICENESS: &str = "10";
 
 /// Makes what was asked for besides the tracks, then ends the recording.
 pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseError> {
@@ -34,8 +24,10 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
         let done = &stored.runtime.outputs_done;
         let next = wanted(&stored.recording.request.outputs).into_iter().find(|name| !done.iter().any(|d| d == name));
         let Some(name) = next else { return finish(context, id).await };
-        if !make(context, &stored, name).await? {
-            return Ok(());
+        match compose(context, &Output { context, stored, name }).await? {
+            Composed::Leaving => return Ok(()),
+            Composed::Cancelled => {}
+            ended => note(context, id, name, ended == Composed::Made).await?,
         }
     }
 }
@@ -47,45 +39,52 @@ fn wanted(outputs: &Outputs) -> Vec<&'static str> {
     all.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name).collect()
 }
 
-/// Makes one output, or notes that it could not be made. False: the service leaves.
-async fn make(context: &JobContext, stored: &StoredRecording, name: &'static str) -> Result<bool, DatabaseError> {
-    let id = &stored.recording.id;
-    let result = context.folders.output_result(id, name);
-    let earlier = stored.runtime.process.and_then(|process| Process::adopt(process, id.as_str()));
-    let found = earlier.is_some();
-    // One that ended while no service ran may have succeeded.
-    let mut words = if found || stored.runtime.process.is_none() { None } else { LastWords::read(&result) };
-    let mut process = earlier;
-    let mut tries = 0;
-    while words.as_ref().is_none_or(|words| words.exit_code != 0) && (process.is_some() || tries < TRIES) {
-        let mut running = match process.take() {
-            Some(running) => running,
-            None => {
-                tries += 1;
-                match Process::start(command(context, stored, name), &result, &context.folders.log(id)) {
-                    Ok(running) => running,
-                    Err(e) => {
-                        tracing::warn!(recording = %id, "the {name} cannot be made: {e}");
-                        continue;
-                    }
-                }
-            }
-        };
-        let number = Some(running.id());
-        context
-            .database
-            .update_recording(id, move |stored| {
-                stored.runtime.process = number;
-                ((), Vec::new())
-            })
-            .await?;
-        match wait(context, id, &mut running).await? {
-            Waited::Ended => words = LastWords::read(&result),
-            Waited::Leaving => return Ok(false),
-            Waited::Cancelled => return Ok(true),
-        }
+struct Output<'a> {
+    context: &'a JobContext,
+    stored: StoredRecording,
+    name: &'static str,
+}
+
+impl ComposeJob for Output<'_> {
+    fn name(&self) -> &str {
+        self.stored.recording.id.as_str()
     }
-    let made = words.is_some_and(|words| words.exit_code == 0);
+    fn command(&self) -> Command {
+        let folder = self.context.folders.recording(&self.stored.recording.id);
+        let mut command = program(self.context);
+        match (self.name, &self.stored.recording.request.outputs.film) {
+            ("film", Some(film)) => {
+                let out = (film.codec != FilmCodec::H264).then(|| folder.join("film.webm"));
+                film_flags(&mut command, film, out.as_deref());
+            }
+            ("audio", _) => drop(command.arg("--audio-only")),
+            _ => drop(command.arg("--each")),
+        }
+        command.arg("--").arg(folder);
+        command
+    }
+    fn files(&self) -> (PathBuf, PathBuf) {
+        let id = &self.stored.recording.id;
+        (self.context.folders.output_result(id, self.name), self.context.folders.log(id))
+    }
+    fn process(&self) -> Option<ProcessId> {
+        self.stored.runtime.process
+    }
+    async fn note(&self, process: ProcessId) -> Result<(), DatabaseError> {
+        let note = move |stored: &mut StoredRecording| {
+            stored.runtime.process = Some(process);
+            ((), Vec::new())
+        };
+        self.context.database.update_recording(&self.stored.recording.id, note).await.map(drop)
+    }
+    async fn is_cancelled(&self) -> Result<bool, DatabaseError> {
+        let stored = self.context.database.recording(&self.stored.recording.id).await?;
+        Ok(stored.is_none_or(|stored| stored.recording.wanted == Wanted::Cancel))
+    }
+}
+
+/// Notes that an output is there, or could not be made.
+async fn note(context: &JobContext, id: &Id, name: &'static str, made: bool) -> Result<(), DatabaseError> {
     let folder = context.folders.recording(id);
     let found = tokio::task::spawn_blocking(move || look(&folder)).await.unwrap_or(None);
     let change = move |stored: &mut StoredRecording| {
@@ -95,7 +94,11 @@ async fn make(context: &JobContext, stored: &StoredRecording, name: &'static str
         if let Some((_, outcome)) = found {
             recording.outcome = Some(outcome);
         }
-        let kind = if name == "film" { MediaKind::Film } else { MediaKind::Audio };
+        let kind = match name {
+            "film" => MediaKind::Film,
+            "audio" => MediaKind::Audio,
+            _ => MediaKind::Participant,
+        };
         let media = recording.outcome.iter().flat_map(|outcome| &outcome.media);
         let paths: Vec<_> = media.filter(|media| media.kind == kind).map(|media| media.path.clone()).collect();
         let event = if made {
@@ -108,64 +111,7 @@ async fn make(context: &JobContext, stored: &StoredRecording, name: &'static str
         };
         ((), vec![event])
     };
-    context.database.update_recording(id, change).await?;
-    Ok(true)
-}
-
-enum Waited {
-    Ended,
-    Leaving,
-    Cancelled,
-}
-
-async fn wait(context: &JobContext, id: &Id, process: &mut Process) -> Result<Waited, DatabaseError> {
-    let mut leaving = context.leaving.clone();
-    let mut tick = tokio::time::interval(TICK);
-    let mut cancelled = false;
-    loop {
-        tokio::select! {
-            _ = process.ended() => return Ok(if cancelled { Waited::Cancelled } else { Waited::Ended }),
-            _ = leaving.wait_for(|leaving| *leaving) => return Ok(Waited::Leaving),
-            _ = tick.tick() => {}
-        }
-        let stored = context.database.recording(id).await?;
-        if !cancelled && stored.is_none_or(|stored| stored.recording.wanted == Wanted::Cancel) {
-            cancelled = true;
-            process.signal(Signal::TERM);
-        }
-    }
-}
-
-/// The command that makes an output.
-fn command(context: &JobContext, stored: &StoredRecording, name: &str) -> Command {
-    let mut command = Command::new("nice");
-    command.args(["-n", NICENESS]).arg(&context.program).args(["compose", "--json"]);
-    match (name, &stored.recording.request.outputs.film) {
-        ("film", Some(film)) => {
-            let FilmRequest { layout, size, fps, codec, title } = film;
-            let word = |value: serde_json::Result<serde_json::Value>| match value {
-                Ok(serde_json::Value::String(word)) => word,
-                _ => String::new(),
-            };
-            command.arg("--layout").arg(word(serde_json::to_value(layout)));
-            command.arg("--size").arg(size).arg("--fps").arg(fps.to_string());
-            if *codec != FilmCodec::H264 {
-                command.arg("--codec").arg(word(serde_json::to_value(codec)));
-                command.arg("--out").arg(context.folders.recording(&stored.recording.id).join("film.webm"));
-            }
-            if let Some(title) = title {
-                command.arg(format!("--title={title}"));
-            }
-        }
-        ("audio", _) => {
-            command.arg("--audio-only");
-        }
-        _ => {
-            command.arg("--each");
-        }
-    }
-    command.arg("--").arg(context.folders.recording(&stored.recording.id));
-    command
+    context.database.update_recording(id, change).await.map(drop)
 }
 
 /// The recording ends.

@@ -15,6 +15,8 @@ impl Id {
     pub const RECORDING: &str = "rec";
     /// Of an event; also the `webhook-id` of its deliveries.
     pub const EVENT: &str = "evt";
+    /// Of a film that is asked for after the recording.
+    pub const FILM: &str = "film";
     /// Of an API key.
     pub const KEY: &str = "key";
 

@@ -1,12 +1,14 @@
 //! What the service keeps and its rules: recordings, their states and events, requests. Pure: no database, no network, told the time.
 
 mod event;
+mod film_job;
 mod id;
 mod recording;
 mod request;
 mod state;
 
 pub use event::{Event, EventDraft, EventType};
+pub use film_job::{FilmJob, FilmState};
 pub use id::Id;
 pub use recording::{Media, MediaKind, Outcome, Recording, Wanted};
 pub use request::{FilmCodec, FilmRequest, Outputs, RecordingRequest};

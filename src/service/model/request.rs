@@ -1,5 +1,6 @@
 //! What a client asks for. Unknown fields are errors; values are checked once, here.
 
+use crate::film::layout::SIDES;
 use crate::signal;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -263,15 +264,21 @@ impl FilmRequest {
         Some((width.parse().ok()?, height.parse().ok()?))
     }
 
+    /// The ending of its file.
+    pub fn extension(&self) -> &'static str {
+        if self.codec == FilmCodec::H264 { "mp4" } else { "webm" }
+    }
+
     /// Checks the values.
     ///
     /// # Errors
     /// The first field that cannot be used.
     pub fn check(&self) -> Result<(), InvalidField> {
         let invalid = |field, problem: &str| Err(InvalidField { field, problem: problem.to_owned() });
-        let fits = |side: u32| (16..=4096).contains(&side) && side.is_multiple_of(2);
+        let fits = |side: u32| SIDES.contains(&side) && side.is_multiple_of(2);
         if !self.pixels().is_some_and(|(width, height)| fits(width) && fits(height)) {
-            return invalid("outputs.film.size", "must be WIDTHxHEIGHT, both even and 16 to 4096");
+            let sides = format!("must be WIDTHxHEIGHT, both even and {} to {}", SIDES.start(), SIDES.end());
+            return Err(InvalidField { field: "outputs.film.size", problem: sides });
         }
         if !(1..=60).contains(&self.fps) {
             return invalid("outputs.film.fps", "must be 1 to 60");

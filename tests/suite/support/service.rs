@@ -119,16 +119,6 @@ impl Service {
         within(seconds, &format!("the recording is {states:?}"), reached).await
     }
 
-    /// Its memory in bytes: of its own (`RssAnon`), and with files that are mapped (`VmRSS`).
-    pub fn memory(&self) -> (u64, u64) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let figure = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
-            line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap_or_default() * 1024
-        };
-        (figure("RssAnon:"), figure("VmRSS:"))
-    }
-
     /// What the processes of a recording said.
     pub fn log(&self, id: &str) -> String {
         std::fs::read_to_string(self.data().join("logs").join(format!("{id}.log"))).unwrap_or_default()

@@ -1,0 +1,125 @@
+//! Films after the recording: another layout, size or codec, from the same tracks.
+
+use super::auth::Caller;
+use super::problem::{Json, Path, Problem};
+use super::recordings::find;
+use super::state::ApiState;
+use crate::service::database::films;
+use crate::service::database::keys::{Scope, audit};
+use crate::service::model::{FilmJob, FilmRequest, FilmState, Id, MediaKind};
+use axum::extract::State;
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Films of a recording that have not ended.
+const MOST_OPEN: usize = 10;
+
+/// The films that were asked for after a recording.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Films {
+    films: Vec<FilmJob>,
+}
+
+/// Make a film of a recording that has ended.
+#[utoipa::path(post, path = "/v1/recordings/{id}/films", tag = "media", params(("id" = String, Path)), request_body = FilmRequest,
+    responses((status = 202, body = FilmJob), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(request): Json<FilmRequest>,
+) -> Result<(StatusCode, axum::Json<FilmJob>), Problem> {
+    caller.require(Scope::RecordingsWrite)?;
+    let recording = find(&state, &caller, &id).await?.recording;
+    request.check().map_err(|invalid| {
+        let field = invalid.field.strip_prefix("outputs.film.").unwrap_or(invalid.field);
+        Problem::field(field, invalid.problem)
+    })?;
+    if !recording.state.is_final() {
+        return Err(Problem::wrong_state(format!("the recording is {}", recording.state)));
+    }
+    let media = recording.outcome.iter().flat_map(|outcome| &outcome.media);
+    if !media.into_iter().any(|media| media.kind == MediaKind::Track) {
+        return Err(Problem::wrong_state("the recording has no tracks"));
+    }
+    let now = Timestamp::now();
+    let job = FilmJob::new(&recording.id, &recording.project, request, now);
+    let kept = job.clone();
+    let taken = state
+        .database
+        .write(move |connection| {
+            let open = films::of(connection, &kept.recording)?.iter().filter(|job| job.state == FilmState::Open).count();
+            if open >= MOST_OPEN {
+                return Ok(false);
+            }
+            films::insert(connection, &kept)?;
+            audit(connection, &kept.project, Some(&caller.0.id), "film.create", kept.id.as_str(), now)?;
+            Ok(true)
+        })
+        .await?;
+    if taken {
+        return Ok((StatusCode::ACCEPTED, axum::Json(job)));
+    }
+    Err(Problem::wrong_state(format!("{MOST_OPEN} films of this recording are being made: wait for one")))
+}
+
+/// List the films that were asked for after a recording.
+#[utoipa::path(get, path = "/v1/recordings/{id}/films", tag = "media", params(("id" = String, Path)),
+    responses((status = 200, body = Films), (status = 404, body = Problem)))]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Films>, Problem> {
+    caller.require(Scope::RecordingsRead)?;
+    let id = find(&state, &caller, &id).await?.recording.id;
+    let films = state.database.read(move |connection| films::of(connection, &id)).await?;
+    Ok(axum::Json(Films { films }))
+}
+
+/// The film job of that id, if the caller may see its recording.
+async fn find_film(state: &ApiState, caller: &Caller, id: &str) -> Result<FilmJob, Problem> {
+    let missing = || Problem::not_found("film");
+    let id = Id::parse(Id::FILM, id).ok_or_else(missing)?;
+    let stored = state.database.read(move |connection| films::get(connection, &id)).await?;
+    let job = stored.ok_or_else(missing)?.job;
+    find(state, caller, job.recording.as_str()).await.map_err(|_| missing())?;
+    Ok(job)
+}
+
+/// Look at a film job.
+#[utoipa::path(get, path = "/v1/films/{id}", tag = "media", params(("id" = String, Path)),
+    responses((status = 200, body = FilmJob), (status = 404, body = Problem)))]
+pub(super) async fn get(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<FilmJob>, Problem> {
+    caller.require(Scope::RecordingsRead)?;
+    find_film(&state, &caller, &id).await.map(axum::Json)
+}
+
+/// Cancel a film job. One that has ended stays as it is.
+#[utoipa::path(delete, path = "/v1/films/{id}", tag = "media", params(("id" = String, Path)),
+    responses((status = 200, body = FilmJob), (status = 404, body = Problem)))]
+pub(super) async fn cancel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<axum::Json<FilmJob>, Problem> {
+    caller.require(Scope::RecordingsWrite)?;
+    let id = find_film(&state, &caller, &id).await?.id;
+    let now = Timestamp::now();
+    let changed = state
+        .database
+        .write(move |connection| {
+            films::update(connection, &id, |stored| {
+                stored.job.end(FilmState::Cancelled, None, now);
+                stored.job.clone()
+            })
+        })
+        .await?;
+    changed.map(axum::Json).ok_or_else(|| Problem::not_found("film"))
+}
