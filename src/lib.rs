@@ -27,7 +27,7 @@
 //! |---|---|---|
 //! | `film` | films of recordings | GStreamer |
 //! | `filters` | bots that send media back through filters | GStreamer |
-//! | `server` | the room server, its page, WHIP and WHEP | |
+//! | `server` | the room server, its page, WHIP and WHEP; the player of recordings | |
 //!
 //! With `film` or `filters` come test media and their measurement (`feed`, `stamp`, `verify`); with `film` and `server` the scenarios
 //! (`check`) and the demo. Without any of them, `record`, `show` and `send` are left, and GStreamer is not linked.
@@ -52,6 +52,8 @@
 //! | `verify` | test stamps in media: makes, finds and measures them, checks expectations | change what it measures |
 //! | `relay` | WHIP publishers and WHEP viewers of a room, a consumer of `client` | re-encode media, know HTTP |
 //! | `film` | a recording as one film: layout, scenes, painting, sound | change the recording |
+//! | `pages` | the web pages of all servers, compiled in, with their security headers | read the disk |
+//! | `viewer` | recordings over HTTP, for the player: the page's data, media with ranges | change a recording, decode media |
 //! | `server` | the room server and its page | handle media |
 //! | `service` | the recorder service: HTTP API, jobs, storage, webhooks | join a room, handle media |
 //! | `harness` | scenarios: room, participants and recorder in one process, and a verdict | leave this machine |
@@ -76,6 +78,8 @@ pub mod harness;
 pub mod media;
 #[cfg(feature = "film")]
 pub mod output;
+#[cfg(feature = "server")]
+pub mod pages;
 pub mod record;
 pub mod recording;
 #[cfg(feature = "server")]
@@ -90,6 +94,8 @@ pub mod signal;
 pub mod transfer;
 #[cfg(feature = "media")]
 pub mod verify;
+#[cfg(feature = "server")]
+pub mod viewer;
 
 #[cfg(feature = "filters")]
 pub use bot::Bot;

@@ -39,6 +39,8 @@ mod status_display;
 mod terminal;
 #[cfg(feature = "media")]
 mod verify;
+#[cfg(feature = "server")]
+mod view;
 
 use crate::error::{Error, Result};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -79,6 +81,8 @@ enum Verb {
     Demo(demo::DemoArgs),
     Record(record::RecordArgs),
     Show(show::ShowArgs),
+    #[cfg(feature = "server")]
+    View(view::ViewArgs),
     #[cfg(feature = "film")]
     Compose(compose::ComposeArgs),
     #[cfg(feature = "server")]
@@ -116,6 +120,8 @@ impl Cli {
             Verb::Demo(args) => runtime()?.block_on(demo::run(args)),
             Verb::Record(args) => runtime_with(args.threads())?.block_on(record::run(args)),
             Verb::Show(args) => show::run(args),
+            #[cfg(feature = "server")]
+            Verb::View(args) => runtime()?.block_on(view::run(args)),
             #[cfg(feature = "film")]
             Verb::Compose(args) => runtime()?.block_on(compose::run(args)),
             #[cfg(feature = "server")]

@@ -1,11 +1,10 @@
 //! `roombot show`: prints what a recording holds. It only reads.
 
 mod bars;
-mod report;
 mod text;
 
 use crate::error::{Error, Result};
-use report::Report;
+use crate::recording::report::Report;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 

@@ -3,15 +3,13 @@
 use super::scene_plan::ScenePlan;
 use crate::container::Chapter;
 use crate::container::webvtt::WebVtt;
+use crate::recording::chapters::{TOGETHER_MS, starts};
 use crate::recording::intervals::Interval;
 use crate::recording::timeline::{Entry, Event};
-use crate::room::media::Source;
 use std::time::Duration;
 
 /// The most chapters of a film: MP4 counts them in one byte.
 const MAX_CHAPTERS: usize = 255;
-/// Events within this time share a chapter.
-const CHAPTER_EVENTS_MS: u64 = 3000;
 /// How long a message is shown.
 const MESSAGE_MS: u64 = 5000;
 
@@ -43,41 +41,22 @@ impl TimeRange {
 
 /// The film's chapters: participants join, screens are shared and unshared. The first begins with the film.
 pub fn chapters(plan: &ScenePlan, range: TimeRange) -> Vec<Chapter> {
-    let mut events: Vec<(u64, String)> = Vec::new();
-    for (number, person) in plan.people() {
-        for span in &person.present {
-            events.push((span.start_ms, format!("{} joins", plan.name(number))));
-        }
-    }
-    for (number, track) in plan.manifest.tracks.iter().enumerate() {
-        if track.source == Source::Screen && plan.has(track) {
-            events.push((track.start_ms, format!("{} shares a screen", plan.owner(number))));
-            events.push((track.until_ms(), format!("after {}'s screen", plan.owner(number))));
-        }
-    }
-    events.sort();
-    let mut starts: Vec<(u64, Vec<String>)> = Vec::new();
-    for (at, title) in events.into_iter().filter(|(at, _)| *at < range.until_ms) {
-        match starts.last_mut() {
-            Some((since, titles)) if at < *since + CHAPTER_EVENTS_MS => titles.push(title),
-            _ => starts.push((at, vec![title])),
-        }
-    }
+    let mut starts = starts(&plan.manifest, plan.without(), range.until_ms);
     // Of the chapters that begin before the film, the last.
     let before = starts.iter().filter(|(at, _)| *at <= range.from_ms).count();
     starts.drain(..before.saturating_sub(1));
-    if starts.first().is_none_or(|(at, _)| *at > range.from_ms + CHAPTER_EVENTS_MS) {
-        starts.insert(0, (range.from_ms, vec!["Start".into()]));
+    if starts.first().is_none_or(|(at, _)| *at > range.from_ms + TOGETHER_MS) {
+        starts.insert(0, (range.from_ms, "Start".into()));
     }
     starts.truncate(MAX_CHAPTERS);
     if let Some((first, _)) = starts.first_mut() {
         *first = range.from_ms;
     }
     let ends: Vec<u64> = starts.iter().skip(1).map(|(at, _)| *at).chain([range.until_ms]).collect();
-    let chapter = |((at, titles), end): ((u64, Vec<String>), u64)| Chapter {
+    let chapter = |((at, title), end): ((u64, String), u64)| Chapter {
         from: range.in_film(at),
         until: range.in_film(end),
-        title: titles.join(", "),
+        title,
     };
     starts.into_iter().zip(ends).map(chapter).collect()
 }
@@ -123,7 +102,7 @@ fn webvtt(cues: impl Iterator<Item = (u64, u64, String, String)>, range: TimeRan
 mod tests {
     use super::*;
     use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
-    use crate::room::media::Codec;
+    use crate::room::media::{Codec, Source};
     use crate::room::participant::Role;
     use jiff::Timestamp;
 

@@ -12,7 +12,6 @@ mod compose;
 mod encoder_output;
 mod follow;
 mod format;
-mod frozen;
 mod job;
 pub mod layout;
 mod loudness;

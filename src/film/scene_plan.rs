@@ -1,8 +1,8 @@
 //! Which scenes a film consists of, from manifest and timeline alone: who is visible from when. Pure; it lays nothing out and opens no
 //! file.
 
-use crate::film::frozen::Outages;
 use crate::film::layout::{Screen, Size, View, featured};
+use crate::recording::frozen::Outages;
 use crate::recording::intervals::{Interval, speech};
 use crate::recording::manifest::{Manifest, ParticipantEntry, Span, TrackEntry};
 use crate::recording::timeline::{Entry, Event};
@@ -54,6 +54,11 @@ impl ScenePlan {
     pub fn at(&self, ms: u64) -> Option<&Scene> {
         let next = self.scenes.partition_point(|(from, _)| *from <= ms);
         self.scenes.get(next.checked_sub(1)?).map(|(_, scene)| scene)
+    }
+
+    /// The keys of participants who are left out.
+    pub fn without(&self) -> &[String] {
+        &self.without
     }
 
     /// True for tracks of participants who are not left out.

@@ -4,8 +4,10 @@
 
 pub mod account;
 pub(crate) mod attachments;
+pub mod chapters;
 mod event;
 pub mod folder;
+pub mod frozen;
 pub mod intervals;
 pub mod manifest;
 pub mod names;
@@ -13,6 +15,7 @@ pub mod parts;
 pub mod placement;
 pub mod reconcile;
 pub mod recover;
+pub mod report;
 pub mod resume;
 pub mod subtitles;
 #[cfg(test)]

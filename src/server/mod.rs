@@ -13,7 +13,6 @@ mod rate;
 mod room;
 mod rooms;
 mod secret;
-mod site;
 mod socket;
 mod whip_whep;
 
@@ -21,6 +20,7 @@ pub use crate::signal::parse_ice_server;
 pub use config::{Limits, RoomServerConfig};
 
 use crate::error::{Error, Result};
+use crate::pages::{self, Page};
 use crate::relay::{Relay, RoomFactory};
 use crate::signal;
 use crate::signal::names::is_room_name;
@@ -83,12 +83,12 @@ impl RoomServer {
         let relay = Relay::new(room_factory, rooms.config.ice_servers.clone(), crate::relay::Limits::default());
         let endpoints = whip_whep::routes(whip_whep::Endpoints { rooms: rooms.clone(), relay }, whip, whep);
         let app = Router::new()
-            .route("/", get(async || site::start()))
+            .route("/", get(async || Page::Start.response()))
             .route("/healthz", get(async |State(rooms): State<Arc<Rooms>>| Json(rooms.health())))
             .route("/rooms", get(find_room))
             .route("/rooms/{name}", get(enter_room))
-            .route("/app/{file}", get(async |Path(file): Path<String>| site::file(&file)))
-            .fallback(async || site::missing())
+            .route("/app/{file}", get(page_file))
+            .fallback(async || Page::NoRoom.response())
             .with_state(rooms)
             .merge(endpoints)
             .into_make_service_with_connect_info::<listener::LocalAddress>();
@@ -161,9 +161,14 @@ async fn enter_room(
             upgrade.max_message_size(bytes).max_frame_size(bytes).on_upgrade(serve)
         }
         Err(rejection) if headers.contains_key(header::UPGRADE) => rejection.into_response(),
-        Err(_) if is_room_name(&name) => site::room(),
-        Err(_) => site::missing(),
+        Err(_) if is_room_name(&name) => Page::Room.response(),
+        Err(_) => Page::NoRoom.response(),
     }
+}
+
+/// `/app/FILE`: a file of the pages.
+async fn page_file(Path(file): Path<String>) -> Response {
+    pages::file(&file).unwrap_or_else(|| Page::NoRoom.response())
 }
 
 #[derive(Deserialize)]

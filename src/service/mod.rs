@@ -15,6 +15,7 @@ pub use config::ServiceConfig;
 
 use crate::error::{Error, Result};
 use crate::server::reachable;
+use crate::viewer::Media;
 use api::ApiState;
 use database::Database;
 use database::keys::{self, ApiKey, Scope};
@@ -94,6 +95,7 @@ impl Service {
             folders: self.folders.clone(),
             capacity,
             metrics: api::RequestMetrics::default(),
+            media: Media::default(),
             leaving: leaving.clone(),
         };
         let mut drained = leaving.clone();

@@ -60,5 +60,6 @@ mod twin_janus;
 mod twins;
 mod unread;
 mod unshared;
+mod view;
 mod whip;
 mod wish;

@@ -1,6 +1,6 @@
 //! What `show` prints, as a golden text, and of recordings that are not finished.
 
-use super::report::State;
+use crate::recording::report::State;
 use super::*;
 use crate::recording::folder::{RecordingFolder, Subfolder};
 use crate::recording::intervals::activities;

@@ -1,7 +1,7 @@
 //! A recording as text: header, table of tracks, bars, chat and files, warnings. Pure.
 
 use super::bars::{self, LONGEST_NAME};
-use super::report::{Report, State};
+use crate::recording::report::{Report, State};
 use crate::cli::terminal::printable;
 use crate::recording::manifest::{FileState, Manifest, Part, Span, TrackEntry, Unrecorded};
 use crate::recording::subtitles::CHAT;

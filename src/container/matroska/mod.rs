@@ -19,5 +19,7 @@ pub use elements::MAX_FRAME_BYTES;
 pub use format::TrackFormat;
 #[cfg(feature = "film")]
 pub use interleaved::InterleavedWriter;
+#[cfg(feature = "server")]
+pub use opus::packet_quarter_ms;
 pub use reader::{Block, Scan, StoredFrame, TrackReader, scan};
 pub use writer::TrackWriter;

@@ -2,6 +2,11 @@
 
 /// The duration of an Opus packet in milliseconds, rounded up; `None` where it is none.
 pub(super) fn packet_ms(packet: &[u8]) -> Option<u64> {
+    packet_quarter_ms(packet).map(|quarters| quarters.div_ceil(4))
+}
+
+/// The duration of an Opus packet in quarters of a millisecond; `None` where it is none.
+pub fn packet_quarter_ms(packet: &[u8]) -> Option<u64> {
     let toc = *packet.first()?;
     let quarters = match toc >> 3 {
         config @ 0..12 => [40, 80, 160, 240][usize::from(config & 3)],
@@ -14,7 +19,7 @@ pub(super) fn packet_ms(packet: &[u8]) -> Option<u64> {
         _ => u64::from(packet.get(1)? & 63),
     };
     // At most 120 ms in a packet.
-    Some((quarters * frames).div_ceil(4)).filter(|ms| (1..=120).contains(ms))
+    Some(quarters * frames).filter(|quarters| (1..=480).contains(quarters))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::request_metrics::RequestMetrics;
 use crate::service::database::Database;
 use crate::service::jobs::{Capacity, Folders};
+use crate::viewer::Media;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
@@ -13,6 +14,7 @@ pub struct ApiState {
     pub folders: Arc<Folders>,
     pub capacity: Arc<Mutex<Capacity>>,
     pub metrics: RequestMetrics,
+    pub media: Media,
     /// True when the service takes no new recordings any more.
     pub leaving: watch::Receiver<bool>,
 }

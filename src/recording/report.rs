@@ -1,4 +1,4 @@
-//! What `roombot show` prints of a recording, read from its folder.
+//! What a recording holds, read from its folder: its manifest, brought up to date, its events, and what follows from both. It only reads.
 
 use crate::container::matroska::scan;
 use crate::error::Result;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// The state of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum State {
+pub enum State {
     /// It is being written.
     Recording,
     /// It was not finished, and nobody is writing it.
@@ -27,11 +27,27 @@ pub(super) enum State {
     Recovered,
 }
 
-/// A recording; serialized, it is what `--json` prints.
+impl State {
+    /// By the manifest, and by whether a process holds the recording's lock.
+    pub fn of(status: Status, live: bool) -> State {
+        match status {
+            Status::Complete => State::Complete,
+            Status::Partial => State::Partial,
+            Status::Recovered => State::Recovered,
+            Status::Recording if live => State::Recording,
+            Status::Recording => State::CutShort,
+        }
+    }
+}
+
+/// A recording; serialized, it is what `roombot show --json` prints.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub struct Report {
+    /// The recording's folder.
     pub path: PathBuf,
+    /// Whether it has ended, and how.
     pub state: State,
+    /// The manifest, up to date.
     #[serde(flatten)]
     pub manifest: Manifest,
     /// When each participant was present, spoke and sent video.
@@ -48,21 +64,28 @@ impl Report {
     /// # Errors
     /// [`Error::User`](crate::error::Error::User): the folder is no recording.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::read(path, |_| true).map(|(report, _)| report)
+    }
+
+    /// Likewise, with the events, and without reading the track files of a recording that is being written: for those who ask again and
+    /// again. What it says of these tracks is some seconds old.
+    ///
+    /// # Errors
+    /// As [`Report::load`].
+    pub fn load_quickly(path: &Path) -> Result<(Self, Vec<Entry>)> {
+        Self::read(path, |state| state == State::CutShort)
+    }
+
+    fn read(path: &Path, reads_tracks: impl Fn(State) -> bool) -> Result<(Self, Vec<Entry>)> {
         let tracks = path.join(Subfolder::Tracks.name());
         // The lock before the manifest: a recording that ends in between is complete, not interrupted.
         let live = RecordingFolder::is_live(path);
         let mut manifest = Manifest::load(path)?;
         let events: Vec<Entry> = TimelineReader::open(&path.join(TIMELINE)).map(Iterator::collect).unwrap_or_default();
-        let state = match manifest.status {
-            Status::Complete => State::Complete,
-            Status::Partial => State::Partial,
-            Status::Recovered => State::Recovered,
-            Status::Recording if live => State::Recording,
-            Status::Recording => State::CutShort,
-        };
+        let state = State::of(manifest.status, live);
         if manifest.status == Status::Recording {
             let mut scans = Vec::new();
-            for file in track_files(path)? {
+            for file in if reads_tracks(state) { track_files(path)? } else { Vec::new() } {
                 // A file that cannot be read has only been created yet.
                 scans.extend(scan(&tracks.join(&file)).map(|scan| (file, scan)));
             }
@@ -74,6 +97,6 @@ impl Report {
         let missing = tracks.chain(manifest.files.iter().map(|file| file.file.clone())).filter(is_missing).collect();
         let messages = events.iter().filter(|entry| matches!(entry.event, Event::Chat { .. })).count();
         let activities = activities(&manifest, &events);
-        Ok(Self { path: path.to_owned(), state, manifest, activities, messages, missing })
+        Ok((Self { path: path.to_owned(), state, manifest, activities, messages, missing }, events))
     }
 }

@@ -1,0 +1,143 @@
+//! The pages and their files, compiled in, with security headers. Serves nothing from the disk.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// The content security policy: own scripts and styles, WebSockets, nothing inline, no framing.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; \
+                      connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// The files under `/app/`.
+const FILES: &[(&str, &str, &str)] = &[
+    ("app.js", SCRIPT, include_str!("../web/app.js")),
+    ("hash.js", SCRIPT, include_str!("../web/hash.js")),
+    ("media.js", SCRIPT, include_str!("../web/media.js")),
+    ("panel.js", SCRIPT, include_str!("../web/panel.js")),
+    ("peer.js", SCRIPT, include_str!("../web/peer.js")),
+    ("player.js", SCRIPT, include_str!("../web/player.js")),
+    ("player-bars.js", SCRIPT, include_str!("../web/player-bars.js")),
+    ("player-lists.js", SCRIPT, include_str!("../web/player-lists.js")),
+    ("player-sources.js", SCRIPT, include_str!("../web/player-sources.js")),
+    ("player-track.js", SCRIPT, include_str!("../web/player-track.js")),
+    ("player-words.js", SCRIPT, include_str!("../web/player-words.js")),
+    ("player.css", STYLE, include_str!("../web/player.css")),
+    ("recordings.js", SCRIPT, include_str!("../web/recordings.js")),
+    ("signal.js", SCRIPT, include_str!("../web/signal.js")),
+    ("stats.js", SCRIPT, include_str!("../web/stats.js")),
+    ("talk.js", SCRIPT, include_str!("../web/talk.js")),
+    ("transfer.js", SCRIPT, include_str!("../web/transfer.js")),
+    ("view.js", SCRIPT, include_str!("../web/view.js")),
+    ("style.css", STYLE, include_str!("../web/style.css")),
+    ("icon.svg", "image/svg+xml", include_str!("../web/icon.svg")),
+];
+
+/// A page of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// Where a room's name is typed.
+    Start,
+    /// A room. It is the same for every room: the script reads the name from the URL.
+    Room,
+    /// There is no such room.
+    NoRoom,
+    /// The player of a recording. It takes all data from addresses relative to its own.
+    Player,
+    /// The list of recordings.
+    Recordings,
+    /// There is no such recording.
+    NoRecording,
+}
+
+impl Page {
+    fn html(self) -> &'static str {
+        match self {
+            Page::Start => include_str!("../web/start.html"),
+            Page::Room => include_str!("../web/index.html"),
+            Page::NoRoom => include_str!("../web/missing.html"),
+            Page::Player => include_str!("../web/player.html"),
+            Page::Recordings => include_str!("../web/recordings.html"),
+            Page::NoRecording => include_str!("../web/no-recording.html"),
+        }
+    }
+
+    /// What the page may use of the machine.
+    fn permissions(self) -> &'static str {
+        match self {
+            Page::Start | Page::Room | Page::NoRoom => "camera=(self), microphone=(self), display-capture=(self)",
+            Page::Player | Page::Recordings | Page::NoRecording => "camera=(), microphone=(), display-capture=()",
+        }
+    }
+
+    /// The page as an answer.
+    pub fn response(self) -> Response {
+        let status = match self {
+            Page::NoRoom | Page::NoRecording => StatusCode::NOT_FOUND,
+            _ => StatusCode::OK,
+        };
+        let mut response = answer(status, HTML, self.html());
+        response.headers_mut().insert("permissions-policy", HeaderValue::from_static(self.permissions()));
+        response
+    }
+}
+
+/// A file of the pages; `None` where there is none of that name.
+pub fn file(name: &str) -> Option<Response> {
+    let (_, kind, body) = FILES.iter().find(|(known, _, _)| *known == name)?;
+    Some(answer(StatusCode::OK, kind, body))
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: &'static str) -> Response {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // The URL may contain the join token.
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    (status, headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGES: [Page; 6] =
+        [Page::Start, Page::Room, Page::NoRoom, Page::Player, Page::Recordings, Page::NoRecording];
+
+    #[test]
+    fn every_file_that_the_pages_name_is_served() {
+        for page in PAGES {
+            for name in page.html().split("\"/app/").skip(1).filter_map(|rest| rest.split('"').next()) {
+                assert!(file(name).is_some(), "{page:?}: {name}");
+            }
+        }
+        let imports = FILES
+            .iter()
+            .flat_map(|(_, _, body)| ["from \"./", "URL(\"./"].into_iter().flat_map(|mark| body.split(mark).skip(1)));
+        for name in imports.filter_map(|rest| rest.split('"').next()) {
+            assert!(file(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_pages_keep_to_their_own_policy() {
+        for html in PAGES.map(Page::html) {
+            assert!(
+                !html.contains("<style") && !html.contains(" style=") && !html.contains(" onclick="),
+                "inline style or script"
+            );
+            assert!(
+                html.split("<script").skip(1).all(|rest| rest.trim_start().starts_with("type=\"module\" src=")),
+                "inline script"
+            );
+        }
+    }
+}
