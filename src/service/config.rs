@@ -28,6 +28,12 @@ pub struct ServiceConfig {
     /// The first administrator's key. One is made and printed if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_key: Option<String>,
+    /// Whether webhooks may be sent to addresses that are not public: loopback, private networks, link-local.
+    pub allow_private_webhooks: bool,
+    /// Days for which deliveries of webhooks are kept that arrived.
+    pub webhook_delivered_days: u32,
+    /// Days for which deliveries of webhooks are kept that were given up.
+    pub webhook_dead_days: u32,
 }
 
 impl Default for ServiceConfig {
@@ -37,6 +43,9 @@ impl Default for ServiceConfig {
             data: PathBuf::from("roombot-data"),
             capacity: None,
             admin_key: None,
+            allow_private_webhooks: false,
+            webhook_delivered_days: 7,
+            webhook_dead_days: 30,
         }
     }
 }
@@ -76,6 +85,13 @@ impl ServiceConfig {
     pub fn check(&self) -> Result<()> {
         if self.capacity.is_some_and(|cores| !(0.1..=100_000.0).contains(&cores)) {
             return Err(Error::user("capacity: must be 0.1 to 100000 cores"));
+        }
+        for (key, days) in
+            [("webhook_delivered_days", self.webhook_delivered_days), ("webhook_dead_days", self.webhook_dead_days)]
+        {
+            if !(1..=3650).contains(&days) {
+                return Err(Error::user(format!("{key}: must be 1 to 3650")));
+            }
         }
         if self.admin_key.as_ref().is_some_and(|key| key.chars().count() < 16 || key.chars().any(char::is_whitespace)) {
             return Err(Error::user("admin_key: must have at least 16 characters, no spaces"));

@@ -1,13 +1,14 @@
 //! The recorder service: an HTTP API over supervised recorder processes, with a database that a crash cannot damage. Never joins a room
 //! and never handles media itself.
 //!
-//! `model` has what is kept and its rules, `database` keeps it, `jobs` does the work, `api` answers requests, and the
-//! `dashboard`'s pages are a client of it.
+//! `model` has what is kept and its rules, `database` keeps it, `jobs` does the work, `deliveries` sends webhooks, `api` answers requests,
+//! and the `dashboard`'s pages are a client of it.
 
 mod api;
 mod config;
 mod dashboard;
 mod database;
+mod deliveries;
 mod jobs;
 mod model;
 
@@ -19,6 +20,7 @@ use crate::viewer::Media;
 use api::ApiState;
 use database::Database;
 use database::keys::{self, ApiKey, Scope};
+use deliveries::Courier;
 use jiff::Timestamp;
 use jobs::{Capacity, Dispatcher, Folders, JobContext};
 use model::Id;
@@ -90,7 +92,14 @@ impl Service {
             leaving: leaving.clone(),
         };
         let dispatcher = tokio::spawn(Dispatcher::new(context, capacity.clone()).run());
+        let settings = deliveries::Settings {
+            allow_private: self.config.allow_private_webhooks,
+            delivered_days: self.config.webhook_delivered_days,
+            dead_days: self.config.webhook_dead_days,
+        };
+        let courier = tokio::spawn(Courier::new(self.database.clone(), settings, leaving.clone())?.run());
         let state = ApiState {
+            allow_private_webhooks: self.config.allow_private_webhooks,
             database: self.database.clone(),
             folders: self.folders.clone(),
             capacity,
@@ -119,6 +128,7 @@ impl Service {
             }
         };
         let _ = dispatcher.await;
+        let _ = courier.await;
         let database = self.database;
         let _ = tokio::task::spawn_blocking(move || database.close()).await;
         result

@@ -61,5 +61,6 @@ mod twins;
 mod unread;
 mod unshared;
 mod view;
+mod webhooks;
 mod whip;
 mod wish;

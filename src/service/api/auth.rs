@@ -49,7 +49,12 @@ impl Caller {
 
     /// Whether it sees this recording: one of its project, or any for an administrator.
     pub(super) fn sees(&self, recording: &Recording) -> bool {
-        self.0.project == recording.project || self.0.scopes.contains(&Scope::Admin)
+        self.sees_project(&recording.project)
+    }
+
+    /// Whether it sees what belongs to this project.
+    pub(super) fn sees_project(&self, project: &str) -> bool {
+        self.0.project == project || self.0.scopes.contains(&Scope::Admin)
     }
 
     /// The project whose recordings it lists; none: all.

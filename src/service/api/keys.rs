@@ -27,6 +27,15 @@ fn default_project() -> String {
     "default".to_owned()
 }
 
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+/// Whether a project may be called that.
+pub(super) fn is_project(text: &str) -> bool {
+    is_name(text) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
 /// A key that was just made.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct NewKey {
@@ -51,9 +60,6 @@ pub(super) async fn create(
     Json(request): Json<KeyRequest>,
 ) -> Result<(StatusCode, axum::Json<NewKey>), Problem> {
     caller.require(Scope::Admin)?;
-    let is_name = |text: &str| (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    let is_project =
-        |text: &str| is_name(text) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     if !is_name(&request.name) {
         return Err(Problem::field("name", "must have 1 to 64 characters"));
     }

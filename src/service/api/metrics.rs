@@ -3,11 +3,13 @@
 use super::problem::Problem;
 use super::request_metrics::RequestLabels;
 use super::state::ApiState;
+use crate::service::database::deliveries;
 use crate::service::database::recordings::{self, Totals};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -32,7 +34,10 @@ pub(super) async fn measure(State(state): State<ApiState>, request: Request, nex
 #[utoipa::path(get, path = "/metrics", tag = "service", security(()),
     responses((status = 200, body = String, content_type = "application/openmetrics-text"), (status = 503, body = Problem)))]
 pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoResponse, Problem> {
-    let Totals { states, ended } = state.database.read(recordings::totals).await?;
+    let read = |connection: &rusqlite::Connection| {
+        Ok((recordings::totals(connection)?, deliveries::figures(connection, Timestamp::now())?))
+    };
+    let (Totals { states, ended }, webhooks) = state.database.read(read).await?;
     let mut registry = Registry::with_prefix("roombot");
     let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "The program", build);
@@ -61,6 +66,13 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoRe
         let labelled = registry.sub_registry_with_labels(labels.into_iter());
         labelled.register("recordings", "Recordings that have ended", ConstCounter::new(count));
     }
+    for (result, count) in [("delivered", webhooks.delivered), ("failed", webhooks.failed), ("dead", webhooks.dead)] {
+        let labelled = registry.sub_registry_with_labels([("result".into(), result.into())].into_iter());
+        let help = "Webhooks: events that arrived, attempts that failed, events that were given up";
+        labelled.register("webhook_deliveries", help, ConstCounter::new(count));
+    }
+    let lag = webhooks.lag_ms as f64 / 1000.0;
+    gauge(&mut registry, "webhook_lag_seconds", "Age of the oldest event that a webhook has still to get", lag);
     registry.register("http_request_seconds", "Time to answer a request", state.metrics.seconds());
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|_| Problem::unavailable("the figures cannot be written", 5))?;

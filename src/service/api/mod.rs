@@ -3,6 +3,7 @@
 mod auth;
 mod commands;
 mod contents;
+mod deliveries;
 mod events;
 mod films;
 mod health;
@@ -14,6 +15,7 @@ mod recordings;
 mod request_metrics;
 mod session;
 mod state;
+mod webhooks;
 
 pub use auth::{digest, new_secret};
 pub use request_metrics::RequestMetrics;
@@ -36,7 +38,7 @@ const LARGEST_REQUEST: usize = 256 << 10;
     info(title = "roombot", description = "Records WebRTC rooms."),
     modifiers(&BearerKey),
     security(("key" = [])),
-    tags((name = "recordings"), (name = "media"), (name = "keys"), (name = "service"))
+    tags((name = "recordings"), (name = "media"), (name = "webhooks"), (name = "keys"), (name = "service"))
 )]
 struct Description;
 
@@ -71,6 +73,17 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(media::file))
         .routes(routes!(films::create, films::list))
         .routes(routes!(films::get, films::cancel))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::get, webhooks::patch, webhooks::delete))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::ping))
+        .routes(routes!(webhooks::redeliver))
+        .routes(routes!(webhooks::project_secret))
+        .routes(routes!(webhooks::rotate_project_secret))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::get))
+        .routes(routes!(deliveries::redeliver))
+        .routes(routes!(deliveries::figures))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .routes(routes!(session::begin, session::show, session::end))

@@ -6,6 +6,7 @@ use super::state::ApiState;
 use crate::service::database::idempotency::{self, Earlier};
 use crate::service::database::keys::{Scope, audit};
 use crate::service::database::recordings::{self, Filter, Runtime, StoredRecording};
+use crate::service::deliveries::check_url;
 use crate::service::model::{EventDraft, EventType, Id, Recording, RecordingRequest, State as RecordingState};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -48,6 +49,9 @@ pub(super) async fn create(
         return Err(Problem::unavailable("the service is stopping", 10));
     }
     request.check().map_err(|invalid| Problem::field(invalid.field, invalid.problem))?;
+    if let Some(url) = &request.webhook_url {
+        check_url(url, state.allow_private_webhooks).map_err(|problem| Problem::field("webhook_url", problem))?;
+    }
     let key = match headers.get("idempotency-key").map(|key| key.to_str()) {
         Some(Ok(key)) if (1..=LONGEST_KEY).contains(&key.len()) => Some(key.to_owned()),
         None => None,

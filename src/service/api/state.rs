@@ -15,6 +15,8 @@ pub struct ApiState {
     pub capacity: Arc<Mutex<Capacity>>,
     pub metrics: RequestMetrics,
     pub media: Media,
+    /// Whether webhooks may go to addresses that are not public.
+    pub allow_private_webhooks: bool,
     /// True when the service takes no new recordings any more.
     pub leaving: watch::Receiver<bool>,
 }

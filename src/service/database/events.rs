@@ -1,7 +1,9 @@
 //! Events in the database, and the deliveries that come with them.
 
 use super::connection::DatabaseError;
-use crate::service::model::{Event, EventDraft, EventType, Id, Recording};
+use super::deliveries::{self, NewDelivery};
+use super::webhooks;
+use crate::service::model::{Event, EventDraft, EventType, Id, Recording, Webhook};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use serde_json::json;
@@ -53,13 +55,7 @@ fn deliver(
     now: Timestamp,
     data: &serde_json::Value,
 ) -> Result<(), DatabaseError> {
-    let mut targets: Vec<(Option<String>, String)> = connection
-        .prepare_cached(
-            "SELECT id, url FROM endpoints WHERE project = ?1 AND NOT disabled
-             AND (json_array_length(kinds) = 0 OR EXISTS (SELECT 1 FROM json_each(kinds) WHERE value = ?2))",
-        )?
-        .query_map(params![recording.project, kind.word()], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
+    let mut targets = webhooks::wanting(connection, &recording.project, kind)?;
     if let Some(own) = &recording.request.webhook_url {
         targets.push((None, own.clone()));
     }
@@ -71,24 +67,39 @@ fn deliver(
         "sequence": sequence, "recording": recording, "data": data,
     })
     .to_string();
-    for (endpoint, url) in targets {
-        connection
-            .prepare_cached(
-                "INSERT INTO deliveries (event, endpoint, recording, project, url, kind, body, state, created_ms, next_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending', ?8, ?8)",
-            )?
-            .execute(params![
-                event.as_str(),
-                endpoint,
-                recording.id.as_str(),
-                recording.project,
-                url,
-                kind.word(),
-                body,
-                now.as_millisecond()
-            ])?;
+    for (webhook, url) in &targets {
+        let draft = NewDelivery {
+            event,
+            kind,
+            webhook: webhook.as_ref(),
+            recording: Some(&recording.id),
+            project: &recording.project,
+            url,
+            body: &body,
+        };
+        deliveries::enqueue(connection, &draft, now)?;
     }
     Ok(())
+}
+
+/// Notes the delivery of a ping to an endpoint, which may be disabled; returns its id.
+pub fn ping(connection: &Connection, webhook: &Webhook, now: Timestamp) -> Result<Id, DatabaseError> {
+    let event = Id::new(Id::EVENT);
+    let body = json!({
+        "id": event, "type": EventType::Ping, "created_at": format!("{now:.3}"), "api_version": API_VERSION,
+        "data": { "webhook": webhook.id },
+    })
+    .to_string();
+    let draft = NewDelivery {
+        event: &event,
+        kind: EventType::Ping,
+        webhook: Some(&webhook.id),
+        recording: None,
+        project: &webhook.project,
+        url: &webhook.url,
+        body: &body,
+    };
+    deliveries::enqueue(connection, &draft, now)
 }
 
 /// Events after a position, the oldest first: of one recording, or of all of a project.

@@ -16,6 +16,9 @@ pub enum Scope {
     RecordingsRead,
     #[serde(rename = "recordings:write")]
     RecordingsWrite,
+    /// Webhooks and deliveries of the project.
+    #[serde(rename = "webhooks")]
+    Webhooks,
     /// Everything, in all projects.
     #[serde(rename = "admin")]
     Admin,

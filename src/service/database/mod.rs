@@ -4,6 +4,9 @@
 //! One thread writes. Writes that wait together are committed together, so a sync of the disk is shared by many requests.
 
 mod connection;
+pub mod deliveries;
+#[cfg(test)]
+mod deliveries_tests;
 pub mod events;
 pub mod films;
 pub mod idempotency;
@@ -12,5 +15,6 @@ pub mod recordings;
 mod schema;
 #[cfg(test)]
 mod tests;
+pub mod webhooks;
 
 pub use connection::{Database, DatabaseError};

@@ -55,34 +55,54 @@ const STEPS: &[&str] = &["
     CREATE INDEX films_open ON films (open) WHERE open;
 
     CREATE TABLE endpoints (
-        id         TEXT PRIMARY KEY,
-        project    TEXT NOT NULL,
-        url        TEXT NOT NULL,
-        secrets    TEXT NOT NULL,    -- JSON: one, or two while rotating
-        kinds      TEXT NOT NULL,    -- JSON: event types; empty means all
-        created_ms INTEGER NOT NULL,
-        disabled   INTEGER NOT NULL DEFAULT 0,
+        id          TEXT PRIMARY KEY,
+        project     TEXT NOT NULL,
+        url         TEXT NOT NULL,
+        secrets     TEXT NOT NULL,   -- JSON: one, or two while rotating
+        kinds       TEXT NOT NULL,   -- JSON: event types; empty means all
+        description TEXT NOT NULL,
+        created_ms  INTEGER NOT NULL,
+        disabled    INTEGER NOT NULL DEFAULT 0,
+        reason      TEXT,            -- why the service disabled it
         UNIQUE (project, url)
+    );
+
+    CREATE TABLE project_secrets (   -- what deliveries to a recording's own webhook_url are signed with
+        project TEXT PRIMARY KEY,
+        secrets TEXT NOT NULL
     );
 
     CREATE TABLE deliveries (
         position   INTEGER PRIMARY KEY AUTOINCREMENT,
+        id         TEXT NOT NULL UNIQUE,
         event      TEXT NOT NULL,
         endpoint   TEXT,             -- none: the recording's own webhook_url
-        recording  TEXT NOT NULL,
+        target     TEXT NOT NULL,    -- the endpoint, or the scheme, host and port of the URL
+        recording  TEXT NOT NULL,    -- empty: a ping
         project    TEXT NOT NULL,
         url        TEXT NOT NULL,
         kind       TEXT NOT NULL,
         body       TEXT NOT NULL,
-        state      TEXT NOT NULL,    -- pending, delivered, dead
+        state      TEXT NOT NULL,    -- pending (at most one per recording and target), waiting for that one, delivered, dead
         attempts   INTEGER NOT NULL DEFAULT 0,
         created_ms INTEGER NOT NULL,
+        first_ms   INTEGER,          -- the first attempt since it was made or redelivered
         next_ms    INTEGER NOT NULL,
         done_ms    INTEGER,
+        status     INTEGER,
         problem    TEXT
     );
     CREATE INDEX deliveries_due ON deliveries (state, next_ms);
-    CREATE INDEX deliveries_in_order ON deliveries (recording, url, state, position);
+    CREATE INDEX deliveries_in_order ON deliveries (recording, target, state, position);
+    CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint, state);
+    CREATE INDEX deliveries_by_project ON deliveries (project, position);
+    CREATE INDEX deliveries_done ON deliveries (state, done_ms);
+    CREATE INDEX deliveries_undone ON deliveries (created_ms) WHERE done_ms IS NULL;
+
+    CREATE TABLE delivery_totals (
+        result TEXT PRIMARY KEY,
+        total  INTEGER NOT NULL
+    );
 
     CREATE TABLE idempotency (
         project    TEXT NOT NULL,

@@ -19,6 +19,10 @@ impl Id {
     pub const FILM: &str = "film";
     /// Of an API key.
     pub const KEY: &str = "key";
+    /// Of a webhook.
+    pub const WEBHOOK: &str = "whk";
+    /// Of a delivery.
+    pub const DELIVERY: &str = "dlv";
 
     /// A new one.
     pub fn new(prefix: &str) -> Id {

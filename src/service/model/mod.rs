@@ -6,6 +6,7 @@ mod id;
 mod recording;
 mod request;
 mod state;
+mod webhook;
 
 pub use event::{Event, EventDraft, EventType};
 pub use film_job::{FilmJob, FilmState};
@@ -13,3 +14,4 @@ pub use id::Id;
 pub use recording::{Media, MediaKind, Outcome, Recording, Wanted};
 pub use request::{FilmCodec, FilmRequest, Outputs, RecordingRequest};
 pub use state::{State, SubCode};
+pub use webhook::{Delivery, DeliveryState, Secrets, Webhook};

@@ -27,6 +27,7 @@ pub mod player;
 pub mod probe;
 pub mod proxy;
 pub mod raw;
+pub mod receiver;
 pub mod recorder;
 pub mod sender;
 pub mod server;
