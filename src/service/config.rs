@@ -1,11 +1,14 @@
 //! The service's configuration: a TOML file, and over it the environment. Values only.
 
 use crate::error::{Error, Result};
+use crate::service::storage::{KeepLocal, StorageService, StoreConfig, span};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What keys of the environment begin with.
 const PREFIX: &str = "ROOMBOT_";
@@ -13,6 +16,9 @@ const PREFIX: &str = "ROOMBOT_";
 const OTHERS: [&str; 6] = ["interop", "key", "log", "skipped", "token", "url"];
 /// A key of the environment with this end names a file that holds the value.
 const IN_FILE: &str = "_file";
+
+/// Between the names of a table and of a key in it: `ROOMBOT_STORE__URL` is `url` in `[store]`.
+const NESTED: &str = "__";
 
 /// The configuration. Each key is also a variable: `listen` is `ROOMBOT_LISTEN`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +40,23 @@ pub struct ServiceConfig {
     pub webhook_delivered_days: u32,
     /// Days for which deliveries of webhooks are kept that were given up.
     pub webhook_dead_days: u32,
+    /// How long a store may fail without progress before the next is used, or the recording is `partial`.
+    #[serde(with = "span")]
+    pub upload_retry_for: Duration,
+    /// How long media stays in `data` once it is in a store.
+    pub keep_local: KeepLocal,
+    /// Days after which media is deleted, where the request says nothing. Never if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+    /// Where recordings go when they are finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreConfig>,
+    /// Where they go when `store` does not take them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_store: Option<StoreConfig>,
+    /// The same for single projects.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub project_retention_days: BTreeMap<String, u32>,
 }
 
 impl Default for ServiceConfig {
@@ -46,6 +69,12 @@ impl Default for ServiceConfig {
             allow_private_webhooks: false,
             webhook_delivered_days: 7,
             webhook_dead_days: 30,
+            store: None,
+            backup_store: None,
+            upload_retry_for: Duration::from_secs(30 * 60),
+            keep_local: KeepLocal::default(),
+            retention_days: None,
+            project_retention_days: BTreeMap::new(),
         }
     }
 }
@@ -62,13 +91,14 @@ impl ServiceConfig {
         }
         let plain =
             Env::prefixed(PREFIX).filter(|key| !key.as_str().ends_with(IN_FILE) && !OTHERS.contains(&key.as_str()));
-        figment = figment.merge(plain);
+        figment = figment.merge(plain.split(NESTED));
         for (name, path) in std::env::vars() {
             let Some(key) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else { continue };
             let Some(key) = key.strip_suffix(IN_FILE) else { continue };
             let value = std::fs::read_to_string(&path)
                 .map_err(|e| Error::user(format!("{name}: {path} cannot be read: {e}")).because(e))?;
-            figment = figment.merge(Serialized::global(key, value.trim_end_matches(['\n', '\r'])));
+            figment =
+                figment.merge(Serialized::global(&key.replace(NESTED, "."), value.trim_end_matches(['\n', '\r'])));
         }
         let config: ServiceConfig = figment.extract().map_err(|e| {
             let place = file.map(|file| format!("{}: ", file.display())).unwrap_or_default();
@@ -96,12 +126,33 @@ impl ServiceConfig {
         if self.admin_key.as_ref().is_some_and(|key| key.chars().count() < 16 || key.chars().any(char::is_whitespace)) {
             return Err(Error::user("admin_key: must have at least 16 characters, no spaces"));
         }
-        Ok(())
+        let days = self.retention_days.iter().chain(self.project_retention_days.values());
+        if days.into_iter().any(|days| !(1..=36_500).contains(days)) {
+            return Err(Error::user("retention_days and project_retention_days: must be 1 to 36500"));
+        }
+        self.storage().map(drop)
+    }
+
+    /// The stores, opened. Asks nothing of the network.
+    ///
+    /// # Errors
+    /// The user's: an address or an option that cannot be used.
+    pub fn storage(&self) -> Result<Option<StorageService>> {
+        match &self.store {
+            Some(main) => StorageService::open(main, self.backup_store.as_ref(), self.upload_retry_for).map(Some),
+            None if self.backup_store.is_some() => Err(Error::user("backup_store: there is no [store] that it backs")),
+            None => Ok(None),
+        }
     }
 
     /// The configuration as a TOML file, without secrets.
     pub fn to_toml(&self) -> String {
-        let shown = ServiceConfig { admin_key: None, ..self.clone() };
+        let shown = ServiceConfig {
+            admin_key: None,
+            store: self.store.as_ref().map(StoreConfig::without_secrets),
+            backup_store: self.backup_store.as_ref().map(StoreConfig::without_secrets),
+            ..self.clone()
+        };
         toml::to_string_pretty(&shown).unwrap_or_default()
     }
 }
@@ -130,5 +181,30 @@ mod tests {
         let text = config.to_toml();
         assert!(!text.contains("0123456789"), "{text}");
         assert_eq!(toml::from_str::<ServiceConfig>(&text).unwrap(), ServiceConfig::default());
+    }
+
+    #[test]
+    fn stores_are_checked_and_printed_without_their_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roombot.toml");
+        let text = "keep_local = \"12h\"\nretention_days = 30\nproject_retention_days = { blue = 7 }\n\
+                    [store]\nurl = \"s3://meetings/2026\"\noptions = { region = \"r\", secret_access_key = \"s3cret\", access_key_id = \"a\" }\n\
+                    [backup_store]\nurl = \"file:///srv/backup\"\n";
+        std::fs::write(&file, text).unwrap();
+        let config = ServiceConfig::load(Some(&file)).unwrap();
+        assert!(config.storage().unwrap().is_some());
+        let shown = config.to_toml();
+        assert!(shown.contains("s3://meetings/2026") && shown.contains("12h") && !shown.contains("s3cret"), "{shown}");
+        assert_eq!(toml::from_str::<ServiceConfig>(&shown).unwrap().project_retention_days["blue"], 7);
+        for (text, problem) in [
+            ("[backup_store]\nurl = \"file:///srv/backup\"\n", "there is no [store]"),
+            ("[store]\nurl = \"nowhere\"\n", "no address"),
+            ("retention_days = 0\n", "must be 1 to 36500"),
+            ("keep_local = \"soon\"\n", "no duration"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = ServiceConfig::load(Some(&file)).unwrap_err();
+            assert!(matches!(error, Error::User(_)) && error.to_string().contains(problem), "{text}: {error}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The recorder service: an HTTP API over supervised recorder processes, with a database that a crash cannot damage. Never joins a room
 //! and never handles media itself.
 //!
-//! `model` has what is kept and its rules, `database` keeps it, `jobs` does the work, `deliveries` sends webhooks, `api` answers requests,
-//! and the `dashboard`'s pages are a client of it.
+//! `model` has what is kept and its rules, `database` keeps it, `storage` sends it to object stores, `jobs` does the work, `deliveries`
+//! sends webhooks, `api` answers requests, and the `dashboard`'s pages are a client of it.
 
 mod api;
 mod config;
@@ -11,6 +11,7 @@ mod database;
 mod deliveries;
 mod jobs;
 mod model;
+mod storage;
 
 pub use config::ServiceConfig;
 
@@ -22,12 +23,13 @@ use database::Database;
 use database::keys::{self, ApiKey, Scope};
 use deliveries::Courier;
 use jiff::Timestamp;
-use jobs::{Capacity, Dispatcher, Folders, JobContext};
+use jobs::{Capacity, Dispatcher, Folders, JobContext, Retention, Sweeper};
 use model::Id;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use storage::StorageService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -41,6 +43,7 @@ pub struct Service {
     config: ServiceConfig,
     folders: Arc<Folders>,
     database: Database,
+    storage: Option<Arc<StorageService>>,
     first_key: Option<String>,
     /// Held while the service runs: two must not drive the same recordings.
     _lock: File,
@@ -53,6 +56,7 @@ impl Service {
     /// The user's: the address or the folder cannot be used, or another service runs there.
     pub async fn bind(config: ServiceConfig) -> Result<Service> {
         config.check()?;
+        let storage = config.storage()?.map(Arc::new);
         let folders = Folders::create(&config.data)?;
         let lock = lock(&folders)?;
         let failed = |e: std::io::Error| {
@@ -62,7 +66,7 @@ impl Service {
         let address = listener.local_addr().map_err(failed)?;
         let database = Database::open(&folders.database())?;
         let first_key = first_key(&database, config.admin_key.clone()).await?;
-        Ok(Service { listener, address, config, folders: Arc::new(folders), database, first_key, _lock: lock })
+        Ok(Service { listener, address, config, folders: Arc::new(folders), database, storage, first_key, _lock: lock })
     }
 
     /// The service's address; with the real port where 0 was requested.
@@ -88,9 +92,16 @@ impl Service {
         let context = JobContext {
             database: self.database.clone(),
             folders: self.folders.clone(),
+            storage: self.storage.clone(),
             program,
             leaving: leaving.clone(),
         };
+        let retention = Retention {
+            keep_local: self.config.keep_local,
+            days: self.config.retention_days,
+            project_days: self.config.project_retention_days.clone(),
+        };
+        let sweeper = tokio::spawn(Sweeper::new(context.clone(), retention).run());
         let dispatcher = tokio::spawn(Dispatcher::new(context, capacity.clone()).run());
         let settings = deliveries::Settings {
             allow_private: self.config.allow_private_webhooks,
@@ -102,6 +113,7 @@ impl Service {
             allow_private_webhooks: self.config.allow_private_webhooks,
             database: self.database.clone(),
             folders: self.folders.clone(),
+            storage: self.storage.clone(),
             capacity,
             metrics: api::RequestMetrics::default(),
             media: Media::default(),
@@ -129,6 +141,7 @@ impl Service {
         };
         let _ = dispatcher.await;
         let _ = courier.await;
+        let _ = sweeper.await;
         let database = self.database;
         let _ = tokio::task::spawn_blocking(move || database.close()).await;
         result

@@ -51,6 +51,7 @@ mod shared;
 mod shared_page;
 mod stereo;
 mod still;
+mod stored;
 mod strangers;
 mod stuck;
 mod support;

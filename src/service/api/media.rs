@@ -4,14 +4,17 @@ use super::auth::Caller;
 use super::problem::{Path, Problem};
 use super::recordings::find;
 use super::state::ApiState;
+use super::stored;
 use crate::service::database::keys::Scope;
+use crate::viewer::protected;
 use axum::extract::{Request, State};
+use axum::http::{Method, header};
 use axum::response::Response;
 
-/// A file of a recording. Takes `Range` (RFC 9110 14).
+/// A file of a recording, from the service's disk or the store. Takes `Range` (RFC 9110 14).
 #[utoipa::path(get, path = "/v1/recordings/{id}/media/{*path}", tag = "media",
     params(("id" = String, Path), ("path" = String, Path)),
-    responses((status = 200), (status = 206), (status = 404, body = Problem), (status = 416)))]
+    responses((status = 200), (status = 206), (status = 307, description = "It is at this address of the store."), (status = 404, body = Problem), (status = 416)))]
 pub(super) async fn file(
     State(state): State<ApiState>,
     caller: Caller,
@@ -19,7 +22,11 @@ pub(super) async fn file(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let id = find(&state, &caller, &id).await?.recording.id;
-    let served = state.media.serve(&state.folders.recording(&id), &path, request).await;
-    served.ok_or_else(|| Problem::not_found("file"))
+    let recording = find(&state, &caller, &id).await?.recording;
+    let range = request.headers().get(header::RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);
+    let head = request.method() == Method::HEAD;
+    if let Some(response) = state.media.serve(&state.folders.recording(&recording.id), &path, request).await {
+        return Ok(response);
+    }
+    stored::file(state.storage.as_deref(), &recording, &path, range, head).await.map(protected)
 }

@@ -73,6 +73,22 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoRe
     }
     let lag = webhooks.lag_ms as f64 / 1000.0;
     gauge(&mut registry, "webhook_lag_seconds", "Age of the oldest event that a webhook has still to get", lag);
+    if let Some(storage) = &state.storage {
+        let sent = storage.totals();
+        for (name, help, count) in [
+            ("upload_bytes", "Bytes sent to the stores", sent.bytes),
+            ("upload_files", "Files that are verified in the stores", sent.files),
+            ("upload_recordings", "Recordings that are whole in a store", sent.recordings),
+            ("upload_errors", "Tries to upload a recording that failed", sent.errors),
+        ] {
+            registry.register(name, help, ConstCounter::new(count));
+        }
+        registry.register(
+            "upload_seconds",
+            "Time that these recordings took",
+            ConstCounter::new(sent.time.as_secs_f64()),
+        );
+    }
     registry.register("http_request_seconds", "Time to answer a request", state.metrics.seconds());
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|_| Problem::unavailable("the figures cannot be written", 5))?;

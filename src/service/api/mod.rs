@@ -16,6 +16,8 @@ mod request_metrics;
 mod session;
 mod state;
 mod webhooks;
+mod stored;
+mod upload;
 
 pub use auth::{digest, new_secret};
 pub use request_metrics::RequestMetrics;
@@ -61,6 +63,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(commands::cancel))
         .routes(routes!(commands::pause))
         .routes(routes!(commands::resume))
+        .routes(routes!(upload::upload))
         .routes(routes!(contents::live))
         .routes(routes!(contents::participants))
         .routes(routes!(contents::tracks))

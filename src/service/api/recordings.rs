@@ -7,7 +7,10 @@ use crate::service::database::idempotency::{self, Earlier};
 use crate::service::database::keys::{Scope, audit};
 use crate::service::database::recordings::{self, Filter, Runtime, StoredRecording};
 use crate::service::deliveries::check_url;
-use crate::service::model::{EventDraft, EventType, Id, Recording, RecordingRequest, State as RecordingState};
+use crate::service::jobs::delete_media;
+use crate::service::model::{
+    EventDraft, EventType, Id, Recording, RecordingRequest, State as RecordingState, StorageState,
+};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -226,21 +229,13 @@ pub(super) async fn delete(
     if recording.legal_hold {
         return Err(Problem::wrong_state("the recording is on legal hold"));
     }
-    let id = recording.id;
-    let folder = state.folders.recording(&id);
-    let (result, log) = (state.folders.result(&id), state.folders.log(&id));
-    let removed = tokio::task::spawn_blocking(move || {
-        for file in [result, log] {
-            let _ = std::fs::remove_file(file);
-        }
-        match std::fs::remove_dir_all(folder) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
-    });
-    if let Ok(Err(e)) = removed.await {
-        return Err(Problem::unavailable(format!("its media cannot be deleted: {e}"), 60));
+    // An upload that runs would bring back what is deleted.
+    if recording.storage.as_ref().is_some_and(|storage| storage.state == StorageState::Uploading) {
+        return Err(Problem::wrong_state("the recording is being uploaded"));
     }
+    let deleted = delete_media(state.storage.as_deref(), &state.database, &state.folders, &recording).await;
+    deleted.map_err(|e| Problem::unavailable(format!("its media cannot be deleted: {e}"), 60))?;
+    let id = recording.id;
     let (project, by, now) = (caller.0.project.clone(), caller.0.id.clone(), Timestamp::now());
     state
         .database

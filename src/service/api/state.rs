@@ -4,6 +4,7 @@ use super::request_metrics::RequestMetrics;
 use crate::service::database::Database;
 use crate::service::jobs::{Capacity, Folders};
 use crate::viewer::Media;
+use crate::service::storage::StorageService;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 pub struct ApiState {
     pub database: Database,
     pub folders: Arc<Folders>,
+    pub storage: Option<Arc<StorageService>>,
     pub capacity: Arc<Mutex<Capacity>>,
     pub metrics: RequestMetrics,
     pub media: Media,

@@ -16,5 +16,6 @@ mod schema;
 #[cfg(test)]
 mod tests;
 pub mod webhooks;
+pub mod uploads;
 
 pub use connection::{Database, DatabaseError};

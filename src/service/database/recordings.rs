@@ -1,9 +1,9 @@
 //! Recordings in the database.
 
 use super::connection::{Database, DatabaseError};
-use super::events;
+use super::{events, uploads};
 pub use crate::service::model::State;
-use crate::service::model::{EventDraft, Id, Recording, RecordingRequest};
+use crate::service::model::{EventDraft, Id, Recording, RecordingRequest, SubCode};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,15 @@ pub struct Runtime {
     pub failed_outputs: Vec<String>,
     /// Something was lost: the recording will be `partial`.
     pub lossy: bool,
+    /// How the recording ends once its media is in the store.
+    pub ending: Option<Ending>,
+}
+
+/// A final state that is yet to come, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    pub state: State,
+    pub why: Option<(SubCode, String)>,
 }
 
 /// A process beyond doubt: numbers of processes are used again.
@@ -104,6 +113,10 @@ pub fn update<T>(
                 serde_json::to_string(&stored.recording)?,
                 serde_json::to_string(&stored.runtime)?,
             ])?;
+        // What can be changed of a recording that has ended is its retention and where its media is.
+        if stored.recording.state.is_final() {
+            uploads::look_at(connection, id, Some(0))?;
+        }
     }
     if stored.recording.state.is_final() && !before.recording.state.is_final() {
         count_end(connection, &stored.recording)?;
@@ -216,7 +229,7 @@ pub fn counts(connection: &Connection) -> Result<Vec<(State, u64)>, DatabaseErro
 
 /// Forgets a recording with its events.
 pub fn delete(connection: &Connection, id: &Id) -> Result<bool, DatabaseError> {
-    for table in ["events", "films"] {
+    for table in ["events", "films", "uploads", "sweeps"] {
         connection.execute(&format!("DELETE FROM {table} WHERE recording = ?1"), [id.as_str()])?;
     }
     Ok(connection.execute("DELETE FROM recordings WHERE id = ?1", [id.as_str()])? > 0)

@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// One step for each version: the file's `user_version` says how many it has seen. Steps that were released never change.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE recordings (
         position    INTEGER PRIMARY KEY AUTOINCREMENT,
         id          TEXT NOT NULL UNIQUE,
@@ -139,7 +140,30 @@ const STEPS: &[&str] = &["
         object   TEXT NOT NULL,
         detail   TEXT NOT NULL DEFAULT ''
     );
-"];
+",
+    "
+    CREATE TABLE uploads (
+        recording   TEXT NOT NULL,
+        store       TEXT NOT NULL,    -- store, backup_store
+        path        TEXT NOT NULL,
+        bytes       INTEGER NOT NULL,
+        modified_ns INTEGER NOT NULL,
+        sha256      TEXT NOT NULL,
+        verified    INTEGER NOT NULL,
+        multipart   TEXT,             -- an upload in parts that is not complete
+        parts       TEXT NOT NULL,    -- JSON: what the store said of each part
+        etag        TEXT,
+        PRIMARY KEY (recording, store, path)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE sweeps (             -- when a recording that has ended is to be looked at
+        recording TEXT PRIMARY KEY,
+        due_ms    INTEGER NOT NULL
+    );
+    CREATE INDEX sweeps_due ON sweeps (due_ms);
+    INSERT INTO sweeps SELECT id, 0 FROM recordings;
+",
+];
 
 /// Brings the file to the present version.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {

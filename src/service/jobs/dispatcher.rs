@@ -1,7 +1,7 @@
 //! Decides what runs: one task for each recording that has not ended, as far as the machine has room.
 
 use super::capacity::{Capacity, Work};
-use super::{JobContext, films, outputs, recorder};
+use super::{JobContext, films, outputs, recorder, upload};
 use crate::service::database::DatabaseError;
 use crate::service::database::films::open;
 use crate::service::database::recordings::{StoredRecording, Unfinished, unfinished};
@@ -118,7 +118,8 @@ impl Dispatcher {
         let task = self.tasks.spawn(async move {
             let result = match work {
                 Work::Record => recorder::run(&context, &id).await,
-                Work::Process | Work::Upload => outputs::run(&context, &id).await,
+                Work::Process => outputs::run(&context, &id).await,
+                Work::Upload => upload::run(&context, &id).await,
                 Work::Film => films::run(&context, &id).await,
             };
             if let Err(e) = result {

@@ -7,22 +7,31 @@
 mod capacity;
 mod compose;
 mod control;
+mod deletion;
 mod dispatcher;
 mod films;
+mod ending;
 mod folders;
 mod outcome;
 mod outputs;
 mod process;
 mod recorder;
+mod retention;
+mod sweeper;
 mod timeline;
+mod upload;
 
 pub use capacity::Capacity;
 pub use control::LiveStatus;
+pub use deletion::delete_media;
 pub use dispatcher::Dispatcher;
 pub use folders::Folders;
+pub use retention::Retention;
+pub use sweeper::Sweeper;
 
 use crate::service::database::Database;
 use crate::service::model::Id;
+use crate::service::storage::StorageService;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -40,6 +49,8 @@ pub async fn live_status(folders: &Folders, id: &Id) -> std::io::Result<LiveStat
 pub struct JobContext {
     pub database: Database,
     pub folders: Arc<Folders>,
+    /// Where recordings go when they are finished, if a store is configured.
+    pub storage: Option<Arc<StorageService>>,
     /// The program that records: this one.
     pub program: PathBuf,
     /// True when the service is about to end: jobs leave their processes running and return.

@@ -2,6 +2,7 @@
 
 use super::JobContext;
 use super::compose::{ComposeJob, Composed, compose, film_flags, program};
+use super::ending::end;
 use super::outcome::look;
 use crate::service::database::DatabaseError;
 use crate::service::database::recordings::{ProcessId, StoredRecording};
@@ -116,8 +117,9 @@ async fn note(context: &JobContext, id: &Id, name: &'static str, made: bool) -> 
 
 /// The recording ends.
 async fn finish(context: &JobContext, id: &Id) -> Result<(), DatabaseError> {
-    let change = |stored: &mut StoredRecording| {
-        let recording = &mut stored.recording;
+    let has_store = context.storage.is_some();
+    let change = move |stored: &mut StoredRecording| {
+        let recording = &stored.recording;
         let why = match recording.sub_code.zip(recording.reason.clone()) {
             _ if !stored.runtime.failed_outputs.is_empty() => {
                 let what = stored.runtime.failed_outputs.join(", ");
@@ -131,8 +133,7 @@ async fn finish(context: &JobContext, id: &Id) -> Result<(), DatabaseError> {
             _ => State::Complete,
         };
         let why = if state == State::Cancelled { Some((SubCode::CancelledByApi, "cancelled".to_owned())) } else { why };
-        let event = recording.advance(state, why, Timestamp::now());
-        ((), event.into_iter().collect())
+        ((), end(stored, has_store, state, why, Timestamp::now()))
     };
     context.database.update_recording(id, change).await.map(drop)
 }

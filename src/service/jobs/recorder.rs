@@ -1,5 +1,6 @@
 //! The stage from `queued` to the recorder's end: one recorder process after another in the same recording, until one ends by itself.
 
+use super::ending::end;
 use super::outcome::{LastWords, look};
 use super::process::Process;
 use super::{JobContext, control, timeline};
@@ -308,6 +309,7 @@ async fn crashed(context: &JobContext, id: &Id, was_steady: bool) -> Result<Opti
 async fn conclude(context: &JobContext, id: &Id, why: (SubCode, String)) -> Result<(), DatabaseError> {
     let folder = context.folders.recording(id);
     let found = tokio::task::spawn_blocking(move || look(&folder)).await.unwrap_or(None);
+    let has_store = context.storage.is_some();
     let change = move |stored: &mut StoredRecording| {
         let now = Timestamp::now();
         stored.runtime.process = None;
@@ -326,7 +328,7 @@ async fn conclude(context: &JobContext, id: &Id, why: (SubCode, String)) -> Resu
             _ => None,
         };
         if let Some(last) = last {
-            events.extend(recording.advance(last, Some(why), now));
+            events.extend(end(stored, has_store, last, Some(why), now));
         } else {
             if losses || !code.is_expected() {
                 stored.runtime.lossy = true;

@@ -7,6 +7,7 @@ mod recording;
 mod request;
 mod state;
 mod webhook;
+mod storage;
 
 pub use event::{Event, EventDraft, EventType};
 pub use film_job::{FilmJob, FilmState};
@@ -15,3 +16,4 @@ pub use recording::{Media, MediaKind, Outcome, Recording, Wanted};
 pub use request::{FilmCodec, FilmRequest, Outputs, RecordingRequest};
 pub use state::{State, SubCode};
 pub use webhook::{Delivery, DeliveryState, Secrets, Webhook};
+pub use storage::{Storage, StorageState, StoreName};

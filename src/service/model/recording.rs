@@ -4,6 +4,7 @@ use super::event::{EventDraft, EventType};
 use super::id::Id;
 use super::request::RecordingRequest;
 use super::state::{State, SubCode};
+use super::storage::Storage;
 use crate::recording::utc_ms;
 use crate::signal;
 use jiff::Timestamp;
@@ -40,6 +41,9 @@ pub struct Recording {
     /// What came of it, once the recorder has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Where its media is besides the service's own disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
     /// Its media is not deleted, whatever its retention.
     #[serde(default)]
     pub legal_hold: bool,
@@ -124,6 +128,7 @@ impl Recording {
             wanted: Wanted::Record,
             parts: 0,
             outcome: None,
+            storage: None,
             legal_hold: false,
         }
     }

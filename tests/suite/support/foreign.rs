@@ -37,7 +37,7 @@ impl Stack {
     /// Finds what it needs, or installs that.
     async fn command(self) -> Result<Command, String> {
         let found = tokio::task::spawn_blocking(move || match self {
-            Stack::Aiortc => AIORTC.get_or_init(aiortc),
+            Stack::Aiortc => AIORTC.get_or_init(|| python("aiortc")),
             Stack::Libdatachannel => LIBDATACHANNEL.get_or_init(libdatachannel),
         });
         let folder = found.await.expect("it ran").as_ref()?;
@@ -76,14 +76,14 @@ fn prepared(name: &str, list: &str, install: impl FnOnce(&Path) -> Result<(), St
     Ok(folder)
 }
 
-/// Python in an environment of its own, with what `requirements.txt` lists.
-fn aiortc() -> Result<PathBuf, String> {
+/// Python in an environment of its own, with what `requirements.txt` in that folder of `tests/foreign` lists.
+pub(super) fn python(name: &str) -> Result<PathBuf, String> {
     tools(&["python3"])?;
-    prepared("foreign-aiortc", "aiortc/requirements.txt", |folder| {
+    let list = format!("{name}/requirements.txt");
+    prepared(&format!("foreign-{name}"), &list, |folder| {
         let venv = folder.join("venv");
         said(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))
             .map_err(|words| format!("python3 makes no environment (package python3-venv): {words}"))?;
-        let list = sources().join("aiortc/requirements.txt");
         let mut pip = Command::new(venv.join("bin/python"));
         pip.args([
             "-m",
@@ -95,13 +95,13 @@ fn aiortc() -> Result<PathBuf, String> {
             "--only-binary",
             ":all:",
         ]);
-        match said(pip.args(["--retries", "2", "--timeout", "30", "-r"]).arg(list)) {
+        match said(pip.args(["--retries", "2", "--timeout", "30", "-r"]).arg(sources().join(&list))) {
             Ok(()) => Ok(()),
             Err(words) if UNREACHABLE.iter().any(|mark| words.contains(mark)) => {
-                Err("pip reaches no registry, and aiortc is not installed".into())
+                Err(format!("pip reaches no registry, and {name} is not installed"))
             }
             Err(words) if words.contains("Requires-Python") => {
-                Err("python3 is not of a version for which there is this aiortc".into())
+                Err(format!("python3 is not of a version for which there is this {name}"))
             }
             Err(words) => panic!("pip install: {words}"),
         }

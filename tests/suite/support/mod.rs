@@ -33,6 +33,7 @@ pub mod sender;
 pub mod server;
 pub mod service;
 pub mod sight;
+pub mod store;
 pub mod stranger;
 pub mod studio;
 pub mod synthetic;

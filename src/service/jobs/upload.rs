@@ -1,0 +1,136 @@
+//! The stage `uploading`: sends a recording to the store, then ends it. Whatever the store does, nothing local is lost by it.
+
+use super::JobContext;
+use crate::service::database::DatabaseError;
+use crate::service::database::recordings::StoredRecording;
+use crate::service::model::{EventDraft, EventType, Id, Recording, State, Storage, StorageState, SubCode};
+use crate::service::storage::{Stored, location};
+use jiff::Timestamp;
+use serde_json::json;
+
+/// Uploads a recording in the stage `uploading`, or one that has ended and is to be uploaded again.
+pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseError> {
+    let Some(stored) = context.database.recording(id).await? else { return Ok(()) };
+    let Some(result) = upload(context, &stored.recording).await else { return Ok(()) };
+    if let Err(problem) = &result {
+        tracing::error!(recording = %id, "its media stays here: {problem}");
+    }
+    let change = move |stored: &mut StoredRecording| ((), conclude(stored, result, Timestamp::now()));
+    context.database.update_recording(id, change).await.map(drop)
+}
+
+/// None: the service leaves, or there is nothing to upload. The next one goes on where this one was.
+async fn upload(context: &JobContext, recording: &Recording) -> Option<Result<Stored, String>> {
+    if recording.storage.as_ref().is_none_or(|storage| storage.state != StorageState::Uploading) {
+        return (recording.state == State::Uploading).then(|| Err("it has no place in a store".to_owned()));
+    }
+    let Some(storage) = &context.storage else { return Some(Err("no store is configured".to_owned())) };
+    let folder = context.folders.recording(&recording.id);
+    let mut leaving = context.leaving.clone();
+    tokio::select! {
+        result = storage.upload(&context.database, recording, &folder) => Some(result),
+        _ = leaving.wait_for(|leaving| *leaving) => None,
+    }
+}
+
+/// Notes where the media is; ends the recording, if it has not ended.
+fn conclude(stored: &mut StoredRecording, result: Result<Stored, String>, now: Timestamp) -> Vec<EventDraft> {
+    let recording = &mut stored.recording;
+    let mut storage = recording.storage.take().unwrap_or_else(|| Storage::wanted(location(recording)));
+    let mut events = Vec::new();
+    let failed = match result {
+        Ok(Stored { store, url, files, bytes }) => {
+            (storage.state, storage.store, storage.problem) = (StorageState::Stored, store, None);
+            (storage.files, storage.bytes, storage.stored_at) = (files, bytes, Some(now));
+            let data = json!({ "store": store, "url": url, "files": files, "bytes": bytes });
+            events.push(EventDraft::new(EventType::Uploaded, data));
+            storage.url = Some(url);
+            None
+        }
+        Err(problem) => {
+            let message = format!("the media is kept on the service's disk: {problem}");
+            (storage.state, storage.problem) = (StorageState::Failed, Some(problem));
+            let data = json!({ "message": message, "sub_code": SubCode::UploadFailed });
+            events.push(EventDraft::new(EventType::Warning, data));
+            Some((SubCode::UploadFailed, message))
+        }
+    };
+    recording.storage = Some(storage);
+    if recording.state == State::Uploading {
+        let ending = stored.runtime.ending.take();
+        let (state, why) = ending.map_or((State::Complete, None), |ending| (ending.state, ending.why));
+        let (state, why) = match (state, failed) {
+            (State::Complete | State::Partial, Some(failed)) => (State::Partial, Some(failed)),
+            (state, _) => (state, why),
+        };
+        events.extend(recording.advance(state, why, now));
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::database::recordings::{Ending, Runtime};
+    use crate::service::jobs::ending::end;
+    use crate::service::model::{Media, MediaKind, Outcome, RecordingRequest, StoreName};
+
+    fn processing() -> StoredRecording {
+        let request = RecordingRequest::new("ws://h/rooms/a");
+        let mut recording = Recording::new(Id::new(Id::RECORDING), "p", &request, Timestamp::UNIX_EPOCH);
+        let media = vec![Media { path: "manifest.json".into(), kind: MediaKind::Manifest, bytes: 1 }];
+        recording.outcome = Some(Outcome { media, ..Outcome::default() });
+        recording.advance(State::Processing, None, Timestamp::UNIX_EPOCH).unwrap();
+        StoredRecording { recording, request, runtime: Runtime::default() }
+    }
+
+    fn kinds(events: &[EventDraft]) -> Vec<EventType> {
+        events.iter().map(|event| event.kind).collect()
+    }
+
+    #[test]
+    fn a_recording_ends_after_its_upload_as_it_would_have_without() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut stored = processing();
+        let why = Some((SubCode::EverybodyLeft, "empty".to_owned()));
+        let events = end(&mut stored, true, State::Complete, why.clone(), now);
+        assert_eq!((kinds(&events), stored.recording.state), (vec![EventType::Uploading], State::Uploading));
+        assert_eq!(stored.runtime.ending, Some(Ending { state: State::Complete, why }));
+        let sent = Stored { store: StoreName::Backup, url: "s3://b/x".into(), files: 3, bytes: 9 };
+        let events = conclude(&mut stored, Ok(sent), now);
+        assert_eq!(kinds(&events), [EventType::Uploaded, EventType::Completed]);
+        let recording = &stored.recording;
+        assert_eq!((recording.state, recording.sub_code), (State::Complete, Some(SubCode::EverybodyLeft)));
+        let storage = recording.storage.clone().unwrap();
+        assert_eq!((storage.state, storage.store, storage.bytes), (StorageState::Stored, StoreName::Backup, 9));
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_partial_and_can_be_completed_later() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut stored = processing();
+        end(&mut stored, true, State::Complete, None, now);
+        let events = conclude(&mut stored, Err("store: down".into()), now);
+        assert_eq!(kinds(&events), [EventType::Warning, EventType::Completed]);
+        assert_eq!((stored.recording.state, stored.recording.sub_code), (State::Partial, Some(SubCode::UploadFailed)));
+        assert!(stored.recording.storage.as_ref().is_some_and(|storage| storage.local));
+        let sent = Stored { store: StoreName::Main, url: "s3://b/x".into(), files: 3, bytes: 9 };
+        assert_eq!(kinds(&conclude(&mut stored, Ok(sent), now)), [EventType::Uploaded]);
+        let storage = stored.recording.storage.unwrap();
+        assert_eq!((storage.state, storage.problem), (StorageState::Stored, None));
+    }
+
+    #[test]
+    fn a_recording_that_was_cancelled_stays_so() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut stored = processing();
+        end(&mut stored, true, State::Cancelled, Some((SubCode::CancelledByApi, "cancelled".into())), now);
+        conclude(&mut stored, Err("store: down".into()), now);
+        let recording = stored.recording;
+        assert_eq!((recording.state, recording.sub_code), (State::Cancelled, Some(SubCode::CancelledByApi)));
+        let mut without = processing();
+        without.recording.outcome = None;
+        end(&mut without, true, State::Failed, None, now);
+        assert_eq!((without.recording.state, without.recording.storage), (State::Failed, None));
+    }
+}

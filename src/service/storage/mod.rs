@@ -1,0 +1,25 @@
+//! Recordings in object stores (S3, Google Cloud Storage, Azure, a folder): sent, verified, read, deleted. Decides nothing about when, and
+//! never deletes anything local.
+//!
+//! `settings` is the configuration, `target` an opened store, `transfer` sends one file, `folder` a whole recording, `service` both stores
+//! with retries. How far each file is stands in the database, so what was verified is not sent again.
+
+mod counters;
+mod digest;
+mod error;
+mod files;
+mod folder;
+mod layout;
+mod object;
+mod service;
+mod settings;
+mod target;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+pub use files::{LocalFile, walk};
+pub use layout::location;
+pub use service::{StorageService, Stored};
+pub use settings::{KeepLocal, StoreConfig, span};
+pub use transfer::content_type;
