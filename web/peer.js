@@ -128,9 +128,11 @@ export class Peer {
     });
   }
 
-  /** A description was refused, by us or by them: what was not established will not be, so both sides begin anew. */
-  #renew() {
-    if (this.#established || this.#renewals++ >= MAX_RENEWALS) return;
+  /** A description was refused, by us or by them: what was not established will not be, so both sides begin anew. `anew`: nothing of ours
+   * arrives over a connection that stands. */
+  #renew(anew = false) {
+    if ((this.#established && !anew) || this.#renewals++ >= MAX_RENEWALS) return;
+    this.#established = false;
     clearTimeout(this.#repeat);
     this.pc.onnegotiationneeded = null;
     this.pc.close();
@@ -184,12 +186,12 @@ export class Peer {
     }, OFFER_TIMEOUT);
   }
 
-  async #handle({ description, candidate, refused }) {
+  async #handle({ description, candidate, refused, anew }) {
     const { pc } = this;
     if (refused !== undefined) {
       console.warn(`${this.id} refused our description: ${refused}`);
       clearTimeout(this.#repeat);
-      if (!this.#established) return this.#renew();
+      if (anew || !this.#established) return this.#renew(anew);
       if (pc.signalingState === "have-local-offer") await pc.setLocalDescription({ type: "rollback" });
       return;
     }

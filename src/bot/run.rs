@@ -151,14 +151,14 @@ async fn on_event(live: &mut Live, event: RoomEvent) {
         RoomEvent::ConnectionClosed { id, connection } => live.connection_closed(&id, connection),
         RoomEvent::File { .. } => {}
         RoomEvent::Chat { id, text } => live.on_chat(&id, &text).await,
-        RoomEvent::Warning { id, text } => tracing::warn!("{id}: {text}"),
+        RoomEvent::Warning { id, text } | RoomEvent::NothingComes { id, text } => tracing::warn!("{id}: {text}"),
         RoomEvent::ConnectionState { id, state } => {
             tracing::info!("{id}: {}", state.word());
             if state == PeerState::Closed {
                 live.disconnected(&id);
             }
         }
-        RoomEvent::PathFound { .. } => {}
+        RoomEvent::PathFound { .. } | RoomEvent::Unowned { .. } => {}
         RoomEvent::TrackAdded { id, connection, track } => {
             live.tell(&id, connection, ConnectionMessage::TrackAdded(track)).await;
         }

@@ -333,7 +333,7 @@ fn log_events(name: &str) -> mpsc::Sender<RoomEvent> {
                 RoomEvent::ConnectionState { id, state } => {
                     tracing::info!("{name} to {id}: {}", state.word())
                 }
-                RoomEvent::Warning { id, text: warning } => {
+                RoomEvent::Warning { id, text: warning } | RoomEvent::NothingComes { id, text: warning } => {
                     tracing::warn!("{name} to {id}: {warning}")
                 }
                 RoomEvent::Reconnecting { cause } => {

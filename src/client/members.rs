@@ -1,6 +1,6 @@
 //! Members of the room and the connection to each: handling of signalling events.
 
-use crate::client::media_watch::{MediaWatch, Stuck};
+use crate::client::media_watch::{MediaWatch, Seen, Stuck};
 use crate::client::{Actor, IncomingMedia, Member, RoomEvent};
 use crate::room::description::Signal;
 use crate::room::event::ConnectionId;
@@ -161,11 +161,15 @@ impl Actor {
     }
 
     /// A description of theirs or of ours was refused. What was never established does not come about by itself: it is begun anew, as both
-    /// sides do it then.
-    pub(crate) async fn refused(&mut self, id: ParticipantId, text: String) {
+    /// sides do it then. `silent`: so is one that stands, over which nothing comes.
+    pub(crate) async fn refused(&mut self, id: ParticipantId, text: String, silent: bool) {
         self.tell(RoomEvent::Warning { id: id.clone(), text }).await;
+        self.begin_anew(id, silent).await;
+    }
+
+    async fn begin_anew(&mut self, id: ParticipantId, silent: bool) {
         let Some(member) = self.members.get_mut(&id) else { return };
-        if member.peer.is_none() || !member.state.renew() {
+        if member.peer.is_none() || !member.state.renew(silent) {
             return;
         }
         let (participant, policy, after_us) = (member.participant.clone(), member.policy.clone(), member.after_us);
@@ -191,24 +195,42 @@ impl Actor {
         }
     }
 
-    /// Tells of connections that are not made although the participant has media, and begins them anew.
+    /// Tells of connections that are not made although the participant has media, or that bring none of it, and begins them anew.
     pub(crate) async fn look_at_connections(&mut self, room: &mpsc::Sender<SignalCommand>) {
+        self.look_at_sfu().await;
         let now = Instant::now();
         let mut stuck = Vec::new();
-        for (id, member) in self.members.iter_mut().filter(|(_, member)| member.peer.is_some() && !member.unconfirmed) {
+        for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.unconfirmed) {
+            let Some(peer) = &member.peer else { continue };
             let Participant { role, tracks, .. } = &member.participant;
-            let expects = *role != Role::Recorder && tracks.iter().any(|label| !label.muted);
+            // A bot may send what it labels to others.
+            let is_sender = *role != Role::Recorder && !(*role == Role::Bot && member.state.is_established());
+            let expects = is_sender && tracks.iter().any(|label| !label.muted);
             // Only in our own rooms a refusal reaches the other side, which begins anew by it.
             let may_renew = member.policy == NegotiationPolicy::default();
-            stuck.extend(member.state.look(expects, may_renew, now).map(|stuck| (id.clone(), stuck)));
+            let seen = Seen { expects, heard: peer.inbox().has_heard(), busy: peer.transfers(), may_renew };
+            stuck.extend(member.state.look(seen, now).map(|stuck| (id.clone(), stuck)));
         }
         for (id, stuck) in stuck {
             match stuck {
-                Stuck::Tell(text) => self.tell(RoomEvent::Warning { id, text }).await,
+                Stuck::Tell(text) => self.tell(RoomEvent::NothingComes { id, text }).await,
+                Stuck::Ask(text) => {
+                    self.tell(RoomEvent::NothingComes { id: id.clone(), text }).await;
+                    if let Some(peer) = self.peer(&id) {
+                        peer.restart_ice().await;
+                    }
+                }
                 Stuck::Renew(text) => {
                     let signal = Signal::Refused(text.clone());
                     let _ = room.send(SignalCommand::Signal { to: id.clone(), signal }).await;
-                    self.refused(id, text).await;
+                    self.tell(RoomEvent::NothingComes { id: id.clone(), text }).await;
+                    self.begin_anew(id, false).await;
+                }
+                Stuck::RenewSilent(text) => {
+                    let signal = Signal::Anew(text.clone());
+                    let _ = room.send(SignalCommand::Signal { to: id.clone(), signal }).await;
+                    self.tell(RoomEvent::NothingComes { id: id.clone(), text }).await;
+                    self.begin_anew(id, true).await;
                 }
             }
         }
@@ -239,6 +261,7 @@ impl Actor {
             ice_servers: self.ice_servers.clone(),
             relay_only: self.relay_only,
             wake: self.wake,
+            inbox_bytes: self.inbox_bytes,
             measure: self.measure,
             impairment: self.impairment.clone(),
             channels: Some(self.channels.clone()),
@@ -264,7 +287,7 @@ impl Actor {
     pub(crate) async fn disconnect(&mut self, id: &ParticipantId) {
         let Some(member) = self.members.remove(id) else { return };
         if member.inbox.is_some() {
-            self.detach(id, member.connection, &member.own).await;
+            self.detach(id, &member).await;
         }
         if let Some(peer) = member.peer {
             peer.close().await;

@@ -51,6 +51,8 @@ pub struct ClientConfig {
     pub relay_only: bool,
     /// When connections are woken by packets.
     pub wake: Wake,
+    /// Bytes of packets of one connection that may wait; none: [`Inbox::MAX_BYTES`].
+    pub inbox_bytes: Option<usize>,
     /// Whether to measure what the paths to participants carry.
     pub measure: bool,
     /// An emulated network (loss, delay, reordering by a seed), as scenarios ask for. None: the real one.
@@ -167,6 +169,7 @@ struct Actor {
     only: Vec<String>,
     relay_only: bool,
     wake: Wake,
+    inbox_bytes: Option<usize>,
     measure: bool,
     impairment: Option<Impairment>,
     ice_servers: Vec<IceServer>,
@@ -198,6 +201,7 @@ impl Actor {
             only: config.only,
             relay_only: config.relay_only,
             wake: config.wake,
+            inbox_bytes: config.inbox_bytes,
             measure: config.measure,
             impairment: config.impairment,
             ice_servers: link.ice_servers.clone(),

@@ -1,11 +1,11 @@
 //! Rooms with an SFU: the connections to the server, and which participant each of their streams belongs to. Consumers see participants with
 //! an inbox each, as in a full mesh.
 
-use crate::client::{Actor, IncomingMedia, RoomEvent};
+use crate::client::{Actor, IncomingMedia, Member, RoomEvent};
 use crate::room::event::ConnectionId;
 use crate::room::participant::{ParticipantId, TrackLabel};
 use crate::room::policy::{FirstOffer, NegotiationPolicy};
-use crate::rtc::{BandwidthEstimate, Inbox, OutboundTrack, Peer, PeerEvent, RemoteTrack};
+use crate::rtc::{BandwidthEstimate, Inbound, Inbox, OutboundTrack, Peer, PeerEvent, RemoteTrack};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -105,7 +105,24 @@ impl Actor {
             }
         }
         if let Some(peer) = sfu.peer {
+            let inbox = peer.inbox();
             peer.close().await;
+            self.tell_unowned(inbox.unowned(true)).await;
+        }
+    }
+
+    /// Tells what the room's server sent that belongs to nobody.
+    pub(crate) async fn look_at_sfu(&self) {
+        for peer in self.sfu.peers() {
+            self.tell_unowned(peer.inbox().unowned(false)).await;
+        }
+    }
+
+    async fn tell_unowned(&self, dropped: Vec<Inbound>) {
+        for counted in dropped {
+            if let Inbound::Dropped { ssrc, reason, packets, bytes, first, last } = counted {
+                self.tell(RoomEvent::Unowned { ssrc, reason: reason.word(), packets, bytes, first, last }).await;
+            }
         }
     }
 
@@ -118,15 +135,19 @@ impl Actor {
 
     /// Makes an inbox for a participant whose media an SFU forwards.
     pub(crate) async fn attach(&self, id: &ParticipantId, connection: ConnectionId) -> Arc<Inbox> {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::with_capacity(self.inbox_bytes.unwrap_or(Inbox::MAX_BYTES)));
         let media = IncomingMedia { inbox: inbox.clone(), bandwidth: self.sfu.path.subscribe() };
         self.tell(RoomEvent::ConnectionOpened { id: id.clone(), connection, media }).await;
         inbox
     }
 
     /// A participant behind the SFU has left; stops what was sent for them.
-    pub(crate) async fn detach(&mut self, id: &ParticipantId, connection: ConnectionId, own: &[OutboundTrack]) {
+    pub(crate) async fn detach(&mut self, id: &ParticipantId, gone: &Member) {
         self.assign_streams().await;
+        for (peer, inbox) in self.sfu.peers().filter_map(|peer| Some((peer, gone.inbox.as_ref()?))) {
+            peer.inbox().take_back(inbox);
+        }
+        let (own, connection) = (&gone.own, gone.connection);
         for track in own {
             let TrackLabel { stream, kind, .. } = track.label();
             for peer in self.sfu.peers() {
@@ -163,7 +184,9 @@ impl Actor {
                 }
             }
             // It is no participant's.
-            PeerEvent::Refused(warning) | PeerEvent::Warning(warning) => tracing::warn!("{id}: {warning}"),
+            PeerEvent::Refused(warning) | PeerEvent::Anew(warning) | PeerEvent::Warning(warning) => {
+                tracing::warn!("{id}: {warning}")
+            }
             PeerEvent::Signal(_) | PeerEvent::OfferRequest(_) => {}
         }
     }
@@ -214,7 +237,8 @@ impl Actor {
             PeerEvent::IceConnected => RoomEvent::PathFound { id },
             PeerEvent::Track(track) => RoomEvent::TrackAdded { id, connection, track },
             PeerEvent::TrackEnded { ssrcs, .. } => RoomEvent::TrackRemoved { id, connection, ssrcs },
-            PeerEvent::Refused(text) => return self.refused(id, text).await,
+            PeerEvent::Refused(text) => return self.refused(id, text, false).await,
+            PeerEvent::Anew(text) => return self.refused(id, text, true).await,
             PeerEvent::Warning(text) => RoomEvent::Warning { id, text },
             PeerEvent::Signal(_) | PeerEvent::OfferRequest(_) => return,
         };

@@ -139,6 +139,7 @@ async fn run_call(
         impairment,
         files: None,
         join_for: None,
+        reception: Default::default(),
         observer: watch.clone().map(|watch| watch as Arc<dyn RoomObserver>),
     };
     let page = Url::parse(&format!("http://{server_address}/rooms/{ROOM}"));

@@ -4,6 +4,7 @@ use crate::client::RoomObserver;
 use crate::error::Result;
 use crate::record::capture::Summary;
 use crate::record::destination::{Destination, Place};
+use crate::record::reception::Reception;
 use crate::record::status::Status;
 use crate::record::{Controls, Limits, RecordConfig, Recording};
 use crate::recording::recover::Recovery;
@@ -40,6 +41,7 @@ impl Recorder {
             wake: Wake::default(),
             relay_only: false,
             join_for: None,
+            reception: Reception::default(),
             observer: None,
         }
     }
@@ -105,6 +107,7 @@ pub struct RecorderBuilder {
     wake: Wake,
     relay_only: bool,
     join_for: Option<Duration>,
+    reception: Reception,
     observer: Option<Arc<dyn RoomObserver>>,
 }
 
@@ -195,6 +198,12 @@ impl RecorderBuilder {
         self
     }
 
+    /// How much of what participants send is received, and what is done to it (decryption); [`Reception::default`] by default.
+    pub fn reception(mut self, reception: Reception) -> RecorderBuilder {
+        self.reception = reception;
+        self
+    }
+
     /// Sees every event of the room while it is recorded.
     pub fn observer(mut self, observer: Arc<dyn RoomObserver>) -> RecorderBuilder {
         self.observer = Some(observer);
@@ -220,6 +229,7 @@ impl RecorderBuilder {
             files: self.files,
             impairment: None,
             join_for: self.join_for,
+            reception: self.reception,
             observer: self.observer,
         };
         let recording = Recording::start(signaller.as_ref(), config).await?;

@@ -4,6 +4,7 @@
 //! leaves the process; a kill costs what came since.
 
 mod handles;
+mod report;
 
 use handles::Command;
 pub use handles::{EventSender, Pauser};
@@ -15,12 +16,16 @@ use super::disk::Disk;
 use super::log::RecordingLog;
 use super::notices::Notices;
 use super::quiet::Quiet;
-use super::status::{PersonStatus, Status};
+use super::reception::Reception;
+use super::status::Status;
 use super::stream::{self, TrackStream};
+use super::unconnected::Unconnected;
+use super::unowned::{Counted, Unowned};
 use crate::client::event::RoomEvent;
 use crate::error::{Error, Result};
+use crate::recording::account::PAUSED;
 use crate::recording::folder::{RecordingFolder, Subfolder};
-use crate::recording::manifest::{FileEntry, FileState, Manifest};
+use crate::recording::manifest::Manifest;
 use crate::recording::resume::NewPart;
 use crate::recording::timeline::{Event, PATH_FOUND};
 use crate::room::clock::{SenderClock, SessionTime};
@@ -69,6 +74,7 @@ impl CaptureThread {
     /// Makes the folder and starts the thread. `key_frame_requests` is told which streams need a key frame.
     pub fn start(
         destination: Prepared,
+        reception: Reception,
         key_frame_requests: mpsc::UnboundedSender<KeyFrameRequest>,
     ) -> Result<CaptureThread> {
         let (now, instant) = (Timestamp::now(), Instant::now());
@@ -98,7 +104,7 @@ impl CaptureThread {
         let (shared, keys) = (folder.clone(), log.keys.subscribe());
         let capture = Capture {
             shared: Shared {
-                context: RecordingContext { folder, log, disk, disk_error: None, pause },
+                context: RecordingContext { folder, log, disk, disk_error: None, pause, reception },
                 speakers: SpeakerDetector::default(),
                 unlevelled: None,
                 key_frame_requests,
@@ -108,6 +114,8 @@ impl CaptureThread {
             status: status_tx,
             dropped: 0,
             quiet: Quiet::new(instant),
+            unowned: Unowned::default(),
+            unconnected: Unconnected::default(),
         };
         let thread = std::thread::Builder::new()
             .name("capture".into())
@@ -165,6 +173,9 @@ struct Capture {
     status: watch::Sender<Status>,
     dropped: u64,
     quiet: Quiet,
+    /// What a server sent that is no participant's.
+    unowned: Unowned,
+    unconnected: Unconnected,
 }
 
 impl Capture {
@@ -234,13 +245,15 @@ impl Capture {
         }
         if !paused {
             self.each_stream(|stream, _, _| stream::resume(stream, now));
+            self.connections.values_mut().for_each(|connection| connection.resume(now));
+            self.unconnected.resume(now);
         }
         self.status.send_modify(|status| status.paused = paused);
         self.save(now);
     }
 
     fn on_event(&mut self, instant: Instant, event: RoomEvent) {
-        let paused = self.shared.context.is_paused();
+        let (pause, paused) = (self.shared.context.pause, self.shared.context.is_paused());
         let log = &mut self.shared.context.log;
         let at = log.session(instant);
         match event {
@@ -265,7 +278,8 @@ impl Capture {
                 if let Some(key) = log.key(&id) {
                     let labels = log.labels(&id);
                     let notices = Notices::new(key.clone(), !log.is_bot(&id), instant);
-                    let opened = Connection::new((id, key), media.inbox, labels, notices, self.started);
+                    let config = self.shared.context.reception.subscriber(self.started);
+                    let opened = Connection::new((id, key), media.inbox, labels, notices, config);
                     self.connections.insert(connection, opened);
                 }
             }
@@ -278,9 +292,14 @@ impl Capture {
             }
             RoomEvent::ConnectionState { id, state } => self.ice_state(&id, state.word(), at),
             RoomEvent::PathFound { id } => self.ice_state(&id, PATH_FOUND, at),
+            RoomEvent::Unowned { ssrc, reason, packets, bytes, first, last } => {
+                let reason = if pause.covers(first) { PAUSED } else { reason };
+                self.unowned.add(Counted { ssrc, reason, packets, bytes, first, last }, log);
+            }
             RoomEvent::Chat { .. } if paused => {}
             RoomEvent::Chat { id, text } => log.chat(&id, text.chars().take(CHAT_CHARS).collect(), at),
-            RoomEvent::Warning { id, text } => {
+            RoomEvent::NothingComes { .. } if paused => {}
+            RoomEvent::Warning { id, text } | RoomEvent::NothingComes { id, text } => {
                 if let Some(participant) = log.key(&id) {
                     log.warn(at, format!("{participant}: {text}"));
                 }
@@ -330,49 +349,6 @@ impl Capture {
         }
     }
 
-    fn report(&mut self, seconds: f64, now: Instant) {
-        let mut people: Vec<(String, PersonStatus)> = self
-            .shared
-            .context
-            .log
-            .people()
-            .into_iter()
-            .map(|(key, name, role)| (key, PersonStatus { name, role, tracks: Vec::new() }))
-            .collect();
-        for connection in self.connections.values_mut() {
-            if !self.shared.context.is_paused() {
-                connection.watch(now, &mut self.shared);
-            }
-            let key = connection.key().to_owned();
-            let Some((_, person)) = people.iter_mut().find(|(k, _)| *k == key) else { continue };
-            person.tracks.extend(connection.streams().0.map(|stream| stream::status(stream, seconds)));
-            person.tracks.sort_by_key(|track| track.source);
-        }
-        self.each_stream(|stream, sender, context| stream::account(stream, sender, context));
-        let (quiet_ms, only_bots_ms) = self.quiet.look(&self.shared, now);
-        let context = &self.shared.context;
-        let (log, manifest) = (&context.log, &context.log.manifest);
-        let received = manifest.files.iter().filter(|f| f.state == FileState::Received);
-        let is_coming = |f: &&FileEntry| f.state == FileState::Incomplete && f.reason.is_none();
-        let status = Status {
-            elapsed_ms: log.session(now).as_ms(),
-            bytes: manifest.tracks.iter().map(|t| t.bytes).sum(),
-            people: people.into_iter().map(|(_, person)| person).collect(),
-            files: received.clone().count() as u64,
-            file_bytes: received.map(|f| f.bytes).sum(),
-            files_coming: manifest.files.iter().filter(is_coming).count() as u64,
-            chats: log.chats,
-            empty: log.empty(),
-            warnings: manifest.warnings.clone(),
-            trouble: context.disk_error.clone(),
-            dropped: self.dropped,
-            paused: context.is_paused(),
-            quiet_ms,
-            only_bots_ms,
-        };
-        self.status.send_replace(status);
-    }
-
     fn save(&mut self, now: Instant) {
         // What the disk refused is said again, if it still refuses.
         self.shared.context.disk_error = None;
@@ -393,6 +369,8 @@ impl Capture {
         for connection in connections {
             self.close(connection, now);
         }
+        self.unconnected.end(now, &mut self.shared);
+        self.unowned.end(now, &mut self.shared.context.log);
         let at = self.shared.context.log.session(now);
         let manifest = self.shared.context.finish(at, &reason)?;
         Ok(Summary { folder: self.shared.context.folder.path().to_owned(), manifest })

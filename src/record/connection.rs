@@ -49,13 +49,13 @@ impl Connection {
         inbox: Arc<Inbox>,
         labels: Vec<TrackLabel>,
         notices: Notices,
-        started: Instant,
+        config: SubscriberConfig,
     ) -> Connection {
         Connection {
             owner: Owner { id, key },
             inbox,
             notices,
-            subscriber: Subscriber::new(SubscriberConfig::recording(started), labels),
+            subscriber: Subscriber::new(config, labels),
             batch: Vec::new(),
         }
     }
@@ -117,6 +117,11 @@ impl Connection {
         self.notices.watch(&mut self.subscriber, now, &mut shared.context.log);
     }
 
+    /// The recorder goes on after a pause: what is missing is missing from now on.
+    pub fn resume(&mut self, now: Instant) {
+        self.notices.resume(now);
+    }
+
     /// The connection is gone: everything that came is written, and every file ends.
     pub fn end(self, at: Instant, shared: &mut Shared) {
         let Connection { owner, subscriber, mut notices, .. } = self;
@@ -139,7 +144,13 @@ impl MediaHandler for Handler<'_> {
     }
 
     fn on_packet(&mut self, stream: &mut TrackStream, packet: &RtpPacket) {
-        stream.state.arrived = Some(packet.arrival);
+        if stream.state.arrived.replace(packet.arrival).is_none()
+            && !stream.is_transformed()
+            && let Some(transforms) = &self.shared.context.reception.transforms
+            && let Some(transform) = transforms(&self.owner.key, &stream.info)
+        {
+            stream.set_transform(transform);
+        }
         stream.state.ledger.packet(packet.arrival);
         if packet.audio_level.is_none() && stream.info.source == Source::Mic {
             self.shared.unlevelled = Some(packet.arrival);

@@ -2,10 +2,13 @@
 
 use super::disk::{Disk, Done};
 use super::log::RecordingLog;
+use super::reception::Reception;
 use crate::error::Result;
+use crate::recording::account::DISK;
 use crate::recording::folder::RecordingFolder;
 use crate::recording::manifest::{Manifest, Status};
 use crate::recording::subtitles;
+use crate::recording::track::Unfinished;
 use crate::room::clock::SessionTime;
 use crate::room::end::EndReason;
 use jiff::Timestamp;
@@ -20,6 +23,7 @@ pub(super) struct RecordingContext {
     /// The last disk error.
     pub disk_error: Option<String>,
     pub pause: PauseState,
+    pub reception: Reception,
 }
 
 /// Whether anything is to be recorded.
@@ -28,6 +32,16 @@ pub(super) enum PauseState {
     /// Everything is recorded since then.
     Recording(Instant),
     Paused,
+}
+
+impl PauseState {
+    /// Whether what began to arrive at that time came while nothing was to be recorded.
+    pub fn covers(self, first: Instant) -> bool {
+        match self {
+            PauseState::Recording(since) => first < since,
+            PauseState::Paused => true,
+        }
+    }
 }
 
 impl RecordingContext {
@@ -66,8 +80,16 @@ impl RecordingContext {
                 entry.key_frames = summary.key_frames;
                 entry.bytes = summary.payload_bytes;
             }
-            Done::Finished { index, result: Err(e) } => {
-                let message = format!("{}: {e}", self.log.manifest.tracks[index].file);
+            Done::Finished { index, result: Err(Unfinished { error, frames, packets }) } => {
+                let entry = &mut self.log.manifest.tracks[index];
+                let packets = packets.min(entry.in_frames);
+                entry.in_frames -= packets;
+                if packets > 0 {
+                    *entry.dropped.entry(DISK.to_owned()).or_default() += packets;
+                }
+                entry.frames = entry.frames.saturating_sub(frames);
+                entry.unwritten_frames += frames;
+                let message = format!("{}: {error}", entry.file);
                 self.log.warn(at, message);
             }
             Done::Saved(Err(e)) => {

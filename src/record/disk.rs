@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::recording::folder::RecordingFolder;
 use crate::recording::manifest::Manifest;
-use crate::recording::track::{TrackFile, TrackSummary};
+use crate::recording::track::{TrackFile, TrackSummary, Unfinished};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -20,7 +20,7 @@ pub(super) enum Done {
     /// The track at this index of the manifest was finished, or could not be.
     Finished {
         index: usize,
-        result: Result<TrackSummary>,
+        result: std::result::Result<TrackSummary, Unfinished>,
     },
     Saved(Result<()>),
 }

@@ -15,8 +15,9 @@ pub(super) struct Ledger {
     base: PacketCounts,
     /// Packets of frames since then.
     framed: u64,
-    /// The same of frames for which there was no file, and those frames.
-    unfiled: (u64, u64),
+    /// The same of frames for which there was no file, by reason, and those frames.
+    unfiled: Dropped,
+    unfiled_frames: u64,
     /// The same of frames that came while the recorder was paused, and of those that came after it and could not be decoded.
     paused: u64,
     after_pause: u64,
@@ -56,13 +57,14 @@ impl Ledger {
         self.first.get_or_insert(at);
     }
 
-    /// A frame of so many packets came; `filed`: there is a file for it.
-    pub fn frame(&mut self, packets: u32, filed: bool) {
+    /// A frame of so many packets came; `unfiled`: why there is no file for it.
+    pub fn frame(&mut self, packets: u32, unfiled: Option<&str>) {
         let packets = u64::from(packets);
         self.framed += packets;
         self.all_framed += packets;
-        if !filed {
-            self.unfiled = (self.unfiled.0 + packets, self.unfiled.1 + 1);
+        if let Some(reason) = unfiled {
+            *self.unfiled.entry(reason.to_owned()).or_default() += packets;
+            self.unfiled_frames += 1;
         }
     }
 
@@ -86,32 +88,29 @@ impl Ledger {
         let since = counts.since(&self.base);
         let mut dropped: Dropped = since.reasons().map(|(reason, n)| (reason.word().to_owned(), n)).collect();
         let undecodable = since.dropped(DropReason::Undecodable);
-        let stalled = self.stalled.min(undecodable);
-        let on_disk = self.unfiled.0 + unwritten.0;
-        let counts = [
-            (STALLED, stalled + self.after_pause),
-            (DropReason::Undecodable.word(), undecodable - stalled),
-            (DISK, on_disk),
-            (PAUSED, self.paused),
-        ];
-        for (reason, n) in counts {
-            dropped.insert(reason.to_owned(), n);
-        }
+        let stalled = (self.stalled + self.stalls_now(counts)).min(undecodable);
+        dropped.insert(STALLED.to_owned(), stalled + self.after_pause);
+        dropped.insert(DropReason::Undecodable.word().to_owned(), undecodable - stalled);
+        dropped.insert(PAUSED.to_owned(), self.paused);
+        dropped.extend(self.unfiled.clone());
+        *dropped.entry(DISK.to_owned()).or_default() += unwritten.0;
         dropped.retain(|_, n| *n > 0);
-        let in_frames = self.framed.saturating_sub(on_disk + self.paused + self.after_pause);
+        let unfiled = self.unfiled.values().sum::<u64>() + unwritten.0;
+        let in_frames = self.framed.saturating_sub(unfiled + self.paused + self.after_pause);
         Sums {
             arrived: in_frames + dropped.values().sum::<u64>(),
             in_frames,
             dropped,
-            unwritten_frames: self.unfiled.1 + unwritten.1,
+            unwritten_frames: self.unfiled_frames + unwritten.1,
         }
     }
 
     /// A file ends: what comes now belongs to the next one.
     pub fn close_file(&mut self, counts: &PacketCounts) {
         self.base = *counts;
-        (self.framed, self.unfiled, self.first, self.stalled) = (0, (0, 0), None, 0);
+        (self.framed, self.unfiled_frames, self.first, self.stalled) = (0, 0, None, 0);
         (self.paused, self.after_pause) = (0, 0);
+        self.unfiled.clear();
     }
 
     /// Packets that are in no count at the end of the stream: there must be none.
@@ -148,10 +147,14 @@ impl Ledger {
 
     /// Frames come again, or the stream ends: what could not be decoded for so long is no mere gap.
     pub fn end_stall(&mut self, counts: &PacketCounts) {
-        if self.watch.told && self.watch.framed > 0 {
-            self.stalled += counts.since(&self.watch.counts).dropped(DropReason::Undecodable);
-            self.watch.told = false;
-        }
+        self.stalled += self.stalls_now(counts);
+        self.watch.told &= self.watch.framed == 0;
+    }
+
+    /// Packets of a stall that was told and goes on.
+    fn stalls_now(&self, counts: &PacketCounts) -> u64 {
+        let stalls = self.watch.told && self.watch.framed > 0;
+        if stalls { counts.since(&self.watch.counts).dropped(DropReason::Undecodable) } else { 0 }
     }
 }
 

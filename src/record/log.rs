@@ -40,6 +40,14 @@ pub(super) struct RecordingLog {
     timeline_failed: bool,
 }
 
+/// What somebody has said of their tracks.
+pub(super) struct SenderLabels {
+    pub id: ParticipantId,
+    /// In the manifest.
+    pub key: String,
+    pub labels: Vec<TrackLabel>,
+}
+
 struct Present {
     /// Index into the manifest's participants.
     entry: usize,
@@ -228,8 +236,11 @@ impl RecordingLog {
 
     /// Marks the mute on the participant's open tracks of this source.
     fn mute(&mut self, key: &str, source: Source, muted: bool, at: SessionTime) {
-        let open =
-            self.manifest.tracks.iter_mut().filter(|t| !t.finished && t.participant == key && t.source == source);
+        let open = self
+            .manifest
+            .tracks
+            .iter_mut()
+            .filter(|t| t.ended_ms.is_none() && t.participant == key && t.source == source);
         for track in open {
             match track.mutes.last_mut() {
                 Some(span) if span.end_ms.is_none() && !muted => span.end_ms = Some(at.as_ms()),
@@ -251,6 +262,17 @@ impl RecordingLog {
         let Some(participant) = self.keys.borrow().get(id).cloned() else { return };
         self.chats += 1;
         self.event(at, Event::Chat { participant, text });
+    }
+
+    /// Who is present and has labelled something, but recorders and bots.
+    pub fn senders(&self) -> Vec<SenderLabels> {
+        let of = |(id, present): (&ParticipantId, &Present)| {
+            let entry = &self.manifest.participants[present.entry];
+            let is_sender = !matches!(entry.role, Role::Recorder | Role::Bot) && !present.tracks.is_empty();
+            let (id, key) = (id.clone(), entry.key.clone());
+            is_sender.then(|| SenderLabels { id, key, labels: present.tracks.clone() })
+        };
+        self.present.iter().filter_map(of).collect()
     }
 
     /// Whether the participant is a bot, which may send what it labels to one participant only.

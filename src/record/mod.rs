@@ -12,13 +12,17 @@ mod limits;
 mod log;
 mod notices;
 mod quiet;
+mod reception;
 mod run;
 mod sharing;
 pub mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod unconnected;
+mod unowned;
 
 pub use builder::{Recorder, RecorderBuilder};
 pub use limits::Limits;
+pub use reception::{Reception, Transforms};
 pub use run::{Controls, RecordConfig, Recording};

@@ -3,7 +3,8 @@
 use super::ledger::PATIENCE;
 use super::log::RecordingLog;
 use super::stream::{TrackCapture, TrackStream};
-use crate::recording::account::{PAUSED, Unrecorded, in_words};
+use crate::recording::account::{PAUSED, TOO_MANY_FILES, Unrecorded, in_words, losses};
+use crate::recording::manifest::TrackEntry;
 use crate::recording::timeline::Event;
 use crate::room::media::{MediaKind, Source};
 use crate::room::participant::TrackLabel;
@@ -21,6 +22,8 @@ pub(super) struct Notices {
     labels: Vec<LabelWatch>,
     /// Of streams that have been told, by SSRC: the last text, and what they are taken for.
     told: HashMap<u32, (String, Option<Source>)>,
+    /// The same of packets that did not reach their stream, which has a file.
+    rests: HashMap<u32, String>,
 }
 
 /// A label of a track that is not muted.
@@ -35,7 +38,7 @@ struct LabelWatch {
 impl Notices {
     /// Of a connection that was opened now.
     pub fn new(participant: String, labels_count: bool, opened: Instant) -> Notices {
-        Notices { participant, labels_count, opened, labels: Vec::new(), told: HashMap::new() }
+        Notices { participant, labels_count, opened, labels: Vec::new(), told: HashMap::new(), rests: HashMap::new() }
     }
 
     /// Looks what comes and is not recorded. Called about once a second.
@@ -45,6 +48,9 @@ impl Notices {
         let waiting: Vec<usize> = (0..self.labels.len()).filter(|at| !self.labels[*at].begun).collect();
         let others: Vec<PacketAccount> = subscriber.other_packets().filter(|a| loses_media(a)).cloned().collect();
         for account in &others {
+            if self.watch_rest(account, now, log) {
+                continue;
+            }
             let first = account.first.unwrap_or(now);
             if now.saturating_duration_since(first) < PATIENCE || self.told.contains_key(&account.ssrc) {
                 continue;
@@ -59,6 +65,13 @@ impl Notices {
             let why = "labelled, and no stream that arrives is known to be it";
             waiting.iter().for_each(|at| self.watch_label(*at, why, now, log));
         }
+    }
+
+    /// The recorder goes on after a pause: labels are waited for from now on.
+    pub fn resume(&mut self, now: Instant) {
+        self.opened = now;
+        let waiting = self.labels.iter_mut().filter(|watch| !watch.begun && watch.told.is_none());
+        waiting.for_each(|watch| watch.since = now);
     }
 
     fn watch_streams(&mut self, subscriber: &mut Subscriber<TrackCapture>, now: Instant, log: &mut RecordingLog) {
@@ -159,7 +172,9 @@ impl Notices {
         }
         let entry = self.of_account(&account, Some(stream.info.source), log);
         let mut entry = Unrecorded { dropped: rest.dropped, ..entry };
-        if rest.unwritten_frames > 0 {
+        if entry.dropped.contains_key(TOO_MANY_FILES) {
+            entry.reason = in_words(TOO_MANY_FILES).to_owned();
+        } else if rest.unwritten_frames > 0 {
             entry.reason = "it could not be written".to_owned();
         } else if entry.dropped.contains_key(PAUSED) {
             entry.reason = in_words(PAUSED).to_owned();
@@ -167,8 +182,41 @@ impl Notices {
         self.tell(entry, true, at, log);
     }
 
+    /// Packets that never reached their stream, which has a file all the same: tells the loss. False if it has none.
+    fn watch_rest(&mut self, account: &PacketAccount, now: Instant, log: &mut RecordingLog) -> bool {
+        let Some(track) = self.track_of(account, log) else { return false };
+        let mut rest = TrackEntry::clone(track);
+        rest.dropped = account.counts.reasons().map(|(reason, n)| (reason.word().to_owned(), n)).collect();
+        (rest.unwritten_frames, rest.finished) = (0, true);
+        let text = losses(&[rest], &[]).into_iter().map(|loss| loss.text).next();
+        if let Some(text) = text {
+            let before = self.rests.insert(account.ssrc, text.clone());
+            log.retell(before.as_deref(), text, now);
+        }
+        true
+    }
+
+    /// The file of the stream that the packets are of, unless they were told as those of none.
+    fn track_of<'a>(&self, account: &PacketAccount, log: &'a mut RecordingLog) -> Option<&'a mut TrackEntry> {
+        // A sender may use an SSRC again that it had before the recording was continued.
+        let part = log.manifest.parts.last().map_or(0, |part| part.start_ms);
+        let is_it = |track: &&mut TrackEntry| {
+            track.participant == self.participant
+                && track.ssrc == account.ssrc
+                && track.first_packet_ms.is_none_or(|first| first >= part)
+        };
+        log.manifest.tracks.iter_mut().rev().find(is_it).filter(|_| !self.told.contains_key(&account.ssrc))
+    }
+
     /// The final account of packets that belonged to no stream.
     pub fn other(&mut self, account: &PacketAccount, at: Instant, log: &mut RecordingLog) {
+        if let Some(track) = self.track_of(account, log) {
+            track.arrived += account.packets;
+            for (reason, n) in account.counts.reasons() {
+                *track.dropped.entry(reason.word().to_owned()).or_default() += n;
+            }
+            return;
+        }
         let source = self.told.get(&account.ssrc).and_then(|(_, source)| *source);
         let entry = self.of_account(account, source, log);
         self.tell(entry, true, at, log);

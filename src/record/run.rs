@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::record::capture::{CaptureThread, Pauser, Summary};
 use crate::record::destination::Destination;
 use crate::record::limits::Limits;
+use crate::record::reception::Reception;
 use crate::record::sharing::Sharing;
 use crate::record::status::Status;
 use crate::recording::folder::Subfolder;
@@ -39,6 +40,8 @@ pub struct RecordConfig {
     pub files: Option<FileLimits>,
     /// How long to keep trying while the room cannot be reached or is full. None: once.
     pub join_for: Option<Duration>,
+    /// How much is received, and what is done to it.
+    pub reception: Reception,
     /// Looks at what comes while it is recorded. None: nothing is decoded.
     pub observer: Option<Arc<dyn RoomObserver>>,
 }
@@ -75,6 +78,7 @@ impl Recording {
                 files: config.files.is_some().then_some(files),
                 wake: config.wake,
                 relay_only: config.relay_only,
+                inbox_bytes: Some(config.reception.inbox_bytes),
                 impairment: config.impairment.clone(),
                 observer: Some(observer),
                 ..ClientConfig::default()
@@ -90,7 +94,7 @@ impl Recording {
             tracing::info!("not joined yet: {error}");
             tokio::time::sleep(delay).await;
         };
-        let recorder = match CaptureThread::start(destination, key_frame_requests) {
+        let recorder = match CaptureThread::start(destination, config.reception, key_frame_requests) {
             Ok(recorder) => recorder,
             Err(e) => {
                 session.leave().await;

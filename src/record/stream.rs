@@ -5,7 +5,7 @@ use super::disk::Disk;
 use super::ledger::Ledger;
 use super::status::TrackStatus;
 use crate::container::matroska::TrackFormat;
-use crate::recording::account::BEGIN_MS;
+use crate::recording::account::{BEGIN_MS, DISK, TOO_MANY_FILES};
 use crate::recording::manifest::{Gap as GapEntry, Resolution, Span, TrackEntry};
 use crate::recording::timeline::Event;
 use crate::recording::track::TrackFile;
@@ -30,6 +30,8 @@ pub(super) struct TrackCapture {
     open: Option<OpenFile>,
     size: Option<(u32, u32)>,
     create_failed: Option<Instant>,
+    /// Why there is no file.
+    no_file: &'static str,
     /// Index of the file before this one into the manifest's tracks.
     before: Option<usize>,
     /// When the latest packet arrived.
@@ -59,6 +61,7 @@ impl TrackCapture {
             open: None,
             size: None,
             create_failed: None,
+            no_file: DISK,
             before: None,
             arrived: None,
             ledger: Ledger::default(),
@@ -96,7 +99,7 @@ impl TrackCapture {
 
     /// Writes a frame. Returns the RTP times of the frames that were given up, if there are any.
     fn push(&mut self, frame: &Frame, context: &mut RecordingContext) -> Option<(i64, i64)> {
-        self.ledger.frame(frame.packets, self.open.is_some());
+        self.ledger.frame(frame.packets, self.open.is_none().then_some(self.no_file));
         let open = self.open.as_mut()?;
         let pushed = open.file.push(frame);
         // The first frame is written at once: players refuse a file that is a header only.
@@ -232,6 +235,14 @@ fn create(stream: &mut TrackStream, first: &Frame, sender: &SenderClock, context
         if now.duration_since(at) < CREATE_AGAIN || !first.key {
             return;
         }
+    }
+    stream.state.no_file = DISK;
+    let limit = context.reception.track_files;
+    if context.log.manifest.tracks.len() >= limit {
+        stream.state.no_file = TOO_MANY_FILES;
+        let text =
+            format!("the recording has {limit} track files, as many as it may have: further tracks are not recorded");
+        return context.log.warn_once(context.log.session(now), text);
     }
     let (source, codec) = (stream.info.source, stream.info.track.codec);
     let participant = stream.state.participant.clone();

@@ -1,10 +1,15 @@
 //! From packets to the account in the manifest: every count, every warning, and the law that no packet is in none.
 
+mod paused;
+
 use super::connection::{Connection, Shared};
 use super::context::{PauseState, RecordingContext};
 use super::disk::Disk;
 use super::log::RecordingLog;
 use super::notices::Notices;
+use super::reception::Reception;
+use super::unconnected::Unconnected;
+use super::unowned::{Counted, Unowned};
 
 use crate::recording::folder::RecordingFolder;
 use crate::recording::manifest::{Manifest, Status};
@@ -43,6 +48,10 @@ impl Rig {
     }
 
     fn of(role: Role, labels: &[(Source, MediaKind)]) -> Rig {
+        Rig::with(&Reception::default(), role, labels)
+    }
+
+    fn with(reception: &Reception, role: Role, labels: &[(Source, MediaKind)]) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let folder = Arc::new(RecordingFolder::create(dir.path(), "test", Timestamp::UNIX_EPOCH).unwrap());
         let start = Instant::now();
@@ -64,12 +73,20 @@ impl Rig {
         let notices = Notices::new("alice".into(), !log.is_bot(&id), start);
         let disk = Disk::start(folder.clone()).unwrap();
         let shared = Shared {
-            context: RecordingContext { folder, log, disk, disk_error: None, pause: PauseState::Recording(start) },
+            context: RecordingContext {
+                folder,
+                log,
+                disk,
+                disk_error: None,
+                pause: PauseState::Recording(start),
+                reception: reception.clone(),
+            },
             speakers: SpeakerDetector::default(),
             unlevelled: None,
             key_frame_requests: tokio::sync::mpsc::unbounded_channel().0,
         };
-        let connection = Connection::new((id, "alice".into()), Arc::default(), tracks, notices, start);
+        let connection =
+            Connection::new((id, "alice".into()), Arc::default(), tracks, notices, reception.subscriber(start));
         Rig { dir, shared, connection, start, now: start, sequence: 0, sent: 0, format: Codec::Vp8.into() }
     }
 
@@ -220,7 +237,7 @@ fn media_that_cannot_be_begun_is_told_after_five_seconds() {
     };
     type Sends = fn(&mut Rig, u32);
     let cases: [(Codec, Sends, &str); 2] =
-        [(Codec::H264, idr, "no parameter sets"), (Codec::Vp8, noise, "payload is not VP8")];
+        [(Codec::H264, idr, "no parameter sets"), (Codec::Vp8, noise, "payload is not VP8 (end-to-end encrypted?)")];
     for (codec, sends, reason) in cases {
         let mut rig = Rig::new(&[CAMERA]);
         rig.announce(codec, Source::Camera);
@@ -303,6 +320,65 @@ fn a_stream_that_nobody_announced_is_told_and_known_by_the_only_label_that_waits
     let causes: Vec<&str> = manifest.reasons.iter().map(|loss| loss.cause.as_str()).collect();
     assert_eq!(causes.iter().filter(|cause| **cause == "nothing-arrived").count(), 2, "{:#?}", manifest.reasons);
     assert!(causes.contains(&"not-recorded") && manifest.status == Status::Partial, "{causes:?}");
+}
+
+#[test]
+fn media_of_somebody_to_whom_there_is_no_connection_is_told() {
+    let mut rig = Rig::new(&[CAMERA]);
+    let mut unconnected = Unconnected::default();
+    let mut pass = |rig: &mut Rig, seconds: u32, connected: bool| {
+        for _ in 0..seconds {
+            unconnected.watch(|_| connected, rig.now, &mut rig.shared);
+            rig.now += SECOND;
+        }
+    };
+    pass(&mut rig, 3, false);
+    pass(&mut rig, 20, true);
+    assert_eq!(rig.warnings(), [""; 0], "a connection came in time");
+    pass(&mut rig, 7, false);
+    assert_eq!(rig.warnings(), ["alice camera: labelled, nothing arrived for 6 s"]);
+    let Rig { mut shared, now, .. } = rig;
+    unconnected.end(now, &mut shared);
+    let at = shared.context.log.session(now);
+    let manifest = shared.context.finish(at, &EndReason::Stopped).unwrap();
+    assert_eq!((manifest.status, manifest.reasons[0].cause.as_str()), (Status::Partial, "nothing-arrived"));
+}
+
+#[test]
+fn what_nobody_owns_is_one_entry_for_each_stream() {
+    let mut rig = Rig::new(&[]);
+    let mut unowned = Unowned::default();
+    let (start, log) = (rig.start, &mut rig.shared.context.log);
+    let mut add = |ssrc, reason, ms| {
+        let at = start + Duration::from_millis(ms);
+        unowned.add(Counted { ssrc, reason, packets: 10, bytes: 100, first: at, last: at }, log);
+    };
+    // A moment of something, what came after a participant had left, and a stream.
+    add(1, "unowned", 500);
+    (0..4).for_each(|n| add(2, "after-end", 1000 * n));
+    (0..4).for_each(|n| add(3, "unowned", 1000 * n));
+    let text = "the room's server, stream 3: 40 packets in 3 s, nothing could be begun: no participant owns it";
+    assert_eq!(log.manifest.warnings, [text]);
+    unowned.end(rig.now, log);
+    rig.sent = 90;
+    let (manifest, events, _dir) = rig.end();
+    assert_eq!(manifest.reasons.iter().map(|loss| loss.text.as_str()).collect::<Vec<_>>(), [text]);
+    assert_eq!((manifest.status, manifest.unrecorded.len(), told(&events).len()), (Status::Partial, 3, 5));
+}
+
+#[test]
+fn packets_that_did_not_reach_their_stream_are_counted_with_its_file() {
+    let reception = Reception { early_packets: 20, ..Reception::default() };
+    let mut rig = Rig::with(&reception, Role::Participant, &[CAMERA]);
+    rig.send_for(SECOND, |rig, n| rig.frame(n % 5 == 0));
+    rig.announce(Codec::Vp8, Source::Camera);
+    rig.send_for(SECOND, |rig, n| rig.frame(n % 5 == 0));
+    let text = "alice camera (alice.camera.1.webm): 30 packets not recorded: too much before the stream was announced";
+    assert_eq!(rig.warnings(), [text]);
+    let (manifest, ..) = rig.end();
+    assert_eq!(manifest.warnings, [text]);
+    assert_eq!((manifest.unrecorded.len(), manifest.tracks[0].dropped["early-overflow"]), (0, 30), "{manifest:#?}");
+    assert_eq!((manifest.status, manifest.reasons[0].cause.as_str()), (Status::Partial, "early-overflow"));
 }
 
 #[test]

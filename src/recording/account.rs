@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 
 /// The reason of packets whose frames could not be written.
 pub const DISK: &str = "disk";
+/// The reason of packets whose frames would have begun one track file too many.
+pub const TOO_MANY_FILES: &str = "too-many-files";
 /// The reason of packets that could not be decoded while nothing was for 5 s or more, though packets came.
 pub const STALLED: &str = "stalled";
 /// The reason of packets that came while the recorder was paused, and until the first key frame after it.
 pub const PAUSED: &str = "paused";
 /// The reason of packets of which it is not known what became of them: a defect of ours.
 pub const UNACCOUNTED: &str = "unaccounted";
+/// The cause of what an interruption of the recording itself cost.
+pub const CUT_SHORT: &str = "cut-short";
 /// How long it may take from the first packet to the first frame, in milliseconds. A recorder comes into running streams, and a key frame
 /// has to be asked for.
 pub const BEGIN_MS: u64 = 5000;
@@ -32,7 +36,7 @@ const BEFORE_BEGIN: [&str; 2] = ["no-key-frame", "no-parameter-sets"];
 /// What never became a track file: packets that no frame could be made of, or a label without packets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unrecorded {
-    /// A participant's key.
+    /// A participant's key; empty: a room's server sent it, and it belongs to no participant.
     pub participant: String,
     /// What it was to show or sound like, if that is known.
     #[serde(default)]
@@ -62,7 +66,7 @@ pub struct Unrecorded {
 /// Something that was lost, though not by the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
-    /// A participant's key.
+    /// A participant's key; empty: no participant's.
     pub participant: String,
     /// What it showed or sounded like, if that is known.
     #[serde(default)]
@@ -70,7 +74,7 @@ pub struct Loss {
     /// The track file that lacks it; none: nothing was recorded.
     #[serde(default)]
     pub file: Option<String>,
-    /// A reason of [`Dropped`], or `nothing-arrived`, `not-recorded` or `unfinished`.
+    /// A reason of [`Dropped`], or `nothing-arrived`, `not-recorded`, `unfinished` or `cut-short`.
     pub cause: String,
     /// Packets.
     pub packets: u64,
@@ -78,15 +82,45 @@ pub struct Loss {
     pub text: String,
 }
 
+impl Loss {
+    /// The recording was interrupted there.
+    pub fn cut_short(at_ms: u64) -> Loss {
+        let text = format!(
+            "cut short at {:.1} s: up to a second of every track is missing there, and what came in the last seconds is in no count",
+            at_ms as f64 / 1000.0
+        );
+        let (participant, cause) = (String::new(), CUT_SHORT.to_owned());
+        Loss { participant, source: None, file: None, cause, packets: 0, text }
+    }
+}
+
 impl Unrecorded {
+    /// A stream that a room's server sent and that belongs to no participant.
+    pub fn of_nobody(ssrc: u32) -> Unrecorded {
+        Unrecorded {
+            participant: String::new(),
+            source: None,
+            codec: None,
+            ssrc,
+            packets: 0,
+            bytes: 0,
+            start_ms: 0,
+            end_ms: 0,
+            dropped: Dropped::new(),
+            reason: "no participant owns it".to_owned(),
+        }
+    }
+
     /// Whether it is a loss: media arrived, or should have. What was there for a moment only could not begin.
     pub fn is_loss(&self) -> bool {
         let is_moment = self.end_ms.saturating_sub(self.start_ms) < MOMENT_MS;
         // It had begun, or could have, had the recorder not been paused.
-        let is_moment = is_moment || self.dropped.contains_key(PAUSED);
-        let begins_soon =
-            |reason: &str| BEFORE_BEGIN.contains(&reason) || NETWORK.contains(&reason) || reason == "unannounced";
-        let is_lost = |reason: &str| !(HARMLESS.contains(&reason) || is_moment && begins_soon(reason));
+        let could_not_begin = is_moment || self.dropped.contains_key(PAUSED);
+        let begins_soon = |reason: &str| {
+            let is_unknown = matches!(reason, "unannounced" | "unowned" | "payload-type");
+            could_not_begin && (BEFORE_BEGIN.contains(&reason) || NETWORK.contains(&reason)) || is_moment && is_unknown
+        };
+        let is_lost = |reason: &str| !(HARMLESS.contains(&reason) || begins_soon(reason));
         self.packets == 0 || self.dropped.keys().any(|reason| is_lost(reason))
     }
 
@@ -99,10 +133,11 @@ impl Unrecorded {
 
     /// Whose it is and what: `alice camera`, or `alice: stream 1234`.
     fn name(&self) -> String {
+        let who = if self.participant.is_empty() { "the room's server" } else { &self.participant };
         match (self.source, self.ssrc) {
-            (Some(source), _) => format!("{} {}", self.participant, source.word()),
-            (None, 0) => format!("{}, further streams", self.participant),
-            (None, ssrc) => format!("{}, stream {ssrc}", self.participant),
+            (Some(source), _) => format!("{who} {}", source.word()),
+            (None, 0) => format!("{who}, further streams"),
+            (None, ssrc) => format!("{who}, stream {ssrc}"),
         }
     }
 
@@ -213,6 +248,8 @@ pub fn in_words(reason: &str) -> &str {
         "after-end" => "after the stream's end",
         "retransmission" => "a retransmission of a stream that did not come",
         "other-layer" => "of another simulcast layer",
+        "unowned" => "no participant owns the stream",
+        TOO_MANY_FILES => "the recording has as many track files as it may have",
         other => other,
     }
 }

@@ -230,11 +230,15 @@ impl Manifest {
 
     /// Says what was lost; returns whether the recording is complete.
     pub fn judge(&mut self) -> bool {
-        let people = self.participants.iter().filter(|person| person.role != Role::Recorder);
-        let present: Vec<Span> = people.flat_map(|person| &person.present).copied().collect();
-        self.reasons = parts::losses(&self.parts, &self.pauses, &present);
+        self.reasons = parts::losses(&self.parts, &self.pauses, &self.present());
         self.reasons.extend(losses(&self.tracks, &self.unrecorded));
         self.reasons.is_empty()
+    }
+
+    /// When participants were there.
+    pub(crate) fn present(&self) -> Vec<Span> {
+        let people = self.participants.iter().filter(|person| person.role != Role::Recorder);
+        people.flat_map(|person| &person.present).copied().collect()
     }
 
     /// Ends the part that goes on; `code` is one of [`crate::room::end::EndReason::code`], or `crashed`.

@@ -50,13 +50,12 @@ pub(crate) fn losses(parts: &[Part], pauses: &[Span], present: &[Span]) -> Vec<L
     for pair in parts.windows(2) {
         let [before, after] = pair else { continue };
         let (from_ms, until_ms) = (before.until_ms(), after.start_ms);
-        let was_paused = pauses.iter().any(|pause| pause.start_ms <= from_ms && until_ms <= pause.until(u64::MAX));
         let is_there = |span: &Span| {
-            let was_there = span.start_ms <= from_ms && from_ms <= span.until(from_ms);
             let is_found = (until_ms..=until_ms.saturating_add(FOUND_MS)).contains(&span.start_ms);
-            was_there || is_found
+            is_at(span, from_ms) || is_found
         };
-        if before.reason_code.as_deref().is_none_or(is_wanted) || was_paused || !present.iter().any(is_there) {
+        let is_wanted = before.reason_code.as_deref().is_none_or(is_wanted);
+        if is_wanted || was_paused(pauses, from_ms, until_ms) || !present.iter().any(is_there) {
             continue;
         }
         let seconds = until_ms.saturating_sub(from_ms) as f64 / 1000.0;
@@ -72,6 +71,21 @@ pub(crate) fn losses(parts: &[Part], pauses: &[Span], present: &[Span]) -> Vec<L
         });
     }
     losses
+}
+
+/// What the crash of a recording that is not continued cost: nothing, if nobody was there or the recorder was paused. Where it is continued,
+/// the time between the parts tells it.
+pub(crate) fn cut_short(end_ms: u64, pauses: &[Span], present: &[Span]) -> Option<Loss> {
+    let is_there = present.iter().any(|span| is_at(span, end_ms));
+    (is_there && !was_paused(pauses, end_ms, end_ms)).then(|| Loss::cut_short(end_ms))
+}
+
+fn was_paused(pauses: &[Span], from_ms: u64, until_ms: u64) -> bool {
+    pauses.iter().any(|pause| pause.start_ms <= from_ms && until_ms <= pause.until(u64::MAX))
+}
+
+fn is_at(span: &Span, ms: u64) -> bool {
+    span.start_ms <= ms && ms <= span.until(ms)
 }
 
 #[cfg(test)]

@@ -31,3 +31,11 @@ fn nobody_a_wanted_end_and_a_pause_are_no_loss() {
     assert_eq!(texts(CRASHED, &[span(4000, None)], &stayed), none);
     assert_eq!(texts(CRASHED, &[span(4000, Some(7000))], &stayed).len(), 1);
 }
+
+#[test]
+fn a_crash_costs_something_if_somebody_was_there_and_no_pause() {
+    let stayed = [span(100, Some(5000))];
+    assert!(cut_short(5000, &[span(1000, Some(2000))], &stayed).is_some());
+    assert!(cut_short(5000, &[span(4000, Some(5000))], &stayed).is_none());
+    assert!(cut_short(5000, &[], &[span(100, Some(4000))]).is_none());
+}

@@ -4,6 +4,7 @@ use crate::container::matroska::Scan;
 use crate::recording::attachments;
 use crate::recording::manifest::{Gap, Manifest, ParticipantEntry, Resolution, Span, Status, TrackEntry};
 use crate::recording::names::FileNames;
+use crate::recording::parts;
 use crate::recording::timeline::{Entry, Event};
 use crate::room::end::CRASHED;
 use crate::room::media::Codec;
@@ -37,12 +38,13 @@ pub fn end_tracks(manifest: &mut Manifest) {
     }
 }
 
-/// Ends an interrupted recording where its media ends: status, end, and every open span.
+/// Ends a recording where its media ends: status, end, and every open span. It was interrupted, or ended with track files that could not be
+/// finished then.
 pub fn close(manifest: &mut Manifest) {
     let end_ms = manifest.duration_ms;
-    manifest.status = Status::Recovered;
+    let was_cut_short = manifest.ended.is_none();
     let length = SignedDuration::from_millis(i64::try_from(end_ms).unwrap_or(i64::MAX));
-    manifest.ended = manifest.started.checked_add(length).ok();
+    manifest.ended = manifest.ended.or(manifest.started.checked_add(length).ok());
     let present = manifest.participants.iter_mut().flat_map(|participant| &mut participant.present);
     let muted = manifest.tracks.iter_mut().flat_map(|track| &mut track.mutes);
     for span in present.chain(muted).chain(&mut manifest.pauses) {
@@ -50,7 +52,16 @@ pub fn close(manifest: &mut Manifest) {
     }
     manifest.end_part(end_ms, "cut short", CRASHED);
     end_tracks(manifest);
-    manifest.judge();
+    let is_complete = manifest.judge();
+    manifest.status = match (was_cut_short, is_complete) {
+        (true, _) => Status::Recovered,
+        (false, true) => Status::Complete,
+        (false, false) => Status::Partial,
+    };
+    if was_cut_short {
+        let cut_short = parts::cut_short(end_ms, &manifest.pauses, &manifest.present());
+        manifest.reasons.extend(cut_short);
+    }
 }
 
 /// When everybody was in the room, from the events: the manifest knows it only until it was written.

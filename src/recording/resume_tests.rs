@@ -1,8 +1,11 @@
 //! Folders that are new, continued, taken, or of another room.
 
 use super::*;
+use crate::recording::account::Unrecorded;
+use crate::recording::manifest::ParticipantEntry;
 use crate::recording::track_entry::Span;
 use crate::room::end::CRASHED;
+use crate::room::participant::Role;
 use std::fs;
 
 fn at(seconds: i64) -> Timestamp {
@@ -68,6 +71,43 @@ fn another_room_is_refused_and_nothing_is_left_of_a_folder_that_was_not_used() {
     assert!(path.join(MANIFEST).exists());
     fs::write(dir.path().join("file"), "").unwrap();
     assert!(matches!(HeldFolder::open(&dir.path().join("file"), "standup").unwrap_err(), Error::User(_)));
+}
+
+#[test]
+fn each_loss_of_a_continued_recording_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    let stays = |manifest: &mut Manifest, from_ms: u64, until_ms: u64| {
+        if manifest.participants.is_empty() {
+            let (key, name, ids) = ("alice".to_owned(), "Alice".to_owned(), Vec::new());
+            manifest.participants.push(ParticipantEntry { key, name, ids, role: Role::Participant, present: vec![] });
+        }
+        manifest.participants[0].present.push(Span { start_ms: from_ms, end_ms: None });
+        manifest.duration_ms = until_ms;
+    };
+    let causes = |manifest: &Manifest| manifest.reasons.iter().map(|loss| loss.cause.clone()).collect::<Vec<_>>();
+    let mut first = record(&path, at(0));
+    stays(&mut first.manifest, 100, 9000);
+    let screen = Unrecorded { participant: "alice".into(), end_ms: 9000, ..Unrecorded::of_nobody(0) };
+    first.manifest.note(screen);
+    first.manifest.save(&first.folder).unwrap();
+    drop(first);
+    let left = HeldFolder::open(&path, "standup").unwrap();
+    assert_eq!(causes(&Manifest::load(&path).unwrap()), ["nothing-arrived", "cut-short"]);
+    let mut second = left.begin("standup", "ws://h/rooms/standup", at(20)).unwrap();
+    stays(&mut second.manifest, 20_100, 25_000);
+    second.manifest.save(&second.folder).unwrap();
+    drop(second);
+    let left = HeldFolder::open(&path, "standup").unwrap();
+    assert_eq!(causes(&Manifest::load(&path).unwrap()), ["recorder-away", "nothing-arrived", "cut-short"]);
+    let mut third = left.begin("standup", "ws://h/rooms/standup", at(40)).unwrap().manifest;
+    stays(&mut third, 40_100, 50_000);
+    assert!(!third.judge());
+    assert_eq!(causes(&third), ["recorder-away", "recorder-away", "nothing-arrived"]);
+    // A crash alone, while nobody is there, is no loss of the whole.
+    third.participants.clear();
+    third.unrecorded.clear();
+    assert!(third.judge(), "{:?}", third.reasons);
 }
 
 #[test]

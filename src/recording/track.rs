@@ -5,7 +5,7 @@
 //! manifest keeps the exact RTP time of time 0, and half a millisecond is below what RTCP can relate.
 
 use crate::container::matroska::{TrackFormat, TrackWriter};
-use crate::error::{Result, io_failed};
+use crate::error::{Error, Result, io_failed};
 use crate::recording::folder::{RecordingFolder, Subfolder};
 use crate::room::media::{Codec, Frame};
 use std::collections::VecDeque;
@@ -52,6 +52,17 @@ pub struct TrackSummary {
     pub duration_ms: u64,
     /// Frames that could not be written.
     pub lost_frames: u64,
+}
+
+/// A file that could not be finished, and what is not in it.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// The disk's.
+    pub error: Error,
+    /// Frames that were in memory, and their packets.
+    pub frames: u64,
+    /// See `frames`.
+    pub packets: u64,
 }
 
 impl TrackFile {
@@ -133,10 +144,15 @@ impl TrackFile {
     /// Writes what is left, the index and the duration, and syncs the file. It blocks: call it on another thread.
     ///
     /// # Errors
-    /// The disk's.
-    pub fn finish(mut self) -> Result<TrackSummary> {
-        self.writer.finish()?;
-        self.writer.file().sync_all().map_err(|e| io_failed("sync a track file", e))?;
+    /// The disk's, with what it did not take.
+    pub fn finish(mut self) -> std::result::Result<TrackSummary, Unfinished> {
+        let finished = self.flush().and_then(|()| self.writer.finish());
+        let finished =
+            finished.and_then(|()| self.writer.file().sync_all().map_err(|e| io_failed("sync a track file", e)));
+        if let Err(error) = finished {
+            let packets = self.pending.iter().map(|(_, packets)| u64::from(*packets)).sum();
+            return Err(Unfinished { error, frames: self.pending.len() as u64, packets });
+        }
         Ok(TrackSummary {
             frames: self.writer.frames(),
             key_frames: self.key_frames,

@@ -100,6 +100,7 @@ impl HttpPeer {
             ice_servers: caller.ice_servers,
             relay_only: false,
             wake: Wake::OnArrival,
+            inbox_bytes: None,
             measure: false,
             impairment: None,
             channels: None,
@@ -138,7 +139,9 @@ impl HttpPeer {
         let heard = async {
             while let Some((_, event)) = self.events.recv().await {
                 match event {
-                    PeerEvent::Warning(why) | PeerEvent::Refused(why) => return Err(RequestError::Offer(why)),
+                    PeerEvent::Warning(why) | PeerEvent::Refused(why) | PeerEvent::Anew(why) => {
+                        return Err(RequestError::Offer(why));
+                    }
                     PeerEvent::State(state) => {
                         self.pending.push_back(PeerEvent::State(state));
                         return Ok(());
@@ -199,7 +202,10 @@ impl HttpPeer {
                 (Some(PeerEvent::Signal(Signal::Candidate(None))), Some(Restart { answer: Some(_), .. })) => {
                     self.conclude_restart();
                 }
-                (Some(PeerEvent::Warning(why) | PeerEvent::Refused(why)), Some(Restart { answer: None, .. })) => {
+                (
+                    Some(PeerEvent::Warning(why) | PeerEvent::Refused(why) | PeerEvent::Anew(why)),
+                    Some(Restart { answer: None, .. }),
+                ) => {
                     if let Some(restart) = self.restart.take() {
                         let _ = restart.reply.send(Err(RequestError::Offer(why)));
                     }
@@ -273,7 +279,9 @@ impl HttpPeer {
                     }
                     Some((_, PeerEvent::Signal(Signal::Candidate(Some(candidate))))) => candidates.push(candidate),
                     Some((_, PeerEvent::Signal(Signal::Candidate(None)))) if ours.is_some() => return Ok(()),
-                    Some((_, PeerEvent::Warning(why) | PeerEvent::Refused(why))) if ours.is_none() => {
+                    Some((_, PeerEvent::Warning(why) | PeerEvent::Refused(why) | PeerEvent::Anew(why)))
+                        if ours.is_none() =>
+                    {
                         return Err(RequestError::Offer(why));
                     }
                     Some((_, event)) => self.pending.push_back(event),

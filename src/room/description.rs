@@ -21,6 +21,8 @@ pub enum Signal {
     Candidate(Option<Candidate>),
     /// A description of the other side could not be applied: why, for people. Not every kind of room can carry it.
     Refused(String),
+    /// The connection is up and brings nothing: it is closed, and both sides begin anew. Why, for people. Carried where refusals are.
+    Anew(String),
 }
 
 impl Signal {

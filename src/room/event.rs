@@ -4,6 +4,7 @@ use crate::room::file::FileReport;
 use crate::room::media::RemoteTrack;
 use crate::room::participant::{Participant, ParticipantId, TrackLabel};
 use crate::room::policy::PeerState;
+use std::time::Instant;
 
 /// One connection of a client, unique for as long as the client is in its room. A participant may have several, at once (an SFU with a
 /// connection for each stream) or one after another.
@@ -31,12 +32,16 @@ pub enum RoomEvent<Media> {
     TrackAdded { id: ParticipantId, connection: ConnectionId, track: RemoteTrack },
     /// The sender took the track away. Packets of these SSRCs that have arrived are still good.
     TrackRemoved { id: ParticipantId, connection: ConnectionId, ssrcs: Vec<u32> },
+    /// Packets of a room's server that belong to no participant, and were dropped; `reason`: the word of the account.
+    Unowned { ssrc: u32, reason: &'static str, packets: u64, bytes: u64, first: Instant, last: Instant },
     /// The participant said something in the chat, at most 64 KiB of UTF-8.
     Chat { id: ParticipantId, text: String },
     /// Something became of a file that the participant sends us.
     File { id: ParticipantId, report: FileReport },
     /// Something went wrong with the participant that the client survives.
     Warning { id: ParticipantId, text: String },
+    /// Nothing comes of media that the participant has labelled: there is no connection, or it brings nothing. The client mends it.
+    NothingComes { id: ParticipantId, text: String },
     /// The way to the room server is lost; media goes on.
     Reconnecting { cause: String },
     /// The way to the room server is back.

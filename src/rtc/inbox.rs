@@ -1,8 +1,10 @@
 //! Where a connection's packets wait for whoever takes them: filled from inside the driver, emptied in batches.
 
 use crate::room::media::{Codec, MediaKind, RtpPacket};
+use crate::rtc::media::packet_counts::DropReason;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -38,10 +40,12 @@ pub enum Inbound {
         /// When it arrived.
         arrival: Instant,
     },
-    /// Packets of a stream that found the inbox full.
+    /// Packets of a stream that ended here, or before.
     Dropped {
         /// The stream's; 0 for all those together that are beyond the number that is told apart.
         ssrc: u32,
+        /// Why they ended.
+        reason: DropReason,
         /// How many.
         packets: u64,
         /// Bytes of their payloads.
@@ -74,6 +78,18 @@ impl Inbound {
             _ => None,
         }
     }
+    /// The count of it, if it is a packet or a count.
+    fn dropped(self, reason: DropReason) -> Option<Inbound> {
+        match self {
+            Inbound::Rtp(packet) => {
+                let (ssrc, at) = (packet.ssrc, packet.arrival);
+                let bytes = packet.payload.len() as u64;
+                Some(Inbound::Dropped { ssrc, reason, packets: 1, bytes, first: at, last: at })
+            }
+            Inbound::Dropped { .. } => Some(self),
+            Inbound::SenderReport { .. } | Inbound::Goodbye { .. } => None,
+        }
+    }
     fn size(&self) -> usize {
         match self {
             Inbound::Rtp(packet) => packet.payload.len() + 64,
@@ -82,40 +98,67 @@ impl Inbound {
     }
 }
 
-/// A queue of inbound packets. Capacity [`Inbox::MAX_BYTES`] (at 2.5 Mbit/s about a minute); policy DropNewest, counted.
-#[derive(Debug, Default)]
+/// A queue of inbound packets. Capacity [`Inbox::MAX_BYTES`] (at 2.5 Mbit/s about a minute) or as it was made; policy DropNewest, counted.
+#[derive(Debug)]
 pub struct Inbox {
+    /// Bytes that may wait.
+    capacity: usize,
     queue: Mutex<Queue>,
     arrived: Notify,
+    /// A packet of media has come.
+    heard: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     items: Vec<Inbound>,
     bytes: usize,
-    dropped: u64,
-    /// What was dropped since the queue was emptied, by SSRC.
-    dropped_of: HashMap<u32, Inbound>,
-    /// Streams that are somebody else's to take: of a connection that carries the media of many.
-    others: HashMap<u32, Arc<Inbox>>,
+    /// Packets that found no room since the queue was emptied.
+    overflow: u64,
+    /// What was dropped since then, by SSRC and reason.
+    dropped: HashMap<(u32, DropReason), Inbound>,
+    /// Streams that are somebody else's to take: of a connection that carries the media of many. None: nobody's any more.
+    others: HashMap<u32, Option<Arc<Inbox>>>,
     /// Who else gets everything that is put here.
     copy: Option<Arc<Inbox>>,
 }
 
 impl Queue {
-    /// Counts what found no room.
-    fn count_dropped(&mut self, item: &Inbound) {
-        let Inbound::Rtp(packet) = item else { return };
-        self.dropped += 1;
-        let known = self.dropped_of.contains_key(&packet.ssrc) || self.dropped_of.len() < MAX_DROPPED_STREAMS;
-        let ssrc = if known { packet.ssrc } else { 0 };
-        let (size, arrival) = (packet.payload.len() as u64, packet.arrival);
-        let fresh = || Inbound::Dropped { ssrc, packets: 0, bytes: 0, first: arrival, last: arrival };
-        if let Inbound::Dropped { packets, bytes, last, .. } = self.dropped_of.entry(ssrc).or_insert_with(fresh) {
-            *packets += 1;
-            *bytes += size;
-            *last = arrival;
+    /// Counts packets that end here.
+    fn count(&mut self, counted: Inbound) {
+        let Inbound::Dropped { ssrc, reason, packets, bytes, first, last } = counted else { return };
+        let known = self.dropped.contains_key(&(ssrc, reason)) || self.dropped.len() < MAX_DROPPED_STREAMS;
+        let ssrc = if known { ssrc } else { 0 };
+        let fresh = || Inbound::Dropped { ssrc, reason, packets: 0, bytes: 0, first, last };
+        if let Inbound::Dropped { packets: all, bytes: size, first: begin, last: end, .. } =
+            self.dropped.entry((ssrc, reason)).or_insert_with(fresh)
+        {
+            *all += packets;
+            *size += bytes;
+            (*begin, *end) = (first.min(*begin), last.max(*end));
         }
+    }
+
+    /// Why a stream's packets that nobody takes are dropped.
+    fn why_nobody(&self, ssrc: u32) -> DropReason {
+        if self.others.contains_key(&ssrc) { DropReason::AfterEnd } else { DropReason::Unowned }
+    }
+
+    /// Drops what has waited since before `begin` for somebody to be handed to.
+    fn drop_old(&mut self, begin: Option<Instant>) {
+        let is_old = |item: &mut Inbound| begin.is_none_or(|begin| item.arrival() <= begin);
+        let old: Vec<Inbound> = self.items.extract_if(.., is_old).collect();
+        for item in old {
+            self.bytes = self.bytes.saturating_sub(item.size());
+            let reason = self.why_nobody(item.ssrc());
+            item.dropped(reason).into_iter().for_each(|counted| self.count(counted));
+        }
+    }
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Inbox::with_capacity(Inbox::MAX_BYTES)
     }
 }
 
@@ -123,20 +166,32 @@ impl Inbox {
     /// Bytes that may wait; more are dropped and counted.
     pub const MAX_BYTES: usize = 16 << 20;
 
+    /// An empty one, in which so many bytes may wait.
+    pub fn with_capacity(bytes: usize) -> Inbox {
+        Inbox { capacity: bytes, queue: Mutex::default(), arrived: Notify::new(), heard: AtomicBool::new(false) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn put(&self, item: Inbound) {
         let size = item.size();
+        if matches!(item, Inbound::Rtp(_)) {
+            self.heard.store(true, Ordering::Relaxed);
+        }
         let (first, copy) = {
             let mut queue = self.lock();
-            if let Some(other) = queue.others.get(&item.ssrc()).cloned() {
+            if let Some(other) = queue.others.get(&item.ssrc()).cloned().flatten() {
                 drop(queue);
                 return other.put(item);
             }
-            if queue.bytes + size > Self::MAX_BYTES {
-                queue.count_dropped(&item);
+            if let Inbound::Dropped { .. } = item {
+                return queue.count(item);
+            }
+            if queue.bytes + size > self.capacity {
+                queue.overflow += u64::from(matches!(item, Inbound::Rtp(_)));
+                item.dropped(DropReason::InboxFull).into_iter().for_each(|counted| queue.count(counted));
                 return;
             }
             queue.bytes += size;
@@ -152,38 +207,62 @@ impl Inbox {
         }
     }
 
+    /// A packet of a stream came and ends here: it carries nothing.
+    pub(super) fn count(&self, ssrc: u32, reason: DropReason, bytes: usize, at: Instant) {
+        self.put(Inbound::Dropped { ssrc, reason, packets: 1, bytes: bytes as u64, first: at, last: at });
+    }
+
+    /// Whether a packet of media has ever come.
+    pub fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
     /// Moves everything that waits into `into` (which must be empty; its allocation goes the other way, so that none is made
-    /// per batch) and returns how many packets were
-    /// dropped since the last call; the batch ends with an [`Inbound::Dropped`] for each of their streams.
+    /// per batch) and returns how many packets found no room since the last call; the batch ends with an [`Inbound::Dropped`] for each
+    /// stream and reason of dropped ones.
     pub fn drain(&self, into: &mut Vec<Inbound>) -> u64 {
         let mut queue = self.lock();
         std::mem::swap(&mut queue.items, into);
         queue.bytes = 0;
-        into.extend(queue.dropped_of.drain().map(|(_, dropped)| dropped));
-        std::mem::take(&mut queue.dropped)
+        into.extend(queue.dropped.drain().map(|(_, dropped)| dropped));
+        std::mem::take(&mut queue.overflow)
     }
 
     /// From now on a stream's packets go to another inbox; what came of it in the last seconds goes first. Without one they wait here,
-    /// to be handed on. What has waited for too long is nobody's, and goes.
+    /// to be handed on.
     pub fn hand_on(&self, ssrc: u32, to: Option<Arc<Inbox>>) {
-        let now = Instant::now();
         let mut queue = self.lock();
-        let (theirs, mine) = std::mem::take(&mut queue.items)
-            .into_iter()
-            .filter(|item| now.saturating_duration_since(item.arrival()) < EARLY_FOR)
-            .partition::<Vec<_>, _>(|item| to.is_some() && item.ssrc() == ssrc);
-        queue.bytes = mine.iter().map(Inbound::size).sum();
-        queue.items = mine;
-        match to {
+        queue.drop_old(Instant::now().checked_sub(EARLY_FOR));
+        if let Some(to) = &to {
             // Under the lock, so that nothing overtakes it; the other's lock is never held around this one.
-            Some(to) => {
-                theirs.into_iter().for_each(|item| to.put(item));
-                queue.others.insert(ssrc, to);
-            }
-            None => {
-                queue.others.remove(&ssrc);
-            }
+            let counted = queue.dropped.extract_if(|(of, _), _| *of == ssrc).map(|(_, counted)| counted);
+            counted.collect::<Vec<_>>().into_iter().for_each(|counted| to.put(counted));
+            let theirs: Vec<Inbound> = queue.items.extract_if(.., |item| item.ssrc() == ssrc).collect();
+            queue.bytes = queue.items.iter().map(Inbound::size).sum();
+            theirs.into_iter().for_each(|item| to.put(item));
         }
+        if to.is_some() || queue.others.contains_key(&ssrc) {
+            queue.others.insert(ssrc, to);
+        }
+        if queue.others.len() > MAX_DROPPED_STREAMS {
+            queue.others.retain(|_, to| to.is_some());
+        }
+    }
+
+    /// Nobody empties that inbox any more: what comes of its streams waits here.
+    pub fn take_back(&self, from: &Arc<Inbox>) {
+        let mut queue = self.lock();
+        let theirs = |to: &&mut Option<Arc<Inbox>>| to.as_ref().is_some_and(|to| Arc::ptr_eq(to, from));
+        queue.others.values_mut().filter(theirs).for_each(|to| *to = None);
+    }
+
+    /// Gives the counts of what was dropped here since the last call: what waited for too long (at the end: at all) to be handed on is
+    /// nobody's.
+    pub fn unowned(&self, is_end: bool) -> Vec<Inbound> {
+        let mut queue = self.lock();
+        queue.drop_old(if is_end { None } else { Instant::now().checked_sub(EARLY_FOR) });
+        queue.overflow = 0;
+        queue.dropped.drain().map(|(_, dropped)| dropped).collect()
     }
 
     /// From now on another inbox gets all that is put here as well, and nobody waits for whoever empties it. The bytes are shared.
@@ -206,74 +285,4 @@ pub async fn due(deadline: Option<Instant>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn packet(bytes: usize) -> Inbound {
-        packet_of(1, bytes)
-    }
-
-    fn packet_of(ssrc: u32, bytes: usize) -> Inbound {
-        Inbound::Rtp(RtpPacket {
-            ssrc,
-            payload_type: 96,
-            format: Default::default(),
-            sequence: 0,
-            timestamp: 0,
-            marker: false,
-            audio_level: None,
-            arrival: Instant::now(),
-            payload: vec![0; bytes].into(),
-        })
-    }
-
-    #[test]
-    fn a_full_inbox_drops_the_newest_and_counts() {
-        let inbox = Inbox::default();
-        for _ in 0..20 {
-            inbox.put(packet(1 << 20));
-        }
-        let mut got = Vec::new();
-        let dropped = inbox.drain(&mut got);
-        assert_eq!((got.len(), dropped), (16, 5));
-        assert!(matches!(got[15], Inbound::Dropped { ssrc: 1, packets: 5, bytes, .. } if bytes == 5 << 20));
-        got.clear();
-        assert_eq!(inbox.drain(&mut got), 0);
-        assert!(got.is_empty());
-    }
-
-    #[test]
-    fn a_copy_gets_what_is_put_from_then_on_and_holds_up_nobody() {
-        let (inbox, copy) = (Inbox::default(), Arc::new(Inbox::default()));
-        inbox.put(packet(1));
-        inbox.copy_to(copy.clone());
-        let mut got = Vec::new();
-        for _ in 0..20 {
-            inbox.put(packet(1 << 20));
-            inbox.drain(&mut got);
-            got.clear();
-        }
-        assert_eq!(inbox.drain(&mut got), 0);
-        // Nobody empties the copy: it is full, and only it has dropped anything.
-        assert_eq!((copy.drain(&mut got), got.len()), (5, 16));
-    }
-
-    #[test]
-    fn streams_are_handed_on_with_what_came_before() {
-        let (sfu, alice, bob) = (Inbox::default(), Arc::new(Inbox::default()), Arc::new(Inbox::default()));
-        let count = |inbox: &Inbox| {
-            let mut got = Vec::new();
-            inbox.drain(&mut got);
-            got.len()
-        };
-        sfu.put(packet_of(7, 1));
-        sfu.put(packet_of(8, 1));
-        sfu.hand_on(7, Some(alice.clone()));
-        sfu.put(packet_of(7, 1));
-        assert_eq!((count(&alice), count(&bob)), (2, 0));
-        sfu.hand_on(7, None);
-        sfu.put(packet_of(7, 1));
-        sfu.hand_on(7, Some(bob.clone()));
-        assert_eq!((count(&alice), count(&bob), count(&sfu)), (0, 1, 1));
-    }
-}
+mod tests;

@@ -29,6 +29,8 @@ pub struct PeerConfig {
     pub relay_only: bool,
     /// When the driver is woken.
     pub wake: Wake,
+    /// Bytes of packets that may wait; none: [`crate::rtc::Inbox::MAX_BYTES`].
+    pub inbox_bytes: Option<usize>,
     /// Whether to estimate the bandwidth of the path: for those who encode what they send, and can adapt it.
     pub measure: bool,
     /// An emulated bad network, for tests.
@@ -60,6 +62,8 @@ pub enum PeerEvent {
     /// A description could not be applied, by us or by the participant, who says why. What it changed does not come about; a connection that
     /// was not established will not be, and a new one has to be made.
     Refused(String),
+    /// The participant closes the connection, over which nothing of ours comes, and begins anew; they say why.
+    Anew(String),
     /// Something went wrong that the connection survives.
     Warning(String),
 }

@@ -164,10 +164,13 @@ pub enum SignalBody {
         #[serde(deserialize_with = "Option::deserialize")]
         candidate: Option<Candidate>,
     },
-    /// A description of the other member could not be applied.
+    /// A description of the other member could not be applied, or nothing comes over the connection.
     Refused {
         /// Why, for people.
         refused: String,
+        /// The connection is to be begun anew even if it is established.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        anew: bool,
     },
 }
 
@@ -176,7 +179,8 @@ impl From<SignalBody> for Signal {
         match body {
             SignalBody::Description { description } => Signal::Description(description),
             SignalBody::Candidate { candidate } => Signal::Candidate(candidate),
-            SignalBody::Refused { refused } => Signal::Refused(refused),
+            SignalBody::Refused { refused, anew: false } => Signal::Refused(refused),
+            SignalBody::Refused { refused, anew: true } => Signal::Anew(refused),
         }
     }
 }
@@ -186,7 +190,8 @@ impl From<Signal> for SignalBody {
         match signal {
             Signal::Description(description) => SignalBody::Description { description },
             Signal::Candidate(candidate) => SignalBody::Candidate { candidate },
-            Signal::Refused(refused) => SignalBody::Refused { refused },
+            Signal::Refused(refused) => SignalBody::Refused { refused, anew: false },
+            Signal::Anew(refused) => SignalBody::Refused { refused, anew: true },
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn write(signal: &Signal) -> Option<Value> {
             "sdpMLineIndex": candidate.sdp_m_line_index.unwrap_or(0),
             "sdpMid": candidate.sdp_mid.as_deref().unwrap_or("0"),
         }})),
-        Signal::Description(_) | Signal::Candidate(_) | Signal::Refused(_) => None,
+        Signal::Description(_) | Signal::Candidate(_) | Signal::Refused(_) | Signal::Anew(_) => None,
     }
 }
 

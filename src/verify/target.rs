@@ -11,6 +11,7 @@ use super::stops;
 use super::watch::Delays;
 use crate::error::Result;
 use crate::media::Library;
+use crate::recording::account::CUT_SHORT;
 use crate::recording::folder::{MANIFEST, Subfolder, TIMELINE};
 use crate::recording::manifest::{Manifest, TrackEntry};
 use crate::recording::placement::Placement;
@@ -125,7 +126,9 @@ fn recording(library: &Library, folder: &Path, names: &StampNumbers) -> Result<T
     let mut target = Target::new(folder, &Detections::default());
     let events: Vec<Entry> = TimelineReader::open(&folder.join(TIMELINE)).map(Iterator::collect).unwrap_or_default();
     target.damage.extend(stops::stops(&manifest, &events));
-    target.damage.extend(manifest.reasons.iter().map(|loss| loss.text.clone()));
+    // Where the recording itself was cut short nobody expects more.
+    let losses = manifest.reasons.iter().filter(|loss| loss.cause != CUT_SHORT);
+    target.damage.extend(losses.map(|loss| loss.text.clone()));
     let mut join_figures = join_times::join_figures(&folder.join(TIMELINE));
     for person in &manifest.participants {
         let start = person.present.first().map_or(0.0, |span| span.start_ms as f64 / 1000.0);

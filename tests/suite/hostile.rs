@@ -111,7 +111,7 @@ fn addresses(signals: &[Signal]) -> Vec<SocketAddr> {
     let lines = signals.iter().flat_map(|signal| match signal {
         Signal::Candidate(Some(candidate)) => vec![candidate.candidate.clone()],
         Signal::Description(description) => description.sdp.lines().map(str::to_owned).collect(),
-        Signal::Candidate(None) | Signal::Refused(_) => Vec::new(),
+        Signal::Candidate(None) | Signal::Refused(_) | Signal::Anew(_) => Vec::new(),
     });
     let parse = |line: String| {
         let words: Vec<&str> = line.split("candidate:").nth(1)?.split(' ').collect();
@@ -128,7 +128,7 @@ fn attribute(signals: &[Signal], name: &str) -> Option<String> {
     let start = format!("a={name}:");
     signals.iter().find_map(|signal| match signal {
         Signal::Description(d) => d.sdp.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned),
-        Signal::Candidate(_) | Signal::Refused(_) => None,
+        Signal::Candidate(_) | Signal::Refused(_) | Signal::Anew(_) => None,
     })
 }
 

@@ -8,6 +8,7 @@ mod codecs;
 mod connection;
 mod continued;
 mod controlled;
+mod counts;
 mod dashboard;
 mod doors;
 mod echo;

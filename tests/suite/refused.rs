@@ -91,7 +91,7 @@ async fn a_description_that_makes_no_sense_is_refused_aloud() {
     let (mut raw, recorder) = Raw::join_recorder(&server.room("refused"), "Alice").await;
     raw.signal(&recorder, Signal::description("offer", "v=0\r\nnonsense")).await;
     let why = loop {
-        if let ServerMessage::Signal { body: SignalBody::Refused { refused }, .. } =
+        if let ServerMessage::Signal { body: SignalBody::Refused { refused, .. }, .. } =
             raw.hear().await.expect("the socket lives")
         {
             break refused;

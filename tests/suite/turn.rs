@@ -117,6 +117,7 @@ async fn media_through_a_relay_is_recorded_whole() {
         impairment: None,
         files: None,
         join_for: None,
+        reception: Default::default(),
         observer: None,
     };
     let recording = Recording::start(for_url(&room).expect("a room").as_ref(), config).await.expect("records");

@@ -12,7 +12,7 @@ use crate::rtc::transport::pacer::Pacer;
 use bytes::{Bytes, BytesMut};
 use rtc::data_channel::RTCDataChannelInit;
 use rtc::peer_connection::transport::RTCSctpTransportState;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -67,6 +67,8 @@ pub struct Message {
 /// What the channels of one connection have in common. It lives as long as they do, so its holders are their number.
 pub(crate) struct Common {
     pub pacer: Arc<Pacer>,
+    /// Open channels of a subprotocol: those that carry files.
+    pub transfers: AtomicUsize,
 }
 
 /// An open data channel to one participant. Dropping it drains and then closes it; see [`DataChannel::close`].
@@ -109,6 +111,7 @@ impl DataChannel {
         let (ended, runtime) = (AtomicBool::new(false), Handle::current());
         let (sent, low_threshold, window) = (AtomicU64::new(0), AtomicU32::new(0), Mutex::default());
         let buffered_amount_low = Notify::new();
+        common.transfers.fetch_add(usize::from(!spec.protocol.is_empty()), Ordering::Relaxed);
         Some(Self {
             spec,
             max_message,
@@ -231,6 +234,7 @@ impl DataChannel {
 
 impl Drop for DataChannel {
     fn drop(&mut self) {
+        self.common.transfers.fetch_sub(usize::from(!self.spec.protocol.is_empty()), Ordering::Relaxed);
         if !self.ended.load(Ordering::Relaxed) {
             self.finish(drain(self.library.clone()));
         }

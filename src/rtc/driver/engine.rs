@@ -159,7 +159,7 @@ pub(crate) fn interceptors(engine: &mut MediaEngine, ends: ChainEnds, measure: b
     }
     let registry = registry
         .with(Slot::from(3_500), SenderReportRewriter::new(ends.capture_times))
-        .with(Slot::from(6_500), RtxUnwrapper::new(Arc::clone(&ends.codecs)))
+        .with(Slot::from(6_500), RtxUnwrapper::new(Arc::clone(&ends.codecs), Arc::clone(&ends.inbox)))
         .with(Slot::from(9_500), CompoundKeyFrameRequests::default())
         .with(Slot::from(14_000), Tap::new(ends.inbox, ends.key_frame_requests, ends.codecs, ends.estimate));
     Ok(Registry::new().with(Slot::from(0), Placement::new(registry.build(), ends.shared, ends.placed)))

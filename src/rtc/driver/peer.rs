@@ -15,7 +15,7 @@ use crate::room::media::MediaKind;
 use crate::room::participant::ParticipantId;
 use crate::room::policy::OfferRequest;
 use crate::rtc::congestion::BandwidthEstimate;
-use crate::rtc::driver::channel::{ChannelSpec, DataChannel, MAX_MESSAGE_SIZE};
+use crate::rtc::driver::channel::{ChannelSpec, Common, DataChannel, MAX_MESSAGE_SIZE};
 use crate::rtc::driver::engine;
 use crate::rtc::driver::placement::Shared;
 use crate::rtc::driver::runtime::MediaRuntime;
@@ -33,7 +33,8 @@ use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy};
 use state::ConnectionChannels;
 use state::PublishedTracks;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::peer_connection::{PeerConnectionBuilder, SettingEngineBuilder};
@@ -43,6 +44,7 @@ pub struct Peer {
     commands: mpsc::Sender<Command>,
     inbox: Arc<Inbox>,
     bandwidth: watch::Receiver<BandwidthEstimate>,
+    common: Weak<Common>,
 }
 
 impl Peer {
@@ -53,7 +55,7 @@ impl Peer {
         publish: Vec<OutboundTrack>,
         events: mpsc::Sender<(ParticipantId, PeerEvent)>,
     ) -> Result<Peer> {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::with_capacity(config.inbox_bytes.unwrap_or(Inbox::MAX_BYTES)));
         let (callbacks, callback_rx) = mpsc::unbounded_channel();
         let (key_frame_requests, key_frame_rx) = mpsc::unbounded_channel();
         let (commands, command_rx) = mpsc::channel(256);
@@ -112,11 +114,13 @@ impl Peer {
             .await
             .map_err(failed)?;
 
+        let channels = ConnectionChannels::new(config.channels, pacer);
+        let common = Arc::downgrade(&channels.common);
         let actor = Actor::new(
             Arc::new(connection),
             (config.peer, events, callbacks),
             (config.polite, config.first_offer, config.policy),
-            ConnectionChannels::new(config.channels, pacer),
+            channels,
             ReceivedTracks::new(codecs, shared),
             PublishedTracks::new(capture_times),
         );
@@ -127,12 +131,16 @@ impl Peer {
             placed: placed_rx,
         };
         tokio::spawn(actor.run(publish, inputs));
-        Ok(Peer { commands, inbox, bandwidth })
+        Ok(Peer { commands, inbox, bandwidth, common })
     }
 
     /// Where this connection's packets arrive.
     pub fn inbox(&self) -> Arc<Inbox> {
         self.inbox.clone()
+    }
+    /// Whether a file is on its way over this connection.
+    pub fn transfers(&self) -> bool {
+        self.common.upgrade().is_some_and(|common| common.transfers.load(Ordering::Relaxed) > 0)
     }
     /// What the path to the participant carries; with [`PeerConfig::measure`] it follows the other side's feedback.
     pub fn bandwidth(&self) -> watch::Receiver<BandwidthEstimate> {

@@ -3,6 +3,8 @@
 
 use crate::rtc::driver::packet_queues::PacketQueues;
 use crate::rtc::driver::tap::StreamCodecs;
+use crate::rtc::inbox::Inbox;
+use crate::rtc::media::packet_counts::DropReason;
 use bytes::Bytes;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp::header::Header;
@@ -24,6 +26,8 @@ pub(crate) struct RtxUnwrapper {
     primaries: HashMap<u32, (u32, u8)>,
     layers: Layers,
     codecs: Arc<StreamCodecs>,
+    /// Probes are counted there.
+    inbox: Arc<Inbox>,
 }
 
 /// Layers (RFC 8853) and their retransmissions find each other by names in their headers (RFC 8852), which senders leave out later.
@@ -82,9 +86,9 @@ impl Layers {
 }
 
 impl RtxUnwrapper {
-    /// `codecs` knows what payload types stand for.
-    pub(crate) fn new(codecs: Arc<StreamCodecs>) -> Self {
-        Self { codecs, ..Self::default() }
+    /// `codecs` knows what payload types stand for; `inbox` gets the count of probes.
+    pub(crate) fn new(codecs: Arc<StreamCodecs>, inbox: Arc<Inbox>) -> Self {
+        Self { codecs, inbox, ..Self::default() }
     }
 
     /// SSRC and payload type of the stream that this one repairs, if it is a retransmission stream.
@@ -113,6 +117,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtxUnwrapper {
         {
             // The payload is the original sequence number and the original payload; a probe has neither.
             if packet.payload.len() < 2 {
+                self.inbox.count(ssrc, DropReason::Padding, packet.payload.len(), tagged.now);
                 return Ok(());
             }
             let original = packet.payload.split_to(2);
@@ -155,6 +160,7 @@ impl Interceptor for RtxUnwrapper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtc::inbox::Inbound;
     use rtc::interceptor::{AttributedPacket, RTPHeaderExtension};
 
     const IDS: [(u16, &str); 3] = [(4, SDES_MID_URI), (5, SDES_RTP_STREAM_ID_URI), (6, SDES_REPAIR_RTP_STREAM_ID_URI)];
@@ -172,6 +178,7 @@ mod tests {
     #[test]
     fn retransmissions_of_layers_find_their_layer_by_name_and_stay_known() {
         let mut unwrapper = RtxUnwrapper::default();
+        let inbox = unwrapper.inbox.clone();
         let extensions = IDS.map(|(id, uri)| RTPHeaderExtension { id, uri: uri.to_owned() }).to_vec();
         for ssrc in [11, 12] {
             let rtp_header_extensions = extensions.clone();
@@ -192,6 +199,12 @@ mod tests {
         assert_eq!(passed(packet(22, 97, &[(4, "0"), (6, "f")], &[0, 7, 1])), Some((12, 96, 7, 1)));
         assert_eq!(passed(packet(22, 97, &[], &[0, 8, 1])), Some((12, 96, 8, 1)), "names are left out later");
         assert_eq!(passed(packet(22, 97, &[], &[0])), None, "a probe");
+        let mut probes = Vec::new();
+        inbox.drain(&mut probes);
+        assert!(
+            matches!(probes[..], [Inbound::Dropped { ssrc: 12, reason: DropReason::Padding, packets: 1, .. }]),
+            "{probes:?}"
+        );
         // Of another section, or of nobody.
         assert_eq!(passed(packet(23, 97, &[(4, "1"), (6, "f")], &[0, 7, 1])), Some((23, 97, 900, 3)));
         assert_eq!(passed(packet(24, 97, &[(4, "0")], &[0, 7, 1])), Some((24, 97, 900, 3)));

@@ -1,4 +1,21 @@
 //! Where packets went: into frames, or away for a named reason. Values only.
+//!
+//! Every place between the socket and a recorded frame where a packet can end, in the order in which it passes them. What fails SRTP's
+//! authentication, or is no RTP inside, is no packet of the participant's: the library drops it.
+//!
+//! | place | counted as |
+//! |---|---|
+//! | `driver/rtx`: a retransmission without a payload | `Padding`, of the stream that it would repair |
+//! | `inbox`: full | `InboxFull` |
+//! | `inbox` of a server's connection: nobody's stream | `Unowned`, or `AfterEnd` where a participant owned it before |
+//! | `subscriber`: no stream yet | `EarlyOverflow`, `Unannounced`, `AfterEnd`, `Retransmission` |
+//! | `subscriber`: a stream that is not taken | `TooManyStreams`, `Refused`, `OtherLayer` |
+//! | `depacketize/reorder_buffer` | `Duplicate`, `Late`, `OutOfRange` |
+//! | `depacketize/frame_builder`: the packet | `Padding`, `PayloadType`, `Malformed`, `NoKeyFrame`, `Undecodable`, `Incomplete` |
+//! | `depacketize/frame_builder`: its frame | `Incomplete`, `Malformed`, `TooLarge`, `NoPicture`, `NoParameterSets`, `NoKeyFrame`, `Undecodable` |
+//! | `subscriber/layers`: its frame | `OtherLayer` |
+//! | `subscriber/transform`: its frame | `Transform`, `NoKeyFrame`, `NoParameterSets`, `Undecodable` |
+//! | `record/stream`, `recording/track`: its frame | the recorder's own: `disk`, `too-many-files` (`recording/account`) |
 
 /// Why a packet did not end in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,11 +64,13 @@ pub enum DropReason {
     Transform,
     /// It belongs to another simulcast layer than the one that was taken. Nothing is lost by it.
     OtherLayer,
+    /// A server that forwards media sent it, and no participant owns its stream.
+    Unowned,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 21] = [
+    pub const ALL: [DropReason; 22] = [
         DropReason::PayloadType,
         DropReason::NoKeyFrame,
         DropReason::NoParameterSets,
@@ -73,6 +92,7 @@ impl DropReason {
         DropReason::Refused,
         DropReason::Transform,
         DropReason::OtherLayer,
+        DropReason::Unowned,
     ];
 
     /// Its name in manifests and JSON.
@@ -99,6 +119,7 @@ impl DropReason {
             DropReason::Refused => "refused",
             DropReason::Transform => "transform",
             DropReason::OtherLayer => "other-layer",
+            DropReason::Unowned => "unowned",
         }
     }
 

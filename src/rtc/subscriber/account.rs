@@ -1,7 +1,7 @@
 //! The account of packets: for each stream of packets (SSRC), what came and what became of it. Packets in = packets in frames + packets
 //! dropped, by reason + packets that are still held.
 
-use crate::room::media::Codec;
+use crate::room::media::{Codec, MediaKind, RtpPacket};
 use crate::rtc::media::packet_counts::{DropReason, PacketCounts};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -26,7 +26,14 @@ pub struct PacketAccount {
     pub counts: PacketCounts,
     /// Bit n: packets of payload type n came.
     payload_types: u128,
+    /// Bit n of the whole: payloads whose first byte is n came.
+    first_bytes: [u128; 2],
 }
+
+/// A payload format's first byte is a header of few values. From so many packets on it can be told from noise.
+const LEAST_FOR_NOISE: u64 = 24;
+/// More packets tell no more.
+const MOST_FOR_NOISE: u64 = 96;
 
 impl PacketAccount {
     pub(super) fn new(ssrc: u32, codec: Option<Codec>) -> PacketAccount {
@@ -39,6 +46,7 @@ impl PacketAccount {
             last: None,
             counts: PacketCounts::default(),
             payload_types: 0,
+            first_bytes: [0; 2],
         }
     }
 
@@ -67,7 +75,12 @@ impl PacketAccount {
         }
         let count = |reason| self.counts.dropped(reason);
         let most = self.counts.reasons().filter(|(reason, _)| reason.loses_media()).max_by_key(|(_, count)| *count);
-        // Noise looks right most of the time; key frames without their parameter sets are few among many frames.
+        // Key frames without their parameter sets are few among many frames.
+        if let Some(codec) = self.codec
+            && self.looks_random()
+        {
+            return Some(format!("payload is not {} (end-to-end encrypted?)", codec.name()));
+        }
         let reason = if count(DropReason::Malformed) * 32 >= self.packets.max(1) {
             DropReason::Malformed
         } else if count(DropReason::NoParameterSets) > 0 {
@@ -105,13 +118,24 @@ impl PacketAccount {
             DropReason::NoPicture | DropReason::Padding => "packets carry no media".into(),
             DropReason::AfterEnd => "stream had ended".into(),
             DropReason::OtherLayer => "another simulcast layer is recorded".into(),
+            DropReason::Unowned => "no participant owns it".into(),
         }
     }
 
     /// A packet arrived. Where it goes is counted elsewhere.
-    pub(super) fn arrive(&mut self, payload_type: u8, bytes: usize, at: Instant) {
-        self.payload_types |= 1 << (payload_type & 0x7f);
-        self.arrived(1, bytes as u64, at, at);
+    pub(super) fn arrive(&mut self, packet: &RtpPacket) {
+        self.payload_types |= 1 << (packet.payload_type & 0x7f);
+        if let Some(first) = packet.payload.first() {
+            self.first_bytes[usize::from(first >> 7)] |= 1 << (first & 0x7f);
+        }
+        self.arrived(1, packet.payload.len() as u64, packet.arrival, packet.arrival);
+    }
+
+    /// Whether payloads begin with any bytes at all, as those do that are encrypted from end to end. Sound's begin with a byte of any value.
+    fn looks_random(&self) -> bool {
+        let distinct: u32 = self.first_bytes.iter().map(|half| half.count_ones()).sum();
+        let is_picture = self.codec.is_some_and(|codec| codec.kind() == MediaKind::Video);
+        is_picture && self.packets >= LEAST_FOR_NOISE && u64::from(distinct) * 2 > self.packets.min(MOST_FOR_NOISE)
     }
 
     /// Packets arrived of which no more is known.

@@ -1,6 +1,7 @@
 //! How a subscriber receives: limits and patience. Values only.
 
 use crate::rtc::feedback::KeyFrameTiming;
+use crate::rtc::media::depacketize::AssemblerConfig;
 use std::time::{Duration, Instant};
 
 /// How the streams of a connection are received.
@@ -16,6 +17,8 @@ pub struct SubscriberConfig {
     pub linger: Duration,
     /// Streams of one connection that are received.
     pub max_streams: usize,
+    /// Bytes of a frame; larger ones are dropped.
+    pub max_frame_bytes: usize,
     /// SSRCs that belong to no stream and whose packets are accounted for one by one; all further ones share an account.
     pub max_accounts: usize,
     /// What is kept of streams that have not begun.
@@ -53,6 +56,7 @@ impl SubscriberConfig {
             label_wait: Duration::from_millis(500),
             linger: Duration::from_millis(200),
             max_streams: 256,
+            max_frame_bytes: AssemblerConfig::default().max_bytes,
             max_accounts: 512,
             early: EarlyLimits::default(),
             key_frames: KeyFrameTiming { retry: Duration::from_secs(1), interval: Some(Duration::from_secs(4)) },
@@ -68,5 +72,10 @@ impl SubscriberConfig {
             key_frames: KeyFrameTiming { retry: Duration::from_millis(500), interval: None },
             ..SubscriberConfig::recording(zero)
         }
+    }
+
+    /// How frames are assembled.
+    pub(super) fn assembler(&self) -> AssemblerConfig {
+        AssemblerConfig { hold: self.hold, max_bytes: self.max_frame_bytes, ..AssemblerConfig::default() }
     }
 }

@@ -165,7 +165,7 @@ proptest! {
             let dropped = pushed % 211 == 0;
             let (ssrc, bytes) = (packet.ssrc, packet.payload.len() as u64);
             let item = if dropped {
-                Inbound::Dropped { ssrc, packets: 1, bytes, first: now, last: now }
+                Inbound::Dropped { ssrc, reason: DropReason::InboxFull, packets: 1, bytes, first: now, last: now }
             } else {
                 Inbound::Rtp(packet)
             };
@@ -246,7 +246,8 @@ fn the_account_says_why_nothing_could_be_begun() {
             RtpPacket { payload, ..packet }
         };
         let account = account_of(codec, video(codec, 0).into_iter().map(&mut noise));
-        assert_eq!(account.why_nothing(), Some(format!("payload is not {}", codec.name())), "{account:?}");
+        let expected = format!("payload is not {} (end-to-end encrypted?)", codec.name());
+        assert_eq!(account.why_nothing(), Some(expected), "{account:?}");
     }
 }
 

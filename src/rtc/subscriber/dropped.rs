@@ -3,6 +3,7 @@
 use super::Subscriber;
 use super::early::WaitedInVain;
 use super::handler::{MediaHandler, Problem};
+use crate::room::media::PacketFormat;
 use crate::rtc::inbox::Inbound;
 use crate::rtc::media::packet_counts::DropReason;
 
@@ -11,11 +12,9 @@ impl<S> Subscriber<S> {
     pub(super) fn drop_item(&mut self, item: Inbound, reason: DropReason) {
         let ssrc = item.ssrc();
         match item {
-            Inbound::Rtp(packet) => self.others.drop(ssrc, reason, |account| {
-                account.arrive(packet.payload_type, packet.payload.len(), packet.arrival);
-            }),
-            Inbound::Dropped { packets, bytes, first, last, .. } => {
-                self.others.drop(ssrc, DropReason::InboxFull, |account| account.arrived(packets, bytes, first, last));
+            Inbound::Rtp(packet) => self.others.drop(ssrc, reason, |account| account.arrive(&packet)),
+            Inbound::Dropped { packets, bytes, first, last, reason, .. } => {
+                self.others.drop(ssrc, reason, |account| account.arrived(packets, bytes, first, last));
             }
             Inbound::SenderReport { .. } | Inbound::Goodbye { .. } => {}
         }
@@ -25,7 +24,16 @@ impl<S> Subscriber<S> {
     pub(super) fn drop_early(&mut self, waited: Vec<WaitedInVain>, handler: &mut impl MediaHandler<State = S>) {
         for WaitedInVain { ssrc, items, packets } in waited {
             let reason = self.others.waited_in_vain(ssrc);
-            items.into_iter().for_each(|item| self.drop_item(item, reason));
+            for item in items {
+                // Nothing can be announced in a format that was not negotiated.
+                let is_unknown =
+                    matches!(&item, Inbound::Rtp(packet) if matches!(packet.format, PacketFormat::Unknown));
+                let reason = match reason {
+                    DropReason::Unannounced if is_unknown => DropReason::PayloadType,
+                    other => other,
+                };
+                self.drop_item(item, reason);
+            }
             handler.on_problem(Problem::Unannounced { ssrc, packets });
         }
     }

@@ -244,8 +244,8 @@ impl<S> Subscriber<S> {
         if let Inbound::Goodbye { .. } = item {
             return;
         }
-        if let Inbound::Dropped { .. } = item {
-            return self.drop_item(item, DropReason::InboxFull);
+        if let Inbound::Dropped { reason, .. } = item {
+            return self.drop_item(item, reason);
         }
         if let Inbound::Rtp(RtpPacket { format: PacketFormat::Retransmission, .. }) = item {
             return self.drop_item(item, DropReason::Retransmission);

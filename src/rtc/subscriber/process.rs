@@ -27,7 +27,7 @@ impl<S> Stream<S> {
     ) {
         match item {
             Inbound::Rtp(packet) => {
-                self.account.arrive(packet.payload_type, packet.payload.len(), packet.arrival);
+                self.account.arrive(&packet);
                 handler.on_packet(self, &packet);
                 self.packet(packet, sender, handler);
             }
@@ -38,9 +38,9 @@ impl<S> Stream<S> {
                 let is_over = self.layers.as_mut().is_none_or(|layers| layers.goodbye(ssrc));
                 self.goodbye = is_over.then_some(arrival).or(self.goodbye);
             }
-            Inbound::Dropped { packets, bytes, first, last, .. } => {
+            Inbound::Dropped { packets, bytes, first, last, reason, .. } => {
                 self.account.arrived(packets, bytes, first, last);
-                self.account.counts.drop(DropReason::InboxFull, packets);
+                self.account.counts.drop(reason, packets);
             }
         }
     }

@@ -8,7 +8,7 @@ use super::transform::{FrameTransform, Transforming};
 use crate::room::clock::{Mapping, SenderClock, TrackClock};
 use crate::room::media::{Codec, MediaKind};
 use crate::rtc::feedback::KeyFrameNeed;
-use crate::rtc::media::depacketize::{AssemblerConfig, FrameAssembler, ReceiveStats, Received};
+use crate::rtc::media::depacketize::{FrameAssembler, ReceiveStats, Received};
 use crate::rtc::media::packet_counts::PacketCounts;
 use std::time::{Duration, Instant};
 
@@ -68,9 +68,8 @@ impl<S> Stream<S> {
         if config.key_frame_at_begin && codec.kind() == MediaKind::Video {
             key_frames.need(now);
         }
-        let assembler = AssemblerConfig { hold: config.hold, ..AssemblerConfig::default() };
         Stream {
-            assembler: FrameAssembler::new(codec, assembler),
+            assembler: FrameAssembler::new(codec, config.assembler()),
             account: PacketAccount::new(info.track.ssrc, Some(codec)),
             dropped_frames: PacketCounts::default(),
             clock: TrackClock::new(codec.clock_rate()),
@@ -112,7 +111,7 @@ impl<S> Stream<S> {
         });
         let fits = layers.len() < MAX_LAYERS;
         if fits {
-            layers.add(ssrc, codec, AssemblerConfig { hold: config.hold, ..AssemblerConfig::default() });
+            layers.add(ssrc, codec, config.assembler());
         }
         fits
     }
@@ -197,6 +196,11 @@ impl<S> Stream<S> {
     pub fn set_transform(&mut self, transform: Box<dyn FrameTransform>) {
         self.assembler.set_opaque();
         self.transform = Some(Transforming::new(transform, self.info.track.codec));
+    }
+
+    /// Whether frames pass a transform.
+    pub fn is_transformed(&self) -> bool {
+        self.transform.is_some()
     }
 
     /// Since when the stream is at its end by the word of its sender, if nothing has come since. Packets may be late, or repeated; some

@@ -120,6 +120,6 @@ async fn hear(connection: &dyn PeerConnection, signal: Signal) {
             };
             let _ = connection.add_ice_candidate(init).await;
         }
-        Signal::Candidate(None) | Signal::Refused(_) => {}
+        Signal::Candidate(None) | Signal::Refused(_) | Signal::Anew(_) => {}
     }
 }

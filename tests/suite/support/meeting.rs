@@ -94,6 +94,7 @@ impl Meeting {
             impairment: None,
             files: Some(files),
             join_for: None,
+            reception: Default::default(),
             observer: None,
         };
         let view = seen(for_url(&room).expect("a room"));

@@ -14,6 +14,7 @@ pub mod echoes;
 pub mod endpoint;
 pub mod ffmpeg;
 pub mod foreign;
+pub mod forwarding;
 pub mod glass;
 pub mod janus;
 pub mod line;

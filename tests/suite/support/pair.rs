@@ -75,6 +75,7 @@ pub async fn connect_with(
         ice_servers: vec![],
         relay_only: false,
         wake,
+        inbox_bytes: None,
         measure: true,
         impairment,
         channels: Some(channels),
@@ -107,7 +108,7 @@ fn carry(
                 }
                 PeerEvent::State(state) => Told::State(state),
                 PeerEvent::Track(track) => Told::Track(track),
-                PeerEvent::Warning(text) | PeerEvent::Refused(text) => {
+                PeerEvent::Warning(text) | PeerEvent::Refused(text) | PeerEvent::Anew(text) => {
                     println!("warning: {text}");
                     continue;
                 }

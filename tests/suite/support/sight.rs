@@ -98,7 +98,7 @@ impl Sight {
             RoomEvent::Reconnecting { .. } => self.lost += 1,
             RoomEvent::Resumed => self.resumed += 1,
             RoomEvent::Chat { text, .. } => self.texts.push(text),
-            RoomEvent::Warning { text, .. } => println!("warning: {text}"),
+            RoomEvent::Warning { text, .. } | RoomEvent::NothingComes { text, .. } => println!("warning: {text}"),
             _ => {}
         }
     }

@@ -123,6 +123,7 @@ impl Stranger {
             ice_servers: vec![],
             relay_only: false,
             wake: Wake::OnArrival,
+            inbox_bytes: None,
             measure: false,
             impairment: None,
             channels: Some(taker),
@@ -168,7 +169,7 @@ impl Stranger {
                     }
                     PeerEvent::State(state) => drop(tell.send(Told::State(state))),
                     PeerEvent::Track(track) => drop(tell.send(Told::Track(track))),
-                    PeerEvent::Warning(text) | PeerEvent::Refused(text) => {
+                    PeerEvent::Warning(text) | PeerEvent::Refused(text) | PeerEvent::Anew(text) => {
                         println!("warning: {text}");
                         complaints.lock().expect("lock").push(text);
                     }

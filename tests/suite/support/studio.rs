@@ -5,7 +5,7 @@ use super::within;
 use roombot::client::{Client, ClientConfig};
 use roombot::record::capture::Summary;
 use roombot::record::destination::{Destination, Place};
-use roombot::record::{RecordConfig, Recording};
+use roombot::record::{Reception, RecordConfig, Recording};
 use roombot::room::participant::Role;
 use roombot::rtc::{Impairment, OutboundTrack, Wake};
 use roombot::signal::memory::MemoryRoom;
@@ -19,13 +19,20 @@ pub struct Studio {
     pub dir: tempfile::TempDir,
     /// How much the recorder takes of files.
     pub limits: Limits,
+    /// How much it receives.
+    pub reception: Reception,
 }
 
 impl Studio {
     pub fn new() -> Studio {
         super::log();
         let limits = Limits { reserve: 0, ..Limits::default() };
-        Studio { room: MemoryRoom::new("studio").expect("room"), dir: tempfile::tempdir().expect("folder"), limits }
+        Studio {
+            room: MemoryRoom::new("studio").expect("room"),
+            dir: tempfile::tempdir().expect("folder"),
+            limits,
+            reception: Reception::default(),
+        }
     }
 
     /// Somebody who sends `tracks`.
@@ -58,6 +65,7 @@ impl Studio {
             impairment,
             files: Some(self.limits.clone()),
             join_for: None,
+            reception: self.reception.clone(),
             observer: None,
         };
         within(5, "the recorder joins", Recording::start(room, config)).await.expect("records")

@@ -168,6 +168,7 @@ impl Actor {
             }
             Command::Signal(Signal::Candidate(candidate)) => self.on_candidate(candidate).await,
             Command::Signal(Signal::Refused(why)) => self.on_refused(&why).await,
+            Command::Signal(Signal::Anew(why)) => self.on_anew(&why).await,
             Command::Request(request) => self.on_request(request).await,
             Command::Publish(track) => {
                 self.publish(track).await;

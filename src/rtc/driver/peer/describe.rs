@@ -156,13 +156,18 @@ impl Actor {
 
     /// They could not apply our description.
     pub(crate) async fn on_refused(&mut self, why: &str) {
-        let why: String = why.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect();
+        let why = reason(why);
         tracing::debug!(peer = %self.peer, "refused: {why}");
         if self.unanswered_offer.take().is_some() {
             self.negotiation.failed(Instant::now());
             self.roll_back(true).await;
         }
         self.tell_refused(format!("they refused our session description: {why}")).await;
+    }
+
+    /// Nothing of ours reaches them over the connection, which they give up.
+    pub(crate) async fn on_anew(&mut self, why: &str) {
+        self.report(PeerEvent::Anew(format!("they begin anew: {}", reason(why)))).await;
     }
 
     /// Refusals are the participant's to make, so not all of them are told.
@@ -312,6 +317,11 @@ impl Actor {
             Err(e) => self.warn(format!("ICE cannot be restarted: {e}")).await,
         }
     }
+}
+
+/// What they give as a reason, fit to be shown.
+fn reason(why: &str) -> String {
+    why.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect()
 }
 
 /// Whether a description of this kind (`offer` or `answer`) can be applied at all.

@@ -10,6 +10,7 @@ use crate::rtc::driver::track_sender::TrackSender;
 use crate::rtc::transport::pacer::Pacer;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use tokio::sync::{Semaphore, oneshot};
 use webrtc::data_channel::DataChannel as Library;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -42,7 +43,13 @@ pub(crate) struct SharedChannel {
 impl ConnectionChannels {
     pub(crate) fn new(incoming: Option<IncomingChannels>, pacer: Arc<Pacer>) -> Self {
         let shared = SharedChannel { channel: None, waiting: Vec::new(), turn: Arc::new(Semaphore::new(1)) };
-        Self { incoming, common: Arc::new(Common { pacer }), texts: HashMap::new(), shared, associated: false }
+        Self {
+            incoming,
+            common: Arc::new(Common { pacer, transfers: AtomicUsize::new(0) }),
+            texts: HashMap::new(),
+            shared,
+            associated: false,
+        }
     }
 }
 
