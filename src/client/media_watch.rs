@@ -16,6 +16,9 @@ const MAX_RENEWALS: u32 = 3;
 /// A connection that stands and brings nothing is made anew after this time, once.
 const RENEW_SILENT: Duration = Duration::from_secs(10);
 
+/// A connection is made anew so often because the participant does: each costs a socket for as long as the old one takes to close.
+const MAX_REPLACEMENTS: u32 = 16;
+
 /// What is known of the connection to one participant.
 #[derive(Debug, Default)]
 pub(crate) struct MediaWatch {
@@ -27,6 +30,7 @@ pub(crate) struct MediaWatch {
     renewals: u32,
     /// One that stood was made anew, since it brought nothing.
     renewed_silent: bool,
+    replacements: u32,
 }
 
 /// What is seen of the connection.
@@ -80,9 +84,16 @@ impl MediaWatch {
         let may = self.renewals < MAX_RENEWALS && (silent || !self.established);
         if may {
             let (renewals, renewed_silent) = (self.renewals + 1, self.renewed_silent || silent);
-            *self = MediaWatch { renewals, renewed_silent, ..MediaWatch::default() };
+            *self = MediaWatch { renewals, renewed_silent, replacements: self.replacements, ..MediaWatch::default() };
         }
         may
+    }
+
+    /// They go on with another connection; whether it may be made. Then it has everything before it.
+    pub fn replaced(&mut self) -> bool {
+        let replacements = self.replacements.saturating_add(1);
+        *self = MediaWatch { replacements, ..MediaWatch::default() };
+        replacements <= MAX_REPLACEMENTS
     }
 
     /// Looks at the time.
@@ -144,6 +155,15 @@ mod tests {
         assert!(matches!(&stuck[1].1, Stuck::Renew(text) if text.contains("DTLS")), "{stuck:?}");
         assert!(watch.renew(false) && watch.renew(false) && !watch.renew(false));
         assert_eq!(looks(&mut watch, 300, MAKING).len(), 1);
+    }
+
+    #[test]
+    fn who_begins_anew_again_and_again_is_followed_for_a_while() {
+        let mut watch = MediaWatch::default();
+        watch.on_event(&PeerEvent::State(PeerState::Connected));
+        assert!(watch.replaced());
+        assert_eq!(looks(&mut watch, 6, Seen { may_renew: false, ..MAKING }).len(), 1, "the new connection has to come about as the first one had");
+        assert_eq!((0..100).filter(|_| watch.replaced()).count(), 15);
     }
 
     #[test]

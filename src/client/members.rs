@@ -172,7 +172,39 @@ impl Actor {
         if member.peer.is_none() || !member.state.renew(silent) {
             return;
         }
-        let (participant, policy, after_us) = (member.participant.clone(), member.policy.clone(), member.after_us);
+        self.renew(id, false).await;
+    }
+
+    /// They go on with another certificate: the old connection leads nowhere. `offers`: an offer of theirs for the new one follows.
+    pub(crate) async fn replaced(&mut self, id: ParticipantId, why: String, offers: bool) {
+        self.tell(RoomEvent::Warning { id: id.clone(), text: why }).await;
+        let Some(member) = self.members.get_mut(&id) else { return };
+        if member.state.replaced() {
+            return self.renew(id, offers).await;
+        }
+        let (peer, connection) = (member.peer.take(), member.connection);
+        if let Some(peer) = peer {
+            peer.close().await;
+            self.tell(RoomEvent::ConnectionClosed { id: id.clone(), connection }).await;
+        }
+        let text = "that was once too often; nothing more is received of them".to_owned();
+        self.tell(RoomEvent::Warning { id, text }).await;
+    }
+
+    /// A signal for the connection that has taken the place of another.
+    pub(crate) async fn to_successor(&self, id: &ParticipantId, signal: Signal) {
+        if let Some(peer) = self.members.get(id).and_then(|member| member.peer.as_ref()) {
+            peer.signal(signal).await;
+        }
+    }
+
+    /// Closes the connection to somebody and makes another one.
+    async fn renew(&mut self, id: ParticipantId, they_offer: bool) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let (participant, mut policy, after_us) = (member.participant.clone(), member.policy.clone(), member.after_us);
+        if they_offer {
+            policy.first_offer = FirstOffer::Them;
+        }
         let (unconfirmed, own, before) = (member.unconfirmed, member.own.clone(), member.connection);
         if let Some(peer) = member.peer.take() {
             peer.close().await;

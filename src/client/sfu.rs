@@ -184,10 +184,13 @@ impl Actor {
                 }
             }
             // It is no participant's.
-            PeerEvent::Refused(warning) | PeerEvent::Anew(warning) | PeerEvent::Warning(warning) => {
-                tracing::warn!("{id}: {warning}")
+            PeerEvent::Refused(warning)
+            | PeerEvent::Anew(warning)
+            | PeerEvent::Replaced { why: warning, .. }
+            | PeerEvent::Warning(warning) => {
+                tracing::warn!("{id}: {warning}");
             }
-            PeerEvent::Signal(_) | PeerEvent::OfferRequest(_) => {}
+            PeerEvent::Signal(_) | PeerEvent::ForSuccessor(_) | PeerEvent::OfferRequest(_) => {}
         }
     }
 
@@ -239,6 +242,8 @@ impl Actor {
             PeerEvent::TrackEnded { ssrcs, .. } => RoomEvent::TrackRemoved { id, connection, ssrcs },
             PeerEvent::Refused(text) => return self.refused(id, text, false).await,
             PeerEvent::Anew(text) => return self.refused(id, text, true).await,
+            PeerEvent::Replaced { why, offers } => return self.replaced(id, why, offers).await,
+            PeerEvent::ForSuccessor(signal) => return self.to_successor(&id, signal).await,
             PeerEvent::Warning(text) => RoomEvent::Warning { id, text },
             PeerEvent::Signal(_) | PeerEvent::OfferRequest(_) => return,
         };

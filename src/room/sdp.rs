@@ -82,6 +82,17 @@ pub struct PayloadFormat {
     pub feedback: Vec<String>,
 }
 
+/// One header extension of a section (`a=extmap`, RFC 8285 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderExtension {
+    /// Its number in packets (1 to 14, with two-byte headers up to 255), or one of 4096 to 4351 that only offers it.
+    pub id: u16,
+    /// What it is.
+    pub uri: String,
+    /// Who sends it; none: whoever sends in the section.
+    pub direction: Option<Direction>,
+}
+
 impl PayloadFormat {
     /// The name of its encoding, for example `VP8`.
     pub fn name(&self) -> &str {
@@ -147,6 +158,12 @@ impl Sdp {
     /// Attributes before the first section, as `name` and `value`.
     pub fn session_attributes(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.session.attributes.iter().map(pair)
+    }
+
+    /// Header extensions that hold for every section (RFC 8285 5).
+    pub fn session_extensions(&self) -> Vec<HeaderExtension> {
+        let values = self.session.attributes.iter().filter_map(|attribute| named(attribute, "extmap"));
+        values.filter_map(section::extension).collect()
     }
 
     /// Gives the session an attribute with this value, the only one of its name.

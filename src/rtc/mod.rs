@@ -7,6 +7,7 @@ mod candidates;
 pub mod congestion;
 mod driver;
 pub mod feedback;
+mod header_extensions;
 mod inbox;
 pub mod media;
 mod negotiation;

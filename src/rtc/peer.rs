@@ -64,6 +64,16 @@ pub enum PeerEvent {
     Refused(String),
     /// The participant closes the connection, over which nothing of ours comes, and begins anew; they say why.
     Anew(String),
+    /// The participant goes on with another certificate, and this connection has nobody at its other end: it is to be closed, and another
+    /// one made.
+    Replaced {
+        /// What has happened.
+        why: String,
+        /// Their offer for the other one follows ([`PeerEvent::ForSuccessor`]). Otherwise they were told that both begin anew.
+        offers: bool,
+    },
+    /// After [`PeerEvent::Replaced`]: for the other connection.
+    ForSuccessor(Signal),
     /// Something went wrong that the connection survives.
     Warning(String),
 }

@@ -6,7 +6,7 @@
 //! type (RFC 9143 9.2).
 
 use crate::room::media::{Codec, MediaKind};
-use crate::room::sdp::{PayloadFormat, Sdp, Section};
+use crate::room::sdp::{HeaderExtension, PayloadFormat, Sdp, Section};
 use std::collections::HashMap;
 
 /// Streams that may come without having been named; later ones are not received.
@@ -30,14 +30,24 @@ pub(super) struct Agreed {
     pub receivable: Vec<PayloadFormat>,
     /// What we may send: payload types as theirs has them.
     pub sendable: Vec<PayloadFormat>,
-    /// Header extensions by id.
-    pub extensions: Vec<(u8, String)>,
+    pub extensions: Vec<Extension>,
     /// Sources that they name, each with the one that repeats its packets.
     named: Vec<(u32, Option<u32>)>,
     /// Those of them that are layers of the same picture.
     layers: Vec<u32>,
     /// Sources of ours.
     own: Vec<u32>,
+}
+
+/// A header extension that both know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Extension {
+    /// Its number in packets, as they have it.
+    pub id: u8,
+    pub uri: String,
+    /// We may send it, they may.
+    pub sends: bool,
+    pub receives: bool,
 }
 
 /// What is looked at of a packet.
@@ -102,10 +112,9 @@ impl Sections {
     pub fn of_own(&self, ssrc: u32) -> Option<&Agreed> {
         self.all.iter().find(|section| section.own.contains(&ssrc))
     }
-    /// The id of a header extension.
-    pub fn extension(&self, uri: &str) -> Option<u8> {
-        let mut extensions = self.all.iter().flat_map(|section| &section.extensions);
-        extensions.find(|(_, known)| known == uri).map(|(id, _)| *id)
+    /// Header extensions that may come, over all sections: in a bundle a number has one meaning.
+    pub fn received_extensions(&self) -> impl Iterator<Item = &Extension> {
+        self.all.iter().flat_map(|section| &section.extensions).filter(|extension| extension.receives)
     }
     /// What a source is called that is one of several layers, where they are named by their sources (otherwise their packets have the names).
     pub fn layer(&self, ssrc: u32) -> Option<String> {
@@ -186,8 +195,6 @@ impl Agreed {
         let repairs = their.repair_ssrcs();
         let is_repair = |ssrc: u32| repairs.iter().any(|(_, repair)| *repair == ssrc);
         let named = |ssrc| (ssrc, repairs.iter().find(|(primary, _)| *primary == ssrc).map(|(_, repair)| *repair));
-        let known = our.extensions();
-        let both = their.extensions().into_iter().filter(|(_, uri)| known.iter().any(|(_, known)| known == uri));
         Some(Agreed {
             mid: mid.to_owned(),
             kind,
@@ -198,13 +205,17 @@ impl Agreed {
             track: track.unwrap_or(mid).to_owned(),
             receivable: our.payload_formats(),
             sendable: their.payload_formats(),
-            extensions: both.map(|(id, uri)| (id, uri.to_owned())).collect(),
+            extensions: Extension::of(our, their),
             named: their.ssrcs().into_iter().filter(|ssrc| !is_repair(*ssrc)).map(named).collect(),
             layers: their.layer_ssrcs(),
             own: our.ssrcs(),
         })
     }
 
+    /// The number of a header extension that we send.
+    pub fn sent_extension(&self, uri: &str) -> Option<u8> {
+        self.extensions.iter().find(|extension| extension.sends && extension.uri == uri).map(|extension| extension.id)
+    }
     /// The payload type in which we send a codec, and the one of its retransmissions.
     pub fn sends_as(&self, codec: Codec) -> Option<(u8, Option<u8>)> {
         let number = self.sendable.iter().find(|format| format.codec(self.kind) == Some(codec))?.payload_type;
@@ -213,6 +224,25 @@ impl Agreed {
     /// The payload type of retransmissions of another one that they send.
     pub fn repair_type(&self, payload_type: u8) -> Option<u8> {
         repair_of(&self.receivable, payload_type)
+    }
+}
+
+impl Extension {
+    /// Those that both descriptions of a section have, under their numbers: they read by these, and send under them.
+    fn of(our: &Section, their: &Section) -> Vec<Extension> {
+        let theirs = their.extensions();
+        let both = |our: &HeaderExtension| {
+            let same = || theirs.iter().filter(|their| their.uri == our.uri);
+            let their = same().find(|their| their.id == our.id).or_else(|| same().next())?;
+            let (ours, theirs) = (our.direction.unwrap_or_default(), their.direction.unwrap_or_default());
+            Some(Extension {
+                id: u8::try_from(their.id).ok().filter(|id| *id > 0)?,
+                uri: our.uri.clone(),
+                sends: ours.sends() && theirs.receives(),
+                receives: ours.receives() && theirs.sends(),
+            })
+        };
+        our.extensions().iter().filter_map(both).collect()
     }
 }
 
@@ -248,7 +278,8 @@ mod tests {
     #[test]
     fn a_stream_is_told_by_its_name_then_its_source_then_its_payload_type() {
         let mut sections = two_pictures();
-        assert_eq!(sections.extension("urn:ietf:params:rtp-hdrext:sdes:mid"), Some(4));
+        let extensions: Vec<u8> = sections.received_extensions().map(|extension| extension.id).collect();
+        assert_eq!(extensions, [4]);
         assert_eq!(place(&mut sections, 1, 96, Some("scr")).as_deref(), Some("scr"));
         assert_eq!(place(&mut sections, 7, 111, None).as_deref(), Some("mic"));
         assert_eq!(place(&mut sections, 2, 98, None).as_deref(), Some("scr"), "no other has that payload type");

@@ -99,6 +99,18 @@ async fn lost_packets_are_repaired(change: fn(String) -> String) {
     assert!(repeated < 200, "{repeated} packets came twice: holes that were filled are asked for again");
 }
 
+/// Two pictures with the same payload types, whose sources are named by nobody: the second one comes first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_of_ours_carry_the_name_of_their_section() {
+    let camera = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
+    let screen = OutboundTrack::new(label("screen", Source::Screen), Codec::Vp8);
+    let (mut a, mut b) = pair::connect_with(vec![camera, screen.clone()], BATCHED, None, unnamed).await;
+    within(10, "a connects", a.connected()).await;
+    within(10, "b connects", b.connected()).await;
+    send(&screen, &mut Vp8Sender::default(), 50).await;
+    assert_eq!(within(5, "the screen", b.track()).await.stream, "screen");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tracks_come_and_go_in_mid_call() {
     let camera = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);

@@ -43,6 +43,7 @@ mod page;
 mod page_looks;
 mod recorded;
 mod refused;
+mod replaced;
 mod rooms;
 mod scenarios;
 mod senders;

@@ -41,7 +41,7 @@ async fn streams_that_no_description_names_are_received() {
         let swapped = [mids[1].clone(), mids[0].clone(), mids[2].clone()];
         let answer = parsed(&stranger.said("answer", 1).await[0]);
         let extension =
-            answer.sections[0].extensions().iter().find(|(_, uri)| uri.ends_with("sdes:mid")).map(|(id, _)| *id);
+            answer.sections[0].extensions().iter().find(|one| one.uri.ends_with("sdes:mid")).map(|one| one.id as u8);
         assert_eq!(extension.is_some(), named, "{answer}");
         let came = stranger.send(Duration::from_secs(1), |index| Some((extension?, swapped[index].clone()))).await;
         assert!(came.len() == 3 && came.values().all(|packets| *packets >= 45), "{came:?}");
@@ -137,6 +137,128 @@ async fn payload_types_keep_the_meaning_that_they_have() {
         within(10, "our camera is sent", wanted.wait_for(|requests| *requests > 0)).await.expect("a track");
         let came = stranger.send(Duration::from_secs(1), |_| None).await;
         assert!(came.len() == streams.len() && came.values().all(|packets| *packets >= 40), "{came:?}");
+    }
+}
+
+/// They number header extensions as aiortc does, from the first offer on or only when they offer after us: theirs hold, in what both describe
+/// and in packets of both, and ours carry the name of their section.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn header_extensions_keep_the_numbers_that_they_give() {
+    const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+    for we_offer in [false, true] {
+        let track = camera();
+        let out = |kind: &str, sdp: String| {
+            let number = |line: &str| match kind == "offer" && line.ends_with(MID) {
+                true => format!("a=extmap:9/sendrecv {MID}\r\na=extmap:3 urn:x:unknown\r\n"),
+                false => format!("{line}\r\n"),
+            };
+            sdp.lines().map(number).collect::<String>()
+        };
+        let mut stranger = Stranger::meet(&["c1", "mic"], (vec![track.clone()], we_offer), out, same).await;
+        stranger.connection.create_data_channel("chat", None).await.expect("a channel");
+        if !we_offer {
+            stranger.offer().await;
+        }
+        stranger.connected().await;
+        if we_offer {
+            let first = parsed(&stranger.said("offer", 1).await[0]);
+            assert!(
+                first.sections.iter().flat_map(|s| s.extensions()).any(|one| one.uri == MID && one.id == 3),
+                "{first}"
+            );
+            let came = stranger.send(Duration::from_secs(1), |_| None).await;
+            assert!(came.len() == 2, "{came:?}");
+            stranger.offer().await;
+        }
+        let answer = parsed(stranger.said("answer", 1).await.last().expect("an answer"));
+        stranger.peer.publish(OutboundTrack::new(label("screen", Source::Screen), Codec::Vp8)).await;
+        let offer = parsed(stranger.said("offer", 1 + usize::from(we_offer)).await.last().expect("an offer"));
+        for (description, sections) in [(&answer, 2), (&offer, 3)] {
+            let media = || description.sections.iter().filter(|section| section.kind().is_some());
+            assert!(media().count() >= sections, "{description}");
+            for section in media() {
+                let extensions = section.extensions();
+                let ids: Vec<u16> = extensions.iter().filter(|one| one.uri == MID).map(|one| one.id).collect();
+                assert_eq!(ids, [9], "we offer first: {we_offer}: {description}");
+                assert!(extensions.iter().all(|one| one.id != 3 || one.uri == "urn:x:unknown"), "{description}");
+            }
+        }
+        assert!(
+            answer.sections.iter().all(|section| section.extensions().len() <= 1),
+            "only what was offered: {answer}"
+        );
+        // What they send carries the number that they gave.
+        let mids: Vec<String> = answer.sections.iter().filter_map(|s| Some(s.mid()?.to_owned())).collect();
+        let came = stranger.send(Duration::from_secs(1), |index| Some((9, mids[index].clone()))).await;
+        assert!(came.len() == 2 && came.values().all(|packets| *packets >= 40), "{came:?}");
+    }
+}
+
+/// They do not send for a while, and then again, in the same section: `a=inactive` ends nothing for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_section_that_was_inactive_is_used_again() {
+    let offers = AtomicUsize::new(0);
+    let out = move |kind: &str, sdp: String| match kind == "offer" && offers.fetch_add(1, Ordering::Relaxed) == 1 {
+        true => sdp.replace("a=sendrecv", "a=inactive"),
+        false => sdp,
+    };
+    let track = camera();
+    let mut stranger = Stranger::meet(&["c1"], (vec![track.clone()], false), out, same).await;
+    for nth in 1..=3 {
+        stranger.offer().await;
+        stranger.said("answer", nth).await;
+        if nth == 1 {
+            stranger.connected().await;
+        }
+        let came = stranger.send(Duration::from_secs(1), |_| None).await;
+        let least = if nth == 2 { 0 } else { 40 };
+        assert!(came.get(&1000).copied().unwrap_or_default() >= least, "{nth}: {came:?}");
+    }
+    let answer = parsed(stranger.said("answer", 3).await.last().expect("an answer"));
+    assert!(!answer.sections[0].is_rejected(), "{answer}");
+}
+
+/// Where they only send there is no room for a track of ours, in whatever order it becomes known: it gets a section of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_track_that_has_no_room_in_their_sections_gets_its_own() {
+    for (late, then) in [(true, ""), (false, ""), (false, "a=sendonly"), (false, "a=inactive")] {
+        let offers = AtomicUsize::new(0);
+        let direction = move |kind: &str, sdp: String| {
+            let nth =
+                if kind == "offer" { offers.fetch_add(1, Ordering::Relaxed) } else { offers.load(Ordering::Relaxed) };
+            match then {
+                "" => sdp.replace("a=sendrecv", "a=sendonly"),
+                then if nth > 0 && kind == "offer" => sdp.replacen("a=sendrecv", then, 1),
+                _ => sdp,
+            }
+        };
+        let track = camera();
+        let mut wanted = track.key_frame_requests();
+        let publish = if late { vec![] } else { vec![track.clone()] };
+        let mut stranger = Stranger::meet(&["c1"], (publish, false), direction, same).await;
+        stranger.offer().await;
+        stranger.connected().await;
+        if late {
+            stranger.peer.publish(track.clone()).await;
+        }
+        if !then.is_empty() {
+            within(10, "our camera is sent", wanted.wait_for(|requests| *requests > 0)).await.expect("a track");
+            let before = *wanted.borrow_and_update();
+            stranger.offer().await;
+            within(10, "it is sent anew", wanted.wait_for(|requests| *requests > before)).await.expect("a track");
+        }
+        let offer = parsed(stranger.said("offer", 1).await.last().expect("an offer"));
+        let ours = offer.sections.iter().filter(|section| section.msid().is_some_and(|(id, _)| id == "ours"));
+        let ours: Vec<_> = ours.map(|section| section.direction()).collect();
+        // Where none is left on which we receive, it is the one.
+        let both = if then == "a=inactive" { Direction::SendRecv } else { Direction::SendOnly };
+        assert_eq!((ours, offer.sections.len()), (vec![Some(both)], 2), "{late} {then}: {offer}");
+        within(10, "our camera is sent", wanted.wait_for(|requests| *requests > 0)).await.expect("a track");
+        if then != "a=inactive" {
+            let came = stranger.send(Duration::from_secs(1), |_| None).await;
+            assert!(came.get(&1000).is_some_and(|packets| *packets >= 40), "{late} {then}: {came:?}");
+        }
+        assert!(stranger.warnings.lock().expect("lock").is_empty(), "{:#?}", stranger.warnings);
     }
 }
 

@@ -1,6 +1,6 @@
 //! One media section of a description: its lines as typed values.
 
-use super::{PayloadFormat, Section, SetupRole, attribute, direction, named, pair, replace_direction};
+use super::{HeaderExtension, PayloadFormat, Section, SetupRole, attribute, direction, named, pair, replace_direction};
 use crate::room::media::{Codec, Direction, MediaKind};
 use sdp_types::{Attribute, Media};
 
@@ -30,6 +30,14 @@ impl Section {
         let Media { media, port, num_ports, proto, fmt, .. } = &self.0;
         let ports = num_ports.map(|number| format!("/{number}")).unwrap_or_default();
         format!("m={media} {port}{ports} {proto} {fmt}")
+    }
+    /// Its transport (`UDP/TLS/RTP/SAVPF`).
+    pub fn protocol(&self) -> &str {
+        &self.0.proto
+    }
+    /// Sets its transport.
+    pub fn set_protocol(&mut self, protocol: &str) {
+        protocol.clone_into(&mut self.0.proto);
     }
     /// Its name (`a=mid`, RFC 5888 4).
     pub fn mid(&self) -> Option<&str> {
@@ -201,9 +209,17 @@ impl Section {
         let group = self.values("ssrc-group").find_map(|value| value.strip_prefix("SIM "));
         group.into_iter().flat_map(str::split_ascii_whitespace).filter_map(|ssrc| ssrc.parse().ok()).collect()
     }
-    /// Header extensions as id and URI (`a=extmap`, RFC 8285).
-    pub fn extensions(&self) -> Vec<(u8, &str)> {
+    /// Its header extensions, as they stand; lines that cannot be read are left out.
+    pub fn extensions(&self) -> Vec<HeaderExtension> {
         self.values("extmap").filter_map(extension).collect()
+    }
+    /// Lists these header extensions and no others.
+    pub fn set_extensions(&mut self, extensions: &[HeaderExtension]) {
+        self.0.attributes.retain(|attribute| attribute.attribute != "extmap");
+        for HeaderExtension { id, uri, direction } in extensions {
+            let direction = direction.map(|direction| format!("/{}", direction.word())).unwrap_or_default();
+            self.push("extmap", Some(&format!("{id}{direction} {uri}")));
+        }
     }
     /// Its payload types with their attributes, as they stand in the first line; those without a mapping have a static one or none, and
     /// are left out.
@@ -234,9 +250,13 @@ impl Section {
     }
 }
 
-/// Id and URI of an `a=extmap`.
-fn extension(value: &str) -> Option<(u8, &str)> {
+/// The value of an `a=extmap`: number, direction if one is given, URI; attributes of the extension may follow.
+pub(super) fn extension(value: &str) -> Option<HeaderExtension> {
     let mut words = value.split_ascii_whitespace();
-    let id = words.next()?.split('/').next()?.parse().ok()?;
-    Some((id, words.next()?))
+    let (id, direction) = words.next().map(|number| number.split_once('/').unwrap_or((number, "")))?;
+    let direction = match direction {
+        "" => None,
+        word => Some(Direction::from_word(word)?),
+    };
+    Some(HeaderExtension { id: id.parse().ok()?, uri: words.next()?.to_owned(), direction })
 }

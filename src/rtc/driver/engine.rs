@@ -16,7 +16,7 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
-use rtc::sdp::extmap::{SDES_MID_URI, SDES_REPAIR_RTP_STREAM_ID_URI, SDES_RTP_STREAM_ID_URI};
+use rtc::sdp::extmap::{SDES_MID_URI, SDES_REPAIR_RTP_STREAM_ID_URI, SDES_RTP_STREAM_ID_URI, TRANSPORT_CC_URI};
 use rtc::shared::error::Result;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -62,6 +62,36 @@ pub(crate) const CODECS: &[Entry] = &[
     },
     Entry { codec: Codec::Av1, payload_type: 45, rtx: Some(46), fmtp: "profile=0;level-idx=5;tier=0" },
     Entry { codec: Codec::Vp9, payload_type: 100, rtx: Some(101), fmtp: "profile-id=2" },
+];
+
+/// A header extension that we send or read, with the kinds of media that have it; its place here is the number under which we offer it
+/// where nothing else has that number.
+pub(crate) struct KnownExtension {
+    pub uri: &'static str,
+    audio: bool,
+    video: bool,
+    /// The library only looks for it in packets: its number may be one that needs two-byte headers.
+    pub only_read: bool,
+}
+
+impl KnownExtension {
+    pub fn is_for(&self, kind: MediaKind) -> bool {
+        match kind {
+            MediaKind::Audio => self.audio,
+            MediaKind::Video => self.video,
+        }
+    }
+}
+
+/// Layers of a picture are told apart by these alone: descriptions do not name their SSRCs (RFC 8852, RFC 8853); nor need they name
+/// those of other streams (RFC 9143 15).
+pub(crate) const EXTENSIONS: &[KnownExtension] = &[
+    KnownExtension { uri: AUDIO_LEVEL_URI, audio: true, video: false, only_read: false },
+    KnownExtension { uri: PLAYOUT_DELAY_URI, audio: false, video: true, only_read: false },
+    KnownExtension { uri: SDES_MID_URI, audio: true, video: true, only_read: true },
+    KnownExtension { uri: SDES_RTP_STREAM_ID_URI, audio: false, video: true, only_read: true },
+    KnownExtension { uri: SDES_REPAIR_RTP_STREAM_ID_URI, audio: false, video: true, only_read: true },
+    KnownExtension { uri: TRANSPORT_CC_URI, audio: true, video: true, only_read: false },
 ];
 
 pub(crate) fn library_kind(kind: MediaKind) -> RtpCodecKind {
@@ -112,14 +142,11 @@ pub(crate) fn media_engine() -> Result<MediaEngine> {
             engine.register_codec(RTCRtpCodecParameters { rtp_codec: codec, payload_type: rtx }, kind)?;
         }
     }
-    // Layers of a picture are told apart by these alone: descriptions do not name their SSRCs (RFC 8852, RFC 8853); nor need they name
-    // those of other streams (RFC 9143 15).
-    let layers = [SDES_MID_URI, SDES_RTP_STREAM_ID_URI, SDES_REPAIR_RTP_STREAM_ID_URI];
-    let layers = layers.map(|uri| (uri, RtpCodecKind::Video));
-    let own = [(AUDIO_LEVEL_URI, RtpCodecKind::Audio), (PLAYOUT_DELAY_URI, RtpCodecKind::Video)];
-    let sound = (SDES_MID_URI, RtpCodecKind::Audio);
-    for (uri, kind) in own.into_iter().chain(layers).chain([sound]) {
-        engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None)?;
+    for extension in EXTENSIONS {
+        for kind in [MediaKind::Audio, MediaKind::Video].into_iter().filter(|kind| extension.is_for(*kind)) {
+            let capability = RTCRtpHeaderExtensionCapability { uri: extension.uri.to_owned() };
+            engine.register_header_extension(capability, library_kind(kind), None)?;
+        }
     }
     Ok(engine)
 }

@@ -7,7 +7,6 @@ mod descriptions;
 mod engine;
 mod nack_generator;
 mod packet_queues;
-mod payload_types;
 mod peer;
 mod placement;
 mod rtx;
@@ -16,6 +15,7 @@ mod sender_report;
 mod tap;
 mod text_queue;
 mod track_sender;
+mod wire;
 
 pub use channel::{ChannelSpec, DataChannel, IncomingChannels, MAX_MESSAGE_SIZE, Message};
 pub use peer::{ChannelRequest, Peer, check_description};

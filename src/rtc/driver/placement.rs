@@ -3,8 +3,11 @@
 //! It also sends what is asked of such streams: the library has no track of them.
 
 use crate::room::media::{Codec, MediaKind, RemoteTrack};
+use crate::room::sdp::Sdp;
 use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI};
-use crate::rtc::sections::{Agreed, Facts, Place, Sections};
+use crate::rtc::driver::wire::Wire;
+use crate::rtc::header_extensions::ExtensionIds;
+use crate::rtc::sections::{Agreed, Extension, Facts, Place, Sections};
 use bytes::Bytes;
 use rtc::interceptor::{
     AttributedPacket, Interceptor, Packet, RTCPFeedback, RTPHeaderExtension, StreamInfo, TaggedPacket,
@@ -25,6 +28,8 @@ pub(crate) struct Shared(Mutex<State>);
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub sections: Sections,
+    /// Numbers of header extensions in the library and in its interceptors; those in packets are those of the sections.
+    library_extensions: ExtensionIds,
     /// Key frames to be requested, by SSRC.
     requests: Vec<u32>,
     /// Streams to be unbound.
@@ -49,9 +54,16 @@ impl State {
         let section = self.sections.of_own(ssrc)?;
         let number = section.sends_as(codec).map(|(number, _)| number);
         let unsupported = section.sends && number.is_none();
-        let extension = |uri: &str| section.extensions.iter().find(|(_, known)| known == uri).map(|(id, _)| *id);
+        let extension = |uri: &str| section.sent_extension(uri).and_then(|_| self.library_extensions.get(uri));
         let (audio_level, playout_delay) = (extension(AUDIO_LEVEL_URI), extension(PLAYOUT_DELAY_URI));
         Some(Sends { payload_type: number.filter(|_| section.sends), unsupported, audio_level, playout_delay })
+    }
+    /// Both descriptions are in force, and the library numbers header extensions so. Returns the streams, placed here, that no longer come.
+    pub(crate) fn agree(&mut self, ours: &Sdp, theirs: &Sdp, library_extensions: &ExtensionIds) -> Vec<u32> {
+        self.library_extensions.clone_from(library_extensions);
+        let ended = self.sections.agree(ours, theirs);
+        self.ended.extend_from_slice(&ended);
+        ended
     }
     /// Whether there is a section of this kind on which we receive, should they send.
     pub(crate) fn receives(&self, kind: MediaKind) -> bool {
@@ -61,10 +73,6 @@ impl State {
     pub(crate) fn is_sent(&self, ssrc: u32) -> bool {
         self.sections.of_own(ssrc).is_some_and(|section| section.sends)
     }
-    /// These streams come no longer.
-    pub(crate) fn end(&mut self, ssrcs: &[u32]) {
-        self.ended.extend_from_slice(ssrcs);
-    }
 }
 
 /// How a source of ours is sent.
@@ -73,7 +81,7 @@ pub(crate) struct Sends {
     pub payload_type: Option<u8>,
     /// They would receive, but not this codec.
     pub unsupported: bool,
-    /// Ids of header extensions.
+    /// Numbers of header extensions in the library.
     pub audio_level: Option<u8>,
     pub playout_delay: Option<u8>,
 }
@@ -90,8 +98,8 @@ pub(crate) struct Placement<I> {
     infos: HashMap<u32, StreamInfo>,
     /// Sources of ours: their codec, and what repeats them.
     own: HashMap<u32, (Codec, Option<u32>)>,
-    /// The payload types in force of sources of ours, as of this generation of the sections.
-    payload_types: HashMap<u32, u8>,
+    /// How packets go out and come in, as of this generation of the sections.
+    wire: Wire,
     generation: u64,
 }
 
@@ -104,27 +112,17 @@ impl<I: Interceptor> Placement<I> {
             bound: HashSet::new(),
             infos: HashMap::new(),
             own: HashMap::new(),
-            payload_types: HashMap::new(),
+            wire: Wire::default(),
             generation: 0,
         }
     }
 
-    /// Gives a packet of ours the payload type in force: they may number a codec anew, and the library keeps its number.
-    fn renumber(&mut self, packet: &mut rtc::rtp::Packet) {
+    /// What the sections say of packets, if it has changed.
+    fn refresh(&mut self) {
         let state = self.shared.lock();
         if self.generation != state.sections.generation() {
             self.generation = state.sections.generation();
-            self.payload_types.clear();
-            for (ssrc, (codec, repair)) in &self.own {
-                let numbers = state.sections.of_own(*ssrc).and_then(|section| section.sends_as(*codec));
-                let Some((number, repair_number)) = numbers else { continue };
-                self.payload_types.insert(*ssrc, number);
-                self.payload_types.extend(repair.zip(repair_number));
-            }
-        }
-        drop(state);
-        if let Some(number) = self.payload_types.get(&packet.header.ssrc) {
-            packet.header.payload_type = *number;
+            self.wire = Wire::new(&state.sections, &state.library_extensions, &self.own);
         }
     }
 
@@ -132,7 +130,7 @@ impl<I: Interceptor> Placement<I> {
         let header = &packet.header;
         let shared = self.shared.clone();
         let mut state = shared.lock();
-        let carried = |uri: &str| -> Option<Bytes> { header.get_extension(state.sections.extension(uri)?) };
+        let carried = |uri: &str| -> Option<Bytes> { header.get_extension(state.library_extensions.get(uri)?) };
         let (mid, rid) = (carried(SDES_MID_URI), carried(SDES_RTP_STREAM_ID_URI));
         let mid = mid.as_ref().and_then(|mid| std::str::from_utf8(mid).ok());
         let facts = Facts { ssrc: header.ssrc, payload_type: header.payload_type, mid };
@@ -149,7 +147,10 @@ impl<I: Interceptor> Placement<I> {
                     channels,
                     sdp_fmtp_line: format.parameters.clone(),
                     rtcp_feedback: format.feedback.iter().map(|one| feedback(one)).collect(),
-                    ..stream(section, header.ssrc, header.payload_type)
+                    rtp_header_extensions: library_extensions(section, &state.library_extensions),
+                    ssrc: header.ssrc,
+                    payload_type: header.payload_type,
+                    ..Default::default()
                 };
                 let (stream, track) = (section.stream.clone(), section.track.clone());
                 let rid = rid.and_then(|rid| Some(std::str::from_utf8(&rid).ok()?.to_owned()));
@@ -201,10 +202,12 @@ fn feedback(text: &str) -> RTCPFeedback {
     RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() }
 }
 
-fn stream(section: &Agreed, ssrc: u32, payload_type: u8) -> StreamInfo {
-    let extension = |(id, uri): &(u8, String)| RTPHeaderExtension { uri: uri.clone(), id: u16::from(*id) };
-    let rtp_header_extensions = section.extensions.iter().map(extension).collect();
-    StreamInfo { ssrc, payload_type, rtp_header_extensions, ..Default::default() }
+/// The header extensions of a section, as the library numbers them.
+fn library_extensions(section: &Agreed, ids: &ExtensionIds) -> Vec<RTPHeaderExtension> {
+    let extension = |extension: &Extension| {
+        Some(RTPHeaderExtension { id: ids.get(&extension.uri)?.into(), uri: extension.uri.clone() })
+    };
+    section.extensions.iter().filter_map(extension).collect()
 }
 
 impl<I: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for Placement<I> {
@@ -214,12 +217,14 @@ impl<I: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for Placement<I> {
     type Error = Error;
     type Time = Instant;
 
-    fn handle_read(&mut self, tagged: TaggedPacket) -> Result<(), Error> {
+    fn handle_read(&mut self, mut tagged: TaggedPacket) -> Result<(), Error> {
         self.act(tagged.now)?;
-        if let Packet::Rtp(packet) = &tagged.message.packet
-            && !self.bound.contains(&packet.header.ssrc)
-        {
-            self.place(packet);
+        self.refresh();
+        if let Packet::Rtp(packet) = &mut tagged.message.packet {
+            self.wire.read(&mut packet.header);
+            if !self.bound.contains(&packet.header.ssrc) {
+                self.place(packet);
+            }
         }
         self.inner.handle_read(tagged)
     }
@@ -232,7 +237,8 @@ impl<I: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for Placement<I> {
     fn poll_write(&mut self) -> Option<TaggedPacket> {
         let mut tagged = self.inner.poll_write()?;
         if let Packet::Rtp(packet) = &mut tagged.message.packet {
-            self.renumber(packet);
+            self.refresh();
+            self.wire.write(&mut packet.header);
         }
         Some(tagged)
     }
@@ -271,6 +277,9 @@ impl<I: Interceptor> Interceptor for Placement<I> {
             if repair.is_none() {
                 info.ssrc_rtx = None;
             }
+        }
+        if let Some(section) = section {
+            info.rtp_header_extensions.retain(|extension| section.sent_extension(&extension.uri).is_some());
         }
         drop(state);
         self.inner.bind_local_stream(&info);

@@ -5,8 +5,8 @@
 use crate::room::media::{AudioLevel, RtpPacket};
 use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::packet_queues::PacketQueues;
-use crate::rtc::driver::payload_types::PayloadTypes;
 use crate::rtc::inbox::{Inbound, Inbox};
+use crate::rtc::payload_types::PayloadTypes;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::goodbye::Goodbye;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
@@ -31,7 +31,7 @@ pub(crate) const PLAYOUT_DELAY_URI: &str = "http://www.webrtc.org/experiments/rt
 pub(crate) struct StreamCodecs {
     streams: Mutex<HashMap<u32, (String, u16)>>,
     /// What payload types stand for, whatever the stream.
-    pub payload_types: PayloadTypes,
+    pub payload_types: Arc<PayloadTypes>,
 }
 
 impl StreamCodecs {

@@ -48,6 +48,9 @@ pub(crate) struct TrackSender {
     task: JoinHandle<()>,
     /// The peer does not support the codec, which was reported.
     unsupported: bool,
+    /// Sections in which it had no room; and whether that was reported of the last one.
+    pub moves: u32,
+    pub refused: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -77,7 +80,8 @@ impl TrackSender {
     ) -> TrackSender {
         let (parameters, parameters_rx) = watch::channel(SendParameters::default());
         let task = tokio::spawn(forward(track.clone(), local, ssrc, parameters_rx, capture_times.clone()));
-        TrackSender { track, sender, ssrc, parameters, capture_times, task, unsupported: false }
+        let (unsupported, moves, refused) = Default::default();
+        TrackSender { track, sender, ssrc, parameters, capture_times, task, unsupported, moves, refused }
     }
     /// A description has settled how it is sent. Returns a warning, once, if the peer does not support the track's codec: then it does not
     /// receive it.

@@ -113,9 +113,8 @@ fn carry(
                     continue;
                 }
                 PeerEvent::TrackEnded { ssrcs, .. } => Told::Ended(ssrcs),
-                PeerEvent::OfferRequest(_) | PeerEvent::IceConnected => {
-                    continue;
-                }
+                PeerEvent::Replaced { why, .. } => panic!("{why}"),
+                PeerEvent::OfferRequest(_) | PeerEvent::ForSuccessor(_) | PeerEvent::IceConnected => continue,
             };
             let _ = tx.send(told);
         }

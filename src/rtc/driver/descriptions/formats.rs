@@ -75,7 +75,7 @@ pub(super) fn taken(kind: MediaKind, offered: &[PayloadFormat]) -> Vec<PayloadFo
 pub(super) fn for_library(
     kind: MediaKind,
     offered: &[PayloadFormat],
-    payload_types: &mut PayloadTypes,
+    payload_types: &PayloadTypes,
 ) -> Vec<PayloadFormat> {
     let mut formats: Vec<PayloadFormat> = Vec::new();
     let mut listed: Vec<&Entry> = Vec::new();
@@ -105,7 +105,7 @@ pub(super) fn offered(
     kind: MediaKind,
     preferred: Option<&PayloadFormat>,
     already: &[PayloadFormat],
-    payload_types: &mut PayloadTypes,
+    payload_types: &PayloadTypes,
 ) -> Vec<PayloadFormat> {
     let mut media: Vec<PayloadFormat> =
         taken(kind, already).into_iter().filter(|format| format.repairs().is_none()).collect();
@@ -135,7 +135,7 @@ pub(super) fn offered(
     formats
 }
 
-fn numbered(kind: MediaKind, entry: &Entry, payload_types: &mut PayloadTypes) -> PayloadFormat {
+fn numbered(kind: MediaKind, entry: &Entry, payload_types: &PayloadTypes) -> PayloadFormat {
     let format = plain(entry);
     let payload_type = payload_types.number(&meaning(kind, &format), entry.payload_type, &defaults());
     PayloadFormat { payload_type, ..format }

@@ -2,14 +2,21 @@
 
 use crate::room::media::Direction;
 use crate::room::sdp::{Sdp, Section, SetupRole};
+use crate::rtc::driver::descriptions::extensions;
 use crate::rtc::driver::descriptions::formats::{offered, taken};
 use crate::rtc::driver::descriptions::theirs::Theirs;
+use crate::rtc::header_extensions::ExtensionIds;
 use crate::rtc::payload_types::PayloadTypes;
 
 /// Completes an offer of the library's. It lists in a section only the codec of the track that we send there, under numbers of its own, and
 /// takes, when it answers itself, the codecs of the first section of a kind for all of them. So every section lists every codec, its own
 /// first; which one is sent is the sender's choice anyway.
-pub(super) fn complete_offer(sdp: &mut Sdp, theirs: Option<&Theirs>, payload_types: &mut PayloadTypes) {
+pub(super) fn complete_offer(
+    sdp: &mut Sdp,
+    theirs: Option<&Theirs>,
+    payload_types: &PayloadTypes,
+    ids: &mut ExtensionIds,
+) {
     for section in &mut sdp.sections {
         let known = theirs.and_then(|theirs| theirs.sections.iter().find(|known| Some(known.mid()) == section.mid()));
         if known.is_some_and(|known| !known.accepted) && section.msid().is_none() {
@@ -19,6 +26,8 @@ pub(super) fn complete_offer(sdp: &mut Sdp, theirs: Option<&Theirs>, payload_typ
             let already = known.map(|known| known.section.payload_formats()).unwrap_or_default();
             let preferred = section.payload_formats().into_iter().next();
             section.set_payload_formats(&offered(kind, preferred.as_ref(), &already, payload_types));
+            let already = known.map(|known| known.extensions.as_slice()).unwrap_or_default();
+            section.set_extensions(&extensions::offered(kind, already, ids));
         }
     }
     if let Some(theirs) = theirs {
@@ -66,9 +75,12 @@ pub(super) fn answer(mut sdp: Sdp, theirs: &Theirs, role: SetupRole) -> Sdp {
             Some(section) if known.accepted && theirs.has_format(index) => {
                 let mut section = section.clone();
                 section.set_port(9);
+                // Which of its names for the same packets an offer has is the offerer's to say (RFC 3264 6, RFC 8859 3).
+                section.set_protocol(known.section.protocol());
                 section.set("setup", role.value());
                 if let Some(kind) = section.kind() {
                     section.set_payload_formats(&taken(kind, &known.section.payload_formats()));
+                    section.set_extensions(&extensions::answered(&known.extensions));
                     fit_direction(&mut section, known.section.direction().unwrap_or_default());
                 }
                 section
@@ -82,6 +94,9 @@ pub(super) fn answer(mut sdp: Sdp, theirs: &Theirs, role: SetupRole) -> Sdp {
         sdp.sections.push(section);
     }
     bundle(&mut sdp);
+    if !theirs.mixes_extensions {
+        sdp.retain_attributes(|name| name != "extmap-allow-mixed");
+    }
     sdp
 }
 

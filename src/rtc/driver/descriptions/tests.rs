@@ -2,7 +2,7 @@
 
 use super::Descriptions;
 use crate::room::media::MediaKind;
-use crate::room::sdp::{Sdp, SetupRole};
+use crate::room::sdp::{HeaderExtension, Sdp, SetupRole};
 
 const SESSION: &str =
     "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n";
@@ -146,4 +146,101 @@ fn roles_stay_as_the_first_exchange_left_them() {
     descriptions.offer(&with("actpass").to_string());
     descriptions.on_answer(&with("active")).expect("an answer");
     assert_eq!(role(&mut descriptions, "actpass"), Some(SetupRole::Passive));
+}
+
+const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+const LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+
+/// Header extensions of each section, as lines have them.
+fn extensions(sdp: &Sdp) -> Vec<Vec<String>> {
+    let line = |one: HeaderExtension| {
+        let direction = one.direction.map(|direction| format!("/{}", direction.word())).unwrap_or_default();
+        format!("{}{direction} {}", one.id, one.uri)
+    };
+    sdp.sections.iter().map(|section| section.extensions().into_iter().map(line).collect()).collect()
+}
+
+#[test]
+fn header_extensions_are_answered_under_the_numbers_of_the_offer() {
+    // Of the session, one way, twice, out of range, of two meanings, with attributes, and not to be read at all.
+    let text = format!(
+        "a=group:BUNDLE 0 1\r\na=extmap:9 {MID}\r\n{FINGERPRINT}{}a=extmap:2/sendonly {LEVEL} vad=on\r\na=extmap:5 {LEVEL}\r\n\
+         a=extmap:1 urn:x:unknown\r\na=extmap:4096 urn:x:more\r\n{}a=extmap:200 {RID}\r\na=extmap:1 \
+         urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\r\na=extmap:x y\r\na=extmap:4/sideways {RID}\r\na=extmap:0 {RID}\r\n",
+        audio("0"),
+        video("1"),
+    );
+    let (mut descriptions, library) = given(&offer(&text));
+    let expected = [vec![format!("2 {LEVEL}"), format!("9 {MID}")], vec![format!("200 {RID}"), format!("9 {MID}")]];
+    assert_eq!(extensions(&library), expected, "the library is told of no way");
+    let answer = Sdp::parse(&descriptions.answer(&library.to_string()).0).expect("a description");
+    let expected =
+        [vec![format!("2/recvonly {LEVEL}"), format!("9 {MID}")], vec![format!("200 {RID}"), format!("9 {MID}")]];
+    assert_eq!(extensions(&answer), expected);
+    assert!(!answer.to_string().contains("extmap-allow-mixed"));
+    // A later offer of ours, of the library's own numbers.
+    let more = format!("{}a=extmap:3 {MID}\r\na=extmap:9 {LEVEL}\r\n", audio("2"));
+    let sent = Sdp::parse(&descriptions.offer(&format!("{library}{more}"))).expect("a description");
+    let (here, new) = (&extensions(&sent)[0], &extensions(&sent)[2]);
+    assert_eq!(here, new);
+    assert!(new.contains(&format!("9 {MID}")) && new.contains(&format!("2 {LEVEL}")), "{new:?}");
+    assert!(new.iter().all(|one| !one.starts_with("1 ") && !one.starts_with("200 ")), "{new:?}");
+    // They number anew: theirs holds, and the library keeps what it has.
+    let again = format!("{FINGERPRINT}{}a=extmap:3 {MID}\r\na=extmap:9 {LEVEL}\r\n", audio("0"));
+    let library = Sdp::parse(&descriptions.on_offer(&offer(&again)).expect("an offer").sdp).expect("a description");
+    assert_eq!(extensions(&library), [[format!("9 {MID}"), format!("2 {LEVEL}")]]);
+    let answer = Sdp::parse(&descriptions.answer(&library.to_string()).0).expect("a description");
+    assert_eq!(extensions(&answer), [[format!("3 {MID}"), format!("9 {LEVEL}")]]);
+}
+
+#[test]
+fn sections_that_are_bundled_have_the_transport_of_the_one_that_is_named_first() {
+    let ice = |name: &str| {
+        format!(
+            "a=ice-ufrag:{name}\r\na=ice-pwd:{name}fghijklmnopqrstuvwx\r\na=candidate:{name} 1 udp 1 192.0.2.1 9 typ host\r\n"
+        )
+    };
+    let text = format!(
+        "a=group:BUNDLE 1 0\r\n{FINGERPRINT}{}{}{}{}",
+        audio("0").replace("audio 9", "audio 5000"),
+        ice("aaaa"),
+        video("1").replace("SAVPF", "SAVP"),
+        ice("bbbb")
+    );
+    let mut descriptions = Descriptions::default();
+    let given = descriptions.on_offer(&offer(&text)).expect("an offer");
+    let library = Sdp::parse(&given.sdp).expect("a description");
+    let ufrags: Vec<&str> =
+        library.session_attributes().filter(|(name, _)| *name == "ice-ufrag").filter_map(|(_, v)| v).collect();
+    assert_eq!(ufrags, ["bbbb"]);
+    assert!(library.sections.iter().all(|section| !section.has("ice-ufrag")));
+    assert!(matches!(&given.candidates[..], [one] if one.starts_with("candidate:bbbb")), "{:?}", given.candidates);
+    let answer = Sdp::parse(&descriptions.answer(&given.sdp).0).expect("a description");
+    let protocols: Vec<&str> = answer.sections.iter().map(|section| section.protocol()).collect();
+    assert_eq!(protocols, ["UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"], "those of the offer");
+}
+
+#[test]
+fn another_certificate_is_another_association() {
+    let with = |lines: &str| offer(&format!("{lines}{}", audio("0")));
+    let mut descriptions = Descriptions::default();
+    let first = with("a=fingerprint:sha-256 aa:bb\r\na=tls-id:1\r\n");
+    assert!(!descriptions.is_of_another(&first));
+    descriptions.on_offer(&first).expect("an offer");
+    let another = |lines: &str| descriptions.is_of_another(&with(lines));
+    assert!(!another("a=fingerprint:SHA-256 AA:BB\r\n") && !another("a=fingerprint:sha-512 CC\r\n"));
+    assert!(!another("a=fingerprint:sha-256 CC\r\na=fingerprint:sha-256 AA:BB\r\n"), "one of several");
+    assert!(another("a=fingerprint:sha-256 CC\r\n"));
+    assert!(another("a=fingerprint:sha-256 AA:BB\r\na=tls-id:2\r\n"));
+}
+
+#[test]
+fn formats_that_nobody_here_knows_are_told_once() {
+    let unknown = "m=video 9 UDP/TLS/RTP/SAVPF 120\r\na=mid:1\r\na=rtpmap:120 H265/90000\r\n";
+    let offered = offer(&format!("a=group:BUNDLE 0 1\r\n{FINGERPRINT}{}{unknown}", audio("0")));
+    let mut descriptions = Descriptions::default();
+    let mut told = || descriptions.on_offer(&offered).expect("an offer").unsupported;
+    assert_eq!(told(), ["they offer a picture only in formats that are not supported: H265"]);
+    assert!(told().is_empty());
 }

@@ -1,10 +1,18 @@
 //! A description of the other side: what of it we accept, and how the library reads it.
 
 use crate::room::media::{Direction, MediaKind};
-use crate::room::sdp::{Sdp, Section, SetupRole};
+use crate::room::sdp::{HeaderExtension, Sdp, Section, SetupRole};
+use crate::rtc::driver::descriptions::extensions;
 use crate::rtc::driver::descriptions::formats::{for_library, taken};
+use crate::rtc::header_extensions::ExtensionIds;
 use crate::rtc::payload_types::PayloadTypes;
+use rtc::sdp::extmap::SDES_MID_URI;
 use std::collections::HashMap;
+
+/// Formats of a section that are named when none of them is supported.
+const MAX_FORMATS: usize = 8;
+/// Characters of such a name.
+const NAME_CHARS: usize = 32;
 
 /// Their description.
 pub(super) struct Theirs {
@@ -14,6 +22,12 @@ pub(super) struct Theirs {
     pub bundles: bool,
     /// Those of the sections that we accept.
     pub candidates: Vec<String>,
+    /// The section whose transport carries all of them, where sections have credentials of their own.
+    tagged: Option<usize>,
+    /// What the numbers of header extensions mean in it.
+    pub extensions: Vec<(u8, String)>,
+    /// They read header extensions of both forms in one stream (`a=extmap-allow-mixed`, RFC 8285 6).
+    pub mixes_extensions: bool,
 }
 
 /// One of its sections.
@@ -24,6 +38,10 @@ pub(super) struct TheirSection {
     pub named: bool,
     /// It can be used: not refused by them, in the one transport that there is, and of a kind that we know.
     pub accepted: bool,
+    /// A track of ours may be sent in it, or might, should we offer it.
+    pub has_room: bool,
+    /// Those of its header extensions that we take.
+    pub extensions: Vec<HeaderExtension>,
     /// They use it, but it is in another transport.
     elsewhere: bool,
 }
@@ -43,6 +61,7 @@ impl Theirs {
     /// Reads it. `offer` is ours that it answers, if it does.
     pub fn read(sdp: &Sdp, offer: Option<&Sdp>) -> Result<Theirs, String> {
         let session_direction = sdp.direction().unwrap_or_default();
+        let session_extensions = sdp.session_extensions();
         let mut sections: Vec<TheirSection> = Vec::new();
         for (index, section) in sdp.sections.iter().enumerate() {
             let named = section.mid().is_some_and(|mid| !mid.is_empty());
@@ -54,6 +73,9 @@ impl Theirs {
             if section.direction().is_none() && section.kind().is_some() {
                 section.set_direction(session_direction);
             }
+            if !session_extensions.is_empty() && section.kind().is_some() {
+                section.set_extensions(&[section.extensions(), session_extensions.clone()].concat());
+            }
             if section.msid().is_none()
                 && let Some(msid) = section.source_msid().map(str::to_owned)
             {
@@ -62,7 +84,14 @@ impl Theirs {
             if sections.iter().any(|known| known.section.mid() == section.mid()) {
                 return Err(format!("two sections are called {:?}", section.mid().unwrap_or_default()));
             }
-            sections.push(TheirSection { section, named, accepted: false, elsewhere: false });
+            sections.push(TheirSection {
+                section,
+                named,
+                accepted: false,
+                has_room: false,
+                extensions: Vec::new(),
+                elsewhere: false,
+            });
         }
         let bundles = sdp.bundles();
         let usable = |section: &Section| is_known(section) && !(section.is_rejected());
@@ -76,7 +105,20 @@ impl Theirs {
                     has(transport.as_deref()) && has(known.section.mid())
                 });
             known.accepted = usable(&known.section) && together;
+            let direction = known.section.direction().unwrap_or_default();
+            let offered = offer.and_then(|offer| offer.sections.iter().find(|our| our.mid() == known.section.mid()));
+            let not_asked = offered.is_some_and(|our| !our.direction().unwrap_or_default().sends());
+            known.has_room = known.accepted && (direction.receives() || not_asked);
             known.elsewhere = usable(&known.section) && !together;
+        }
+        let mut extensions = Vec::new();
+        for known in sections.iter_mut().filter(|known| known.accepted) {
+            let Some(kind) = known.section.kind() else { continue };
+            known.extensions = extensions::taken(kind, &known.section.extensions(), &mut extensions);
+            // Without names of theirs packets cannot have any.
+            if !known.named && offer.is_none() {
+                known.extensions.retain(|extension| extension.uri != SDES_MID_URI);
+            }
         }
         let has = |name: &str| {
             let sections = sections.iter().filter(|known| known.accepted);
@@ -90,12 +132,26 @@ impl Theirs {
         if let Some(missing) = ["ice-ufrag", "ice-pwd", "fingerprint"].into_iter().find(|name| !has(name)) {
             return Err(format!("it has no {missing}"));
         }
+        // Sections may have a transport each until they are bundled; then it is that of the one that the group names first (RFC 9143 7.2).
+        let names = bundles.iter().find(|group| group.iter().any(|name| Some(name) == transport.as_ref()));
+        let tagged = names.into_iter().flatten().find(|name| {
+            sections
+                .iter()
+                .any(|known| known.accepted && known.mid() == name.as_str() && known.section.has("ice-ufrag"))
+        });
+        let tagged = tagged.and_then(|name| sections.iter().position(|known| known.mid() == name));
+        let ice = |known: &TheirSection| known.section.value("ice-ufrag").map(str::to_owned);
+        let transport_ice = tagged.map(|tagged| ice(&sections[tagged]));
         let accepted = sections.iter().filter(|known| known.accepted);
-        let candidates = accepted.flat_map(|known| known.section.candidates().map(str::to_owned).collect::<Vec<_>>());
+        let same = accepted
+            .filter(|known| transport_ice.is_none() || ice(known).is_none() || transport_ice == Some(ice(known)));
+        let candidates = same.flat_map(|known| known.section.candidates().map(str::to_owned).collect::<Vec<_>>());
         let session = sdp.session_attributes().filter(|(name, _)| *name == "candidate").filter_map(|(_, value)| value);
         let candidates =
             candidates.chain(session.map(str::to_owned)).map(|value| format!("candidate:{value}")).collect();
-        Ok(Theirs { sdp: sdp.clone(), bundles: !bundles.is_empty(), sections, candidates })
+        let mixes_extensions = has("extmap-allow-mixed");
+        let bundles = !bundles.is_empty();
+        Ok(Theirs { sdp: sdp.clone(), bundles, sections, candidates, tagged, extensions, mixes_extensions })
     }
 
     /// What cannot be accepted of it.
@@ -110,6 +166,24 @@ impl Theirs {
             format!("they offer {what} over a transport of its own (no BUNDLE), which is not received")
         };
         elsewhere.map(warning).collect()
+    }
+
+    /// What they send in formats none of which we take.
+    pub fn unsupported(&self) -> Vec<String> {
+        let sent = self.sections.iter().enumerate().filter(|(index, known)| {
+            let sends = known.section.direction().unwrap_or_default().sends();
+            known.accepted && sends && !self.has_format(*index)
+        });
+        let told = sent.filter_map(|(_, known)| {
+            let what = if known.section.kind()? == MediaKind::Audio { "sound" } else { "a picture" };
+            let formats = known.section.formats().take(MAX_FORMATS);
+            let names = formats.map(|format| known.section.encoding_name(format).unwrap_or(format));
+            let clean = |name: &str| name.chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect::<String>();
+            let mut names: Vec<String> = names.map(clean).collect();
+            names.dedup();
+            Some(format!("they offer {what} only in formats that are not supported: {}", names.join(", ")))
+        });
+        told.collect()
     }
 
     /// It with the name of each section.
@@ -128,11 +202,11 @@ impl Theirs {
     pub fn for_library(
         &self,
         our_role: SetupRole,
-        payload_types: &mut PayloadTypes,
+        (payload_types, extensions): (&PayloadTypes, &mut ExtensionIds),
         stand_ins: &mut HashMap<String, u32>,
     ) -> String {
         let mut sdp = self.sdp.clone();
-        sdp.retain_attributes(|name| !matches!(name, "candidate" | "end-of-candidates" | "setup"));
+        sdp.retain_attributes(|name| !matches!(name, "candidate" | "end-of-candidates" | "setup" | "extmap"));
         let accepted = self.sections.iter().filter(|known| known.accepted);
         sdp.set_bundle(&accepted.map(TheirSection::mid).collect::<Vec<_>>());
         // It looks for the first one only, and knows one hash function.
@@ -141,10 +215,20 @@ impl Theirs {
             sdp.retain_attributes(|name| name != "fingerprint");
             sdp.set_session_attribute("fingerprint", fingerprint);
         }
+        // It wants the same credentials in all.
+        if let Some(tagged) = self.tagged {
+            let section = &self.sections[tagged].section;
+            for name in ["ice-ufrag", "ice-pwd"] {
+                if let Some(value) = section.value(name) {
+                    sdp.set_session_attribute(name, value);
+                }
+            }
+        }
         for (section, known) in sdp.sections.iter_mut().zip(&self.sections) {
             let mut read = known.section.clone();
             read.retain_attributes(|name, _| match name {
                 "candidate" | "end-of-candidates" => false,
+                "ice-ufrag" | "ice-pwd" => self.tagged.is_none(),
                 "fingerprint" => fingerprint.is_none(),
                 _ => true,
             });
@@ -154,8 +238,14 @@ impl Theirs {
             }
             if let Some(kind) = known.section.kind() {
                 let direction = known.section.direction().unwrap_or_default();
-                read.set_direction(if known.accepted { direction } else { Direction::Inactive });
+                // It stops an inactive section for good, and they may send there again.
+                read.set_direction(match direction {
+                    _ if !known.accepted => Direction::Inactive,
+                    Direction::Inactive => Direction::RecvOnly,
+                    direction => direction,
+                });
                 read.set_payload_formats(&for_library(kind, &known.section.payload_formats(), payload_types));
+                read.set_extensions(&extensions::for_library(&known.extensions, extensions));
                 if known.accepted && direction.sends() {
                     name_streams(&mut read, known.mid(), stand_ins);
                 }
@@ -167,7 +257,9 @@ impl Theirs {
 
     /// The fingerprint that counts: with SHA-256, of the transport that we use.
     fn fingerprint(&self) -> Option<String> {
-        let of_sections = self.sections.iter().filter(|known| known.accepted).flat_map(|known| {
+        let tagged = self.tagged.and_then(|tagged| self.sections.get(tagged));
+        let accepted = tagged.into_iter().chain(self.sections.iter().filter(|known| known.accepted));
+        let of_sections = accepted.flat_map(|known| {
             known.section.attributes().filter(|(name, _)| *name == "fingerprint").filter_map(|(_, value)| value)
         });
         let of_session = self.sdp.session_attributes().filter(|(name, _)| *name == "fingerprint");

@@ -73,6 +73,8 @@ pub(crate) struct Actor {
     pub(crate) received: ReceivedTracks,
     pub(crate) published: PublishedTracks,
     pub(crate) connected: bool,
+    /// They have begun another connection: what they say is for that one.
+    pub(crate) replaced: bool,
 }
 
 impl Actor {
@@ -97,7 +99,7 @@ impl Actor {
             policy,
             unanswered_offer: None,
             last_offer: None,
-            descriptions: Descriptions::default(),
+            descriptions: Descriptions::new(received.payload_types()),
             offers_to_receive: HashSet::new(),
             refusals: 0,
             local_candidates: LocalCandidates::default(),
@@ -106,6 +108,7 @@ impl Actor {
             received,
             published,
             connected: false,
+            replaced: false,
         }
     }
 
@@ -160,6 +163,7 @@ impl Actor {
 
     async fn on_command(&mut self, command: Command) {
         match command {
+            Command::Signal(signal) if self.replaced => self.report(PeerEvent::ForSuccessor(signal)).await,
             Command::Signal(Signal::Description(description)) => {
                 if let Err(e) = self.on_description(description).await {
                     self.refuse(&e).await;

@@ -81,7 +81,6 @@ impl Actor {
 
     /// Sends a description, with our candidates in it where they do not trickle: then it waits until they are known.
     async fn send_description(&mut self, description: Description) {
-        self.received.describe_local(&description.sdp);
         let descriptions = match self.policy.trickle {
             true => vec![description],
             false => self.local_candidates.hold(description, Instant::now()),
@@ -124,7 +123,11 @@ impl Actor {
             self.on_repeated_offer(&description.sdp).await;
         }
         let sdp = sdp.map_err(Error::Other)?;
-        self.received.describe_remote(&sdp);
+        let awaited = kind == Kind::Offer || self.unanswered_offer.is_some();
+        if awaited && self.descriptions.is_of_another(&sdp) {
+            self.on_replaced(kind, description).await;
+            return Ok(());
+        }
         let verdict = self.negotiation.received(kind);
         tracing::debug!(peer = %self.peer, ?kind, ?verdict, "description");
         if matches!(verdict, Verdict::Conclude | Verdict::RollbackThenAnswer) {
@@ -145,6 +148,21 @@ impl Actor {
                 let answered = self.answer(&sdp).await;
                 self.conclude_with(answered, false).await
             }
+        }
+    }
+
+    /// They have another certificate: nobody is left at the other end of this connection. Their offer is the first one of another connection;
+    /// to their answer there is none, so both sides begin anew.
+    async fn on_replaced(&mut self, kind: Kind, description: Description) {
+        let why = "they go on with another certificate (DTLS fingerprint), so a new connection is made".to_owned();
+        self.replaced = true;
+        let offers = kind == Kind::Offer;
+        if !offers {
+            self.report(PeerEvent::Signal(Signal::Refused(why.clone()))).await;
+        }
+        self.report(PeerEvent::Replaced { why, offers }).await;
+        if offers {
+            self.report(PeerEvent::ForSuccessor(Signal::Description(description))).await;
         }
     }
 
@@ -225,17 +243,21 @@ impl Actor {
 
     /// Their answer to our offer.
     async fn conclude(&mut self, answer: &Sdp) -> LibraryResult<()> {
-        let ForLibrary { sdp, candidates, warnings } = self.descriptions.on_answer(answer).map_err(Error::Other)?;
+        let ForLibrary { sdp, candidates, mut warnings, unsupported } =
+            self.descriptions.on_answer(answer).map_err(Error::Other)?;
+        warnings.extend(unsupported);
         if let (Some(ours), Some(theirs)) = (self.descriptions.answered_offer(), self.descriptions.theirs()) {
             self.agree(&ours, &theirs).await;
         }
         self.connection.set_remote_description(library_description("answer", sdp)?).await?;
         self.on_negotiated(candidates, warnings).await;
+        self.find_room(false).await;
         Ok(())
     }
 
     async fn answer(&mut self, offer: &Sdp) -> LibraryResult<()> {
-        let ForLibrary { sdp, candidates, warnings } = self.descriptions.on_offer(offer).map_err(Error::Other)?;
+        let ForLibrary { sdp, candidates, warnings, unsupported } =
+            self.descriptions.on_offer(offer).map_err(Error::Other)?;
         self.connection.set_remote_description(library_description("offer", sdp)?).await?;
         self.negotiation.offer_applied();
         let answer = self.connection.create_answer(None).await?;
@@ -245,16 +267,20 @@ impl Actor {
         }
         self.connection.set_local_description(answer).await?;
         self.on_negotiated(candidates, warnings).await;
+        self.find_room(true).await;
         if self.published.senders.iter().all(|sender| self.received.shared().lock().is_sent(sender.ssrc)) {
             self.negotiation.settled();
         }
         self.send_description(Description { kind: "answer".into(), sdp }).await;
+        for warning in unsupported {
+            self.warn(warning).await;
+        }
         Ok(())
     }
 
     /// Both descriptions are in force, or about to be: the library binds its streams then.
     async fn agree(&mut self, ours: &Sdp, theirs: &Sdp) {
-        for (track, ssrcs) in self.received.agree(ours, theirs) {
+        for (track, ssrcs) in self.received.agree(ours, theirs, self.descriptions.library_extensions()) {
             self.report(PeerEvent::TrackEnded { track, ssrcs }).await;
         }
     }

@@ -11,6 +11,7 @@ use crate::rtc::driver::track_sender::{TrackSender, local_track};
 use crate::rtc::peer::PeerEvent;
 use crate::rtc::publisher::OutboundTrack;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverId, RTCRtpTransceiverInit};
+use rtc::shared::error::Error;
 use std::sync::Arc;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -18,6 +19,8 @@ use webrtc::rtp_transceiver::RtpSender;
 
 /// The media stream id of reserved transceivers.
 const RESERVED_STREAM: &str = "roombot";
+/// A track gets so many sections of its own, should they cease to receive in one after the other.
+const MAX_MOVES: u32 = 4;
 
 impl Actor {
     /// Prepares the sections that our first description has in any case.
@@ -37,7 +40,7 @@ impl Actor {
             let label = TrackLabel { stream, kind, source, muted: false };
             let codec = if kind == MediaKind::Audio { Codec::Opus } else { Codec::Vp8 };
             let (local, ssrc) = local_track(&OutboundTrack::new(label, codec));
-            if let Some(sender) = self.add_track(local.clone(), direction).await {
+            if let Some(sender) = self.add_track(local.clone(), kind, direction, false).await {
                 self.published.reserved.push(ReservedTransceiver { kind, local, sender, ssrc, in_use: false });
             }
         }
@@ -89,9 +92,36 @@ impl Actor {
         }
     }
 
-    async fn add_track(&mut self, local: Arc<TrackLocalStaticRTP>, direction: Direction) -> Option<Arc<dyn RtpSender>> {
+    /// Whether the library may choose the section of a track of this kind: it takes any in which nothing of ours is sent.
+    async fn may_share(&self, kind: MediaKind) -> bool {
+        for transceiver in self.connection.get_transceivers().await {
+            let Ok(None) = transceiver.sender().await else { continue };
+            let Ok(Some(mid)) = transceiver.mid().await else { continue };
+            if self.descriptions.room(&mid).is_some_and(|room| room.kind == kind && room.only_theirs) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// `own`: in a section that nothing else is in.
+    async fn add_track(
+        &mut self,
+        local: Arc<TrackLocalStaticRTP>,
+        kind: MediaKind,
+        direction: Direction,
+        own: bool,
+    ) -> Option<Arc<dyn RtpSender>> {
+        let own = own || !self.may_share(kind).await;
         let added = async {
-            let sender = self.connection.add_track(local as Arc<dyn TrackLocal>).await?;
+            let local = local as Arc<dyn TrackLocal>;
+            let sender = match own {
+                false => self.connection.add_track(local).await?,
+                true => {
+                    let transceiver = self.connection.add_transceiver_from_track(local, None).await?;
+                    transceiver.sender().await?.ok_or(Error::ErrRTPSenderNotExisted)?
+                }
+            };
             if direction == Direction::SendOnly {
                 for transceiver in self.connection.get_transceivers().await {
                     if transceiver.id() == RTCRtpTransceiverId::from(sender.id()) {
@@ -133,16 +163,57 @@ impl Actor {
         if !self.negotiation.may_add_track() {
             return self.warn(format!("this room accepts no {} of ours during the call", source.word())).await;
         }
+        self.publish_in(track, 0).await;
+    }
+
+    /// Publishes a track for which no section is reserved. `moves`: sections in which it had no room.
+    async fn publish_in(&mut self, track: OutboundTrack, moves: u32) {
+        let (kind, capture_times) = (track.label().kind, self.published.capture_times.clone());
         let (local, ssrc) = local_track(&track);
-        let Some(sender) = self.add_track(local.clone(), sections.direction()).await else { return };
+        let direction = self.policy.sections(kind).direction();
+        let Some(sender) = self.add_track(local.clone(), kind, direction, moves > 0).await else { return };
         let negotiated = !self.negotiation.requests_sections() || self.has_section(&sender).await;
-        let sender = TrackSender::start(track, local, sender, ssrc, capture_times);
+        let mut sender = TrackSender::start(track, local, sender, ssrc, capture_times);
+        sender.moves = moves;
         sender.set_connected(self.connected);
         self.published.senders.push(sender);
         if negotiated {
             self.negotiation.changed();
         } else {
             self.report(PeerEvent::OfferRequest(OfferRequest::AddMedia(kind))).await;
+        }
+    }
+
+    /// Both descriptions are in force, theirs last if they have `offered`: a track of ours whose section has no room for it, because they
+    /// only send there, or do not use it, gets a section of its own. One that they have refused there stays as it is.
+    pub(crate) async fn find_room(&mut self, offered: bool) {
+        let transceivers = self.connection.get_transceivers().await;
+        let mut homeless = Vec::new();
+        for (index, sender) in self.published.senders.iter().enumerate() {
+            let id = RTCRtpTransceiverId::from(sender.sender.id());
+            let Some(transceiver) = transceivers.iter().find(|transceiver| transceiver.id() == id) else { continue };
+            let Ok(Some(mid)) = transceiver.mid().await else { continue };
+            let is_reserved = self.published.reserved.iter().any(|reserved| reserved.ssrc == sender.ssrc);
+            if self.descriptions.room(&mid).is_some_and(|room| !room.free) && !is_reserved {
+                homeless.push(index);
+            }
+        }
+        for index in homeless.into_iter().rev() {
+            let sender = &mut self.published.senders[index];
+            if sender.moves >= if offered { MAX_MOVES } else { 1 } || !self.negotiation.may_add_track() {
+                if !std::mem::replace(&mut sender.refused, true) {
+                    let source = sender.track.label().source.word();
+                    self.warn(format!("they do not take our {source}")).await;
+                }
+                continue;
+            }
+            let sender = self.published.senders.remove(index);
+            let (track, moves) = (sender.track.clone(), sender.moves + 1);
+            if let Err(e) = self.connection.remove_track(&sender.sender).await {
+                tracing::debug!(peer = %self.peer, "a track that has no room: {e}");
+            }
+            sender.stop();
+            self.publish_in(track, moves).await;
         }
     }
 

@@ -6,6 +6,8 @@ use crate::rtc::driver::peer::callbacks::Callback;
 use crate::rtc::driver::placement::Shared;
 use crate::rtc::driver::tap::StreamCodecs;
 use crate::rtc::feedback::KeyFrameRequests;
+use crate::rtc::header_extensions::ExtensionIds;
+use crate::rtc::payload_types::PayloadTypes;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,14 +46,9 @@ impl ReceivedTracks {
         Self { streams, codecs, negotiated, sections, shared, placed, key_frame_requests }
     }
 
-    /// A description of ours is about to be sent.
-    pub(crate) fn describe_local(&self, sdp: &str) {
-        self.negotiated.payload_types.describe_local(sdp);
-    }
-
-    /// A description of theirs came.
-    pub(crate) fn describe_remote(&self, sdp: &Sdp) {
-        self.negotiated.payload_types.describe_remote(&sdp.sections);
+    /// What the payload types of the connection mean.
+    pub(crate) fn payload_types(&self) -> Arc<PayloadTypes> {
+        self.negotiated.payload_types.clone()
     }
 
     /// A stream begins to arrive. Returns it if it is new, or arrives in another codec: the library opens a stream again after each
@@ -118,11 +115,13 @@ impl ReceivedTracks {
     }
 
     /// Both descriptions are in force. Returns tracks that are sent no longer, with their streams.
-    pub(crate) fn agree(&mut self, ours: &Sdp, theirs: &Sdp) -> Vec<(String, Vec<u32>)> {
-        let mut state = self.shared.lock();
-        let ended = state.sections.agree(ours, theirs);
-        state.end(&ended);
-        drop(state);
+    pub(crate) fn agree(
+        &mut self,
+        ours: &Sdp,
+        theirs: &Sdp,
+        library_extensions: &ExtensionIds,
+    ) -> Vec<(String, Vec<u32>)> {
+        let ended = self.shared.lock().agree(ours, theirs, library_extensions);
         let mut closed = self.on_sections(theirs);
         closed.extend(ended.into_iter().filter_map(|ssrc| Some((self.placed.remove(&ssrc)?, vec![ssrc]))));
         closed

@@ -1,0 +1,90 @@
+//! Somebody whose connection is another one all at once, under the same membership: their offer has another certificate.
+
+use crate::support::pause;
+use crate::support::raw::Raw;
+use crate::support::server::TestServer;
+use crate::support::synthetic::{Vp8Sender, label};
+use crate::support::tape::Tape;
+use crate::support::within;
+use roombot::recording::timeline::Event;
+use roombot::room::media::{Codec, Source};
+use roombot::room::participant::ParticipantId;
+use roombot::rtc::{OutboundTrack, Peer, PeerConfig, PeerEvent, PeerState, Wake};
+use roombot::signal::protocol::ServerMessage;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A connection of the member's to the recorder, which offers first.
+async fn connection(
+    recorder: &ParticipantId,
+    track: OutboundTrack,
+) -> (Peer, mpsc::Receiver<(ParticipantId, PeerEvent)>) {
+    let config = PeerConfig {
+        peer: recorder.clone(),
+        polite: true,
+        first_offer: true,
+        policy: Default::default(),
+        ice_servers: vec![],
+        relay_only: false,
+        wake: Wake::OnArrival,
+        measure: false,
+        impairment: None,
+        channels: None,
+    };
+    let (events, heard) = mpsc::channel(64);
+    (Peer::connect(config, vec![track], events).await.expect("a connection"), heard)
+}
+
+/// Carries signals until the connection is up and so many frames have been sent.
+async fn play(raw: &mut Raw, recorder: &ParticipantId, frames: usize) -> Peer {
+    let track = OutboundTrack::new(label("cam", Source::Camera), Codec::Vp8);
+    let (peer, mut heard) = connection(recorder, track.clone()).await;
+    let (mut sender, mut tick) = (Vp8Sender::default(), tokio::time::interval(Duration::from_millis(20)));
+    let (mut connected, mut sent) = (false, 0);
+    while sent < frames {
+        tokio::select! {
+            message = raw.hear() => match message.expect("the socket lives") {
+                ServerMessage::Signal { body, .. } => peer.signal(body.into()).await,
+                ServerMessage::Ping => raw.say("{\"type\":\"pong\"}").await,
+                _ => {}
+            },
+            event = heard.recv() => match event.expect("the connection lives").1 {
+                PeerEvent::Signal(signal) => raw.signal(recorder, signal).await,
+                PeerEvent::State(state) => connected |= state == PeerState::Connected,
+                _ => {}
+            },
+            _ = tick.tick(), if connected => {
+                track.send_packets(sender.next());
+                sent += 1;
+            }
+        }
+    }
+    peer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_with_another_certificate_begins_another_connection() {
+    let server = TestServer::start().await;
+    let url = server.room("replaced");
+    let tape = Tape::start(&url);
+    within(40, "the recorder joins", async {
+        while tape.timeline().is_empty() {
+            crate::support::moment().await;
+        }
+    })
+    .await;
+    let (mut raw, recorder) = Raw::join_recorder(&url, "Alice").await;
+    raw.say(r#"{"type":"tracks","tracks":[{"stream":"cam","kind":"video","source":"camera","muted":false}]}"#).await;
+    // The first connection says no goodbye: it is only silent.
+    let first = within(30, "the first connection", play(&mut raw, &recorder, 100)).await;
+    let second = within(30, "the second connection", play(&mut raw, &recorder, 100)).await;
+    pause(Duration::from_secs(1), "what is under way arrives").await;
+    let recorded = tape.finish().await;
+    drop((first, second));
+    let frames: u64 =
+        recorded.manifest.tracks.iter().filter(|track| track.participant == "alice").map(|track| track.frames).sum();
+    // The first key frame of each may come before there is anybody to send it to; the next one is the 30th.
+    assert!(frames >= 120, "{frames} of 200 frames: {:#?}", recorded.manifest.tracks);
+    let warned = |entry: &&roombot::recording::timeline::Entry| matches!(&entry.event, Event::Warning { message } if message.contains("alice") && message.contains("another certificate"));
+    assert_eq!(recorded.timeline.iter().filter(warned).count(), 1, "{:#?}", recorded.timeline);
+}
