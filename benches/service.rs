@@ -31,13 +31,19 @@ async fn measure() {
     let synced = sync_each(service.data(), QUEUED);
     let taken = queue(&service, QUEUED).await;
     let ratio = taken.as_secs_f64() / synced.as_secs_f64();
-    println!("{QUEUED} recordings queued by {CLIENTS} clients: {taken:.2?}; {QUEUED} synced writes: {synced:.2?} (ratio {ratio:.2})");
+    println!(
+        "{QUEUED} recordings queued by {CLIENTS} clients: {taken:.2?}; {QUEUED} synced writes: {synced:.2?} (ratio {ratio:.2})"
+    );
     queue(&service, LISTED - QUEUED).await;
     for query in ["?limit=50", "?limit=500", "?room=7&limit=50", "?state=complete"] {
         let start = Instant::now();
         let answer = service.get(&format!("/v1/recordings{query}")).await;
         assert_eq!(answer.status, StatusCode::OK);
-        println!("{LISTED} recordings, {query}: {:.1} ms, {} bytes", start.elapsed().as_secs_f64() * 1000.0, answer.text.len());
+        println!(
+            "{LISTED} recordings, {query}: {:.1} ms, {} bytes",
+            start.elapsed().as_secs_f64() * 1000.0,
+            answer.text.len()
+        );
     }
     let (anonymous, resident) = memory(&service);
     println!("afterwards: {:.1} MiB of its own, {:.1} MiB resident with libraries", mib(anonymous), mib(resident));

@@ -109,8 +109,7 @@ fn answer(status: StatusCode, kind: &'static str, body: &'static str) -> Respons
 mod tests {
     use super::*;
 
-    const PAGES: [Page; 6] =
-        [Page::Start, Page::Room, Page::NoRoom, Page::Player, Page::Recordings, Page::NoRecording];
+    const PAGES: [Page; 6] = [Page::Start, Page::Room, Page::NoRoom, Page::Player, Page::Recordings, Page::NoRecording];
 
     #[test]
     fn every_file_that_the_pages_name_is_served() {

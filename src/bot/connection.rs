@@ -108,7 +108,14 @@ impl Task {
                     Ok(()) => self.on_choices().await,
                     Err(_) => break,
                 },
-                () = inbox.arrived() => self.drain(),
+                () = inbox.arrived() => {
+                    self.drain();
+                    // Whose codec has changed needs another pipeline at once.
+                    if self.subscriber.streams().0.any(|stream| stream.state.lacks_pipeline()) {
+                        self.act().await;
+                        self.build().await;
+                    }
+                }
                 () = due => self.subscriber.expire(Instant::now(), &mut self.handler),
                 _ = tick.tick() => self.look().await,
             }
@@ -228,7 +235,7 @@ impl MediaHandler for Handler {
 
     fn on_begin(&mut self, info: &StreamInfo, _: Instant) -> Option<Returned> {
         if !self.sources.insert(info.source) {
-            tracing::debug!("{}: a second {} is left alone", self.id, info.source.word());
+            self.warn(&format!("a second {} is not sent back", info.source.word()));
             return None;
         }
         let codec = self.shared.codec.filter(|codec| codec.kind() == info.track.kind());
@@ -239,6 +246,13 @@ impl MediaHandler for Handler {
         self.actions.push(BotAction::Publish(to, out.clone()));
         let mut returned = Returned::new(info, out, key_frames);
         returned.want(self.choices.borrow().takes(&self.name, info.source));
+        Some(returned)
+    }
+
+    /// What goes back stays the same track in its codec: only another decoder is needed.
+    fn on_codec(&mut self, ended: ReturnedStream, info: &StreamInfo, _: Instant, _: &SenderClock) -> Option<Returned> {
+        let mut returned = ended.state;
+        returned.change_codec(info);
         Some(returned)
     }
 

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const BUILD_AGAIN: Duration = Duration::from_secs(1);
 /// Bits a second of returned sound, where there is room and where there is little.
 const SOUND_BITRATES: (u64, u64) = (48_000, 20_000);
+/// Pictures that may wait for a pipeline that is being built: what it takes at once.
+const WAITING: usize = 8;
 /// The frame rate that is assumed until it is known.
 const USUAL_FPS: f64 = 30.0;
 
@@ -40,6 +42,8 @@ pub(crate) struct Returned {
     restarted: bool,
     offset: i64,
     live: Option<TrackFilter>,
+    /// Pictures from a key frame on, while there is no pipeline.
+    waiting: Vec<Frame>,
     /// Whether it is to be sent back at present.
     wanted: bool,
     /// The pipeline has failed or is being built since then.
@@ -93,6 +97,7 @@ impl Returned {
             restarted: false,
             offset: 0,
             live: None,
+            waiting: Vec::new(),
             wanted: false,
             failed: None,
             needs_key: false,
@@ -133,10 +138,15 @@ impl Returned {
         self.live.is_some() && self.kind() == MediaKind::Video
     }
 
+    /// Whether it is wanted, and has no pipeline.
+    pub fn lacks_pipeline(&self) -> bool {
+        let resting = self.failed.is_some_and(|at| at.elapsed() < BUILD_AGAIN);
+        self.wanted && self.live.is_none() && !self.restarted && !resting
+    }
+
     /// Builds the pipeline if it is wanted and there is none.
     pub async fn build(&mut self, shared: &Arc<Shared>, filter: &Filter) -> Result<()> {
-        let resting = self.failed.is_some_and(|at| at.elapsed() < BUILD_AGAIN);
-        if !self.wanted || self.live.is_some() || self.restarted || resting {
+        if !self.lacks_pipeline() {
             return Ok(());
         }
         let bitrate = if self.bitrate > 0 {
@@ -156,7 +166,7 @@ impl Returned {
         self.failed = None;
         self.quality = Quality::default();
         self.shape = VideoScale::FULL;
-        self.needs_key = self.kind() == MediaKind::Video;
+        self.needs_key = self.kind() == MediaKind::Video && !self.push_waiting();
         Ok(())
     }
 
@@ -177,11 +187,28 @@ impl Returned {
             let offset = self.lock().time.offset(frame.rtp_time, frame.arrival);
             self.offset = offset;
         }
-        let Some(live) = &mut self.live else { return true };
-        match live.push(frame) {
-            PushResult::Accepted => true,
-            PushResult::NeedKeyFrame | PushResult::TooLarge => false,
+        let Some(live) = &mut self.live else {
+            self.keep(frame);
+            return true;
+        };
+        live.push(frame) == PushResult::Accepted
+    }
+
+    /// Keeps a picture for the pipeline that is to come.
+    fn keep(&mut self, frame: &Frame) {
+        if frame.key || self.waiting.len() >= WAITING {
+            self.waiting.clear();
         }
+        if self.wanted && self.kind() == MediaKind::Video && (frame.key || !self.waiting.is_empty()) {
+            self.waiting.push(frame.clone());
+        }
+    }
+
+    /// Gives what waits to the new pipeline: true if it can go on from there.
+    fn push_waiting(&mut self) -> bool {
+        let waiting = std::mem::take(&mut self.waiting);
+        let Some(live) = &mut self.live else { return false };
+        !waiting.is_empty() && waiting.iter().all(|frame| live.push(frame) == PushResult::Accepted)
     }
 
     /// The sender's time begins anew; ours goes on. The next frame says by how much they differ.
@@ -191,6 +218,12 @@ impl Returned {
         let mut sent = self.lock();
         sent.time.restart();
         sent.mapping = None;
+    }
+
+    /// The sender goes on in another codec; its time goes on, too.
+    pub fn change_codec(&mut self, info: &StreamInfo) {
+        self.stop();
+        self.info = info.clone();
     }
 
     /// Where the sender's frames lie in the session, by its reports.
@@ -261,6 +294,7 @@ impl Returned {
 
     /// Takes the pipeline down, somewhere else.
     fn stop(&mut self) {
+        self.waiting.clear();
         if self.live.is_some() {
             self.before = self.counts();
         }

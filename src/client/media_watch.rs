@@ -162,7 +162,11 @@ mod tests {
         let mut watch = MediaWatch::default();
         watch.on_event(&PeerEvent::State(PeerState::Connected));
         assert!(watch.replaced());
-        assert_eq!(looks(&mut watch, 6, Seen { may_renew: false, ..MAKING }).len(), 1, "the new connection has to come about as the first one had");
+        assert_eq!(
+            looks(&mut watch, 6, Seen { may_renew: false, ..MAKING }).len(),
+            1,
+            "the new connection has to come about as the first one had"
+        );
         assert_eq!((0..100).filter(|_| watch.replaced()).count(), 15);
     }
 

@@ -142,13 +142,15 @@ fn assign_streams(inputs: &mut [Input], warnings: &mut Vec<String>) -> Vec<Track
     for input in inputs {
         let format: &TrackFormat = input.reader.format();
         let fits = |(source, other): &(Source, TrackFormat)| {
-            *source == input.source
-                && other.codec == format.codec
-                && other.config == format.config
-                && other.channels == format.channels
+            *source == input.source && other.codec == format.codec && other.config == format.config
         };
         input.stream = match streams.iter().position(fits) {
-            Some(number) => number,
+            // A decoder takes packets of one and of two channels.
+            Some(number) => {
+                let channels = &mut streams[number].1.channels;
+                *channels = format.channels.max(*channels);
+                number
+            }
             None if streams.len() >= MAX_STREAMS => {
                 input.next = None;
                 warnings.push(format!("{}: left out, there are too many kinds of streams", input.name));

@@ -341,6 +341,24 @@ mod tests {
     }
 
     #[test]
+    fn the_file_says_how_many_channels_came() {
+        let sample = sample(Codec::Opus, (0, 0), 1);
+        for (second, channels) in [(0xf8, 1), (0xfc, 2)] {
+            let (_dir, folder) = folder();
+            let (mut track, path) = begin(&folder, &sample);
+            for (toc, frame) in [0xf8, second, 0xf8].into_iter().zip(&sample.frames) {
+                track.push(&Frame { parts: vec![vec![toc, 0xff, 0xfe].into()], ..frame.clone() }).unwrap();
+            }
+            track.flush().unwrap();
+            // While it grows, what may still come.
+            assert_eq!(TrackReader::open(&path).unwrap().format().channels, 2);
+            track.finish().unwrap();
+            assert_eq!(TrackReader::open(&path).unwrap().format().channels, channels);
+            assert_eq!(probe(&path).packets, 3);
+        }
+    }
+
+    #[test]
     fn pictures_that_are_shown_before_others_keep_their_times() {
         let sample = sample(Codec::H264, (160, 120), 2);
         let (_dir, folder) = folder();

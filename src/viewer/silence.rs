@@ -34,7 +34,8 @@ impl Filler {
         let cell = self.cell((path.to_owned(), length))?;
         let path = path.to_owned();
         let make = async move {
-            let made = tokio::task::spawn_blocking(move || filled(&path, length).map_err(|e| e.within(path.display()))).await;
+            let made =
+                tokio::task::spawn_blocking(move || filled(&path, length).map_err(|e| e.within(path.display()))).await;
             match made {
                 Ok(Ok(file)) => file.map(Arc::new),
                 Ok(Err(error)) => {

@@ -1,17 +1,24 @@
 //! What one browser does to its camera's encoding in mid-call: another codec on the same stream, and spatial layers.
 
 use crate::recorded::{SMALL, records, sane};
+use crate::support::back::Back;
 use crate::support::browser::Browser;
+use crate::support::echoes;
 use crate::support::needs::{needed, tools};
 use crate::support::pause;
 use crate::support::player::play;
 use crate::support::probe::{probe, sizes};
 use crate::support::sender::{PATIENCE, Sender};
 use crate::support::server::TestServer;
+use crate::support::synthetic::label;
 use crate::support::tape::Tape;
+use crate::support::writer::Writer;
+use crate::support::written::{Line, Offered};
+use roombot::container::matroska::{StoredFrame, TrackReader};
 use roombot::recording::timeline::Event;
-use roombot::room::media::{Codec, Source};
-use std::time::Duration;
+use roombot::room::media::{Codec, Frame, Source};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Script that changes the parameters of each sender of video.
 fn set_parameters(change: &str) -> String {
@@ -88,6 +95,34 @@ async fn layered(mode: &str, server: &TestServer, browser: &Browser) {
     assert_eq!(sizes(&recorded.path(camera)).last(), Some(&(960, 540)), "{mode}");
     let played = play(browser, &recorded.path(camera)).await;
     assert!(played.error.is_none() && played.ended, "{mode}: {played:?}");
+    let back = given_back(&recorded.path(camera)).await;
+    assert_eq!(back.last(), Some(&(960, 540)), "{mode}: {back:?}");
+}
+
+/// The sizes of what a bot gives back of recorded superframes: each once for as long as it stays.
+async fn given_back(path: &Path) -> Vec<(u32, u32)> {
+    let frames: Vec<StoredFrame> =
+        TrackReader::open(path).expect("a track").frames().map(|one| one.expect("a frame")).collect();
+    let room = echoes::room();
+    let section = Offered::picture("cam", &[(98, "VP9/90000")]);
+    let writer = Writer::join(&room, "Alice", vec![section], vec![label("face", Source::Camera)]).await;
+    let bot = echoes::bot(&room, echoes::plain()).await;
+    writer.connected().await;
+    let mut line = Line::new(7, "cam", (98, Codec::Vp9));
+    for StoredFrame { ms, key, data } in frames {
+        pause(Duration::from_millis(100), "as it came").await;
+        let (size, config, audio_level, packets) = (None, None, None, 0);
+        let (rtp_time, arrival) = (ms as i64 * 90, Instant::now());
+        let frame = Frame { rtp_time, arrival, parts: vec![data], key, size, config, audio_level, packets };
+        writer.write(line.packets(&frame)).await;
+    }
+    let back = Back::of(&writer);
+    bot.finish().await;
+    writer.leave().await;
+    let mut sizes: Vec<(u32, u32)> =
+        back.streams.iter().flat_map(|stream| &stream.frames).filter_map(|frame| frame.size).collect();
+    sizes.dedup();
+    sizes
 }
 
 #[tokio::test(flavor = "multi_thread")]

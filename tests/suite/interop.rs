@@ -45,6 +45,29 @@ const INPUTS: &[(&str, &str)] = &[
     ),
     ("simulcast: a camera in three layers, in a room", "layers::a_camera_in_three_layers_is_recorded_once_and_whole"),
     ("the same by WHIP", "layers::a_camera_in_three_layers_comes_whole_by_whip"),
+    ("a larger layer in another codec", "raw_layers::a_better_layer_in_another_codec_is_the_one_that_is_recorded"),
+    ("layers that start and stop", "raw_layers::layers_that_start_and_stop_leave_no_hole_that_another_could_fill"),
+    (
+        "another codec on the same SSRC in mid-call: what `echo` gives back",
+        "codec_changes::what_changes_its_codec_is_given_back_all_along",
+    ),
+    ("the same: viewers over WHEP", "codec_changes::viewers_follow_a_sender_into_another_codec"),
+    ("the same: `verify` of a room", "codec_changes::the_judge_goes_on_counting_when_the_codec_changes"),
+    (
+        "H.264 with B-frames: film, `--each`, `verify`",
+        "bframes::pictures_that_are_sent_before_earlier_ones_are_shown_in_order_by_everything",
+    ),
+    (
+        "H.264 with parameter sets in the description only",
+        "odd_inputs::parameter_sets_of_the_description_make_a_playable_file",
+    ),
+    ("another SSRC without a word", "odd_inputs::a_source_that_changes_in_silence_is_recorded_and_given_back"),
+    ("G.711, G.722 and H.265 only", "odd_inputs::what_is_offered_in_codecs_that_are_not_recorded_is_told"),
+    ("RED, FEC and video orientation are offered", "odd_inputs::what_is_not_understood_is_not_accepted"),
+    (
+        "padding, payloads of no length, DTX, an RTP time that jumps by an hour",
+        "odd_inputs::padding_silence_and_jumps_of_the_clock_lose_nothing",
+    ),
     (
         "media that cannot be begun: no parameter sets, noise, unknown payload type",
         "losses::what_cannot_be_begun_is_told_in_seconds_and_by_the_exit_code",

@@ -2,8 +2,10 @@
 
 mod adapters;
 mod badinput;
+mod bframes;
 mod capture;
 mod chat;
+mod codec_changes;
 mod codecs;
 mod connection;
 mod continued;
@@ -39,8 +41,10 @@ mod leaks;
 mod live;
 mod losses;
 mod meeting;
+mod odd_inputs;
 mod page;
 mod page_looks;
+mod raw_layers;
 mod recorded;
 mod refused;
 mod replaced;

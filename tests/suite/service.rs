@@ -75,7 +75,9 @@ async fn a_room_is_recorded_and_its_film_made_by_one_request() {
     }
     assert!(metrics.contains("path=\"/v1/recordings/{id}/stop\""), "{metrics}");
 
-    let again = service.post(&format!("/v1/recordings/{id}/films"), json!({ "layout": "speaker", "codec": "vp8", "size": "160x160" })).await;
+    let again = service
+        .post(&format!("/v1/recordings/{id}/films"), json!({ "layout": "speaker", "codec": "vp8", "size": "160x160" }))
+        .await;
     assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.text);
     let film = again.json()["id"].as_str().expect("an id").to_owned();
     let done = async {
@@ -88,7 +90,12 @@ async fn a_room_is_recorded_and_its_film_made_by_one_request() {
         }
     };
     let job = within(60, "another film is made", done).await;
-    assert_eq!((&job["state"], &job["path"]), (&json!("done"), &json!(format!("{film}.webm"))), "{job:#}\n{}", service.log(&id));
+    assert_eq!(
+        (&job["state"], &job["path"]),
+        (&json!("done"), &json!(format!("{film}.webm"))),
+        "{job:#}\n{}",
+        service.log(&id)
+    );
     assert!(probe(&service.recording(&id).join(format!("{film}.webm"))).frames > 30);
 
     let events = events(&service, &id).await;

@@ -129,16 +129,19 @@ async fn a_film_plays_and_a_line_of_the_chat_leads_to_its_moment() {
     page.run("document.querySelector('#play').click()").await;
     page.wait_for("!roombot.state.playing", PATIENCE, "it is paused").await;
 
-    page.run("[...document.querySelectorAll('.said')].find((line) => line.innerText === 'the last slide').click()").await;
+    page.run("[...document.querySelectorAll('.said')].find((line) => line.innerText === 'the last slide').click()")
+        .await;
     page.wait_for("!roombot.element().seeking && roombot.element().currentTime === 3", PATIENCE, "it is there").await;
     let hash: String = page.eval("location.hash").await;
     assert_eq!(hash, "#t=0:03");
     let marked = "document.querySelector('#panel-chat [aria-current] .said')?.innerText === 'the last slide'";
     page.wait_for(marked, PATIENCE, "the line is marked").await;
     page.run("document.querySelector('#tab-timeline').click()").await;
-    page.run("[...document.querySelectorAll('.chapter')].find((one) => one.innerText.includes('shares')).click()").await;
+    page.run("[...document.querySelectorAll('.chapter')].find((one) => one.innerText.includes('shares')).click()")
+        .await;
     page.wait_for("roombot.element().currentTime === 0", PATIENCE, "the chapter's beginning").await;
-    let keys = "for (const key of ['ArrowRight', 'm']) dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))";
+    let keys =
+        "for (const key of ['ArrowRight', 'm']) dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))";
     page.run(&keys.replace("dispatchEvent", "document.body.dispatchEvent")).await;
     page.wait_for("roombot.state.time >= 3990 && roombot.element().muted", PATIENCE, "keys are obeyed").await;
     // A slide of the film's stills.
@@ -271,7 +274,8 @@ async fn without_a_film_the_tracks_play_in_sync() {
     }
     page.run("roombot.pause()").await;
     // A switched-off track is not played.
-    page.run("document.querySelector('#tab-people').click(); document.querySelectorAll('.track input')[1].click()").await;
+    page.run("document.querySelector('#tab-people').click(); document.querySelectorAll('.track input')[1].click()")
+        .await;
     page.wait_for("roombot.state.tracks.length === 3", PATIENCE, "Alice's microphone is off").await;
     looks(&page, "view-tracks-phone.png", PHONE).await;
     looks(&page, "view-tracks.png", DESK).await;
@@ -318,7 +322,8 @@ async fn what_participants_sent_stays_text_and_their_files_are_downloads() {
     let (title, name): (String, String) =
         page.eval("[document.title, document.querySelector('#faces figcaption bdi').textContent]").await;
     assert_eq!((title.as_str(), name.as_str()), ("film · Roombot", EVIL));
-    let made_of_it: usize = page.eval("document.querySelectorAll('#player [onerror], #player [src=x], #player script').length").await;
+    let made_of_it: usize =
+        page.eval("document.querySelectorAll('#player [onerror], #player [src=x], #player script').length").await;
     assert_eq!(made_of_it, 0);
     let links: Vec<String> = page.eval("[...document.querySelectorAll('.said a')].map((link) => link.href)").await;
     assert_eq!(links, ["https://example.org/x"]);
@@ -381,14 +386,17 @@ async fn recordings_are_listed_and_a_running_one_is_followed() {
     let shown = Shown::of(dir.path()).await;
     let list = browser.page_with(&shown.url(), PROBLEMS).await;
     list.wait_for("document.querySelectorAll('.recording-card').length === 2", PATIENCE, "both are listed").await;
-    let names = "[...document.querySelectorAll('.recording-card')].map((card) => card.innerText.replaceAll('\\n', ' '))";
+    let names =
+        "[...document.querySelectorAll('.recording-card')].map((card) => card.innerText.replaceAll('\\n', ' '))";
     let cards: Vec<String> = list.eval(names).await;
     assert!(cards[0].contains("review") && cards[0].contains("Being recorded"), "the newest first: {cards:?}");
     assert!(cards[1].contains("zoë"), "{cards:?}");
     looks(&list, "view-list-phone.png", PHONE).await;
     looks(&list, "view-list.png", DESK).await;
     let search = |text: &str| {
-        format!("const field = document.querySelector('#search'); field.value = '{text}'; field.dispatchEvent(new Event('input'))")
+        format!(
+            "const field = document.querySelector('#search'); field.value = '{text}'; field.dispatchEvent(new Event('input'))"
+        )
     };
     list.run(&search("ZOË film")).await;
     list.wait_for("document.querySelectorAll('.recording-card').length === 1", PATIENCE, "one is found").await;

@@ -1,12 +1,12 @@
 //! What `show` prints, as a golden text, and of recordings that are not finished.
 
-use crate::recording::report::State;
 use super::*;
 use crate::recording::folder::{RecordingFolder, Subfolder};
 use crate::recording::intervals::activities;
 use crate::recording::manifest::{
     FileEntry, FileState, Manifest, ParticipantEntry, Resolution, Span, Status, TrackEntry,
 };
+use crate::recording::report::State;
 use crate::recording::timeline::{Entry, Event};
 use crate::room::media::{Codec, Source};
 use crate::room::participant::Role;

@@ -1,9 +1,9 @@
 //! A recording as text: header, table of tracks, bars, chat and files, warnings. Pure.
 
 use super::bars::{self, LONGEST_NAME};
-use crate::recording::report::{Report, State};
 use crate::cli::terminal::printable;
 use crate::recording::manifest::{FileState, Manifest, Part, Span, TrackEntry, Unrecorded};
+use crate::recording::report::{Report, State};
 use crate::recording::subtitles::CHAT;
 use crate::room::media::MediaKind;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, presets};

@@ -1,4 +1,4 @@
-//! How long an Opus packet lasts, from its first two bytes (RFC 6716, 3.1). Nothing is decoded.
+//! How long an Opus packet lasts and how many channels it has, from its first two bytes (RFC 6716, 3.1). Nothing is decoded.
 
 /// The duration of an Opus packet in milliseconds, rounded up; `None` where it is none.
 pub(super) fn packet_ms(packet: &[u8]) -> Option<u64> {
@@ -20,6 +20,11 @@ pub fn packet_quarter_ms(packet: &[u8]) -> Option<u64> {
     };
     // At most 120 ms in a packet.
     Some(quarters * frames).filter(|quarters| (1..=480).contains(quarters))
+}
+
+/// Whether an Opus packet has two channels.
+pub(super) fn is_stereo(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|toc| toc & 0x04 != 0)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::cues::Cues;
 use super::elements::{MAX_FRAME_BYTES, MAX_TIME_MS};
 use super::format::TrackFormat;
 use super::header::{APP, Description, Ending, header};
-use super::opus::packet_ms;
+use super::opus::{is_stereo, packet_ms};
 use crate::error::{Error, Result, io_failed};
 use crate::room::media::{Codec, MediaKind};
 use std::fs::File;
@@ -43,6 +43,8 @@ pub struct TrackWriter {
     last_ms: u64,
     /// Duration of the last frame: known from an Opus packet; of video, from the frame before.
     last_span_ms: u64,
+    /// Channels of the sound so far: two once any packet had two.
+    channels: u8,
     frames: u64,
     lost: u64,
 }
@@ -70,6 +72,7 @@ impl TrackWriter {
             cues: Cues::new(1, spacing_ms, MAX_CUES),
             last_ms: 0,
             last_span_ms,
+            channels: 1,
             frames: 0,
             lost: 0,
         })
@@ -98,7 +101,9 @@ impl TrackWriter {
 
         self.frames += 1;
         if self.format[0].codec == Codec::Opus {
-            self.last_span_ms = packet_ms(self.cluster.from(start)).unwrap_or(self.last_span_ms);
+            let packet = self.cluster.from(start);
+            self.last_span_ms = packet_ms(packet).unwrap_or(self.last_span_ms);
+            self.channels = self.channels.max(1 + u8::from(is_stereo(packet)));
         } else if self.frames > 1 && ms > self.last_ms {
             self.last_span_ms = (ms - self.last_ms).min(1000);
         } else if ms < self.last_ms {
@@ -133,7 +138,8 @@ impl TrackWriter {
         })
     }
 
-    /// Writes what is left, the index, and the header that points to it. The file is complete, but not synced.
+    /// Writes what is left, the index, and the header that points to it. The file is complete, but not synced. Its header has the number of
+    /// channels that came; until now it had the number that was negotiated, which the sender need not use.
     ///
     /// # Errors
     /// The disk's.
@@ -143,6 +149,9 @@ impl TrackWriter {
         let index = self.cues.element();
         append(&self.file, &mut self.end, &index)?;
         let ending = Ending { segment_size: self.end - self.segment, cues, duration_ms: self.duration_ms() };
+        if self.format[0].codec == Codec::Opus && self.frames > 0 {
+            self.format[0].channels = self.channels;
+        }
         let (bytes, _) = header(&self.format, &DESCRIPTION, Some(&ending));
         self.file.write_all_at(&bytes, 0).map_err(|e| io_failed("finish a track file", e))
     }

@@ -6,9 +6,9 @@ use crate::room::media::{Codec, MediaKind};
 /// What an MP4 file says of a track's decoder (ISO 14496-12, 8.5.2).
 pub use mp4_atom::Codec as SampleEntry;
 use mp4_atom::{
-    Atom, Audio, Av01, Av1c, Avc1, Avcc, Co64, Dinf, Dops, Dref, DrefEntry, Edts, Elst, ElstEntry, Encode, FourCC,
-    Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mvhd, Opus, Smhd, Stbl, Stco, Stsc, StscEntry, Stsd, Stss, Stsz, StszSamples,
-    Stts, SttsEntry, Tkhd, Trak, Url, Visual, Vmhd, Vp09, VpcC,
+    Atom, Audio, Av01, Av1c, Avc1, Avcc, Co64, Ctts, CttsEntry, Dinf, Dops, Dref, DrefEntry, Edts, Elst, ElstEntry,
+    Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mvhd, Opus, Smhd, Stbl, Stco, Stsc, StscEntry, Stsd, Stss,
+    Stsz, StszSamples, Stts, SttsEntry, Tkhd, Trak, Url, Visual, Vmhd, Vp09, VpcC,
 };
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -78,12 +78,13 @@ struct Track {
     is_audio: bool,
     size: (u32, u32),
     sample_entry: SampleEntry,
-    /// Ticks of the first frame, and of the latest.
-    first: Option<u64>,
+    /// When each frame is shown, in ticks and in the order of decoding.
+    times: Vec<u64>,
+    /// The latest of these times, and that of the last key frame.
     last: u64,
+    last_key: u64,
     /// Ticks until which the latest frame lasts.
     until: u64,
-    durations: Vec<SttsEntry>,
     sizes: Vec<u32>,
     offsets: Vec<u64>,
     /// Numbers of key frames, from 1.
@@ -92,43 +93,42 @@ struct Track {
 
 impl Track {
     fn add(&mut self, at: u64, offset: u64, length: u32, key: bool) {
-        let at = at.max(self.last);
-        if self.first.is_none() {
-            self.first = Some(at);
-        } else {
-            self.add_duration(u32::try_from(at - self.last).unwrap_or(u32::MAX));
-        }
-        self.last = at;
+        // Pictures may come before others that are shown earlier (B-frames), but never before the key frame that they follow.
+        let at = at.max(if self.is_audio || key { self.last } else { self.last_key });
+        self.last = self.last.max(at);
+        self.times.push(at);
         self.sizes.push(length);
         self.offsets.push(offset);
         if key {
+            self.last_key = at;
             self.keys.push(u32::try_from(self.sizes.len()).unwrap_or(u32::MAX));
         }
     }
 
-    /// The duration of the latest frame.
-    fn add_duration(&mut self, sample_delta: u32) {
-        match self.durations.last_mut() {
-            Some(run) if run.sample_delta == sample_delta => run.sample_count += 1,
-            _ => self.durations.push(SttsEntry { sample_count: 1, sample_delta }),
-        }
-    }
-
     /// The track's `trak`; `None` without frames.
-    fn trak(mut self, number: u32, needs_co64: bool) -> Option<Trak> {
-        let first = self.first?;
+    fn trak(self, number: u32, needs_co64: bool) -> Option<Trak> {
+        let Decoding { first, durations, shift, offsets: composition } = Decoding::of(&self.times)?;
         let lasts = self.until.saturating_sub(self.last).max(LAST_DURATION.into());
-        self.add_duration(u32::try_from(lasts).unwrap_or(u32::MAX));
+        let durations = runs(durations.into_iter().chain([u32::try_from(lasts).unwrap_or(u32::MAX)]));
         let duration = self.last + lasts - first;
         let edit = |segment_duration, media_time| ElstEntry { segment_duration, media_time, media_rate: 1.into() };
         // An empty edit in front of a track that begins later.
         let delay = (first > 0).then(|| edit(first, None));
-        let edits = Elst { entries: delay.into_iter().chain([edit(duration, Some(0))]).collect() };
+        let edits = Elst { entries: delay.into_iter().chain([edit(duration, Some(shift))]).collect() };
         let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX).into();
         let short = || self.offsets.iter().map(|offset| u32::try_from(*offset).unwrap_or(u32::MAX)).collect();
         let stbl = Stbl {
             stsd: Stsd { codecs: vec![self.sample_entry] },
-            stts: Stts { entries: self.durations },
+            stts: Stts {
+                entries: durations
+                    .map(|(sample_count, sample_delta)| SttsEntry { sample_count, sample_delta })
+                    .collect(),
+            },
+            ctts: (shift > 0).then(|| Ctts {
+                entries: runs(composition)
+                    .map(|(sample_count, offset)| CttsEntry { sample_count, sample_offset: offset.into() })
+                    .collect(),
+            }),
             stss: (!self.is_audio).then_some(Stss { entries: self.keys }),
             // Every frame is a chunk: tracks are interleaved.
             stsc: Stsc {
@@ -168,6 +168,45 @@ impl Track {
     }
 }
 
+/// When the frames of a track are decoded (ISO 14496-12, 8.6.1): in steps that never go back, at the times at which frames are shown, and so
+/// much earlier that none is shown before it is decoded.
+struct Decoding {
+    first: u64,
+    /// From each frame to the next.
+    durations: Vec<u32>,
+    /// How much later than in the file's time line all frames are shown, which the edit list takes back.
+    shift: u64,
+    /// From the decoding of each frame to its showing.
+    offsets: Vec<u32>,
+}
+
+impl Decoding {
+    /// Of frames that are shown at these times; `None` where there are none.
+    fn of(times: &[u64]) -> Option<Decoding> {
+        let mut decoded = times.to_vec();
+        decoded.sort_unstable();
+        let first = *decoded.first()?;
+        let ticks = |ticks: u64| u32::try_from(ticks).unwrap_or(u32::MAX);
+        let durations = decoded.windows(2).map(|pair| ticks(pair[1] - pair[0])).collect();
+        let pairs = || decoded.iter().zip(times);
+        let shift = pairs().map(|(decoded, shown)| decoded.saturating_sub(*shown)).max().unwrap_or(0);
+        let offsets = pairs().map(|(decoded, shown)| ticks((shown + shift).saturating_sub(*decoded))).collect();
+        Some(Decoding { first, durations, shift, offsets })
+    }
+}
+
+/// Runs of equal values, with their lengths.
+fn runs(values: impl IntoIterator<Item = u32>) -> impl Iterator<Item = (u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for value in values {
+        match runs.last_mut() {
+            Some((count, last)) if *last == value => *count += 1,
+            _ => runs.push((1, value)),
+        }
+    }
+    runs.into_iter()
+}
+
 /// A file that is being written.
 pub struct Mp4Writer {
     out: BufWriter<File>,
@@ -200,10 +239,10 @@ impl Mp4Writer {
             size: format.size.unwrap_or_default(),
             name: format.name,
             sample_entry,
-            first: None,
+            times: Vec::new(),
             last: 0,
+            last_key: 0,
             until: 0,
-            durations: Vec::new(),
             sizes: Vec::new(),
             offsets: Vec::new(),
             keys: Vec::new(),
@@ -213,7 +252,8 @@ impl Mp4Writer {
         Ok(writer)
     }
 
-    /// Adds a frame of a track, numbered from 0, at `at` of the file. A time before that of the track's latest frame is moved to it.
+    /// Adds a frame of a track, numbered from 0, that is shown at `at` of the file; frames come in the order of decoding. A key frame or
+    /// sound from before the track's latest frame is moved to it, any other picture to the key frame before it.
     ///
     /// # Errors
     /// The disk's.

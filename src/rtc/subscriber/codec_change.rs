@@ -82,14 +82,13 @@ impl Continued {
 }
 
 impl<S> Subscriber<S> {
-    /// A stream goes on in another codec: it ends for the consumer, and another one begins, until nothing waits between them any more.
+    /// A stream goes on in another codec, and perhaps in further ones after it: until nothing waits any more.
     pub(super) fn change_codec(&mut self, ssrc: u32, handler: &mut impl MediaHandler<State = S>) {
         let Some(mut stream) = self.streams.remove(&ssrc) else { return };
         while let Some(change) = stream.change.take() {
             let at = change.at;
             let (ended, continued) = stream.divide(change, &self.config);
-            handler.on_end(ended, at, &self.sender);
-            let Some(state) = handler.on_begin(continued.info(), at) else {
+            let Some(state) = handler.on_codec(ended, continued.info(), at, &self.sender) else {
                 let account = continued.refused();
                 self.others.add(&account);
                 return self.refuse_announced(ssrc);

@@ -150,7 +150,7 @@ proptest! {
                 announced = true;
                 for ssrc in [1, 2, 3, 4, 5, REFUSED, TOO_MANY[0], TOO_MANY[1]] {
                     let codec = CODECS[ssrc as usize % 5];
-                    let track = RemoteTrack { ssrc, codec, stream: "s".into(), track: "t".into(), channels: 2, rid: None };
+                    let track = RemoteTrack { ssrc, codec, stream: "s".into(), track: format!("t{ssrc}"), channels: 2, rid: None };
                     subscriber.announce(track, now, &mut ledger);
                     if let Some(stream) = subscriber.stream(2) {
                         stream.set_transform(Box::new(Fails(0)));

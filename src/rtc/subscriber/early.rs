@@ -43,6 +43,11 @@ impl EarlyPackets {
         self.streams.get(&ssrc).is_some_and(|waiting| waiting.packets > 0)
     }
 
+    /// Since when packets of the stream wait.
+    pub fn since(&self, ssrc: u32) -> Option<Instant> {
+        self.streams.get(&ssrc).filter(|waiting| waiting.packets > 0).map(|waiting| waiting.since)
+    }
+
     /// Keeps an item.
     ///
     /// # Errors

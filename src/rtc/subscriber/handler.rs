@@ -37,6 +37,19 @@ pub trait MediaHandler {
     /// The stream has ended at `at`; everything that came of it has been given out. [`Stream::account`] is final.
     fn on_end(&mut self, _stream: Stream<Self::State>, _at: Instant, _sender: &SenderClock) {}
 
+    /// A stream goes on in another codec, from the next frame on: `ended` is what it was until now, with its final account. Returns what the
+    /// consumer keeps for it from now on; none: it does not take it any more. Without a word of its own it ends, and another one begins.
+    fn on_codec(
+        &mut self,
+        ended: Stream<Self::State>,
+        info: &StreamInfo,
+        at: Instant,
+        sender: &SenderClock,
+    ) -> Option<Self::State> {
+        self.on_end(ended, at, sender);
+        self.on_begin(info, at)
+    }
+
     /// The sender of this stream must be asked for a key frame (PLI, RFC 4585 6.3.1) of the packets with this SSRC.
     fn request_key_frame(&mut self, _stream: &mut Stream<Self::State>, _ssrc: u32, _now: Instant) {}
 

@@ -155,9 +155,10 @@ impl Layers {
         self.all.iter().all(|layer| layer.heard.is_none())
     }
 
-    /// Whether the layer that is given out has stopped.
-    pub fn is_stale(&self, now: Instant) -> bool {
-        self.all.get(self.current).is_none_or(|current| current.is_stale(now))
+    /// Whether a picture of this size is larger than those of the layer that is given out, or that layer has stopped.
+    pub fn is_surpassed_by(&self, size: Option<(u32, u32)>, now: Instant) -> bool {
+        let pixels = size.map_or(0, |(width, height)| u64::from(width) * u64::from(height));
+        self.all.get(self.current).is_none_or(|current| pixels > current.pixels || current.is_stale(now))
     }
 
     /// A packet of a layer arrived.

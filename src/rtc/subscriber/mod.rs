@@ -25,6 +25,9 @@ mod layers;
 mod layers_tests;
 mod process;
 mod stream;
+mod succession;
+#[cfg(test)]
+mod succession_tests;
 #[cfg(test)]
 mod tests;
 mod transform;
@@ -77,6 +80,8 @@ struct Announced {
     refused: bool,
     /// Further layers of it.
     layers: Vec<u32>,
+    /// Another source has taken its place.
+    succeeded: bool,
 }
 
 impl<S> Subscriber<S> {
@@ -145,12 +150,15 @@ impl<S> Subscriber<S> {
         }
         self.ending.retain(|(ending, _)| *ending != ssrc);
         if !self.announced.contains_key(&ssrc) && self.announced.len() >= self.config.max_streams {
+            self.forget_succeeded();
+        }
+        if !self.announced.contains_key(&ssrc) && self.announced.len() >= self.config.max_streams {
             handler.on_problem(Problem::TooManyStreams { ssrc });
             return self.refuse(ssrc, DropReason::TooManyStreams);
         }
         self.others.set_standing(ssrc, None);
-        self.announced
-            .insert(ssrc, Announced { track, since: now, labelled: false, refused: false, layers: Vec::new() });
+        let (labelled, refused, succeeded, layers) = (false, false, false, Vec::new());
+        self.announced.insert(ssrc, Announced { track, since: now, labelled, refused, layers, succeeded });
         self.begin(now, handler);
     }
 
@@ -178,16 +186,14 @@ impl<S> Subscriber<S> {
         if announced.layers.contains(&ssrc) {
             return;
         }
-        // A file has one codec.
-        let codec = self.streams.get(&first).map_or(announced.track.codec, |stream| stream.info.track.codec);
-        if announced.refused || codec != track.codec || announced.layers.len() + 1 >= MAX_LAYERS {
+        if announced.refused || announced.layers.len() + 1 >= MAX_LAYERS {
             return self.refuse(ssrc, DropReason::OtherLayer);
         }
         announced.layers.push(ssrc);
         self.others.set_standing(ssrc, None);
         self.layer_of.insert(ssrc, first);
         if let Some(stream) = self.streams.get_mut(&first) {
-            stream.add_layer(ssrc, &self.config, now);
+            stream.add_layer((ssrc, track.codec), &self.config, now);
             for item in self.early.take(ssrc) {
                 self.receive(item, handler);
             }
@@ -286,9 +292,10 @@ impl<S> Subscriber<S> {
 
     /// Announced streams whose packets wait begin once it is known what they are.
     pub fn begin(&mut self, now: Instant, handler: &mut impl MediaHandler<State = S>) {
+        let wait = self.succeed(now, handler);
         let (mut begun, mut refused) = (Vec::new(), Vec::new());
         let Subscriber { streams, announced, early, labels, config, .. } = self;
-        for (ssrc, waiting) in announced.iter_mut().filter(|(_, waiting)| !waiting.refused) {
+        for (ssrc, waiting) in announced.iter_mut().filter(|(ssrc, waiting)| !waiting.refused && !wait.contains(ssrc)) {
             if streams.contains_key(ssrc) || ![*ssrc].iter().chain(&waiting.layers).any(|ssrc| early.has(*ssrc)) {
                 continue;
             }
@@ -313,8 +320,9 @@ impl<S> Subscriber<S> {
                 continue;
             };
             let mut stream = Stream::new(info, config, state, now);
+            let codec = stream.info.track.codec;
             for layer in &waiting.layers {
-                stream.add_layer(*layer, config, now);
+                stream.add_layer((*layer, codec), config, now);
             }
             streams.insert(*ssrc, stream);
             begun.push(early);

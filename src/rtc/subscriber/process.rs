@@ -190,8 +190,8 @@ impl<S> Stream<S> {
         if codec != self.info.track.codec
             && let Some(layers) = &self.layers
         {
-            // A layer that has another codec than the one that is given out, and stands in for it when that one has stopped.
-            if frame.key && layers.is_stale(frame.arrival) {
+            // A layer that has another codec than the one that is given out: a better one, or one that stands in for it when it has stopped.
+            if frame.key && layers.is_surpassed_by(frame.size, frame.arrival) {
                 let at = frame.arrival;
                 self.change = Some(CodecChange { codec, layer, rest: vec![Received::Frame(frame)], at });
             }

@@ -101,9 +101,9 @@ impl<S> Stream<S> {
         self.layers.as_ref().and_then(Layers::current_ssrc).unwrap_or(self.ssrc())
     }
 
-    /// The picture comes in one more layer. False if there are too many.
-    pub(super) fn add_layer(&mut self, ssrc: u32, config: &SubscriberConfig, now: Instant) -> bool {
-        let (own, codec) = (self.ssrc(), self.info.track.codec);
+    /// The picture comes in one more layer, in this codec until its packets say otherwise. False if there are too many.
+    pub(super) fn add_layer(&mut self, (ssrc, codec): (u32, Codec), config: &SubscriberConfig, now: Instant) -> bool {
+        let own = self.ssrc();
         let Stream { layers, clock, newest_rtp, pixels, assembler, .. } = self;
         let layers = layers.get_or_insert_with(|| {
             let (newest_rtp, pixels, stats) = (*newest_rtp, *pixels, assembler.stats());

@@ -50,7 +50,8 @@ pub(super) async fn create(
     let taken = state
         .database
         .write(move |connection| {
-            let open = films::of(connection, &kept.recording)?.iter().filter(|job| job.state == FilmState::Open).count();
+            let open =
+                films::of(connection, &kept.recording)?.iter().filter(|job| job.state == FilmState::Open).count();
             if open >= MOST_OPEN {
                 return Ok(false);
             }

@@ -15,9 +15,9 @@ mod recordings;
 mod request_metrics;
 mod session;
 mod state;
-mod webhooks;
 mod stored;
 mod upload;
+mod webhooks;
 
 pub use auth::{digest, new_secret};
 pub use request_metrics::RequestMetrics;

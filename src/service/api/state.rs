@@ -3,8 +3,8 @@
 use super::request_metrics::RequestMetrics;
 use crate::service::database::Database;
 use crate::service::jobs::{Capacity, Folders};
-use crate::viewer::Media;
 use crate::service::storage::StorageService;
+use crate::viewer::Media;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 

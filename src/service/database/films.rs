@@ -52,14 +52,9 @@ pub fn update<T>(
     let Some(mut stored) = get(connection, id)? else { return Ok(None) };
     let value = change(&mut stored);
     let process = stored.process.map(|process| serde_json::to_string(&process)).transpose()?;
-    connection
-        .prepare_cached("UPDATE films SET open = ?2, document = ?3, process = ?4 WHERE id = ?1")?
-        .execute(params![
-            id.as_str(),
-            stored.job.state == FilmState::Open,
-            serde_json::to_string(&stored.job)?,
-            process
-        ])?;
+    connection.prepare_cached("UPDATE films SET open = ?2, document = ?3, process = ?4 WHERE id = ?1")?.execute(
+        params![id.as_str(), stored.job.state == FilmState::Open, serde_json::to_string(&stored.job)?, process],
+    )?;
     Ok(Some(value))
 }
 

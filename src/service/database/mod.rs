@@ -15,7 +15,7 @@ pub mod recordings;
 mod schema;
 #[cfg(test)]
 mod tests;
-pub mod webhooks;
 pub mod uploads;
+pub mod webhooks;
 
 pub use connection::{Database, DatabaseError};

@@ -75,9 +75,8 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
                 stored.recording.outcome = Some(outcome);
             }
             let made = job.filter(|job| job.state == FilmState::Done);
-            let event = made.map(|job| {
-                EventDraft::new(EventType::FilmReady, json!({ "film": job.id, "paths": [job.path] }))
-            });
+            let event =
+                made.map(|job| EventDraft::new(EventType::FilmReady, json!({ "film": job.id, "paths": [job.path] })));
             ((), event.into_iter().collect())
         })
     };

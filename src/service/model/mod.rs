@@ -6,8 +6,8 @@ mod id;
 mod recording;
 mod request;
 mod state;
-mod webhook;
 mod storage;
+mod webhook;
 
 pub use event::{Event, EventDraft, EventType};
 pub use film_job::{FilmJob, FilmState};
@@ -15,5 +15,5 @@ pub use id::Id;
 pub use recording::{Media, MediaKind, Outcome, Recording, Wanted};
 pub use request::{FilmCodec, FilmRequest, Outputs, RecordingRequest};
 pub use state::{State, SubCode};
-pub use webhook::{Delivery, DeliveryState, Secrets, Webhook};
 pub use storage::{Storage, StorageState, StoreName};
+pub use webhook::{Delivery, DeliveryState, Secrets, Webhook};

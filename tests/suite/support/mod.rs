@@ -1,5 +1,6 @@
 //! What the tests share. Every wait has a deadline; every port, folder and process is the test's own.
 
+pub mod back;
 pub mod behaviour;
 pub mod bot;
 pub mod breaker;
@@ -42,6 +43,8 @@ pub mod tape;
 pub mod twin;
 pub mod venue;
 pub mod wait;
+pub mod writer;
+pub mod written;
 
 pub use wait::*;
 

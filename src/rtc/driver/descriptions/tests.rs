@@ -241,6 +241,6 @@ fn formats_that_nobody_here_knows_are_told_once() {
     let offered = offer(&format!("a=group:BUNDLE 0 1\r\n{FINGERPRINT}{}{unknown}", audio("0")));
     let mut descriptions = Descriptions::default();
     let mut told = || descriptions.on_offer(&offered).expect("an offer").unsupported;
-    assert_eq!(told(), ["they offer a picture only in formats that are not supported: H265"]);
+    assert_eq!(told(), ["they send a picture in H265, which is not received"]);
     assert!(told().is_empty());
 }

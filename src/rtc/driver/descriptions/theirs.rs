@@ -9,9 +9,10 @@ use crate::rtc::payload_types::PayloadTypes;
 use rtc::sdp::extmap::SDES_MID_URI;
 use std::collections::HashMap;
 
-/// Formats of a section that are named when none of them is supported.
-const MAX_FORMATS: usize = 8;
-/// Characters of such a name.
+/// What is listed beside codecs (RFC 4733, RFC 3389, RFC 4588, RFC 2198, RFC 5109, RFC 8627).
+const AIDS: [&str; 7] = ["telephone-event", "CN", "rtx", "red", "ulpfec", "flexfec", "flexfec-03"];
+/// Codecs of a section that are named to people, and characters of such a name.
+const MAX_NAMED: usize = 8;
 const NAME_CHARS: usize = 32;
 
 /// Their description.
@@ -158,32 +159,19 @@ impl Theirs {
     pub fn warnings(&self) -> Vec<String> {
         let elsewhere = self.sections.iter().filter(|known| known.elsewhere);
         let warning = |known: &TheirSection| {
-            let what = match known.section.kind() {
-                Some(MediaKind::Audio) => "sound",
-                Some(MediaKind::Video) => "a picture",
-                None => "data channels",
-            };
-            format!("they offer {what} over a transport of its own (no BUNDLE), which is not received")
+            format!("they offer {} over a transport of its own (no BUNDLE), which is not received", media(known))
         };
         elsewhere.map(warning).collect()
     }
 
     /// What they send in formats none of which we take.
     pub fn unsupported(&self) -> Vec<String> {
-        let sent = self.sections.iter().enumerate().filter(|(index, known)| {
-            let sends = known.section.direction().unwrap_or_default().sends();
-            known.accepted && sends && !self.has_format(*index)
-        });
-        let told = sent.filter_map(|(_, known)| {
-            let what = if known.section.kind()? == MediaKind::Audio { "sound" } else { "a picture" };
-            let formats = known.section.formats().take(MAX_FORMATS);
-            let names = formats.map(|format| known.section.encoding_name(format).unwrap_or(format));
-            let clean = |name: &str| name.chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect::<String>();
-            let mut names: Vec<String> = names.map(clean).collect();
-            names.dedup();
-            Some(format!("they offer {what} only in formats that are not supported: {}", names.join(", ")))
-        });
-        told.collect()
+        let sends = |known: &TheirSection| known.section.direction().unwrap_or_default().sends();
+        let foreign = |(index, known): (usize, &TheirSection)| {
+            (known.accepted && sends(known) && known.section.kind().is_some() && !self.has_format(index))
+                .then(|| format!("they send {} in {}, which is not received", media(known), encodings(&known.section)))
+        };
+        self.sections.iter().enumerate().filter_map(foreign).collect()
     }
 
     /// It with the name of each section.
@@ -277,6 +265,30 @@ impl Theirs {
             None => true,
         })
     }
+}
+
+/// What a section carries, for people.
+fn media(known: &TheirSection) -> &'static str {
+    match known.section.kind() {
+        Some(MediaKind::Audio) => "sound",
+        Some(MediaKind::Video) => "a picture",
+        None => "data channels",
+    }
+}
+
+/// The codecs of a section, for people. Some have numbers of their own and need not be named (RFC 3551 6).
+fn encodings(section: &Section) -> String {
+    let name = |format: &str| match (section.encoding_name(format), format) {
+        (Some(name), _) => name.chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect(),
+        (None, "0") => "PCMU".to_owned(),
+        (None, "8") => "PCMA".to_owned(),
+        (None, "9") => "G722".to_owned(),
+        (None, number) => format!("payload type {number}"),
+    };
+    let is_codec = |name: &String| !AIDS.iter().any(|aid| aid.eq_ignore_ascii_case(name));
+    let mut names: Vec<String> = section.formats().map(name).filter(is_codec).take(MAX_NAMED).collect();
+    names.dedup();
+    if names.is_empty() { "no codec".to_owned() } else { names.join(", ") }
 }
 
 /// Names the streams of a section so that the library makes a receiver: it wants two ids and a source.

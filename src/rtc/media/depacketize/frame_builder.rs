@@ -156,7 +156,10 @@ impl FrameBuilder {
             let begins = match head.starts {
                 Starts::Yes => true,
                 Starts::No => false,
-                Starts::AfterEnd => previous.is_some_and(|(before, marker)| marker || before != time),
+                Starts::AfterEnd => match previous {
+                    Some((before, marker)) => marker || before != time,
+                    None => self.begins_stream(&packet),
+                },
             };
             if let Err(reason) = self.begin(begins, time, &head, &packet, out) {
                 return self.stats.counts.drop(reason, 1);
@@ -175,6 +178,12 @@ impl FrameBuilder {
         if packet.marker || head.ends {
             self.complete(out);
         }
+    }
+
+    /// Whether a first packet may be the beginning of its frame although none before it shows that: nothing came before that it could refer to,
+    /// and whether there are parameter sets for it is seen when it is whole.
+    fn begins_stream(&self, packet: &RtpPacket) -> bool {
+        !self.begun && self.stats.lost == 0 && self.depayloader.may_begin(&packet.payload)
     }
 
     /// No frame is being built; afterwards one is.

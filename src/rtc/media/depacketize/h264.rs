@@ -62,6 +62,20 @@ impl Depayload for H264 {
         }
     }
 
+    /// Of its slices the first one (7.3.3: `first_mb_in_slice` is 0), or what stands before them.
+    fn may_begin(&self, payload: &Bytes) -> bool {
+        let (first, body) = match kind(payload) {
+            nal::STAP_A => (payload.get(3).map_or(0, |header| header & 0x1f), payload.get(4)),
+            nal::FU_A => (payload.get(1).map_or(0, |fu| if fu & 0x80 == 0 { 0 } else { fu & 0x1f }), payload.get(2)),
+            kind => (kind, payload.get(1)),
+        };
+        match first {
+            0 => false,
+            1..=nal::IDR => body.is_some_and(|body| body & 0x80 != 0),
+            _ => true,
+        }
+    }
+
     fn finish(&mut self, _: &mut Vec<Bytes>) -> Result<(), Malformed> {
         if self.fragmented.take().is_some() { Err(Malformed) } else { Ok(()) }
     }

@@ -33,6 +33,10 @@ pub(crate) trait Depayload: Send {
     fn head(&mut self, payload: &Bytes) -> Result<Option<Head>, Malformed>;
     /// Adds the packet's bytes to the frame.
     fn add(&mut self, head: &Head, payload: &Bytes, parts: &mut Vec<Bytes>) -> Result<(), Malformed>;
+    /// Whether a packet that [`Starts::AfterEnd`] shows by itself that it is the first of its frame, where nothing came before it.
+    fn may_begin(&self, _payload: &Bytes) -> bool {
+        false
+    }
     /// The frame has all its packets: completes its bytes.
     fn finish(&mut self, parts: &mut Vec<Bytes>) -> Result<(), Malformed>;
     /// The frame is given up: forget what was begun.

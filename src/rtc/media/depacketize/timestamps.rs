@@ -6,6 +6,9 @@ use std::time::Instant;
 
 /// After a jump in sequence, how far (in seconds) timestamp and arrival may disagree before it counts as a restart.
 const RESTART_SECONDS: i64 = 5;
+/// How much further (in seconds) a timestamp may jump ahead than time has passed, without a jump in sequence, before it counts as a restart:
+/// no clock runs so fast. Somebody who was muted may come back at the time that has passed, or at one that is some seconds off.
+const AHEAD_SECONDS: i64 = 120;
 /// How far (in seconds) a timestamp may lie behind the greatest one before it counts as a restart: pictures that are sent
 /// before others that are shown earlier (B-frames) go back by a few frames, which may be five a second.
 const REORDER_SECONDS: i64 = 2;
@@ -51,8 +54,12 @@ impl Timestamps {
         };
         let time = unwrap_rtp(newest, packet.timestamp);
         let elapsed = packet.arrival.saturating_duration_since(arrival).as_millis() as i64 * self.clock_rate / 1000;
-        let time_jumped = (time - newest).saturating_sub(elapsed).abs() > RESTART_SECONDS * self.clock_rate;
-        if time < newest - REORDER_SECONDS * self.clock_rate || (jumped.is_some() && time_jumped) {
+        let ahead = (time - newest).saturating_sub(elapsed);
+        let time_jumped = ahead.abs() > RESTART_SECONDS * self.clock_rate;
+        if time < newest - REORDER_SECONDS * self.clock_rate
+            || ahead > AHEAD_SECONDS * self.clock_rate
+            || (jumped.is_some() && time_jumped)
+        {
             self.newest = Some((fresh, packet.arrival));
             return Unwrapped::Restarted { time: fresh, last: newest };
         }
