@@ -1,5 +1,7 @@
 //! From packets to the account in the manifest: every count, every warning, and the law that no packet is in none.
 
+
+#[path = "paused_tests.rs"]
 mod paused;
 
 use super::connection::{Connection, Shared};

@@ -214,8 +214,8 @@ async fn a_conflict_is_told_and_the_backup_store_is_used() {
     assert!(
         backup.join(&place).join("manifest.json").exists() && backup.join(&place).join("checksums.sha256").exists()
     );
-    let kept = client().get(format!("http://{}/meetings/2026/{place}/manifest.json", store.address()));
-    assert_eq!(kept.send().await.expect("an answer").text().await.expect("text"), "{\"of\":\"somebody else\"}");
+    let kept = store.text(&format!("2026/{place}/manifest.json")).await;
+    assert_eq!(kept, "{\"of\":\"somebody else\"}");
     service.kill_and_restart().await;
     assert_eq!(service.get(&format!("/v1/recordings/{id}")).await.json()["storage"]["state"], "stored");
 }

@@ -70,6 +70,9 @@ enum Wanted {
 /// One range; several, and what is no range of bytes, may be answered with everything (RFC 9110 14.2).
 fn wanted(header: &str, size: u64) -> Wanted {
     let Ok(parsed) = parse_range_header(header) else { return Wanted::All };
+    if size == 0 {
+        return Wanted::Nothing;
+    }
     match parsed.validate(size).as_deref() {
         Ok([one]) => Wanted::Part(*one.start()..one.end().saturating_add(1)),
         Ok(_) => Wanted::All,
