@@ -1,6 +1,5 @@
 //! From packets to the account in the manifest: every count, every warning, and the law that no packet is in none.
 
-
 #[path = "paused_tests.rs"]
 mod paused;
 

@@ -76,6 +76,8 @@ pub(super) struct Sections {
     placed: HashMap<u32, Placed>,
     /// How often descriptions have come into force.
     generation: u64,
+    /// They have stopped to send in a section as soon as we sent in it, too.
+    one_way: bool,
 }
 
 #[derive(Debug)]
@@ -89,7 +91,12 @@ impl Sections {
     /// Both descriptions are in force; theirs names every section. Returns the streams, placed here, that no longer come.
     pub fn agree(&mut self, ours: &Sdp, theirs: &Sdp) -> Vec<u32> {
         self.generation += 1;
+        let before = std::mem::take(&mut self.all);
         self.all = theirs.sections.iter().filter_map(|their| Agreed::of(ours, their)).collect();
+        self.one_way |= self.all.iter().any(|now| {
+            let sent = |was: &Agreed| was.mid == now.mid && was.receives && !was.sends;
+            now.listens && now.sends && !now.receives && before.iter().any(sent)
+        });
         let ended = |placed: &Placed| !self.all.iter().any(|section| section.mid == placed.mid && section.receives);
         let ended: Vec<u32> = self.placed.iter().filter(|(_, placed)| ended(placed)).map(|(ssrc, _)| *ssrc).collect();
         ended.iter().for_each(|ssrc| drop(self.placed.remove(ssrc)));
@@ -107,6 +114,10 @@ impl Sections {
     /// Whether there is a section of this kind on which we receive.
     pub fn receives(&self, kind: MediaKind) -> bool {
         self.all.iter().any(|section| section.kind == kind && section.listens)
+    }
+    /// Whether a section of theirs carries nothing of theirs any more once we send in it: what we send needs sections of its own.
+    pub fn is_one_way(&self) -> bool {
+        self.one_way
     }
     /// The section in which we send this source.
     pub fn of_own(&self, ssrc: u32) -> Option<&Agreed> {

@@ -9,7 +9,7 @@ use crate::support::probe::probe;
 use crate::support::studio::{Studio, finish, track_path};
 use crate::support::synthetic::label;
 use crate::support::writer::Writer;
-use crate::support::written::{Line, Offered};
+use crate::support::written::{Answered, Line, Offered};
 use bytes::Bytes;
 use roombot::film::compose;
 use roombot::film::layout::Policy;
@@ -95,6 +95,31 @@ async fn a_source_that_changes_in_silence_is_recorded_and_given_back() {
     // Each ends when the next begins, so that a film never shows two of them.
     let ends = tracks.windows(2).map(|pair| (pair[0].ended_ms.unwrap_or(0), pair[1].start_ms));
     assert!(ends.into_iter().all(|(end, next)| end <= next + 100), "{tracks:#?}");
+}
+
+/// What is given back may share the section of what it is made of. However that is answered, it comes back, and the offers end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_settles_however_its_offers_are_answered() {
+    let dump = Dump::load(Codec::Vp8);
+    for answered in [Answered::BothWays, Answered::OneWay, Answered::Unnamed] {
+        let room = echoes::room();
+        let section = Offered { answered, ..camera() };
+        let writer = Writer::join(&room, "Alice", vec![section], vec![label("face", Source::Camera)]).await;
+        let bot = echoes::bot(&room, plain()).await;
+        writer.connected().await;
+        pause(Duration::from_millis(300), "the other side of a handshake ends later").await;
+        let mut line = Line::new(7, "cam", VP8);
+        plays(&writer, &mut line, &dump, 0..60, 0).await;
+        let (settled, before) = (writer.said("offer").len(), Back::of(&writer).pictures());
+        plays(&writer, &mut line, &dump, 0..45, 60 * 6000).await;
+        let (offers, back) = (writer.said("offer").len(), Back::of(&writer).pictures() - before);
+        println!("{answered:?}: {settled} offers, then {}, {back} pictures back", offers - settled);
+        let most = if answered == Answered::OneWay { 3 } else { 1 };
+        assert!(settled <= most && offers == settled, "{answered:?}: {settled} offers, then {}", offers - settled);
+        assert!(back >= 30, "{answered:?}: {back} pictures back");
+        bot.finish().await;
+        writer.leave().await;
+    }
 }
 
 /// Nothing is taken that could not be recorded, and what somebody offers in nothing else is told at once, by its name.

@@ -3,7 +3,7 @@
 use crate::support::bot::Bot;
 use crate::support::needs::needed;
 use crate::support::server::TestServer;
-use crate::support::service::{Service, client, until_it_holds};
+use crate::support::service::{Service, until_it_holds};
 use crate::support::store::{Store, Valve, configuration, storage};
 use crate::support::{moment, within};
 use reqwest::{Method, StatusCode};

@@ -80,7 +80,7 @@ impl Descriptions {
             _ => SetupRole::Active,
         };
         let role = *self.role.get_or_insert(passive);
-        let theirs = Theirs::read(offer, None)?;
+        let theirs = Theirs::read(offer, None, self.theirs.as_ref())?;
         Ok(self.take(theirs, role))
     }
 
@@ -91,7 +91,7 @@ impl Descriptions {
     pub(crate) fn on_answer(&mut self, answer: &Sdp) -> Result<ForLibrary, String> {
         let left = answer.setup_role().and_then(SetupRole::opposite).unwrap_or(SetupRole::Passive);
         let role = *self.role.get_or_insert(left);
-        let theirs = Theirs::read(answer, self.offer.as_ref())?;
+        let theirs = Theirs::read(answer, self.offer.as_ref(), self.theirs.as_ref())?;
         Ok(self.take(theirs, role))
     }
 

@@ -70,7 +70,11 @@ impl Bench {
         self.upload_within(targets, PATIENCE).await
     }
 
-    async fn upload_within(&self, targets: Vec<Target>, patience: Duration) -> std::result::Result<super::Stored, String> {
+    async fn upload_within(
+        &self,
+        targets: Vec<Target>,
+        patience: Duration,
+    ) -> std::result::Result<super::Stored, String> {
         let storage = StorageService::of(targets, patience);
         storage.upload(&self.database, &self.recording, &self.media()).await
     }

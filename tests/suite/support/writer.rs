@@ -6,7 +6,7 @@
 
 use super::candidates::Candidates;
 use super::within;
-use super::written::Offered;
+use super::written::{Answered, Offered};
 use async_trait::async_trait;
 use roombot::room::media::{Codec, Direction};
 use roombot::room::participant::{ParticipantId, Role, TrackLabel};
@@ -336,7 +336,8 @@ fn mirrored(offer: &str, sections: &[Offered], transport: &str) -> String {
             }
             let theirs = section.direction().unwrap_or_default();
             let own = sections.iter().find(|own| Some(own.mid) == section.mid());
-            let ours = Direction::of(own.is_some() && theirs.receives(), theirs.sends());
+            let sends = own.is_some_and(|own| own.answered != Answered::OneWay || !theirs.sends());
+            let ours = Direction::of(sends && theirs.receives(), theirs.sends());
             section.retain_attributes(|name, _| {
                 !matches!(name, "ssrc" | "ssrc-group" | "msid" | "candidate" | "end-of-candidates" | "fingerprint")
             });
@@ -346,7 +347,7 @@ fn mirrored(offer: &str, sections: &[Offered], transport: &str) -> String {
             if section.kind().is_some() {
                 section.set_direction(ours);
             }
-            if let Some(own) = own {
+            if let Some(own) = own.filter(|own| own.answered != Answered::Unnamed) {
                 section.set("msid", &format!("{} {}", own.stream, own.mid));
             }
         }

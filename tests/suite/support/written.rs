@@ -11,6 +11,17 @@ use std::time::Instant;
 pub const MID: u8 = 1;
 pub const RID: u8 = 2;
 
+/// How the writer answers an offer in which its section has something for it as well.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Answered {
+    /// It sends, and receives.
+    BothWays,
+    /// It only receives; where there is nothing to receive it sends.
+    OneWay,
+    /// It sends and receives, and does not repeat what its track is called.
+    Unnamed,
+}
+
 /// A section of an offer.
 #[derive(Clone)]
 pub struct Offered {
@@ -22,6 +33,7 @@ pub struct Offered {
     pub formats: Vec<(u8, &'static str, String)>,
     /// Further lines.
     pub more: Vec<String>,
+    pub answered: Answered,
 }
 
 impl Offered {
@@ -34,7 +46,7 @@ impl Offered {
     }
     fn of(kind: &'static str, mid: &'static str, formats: &[(u8, &'static str)]) -> Offered {
         let formats = formats.iter().map(|(number, encoding)| (*number, *encoding, parameters(encoding))).collect();
-        Offered { kind, mid, stream: "face", formats, more: Vec::new() }
+        Offered { kind, mid, stream: "face", formats, more: Vec::new(), answered: Answered::BothWays }
     }
     pub fn with(mut self, line: &str) -> Offered {
         self.more.push(line.to_owned());
@@ -43,7 +55,7 @@ impl Offered {
 
     /// Its text, with these lines on the transport.
     pub fn write(&self, transport: &str) -> String {
-        let Offered { kind, mid, stream, formats, more } = self;
+        let Offered { kind, mid, stream, formats, more, .. } = self;
         let numbers: Vec<String> = formats.iter().map(|(number, ..)| number.to_string()).collect();
         let mut text = format!(
             "m={kind} 9 UDP/TLS/RTP/SAVPF {}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=sendonly\r\na=rtcp-mux\r\n{transport}\

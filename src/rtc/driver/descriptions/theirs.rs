@@ -59,8 +59,8 @@ fn is_known(section: &Section) -> bool {
 }
 
 impl Theirs {
-    /// Reads it. `offer` is ours that it answers, if it does.
-    pub fn read(sdp: &Sdp, offer: Option<&Sdp>) -> Result<Theirs, String> {
+    /// Reads it. `offer` is ours that it answers, if it does; `before` was in force until now.
+    pub fn read(sdp: &Sdp, offer: Option<&Sdp>, before: Option<&Theirs>) -> Result<Theirs, String> {
         let session_direction = sdp.direction().unwrap_or_default();
         let session_extensions = sdp.session_extensions();
         let mut sections: Vec<TheirSection> = Vec::new();
@@ -81,6 +81,13 @@ impl Theirs {
                 && let Some(msid) = section.source_msid().map(str::to_owned)
             {
                 section.set("msid", &msid);
+            }
+            // A track keeps its id for as long as its section lives, whether or not a later description repeats it (RFC 8829 5.10).
+            if section.msid().is_none()
+                && let Some(known) = before.and_then(|before| before.section(section.mid()?))
+                && let Some((stream, track)) = known.section.msid()
+            {
+                section.set("msid", &format!("{stream} {}", track.unwrap_or_else(|| known.mid())));
             }
             if sections.iter().any(|known| known.section.mid() == section.mid()) {
                 return Err(format!("two sections are called {:?}", section.mid().unwrap_or_default()));
@@ -153,6 +160,10 @@ impl Theirs {
         let mixes_extensions = has("extmap-allow-mixed");
         let bundles = !bundles.is_empty();
         Ok(Theirs { sdp: sdp.clone(), bundles, sections, candidates, tagged, extensions, mixes_extensions })
+    }
+
+    fn section(&self, mid: &str) -> Option<&TheirSection> {
+        self.sections.iter().find(|known| known.mid() == mid)
     }
 
     /// What cannot be accepted of it.

@@ -112,7 +112,9 @@ impl Actor {
         direction: Direction,
         own: bool,
     ) -> Option<Arc<dyn RtpSender>> {
-        let own = own || !self.may_share(kind).await;
+        // Who answers with sections of their own sends in theirs and receives in ours.
+        let one_way = self.received.shared().lock().sections.is_one_way();
+        let own = own || one_way || !self.may_share(kind).await;
         let added = async {
             let local = local as Arc<dyn TrackLocal>;
             let sender = match own {
@@ -129,7 +131,7 @@ impl Actor {
                     }
                 }
             }
-            rtc::shared::error::Result::Ok(sender)
+            Ok::<_, Error>(sender)
         };
         match added.await {
             Ok(sender) => Some(sender),
