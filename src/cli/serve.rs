@@ -7,7 +7,7 @@ use crate::service::{Service, ServiceConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Run the recorder service: an HTTP API to record rooms, with a queue, films and events.
+/// Run the recorder service: an HTTP API and a dashboard to record rooms, with a queue, films, webhooks and object storage.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   roombot serve                                      # prints its address and a first key
@@ -15,8 +15,8 @@ use std::path::PathBuf;
   curl -H \"authorization: Bearer $KEY\" -H 'content-type: application/json' \\
        -d '{\"room_url\":\"ws://127.0.0.1:8080/rooms/standup\"}' http://127.0.0.1:9000/v1/recordings
 
-Every key of the configuration is also a variable: ROOMBOT_LISTEN, ROOMBOT_DATA, ROOMBOT_CAPACITY, ROOMBOT_ADMIN_KEY; with _FILE at its end \
-it names a file with the value. Recorders are processes of their own: when the service is stopped or killed they go on, and the next start with \
+Every key of the configuration (docs/serve.md) is also a variable: ROOMBOT_LISTEN, ROOMBOT_STORE__URL; with _FILE at its end it names a file \
+with the value, as in ROOMBOT_ADMIN_KEY_FILE. Recorders are processes of their own: when the service is stopped or killed they go on, and the next start with \
 the same --data takes over.")]
 pub struct ServeArgs {
     /// Configuration file (TOML); --print-config shows one.

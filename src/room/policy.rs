@@ -5,6 +5,10 @@ use crate::room::media::{Direction, MediaKind};
 use crate::room::participant::ParticipantId;
 use serde::{Deserialize, Serialize};
 
+/// The media stream id of sections that a bot of ours reserves for tracks that it may send later (`MediaSections::Preallocated`). That they
+/// say that it sends is no promise of media.
+pub const RESERVED_STREAM: &str = "roombot";
+
 /// Who makes the first offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FirstOffer {

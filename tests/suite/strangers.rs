@@ -194,30 +194,6 @@ async fn header_extensions_keep_the_numbers_that_they_give() {
     }
 }
 
-/// They do not send for a while, and then again, in the same section: `a=inactive` ends nothing for good.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_section_that_was_inactive_is_used_again() {
-    let offers = AtomicUsize::new(0);
-    let out = move |kind: &str, sdp: String| match kind == "offer" && offers.fetch_add(1, Ordering::Relaxed) == 1 {
-        true => sdp.replace("a=sendrecv", "a=inactive"),
-        false => sdp,
-    };
-    let track = camera();
-    let mut stranger = Stranger::meet(&["c1"], (vec![track.clone()], false), out, same).await;
-    for nth in 1..=3 {
-        stranger.offer().await;
-        stranger.said("answer", nth).await;
-        if nth == 1 {
-            stranger.connected().await;
-        }
-        let came = stranger.send(Duration::from_secs(1), |_| None).await;
-        let least = if nth == 2 { 0 } else { 40 };
-        assert!(came.get(&1000).copied().unwrap_or_default() >= least, "{nth}: {came:?}");
-    }
-    let answer = parsed(stranger.said("answer", 3).await.last().expect("an answer"));
-    assert!(!answer.sections[0].is_rejected(), "{answer}");
-}
-
 /// Where they only send there is no room for a track of ours, in whatever order it becomes known: it gets a section of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_track_that_has_no_room_in_their_sections_gets_its_own() {

@@ -3,7 +3,7 @@
 
 use crate::room::media::{Codec, Direction, MediaKind, Source};
 use crate::room::participant::TrackLabel;
-use crate::room::policy::{MediaSections, OfferRequest};
+use crate::room::policy::{MediaSections, OfferRequest, RESERVED_STREAM};
 use crate::rtc::driver::engine::library_kind;
 use crate::rtc::driver::peer::actor::Actor;
 use crate::rtc::driver::peer::state::ReservedTransceiver;
@@ -17,8 +17,6 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::rtp_transceiver::RtpSender;
 
-/// The media stream id of reserved transceivers.
-const RESERVED_STREAM: &str = "roombot";
 /// A track gets so many sections of its own, should they cease to receive in one after the other.
 const MAX_MOVES: u32 = 4;
 
