@@ -3,9 +3,12 @@
 use crate::error::{Error, Result};
 use crate::service::storage::{KeepLocal, StorageService, StoreConfig, span};
 use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::Value;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -85,20 +88,41 @@ impl ServiceConfig {
     /// # Errors
     /// The user's: a key that is unknown, a value that cannot be used.
     pub fn load(file: Option<&Path>) -> Result<ServiceConfig> {
+        Self::load_with(file, std::env::vars_os())
+    }
+
+    /// The same with these variables for the environment.
+    fn load_with(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<ServiceConfig> {
         let mut figment = Figment::from(Serialized::defaults(ServiceConfig::default()));
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
-        let plain =
-            Env::prefixed(PREFIX).filter(|key| !key.as_str().ends_with(IN_FILE) && !OTHERS.contains(&key.as_str()));
-        figment = figment.merge(plain.split(NESTED));
-        for (name, path) in std::env::vars() {
-            let Some(key) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else { continue };
-            let Some(key) = key.strip_suffix(IN_FILE) else { continue };
-            let value = std::fs::read_to_string(&path)
-                .map_err(|e| Error::user(format!("{name}: {path} cannot be read: {e}")).because(e))?;
-            figment =
-                figment.merge(Serialized::global(&key.replace(NESTED, "."), value.trim_end_matches(['\n', '\r'])));
+        for (name, value) in variables {
+            let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).map(str::to_ascii_lowercase)
+            else {
+                continue;
+            };
+            if OTHERS.contains(&key.as_str()) {
+                continue;
+            }
+            let name = name.display();
+            let (key, value) = match key.strip_suffix(IN_FILE) {
+                Some(key) => {
+                    let path = Path::new(&value);
+                    let text = std::fs::read_to_string(path).map_err(|e| {
+                        Error::user(format!("{name}: {} cannot be read: {e}", path.display())).because(e)
+                    })?;
+                    (key, Value::from(text.trim_end_matches(['\n', '\r'])))
+                }
+                None => {
+                    let text = value.to_str().ok_or_else(|| Error::user(format!("{name}: is no UTF-8")))?;
+                    (key.as_str(), text.parse().unwrap_or_else(|never: Infallible| match never {}))
+                }
+            };
+            figment = figment.merge(Serialized::global(&key.replace(NESTED, "."), value));
         }
         let config: ServiceConfig = figment.extract().map_err(|e| {
             let place = file.map(|file| format!("{}: ", file.display())).unwrap_or_default();
@@ -166,13 +190,42 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("roombot.toml");
         std::fs::write(&file, "listen = \"0.0.0.0:9001\"\ncapacity = 4\n").unwrap();
-        let config = ServiceConfig::load(Some(&file)).unwrap();
+        let config = ServiceConfig::load_with(Some(&file), []).unwrap();
         assert_eq!((config.listen.port(), config.capacity), (9001, Some(4.0)));
         std::fs::write(&file, "lisen = \"0.0.0.0:9001\"\n").unwrap();
-        let error = ServiceConfig::load(Some(&file)).unwrap_err();
+        let error = ServiceConfig::load_with(Some(&file), []).unwrap_err();
         assert!(matches!(error, Error::User(_)) && error.to_string().contains("lisen"), "{error}");
         std::fs::write(&file, "admin_key = \"short\"\n").unwrap();
-        assert!(ServiceConfig::load(Some(&file)).unwrap_err().to_string().contains("admin_key"));
+        assert!(ServiceConfig::load_with(Some(&file), []).unwrap_err().to_string().contains("admin_key"));
+    }
+
+    #[test]
+    fn variables_are_keys_or_name_files_and_those_of_other_parts_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "0123456789abcdef\n").unwrap();
+        let load = |variables: &[(&str, &str)]| {
+            ServiceConfig::load_with(None, variables.iter().map(|(name, value)| (name.into(), value.into())))
+        };
+        let others = OTHERS.map(|name| (format!("{PREFIX}{}", name.to_ascii_uppercase()), "x"));
+        load(&others.each_ref().map(|(name, value)| (name.as_str(), *value))).unwrap();
+        let secret = secret.to_str().unwrap();
+        let config = load(&[
+            ("ROOMBOT_LISTEN", "0.0.0.0:9001"),
+            ("ROOMBOT_CAPACITY", "4.5"),
+            ("ROOMBOT_ADMIN_KEY_FILE", secret),
+            ("ROOMBOT_STORE__URL", "s3://meetings"),
+            ("ROOMBOT_STORE__OPTIONS__SECRET_ACCESS_KEY", "12"),
+            ("HOME", "/"),
+        ])
+        .unwrap();
+        assert_eq!((config.listen.port(), config.capacity), (9001, Some(4.5)));
+        assert_eq!(config.admin_key.as_deref(), Some("0123456789abcdef"));
+        assert_eq!(config.store.unwrap().url, "s3://meetings");
+        let error = load(&[("ROOMBOT_LISEN", "0.0.0.0:9001")]).unwrap_err().to_string();
+        assert!(error.contains("lisen"), "{error}");
+        let error = load(&[("ROOMBOT_ADMIN_KEY_FILE", "/nowhere")]).unwrap_err().to_string();
+        assert!(error.contains("ROOMBOT_ADMIN_KEY_FILE: /nowhere cannot be read"), "{error}");
     }
 
     #[test]
@@ -191,7 +244,7 @@ mod tests {
                     [store]\nurl = \"s3://meetings/2026\"\noptions = { region = \"r\", secret_access_key = \"s3cret\", access_key_id = \"a\" }\n\
                     [backup_store]\nurl = \"file:///srv/backup\"\n";
         std::fs::write(&file, text).unwrap();
-        let config = ServiceConfig::load(Some(&file)).unwrap();
+        let config = ServiceConfig::load_with(Some(&file), []).unwrap();
         assert!(config.storage().unwrap().is_some());
         let shown = config.to_toml();
         assert!(shown.contains("s3://meetings/2026") && shown.contains("12h") && !shown.contains("s3cret"), "{shown}");
@@ -203,7 +256,7 @@ mod tests {
             ("keep_local = \"soon\"\n", "no duration"),
         ] {
             std::fs::write(&file, text).unwrap();
-            let error = ServiceConfig::load(Some(&file)).unwrap_err();
+            let error = ServiceConfig::load_with(Some(&file), []).unwrap_err();
             assert!(matches!(error, Error::User(_)) && error.to_string().contains(problem), "{text}: {error}");
         }
     }
