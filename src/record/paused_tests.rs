@@ -34,10 +34,7 @@ fn a_pause_is_no_time_in_which_media_is_waited_for() {
     pass(&mut rig, &mut unconnected, 3);
     let warnings = rig.warnings();
     assert!(warnings[0].starts_with("alice camera: labelled, nothing arrived for "), "{warnings:?}");
-    let Rig { mut shared, now, .. } = rig;
-    unconnected.end(now, &mut shared);
-    let at = shared.context.log.session(now);
-    let manifest = shared.context.finish(at, &EndReason::Stopped).unwrap();
+    let manifest = rig.end_unconnected(unconnected);
     assert_eq!((manifest.status, manifest.reasons[0].cause.as_str()), (Status::Partial, "nothing-arrived"));
 }
 

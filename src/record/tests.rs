@@ -48,6 +48,13 @@ impl Rig {
         Rig::of(Role::Participant, labels)
     }
 
+    /// The recording's end, without one of the connection.
+    fn end_unconnected(mut self, unconnected: Unconnected) -> Manifest {
+        unconnected.end(self.now, &mut self.shared);
+        let at = self.shared.context.log.session(self.now);
+        self.shared.context.finish(at, &EndReason::Stopped).unwrap()
+    }
+
     fn of(role: Role, labels: &[(Source, MediaKind)]) -> Rig {
         Rig::with(&Reception::default(), role, labels)
     }
@@ -338,10 +345,7 @@ fn media_of_somebody_to_whom_there_is_no_connection_is_told() {
     assert_eq!(rig.warnings(), [""; 0], "a connection came in time");
     pass(&mut rig, 7, false);
     assert_eq!(rig.warnings(), ["alice camera: labelled, nothing arrived for 6 s"]);
-    let Rig { mut shared, now, .. } = rig;
-    unconnected.end(now, &mut shared);
-    let at = shared.context.log.session(now);
-    let manifest = shared.context.finish(at, &EndReason::Stopped).unwrap();
+    let manifest = rig.end_unconnected(unconnected);
     assert_eq!((manifest.status, manifest.reasons[0].cause.as_str()), (Status::Partial, "nothing-arrived"));
 }
 

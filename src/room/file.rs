@@ -1,6 +1,7 @@
 //! A file on its way from one participant to another, and why one is refused. Values only.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// A SHA-256; 64 lower-case hex digits as text.
@@ -40,6 +41,13 @@ impl Reason {
             Reason::Busy => "busy",
             Reason::Broken => "broken",
         }
+    }
+}
+
+impl Digest {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest(Sha256::digest(bytes).into())
     }
 }
 

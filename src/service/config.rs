@@ -215,6 +215,7 @@ mod tests {
             ("ROOMBOT_CAPACITY", "4.5"),
             ("ROOMBOT_ADMIN_KEY_FILE", secret),
             ("ROOMBOT_STORE__URL", "s3://meetings"),
+            ("ROOMBOT_STORE__OPTIONS__ACCESS_KEY_ID", "a"),
             ("ROOMBOT_STORE__OPTIONS__SECRET_ACCESS_KEY", "12"),
             ("HOME", "/"),
         ])

@@ -2,11 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use sha2::{Digest as _, Sha256};
 
-fn hash(data: &[u8]) -> Digest {
-    Digest(Sha256::digest(data).into())
-}
 fn offer(size: u64) -> Offer {
     Offer { id: "12345678".into(), name: "x".into(), size, ..Offer::default() }
 }
@@ -26,7 +22,7 @@ fn receiving(ordered: bool, size: u64, window: u64) -> Incoming {
     machine
 }
 fn end(data: &[u8]) -> String {
-    Message::End { sha256: hash(data) }.to_text()
+    Message::End { sha256: Digest::of(data) }.to_text()
 }
 fn at(position: u64, data: &[u8]) -> Bytes {
     [&position.to_be_bytes()[..], data].concat().into()
@@ -38,7 +34,7 @@ fn a_file_comes_through() {
     assert_eq!(machine.chunk(Bytes::from_static(b"abc")), [ReceiveAction::Write(Bytes::from_static(b"abc"))]);
     assert_eq!(machine.written(3, 3), [ReceiveAction::Send(Message::More { until: 5 })]);
     assert_eq!(words(&machine.chunk(Bytes::from_static(b"de"))), ["write"]);
-    assert_eq!(machine.text(&end(b"abcde")), [ReceiveAction::Keep(hash(b"abcde"))]);
+    assert_eq!(machine.text(&end(b"abcde")), [ReceiveAction::Keep(Digest::of(b"abcde"))]);
     assert_eq!(words(&machine.kept(false)), ["ack", "stop"]);
     assert_eq!(machine.chunk(Bytes::from_static(b"late")), []);
 }
@@ -123,7 +119,7 @@ fn small_pieces_out_of_order_are_bounded() {
 #[test]
 fn what_was_promised_in_the_offer_holds_at_the_end() {
     let mut machine = Incoming::new(true, None);
-    machine.text(&Message::Offer(Offer { sha256: Some(hash(b"other")), ..offer(2) }).to_text());
+    machine.text(&Message::Offer(Offer { sha256: Some(Digest::of(b"other")), ..offer(2) }).to_text());
     machine.accepted(0, 9);
     machine.chunk(Bytes::from_static(b"ab"));
     assert_eq!(words(&machine.text(&end(b"ab"))), ["restart"]);
@@ -173,7 +169,7 @@ fn connection(
             up.push((false, message));
             sender.sent(length);
         } else if sender.is_at_end() && up.len() < 8 {
-            up.push((true, sender.end(hash(data)).to_text().into_bytes()));
+            up.push((true, sender.end(Digest::of(data)).to_text().into_bytes()));
         } else if up.is_empty() {
             panic!("a standstill at {} of {}", sender.position(), data.len());
         } else {
@@ -194,7 +190,7 @@ fn connection(
                         disk.0.extend_from_slice(&bytes);
                         receiver.written(disk.0.len() as u64, window)
                     }
-                    ReceiveAction::Keep(expected) if expected == hash(&disk.0) => receiver.kept(false),
+                    ReceiveAction::Keep(expected) if expected == Digest::of(&disk.0) => receiver.kept(false),
                     ReceiveAction::Keep(_) => receiver.mismatched(),
                     ReceiveAction::Restart => {
                         disk.0.clear();
@@ -230,7 +226,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(outcome, Some(SendEnd::Received { sha256: hash(&data), shared: false }));
+        prop_assert_eq!(outcome, Some(SendEnd::Received { sha256: Digest::of(&data), shared: false }));
         prop_assert_eq!(&disk.0, &data);
         // Nothing twice beyond what was in flight when a connection broke.
         let out_of_order = if ordered { 0 } else { window };
@@ -253,7 +249,7 @@ proptest! {
         let way = Way { data: &data, ordered: true, chunk: 300, window: 900 };
         let outcome = connection(way, &mut disk, usize::MAX, lie, &mut sent_bytes, |_| 0);
         match times {
-            1 | 2 => prop_assert_eq!(outcome, Some(SendEnd::Received { sha256: hash(&data), shared: false })),
+            1 | 2 => prop_assert_eq!(outcome, Some(SendEnd::Received { sha256: Digest::of(&data), shared: false })),
             _ => {
                 let refused = matches!(&outcome, Some(SendEnd::Refused { reason, .. }) if reason == "mismatch");
                 prop_assert!(refused, "{:?}", outcome);
@@ -308,7 +304,7 @@ fn a_receiver_says_what_its_socket_holds() {
 
 #[test]
 fn what_is_there_already_is_acknowledged_at_once() {
-    let sha256 = hash(b"abc");
+    let sha256 = Digest::of(b"abc");
     let shared = Offer { shared: true, sha256: Some(sha256), ..offer(3) };
     for (offer, understood) in [(shared.clone(), true), (Offer { shared: false, ..shared }, false)] {
         let mut receiver = Incoming::new(true, None);
@@ -325,7 +321,7 @@ fn what_is_there_already_is_acknowledged_at_once() {
     }
     // Another file's hash is no answer to this offer.
     let (mut sender, _) = Outgoing::new(Offer { shared: true, sha256: Some(sha256), ..offer(3) });
-    let ack = Message::Ack { sha256: hash(b"other"), shared: true };
+    let ack = Message::Ack { sha256: Digest::of(b"other"), shared: true };
     assert!(matches!(sender.text(&ack.to_text()), Some(SendAction::Stop(SendEnd::ProtocolError(_)))));
 }
 
@@ -336,8 +332,8 @@ fn a_receiver_says_that_it_offers_a_file_on() {
     receiver.text(&first.to_text());
     let [ReceiveAction::Send(accept)] = &receiver.accepted(0, 9)[..] else { panic!("no answer") };
     sender.text(&accept.to_text());
-    receiver.text(&sender.end(hash(b"")).to_text());
+    receiver.text(&sender.end(Digest::of(b"")).to_text());
     let [ReceiveAction::Send(ack), _] = &receiver.kept(true)[..] else { panic!("not kept") };
-    let received = SendEnd::Received { sha256: hash(b""), shared: true };
+    let received = SendEnd::Received { sha256: Digest::of(b""), shared: true };
     assert_eq!(sender.text(&ack.to_text()), Some(SendAction::Stop(received)));
 }

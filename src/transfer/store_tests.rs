@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::transfer::message::Digest;
-use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -15,9 +14,6 @@ fn offer(name: &str, size: u64) -> Offer {
         ..Offer::default()
     }
 }
-fn hash(data: &[u8]) -> Digest {
-    Digest(Sha256::digest(data).into())
-}
 fn store(dir: &Path, limits: Limits) -> Arc<FileStore> {
     let limits = Limits { reserve: 0, ..limits };
     FileStore::new(File::open(dir).unwrap().into(), "files", limits)
@@ -29,7 +25,7 @@ fn admit(store: &Arc<FileStore>, owner: &str, offer: &Offer) -> Result<Part, Rea
 fn send(store: &Arc<FileStore>, owner: &str, name: &str, data: &[u8]) -> String {
     let mut part = admit(store, owner, &offer(name, data.len() as u64)).unwrap();
     part.append(data).unwrap();
-    part.keep(Some(hash(data))).unwrap().path
+    part.keep(Some(Digest::of(data))).unwrap().path
 }
 
 #[test]
@@ -44,11 +40,11 @@ fn a_file_gets_its_name_when_it_is_whole() {
     assert_eq!(part.keep(None), Err(StoreError::Mismatch), "too short");
     part.append(b"def").unwrap();
     assert_eq!(part.append(b"g").unwrap_err().reason, Reason::Flood);
-    assert_eq!(part.keep(Some(hash(b"other"))), Err(StoreError::Mismatch));
-    let kept = part.keep(Some(hash(b"abcdef"))).unwrap();
+    assert_eq!(part.keep(Some(Digest::of(b"other"))), Err(StoreError::Mismatch));
+    let kept = part.keep(Some(Digest::of(b"abcdef"))).unwrap();
     assert_eq!(
         kept,
-        StoredFile { path: "alice/report.pdf".into(), size: 6, sha256: hash(b"abcdef"), offered_on: false }
+        StoredFile { path: "alice/report.pdf".into(), size: 6, sha256: Digest::of(b"abcdef"), offered_on: false }
     );
     assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
     assert_eq!(
@@ -112,7 +108,7 @@ fn it_goes_on_where_it_stopped() {
     let mut part = admit(&store, "alice", &offer).unwrap();
     assert_eq!(part.written(), 3);
     part.append(b"def").unwrap();
-    assert_eq!(part.keep(Some(hash(b"abcdef"))).unwrap().path, "alice/a");
+    assert_eq!(part.keep(Some(Digest::of(b"abcdef"))).unwrap().path, "alice/a");
     // Too late, it is another file; what there was stays.
     let mut part = admit(&store, "alice", &Offer { id: "87654321".into(), ..offer.clone() }).unwrap();
     part.append(b"abc").unwrap();
@@ -131,7 +127,7 @@ fn restarting_forgets_what_was_written() {
     part.append(b"xxxx").unwrap();
     part.restart().unwrap();
     part.append(b"good").unwrap();
-    part.keep(Some(hash(b"good"))).unwrap();
+    part.keep(Some(Digest::of(b"good"))).unwrap();
     assert_eq!(std::fs::read(dir.path().join("files/alice/a")).unwrap(), b"good");
 }
 
@@ -188,7 +184,7 @@ fn windows_narrow_as_more_files_come() {
 /// An offer of a file that everybody is offered; `from`: by somebody else than its sharer.
 fn shared(data: &[u8], from: Option<&str>) -> Offer {
     let from = from.map(str::to_owned);
-    Offer { shared: true, sha256: Some(hash(data)), from, ..offer("a", data.len() as u64) }
+    Offer { shared: true, sha256: Some(Digest::of(data)), from, ..offer("a", data.len() as u64) }
 }
 
 #[test]
@@ -202,7 +198,7 @@ fn a_shared_file_goes_on_from_another_source() {
     assert_eq!(store.present("recorder", &offered_on), None);
     drop(part);
     // Another hash, id or size is another file, and so is one that is not shared.
-    let other = Offer { sha256: Some(hash(b"fedcba")), ..offered_on.clone() };
+    let other = Offer { sha256: Some(Digest::of(b"fedcba")), ..offered_on.clone() };
     let private = Offer { shared: false, ..offered_on.clone() };
     let unknown = Offer { sha256: None, ..offered_on.clone() };
     for other in [other, private, unknown, Offer { id: "another-id".into(), ..offered_on.clone() }] {
@@ -215,7 +211,7 @@ fn a_shared_file_goes_on_from_another_source() {
     let mut part = admit(&store, "recorder", &offered_on).unwrap();
     assert_eq!((part.written(), part.owner()), (3, "alice"));
     part.append(b"def").unwrap();
-    assert_eq!(part.keep(Some(hash(b"abcdef"))).unwrap().path, "alice/a");
+    assert_eq!(part.keep(Some(Digest::of(b"abcdef"))).unwrap().path, "alice/a");
     assert_eq!(store.present("recorder", &offered_on), Some(false));
     assert_eq!(store.present("alice", &shared(b"abcdef", None)), Some(false));
     assert_eq!(store.present("mallory", &shared(b"abcdef", None)), None, "theirs is not there");

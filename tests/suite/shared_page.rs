@@ -6,28 +6,9 @@ use crate::support::cargo::sha256;
 use crate::support::needs::{needed, tools};
 use crate::support::pause;
 use crate::support::server::TestServer;
+use crate::support::talkers::{PATIENCE, file, join, meets};
 use serde_json::Value;
 use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(40);
-
-async fn join(browser: &Browser, server: &TestServer, name: &str) -> Page {
-    let query = format!("name={name}&auto=1&camera=0&mic=0");
-    let page = browser.page(&server.page("test", &query)).await;
-    page.wait_for("window.roombot?.state.phase === 'joined'", PATIENCE, "joined").await;
-    page
-}
-
-/// So many others, each connected, with an open chat.
-async fn meets(page: &Page, others: usize) {
-    let js = format!("roombot.state.peers.filter((one) => one.chat === 'open').length === {others}");
-    page.wait_for(&js, PATIENCE, "the chats open").await;
-}
-
-/// JavaScript for a file of so many bytes that differ.
-fn file(name: &str, bytes: usize) -> String {
-    format!("new File([Uint8Array.from({{ length: {bytes} }}, (_, i) => (i * 7 + (i >> 8) * 13) % 251)], {name:?})")
-}
 
 /// JavaScript that is true once the only file has come with these bytes.
 fn came(bytes: usize) -> String {

@@ -1,6 +1,7 @@
 //! Recordings of the service in a real S3: sent while it is down, held or killed; read from it; deleted in it.
 
 use crate::support::bot::Bot;
+use crate::support::cargo::hash;
 use crate::support::needs::needed;
 use crate::support::server::TestServer;
 use crate::support::service::{Service, until_it_holds};
@@ -8,7 +9,6 @@ use crate::support::store::{Store, Valve, configuration, storage};
 use crate::support::{moment, within};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// Bytes of a file that takes two parts.
@@ -50,7 +50,7 @@ async fn assert_stored(store: &Store, recording: &Value) {
     for line in sums.lines() {
         let (sum, path) = line.split_once("  ").expect("a sum and a path");
         let (bytes, metadata) = store.object(&format!("{place}/{path}")).await;
-        let real: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let real = hash(&bytes);
         assert_eq!((sum, &metadata), (real.as_str(), &real), "{path}");
     }
     assert!(sums.contains("  manifest.json\n") && sums.contains("  files/slides #1.bin\n"), "{sums}");

@@ -3,6 +3,7 @@
 
 use super::problem::Problem;
 use super::state::ApiState;
+use crate::room::file::Digest;
 use crate::service::database::keys::{self, ApiKey, Scope};
 use crate::service::model::Recording;
 use axum::extract::FromRequestParts;
@@ -11,7 +12,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use rand::Rng;
 use rand::distr::Alphanumeric;
-use sha2::{Digest, Sha256};
 
 /// Characters of a key behind its prefix.
 const SECRET_CHARS: usize = 32;
@@ -28,7 +28,7 @@ pub fn new_secret() -> String {
 
 /// What is kept of a key: its SHA-256 in hex.
 pub fn digest(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Digest::of(secret.as_bytes()).to_string()
 }
 
 /// The key of a request. Taking it as an argument makes a handler require one.

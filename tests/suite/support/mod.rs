@@ -39,6 +39,7 @@ pub mod store;
 pub mod stranger;
 pub mod studio;
 pub mod synthetic;
+pub mod talkers;
 pub mod tape;
 pub mod twin;
 pub mod venue;
