@@ -12,7 +12,7 @@
 //! | `subscriber`: a stream that is not taken | `TooManyStreams`, `Refused`, `OtherLayer` |
 //! | `depacketize/reorder_buffer` | `Duplicate`, `Late`, `OutOfRange` |
 //! | `depacketize/frame_builder`: the packet | `Padding`, `PayloadType`, `Malformed`, `NoKeyFrame`, `Undecodable`, `Incomplete` |
-//! | `depacketize/frame_builder`: its frame | `Incomplete`, `Malformed`, `TooLarge`, `NoPicture`, `NoParameterSets`, `NoKeyFrame`, `Undecodable` |
+//! | `depacketize/frame_builder`: its frame | `Incomplete`, `Unfinished`, `Malformed`, `TooLarge`, `NoPicture`, `NoParameterSets`, `NoKeyFrame`, `Undecodable` |
 //! | `subscriber/layers`: its frame | `OtherLayer` |
 //! | `subscriber/transform`: its frame | `Transform`, `NoKeyFrame`, `NoParameterSets`, `Undecodable` |
 //! | `record/stream`, `recording/track`: its frame | the recorder's own: `disk`, `too-many-files` (`recording/account`) |
@@ -66,11 +66,13 @@ pub enum DropReason {
     OtherLayer,
     /// A server that forwards media sent it, and no participant owns its stream.
     Unowned,
+    /// Its sender changed the codec before it had sent all of the frame.
+    Unfinished,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 22] = [
+    pub const ALL: [DropReason; 23] = [
         DropReason::PayloadType,
         DropReason::NoKeyFrame,
         DropReason::NoParameterSets,
@@ -93,6 +95,7 @@ impl DropReason {
         DropReason::Transform,
         DropReason::OtherLayer,
         DropReason::Unowned,
+        DropReason::Unfinished,
     ];
 
     /// Its name in manifests and JSON.
@@ -120,10 +123,11 @@ impl DropReason {
             DropReason::Transform => "transform",
             DropReason::OtherLayer => "other-layer",
             DropReason::Unowned => "unowned",
+            DropReason::Unfinished => "unfinished",
         }
     }
 
-    /// Whether a packet that is dropped for this reason carried media that nobody has now: repeated and empty ones did not.
+    /// Whether a packet that is dropped for this reason carried media that nobody has now and somebody had sent: repeated and empty ones did not.
     pub fn loses_media(self) -> bool {
         !matches!(
             self,
@@ -133,6 +137,7 @@ impl DropReason {
                 | DropReason::Padding
                 | DropReason::AfterEnd
                 | DropReason::OtherLayer
+                | DropReason::Unfinished
         )
     }
 }

@@ -118,6 +118,7 @@ impl PacketAccount {
             DropReason::NoPicture | DropReason::Padding => "packets carry no media".into(),
             DropReason::AfterEnd => "stream had ended".into(),
             DropReason::OtherLayer => "another simulcast layer is recorded".into(),
+            DropReason::Unfinished => "the rest of the frame was never sent".into(),
             DropReason::Unowned => "no participant owns it".into(),
         }
     }

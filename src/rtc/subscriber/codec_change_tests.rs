@@ -43,12 +43,18 @@ impl MediaHandler for Consumer {
 
 /// One SSRC that sends in one codec after the other, 40 frames each, 33 ms apart.
 fn packets(start: Instant) -> Vec<RtpPacket> {
+    packets_with(start, FRAMES)
+}
+
+/// The same; from frame `keys_from` of each codec on it sends key frames only, which take several packets.
+fn packets_with(start: Instant, keys_from: usize) -> Vec<RtpPacket> {
     let mut out: Vec<RtpPacket> = Vec::new();
     for (era, codec) in ERAS.into_iter().enumerate() {
         let (source, mut packetizer) = (fixture(codec), Packetizer::new(codec, 1));
         for number in 0..FRAMES {
             let at = era * FRAMES + number;
-            let frame = Frame { rtp_time: at as i64 * 3000, ..source[number % source.len()].clone() };
+            let like = if number < keys_from { number % source.len() } else { 0 };
+            let frame = Frame { rtp_time: at as i64 * 3000, ..source[like].clone() };
             out.extend(packetizer.packetize(&frame, start + Duration::from_millis(33 * at as u64)));
         }
     }
@@ -142,4 +148,29 @@ fn payload_types_that_were_not_negotiated_are_counted_and_said() {
     let account = consumer.accounts.first().expect("an account");
     assert_eq!(account.counts.dropped(DropReason::PayloadType), 20);
     assert_eq!(account.why_nothing().as_deref(), Some("payload type 120 not negotiated"));
+}
+
+#[test]
+fn a_frame_that_its_sender_cuts_off_when_it_changes_the_codec_is_no_loss() {
+    let start = Instant::now();
+    let mut packets = packets_with(start, FRAMES - 1);
+    // The last packet of every codec but the last one is never sent: numbers go on as if it had never been.
+    let era = |packet: &RtpPacket| packet.timestamp / 3000 / FRAMES as u32;
+    let cut: Vec<usize> =
+        (1..packets.len()).map(|at| at - 1).filter(|at| era(&packets[*at]) != era(&packets[at + 1])).collect();
+    let others = |at: &usize| packets.iter().filter(|one| one.timestamp == packets[*at].timestamp).count() as u64 - 1;
+    let unfinished: u64 = cut.iter().map(others).sum();
+    assert!(unfinished > 0, "no last frame has several packets");
+    for at in cut.iter().rev() {
+        packets.remove(*at);
+    }
+    for (sequence, packet) in packets.iter_mut().enumerate() {
+        packet.sequence = 65_000u16.wrapping_add(sequence as u16);
+    }
+    let consumer = receive(&packets, None);
+    let frames: Vec<usize> = consumer.streams.iter().map(|(_, frames)| frames.len()).collect();
+    assert_eq!(frames, [FRAMES - 1, FRAMES - 1, FRAMES - 1, FRAMES]);
+    let counted = |reason| consumer.accounts.iter().map(|account| account.counts.dropped(reason)).sum::<u64>();
+    assert_eq!((counted(DropReason::Unfinished), counted(DropReason::Malformed)), (unfinished, 0));
+    assert!(consumer.accounts.iter().all(|account| account.counts.lost_media() == 0), "{:#?}", consumer.accounts);
 }

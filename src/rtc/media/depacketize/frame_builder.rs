@@ -1,5 +1,4 @@
-//! Packets of one SSRC, in sequence, to frames: finds where frames begin and end, drops what cannot be decoded, reports gaps. Knows the
-//! codecs' payload formats by what they have in common only.
+//! Packets of one SSRC, in sequence, to frames: where they begin and end, what can be decoded, gaps. Knows of payload formats what they share.
 
 use crate::room::media::{AudioLevel, Codec, Frame, MediaFormat, MediaKind, PacketFormat, RtpPacket};
 use crate::rtc::media::depacketize::dependencies::{Decodability, DependencyTracker, FrameDependencies};
@@ -17,7 +16,6 @@ use std::time::Instant;
 
 /// A frame of more parts than this is malformed: a guard against one built of empty ones.
 const MAX_PARTS: usize = 16_384;
-
 /// Builds frames of packets that come in sequence.
 pub(crate) struct FrameBuilder {
     pub codec: Codec,
@@ -34,8 +32,9 @@ pub(crate) struct FrameBuilder {
     parts: Vec<Bytes>,
     /// The rest of the frame of this time is thrown away for this reason; the frame is counted already.
     dropping: Option<(i64, DropReason)>,
-    /// A frame has come out since the sender began.
+    /// Since the sender began: a frame has come out; a packet has said that its frame ends there.
     begun: bool,
+    marks_ends: bool,
     tracker: DependencyTracker,
     asked: bool,
     gap: PendingGap,
@@ -68,6 +67,7 @@ impl FrameBuilder {
             parts: Vec::new(),
             dropping: None,
             begun: false,
+            marks_ends: false,
             tracker: DependencyTracker::new(),
             asked: false,
             gap: PendingGap::default(),
@@ -93,7 +93,7 @@ impl FrameBuilder {
         self.count_lost(count);
     }
 
-    /// The next packet's sequence number is somewhere else.
+    /// The next packet's number is somewhere else.
     pub fn on_sequence_jump(&mut self, ahead: Option<u32>, out: &mut Vec<Received>) {
         self.on_missing_packets(out);
         self.timestamps.on_sequence_jump(ahead);
@@ -101,21 +101,21 @@ impl FrameBuilder {
 
     /// No more packets come. A frame whose end was not seen is dropped; the last gap is told.
     pub fn finish(&mut self, out: &mut Vec<Received>) {
-        self.give_up_building(out);
+        self.give_up_building(DropReason::Incomplete, out);
         self.gap.report(self.timestamps.newest(), out);
     }
 
     /// Packets are missing after the newest one.
     fn on_missing_packets(&mut self, out: &mut Vec<Received>) {
         self.previous = None;
-        self.give_up_building(out);
+        self.give_up_building(DropReason::Incomplete, out);
         self.tracker.on_loss();
     }
 
     /// The rest of the frame that is being built will not come.
-    fn give_up_building(&mut self, out: &mut Vec<Received>) {
+    fn give_up_building(&mut self, reason: DropReason, out: &mut Vec<Received>) {
         if let Some(building) = self.building.take() {
-            self.drop_building(&building, DropReason::Incomplete, out);
+            self.drop_building(&building, reason, out);
         }
     }
 
@@ -135,7 +135,7 @@ impl FrameBuilder {
         };
         let time = self.unwrap(&packet, out);
         if self.building.as_ref().is_some_and(|building| building.time != time) {
-            self.complete(out);
+            self.end_unmarked(&format, out);
         }
         if self.format.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &format)) {
             self.set_format(format, time, out);
@@ -167,8 +167,7 @@ impl FrameBuilder {
         }
         let Some(building) = &mut self.building else { return };
         building.arrival = building.arrival.min(packet.arrival);
-        building.bytes += packet.payload.len();
-        building.packets += 1;
+        (building.packets, building.bytes) = (building.packets + 1, building.bytes + packet.payload.len());
         if building.bytes > self.max_bytes || self.parts.len() >= MAX_PARTS {
             return self.malformed(time, DropReason::TooLarge, out);
         }
@@ -176,6 +175,7 @@ impl FrameBuilder {
             return self.malformed(time, DropReason::Malformed, out);
         }
         if packet.marker || head.ends {
+            self.marks_ends = true;
             self.complete(out);
         }
     }
@@ -246,6 +246,16 @@ impl FrameBuilder {
     /// Why a frame is dropped that would need others.
     fn cannot_be_decoded(&self) -> DropReason {
         if self.begun { DropReason::Undecodable } else { DropReason::NoKeyFrame }
+    }
+
+    /// No packet said that the frame that is being built has ended: some senders mark no ends. Those that do have cut it off where another
+    /// codec follows, as Chromium does with what is still in its pacer then.
+    fn end_unmarked(&mut self, next: &MediaFormat, out: &mut Vec<Received>) {
+        if self.marks_ends && next.codec != self.codec {
+            self.give_up_building(DropReason::Unfinished, out);
+        } else {
+            self.complete(out);
+        }
     }
 
     /// The frame that is being built has all its packets.
@@ -363,6 +373,7 @@ impl FrameBuilder {
         self.dropping = None;
         self.asked = false;
         self.begun = false;
+        self.marks_ends = false;
     }
 
     /// The packet's timestamp in 64 bits. Notices a sender that began anew.
