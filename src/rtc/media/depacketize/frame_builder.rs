@@ -32,7 +32,7 @@ pub(crate) struct FrameBuilder {
     parts: Vec<Bytes>,
     /// The rest of the frame of this time is thrown away for this reason; the frame is counted already.
     dropping: Option<(i64, DropReason)>,
-    /// Since the sender began: a frame has come out; a packet has said that its frame ends there.
+    /// Since the sender began: a frame has come out; a packet has said that its frame ends.
     begun: bool,
     marks_ends: bool,
     tracker: DependencyTracker,
@@ -101,21 +101,21 @@ impl FrameBuilder {
 
     /// No more packets come. A frame whose end was not seen is dropped; the last gap is told.
     pub fn finish(&mut self, out: &mut Vec<Received>) {
-        self.give_up_building(DropReason::Incomplete, out);
+        self.give_up_building(out);
         self.gap.report(self.timestamps.newest(), out);
     }
 
-    /// Packets are missing after the newest one.
+    /// Packets are missing after the newest.
     fn on_missing_packets(&mut self, out: &mut Vec<Received>) {
         self.previous = None;
-        self.give_up_building(DropReason::Incomplete, out);
+        self.give_up_building(out);
         self.tracker.on_loss();
     }
 
     /// The rest of the frame that is being built will not come.
-    fn give_up_building(&mut self, reason: DropReason, out: &mut Vec<Received>) {
+    fn give_up_building(&mut self, out: &mut Vec<Received>) {
         if let Some(building) = self.building.take() {
-            self.drop_building(&building, reason, out);
+            self.drop_building(&building, DropReason::Incomplete, out);
         }
     }
 
@@ -248,13 +248,14 @@ impl FrameBuilder {
         if self.begun { DropReason::Undecodable } else { DropReason::NoKeyFrame }
     }
 
-    /// No packet said that the frame that is being built has ended: some senders mark no ends. Those that do have cut it off where another
-    /// codec follows, as Chromium does with what is still in its pacer then.
+    /// No packet said that the frame ends that is being built. Of a sender that marks ends it was cut off where another codec follows, as Chromium
+    /// does with what is in its pacer then.
     fn end_unmarked(&mut self, next: &MediaFormat, out: &mut Vec<Received>) {
-        if self.marks_ends && next.codec != self.codec {
-            self.give_up_building(DropReason::Unfinished, out);
-        } else {
+        if !self.marks_ends || next.codec == self.codec {
             self.complete(out);
+        } else if let Some(building) = self.building.take() {
+            self.stats.counts.drop(DropReason::Unfinished, building.packets.into());
+            self.parts.clear();
         }
     }
 
@@ -291,12 +292,11 @@ impl FrameBuilder {
         }
         self.stats.frames += 1;
         self.stats.counts.in_frames += u64::from(building.packets);
-        self.begun = true;
         if self.video && picture.key {
             self.stats.key_frames += 1;
             self.asked = false;
         }
-        self.gap.last_out = Some(greatest);
+        (self.begun, self.gap.last_out) = (true, Some(greatest));
         let parts = Vec::with_capacity(self.parts.len());
         out.push(Received::Frame(Frame {
             rtp_time,
