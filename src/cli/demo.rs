@@ -5,11 +5,13 @@
 use super::args::duration;
 use super::print::{print_err, print_out};
 use super::runtime::interrupted;
-use super::{compose, record, show, status_display};
+use super::{browser, compose, record, show, status_display};
 use crate::error::{Error, Result};
 use crate::record::Recorder;
 use crate::room::end::EndReason;
-use crate::server::{RoomServer, RoomServerConfig};
+use crate::server::{RoomServer, RoomServerConfig, reachable};
+use crate::viewer::Viewer;
+use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -21,11 +23,14 @@ const ROOM: &str = "demo";
 /// The port of the room server, if it is free.
 const PORT: u16 = 8080;
 
-/// Run a room with three test participants, record it, and compose a film.
+/// Run a room with three test participants, record it, compose a film, and show it in the browser.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  roombot demo                  # records 20 seconds, then composes the film
-  roombot demo --keep           # keeps the room open for your browser until Ctrl-C")]
+  roombot demo                  # records 20 seconds, composes the film and shows it until Ctrl-C
+  roombot demo --no-open        # ends when the film is made
+  roombot demo --keep           # keeps the room open for your browser until Ctrl-C
+
+Where no terminal is (a pipe, CI) it ends when the film is made.")]
 pub struct DemoArgs {
     /// Length of the recording.
     #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "20s")]
@@ -45,7 +50,10 @@ pub struct DemoArgs {
     /// Do not compose a film.
     #[arg(long)]
     no_film: bool,
-    /// Print a JSON summary instead of the table.
+    /// End when the film is made, without showing it in the browser.
+    #[arg(long)]
+    no_open: bool,
+    /// Print a JSON summary instead of the table, and do not show the film.
     #[arg(long)]
     json: bool,
 }
@@ -111,15 +119,35 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         compose::report(film);
     }
     if keep {
-        print_err!("\nThe room stays open at {page}; stop with Ctrl-C.");
+        print_err!("\nThe room stays open at {page}.");
+    }
+    let watched = !args.no_open && !args.json && reason != EndReason::Stopped && std::io::stdout().is_terminal();
+    let shown = if watched { show_film(summary.folder.clone(), stop.as_mut()).await } else { Ok(()) };
+    if keep && !watched {
+        print_err!("Stop with Ctrl-C.");
         stop.await;
     }
     participants.leave().await;
     let _ = close.send(());
-    match serving.await {
-        Ok(ended) => ended,
-        Err(e) => Err(Error::internal("the room server failed").because(e)),
+    let served = serving.await.unwrap_or_else(|e| Err(Error::internal("the room server failed").because(e)));
+    shown.and(served)
+}
+
+/// Opens the player on the recording and serves it until `stop`.
+async fn show_film(folder: PathBuf, stop: impl Future<Output = ()>) -> Result<()> {
+    let viewer = Viewer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), folder.clone()).await?;
+    let url = format!("http://{}{}", reachable(viewer.local_addr()), viewer.path());
+    let again = folder.display();
+    print_out!("\nWatch it at {url} until Ctrl-C; later with  roombot view {again}");
+    browser::open(&url);
+    let (end, ended) = oneshot::channel::<()>();
+    let mut serving = std::pin::pin!(viewer.run(async move { drop(ended.await) }));
+    tokio::select! {
+        result = &mut serving => return result,
+        () = stop => {}
     }
+    drop(end);
+    serving.await
 }
 
 /// The folder of fixtures: the given one, or the one in the working directory or in the sources.

@@ -5,6 +5,8 @@
 mod args;
 #[cfg(feature = "filters")]
 mod bot_run;
+#[cfg(feature = "server")]
+mod browser;
 #[cfg(feature = "media")]
 mod cancellable;
 #[cfg(all(feature = "film", feature = "server"))]

@@ -1,13 +1,13 @@
 //! `roombot view`: plays recordings in a browser, until Ctrl-C.
 
-use super::print::{print_err, print_out};
+use super::browser;
+use super::print::print_out;
 use super::runtime::interrupted;
 use crate::error::Result;
 use crate::server::reachable;
 use crate::viewer::Viewer;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 /// Play recordings in the browser: the film or the tracks in sync, with chat, slides, files and timeline.
 #[derive(Debug, clap::Args)]
@@ -45,23 +45,8 @@ pub async fn run(args: ViewArgs) -> Result<()> {
     } else {
         print_out!("Open {url} in a browser. Stop with Ctrl-C.");
     }
-    if !args.no_open && has_display() {
-        open(&url);
+    if !args.no_open {
+        browser::open(&url);
     }
     viewer.run(stop).await
-}
-
-fn has_display() -> bool {
-    ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-}
-
-/// Opens an address in the user's browser, which goes on by itself.
-fn open(url: &str) {
-    let mut command = Command::new("xdg-open");
-    let started = command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    match started {
-        // It ends when the browser has the address; somebody has to ask how, or it stays as a zombie.
-        Ok(mut child) => drop(std::thread::spawn(move || child.wait())),
-        Err(_) => print_err!("warning: no browser could be opened (xdg-open is missing)"),
-    }
 }
