@@ -27,7 +27,7 @@ fn page() -> String {
 }
 
 /// The options of every verb: only the first section has them.
-const COMMON: [&str; 4] = ["color", "verbose", "help", "version"];
+const COMMON: [&str; 5] = ["color", "log_format", "verbose", "help", "version"];
 
 /// Adds the help of a command and of those below it.
 fn add(command: &Command, below_root: bool, page: &mut String) {

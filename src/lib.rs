@@ -39,6 +39,7 @@
 //! | module | what it holds | what it never does |
 //! |---|---|---|
 //! | [`error`] | what went wrong and who must act; exit codes | |
+//! | [`log`] | the program's log on stderr: text or JSON lines; traces | print results |
 //! | [`room`] | participants, tracks, codecs, events, clocks: values and pure rules | name tokio, GStreamer or webrtc; read the time |
 //! | [`signal`] | how to join each kind of room: `trait Signaller` and its adapters | handle media |
 //! | [`rtc`] | WebRTC connections: packets to frames and back, congestion, sockets | let a type of the `webrtc` crate out |
@@ -74,6 +75,7 @@ pub mod error;
 pub mod film;
 #[cfg(all(feature = "film", feature = "server"))]
 pub mod harness;
+pub mod log;
 #[cfg(feature = "media")]
 pub mod media;
 #[cfg(feature = "film")]

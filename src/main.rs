@@ -2,17 +2,15 @@
 
 use clap::Parser;
 use roombot::cli::{Cli, explain};
-use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let verbose = cli.verbose > 0;
+    let verbose = cli.output.verbose > 0;
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            // stderr may be closed.
-            let _ = writeln!(std::io::stderr(), "{}", explain(&e, verbose));
+            roombot::log::tell_error(&explain(&e, verbose));
             ExitCode::from(e.exit_code())
         }
     }

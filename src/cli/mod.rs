@@ -24,6 +24,8 @@ mod echo;
 mod feed;
 #[cfg(feature = "filters")]
 mod filter;
+mod manual;
+mod output;
 #[cfg(feature = "media")]
 mod pipelines;
 mod print;
@@ -44,37 +46,21 @@ mod verify;
 #[cfg(feature = "server")]
 mod view;
 
-use crate::error::{Error, Result};
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
-use runtime::{runtime, runtime_with};
-use std::io::IsTerminal;
+pub use output::{Colour, OutputArgs, explain};
 
-/// The position in `--help` of the flags that every verb has: after its own.
-const LAST: usize = 900;
+use crate::error::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use runtime::{runtime, runtime_with};
 
 /// A headless WebRTC participant: records rooms, filters what people send, sends media, and measures what arrives.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
-    /// Log to stderr: -v events, -vv details. ROOMBOT_LOG sets a filter instead (roombot::rtc=trace).
-    #[arg(short, long, global = true, action = ArgAction::Count, display_order = LAST)]
-    pub verbose: u8,
-    /// When to print in colour.
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN", display_order = LAST)]
-    pub color: Colour,
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub output: OutputArgs,
     #[command(subcommand)]
     verb: Verb,
-}
-
-/// When to print in colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Colour {
-    /// On a terminal, unless NO_COLOR is set.
-    Auto,
-    /// Also into files and pipes.
-    Always,
-    /// Nowhere.
-    Never,
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,6 +94,10 @@ enum Verb {
     Check(check::CheckArgs),
     #[cfg(feature = "media")]
     Pipelines(pipelines::PipelinesArgs),
+    #[command(hide = true)]
+    Completions(manual::CompletionsArgs),
+    #[command(hide = true)]
+    Man(manual::ManArgs),
 }
 
 impl Cli {
@@ -116,7 +106,14 @@ impl Cli {
     /// # Errors
     /// The verb's own.
     pub fn run(self) -> Result<()> {
-        self.prepare_output();
+        // The configuration of the service says how it logs.
+        #[cfg(feature = "service")]
+        let configures = matches!(self.verb, Verb::Serve(_));
+        #[cfg(not(feature = "service"))]
+        let configures = false;
+        if !configures {
+            self.output.prepare(None, output::filter_of_environment().as_deref(), false)?;
+        }
         match self.verb {
             #[cfg(all(feature = "film", feature = "server"))]
             Verb::Demo(args) => runtime()?.block_on(demo::run(args)),
@@ -129,7 +126,7 @@ impl Cli {
             #[cfg(feature = "server")]
             Verb::Room(args) => runtime()?.block_on(room::run(args)),
             #[cfg(feature = "service")]
-            Verb::Serve(args) => runtime()?.block_on(serve::run(args)),
+            Verb::Serve(args) => serve::start(args, self.output),
             #[cfg(feature = "service")]
             Verb::Ctl(args) => runtime()?.block_on(ctl::run(args)),
             Verb::Send(args) => runtime()?.block_on(send::run(args)),
@@ -147,44 +144,8 @@ impl Cli {
             Verb::Check(args) => runtime()?.block_on(check::run(args)),
             #[cfg(feature = "media")]
             Verb::Pipelines(args) => pipelines::run(&args),
+            Verb::Completions(args) => manual::completions(&args, Cli::command()),
+            Verb::Man(args) => manual::man(&args, Cli::command()),
         }
     }
-
-    /// Sets up colours and the log. The log goes to stderr: stdout is for results.
-    fn prepare_output(&self) {
-        let colours = match self.color {
-            Colour::Always => true,
-            Colour::Never => false,
-            Colour::Auto => std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal(),
-        };
-        console::set_colors_enabled(colours);
-        let default = match self.verbose {
-            // The libraries log as errors what peers do wrong, on which a user cannot act.
-            0 => "off,roombot=warn",
-            1 => "warn,roombot=info",
-            _ => "info,roombot=debug",
-        };
-        let filter = tracing_subscriber::EnvFilter::try_from_env("ROOMBOT_LOG");
-        let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-        let on_stderr = match self.color {
-            Colour::Auto => std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal(),
-            always_or_never => always_or_never == Colour::Always,
-        };
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(on_stderr);
-        // If stderr is closed, reporting that there would panic.
-        let log = log.log_internal_errors(false);
-        // A log is set already only in tests that run several verbs in one process.
-        let _ = log.with_target(self.verbose > 1).try_init();
-    }
-}
-
-/// An error as text for a terminal: one line, and with `causes` one more for each cause.
-pub fn explain(error: &Error, causes: bool) -> String {
-    let mut text = format!("error: {error}");
-    let mut next = std::error::Error::source(error).filter(|_| causes);
-    while let Some(cause) = next {
-        text.push_str(&format!("\n  because: {cause}"));
-        next = cause.source();
-    }
-    text
 }

@@ -14,12 +14,11 @@ macro_rules! print_out {
     }};
 }
 
-/// Prints a line on stderr.
+/// Prints a line on stderr; one of the log where that is JSON.
 macro_rules! print_err {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr().lock(), $($text)*);
-    }};
+    ($($text:tt)*) => {
+        $crate::log::tell(format_args!($($text)*))
+    };
 }
 
 pub(super) use {print_err, print_out};

@@ -1,10 +1,11 @@
 //! The asynchronous runtime that verbs run on, and the signals that stop them.
 
 use crate::error::{Error, Result};
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A runtime with one thread per core.
 ///
@@ -35,6 +36,18 @@ pub(super) fn hung_up() -> Result<impl Future<Output = ()> + Send + 'static> {
     Ok(async move {
         hung_up.recv().await;
     })
+}
+
+/// Requests to read the configuration again (SIGHUP), from this call on. `None` on a terminal, where the signal means that it was closed.
+///
+/// # Errors
+/// [`Error::Machine`]: the signal cannot be received.
+pub(super) fn reload_requests() -> Result<Option<Signal>> {
+    if std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let failed = |e: std::io::Error| Error::machine("cannot handle SIGHUP").because(e);
+    signal(SignalKind::hangup()).map(Some).map_err(failed)
 }
 
 /// Completes on SIGINT or SIGTERM. Signals count from this call on, not from the first poll.

@@ -1,9 +1,11 @@
 //! `roombot serve`: runs the recorder service until it is stopped.
 
+use super::output::OutputArgs;
 use super::print::print_out;
-use super::runtime::interrupted;
+use super::runtime::{interrupted, reload_requests, runtime};
 use crate::error::Result;
-use crate::service::{Service, ServiceConfig};
+use crate::log;
+use crate::service::{Reload, Service, ServiceConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -47,11 +49,14 @@ pub struct ServeArgs {
 /// # Errors
 /// [`Error::User`](crate::error::Error::User): the configuration, the address or the folder.
 /// [`Error::Machine`](crate::error::Error::Machine): the disk or the socket failed.
-pub async fn run(args: ServeArgs) -> Result<()> {
-    let mut config = ServiceConfig::load(args.config.as_deref())?;
-    config.listen = args.listen.unwrap_or(config.listen);
-    config.data = args.data.unwrap_or(config.data);
-    config.capacity = args.capacity.or(config.capacity);
+pub fn start(args: ServeArgs, output: OutputArgs) -> Result<()> {
+    let config = args.configuration()?;
+    let serves = !args.print_config && !args.check_config;
+    let runtime = runtime()?;
+    {
+        let _in_runtime = runtime.enter();
+        output.prepare(Some(config.log_format), config.log.as_deref(), serves)?;
+    }
     if args.print_config {
         print_out!("{}", config.to_toml().trim_end());
         return Ok(());
@@ -60,7 +65,25 @@ pub async fn run(args: ServeArgs) -> Result<()> {
         print_out!("The configuration is valid.");
         return Ok(());
     }
+    let result = runtime.block_on(run(args, output, config));
+    log::finish();
+    result
+}
+
+impl ServeArgs {
+    /// The configuration: flags, over the environment, over the file.
+    fn configuration(&self) -> Result<ServiceConfig> {
+        let mut config = ServiceConfig::load(self.config.as_deref())?;
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.data = self.data.clone().unwrap_or(config.data);
+        config.capacity = self.capacity.or(config.capacity);
+        Ok(config)
+    }
+}
+
+async fn run(args: ServeArgs, output: OutputArgs, config: ServiceConfig) -> Result<()> {
     let stop = interrupted()?;
+    let reloads = reload_requests()?;
     let service = Service::bind(config).await?;
     let url = format!("http://{}/", service.local_addr());
     if args.json {
@@ -71,5 +94,30 @@ pub async fn run(args: ServeArgs) -> Result<()> {
             print_out!("First key, shown this once: {key}");
         }
     }
+    if let Some(mut reloads) = reloads {
+        let mut running = service.reload();
+        tokio::spawn(async move {
+            while reloads.recv().await.is_some() {
+                reload(&args, output, &mut running).await;
+            }
+        });
+    }
     service.run(stop).await
+}
+
+/// Reads the configuration again. What is wrong in it changes nothing.
+async fn reload(args: &ServeArgs, output: OutputArgs, running: &mut Reload) {
+    let taken = async {
+        let config = args.configuration()?;
+        log::set_filter(&output.filter(config.log.as_deref()))?;
+        running.apply(config).await
+    };
+    match taken.await {
+        Ok(waiting) if waiting.is_empty() => tracing::warn!("the configuration was read again"),
+        Ok(waiting) => {
+            let keys = waiting.join(", ");
+            tracing::warn!("the configuration was read again; restart the service for what changed in {keys}");
+        }
+        Err(e) => tracing::error!("the configuration stays as it was: {e}"),
+    }
 }

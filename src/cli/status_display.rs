@@ -16,7 +16,7 @@ const LOG_EVERY_MS: u64 = 10_000;
 /// Shows `status` on stderr whenever it changes; only new warnings if `quiet`. `keys`: keys are read.
 pub(super) fn show(mut status: watch::Receiver<Status>, quiet: bool, keys: bool) -> Display {
     let term = Term::stderr();
-    let redraw = term.is_term() && !quiet;
+    let redraw = term.is_term() && !quiet && !crate::log::is_json();
     Display::start(|mut stopped| async move {
         let (mut drawn, mut warned) = (0, 0);
         let mut logged: Option<(u64, (bool, Vec<String>))> = None;

@@ -1,6 +1,8 @@
 //! The service's configuration: a TOML file, and over it the environment. Values only.
 
 use crate::error::{Error, Result};
+use crate::log::{self, LogFormat};
+use crate::service::jobs::Retention;
 use crate::service::storage::{KeepLocal, StorageService, StoreConfig, span};
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -16,7 +18,7 @@ use std::time::Duration;
 /// What keys of the environment begin with.
 const PREFIX: &str = "ROOMBOT_";
 /// Variables of that prefix that are none of the service's keys.
-const OTHERS: [&str; 6] = ["interop", "key", "log", "skipped", "token", "url"];
+const OTHERS: [&str; 6] = ["interop", "key", "log_fields", "skipped", "token", "url"];
 /// A key of the environment with this end names a file that holds the value.
 const IN_FILE: &str = "_file";
 
@@ -34,6 +36,11 @@ pub struct ServiceConfig {
     /// Cores that recorders and films may use: a recorder takes 0.1, a film 1. All of the machine's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<f64>,
+    /// How lines of the log look, this service's and its recorders'.
+    pub log_format: LogFormat,
+    /// Which lines are logged: a filter as `info,roombot::service=debug`. Warnings and errors if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
     /// The first administrator's key. One is made and printed if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_key: Option<String>,
@@ -68,6 +75,8 @@ impl Default for ServiceConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)),
             data: PathBuf::from("roombot-data"),
             capacity: None,
+            log_format: LogFormat::default(),
+            log: None,
             admin_key: None,
             allow_private_webhooks: false,
             webhook_delivered_days: 7,
@@ -150,6 +159,9 @@ impl ServiceConfig {
         if self.admin_key.as_ref().is_some_and(|key| key.chars().count() < 16 || key.chars().any(char::is_whitespace)) {
             return Err(Error::user("admin_key: must have at least 16 characters, no spaces"));
         }
+        if let Some(filter) = &self.log {
+            log::parse(filter).map_err(|e| Error::user(format!("log: {e}")).because(e))?;
+        }
         let days = self.retention_days.iter().chain(self.project_retention_days.values());
         if days.into_iter().any(|days| !(1..=36_500).contains(days)) {
             return Err(Error::user("retention_days and project_retention_days: must be 1 to 36500"));
@@ -167,6 +179,17 @@ impl ServiceConfig {
             None if self.backup_store.is_some() => Err(Error::user("backup_store: there is no [store] that it backs")),
             None => Ok(None),
         }
+    }
+
+    /// The cores that recorders and films may use.
+    pub(super) fn cores(&self) -> f64 {
+        self.capacity.unwrap_or_else(|| std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64))
+    }
+
+    /// How long media is kept.
+    pub(super) fn retention(&self) -> Retention {
+        let (days, project_days) = (self.retention_days, self.project_retention_days.clone());
+        Retention { keep_local: self.keep_local, days, project_days }
     }
 
     /// The configuration as a TOML file, without secrets.

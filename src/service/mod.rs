@@ -11,9 +11,11 @@ mod database;
 mod deliveries;
 mod jobs;
 mod model;
+mod reload;
 mod storage;
 
 pub use config::ServiceConfig;
+pub use reload::Reload;
 
 use crate::error::{Error, Result};
 use crate::server::reachable;
@@ -44,6 +46,8 @@ pub struct Service {
     folders: Arc<Folders>,
     database: Database,
     storage: Option<Arc<StorageService>>,
+    capacity: Arc<Mutex<Capacity>>,
+    retention: watch::Sender<Retention>,
     first_key: Option<String>,
     /// Held while the service runs: two must not drive the same recordings.
     _lock: File,
@@ -66,7 +70,10 @@ impl Service {
         let address = listener.local_addr().map_err(failed)?;
         let database = Database::open(&folders.database())?;
         let first_key = first_key(&database, config.admin_key.clone()).await?;
-        Ok(Service { listener, address, config, folders: Arc::new(folders), database, storage, first_key, _lock: lock })
+        let capacity = Arc::new(Mutex::new(Capacity::new(config.cores())));
+        let retention = watch::Sender::new(config.retention());
+        let folders = Arc::new(folders);
+        Ok(Service { listener, address, config, folders, database, storage, capacity, retention, first_key, _lock: lock })
     }
 
     /// The service's address; with the real port where 0 was requested.
@@ -79,6 +86,12 @@ impl Service {
         self.first_key.as_deref()
     }
 
+    /// What changes its settings while it runs.
+    pub fn reload(&self) -> Reload {
+        let (capacity, retention) = (self.capacity.clone(), self.retention.clone());
+        Reload { running: self.config.clone(), capacity, retention, database: self.database.clone() }
+    }
+
     /// Serves until `shutdown` is done. Recorders that run then go on, and are found again by the next service with this data.
     ///
     /// # Errors
@@ -87,8 +100,7 @@ impl Service {
         let program =
             std::env::current_exe().map_err(|e| Error::machine("cannot find this program's file").because(e))?;
         let (leave, leaving) = watch::channel(false);
-        let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
-        let capacity = Arc::new(Mutex::new(Capacity::new(self.config.capacity.unwrap_or(cores))));
+        let capacity = self.capacity.clone();
         let context = JobContext {
             database: self.database.clone(),
             folders: self.folders.clone(),
@@ -96,12 +108,7 @@ impl Service {
             program,
             leaving: leaving.clone(),
         };
-        let retention = Retention {
-            keep_local: self.config.keep_local,
-            days: self.config.retention_days,
-            project_days: self.config.project_retention_days.clone(),
-        };
-        let sweeper = tokio::spawn(Sweeper::new(context.clone(), retention).run());
+        let sweeper = tokio::spawn(Sweeper::new(context.clone(), self.retention.subscribe()).run());
         let dispatcher = tokio::spawn(Dispatcher::new(context, capacity.clone()).run());
         let settings = deliveries::Settings {
             allow_private: self.config.allow_private_webhooks,

@@ -42,6 +42,7 @@ mod live;
 mod losses;
 mod meeting;
 mod odd_inputs;
+mod operations;
 mod page;
 mod page_looks;
 mod raw_layers;

@@ -13,6 +13,12 @@ pub(super) async fn alive() -> Json<Value> {
     Json(json!({ "status": "alive", "version": env!("CARGO_PKG_VERSION") }))
 }
 
+/// Which program this is, and the version of its API.
+#[utoipa::path(get, path = "/version", tag = "service", security(()), responses((status = 200, body = Object)))]
+pub(super) async fn version() -> Json<Value> {
+    Json(json!({ "name": "roombot", "version": env!("CARGO_PKG_VERSION"), "api": "v1" }))
+}
+
 /// Whether a new recording would begin at once.
 #[utoipa::path(get, path = "/readyz", tag = "service", security(()),
     responses((status = 200, body = Object), (status = 503, body = Problem)))]

@@ -92,6 +92,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(session::begin, session::show, session::end))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(health::version))
         .routes(routes!(metrics::metrics))
         .split_for_parts();
     let description = Arc::new(description);

@@ -9,6 +9,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::Instrument;
+use tracing::field::Empty;
 use utoipa::ToSchema;
 
 /// The header that carries the id of a request, both ways.
@@ -107,8 +109,13 @@ pub(super) async fn name_request(request: Request, next: Next) -> Response {
     let is_plain = |id: &&str| id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     let id = given.filter(is_plain).map_or_else(|| Id::new("req").to_string(), str::to_owned);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
-    tracing::debug!(request_id = %id, %method, path, status = response.status().as_u16(), "request");
+    // Of the highest level: the id belongs to each line of the log.
+    let span = tracing::error_span!(
+        "request", request_id = %id, %method, path, status = Empty, otel.name = Empty, otel.kind = Empty
+    );
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.record("status", response.status().as_u16());
+    span.in_scope(|| tracing::debug!("answered"));
     if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
         problem.request_id = Some(id.as_str().into());
         response = problem.into_response();

@@ -20,7 +20,7 @@ pub(super) async fn file(
     let missing = || Problem::not_found("file");
     let copy = recording.storage.as_ref().filter(|copy| copy.state == StorageState::Stored).ok_or_else(missing)?;
     let failed = |e: String| {
-        tracing::error!(recording = %recording.id, "{path} cannot be read: {e}");
+        tracing::error!(recording_id = %recording.id, "{path} cannot be read: {e}");
         Problem::unavailable("the store does not answer; the service's operator can see why in the log", 10)
     };
     let target = storage.and_then(|storage| storage.target(copy.store));

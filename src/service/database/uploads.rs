@@ -106,3 +106,11 @@ pub fn look_at(connection: &Connection, recording: &Id, at_ms: Option<i64>) -> R
     };
     Ok(())
 }
+
+/// Has all recordings looked at soon, those that are overdue already before them: how long media is kept has changed.
+pub fn look_at_all(connection: &Connection, now_ms: i64) -> Result<(), DatabaseError> {
+    let sql = "INSERT INTO sweeps (recording, due_ms) SELECT id, ?1 FROM recordings WHERE true
+               ON CONFLICT (recording) DO UPDATE SET due_ms = min(due_ms, excluded.due_ms)";
+    connection.execute(sql, [now_ms])?;
+    Ok(())
+}

@@ -29,8 +29,15 @@ pub struct Capacity {
 impl Capacity {
     /// Of so many cores.
     pub fn new(cores: f64) -> Capacity {
+        let mut capacity = Capacity { total: 0, used: 0, films: 0 };
+        capacity.resize(cores);
+        capacity
+    }
+
+    /// Has so many cores from now on. What runs goes on, also beyond that.
+    pub fn resize(&mut self, cores: f64) {
         // At most 4 million cores.
-        Capacity { total: (cores.clamp(0.1, 4e6) * 1000.0) as u32, used: 0, films: 0 }
+        self.total = (cores.clamp(0.1, 4e6) * 1000.0) as u32;
     }
 
     /// Takes what `work` needs, if it is free. One film may always be made: it runs at a low priority, beside whatever records.

@@ -2,6 +2,7 @@
 
 use super::capacity::{Capacity, Work};
 use super::{JobContext, films, outputs, recorder, upload};
+use crate::log;
 use crate::service::database::DatabaseError;
 use crate::service::database::films::open;
 use crate::service::database::recordings::{StoredRecording, Unfinished, unfinished};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
+use tracing::{Instrument, Span, error_span};
 
 /// How long changes of the database are gathered.
 const GATHER: Duration = Duration::from_millis(50);
@@ -62,7 +64,7 @@ impl Dispatcher {
         };
         let Some(id) = self.owners.remove(&task) else { return };
         if let Err(e) = ended {
-            tracing::error!(recording = %id, "its job failed and is begun again: {e}");
+            tracing::error!(recording_id = %id, "its job failed and is begun again: {e}");
         }
         if let (Some(work), Ok(mut capacity)) = (self.running.remove(&id), self.capacity.lock()) {
             capacity.release(work);
@@ -115,7 +117,9 @@ impl Dispatcher {
     fn start(&mut self, id: Id, work: Work) {
         self.running.insert(id.clone(), work);
         let (context, owner) = (self.context.clone(), id.clone());
-        let task = self.tasks.spawn(async move {
+        let span = span_of(work, &id);
+        let job = async move {
+            tracing::info!("{work:?} begins");
             let result = match work {
                 Work::Record => recorder::run(&context, &id).await,
                 Work::Process => outputs::run(&context, &id).await,
@@ -123,10 +127,22 @@ impl Dispatcher {
                 Work::Film => films::run(&context, &id).await,
             };
             if let Err(e) = result {
-                tracing::error!(recording = %id, "its job failed and is begun again: {e}");
+                tracing::error!("its job failed and is begun again: {e}");
                 sleep(RETRY).await;
             }
-        });
+        };
+        let task = self.tasks.spawn(job.instrument(span));
         self.owners.insert(task.id(), owner);
     }
+}
+
+/// The span of a stage. Of the highest level: the id belongs to each line of the log. All stages of a recording are one trace.
+fn span_of(work: Work, id: &Id) -> Span {
+    let span = match work {
+        Work::Record => error_span!("record", recording_id = %id),
+        Work::Process => error_span!("process", recording_id = %id),
+        Work::Upload => error_span!("upload", recording_id = %id),
+        Work::Film => error_span!("film", film_id = %id, recording_id = tracing::field::Empty),
+    };
+    log::in_trace_of(span, id.as_str())
 }

@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::path::PathBuf;
 use tokio::process::Command;
+use tracing::Span;
+use tracing::field::display;
 
 struct FilmOfRecording<'a> {
     context: &'a JobContext,
@@ -55,6 +57,7 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
         return Ok(());
     };
     let recording = stored.job.recording.clone();
+    Span::current().record("recording_id", display(&recording));
     let (state, reason) = match compose(context, &FilmOfRecording { context, stored }).await? {
         Composed::Leaving => return Ok(()),
         Composed::Made => (FilmState::Done, None),

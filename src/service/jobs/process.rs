@@ -19,8 +19,11 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its output in `result`, which is emptied, and its messages at the end of `log`.
+    /// Starts `command` with its output in `result`, which is emptied, and its messages at the end of `log`: the file that has the
+    /// recording's id for its name. It logs as the service does.
     pub(super) fn start(mut command: Command, result: &Path, log: &Path) -> io::Result<Process> {
+        let recording = log.file_stem().unwrap_or_default().to_string_lossy();
+        command.envs(crate::log::for_child("recording_id", &recording));
         let log = File::options().create(true).append(true).open(log)?;
         command.stdin(Stdio::null()).stdout(File::create(result)?).stderr(log);
         // Signals to the service's group (Ctrl-C on a terminal) are not meant for it.

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -29,12 +30,12 @@ const STAYS: [&str; 3] = [MANIFEST, TIMELINE, "chat.vtt"];
 /// Looks after recordings that have ended.
 pub struct Sweeper {
     context: JobContext,
-    retention: Retention,
+    retention: watch::Receiver<Retention>,
 }
 
 impl Sweeper {
     /// One that keeps media for so long.
-    pub fn new(context: JobContext, retention: Retention) -> Sweeper {
+    pub fn new(context: JobContext, retention: watch::Receiver<Retention>) -> Sweeper {
         Sweeper { context, retention }
     }
 
@@ -72,7 +73,7 @@ impl Sweeper {
             if running.len() >= SIDE_BY_SIDE || running.contains(&id) {
                 continue;
             }
-            let (of, retention) = (id.clone(), self.retention.clone());
+            let (of, retention) = (id.clone(), self.retention.borrow().clone());
             // Decided within the write: what changes a recording afterwards makes it due again.
             let next = self.context.database.write(move |connection| {
                 let stored = recordings::get(connection, &of)?;
@@ -106,12 +107,12 @@ async fn act(context: &JobContext, id: &Id, next: Next) {
         Next::Expire => expire(context, id).await,
     };
     if let Err(problem) = done {
-        tracing::error!(recording = %id, "{problem}; it is tried again in a minute");
+        tracing::error!(recording_id = %id, "{problem}; it is tried again in a minute");
         let (of, at) = (id.clone(), Timestamp::now().checked_add(RETRY).unwrap_or(Timestamp::MAX));
         let later =
             context.database.write(move |connection| uploads::look_at(connection, &of, Some(at.as_millisecond())));
         if let Err(e) = later.await {
-            tracing::error!(recording = %id, "{e}");
+            tracing::error!(recording_id = %id, "{e}");
             sleep(LOOK).await;
         }
     }
@@ -144,7 +145,7 @@ async fn delete_local(context: &JobContext, id: &Id) -> Result<(), String> {
     match removed.map_err(|e| e.to_string())?? {
         true => note(&context.database, id, |storage| storage.local = false).await,
         false => {
-            tracing::warn!(recording = %id, "the store does not have what is here: it is uploaded again");
+            tracing::warn!(recording_id = %id, "the store does not have what is here: it is uploaded again");
             let of = id.clone();
             context.database.write(move |connection| uploads::doubt(connection, &of)).await.map_err(said)?;
             note(&context.database, id, |storage| storage.state = StorageState::Uploading).await

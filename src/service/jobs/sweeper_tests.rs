@@ -89,7 +89,7 @@ async fn what_is_over_is_deleted_everywhere_unless_it_is_held() {
     let bench = Bench::new();
     let (over, held) = (bench.ended(false).await, bench.ended(true).await);
     let retention = Retention { days: Some(1), ..Retention::default() };
-    let sweeper = tokio::spawn(Sweeper::new(bench.context.clone(), retention).run());
+    let sweeper = tokio::spawn(Sweeper::new(bench.context.clone(), watch::channel(retention).1).run());
     let recording = bench.until(&over, |recording| recording.state == State::Expired).await;
     assert!(recording.outcome.as_ref().unwrap().media.is_empty());
     assert_eq!(recording.storage.as_ref().unwrap().state, StorageState::Deleted);
@@ -123,7 +123,7 @@ async fn media_leaves_only_when_the_store_still_has_it() {
     assert!(track.exists());
     assert_eq!(bench.get(&id).await.storage.unwrap().state, StorageState::Uploading);
     let at_once = Retention { keep_local: KeepLocal(Some(Duration::ZERO)), ..Retention::default() };
-    let sweeper = tokio::spawn(Sweeper::new(bench.context.clone(), at_once).run());
+    let sweeper = tokio::spawn(Sweeper::new(bench.context.clone(), watch::channel(at_once).1).run());
     bench.until(&id, local_is_gone).await;
     assert!(copy.exists() && !track.exists() && !track.parent().unwrap().exists());
     assert!(bench.context.folders.recording(&id).join("manifest.json").exists());

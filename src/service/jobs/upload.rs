@@ -13,7 +13,7 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
     let Some(stored) = context.database.recording(id).await? else { return Ok(()) };
     let Some(result) = upload(context, &stored.recording).await else { return Ok(()) };
     if let Err(problem) = &result {
-        tracing::error!(recording = %id, "its media stays here: {problem}");
+        tracing::error!(recording_id = %id, "its media stays here: {problem}");
     }
     let change = move |stored: &mut StoredRecording| ((), conclude(stored, result, Timestamp::now()));
     context.database.update_recording(id, change).await.map(drop)

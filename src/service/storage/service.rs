@@ -91,7 +91,7 @@ impl StorageService {
                     return Ok(Stored { store: target.name, url: target.address_of(&place), files, bytes });
                 }
                 Err(e) => {
-                    tracing::error!(recording = %recording.id, store = target.name.word(), "cannot be stored: {e}");
+                    tracing::error!(recording_id = %recording.id, store = target.name.word(), "cannot be stored: {e}");
                     problems.push(format!("{}: {e}", target.name.word()));
                 }
             }
@@ -122,7 +122,7 @@ impl StorageService {
             if error.is_final() || since.elapsed() + next > self.patience {
                 return Err(error);
             }
-            tracing::warn!(recording = %transfer.recording, store = transfer.target.name.word(), "not stored yet: {error}");
+            tracing::warn!(recording_id = %transfer.recording, store = transfer.target.name.word(), "not stored yet: {error}");
             sleep(next).await;
         }
     }

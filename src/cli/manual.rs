@@ -1,0 +1,66 @@
+//! `roombot completions` and `roombot man`: what a package installs beside the program. Hidden verbs: their readers are packagers.
+
+use super::print::print_out;
+use crate::error::{Error, Result};
+use clap::Command;
+use clap_complete::Shell;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Print what completes commands and flags in a shell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  roombot completions bash > /usr/share/bash-completion/completions/roombot
+  roombot completions fish > ~/.config/fish/completions/roombot.fish
+  roombot completions zsh > ~/.zfunc/_roombot              # with fpath+=~/.zfunc before compinit")]
+pub struct CompletionsArgs {
+    /// bash, zsh, fish, elvish or powershell.
+    #[arg(value_enum, hide_possible_values = true)]
+    shell: Shell,
+}
+
+/// Print the manual page, or write those of all commands.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  roombot man | man -l -
+  roombot man --to /usr/local/share/man/man1")]
+pub struct ManArgs {
+    /// Folder for a page of each command: roombot.1, roombot-record.1 and so on. It is made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+/// Prints the completions of `program`.
+///
+/// # Errors
+/// [`Error::Machine`]: they cannot be printed.
+pub fn completions(args: &CompletionsArgs, mut program: Command) -> Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut program, "roombot", &mut text);
+    print(&text)
+}
+
+/// Prints the manual of `program`, or writes its pages.
+///
+/// # Errors
+/// [`Error::User`]: the folder cannot be written. [`Error::Machine`]: the page cannot be printed.
+pub fn man(args: &ManArgs, program: Command) -> Result<()> {
+    let Some(folder) = &args.to else {
+        let mut text = Vec::new();
+        let failed = |e| Error::internal("the manual cannot be made").because(e);
+        clap_mangen::Man::new(program).render(&mut text).map_err(failed)?;
+        return print(&text);
+    };
+    let failed = |e: std::io::Error| Error::user(format!("{}: {e}", folder.display())).because(e);
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    clap_mangen::generate_to(program, folder).map_err(failed)?;
+    print_out!("The pages are in {}", folder.display());
+    Ok(())
+}
+
+fn print(text: &[u8]) -> Result<()> {
+    match std::io::stdout().lock().write_all(text) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::machine("cannot print").because(e)),
+        _ => Ok(()),
+    }
+}
