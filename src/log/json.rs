@@ -43,7 +43,12 @@ fn begun(level: &str, target: &str, common: Option<&Fields>) -> Fields {
 pub(super) struct JsonLines(pub Fields);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, JsonFields> for JsonLines {
-    fn format_event(&self, context: &FmtContext<'_, S, JsonFields>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut own = Visited::default();
         event.record(&mut own);
         let target = own.target.as_deref().unwrap_or(event.metadata().target());
@@ -134,7 +139,12 @@ mod tests {
             .event_format(JsonLines(fields("host=a, recording_id = rec_1,,x")))
             .finish();
         tracing::subscriber::with_default(subscriber, || {
-            let outer = tracing::error_span!("request", request_id = "req_1", status = tracing::field::Empty, otel.kind = "server");
+            let outer = tracing::error_span!(
+                "request",
+                request_id = "req_1",
+                status = tracing::field::Empty,
+                otel.kind = "server"
+            );
             let _outer = outer.enter();
             outer.record("status", 200);
             let _inner = tracing::error_span!("record", recording_id = "rec_2").entered();
@@ -163,7 +173,8 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_a_line_too() {
-        let line: Value = serde_json::from_str(&line("INFO", "roombot", format_args!("a\nb"), Some(&fields("x=1")))).unwrap();
+        let line: Value =
+            serde_json::from_str(&line("INFO", "roombot", format_args!("a\nb"), Some(&fields("x=1")))).unwrap();
         assert_eq!((&line["message"], &line["x"], &line["level"]), (&"a\nb".into(), &"1".into(), &"INFO".into()));
     }
 }

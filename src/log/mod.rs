@@ -72,9 +72,7 @@ pub fn start(settings: &LogSettings, traced: bool) -> Result<()> {
     // If stderr is closed, reporting that there would panic.
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
-        LogFormat::Text => {
-            layer.with_ansi(settings.ansi).with_target(settings.targets).with_filter(filter).boxed()
-        }
+        LogFormat::Text => layer.with_ansi(settings.ansi).with_target(settings.targets).with_filter(filter).boxed(),
         LogFormat::Json => {
             let layer = layer.with_ansi(false).fmt_fields(JsonFields::new());
             layer.event_format(JsonLines(fields.clone())).with_filter(filter).boxed()
@@ -125,7 +123,8 @@ pub fn set_filter(filter: &str) -> Result<()> {
 /// The user's: it cannot be read.
 pub fn parse(filter: &str) -> Result<EnvFilter> {
     EnvFilter::try_new(filter).map_err(|e| {
-        Error::user(format!("{filter:?} is no filter for the log ({e}); write it as info,roombot::service=debug")).because(e)
+        Error::user(format!("{filter:?} is no filter for the log ({e}); write it as info,roombot::service=debug"))
+            .because(e)
     })
 }
 

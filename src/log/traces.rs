@@ -44,16 +44,18 @@ pub(super) fn start() -> Result<Option<(Boxed, Traces)>> {
     let client = reqwest::Client::builder().timeout(EXPORT_TIMEOUT).build().map_err(|e| unusable(&e))?;
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().with_http_client(client);
     let exporter = exporter.build().map_err(|e| unusable(&e))?;
-    let exporter =
-        OnRuntime { exporter: Arc::new(exporter), runtime: Handle::current(), failed: Arc::new(AtomicBool::new(false)) };
+    let exporter = OnRuntime {
+        exporter: Arc::new(exporter),
+        runtime: Handle::current(),
+        failed: Arc::new(AtomicBool::new(false)),
+    };
     // OTEL_SERVICE_NAME goes before the name here.
     let mut resource = Resource::builder();
     if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
         resource = resource.with_service_name("roombot");
     }
     let resource = resource.with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    let provider =
-        SdkTracerProvider::builder().with_resource(resource.build()).with_batch_exporter(exporter).build();
+    let provider = SdkTracerProvider::builder().with_resource(resource.build()).with_batch_exporter(exporter).build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("roombot")).with_level(false);
     let ours = filter_fn(|of| of.target().starts_with("roombot") && *of.level() <= Level::INFO);
     Ok(Some((layer.with_filter(ours).boxed(), Traces(provider))))

@@ -73,7 +73,18 @@ impl Service {
         let capacity = Arc::new(Mutex::new(Capacity::new(config.cores())));
         let retention = watch::Sender::new(config.retention());
         let folders = Arc::new(folders);
-        Ok(Service { listener, address, config, folders, database, storage, capacity, retention, first_key, _lock: lock })
+        Ok(Service {
+            listener,
+            address,
+            config,
+            folders,
+            database,
+            storage,
+            capacity,
+            retention,
+            first_key,
+            _lock: lock,
+        })
     }
 
     /// The service's address; with the real port where 0 was requested.

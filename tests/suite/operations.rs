@@ -144,7 +144,8 @@ async fn lines_of_the_log_are_json_with_ids() {
     let id = recording["id"].as_str().expect("an id").to_owned();
     let ended = async {
         loop {
-            let recording: Value = serde_json::from_str(&service.get(&format!("/v1/recordings/{id}")).await).expect("JSON");
+            let recording: Value =
+                serde_json::from_str(&service.get(&format!("/v1/recordings/{id}")).await).expect("JSON");
             if ["complete", "partial", "failed"].contains(&recording["state"].as_str().unwrap_or_default()) {
                 return;
             }
@@ -226,7 +227,8 @@ async fn alerts_and_the_board_name_metrics_that_exist() {
         assert!(unknown.is_empty(), "{file} names {unknown:?}, /metrics has {known:?}");
     }
     let board: Value = serde_json::from_str(&text(&packaging("monitoring/grafana.json"))).expect("JSON");
-    let ids: BTreeSet<i64> = board["panels"].as_array().expect("panels").iter().filter_map(|p| p["id"].as_i64()).collect();
+    let ids: BTreeSet<i64> =
+        board["panels"].as_array().expect("panels").iter().filter_map(|p| p["id"].as_i64()).collect();
     assert_eq!(Some(ids.len()), board["panels"].as_array().map(Vec::len), "each panel has an id of its own");
 }
 
@@ -244,7 +246,8 @@ fn the_units_are_valid_and_hardened() {
         let output = Command::new("systemd-analyze").args(["--man=no", "verify"]).arg(&file).output().expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && !said.contains(unit), "{said}");
-        let judged = Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=25"]).arg(&file).output();
+        let judged =
+            Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=25"]).arg(&file).output();
         let judged = judged.expect("it runs");
         assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
     }
