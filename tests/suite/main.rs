@@ -32,6 +32,7 @@ mod guide;
 mod hostile;
 mod hostile_files;
 mod house;
+mod inactive;
 mod interop;
 mod janus;
 mod judge;
