@@ -44,6 +44,7 @@ mod losses;
 mod meeting;
 mod odd_inputs;
 mod operations;
+mod odd_sizes;
 mod page;
 mod page_looks;
 mod raw_layers;
