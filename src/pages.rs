@@ -6,6 +6,9 @@ use axum::response::{IntoResponse, Response};
 /// The content security policy: own scripts and styles, WebSockets, nothing inline, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; \
                       connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// The same for pages that need nothing but their own server.
+const OWN_SERVER_ONLY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; \
+                               connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -14,6 +17,17 @@ const STYLE: &str = "text/css; charset=utf-8";
 /// The files under `/app/`.
 const FILES: &[(&str, &str, &str)] = &[
     ("app.js", SCRIPT, include_str!("../web/app.js")),
+    ("dashboard.js", SCRIPT, include_str!("../web/dashboard.js")),
+    ("dashboard-api.js", SCRIPT, include_str!("../web/dashboard-api.js")),
+    ("dashboard-failures.js", SCRIPT, include_str!("../web/dashboard-failures.js")),
+    ("dashboard-keys.js", SCRIPT, include_str!("../web/dashboard-keys.js")),
+    ("dashboard-live.js", SCRIPT, include_str!("../web/dashboard-live.js")),
+    ("dashboard-recording.js", SCRIPT, include_str!("../web/dashboard-recording.js")),
+    ("dashboard-recordings.js", SCRIPT, include_str!("../web/dashboard-recordings.js")),
+    ("dashboard-storage.js", SCRIPT, include_str!("../web/dashboard-storage.js")),
+    ("dashboard-system.js", SCRIPT, include_str!("../web/dashboard-system.js")),
+    ("dashboard-webhooks.js", SCRIPT, include_str!("../web/dashboard-webhooks.js")),
+    ("dashboard.css", STYLE, include_str!("../web/dashboard.css")),
     ("hash.js", SCRIPT, include_str!("../web/hash.js")),
     ("media.js", SCRIPT, include_str!("../web/media.js")),
     ("panel.js", SCRIPT, include_str!("../web/panel.js")),
@@ -30,6 +44,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("stats.js", SCRIPT, include_str!("../web/stats.js")),
     ("talk.js", SCRIPT, include_str!("../web/talk.js")),
     ("transfer.js", SCRIPT, include_str!("../web/transfer.js")),
+    ("theme.css", STYLE, include_str!("../web/theme.css")),
     ("view.js", SCRIPT, include_str!("../web/view.js")),
     ("style.css", STYLE, include_str!("../web/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("../web/icon.svg")),
@@ -50,6 +65,8 @@ pub enum Page {
     Recordings,
     /// There is no such recording.
     NoRecording,
+    /// The recorder service: sign-in, recordings, deliveries, keys. A client of its API.
+    Dashboard,
 }
 
 impl Page {
@@ -61,6 +78,14 @@ impl Page {
             Page::Player => include_str!("../web/player.html"),
             Page::Recordings => include_str!("../web/recordings.html"),
             Page::NoRecording => include_str!("../web/no-recording.html"),
+            Page::Dashboard => include_str!("../web/dashboard.html"),
+        }
+    }
+
+    fn policy(self) -> &'static str {
+        match self {
+            Page::Start | Page::Room | Page::NoRoom => POLICY,
+            Page::Player | Page::Recordings | Page::NoRecording | Page::Dashboard => OWN_SERVER_ONLY,
         }
     }
 
@@ -68,7 +93,9 @@ impl Page {
     fn permissions(self) -> &'static str {
         match self {
             Page::Start | Page::Room | Page::NoRoom => "camera=(self), microphone=(self), display-capture=(self)",
-            Page::Player | Page::Recordings | Page::NoRecording => "camera=(), microphone=(), display-capture=()",
+            Page::Player | Page::Recordings | Page::NoRecording | Page::Dashboard => {
+                "camera=(), microphone=(), display-capture=()"
+            }
         }
     }
 
@@ -78,7 +105,7 @@ impl Page {
             Page::NoRoom | Page::NoRecording => StatusCode::NOT_FOUND,
             _ => StatusCode::OK,
         };
-        let mut response = answer(status, HTML, self.html());
+        let mut response = answer(status, HTML, self.policy(), self.html());
         response.headers_mut().insert("permissions-policy", HeaderValue::from_static(self.permissions()));
         response
     }
@@ -87,15 +114,15 @@ impl Page {
 /// A file of the pages; `None` where there is none of that name.
 pub fn file(name: &str) -> Option<Response> {
     let (_, kind, body) = FILES.iter().find(|(known, _, _)| *known == name)?;
-    Some(answer(StatusCode::OK, kind, body))
+    Some(answer(StatusCode::OK, kind, POLICY, body))
 }
 
-fn answer(status: StatusCode, kind: &'static str, body: &'static str) -> Response {
+fn answer(status: StatusCode, kind: &'static str, policy: &'static str, body: &'static str) -> Response {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "no-cache"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // The URL may contain the join token.
         (header::REFERRER_POLICY, "no-referrer"),
@@ -109,7 +136,8 @@ fn answer(status: StatusCode, kind: &'static str, body: &'static str) -> Respons
 mod tests {
     use super::*;
 
-    const PAGES: [Page; 6] = [Page::Start, Page::Room, Page::NoRoom, Page::Player, Page::Recordings, Page::NoRecording];
+    const PAGES: [Page; 7] =
+        [Page::Start, Page::Room, Page::NoRoom, Page::Player, Page::Recordings, Page::NoRecording, Page::Dashboard];
 
     #[test]
     fn every_file_that_the_pages_name_is_served() {
@@ -118,10 +146,9 @@ mod tests {
                 assert!(file(name).is_some(), "{page:?}: {name}");
             }
         }
-        let imports = FILES
-            .iter()
-            .flat_map(|(_, _, body)| ["from \"./", "URL(\"./"].into_iter().flat_map(|mark| body.split(mark).skip(1)));
-        for name in imports.filter_map(|rest| rest.split('"').next()) {
+        let marks = ["from \"./", "from './", "URL(\"./"];
+        let imports = FILES.iter().flat_map(|(_, _, body)| marks.into_iter().flat_map(|mark| body.split(mark).skip(1)));
+        for name in imports.filter_map(|rest| rest.split(['"', '\'']).next()) {
             assert!(file(name).is_some(), "{name}");
         }
     }

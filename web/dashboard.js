@@ -1,9 +1,14 @@
 // The dashboard: signs in by a key, and shows the page that the address names behind its `#`.
 
-import { api, make, toast } from './dashboard-api.js';
-import { livePage } from './dashboard-live.js';
-import { listPage, recordingPage } from './dashboard-recordings.js';
+import { api, has, make, toast } from './dashboard-api.js';
+import { failuresPage } from './dashboard-failures.js';
 import { keysPage } from './dashboard-keys.js';
+import { livePage } from './dashboard-live.js';
+import { recordingPage } from './dashboard-recording.js';
+import { listPage } from './dashboard-recordings.js';
+import { storagePage } from './dashboard-storage.js';
+import { auditPage, workersPage } from './dashboard-system.js';
+import { webhooksPage } from './dashboard-webhooks.js';
 
 const login = document.getElementById('login');
 const shell = document.getElementById('shell');
@@ -12,11 +17,19 @@ const page = document.getElementById('page');
 let leave = new AbortController();
 let me;
 
+/** Pages, with the scope that they need; `at`: an address that not every service has. */
 const PAGES = [
-  { path: '/', name: 'Live', show: livePage },
-  { path: '/recordings', name: 'Recordings', show: listPage },
+  { path: '/', name: 'Live', show: livePage, scope: 'recordings:read' },
+  { path: '/recordings', name: 'Recordings', show: listPage, scope: 'recordings:read' },
+  { path: '/failures', name: 'Failures', show: failuresPage, scope: 'recordings:read' },
+  { path: '/webhooks', name: 'Webhooks', show: webhooksPage, scope: 'webhooks' },
+  { path: '/storage', name: 'Storage', show: storagePage, scope: 'recordings:read' },
+  { path: '/workers', name: 'Workers', show: workersPage, scope: 'admin', at: '/v1/workers' },
   { path: '/keys', name: 'Keys', show: keysPage, scope: 'admin' },
+  { path: '/audit', name: 'Audit', show: auditPage, scope: 'admin', at: '/v1/audit' },
 ];
+/** The pages that this key sees in this service. */
+let pages = [];
 
 /** What keys may do: an administrator everything. */
 const may = (scope) => !scope || me.scopes.includes(scope) || me.scopes.includes('admin');
@@ -26,19 +39,25 @@ async function route() {
   leave = new AbortController();
   const [path, query = ''] = (location.hash.slice(1) || '/').split('?');
   const id = path.match(/^\/recordings\/(rec_[a-z0-9]+)$/)?.[1];
-  const known = PAGES.find((candidate) => candidate.path === path && may(candidate.scope));
-  document.querySelector('.top nav').replaceChildren(...PAGES.filter((entry) => may(entry.scope)).map((entry) => {
+  const known = pages.find((candidate) => candidate.path === path) ?? (path === '/' ? pages[0] : undefined);
+  document.querySelector('.top nav').replaceChildren(...pages.map((entry) => {
     const isHere = entry === known || (id && entry.path === '/recordings');
     return make('a', { href: `#${entry.path}`, text: entry.name, 'aria-current': isHere ? 'page' : undefined });
   }));
+  document.querySelector('.top nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  document.title = `${known?.name ?? (id ? 'Recording' : 'Recorder')} · Roombot recorder`;
   const context = { page, signal: leave.signal, query: new URLSearchParams(query), may, me };
   try {
     if (id) await recordingPage(context, id);
     else if (known) await known.show(context);
-    else page.replaceChildren(make('h1', { text: 'There is no such page' }));
+    else page.replaceChildren(make('h1', { text: 'There is no such page' }), make('p', { class: 'quiet' }, make('a', { href: '#/', text: 'Go to the first page' })));
   } catch (problem) {
+    // Somebody went on while it was loaded.
+    if (context.signal.aborted) return;
     if (problem.status === 401) return signIn();
-    page.replaceChildren(make('h1', { text: 'This page cannot be shown' }), make('p', { class: 'problem', role: 'alert', text: problem.message }));
+    const text = problem.status === 404 && id ? 'It may have been deleted, or belong to a project that this key does not see.' : problem.message;
+    page.replaceChildren(make('h1', { text: problem.status === 404 && id ? 'There is no such recording' : 'This page cannot be shown' }), make('p', { class: 'problem', role: 'alert', text }),
+      make('div', { class: 'actions' }, make('button', { class: 'small', type: 'button', text: 'Try again', onclick: route })));
   }
   page.focus({ preventScroll: true });
 }
@@ -52,6 +71,8 @@ function signIn() {
 
 async function begin(account) {
   me = account;
+  const isThere = await Promise.all(PAGES.map(async ({ scope, at }) => may(scope) && (!at || has(at))));
+  pages = PAGES.filter((_, index) => isThere[index]);
   login.hidden = true;
   shell.hidden = false;
   await route();
@@ -76,18 +97,27 @@ document.getElementById('sign-out').addEventListener('click', async () => {
   try {
     await api('DELETE', '/v1/session');
   } catch (problem) {
-    toast(problem.message);
+    toast(problem.message, true);
   }
   signIn();
 });
 
-addEventListener('hashchange', () => { if (!shell.hidden) route(); });
+document.getElementById('skip').addEventListener('click', () => page.focus());
+addEventListener('hashchange', () => {
+  if (shell.hidden) return;
+  scrollTo(0, 0);
+  route();
+});
 addEventListener('unhandledrejection', (event) => {
   if (event.reason?.status === 401) signIn();
 });
 
 try {
   await begin(await api('GET', '/v1/session'));
-} catch {
+} catch (problem) {
   signIn();
+  if (problem.status !== 401) {
+    login.querySelector('.problem').textContent = problem.message;
+    login.querySelector('.problem').hidden = false;
+  }
 }

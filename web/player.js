@@ -13,6 +13,7 @@ const base = new URL(document.documentElement.dataset.base ?? "./", location.hre
 let recording = null;
 let source = null;
 let silences = []; // when nothing was recorded
+let begun = false; // somebody has pressed play, or went to a moment
 let chosen = null; // what is played: a film's file, or "tracks"
 let volume = { volume: 1, muted: false };
 try { volume = { ...volume, ...JSON.parse(localStorage.getItem("player-volume") ?? "{}") }; } catch { /* a private window */ }
@@ -37,13 +38,14 @@ async function load() {
   } catch (error) {
     $("player").hidden = true;
     $("failed").hidden = false;
-    $("failed-why").textContent = error.message;
+    const said = error.message.charAt(0).toUpperCase() + error.message.slice(1);
+    $("failed-why").textContent = /[.!?]$/.test(said) ? said : `${said}.`;
     return;
   }
   $("player").hidden = false;
   show(loaded);
-  const from = hashTime();
-  choose(likely(), from ?? 0);
+  const what = likely();
+  choose(what, hashTime() ?? (what === "tracks" ? firstSight() : 0));
   if (recording.state === "recording") setTimeout(reload, RELOAD);
 }
 
@@ -56,6 +58,13 @@ async function reload() {
     source?.update(loaded);
   } catch { /* the next time */ }
   if (recording.state === "recording") setTimeout(reload, RELOAD);
+}
+
+/** Where tracks are played from at first: where somebody is to be seen; of a recording that goes on, just now. */
+function firstSight() {
+  if (recording.state === "recording") return Math.max(0, recording.duration_ms - STEP);
+  const starts = recording.tracks.filter(({ kind }) => kind === "video").map(({ start_ms }) => start_ms);
+  return starts.length ? Math.min(...starts) : 0;
 }
 
 /** What is played at first: the newest whole film, else the tracks. */
@@ -82,7 +91,9 @@ function show(loaded) {
   $("state").dataset.state = recording.state;
   $("end").textContent = clock(recording.duration_ms);
   showReasons();
-  const options = [...recording.films.map(({ file }) => [file, file === "film.mp4" || file === "film.webm" ? "Film" : file]), ...(recording.tracks.length ? [["tracks", "Tracks"]] : [])];
+  // Further films of the recorder service are called by an id.
+  const called = (file) => (/^film\.(mp4|webm)$/.test(file) ? "Film" : /^film_[a-z0-9]{26}\./.test(file) ? "Film, later" : file);
+  const options = [...recording.films.map(({ file }) => [file, called(file)]), ...(recording.tracks.length ? [["tracks", "Tracks"]] : [])];
   $("source").replaceChildren(...options.map(([value, text]) => make("option", { value, textContent: harmless(text) })));
   $("source").value = chosen ?? "";
   $("source").parentElement.hidden = options.length < 2;
@@ -155,7 +166,8 @@ function render() {
   const at = source.time;
   if (playing) trouble(null);
   $("player").classList.toggle("is-playing", playing);
-  $("start").hidden = playing || at > 0;
+  begun ||= playing;
+  $("start").hidden = begun;
   const silence = silences.find(({ start_ms, end_ms }) => start_ms <= at && at < (end_ms ?? Infinity));
   const note = source.waiting ? "Loading…" : silence?.why ?? "";
   if ($("wait").textContent !== note) $("wait").textContent = note;
@@ -190,6 +202,7 @@ function frame() {
 
 function seek(ms) {
   if (!source) return;
+  begun = true;
   source.seek(Math.max(0, Math.min(length(), ms)));
   render();
 }

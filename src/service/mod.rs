@@ -2,11 +2,10 @@
 //! and never handles media itself.
 //!
 //! `model` has what is kept and its rules, `database` keeps it, `storage` sends it to object stores, `jobs` does the work, `deliveries`
-//! sends webhooks, `api` answers requests, and the `dashboard`'s pages are a client of it.
+//! sends webhooks, `api` answers requests, and the dashboard's pages (`pages`) are a client of it.
 
 mod api;
 mod config;
-mod dashboard;
 mod database;
 mod deliveries;
 mod jobs;
@@ -18,9 +17,14 @@ pub use config::ServiceConfig;
 pub use reload::Reload;
 
 use crate::error::{Error, Result};
+use crate::pages::{self, Page};
 use crate::server::reachable;
-use crate::viewer::Media;
+use crate::viewer::{Media, Pictures};
 use api::ApiState;
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::get;
 use database::Database;
 use database::keys::{self, ApiKey, Scope};
 use deliveries::Courier;
@@ -135,10 +139,11 @@ impl Service {
             capacity,
             metrics: api::RequestMetrics::default(),
             media: Media::default(),
+            pictures: Pictures::default(),
             leaving: leaving.clone(),
         };
         let mut drained = leaving.clone();
-        let serving = axum::serve(self.listener, dashboard::router().merge(api::router(state)))
+        let serving = axum::serve(self.listener, dashboard().merge(api::router(state)))
             .with_graceful_shutdown(async move { drop(drained.wait_for(|leaving| *leaving).await) });
         let mut serving = tokio::spawn(serving.into_future());
         let lost = |e| Error::machine("the service lost its listening socket").because(e);
@@ -164,6 +169,12 @@ impl Service {
         let _ = tokio::task::spawn_blocking(move || database.close()).await;
         result
     }
+}
+
+/// The dashboard's page and its files.
+fn dashboard() -> Router {
+    let file = async |Path(name): Path<String>| pages::file(&name).ok_or(StatusCode::NOT_FOUND);
+    Router::new().route("/", get(async || Page::Dashboard.response())).route("/app/{file}", get(file))
 }
 
 /// Takes the data folder for this process.

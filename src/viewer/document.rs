@@ -11,14 +11,17 @@ use crate::recording::report::{Report, State};
 use crate::recording::subtitles::CHAT;
 use crate::recording::timeline::{Entry, Event};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// The most events and messages that a page is given; a meeting of a day has fewer.
 const MOST_EVENTS: usize = 10_000;
 const MOST_MESSAGES: usize = 20_000;
-/// The largest list of slides that is read.
-const LARGEST_INDEX: u64 = 4 << 20;
+/// The list of slides, and the largest that is read.
+pub const SLIDES: &str = "stills/slides.json";
+pub const LARGEST_INDEX: u64 = 4 << 20;
+/// A picture of the meeting.
+pub(super) const POSTER: &str = "stills/poster.jpg";
 /// The most files of a folder that are listed.
 const MOST_FILES: usize = 1000;
 /// A shorter gap is in the numbers of its track, and no event of its own.
@@ -126,11 +129,11 @@ impl Document {
             }
         }
         let stills = listed(recording, Some(Subfolder::Stills));
-        let poster = stills.iter().find(|still| still.file == "stills/poster.jpg").map(|still| still.file.clone());
+        let poster = stills.iter().find(|still| still.file == POSTER).map(|still| still.file.clone());
         let (films, mut documents): (Vec<_>, Vec<_>) =
             listed(recording, None).into_iter().partition(|listed| is_film(&listed.file));
         documents.retain(|listed| is_document(&listed.file));
-        documents.extend(stills.into_iter().filter(|still| still.file.contains("contact-sheet")));
+        documents.extend(stills.into_iter().filter(|still| is_sheet(&still.file)));
         documents.extend(files_in(recording, "participants"));
         let slides = slides(recording);
         Ok(Document {
@@ -154,6 +157,32 @@ impl Document {
     }
 }
 
+impl Document {
+    /// Adds files that are in the recording and not in the folder that was loaded: in a store. `index`: its list of slides.
+    pub fn add_files(&mut self, files: impl IntoIterator<Item = Listed>, index: Option<&[u8]>) {
+        let known: HashSet<String> =
+            self.films.iter().chain(&self.documents).map(|listed| listed.file.clone()).collect();
+        for listed in files {
+            self.missing.retain(|missing| *missing != listed.file);
+            if known.contains(&listed.file) {
+                continue;
+            }
+            if is_film(&listed.file) {
+                self.films.push(listed);
+            } else if listed.file == POSTER {
+                self.poster = Some(listed.file);
+            } else if is_document(&listed.file) || is_sheet(&listed.file) || listed.file.starts_with("participants/") {
+                self.documents.push(listed);
+            }
+        }
+        self.films.sort_by(|one, other| one.file.cmp(&other.file));
+        self.documents.sort_by(|one, other| one.file.cmp(&other.file));
+        if let Some(index) = index.filter(|_| self.slides.is_empty()) {
+            self.slides = slides_of(index);
+        }
+    }
+}
+
 /// Events that are told to people; the others are in other fields, or too many.
 fn is_shown(event: &Event) -> bool {
     match event {
@@ -172,12 +201,19 @@ fn is_document(file: &str) -> bool {
     [MANIFEST, TIMELINE, CHAT].contains(&file) || file.starts_with("film.") && file.ends_with(".vtt")
 }
 
+fn is_sheet(file: &str) -> bool {
+    file.starts_with("stills/") && file.contains("contact-sheet")
+}
+
 fn slides(recording: &Path) -> Vec<Slide> {
-    let folder = recording.join(Subfolder::Stills.name());
-    let index = folder.join("slides.json");
+    let index = recording.join(SLIDES);
     let is_small = std::fs::symlink_metadata(&index).is_ok_and(|found| found.is_file() && found.len() <= LARGEST_INDEX);
     let text = if is_small { std::fs::read(&index).unwrap_or_default() } else { return Vec::new() };
-    let slides: Vec<Slide> = serde_json::from_slice(&text).unwrap_or_default();
+    slides_of(&text)
+}
+
+fn slides_of(index: &[u8]) -> Vec<Slide> {
+    let slides: Vec<Slide> = serde_json::from_slice(index).unwrap_or_default();
     let with_path = |slide: Slide| Slide { file: format!("{}/{}", Subfolder::Stills.name(), slide.file), ..slide };
     slides.into_iter().map(with_path).collect()
 }

@@ -1,6 +1,6 @@
 //! The recordings in a folder, newest first. It only reads.
 
-use super::document::{is_film, listed};
+use super::document::{POSTER, is_film, listed};
 use crate::recording::folder::{MANIFEST, RecordingFolder, Subfolder};
 use crate::recording::manifest::{Manifest, Status};
 use crate::recording::report::State;
@@ -79,7 +79,7 @@ impl Listings {
             state: State::of(summary.status, live),
             participants: summary.participants.clone(),
             film: listed(&path, None).iter().any(|listed| is_film(&listed.file)),
-            poster: stills.into_iter().map(|still| still.file).find(|file| file == "stills/poster.jpg"),
+            poster: stills.into_iter().map(|still| still.file).find(|file| file == POSTER),
             folder,
         })
     }

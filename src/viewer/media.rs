@@ -7,9 +7,11 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tempfile::NamedTempFile;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
@@ -44,10 +46,9 @@ impl Media {
         let path = below(recording, relative).await?;
         let query = request.uri().query().unwrap_or_default();
         let of_query = |name: &str| url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name);
-        let for_player = of_query("play").is_some();
         let wanted: Option<u64> = of_query("length").and_then(|(_, value)| value.parse().ok());
         let (mut filled, mut cut) = (None, None);
-        if for_player {
+        if is_for_player(&request) {
             let whole = tokio::fs::metadata(&path).await.ok()?.len();
             let length = wanted.map_or(whole, |wanted| wanted.min(whole));
             filled = self.filler.fill(&path, length).await;
@@ -56,19 +57,60 @@ impl Media {
                 request.headers_mut().insert(header::RANGE, range);
             }
         }
-        // A file without a name has one here for as long as it is open.
-        let opened = filled.as_ref().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
-        let Ok(response) = ServeFile::new(opened.unwrap_or_else(|| path.clone())).oneshot(request).await;
-        drop(filled);
-        let mut response = response.map(Body::new).into_response();
-        if let Some(length) = cut {
-            of_length(&mut response, length);
-        }
-        if response.status().is_success() || response.status().is_redirection() {
-            describe(&mut response, relative);
-        }
-        Some(protected(response))
+        Some(answer(filled, path, relative, request, cut).await)
     }
+
+    /// A sound track that is elsewhere, for a player: with silence in its gaps. `key` names it, `fetch` brings it here.
+    ///
+    /// # Errors
+    /// The request, where the track is to be given out as it is.
+    pub async fn serve_fetched(
+        &self,
+        key: &Path,
+        relative: &str,
+        mut request: Request,
+        fetch: impl Future<Output = Option<NamedTempFile>>,
+    ) -> Result<Response, Request> {
+        let Some(filled) = self.filler.fill_fetched(key, fetch).await else { return Err(request) };
+        if let Some(range) = request.headers().get(header::RANGE).and_then(|range| piece(range, None)) {
+            request.headers_mut().insert(header::RANGE, range);
+        }
+        Ok(answer(Some(filled), key.to_owned(), relative, request, None).await)
+    }
+}
+
+/// Whether the request is a player's (`?play`).
+pub fn is_for_player(request: &Request) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    url::form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "play")
+}
+
+/// A range without an end as a range of a piece.
+pub fn in_pieces(range: &str) -> Option<String> {
+    let range = piece(&HeaderValue::from_str(range).ok()?, None)?;
+    range.to_str().ok().map(str::to_owned)
+}
+
+/// The file, or `filled` in its place.
+async fn answer(
+    filled: Option<Arc<File>>,
+    path: PathBuf,
+    relative: &str,
+    request: Request,
+    cut: Option<u64>,
+) -> Response {
+    // A file without a name has one here for as long as it is open.
+    let opened = filled.as_ref().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
+    let Ok(response) = ServeFile::new(opened.unwrap_or(path)).oneshot(request).await;
+    drop(filled);
+    let mut response = response.map(Body::new).into_response();
+    if let Some(length) = cut {
+        of_length(&mut response, length);
+    }
+    if response.status().is_success() || response.status().is_redirection() {
+        describe(&mut response, relative);
+    }
+    protected(response)
 }
 
 /// The headers that keep what participants sent from running as a page of this server, and from being embedded by another one's.

@@ -6,11 +6,13 @@
 mod document;
 mod listing;
 mod media;
+mod picture;
 mod silence;
 
-pub use document::Document;
+pub use document::{Document, LARGEST_INDEX, Listed, SLIDES};
 pub use listing::{Listing, Listings};
-pub use media::{Media, protected};
+pub use media::{Media, in_pieces, is_for_player, protected};
+pub use picture::{Picture, Pictures};
 
 use crate::error::{Error, Result};
 use crate::pages::{self, Page};

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use tempfile::NamedTempFile;
 use tokio::sync::OnceCell;
 
 /// Opus packets without sound (RFC 6716: CELT, full band, mono, one frame), with their duration in quarters of a millisecond.
@@ -44,6 +45,17 @@ impl Filler {
                 }
                 Err(_) => None,
             }
+        };
+        cell.get_or_init(|| make).await.clone()
+    }
+
+    /// The same for a track that is elsewhere: `fetch` brings it here, where it was not filled before. `key` names it.
+    pub async fn fill_fetched(&self, key: &Path, fetch: impl Future<Output = Option<NamedTempFile>>) -> Filled {
+        let cell = self.cell((key.to_owned(), u64::MAX))?;
+        let make = async {
+            let fetched = fetch.await?;
+            let made = tokio::task::spawn_blocking(move || filled(fetched.path(), u64::MAX)).await;
+            made.ok()?.inspect_err(|e| tracing::warn!("gaps stay in a track that is played: {e}")).ok()?.map(Arc::new)
         };
         cell.get_or_init(|| make).await.clone()
     }

@@ -1,7 +1,7 @@
 //! Films after the recording: another layout, size or codec, from the same tracks.
 
 use super::auth::Caller;
-use super::problem::{Json, Path, Problem};
+use super::problem::{Json, Path, Problem, Query};
 use super::recordings::find;
 use super::state::ApiState;
 use crate::service::database::films;
@@ -10,9 +10,12 @@ use crate::service::model::{FilmJob, FilmRequest, FilmState, Id, MediaKind};
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+/// Films in a list, unless `limit` says otherwise, and at most.
+const PAGE: u32 = 50;
+const LARGEST_PAGE: u32 = 500;
 /// Films of a recording that have not ended.
 const MOST_OPEN: usize = 10;
 
@@ -77,6 +80,38 @@ pub(super) async fn list(
     caller.require(Scope::RecordingsRead)?;
     let id = find(&state, &caller, &id).await?.recording.id;
     let films = state.database.read(move |connection| films::of(connection, &id)).await?;
+    Ok(axum::Json(Films { films }))
+}
+
+/// Which films to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FilmQuery {
+    /// Only in this state.
+    state: Option<FilmState>,
+    /// How many, 1 to 500; 50 by default.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// List the newest films that were asked for after any recording, the newest first.
+#[utoipa::path(get, path = "/v1/films", tag = "media", params(FilmQuery),
+    responses((status = 200, body = Films), (status = 400, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn list_all(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<FilmQuery>,
+) -> Result<axum::Json<Films>, Problem> {
+    caller.require(Scope::RecordingsRead)?;
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        return Err(Problem::field("limit", format!("must be 1 to {LARGEST_PAGE}")));
+    }
+    let project = caller.project();
+    let films = state
+        .database
+        .read(move |connection| films::newest(connection, project.as_deref(), query.state, limit))
+        .await?;
     Ok(axum::Json(Films { films }))
 }
 

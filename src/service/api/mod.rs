@@ -10,11 +10,13 @@ mod health;
 mod keys;
 mod media;
 mod metrics;
+mod player;
 mod problem;
 mod recordings;
 mod request_metrics;
 mod session;
 mod state;
+mod storage;
 mod stored;
 mod upload;
 mod webhooks;
@@ -74,6 +76,10 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(events::of_recording))
         .routes(routes!(events::all))
         .routes(routes!(media::file))
+        .routes(routes!(player::document))
+        .routes(routes!(player::picture))
+        .routes(routes!(storage::usage))
+        .routes(routes!(films::list_all))
         .routes(routes!(films::create, films::list))
         .routes(routes!(films::get, films::cancel))
         .routes(routes!(webhooks::create, webhooks::list))
@@ -97,6 +103,7 @@ pub fn router(state: ApiState) -> Router {
         .split_for_parts();
     let description = Arc::new(description);
     router
+        .route("/v1/recordings/{id}/player", get(player::page))
         .route("/openapi.json", get(async move || axum::Json(description.as_ref().clone())))
         .fallback(problem::no_such_address)
         .method_not_allowed_fallback(problem::no_such_method)

@@ -4,7 +4,7 @@ use super::request_metrics::RequestMetrics;
 use crate::service::database::Database;
 use crate::service::jobs::{Capacity, Folders};
 use crate::service::storage::StorageService;
-use crate::viewer::Media;
+use crate::viewer::{Media, Pictures};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
@@ -17,6 +17,7 @@ pub struct ApiState {
     pub capacity: Arc<Mutex<Capacity>>,
     pub metrics: RequestMetrics,
     pub media: Media,
+    pub pictures: Pictures,
     /// Whether webhooks may go to addresses that are not public.
     pub allow_private_webhooks: bool,
     /// True when the service takes no new recordings any more.

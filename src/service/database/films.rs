@@ -36,6 +36,22 @@ pub fn of(connection: &Connection, recording: &Id) -> Result<Vec<FilmJob>, Datab
     rows.map(|row| Ok(parse(row?)?.job)).collect()
 }
 
+/// The newest jobs of a project or of all, in this state or in any; the newest first.
+pub fn newest(
+    connection: &Connection,
+    project: Option<&str>,
+    state: Option<FilmState>,
+    limit: u32,
+) -> Result<Vec<FilmJob>, DatabaseError> {
+    let state = state.map(serde_json::to_value).transpose()?;
+    let sql = "SELECT document, process FROM films
+               WHERE (?1 IS NULL OR document ->> '$.project' = ?1) AND (?2 IS NULL OR document ->> '$.state' = ?2)
+               ORDER BY position DESC LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![project, state.as_ref().and_then(|state| state.as_str()), limit], texts)?;
+    rows.map(|row| Ok(parse(row?)?.job)).collect()
+}
+
 /// The jobs that have not ended, the oldest first.
 pub fn open(connection: &Connection) -> Result<Vec<Id>, DatabaseError> {
     let mut statement = connection.prepare_cached("SELECT id FROM films WHERE open ORDER BY position")?;

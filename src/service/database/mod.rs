@@ -16,6 +16,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 pub mod uploads;
+pub mod usage;
 pub mod webhooks;
 
 pub use connection::{Database, DatabaseError};

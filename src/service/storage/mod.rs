@@ -18,8 +18,10 @@ mod target;
 mod tests;
 mod transfer;
 
+pub use error::StorageError;
 pub use files::{LocalFile, walk};
 pub use layout::location;
 pub use service::{StorageService, Stored};
 pub use settings::{KeepLocal, StoreConfig, span};
+pub use target::Target;
 pub use transfer::content_type;

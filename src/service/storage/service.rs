@@ -63,6 +63,11 @@ impl StorageService {
         self.targets.iter().find(|target| target.name == name)
     }
 
+    /// All that are configured, the first one first.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
     /// What was sent since the start.
     pub fn totals(&self) -> Totals {
         self.counters.totals()

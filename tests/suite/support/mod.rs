@@ -10,6 +10,7 @@ pub mod cargo;
 pub mod chatter;
 pub mod controller;
 pub mod counter;
+pub mod dashboard;
 pub mod dump;
 pub mod echoes;
 pub mod endpoint;
