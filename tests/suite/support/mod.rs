@@ -25,6 +25,7 @@ pub mod meeting;
 pub mod member;
 pub mod needs;
 pub mod others;
+pub mod outage;
 pub mod pair;
 pub mod player;
 pub mod probe;
