@@ -57,6 +57,9 @@ pub fn start(args: ServeArgs, output: OutputArgs) -> Result<()> {
         let _in_runtime = runtime.enter();
         output.prepare(Some(config.log_format), config.log.as_deref(), serves)?;
     }
+    for name in &config.unknown_variables {
+        tracing::warn!("{name} is ignored: the configuration has no such key");
+    }
     if args.print_config {
         print_out!("{}", config.to_toml().trim_end());
         return Ok(());

@@ -5,6 +5,7 @@ use crate::log::{self, LogFormat};
 use crate::service::jobs::Retention;
 use crate::service::storage::{KeepLocal, StorageService, StoreConfig, span};
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,9 @@ pub struct ServiceConfig {
     /// The same for single projects.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub project_retention_days: BTreeMap<String, u32>,
+    /// Variables that look like keys and are none: others' perhaps, as Kubernetes makes them of a service's name, or misspelt.
+    #[serde(skip)]
+    pub unknown_variables: Vec<String>,
 }
 
 impl Default for ServiceConfig {
@@ -87,6 +91,7 @@ impl Default for ServiceConfig {
             keep_local: KeepLocal::default(),
             retention_days: None,
             project_retention_days: BTreeMap::new(),
+            unknown_variables: Vec::new(),
         }
     }
 }
@@ -109,6 +114,7 @@ impl ServiceConfig {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
+        let mut unknown_variables = Vec::new();
         for (name, value) in variables {
             let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).map(str::to_ascii_lowercase)
             else {
@@ -131,13 +137,19 @@ impl ServiceConfig {
                     (key.as_str(), text.parse().unwrap_or_else(|never: Infallible| match never {}))
                 }
             };
-            figment = figment.merge(Serialized::global(&key.replace(NESTED, "."), value));
+            let layer = Serialized::global(&key.replace(NESTED, "."), value);
+            if is_unknown(&layer) {
+                unknown_variables.push(name.to_string());
+                continue;
+            }
+            figment = figment.merge(layer);
         }
-        let config: ServiceConfig = figment.extract().map_err(|e| {
+        let mut config: ServiceConfig = figment.extract().map_err(|e| {
             let place = file.map(|file| format!("{}: ", file.display())).unwrap_or_default();
             Error::user(format!("{place}{e}")).because(e)
         })?;
         config.check()?;
+        config.unknown_variables = unknown_variables;
         Ok(config)
     }
 
@@ -204,6 +216,12 @@ impl ServiceConfig {
     }
 }
 
+/// Whether there is no key of a layer's name.
+fn is_unknown(layer: &Serialized<Value>) -> bool {
+    let alone = Figment::from(Serialized::defaults(ServiceConfig::default())).merge(layer.clone());
+    alone.extract::<ServiceConfig>().is_err_and(|e| e.path.len() <= 1 && matches!(e.kind, Kind::UnknownField(..)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,8 +264,10 @@ mod tests {
         assert_eq!((config.listen.port(), config.capacity), (9001, Some(4.5)));
         assert_eq!(config.admin_key.as_deref(), Some("0123456789abcdef"));
         assert_eq!(config.store.unwrap().url, "s3://meetings");
-        let error = load(&[("ROOMBOT_LISEN", "0.0.0.0:9001")]).unwrap_err().to_string();
-        assert!(error.contains("lisen"), "{error}");
+        let config = load(&[("ROOMBOT_LISEN", "0.0.0.0:9001"), ("ROOMBOT_PORT", "tcp://10.0.0.1:80")]).unwrap();
+        assert_eq!(config.unknown_variables, ["ROOMBOT_LISEN", "ROOMBOT_PORT"]);
+        let error = load(&[("ROOMBOT_STORE__URLL", "s3://meetings")]).unwrap_err().to_string();
+        assert!(error.contains("urll"), "{error}");
         let error = load(&[("ROOMBOT_ADMIN_KEY_FILE", "/nowhere")]).unwrap_err().to_string();
         assert!(error.contains("ROOMBOT_ADMIN_KEY_FILE: /nowhere cannot be read"), "{error}");
     }
