@@ -1,5 +1,7 @@
 //! `roombot ctl`: the API of a recorder service from a shell.
 
+mod workers;
+
 use super::print::{print_err, print_out};
 use crate::error::{Error, Result};
 use clap::{Args, Subcommand};
@@ -64,6 +66,14 @@ enum Command {
     Events(EventsArgs),
     /// Delete a recording that has ended, with its media.
     Rm(OneArgs),
+    /// List the workers of a service on many machines.
+    Workers,
+    /// Have a worker take nothing new; what it records goes on.
+    Drain {
+        /// The worker's name.
+        #[arg(value_name = "WORKER")]
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -195,6 +205,8 @@ pub async fn run(args: CtlArgs) -> Result<()> {
             print_err!("Deleted {}.", one.id);
             Ok(())
         }
+        Command::Workers => service.workers().await,
+        Command::Drain { id } => service.drain(id).await,
     }
 }
 

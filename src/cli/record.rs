@@ -4,6 +4,7 @@ mod control;
 #[cfg_attr(not(feature = "film"), path = "record/no_film.rs")]
 mod film;
 mod keys;
+mod lease;
 mod session;
 
 use super::args::{bytes, duration};
@@ -79,6 +80,9 @@ pub struct RecordArgs {
     /// Listen here for commands: pause, resume, stop, status (docs/control.md). A Unix socket that only you can connect to.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
+    /// Leave the room when the time in this file is over (`roombot serve` writes it, where several machines record).
+    #[arg(long, value_name = "FILE", hide = true)]
+    lease: Option<PathBuf>,
     /// The room's join token.
     #[arg(long, env = "ROOMBOT_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -158,6 +162,9 @@ struct Started {
 /// Does what is to be done before anything is recorded, and joins.
 async fn start(args: &RecordArgs, session: &Arc<Session>) -> Result<Started> {
     stop_on_signals(session)?;
+    if let Some(file) = &args.lease {
+        lease::watch(file, session.clone())?;
+    }
     let control = match &args.control {
         Some(path) => Some(ControlSocket::listen(path, session.clone()).await?),
         None => None,

@@ -5,7 +5,7 @@ use super::print::print_out;
 use super::runtime::{interrupted, reload_requests, runtime};
 use crate::error::Result;
 use crate::log;
-use crate::service::{Reload, Service, ServiceConfig};
+use crate::service::{Reload, Role, Service, ServiceConfig, StoreConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -33,6 +33,18 @@ pub struct ServeArgs {
     /// Cores that recorders and films may use: a recorder takes 0.1, a film 1 [default: all].
     #[arg(long, value_name = "CORES")]
     capacity: Option<f64>,
+    /// NATS with JetStream, to record on several machines (docs/machines.md): nats://host:4222.
+    #[arg(long, value_name = "URL")]
+    queue: Option<String>,
+    /// What this machine does, with --queue: api or worker.
+    #[arg(long, value_name = "ROLE")]
+    role: Option<Role>,
+    /// The worker's name [default: the machine's].
+    #[arg(long, value_name = "NAME")]
+    worker: Option<String>,
+    /// Where recordings go: s3://bucket/prefix, gs://…, az://…, file:///PATH.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
     /// Check the configuration and exit.
     #[arg(long)]
     check_config: bool,
@@ -80,6 +92,13 @@ impl ServeArgs {
         config.listen = self.listen.unwrap_or(config.listen);
         config.data = self.data.clone().unwrap_or(config.data);
         config.capacity = self.capacity.or(config.capacity);
+        config.queue = self.queue.clone().or(config.queue);
+        config.role = self.role.unwrap_or(config.role);
+        config.worker = self.worker.clone().or(config.worker);
+        if let Some(url) = self.store.clone() {
+            config.store = Some(StoreConfig { url, ..config.store.unwrap_or_default() });
+        }
+        config.check()?;
         Ok(config)
     }
 }

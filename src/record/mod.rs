@@ -7,6 +7,7 @@ mod context;
 pub mod control;
 pub mod destination;
 mod disk;
+pub mod lease;
 mod ledger;
 mod limits;
 mod log;

@@ -15,11 +15,22 @@ pub const DISK_FULL: &str = "disk_full";
 /// The code of an error and of an end: a defect of ours, or an error that has no other code.
 pub const INTERNAL: &str = "internal";
 
+/// The code of an end: the recorder may not be in the room any more, because another machine may take its place.
+pub const LEASE_LOST: &str = "lease_lost";
+
 /// Whether an end with this code was what whoever runs it wanted, or what follows from the room's own end.
 pub fn is_wanted(code: &str) -> bool {
     !matches!(
         code,
-        CRASHED | "kicked" | ROOM_FULL | TOKEN_WRONG | ROOM_UNREACHABLE | DISK_FULL | INTERNAL | "ice_failed"
+        CRASHED
+            | "kicked"
+            | ROOM_FULL
+            | TOKEN_WRONG
+            | ROOM_UNREACHABLE
+            | DISK_FULL
+            | INTERNAL
+            | LEASE_LOST
+            | "ice_failed"
     )
 }
 
@@ -31,6 +42,8 @@ pub enum EndReason {
     Stopped,
     /// Whoever runs it does not want it any more.
     Cancelled,
+    /// The time for which it may be in the room is over, and nobody has prolonged it.
+    LeaseLost,
     /// A command told it to leave.
     Quit,
     /// What it had to send is over.
@@ -95,6 +108,7 @@ impl EndReason {
             EndReason::Stopped => "stopped",
             EndReason::Quit => "quit",
             EndReason::Cancelled => "cancelled",
+            EndReason::LeaseLost => LEASE_LOST,
             EndReason::MediaOver => "media_over",
             EndReason::SharesOver => "shares_over",
             EndReason::TimeUp => "max_duration",
@@ -118,6 +132,7 @@ impl EndReason {
             EndReason::Stopped
             | EndReason::Quit
             | EndReason::Cancelled
+            | EndReason::LeaseLost
             | EndReason::NobodyCame
             | EndReason::Silence
             | EndReason::OnlyBots
@@ -142,6 +157,7 @@ impl fmt::Display for EndReason {
         match self {
             EndReason::Stopped => f.write_str("stopped"),
             EndReason::Cancelled => f.write_str("cancelled"),
+            EndReason::LeaseLost => f.write_str("its lease of the room was not renewed"),
             EndReason::NobodyCame => f.write_str("nobody came"),
             EndReason::Silence => f.write_str("nobody spoke any more"),
             EndReason::OnlyBots => f.write_str("only bots were left"),

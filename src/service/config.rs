@@ -1,5 +1,9 @@
 //! The service's configuration: a TOML file, and over it the environment. Values only.
 
+mod machines;
+
+pub use machines::Role;
+
 use crate::error::{Error, Result};
 use crate::log::{self, LogFormat};
 use crate::service::jobs::Retention;
@@ -68,6 +72,20 @@ pub struct ServiceConfig {
     /// The same for single projects.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub project_retention_days: BTreeMap<String, u32>,
+    /// NATS with JetStream, where several machines record: `nats://host:4222`, several separated by commas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// A file with the credentials for it, as `nsc` makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_credentials: Option<PathBuf>,
+    /// What this machine does.
+    pub role: Role,
+    /// A worker's name; the machine's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// What recordings can ask a worker for: `{ region = "eu" }`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Variables that look like keys and are none: others' perhaps, as Kubernetes makes them of a service's name, or misspelt.
     #[serde(skip)]
     pub unknown_variables: Vec<String>,
@@ -91,6 +109,11 @@ impl Default for ServiceConfig {
             keep_local: KeepLocal::default(),
             retention_days: None,
             project_retention_days: BTreeMap::new(),
+            queue: None,
+            queue_credentials: None,
+            role: Role::All,
+            worker: None,
+            labels: BTreeMap::new(),
             unknown_variables: Vec::new(),
         }
     }
@@ -178,6 +201,7 @@ impl ServiceConfig {
         if days.into_iter().any(|days| !(1..=36_500).contains(days)) {
             return Err(Error::user("retention_days and project_retention_days: must be 1 to 36500"));
         }
+        self.check_machines()?;
         self.storage().map(drop)
     }
 
@@ -201,7 +225,12 @@ impl ServiceConfig {
     /// How long media is kept.
     pub(super) fn retention(&self) -> Retention {
         let (days, project_days) = (self.retention_days, self.project_retention_days.clone());
-        Retention { keep_local: self.keep_local, days, project_days }
+        let keep_local = self.keep_local;
+        match self.is_worker() {
+            // It deletes nothing but what is in the store: how long that is kept is the API node's matter.
+            true => Retention { keep_local, ..Retention::default() },
+            false => Retention { keep_local, days, project_days },
+        }
     }
 
     /// The configuration as a TOML file, without secrets.

@@ -2,19 +2,23 @@
 //! and never handles media itself.
 //!
 //! `model` has what is kept and its rules, `database` keeps it, `storage` sends it to object stores, `jobs` does the work, `deliveries`
-//! sends webhooks, `api` answers requests, and the dashboard's pages (`pages`) are a client of it.
+//! sends webhooks, `api` answers requests, and the dashboard's pages (`pages`) are a client of it. With `cluster`
+//! many machines do this together.
 
 mod api;
+mod cluster;
 mod config;
 mod database;
 mod deliveries;
 mod jobs;
+mod machines;
 mod model;
 mod reload;
 mod storage;
 
-pub use config::ServiceConfig;
+pub use config::{Role, ServiceConfig};
 pub use reload::Reload;
+pub use storage::StoreConfig;
 
 use crate::error::{Error, Result};
 use crate::pages::{self, Page};
@@ -29,7 +33,7 @@ use database::Database;
 use database::keys::{self, ApiKey, Scope};
 use deliveries::Courier;
 use jiff::Timestamp;
-use jobs::{Capacity, Dispatcher, Folders, JobContext, Retention, Sweeper};
+use jobs::{Capacity, Folders, JobContext, Lease, Retention, Sweeper};
 use model::Id;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -73,7 +77,11 @@ impl Service {
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let database = Database::open(&folders.database())?;
-        let first_key = first_key(&database, config.admin_key.clone()).await?;
+        let first_key = match config.is_worker() {
+            // Nobody asks it for anything.
+            true => None,
+            false => first_key(&database, config.admin_key.clone()).await?,
+        };
         let capacity = Arc::new(Mutex::new(Capacity::new(config.cores())));
         let retention = watch::Sender::new(config.retention());
         let folders = Arc::new(folders);
@@ -121,10 +129,11 @@ impl Service {
             folders: self.folders.clone(),
             storage: self.storage.clone(),
             program,
+            lease: self.config.is_worker().then(|| Arc::new(Lease::new(&self.folders.run()))),
             leaving: leaving.clone(),
         };
         let sweeper = tokio::spawn(Sweeper::new(context.clone(), self.retention.subscribe()).run());
-        let dispatcher = tokio::spawn(Dispatcher::new(context, capacity.clone()).run());
+        let (dispatcher, cluster) = machines::start(&self.config, context, capacity.clone());
         let settings = deliveries::Settings {
             allow_private: self.config.allow_private_webhooks,
             delivered_days: self.config.webhook_delivered_days,
@@ -140,10 +149,14 @@ impl Service {
             metrics: api::RequestMetrics::default(),
             media: Media::default(),
             pictures: Pictures::default(),
+            cluster,
+            labels: self.config.labels.clone(),
             leaving: leaving.clone(),
         };
         let mut drained = leaving.clone();
-        let serving = axum::serve(self.listener, dashboard().merge(api::router(state)))
+        let router =
+            if self.config.is_worker() { api::worker_router(state) } else { dashboard().merge(api::router(state)) };
+        let serving = axum::serve(self.listener, router)
             .with_graceful_shutdown(async move { drop(drained.wait_for(|leaving| *leaving).await) });
         let mut serving = tokio::spawn(serving.into_future());
         let lost = |e| Error::machine("the service lost its listening socket").because(e);

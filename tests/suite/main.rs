@@ -42,6 +42,7 @@ mod layers;
 mod leaks;
 mod live;
 mod losses;
+mod machines;
 mod meeting;
 mod odd_inputs;
 mod odd_sizes;

@@ -26,7 +26,9 @@ async fn want(state: &ApiState, caller: &Caller, id: &str, wanted: Wanted) -> Re
                     return (Err(recording.state), Vec::new());
                 }
                 let waits = matches!(recording.state, RecordingState::Scheduled | RecordingState::Queued);
-                let ends = waits && recording.parts == 0 && matches!(wanted, Wanted::Stop | Wanted::Cancel);
+                // A worker may be about to begin.
+                let is_free = stored.runtime.placement.is_none();
+                let ends = waits && is_free && recording.parts == 0 && matches!(wanted, Wanted::Stop | Wanted::Cancel);
                 let why = (SubCode::CancelledByApi, "it had not begun".to_owned());
                 let event = if ends { recording.advance(RecordingState::Cancelled, Some(why), now) } else { None };
                 (Ok(recording.clone()), event.into_iter().collect())

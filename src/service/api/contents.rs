@@ -1,13 +1,16 @@
 //! What a recording holds: participants, tracks, files, chat, timeline, log; and how its recorder stands.
 
 use super::auth::Caller;
+use super::elsewhere;
 use super::problem::{Path, Problem};
 use super::recordings::find;
 use super::state::ApiState;
 use crate::recording::folder::TIMELINE;
 use crate::recording::manifest::{FileEntry, Manifest, ParticipantEntry, TrackEntry};
 use crate::recording::timeline::{Entry, Event};
+use crate::service::cluster::Ask;
 use crate::service::database::keys::Scope;
+use crate::service::database::recordings::StoredRecording;
 use crate::service::jobs;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
@@ -30,9 +33,14 @@ pub(super) async fn live(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Value>, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let recording = find(&state, &caller, &id).await?.recording;
+    let stored = find(&state, &caller, &id).await?;
+    let recording = &stored.recording;
     if !recording.state.is_live() {
         return Err(Problem::wrong_state(format!("the recording is {}", recording.state)));
+    }
+    if let Some(answer) = elsewhere::ask(&state, &stored, |recording| Ask::Live { recording }).await {
+        let text = answer.map_err(|problem| Problem::unavailable(problem, 2))?;
+        return serde_json::from_str(&text).map(axum::Json).map_err(|e| Problem::unavailable(e.to_string(), 2));
     }
     let status = jobs::live_status(&state.folders, &recording.id).await;
     status.map(axum::Json).map_err(|e| Problem::unavailable(format!("the recorder does not answer: {e}"), 2))
@@ -41,8 +49,11 @@ pub(super) async fn live(
 /// The manifest of a recording that has begun.
 async fn manifest(state: &ApiState, caller: &Caller, id: &str) -> Result<Manifest, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let id = find(state, caller, id).await?.recording.id;
-    let folder = state.folders.recording(&id);
+    let stored = find(state, caller, id).await?;
+    if let Some(text) = elsewhere::manifest(state, &stored).await {
+        return serde_json::from_str(&text).map_err(|_| Problem::wrong_state("nothing is recorded yet"));
+    }
+    let folder = state.folders.recording(&stored.recording.id);
     let loaded = tokio::task::spawn_blocking(move || Manifest::load(&folder)).await;
     match loaded {
         Ok(Ok(manifest)) => Ok(manifest),
@@ -95,8 +106,8 @@ pub(super) async fn timeline(
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let id = find(&state, &caller, &id).await?.recording.id;
-    Ok((NDJSON, end_of(state.folders.recording(&id).join(TIMELINE), LONGEST_TEXT).await))
+    let stored = find(&state, &caller, &id).await?;
+    Ok((NDJSON, timeline_of(&state, &stored).await))
 }
 
 /// A line of the chat.
@@ -118,8 +129,8 @@ pub(super) async fn chat(
     Path(id): Path<String>,
 ) -> Result<axum::Json<Vec<ChatLine>>, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let id = find(&state, &caller, &id).await?.recording.id;
-    let text = end_of(state.folders.recording(&id).join(TIMELINE), LONGEST_TEXT).await;
+    let stored = find(&state, &caller, &id).await?;
+    let text = timeline_of(&state, &stored).await;
     let entries = text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok());
     let lines = entries.filter_map(|Entry { t_ms, event, .. }| match event {
         Event::Chat { participant, text } => Some(ChatLine { t_ms, participant, text }),
@@ -137,8 +148,18 @@ pub(super) async fn logs(
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let id = find(&state, &caller, &id).await?.recording.id;
-    Ok((PLAIN, end_of(state.folders.log(&id), LONGEST_LOG).await))
+    let stored = find(&state, &caller, &id).await?;
+    if let Some(answer) = elsewhere::ask(&state, &stored, |recording| Ask::Logs { recording }).await {
+        return Ok((PLAIN, answer.map_err(|problem| Problem::unavailable(problem, 2))?));
+    }
+    Ok((PLAIN, end_of(state.folders.log(&stored.recording.id), LONGEST_LOG).await))
+}
+
+async fn timeline_of(state: &ApiState, stored: &StoredRecording) -> String {
+    match elsewhere::timeline(state, stored).await {
+        Some(text) => text,
+        None => end_of(state.folders.recording(&stored.recording.id).join(TIMELINE), LONGEST_TEXT).await,
+    }
 }
 
 /// The last bytes of a file as text, from a whole line on; nothing where there is none.

@@ -40,6 +40,9 @@ pub(super) async fn create(
         let field = invalid.field.strip_prefix("outputs.film.").unwrap_or(invalid.field);
         Problem::field(field, invalid.problem)
     })?;
+    if state.cluster.is_some() {
+        return Err(Problem::wrong_state("films after the recording are not made on many machines yet"));
+    }
     if !recording.state.is_final() {
         return Err(Problem::wrong_state(format!("the recording is {}", recording.state)));
     }

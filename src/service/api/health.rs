@@ -30,6 +30,10 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<Value>, 
     let counts = state.database.write(recordings::counts).await?;
     let (has_room, (used, total)) =
         state.capacity.lock().map_or((false, (0.0, 0.0)), |capacity| (capacity.has_room(), capacity.load()));
+    let (has_room, (used, total)) = match &state.cluster {
+        Some(cluster) => (cluster.has_room(), cluster.load()),
+        None => (has_room, (used, total)),
+    };
     if !has_room {
         return Err(Problem::unavailable("the machine is full: new recordings wait in the queue", 10));
     }

@@ -54,8 +54,9 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoRe
     };
     gauge(&mut registry, "recordings_active", "Recordings with a recorder", of(recordings::State::is_live) as f64);
     let queued = of(|state| state == recordings::State::Queued);
-    gauge(&mut registry, "queue_depth", "Recordings that wait for room on this machine", queued as f64);
-    let (used, total) = state.capacity.lock().map_or((0.0, 0.0), |capacity| capacity.load());
+    gauge(&mut registry, "queue_depth", "Recordings that wait for room", queued as f64);
+    let own = || state.capacity.lock().map_or((0.0, 0.0), |capacity| capacity.load());
+    let (used, total) = state.cluster.as_ref().map_or_else(own, |cluster| cluster.load());
     gauge(&mut registry, "worker_load", "Cores that recorders and films use, by their cost", used);
     gauge(&mut registry, "worker_capacity", "Cores that they may use", total);
     if let Ok(disk) = rustix::fs::statvfs(state.folders.recordings()) {

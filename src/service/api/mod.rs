@@ -4,6 +4,7 @@ mod auth;
 mod commands;
 mod contents;
 mod deliveries;
+mod elsewhere;
 mod events;
 mod films;
 mod health;
@@ -20,6 +21,7 @@ mod storage;
 mod stored;
 mod upload;
 mod webhooks;
+mod workers;
 
 pub use auth::{digest, new_secret};
 pub use request_metrics::RequestMetrics;
@@ -54,6 +56,17 @@ impl utoipa::Modify for BearerKey {
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     }
+}
+
+/// What a worker answers: how it stands.
+pub fn worker_router(state: ApiState) -> Router {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .fallback(problem::no_such_address)
+        .layer(axum::middleware::from_fn(problem::name_request))
+        .with_state(state)
 }
 
 /// The API with its description at `/openapi.json`.
@@ -96,6 +109,8 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .routes(routes!(session::begin, session::show, session::end))
+        .routes(routes!(workers::list))
+        .routes(routes!(workers::drain))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::version))

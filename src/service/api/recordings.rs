@@ -3,6 +3,7 @@
 use super::auth::{Caller, digest};
 use super::problem::{Json, Path, Problem, Query};
 use super::state::ApiState;
+use crate::service::cluster::fits;
 use crate::service::database::idempotency::{self, Earlier};
 use crate::service::database::keys::{Scope, audit};
 use crate::service::database::recordings::{self, Filter, Runtime, StoredRecording};
@@ -54,6 +55,9 @@ pub(super) async fn create(
     request.check().map_err(|invalid| Problem::field(invalid.field, invalid.problem))?;
     if let Some(url) = &request.webhook_url {
         check_url(url, state.allow_private_webhooks).map_err(|problem| Problem::field("webhook_url", problem))?;
+    }
+    if state.cluster.is_none() && !fits(&state.labels, &request.placement.labels) {
+        return Err(Problem::field("placement.labels", "this machine does not have these labels, and is the only one"));
     }
     let key = match headers.get("idempotency-key").map(|key| key.to_str()) {
         Some(Ok(key)) if (1..=LONGEST_KEY).contains(&key.len()) => Some(key.to_owned()),

@@ -1,10 +1,12 @@
 //! What all requests share.
 
 use super::request_metrics::RequestMetrics;
+use crate::service::cluster::Cluster;
 use crate::service::database::Database;
 use crate::service::jobs::{Capacity, Folders};
 use crate::service::storage::StorageService;
 use crate::viewer::{Media, Pictures};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
@@ -20,6 +22,10 @@ pub struct ApiState {
     pub pictures: Pictures,
     /// Whether webhooks may go to addresses that are not public.
     pub allow_private_webhooks: bool,
+    /// The workers, on an API node of many machines.
+    pub cluster: Option<Arc<Cluster>>,
+    /// This machine's labels.
+    pub labels: BTreeMap<String, String>,
     /// True when the service takes no new recordings any more.
     pub leaving: watch::Receiver<bool>,
 }

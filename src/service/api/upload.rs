@@ -26,6 +26,9 @@ pub(super) async fn upload(
     if state.storage.is_none() {
         return Err(Problem::wrong_state("the service has no store"));
     }
+    if state.cluster.is_some() {
+        return Err(Problem::wrong_state("its worker has sent it, or has it: see the worker's log"));
+    }
     let (project, by, now) = (caller.0.project.clone(), caller.0.id.clone(), Timestamp::now());
     let write = state.database.write(move |connection| {
         let asked = recordings::update(connection, &id, now, |stored| match again(&mut stored.recording) {

@@ -35,6 +35,25 @@ pub struct Runtime {
     pub lossy: bool,
     /// How the recording ends once its media is in the store.
     pub ending: Option<Ending>,
+    /// With several machines: the worker that has it. None on an API node: nobody has it.
+    pub placement: Option<Placement>,
+    /// The highest fencing number that was given out for it, on an API node.
+    pub fence: u64,
+    /// The last event that was taken over from the worker that has it, on an API node.
+    pub applied: i64,
+    /// On a worker: another one may have it; what is here is sent beside.
+    pub orphaned: bool,
+}
+
+/// A worker's hold on a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// The worker's name.
+    pub worker: String,
+    /// Its session: what was given to another session of that worker was lost with it.
+    pub session: String,
+    /// Higher than that of everybody who had the recording before.
+    pub fence: u64,
 }
 
 /// A final state that is yet to come, and why.
@@ -67,6 +86,13 @@ pub struct Filter {
 
 /// Inserts a recording with its first event.
 pub fn insert(connection: &Connection, stored: &StoredRecording, draft: EventDraft) -> Result<(), DatabaseError> {
+    insert_quietly(connection, stored)?;
+    let recording = &stored.recording;
+    events::append(connection, recording, recording.created_at, vec![draft])
+}
+
+/// Inserts a recording that another machine has told of before.
+pub fn insert_quietly(connection: &Connection, stored: &StoredRecording) -> Result<(), DatabaseError> {
     let recording = &stored.recording;
     connection.prepare_cached(
         "INSERT INTO recordings (id, project, state, room, external_id, created_ms, start_ms, document, secrets, runtime)
@@ -84,7 +110,7 @@ pub fn insert(connection: &Connection, stored: &StoredRecording, draft: EventDra
         serde_json::to_string(&stored.request)?,
         serde_json::to_string(&stored.runtime)?,
     ])?;
-    events::append(connection, recording, recording.created_at, vec![draft])
+    Ok(())
 }
 
 /// The recording of that id.
@@ -189,6 +215,15 @@ pub fn unfinished(connection: &Connection) -> Result<Vec<Unfinished>, DatabaseEr
         found.extend(state.map(|state| Unfinished { id, state, start_at }));
     }
     Ok(found)
+}
+
+/// All recordings that have not ended and are, or were, placed with a worker.
+pub fn placed(connection: &Connection) -> Result<Vec<StoredRecording>, DatabaseError> {
+    let stored: Vec<_> = unfinished(connection)?
+        .iter()
+        .filter_map(|open| get(connection, &open.id).transpose())
+        .collect::<Result<_, _>>()?;
+    Ok(stored.into_iter().filter(|stored| stored.runtime.placement.is_some()).collect())
 }
 
 /// How many recordings there are and were.

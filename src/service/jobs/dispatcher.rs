@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, error_span};
@@ -22,11 +23,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The pause before a stage that the disk failed is begun again.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// A job's task.
+struct Running {
+    work: Work,
+    /// Tells it to return.
+    leave: watch::Sender<bool>,
+}
+
 /// Starts and watches all jobs.
 pub struct Dispatcher {
     context: JobContext,
     capacity: Arc<Mutex<Capacity>>,
-    running: HashMap<Id, Work>,
+    running: HashMap<Id, Running>,
     tasks: JoinSet<()>,
     /// Which recording a task is for.
     owners: HashMap<tokio::task::Id, Id>,
@@ -53,6 +61,9 @@ impl Dispatcher {
                 _ = timeout(LOOK, changes.changed()) => sleep(GATHER).await,
             }
         }
+        for running in self.running.values() {
+            running.leave.send_replace(true);
+        }
         while self.tasks.join_next().await.is_some() {}
     }
 
@@ -66,8 +77,8 @@ impl Dispatcher {
         if let Err(e) = ended {
             tracing::error!(recording_id = %id, "its job failed and is begun again: {e}");
         }
-        if let (Some(work), Ok(mut capacity)) = (self.running.remove(&id), self.capacity.lock()) {
-            capacity.release(work);
+        if let (Some(running), Ok(mut capacity)) = (self.running.remove(&id), self.capacity.lock()) {
+            capacity.release(running.work);
         }
     }
 
@@ -78,7 +89,14 @@ impl Dispatcher {
         }
         let now = Timestamp::now();
         for Unfinished { id, state, start_at } in self.context.database.read(unfinished).await? {
-            if self.running.contains_key(&id) {
+            let may_run = self.context.may_run(&id);
+            if let Some(running) = self.running.get(&id) {
+                if !may_run {
+                    running.leave.send_replace(true);
+                }
+                continue;
+            }
+            if !may_run {
                 continue;
             }
             if state == State::Scheduled {
@@ -115,8 +133,9 @@ impl Dispatcher {
     }
 
     fn start(&mut self, id: Id, work: Work) {
-        self.running.insert(id.clone(), work);
-        let (context, owner) = (self.context.clone(), id.clone());
+        let (leave, leaving) = watch::channel(false);
+        self.running.insert(id.clone(), Running { work, leave });
+        let (context, owner) = (JobContext { leaving, ..self.context.clone() }, id.clone());
         let span = span_of(work, &id);
         let job = async move {
             tracing::info!("{work:?} begins");

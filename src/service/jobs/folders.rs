@@ -34,6 +34,18 @@ impl Folders {
     pub fn lock(&self) -> PathBuf {
         self.data.join("service.lock")
     }
+    /// Where the session of a worker is remembered.
+    pub fn session(&self) -> PathBuf {
+        self.run().join("session")
+    }
+    /// How far a worker has told what happened.
+    pub fn reported(&self) -> PathBuf {
+        self.data.join("reported")
+    }
+    /// What belongs to running processes.
+    pub fn run(&self) -> PathBuf {
+        self.data.join("run")
+    }
     /// The parent of all recordings.
     pub fn recordings(&self) -> PathBuf {
         self.data.join("recordings")

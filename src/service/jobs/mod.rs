@@ -12,6 +12,7 @@ mod dispatcher;
 mod ending;
 mod films;
 mod folders;
+mod lease;
 mod outcome;
 mod outputs;
 mod process;
@@ -26,10 +27,12 @@ pub use control::LiveStatus;
 pub use deletion::delete_media;
 pub use dispatcher::Dispatcher;
 pub use folders::Folders;
+pub use lease::Lease;
 pub use retention::Retention;
 pub use sweeper::Sweeper;
 
 use crate::service::database::Database;
+use crate::service::database::recordings::StoredRecording;
 use crate::service::model::Id;
 use crate::service::storage::StorageService;
 use std::path::PathBuf;
@@ -44,6 +47,15 @@ pub async fn live_status(folders: &Folders, id: &Id) -> std::io::Result<LiveStat
     control::command(&folders.control(id), "status").await.map(|mut answer| answer["status"].take())
 }
 
+/// Kills the processes of a recording that is not this machine's any more: films at once. A recorder has left its room by itself, and has had
+/// its time to finish its files.
+pub fn end_processes(stored: &StoredRecording) {
+    let process = stored.runtime.process.and_then(|id| process::Process::adopt(id, stored.recording.id.as_str()));
+    if let Some(process) = process {
+        process.signal(rustix::process::Signal::KILL);
+    }
+}
+
 /// What every job needs.
 #[derive(Clone)]
 pub struct JobContext {
@@ -53,6 +65,25 @@ pub struct JobContext {
     pub storage: Option<Arc<StorageService>>,
     /// The program that records: this one.
     pub program: PathBuf,
+    /// With several machines: which recordings this one has, and for how long. None: all of them, for ever.
+    pub lease: Option<Arc<Lease>>,
     /// True when the service is about to end: jobs leave their processes running and return.
     pub leaving: watch::Receiver<bool>,
+}
+
+impl JobContext {
+    /// Whether this machine may work on a recording.
+    fn may_run(&self, id: &Id) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.allows(id))
+    }
+
+    /// Waits until recorders may be in their rooms. False: the job is to return.
+    async fn leased(&self) -> bool {
+        let Some(lease) = &self.lease else { return true };
+        let mut leaving = self.leaving.clone();
+        tokio::select! {
+            () = lease.held() => true,
+            _ = leaving.wait_for(|leaving| *leaving) => false,
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What a recorder left behind: its last words, its manifest, its files.
 
 use crate::recording::manifest::{Manifest, Status};
+use crate::room::end::LEASE_LOST;
 use crate::service::model::{Media, MediaKind, Outcome, SubCode};
 use serde::Deserialize;
 use std::path::Path;
@@ -37,6 +38,11 @@ impl LastWords {
             .into_iter()
             .rev()
             .find_map(|at| serde_json::from_str(&text[at..]).ok())
+    }
+
+    /// Whether it only made way for another machine.
+    pub(super) fn has_lost_lease(&self) -> bool {
+        self.reason_code.as_deref() == Some(LEASE_LOST)
     }
 
     /// Why the recorder ended.

@@ -47,18 +47,21 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
             Watched::Ended(_) => {}
         }
         read_timeline(context, id).await?;
-        if let Some(words) = LastWords::read(&context.folders.result(id)) {
-            return conclude(context, id, words.why()).await;
-        }
-        // Nothing said: it crashed or was killed.
-        let Some(pause) = crashed(context, id, started.elapsed() >= STEADY).await? else {
-            let why = (SubCode::WorkerLost, "the recorder ended again and again; its log says more".to_owned());
-            return conclude(context, id, why).await;
-        };
-        let mut leaving = context.leaving.clone();
-        tokio::select! {
-            () = sleep(pause) => {}
-            _ = leaving.wait_for(|leaving| *leaving) => return Ok(()),
+        match LastWords::read(&context.folders.result(id)) {
+            Some(words) if !words.has_lost_lease() => return conclude(context, id, words.why()).await,
+            Some(_) => {}
+            // Nothing said: it crashed or was killed.
+            None => {
+                let Some(pause) = crashed(context, id, started.elapsed() >= STEADY).await? else {
+                    let why = (SubCode::WorkerLost, "the recorder ended again and again; its log says more".to_owned());
+                    return conclude(context, id, why).await;
+                };
+                let mut leaving = context.leaving.clone();
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    _ = leaving.wait_for(|leaving| *leaving) => return Ok(()),
+                }
+            }
         }
         let Some(next) = start(context, id).await? else { return Ok(()) };
         running = next;
@@ -81,7 +84,7 @@ async fn find(context: &JobContext, id: &Id) -> Result<Option<Process>, Database
     }
     if stored.runtime.process.is_some() {
         read_timeline(context, id).await?;
-        if let Some(words) = LastWords::read(&context.folders.result(id)) {
+        if let Some(words) = LastWords::read(&context.folders.result(id)).filter(|words| !words.has_lost_lease()) {
             conclude(context, id, words.why()).await?;
             return Ok(None);
         }
@@ -89,8 +92,11 @@ async fn find(context: &JobContext, id: &Id) -> Result<Option<Process>, Database
     start(context, id).await
 }
 
-/// Starts a recorder: the first, or the next part. None: nobody wants it any more.
+/// Starts a recorder: the first, or the next part. None: nobody wants it any more, or nobody here.
 async fn start(context: &JobContext, id: &Id) -> Result<Option<Process>, DatabaseError> {
+    if !context.leased().await {
+        return Ok(None);
+    }
     let Some(stored) = context.database.recording(id).await? else { return Ok(None) };
     if matches!(stored.recording.wanted, Wanted::Stop | Wanted::Cancel) {
         let why = match stored.recording.wanted {
@@ -137,6 +143,9 @@ fn command(context: &JobContext, stored: &StoredRecording) -> Command {
     command.args(["record", "--json", "--quiet", "--join-for", JOIN_FOR]);
     command.arg("--folder").arg(context.folders.recording(id)).arg("--control").arg(context.folders.control(id));
     command.arg("--as").arg(&request.bot_name);
+    if let Some(lease) = &context.lease {
+        command.arg("--lease").arg(lease.file());
+    }
     let stop = &request.auto_stop;
     let elapsed = stored
         .recording

@@ -23,8 +23,14 @@ impl Bench {
         let storage = StorageService::open(&config, None, Duration::from_secs(1)).unwrap();
         let (leave, leaving) = watch::channel(false);
         let database = Database::open(&folders.database()).unwrap();
-        let context =
-            JobContext { database, folders, storage: Some(Arc::new(storage)), program: "/bin/false".into(), leaving };
+        let context = JobContext {
+            database,
+            folders,
+            storage: Some(Arc::new(storage)),
+            program: "/bin/false".into(),
+            lease: None,
+            leaving,
+        };
         Bench { folder, context, leave }
     }
 

@@ -13,7 +13,7 @@ pub use event::{Event, EventDraft, EventType};
 pub use film_job::{FilmJob, FilmState};
 pub use id::Id;
 pub use recording::{Media, MediaKind, Outcome, Recording, Wanted};
-pub use request::{FilmCodec, FilmRequest, Outputs, RecordingRequest};
+pub use request::{FilmCodec, FilmRequest, Outputs, RecordingRequest, labels_fit};
 pub use state::{State, SubCode};
 pub use storage::{Storage, StorageState, StoreName};
 pub use webhook::{Delivery, DeliveryState, Secrets, Webhook};

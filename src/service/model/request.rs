@@ -11,6 +11,9 @@ use utoipa::ToSchema;
 const LONGEST_S: u64 = 7 * 24 * 3600;
 /// Entries of `metadata`, and characters of a key and of a value.
 const METADATA: (usize, usize, usize) = (50, 64, 500);
+/// Labels, and characters of their names and values.
+const LABELS: usize = 16;
+const LABEL_CHARS: usize = 64;
 /// Bytes of addresses and tokens.
 const LONGEST_TEXT: usize = 4096;
 
@@ -50,10 +53,27 @@ pub struct RecordingRequest {
     /// An endpoint for the events of this recording, besides those of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
+    /// Where it is recorded, with several machines.
+    #[serde(default, skip_serializing_if = "PlacementRequest::is_default")]
+    pub placement: PlacementRequest,
     /// Days until the media is deleted; the project's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 36500)]
     pub retention_days: Option<u32>,
+}
+
+/// Which machines may record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlacementRequest {
+    /// Only workers that have all of these labels: 16, of 64 characters each.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl PlacementRequest {
+    fn is_default(&self) -> bool {
+        self.labels.is_empty()
+    }
 }
 
 /// What is made besides the tracks.
@@ -161,6 +181,12 @@ impl Default for AutoStop {
     }
 }
 
+/// Whether these can be the labels of a worker, or be asked for.
+pub fn labels_fit(labels: &BTreeMap<String, String>) -> bool {
+    let fits = |text: &String| (1..=LABEL_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    labels.len() <= LABELS && labels.iter().all(|(key, value)| fits(key) && fits(value))
+}
+
 fn bot_name() -> String {
     "Recorder".to_owned()
 }
@@ -188,6 +214,7 @@ impl RecordingRequest {
             files: SharedFiles::default(),
             auto_stop: AutoStop::default(),
             webhook_url: None,
+            placement: PlacementRequest::default(),
             retention_days: None,
         }
     }
@@ -223,6 +250,10 @@ impl RecordingRequest {
             let limits =
                 format!("at most {entries} entries, keys of {key_chars} and values of {value_chars} characters");
             return invalid("metadata", limits);
+        }
+        if !labels_fit(&self.placement.labels) {
+            let limits = format!("at most {LABELS} labels, names and values of 1 to {LABEL_CHARS} characters");
+            return invalid("placement.labels", limits);
         }
         if let Some(film) = &self.outputs.film {
             film.check()?;

@@ -3,6 +3,8 @@
 use crate::service::model::Recording;
 use jiff::tz::TimeZone;
 
+/// Below a recording's place: what machines had of it that had lost it.
+pub const LATE: &str = "late";
 /// The longest part of a path, in bytes: a local store's names have at most 255.
 const LONGEST: usize = 120;
 

@@ -4,6 +4,7 @@
 //! `settings` is the configuration, `target` an opened store, `transfer` sends one file, `folder` a whole recording, `service` both stores
 //! with retries. How far each file is stands in the database, so what was verified is not sent again.
 
+mod bring;
 mod counters;
 mod digest;
 mod error;
@@ -20,7 +21,7 @@ mod transfer;
 
 pub use error::StorageError;
 pub use files::{LocalFile, walk};
-pub use layout::location;
+pub use layout::{LATE, location};
 pub use service::{StorageService, Stored};
 pub use settings::{KeepLocal, StoreConfig, span};
 pub use target::Target;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 /// A store: `[store]` and `[backup_store]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
     /// `s3://bucket/prefix`, `gs://…`, `az://…` or `file:///path`.

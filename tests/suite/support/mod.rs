@@ -23,6 +23,7 @@ pub mod line;
 pub mod machine;
 pub mod meeting;
 pub mod member;
+pub mod nats;
 pub mod needs;
 pub mod others;
 pub mod outage;

@@ -46,6 +46,12 @@ impl Service {
         Service { folder, more, child, url, http }
     }
 
+    /// Sends the service a signal; not what it started.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+        rustix::process::kill_process(pid, signal).expect("it was running");
+    }
+
     /// SIGKILL. What it started goes on.
     pub fn kill_only(&mut self) {
         self.child.kill().expect("it was running");

@@ -1,0 +1,121 @@
+//! A worker takes a recording of its list: into its own database, with what the store has of it in the recording's folder.
+
+use super::bus::{Bus, read};
+use super::wire::{Job, JobEntry, job_key};
+use crate::service::database::DatabaseError;
+use crate::service::database::recordings::{self, Placement, Runtime, StoredRecording};
+use crate::service::jobs::JobContext;
+use crate::service::model::{State, Storage, StorageState, Wanted};
+use crate::service::storage::location;
+use jiff::Timestamp;
+use std::path::Path;
+
+/// What came of an entry.
+pub enum Taken {
+    /// It is here and is worked on.
+    Ours,
+    /// It is not here.
+    Missing,
+    /// It is tried again.
+    Later,
+    /// An earlier part of it is here, which somebody else may have continued.
+    HasOrphan,
+}
+
+/// Hands on what is wanted of a recording that is here.
+pub async fn keep(context: &JobContext, placement: Placement, entry: &JobEntry) -> Result<Taken, DatabaseError> {
+    if let Some(stored) = context.database.recording(&entry.id).await? {
+        let held = stored.runtime.placement.as_ref();
+        if held == Some(&placement) && !stored.runtime.orphaned {
+            if stored.recording.wanted != entry.wanted {
+                let wanted = entry.wanted;
+                let want = move |stored: &mut StoredRecording| {
+                    stored.recording.wanted = wanted;
+                    ((), Vec::new())
+                };
+                context.database.update_recording(&entry.id, want).await?;
+            }
+            return Ok(Taken::Ours);
+        }
+        let was_last = held.is_some_and(|held| held.fence + 1 == entry.fence);
+        if was_last && !stored.recording.state.is_final() && stored.runtime.ending.is_none() {
+            // Nobody had it in between: everything is here.
+            let again = move |stored: &mut StoredRecording| {
+                (stored.runtime.placement, stored.runtime.orphaned) = (Some(placement), false);
+                ((), Vec::new())
+            };
+            context.database.update_recording(&entry.id, again).await?;
+            return Ok(Taken::Ours);
+        }
+        if !stored.recording.state.is_final() {
+            return Ok(Taken::HasOrphan);
+        }
+        if !clear(context, &stored).await? {
+            return Ok(Taken::Later);
+        }
+    }
+    Ok(Taken::Missing)
+}
+
+/// Takes a recording that is not here.
+pub async fn take(bus: Bus, context: JobContext, placement: Placement, entry: JobEntry) -> Result<(), DatabaseError> {
+    let job = match read::<Job>(&bus.jobs, &job_key(&entry.id)).await {
+        Ok(Some((job, _))) if job.fence == entry.fence => job,
+        // The list may come before the job is readable everywhere.
+        Ok(_) => return Ok(()),
+        Err(e) => {
+            tracing::warn!(recording_id = %entry.id, "it cannot be taken yet: {e}");
+            return Ok(());
+        }
+    };
+    let folder = context.folders.recording(&entry.id);
+    if job.recording.parts > 0
+        && let Some(storage) = &context.storage
+        && let Err(e) = storage.bring(&location(&job.recording), &folder).await
+    {
+        // The room does not wait: what is in the store stays there, and what comes is recorded.
+        tracing::error!(recording_id = %entry.id, "what the store has of it cannot be fetched: {e}");
+    }
+    let stored = prepare(job, placement, entry.wanted, &folder);
+    tracing::info!(recording_id = %entry.id, fence = entry.fence, "taken");
+    context.database.write(move |connection| recordings::insert_quietly(connection, &stored)).await
+}
+
+/// A recording as it is put into this worker's database.
+fn prepare(job: Job, placement: Placement, wanted: Wanted, folder: &Path) -> StoredRecording {
+    let mut recording = job.recording;
+    let place = (recording.state == State::Uploading).then(|| Storage::wanted(location(&recording)));
+    (recording.wanted, recording.storage) = (wanted, place);
+    let mut runtime = Runtime { placement: Some(placement), ..Runtime::default() };
+    job.progress.put_into(&mut runtime);
+    // The store may be behind what was told already: what is told again would be told twice.
+    let timeline = folder.join(crate::recording::folder::TIMELINE);
+    let length = timeline.metadata().map_or(0, |timeline| timeline.len());
+    runtime.timeline_offset = runtime.timeline_offset.min(length);
+    StoredRecording { recording, request: job.request, runtime }
+}
+
+/// Forgets an orphan that was sent; false while that is not certain.
+async fn clear(context: &JobContext, stored: &StoredRecording) -> Result<bool, DatabaseError> {
+    let id = stored.recording.id.clone();
+    let (folder, is_stored) = (
+        context.folders.recording(&id),
+        stored.recording.storage.as_ref().is_some_and(|storage| storage.state == StorageState::Stored),
+    );
+    let aside = folder.with_extension(format!("lost-{}", Timestamp::now().as_millisecond()));
+    let moved = tokio::task::spawn_blocking(move || {
+        if !folder.exists() {
+            return Ok(());
+        }
+        if is_stored { std::fs::remove_dir_all(&folder) } else { std::fs::rename(&folder, aside) }
+    });
+    match moved.await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => {
+            tracing::error!(recording_id = %id, "its earlier part cannot be put aside: {e}");
+            return Ok(false);
+        }
+        Err(_) => return Ok(false),
+    }
+    context.database.write(move |connection| recordings::delete(connection, &id)).await
+}

@@ -1,0 +1,203 @@
+//! What goes through NATS between API nodes and workers, all of it JSON. Values only.
+//!
+//! | | |
+//! |---|---|
+//! | bucket `roombot_workers`, key `{worker}` | [`WorkerRecord`]: the worker's session, renewed by the worker, taken away by the API node |
+//! | bucket `roombot_jobs`, key `list.{worker}` | [`JobList`]: what the worker is to do, whole |
+//! | bucket `roombot_jobs`, key `job.{recording}` | [`Job`]: a recording as it was given out last |
+//! | stream `roombot_reports`, `roombot.reports.{recording}` | [`Report`]: what became of it, in order |
+//! | request `roombot.ask.{worker}` | [`Ask`]; `roombot.nudge.{worker}` says that the list has changed |
+
+use crate::service::database::recordings::{Ending, Runtime, StoredRecording};
+use crate::service::model::{EventDraft, EventType, Id, Recording, RecordingRequest, Wanted};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub const WORKERS: &str = "roombot_workers";
+pub const JOBS: &str = "roombot_jobs";
+pub const REPORTS: &str = "roombot_reports";
+/// The subjects of all reports.
+pub const ALL_REPORTS: &str = "roombot.reports.>";
+
+pub fn report_subject(recording: &Id) -> String {
+    format!("roombot.reports.{recording}")
+}
+pub fn ask_subject(worker: &str) -> String {
+    format!("roombot.ask.{worker}")
+}
+pub fn nudge_subject(worker: &str) -> String {
+    format!("roombot.nudge.{worker}")
+}
+pub fn list_key(worker: &str) -> String {
+    format!("list.{worker}")
+}
+pub fn job_key(recording: &Id) -> String {
+    format!("job.{recording}")
+}
+
+/// A worker as it tells of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerRecord {
+    /// New whenever the one before was lost.
+    pub session: String,
+    /// The session was taken away: whatever the worker had is somebody else's.
+    pub lost: bool,
+    /// It takes nothing new.
+    pub draining: bool,
+    pub labels: BTreeMap<String, String>,
+    /// Cores that recorders and films may use, and do use.
+    pub capacity: f64,
+    pub load: f64,
+    /// Recordings that it has.
+    pub recordings: usize,
+    pub version: String,
+}
+
+/// What a worker is to do. What is not in it is not to be done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct JobList {
+    /// The session that it is for.
+    pub session: String,
+    pub jobs: Vec<JobEntry>,
+}
+
+/// A recording of the list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobEntry {
+    pub id: Id,
+    pub fence: u64,
+    pub wanted: Wanted,
+}
+
+/// A recording as it is given to a worker: with what is known of it so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    pub fence: u64,
+    pub recording: Recording,
+    /// With its secrets.
+    pub request: RecordingRequest,
+    pub progress: Progress,
+}
+
+/// How far a recording's events and outputs are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub timeline_offset: u64,
+    pub outputs_done: Vec<String>,
+    pub failed_outputs: Vec<String>,
+    pub lossy: bool,
+    /// How it ends once its media is in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+}
+
+impl Progress {
+    pub fn of(runtime: &Runtime) -> Progress {
+        Progress {
+            timeline_offset: runtime.timeline_offset,
+            outputs_done: runtime.outputs_done.clone(),
+            failed_outputs: runtime.failed_outputs.clone(),
+            lossy: runtime.lossy,
+            ending: runtime.ending.clone(),
+        }
+    }
+
+    pub fn put_into(self, runtime: &mut Runtime) {
+        runtime.timeline_offset = self.timeline_offset;
+        (runtime.outputs_done, runtime.failed_outputs) = (self.outputs_done, self.failed_outputs);
+        (runtime.lossy, runtime.ending) = (self.lossy, self.ending);
+    }
+}
+
+impl Job {
+    /// What a worker needs of a recording. It deletes nothing and sends no webhooks: retention and endpoints stay here.
+    pub fn of(stored: &StoredRecording, fence: u64) -> Job {
+        let mut job = Job {
+            fence,
+            recording: stored.recording.clone(),
+            request: stored.request.clone(),
+            progress: Progress::of(&stored.runtime),
+        };
+        for request in [&mut job.recording.request, &mut job.request] {
+            (request.webhook_url, request.retention_days) = (None, None);
+        }
+        job
+    }
+}
+
+/// What became of a recording at a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub recording: Id,
+    pub worker: String,
+    pub session: String,
+    pub fence: u64,
+    /// In the order in which they happened.
+    pub events: Vec<ReportedEvent>,
+    /// As it was after the last of these events; absent where more of them follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Snapshot>,
+    /// The worker had lost the recording and has sent beside it what it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<Late>,
+}
+
+/// An event of a worker's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedEvent {
+    /// Its position among the recording's events on the worker.
+    pub sequence: i64,
+    pub kind: EventType,
+    #[serde(with = "crate::recording::utc_ms")]
+    pub at: Timestamp,
+    pub data: Value,
+}
+
+impl ReportedEvent {
+    pub fn draft(&self) -> EventDraft {
+        EventDraft::new(self.kind, self.data.clone())
+    }
+}
+
+/// A recording as a worker has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub recording: Recording,
+    pub progress: Progress,
+}
+
+/// What a worker had of a recording that it had lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Late {
+    /// Its address in the store.
+    pub url: Option<String>,
+    /// Why it could not be sent.
+    pub problem: Option<String>,
+}
+
+/// What an API node asks a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// How a recorder stands.
+    Live { recording: Id },
+    /// The end of a recording's log.
+    Logs { recording: Id },
+    /// The end of its timeline.
+    Timeline { recording: Id },
+    /// Its manifest.
+    Manifest { recording: Id },
+    /// Take nothing new.
+    Drain,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    Text(String),
+    Problem(String),
+}

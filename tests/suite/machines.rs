@@ -1,0 +1,337 @@
+//! The service on many machines, over a real NATS: a recording goes to a worker; a worker that dies, is stopped or is cut off makes way for
+//! another, and no room ever has two recorders of one recording.
+
+use crate::continued::{feed, timeline};
+use crate::support::bot::Bot;
+use crate::support::nats::{Line, Nats};
+use crate::support::needs::needed;
+use crate::support::server::TestServer;
+use crate::support::service::{Service, until_it_holds};
+use crate::support::{machine, moment, within};
+use jiff::Timestamp;
+use reqwest::StatusCode;
+use roombot::recording::timeline::{Entry, Event};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// An API node with its workers, their store, and a room with somebody in it.
+struct Machines {
+    api: Service,
+    server: TestServer,
+    store: TempDir,
+    nats: Nats,
+    _alice: Bot,
+}
+
+fn arguments(nats: SocketAddr, store: &Path, more: &[&str]) -> Vec<String> {
+    let (queue, store) = (format!("nats://{nats}"), format!("file://{}", store.display()));
+    let own = ["--queue", &queue, "--store", &store];
+    own.iter().chain(more).map(|&arg| arg.to_owned()).collect()
+}
+
+async fn serve(nats: SocketAddr, store: &Path, more: &[&str]) -> Service {
+    let arguments = arguments(nats, store, more);
+    Service::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+impl Machines {
+    async fn start() -> Result<Machines, String> {
+        let nats = Nats::start().await?;
+        let store = tempfile::tempdir().expect("a folder");
+        let server = TestServer::start().await;
+        let alice = feed(&server.room("standup"));
+        let api = serve(nats.address, store.path(), &["--role", "api"]).await;
+        Ok(Machines { api, server, store, nats, _alice: alice })
+    }
+
+    /// A worker that reaches NATS at this address.
+    async fn worker_at(&self, name: &str, nats: SocketAddr, more: &[&str]) -> Service {
+        let own = ["--role", "worker", "--worker", name, "--capacity", "2"];
+        let worker = serve(nats, self.store.path(), &[&own[..], more].concat()).await;
+        let known = async {
+            while !self.workers().await.iter().any(|worker| worker["id"] == name && worker["state"] == "active") {
+                moment().await;
+            }
+        };
+        within(20, "the worker is known", known).await;
+        worker
+    }
+
+    async fn worker(&self, name: &str) -> Service {
+        self.worker_at(name, self.nats.address, &[]).await
+    }
+
+    async fn workers(&self) -> Vec<Value> {
+        self.api.get("/v1/workers").await.json()["workers"].as_array().cloned().unwrap_or_default()
+    }
+
+    async fn record(&self) -> String {
+        self.api.record(json!({ "room_url": self.server.room("standup"), "auto_stop": { "silence_s": 0 } })).await
+    }
+
+    /// Waits until the worker has recorded something of it.
+    async fn records(&self, worker: &Service, id: &str, seconds: u64) {
+        let tracks = worker.recording(id).join("tracks");
+        let grows = || {
+            std::fs::read_dir(&tracks)
+                .is_ok_and(|files| files.flatten().any(|file| file.metadata().is_ok_and(|m| m.len() > 20_000)))
+        };
+        until_it_holds("the worker records", seconds, grows).await;
+    }
+
+    async fn events(&self, id: &str) -> Vec<Value> {
+        let request = self.api.request(reqwest::Method::GET, &format!("/v1/recordings/{id}/events"));
+        let mut stream = request.send().await.expect("an answer");
+        let mut text = Vec::new();
+        // The stream of a recording that goes on has no end.
+        while let Ok(Ok(Some(bytes))) = tokio::time::timeout(Duration::from_millis(500), stream.chunk()).await {
+            text.extend_from_slice(&bytes);
+        }
+        let text = String::from_utf8_lossy(&text);
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Waits for an event whose data say this.
+    async fn tells(&self, id: &str, kind: &str, says: &str, seconds: u64) -> Value {
+        let told = async {
+            loop {
+                let is = |event: &&Value| event["type"] == kind && event["data"].to_string().contains(says);
+                if let Some(event) = self.events(id).await.iter().find(is) {
+                    return event.clone();
+                }
+                moment().await;
+            }
+        };
+        within(seconds, &format!("{kind} says {says:?}"), told).await
+    }
+
+    async fn stop(&self, id: &str, states: &[&str]) -> Value {
+        self.api.post(&format!("/v1/recordings/{id}/stop"), json!({})).await;
+        self.api.until(id, states, 90).await
+    }
+}
+
+/// Kills a worker with everything that it started, as a machine's end does.
+fn lose(worker: &mut Service, id: &str) {
+    worker.kill_only();
+    for pid in worker.processes(id).into_iter().filter_map(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// When the last part in this folder began and ended, by the wall clock that all processes here share.
+fn last_part(folder: &Path) -> (Option<Timestamp>, Option<Timestamp>) {
+    let entries = timeline(folder);
+    let last =
+        |of: fn(&Event) -> bool| entries.iter().rev().find(|entry: &&Entry| of(&entry.event)).map(|entry| entry.at);
+    let started = last(|event| matches!(event, Event::RecordingStarted { .. } | Event::RecorderBack { .. }));
+    (started, last(|event| matches!(event, Event::RecordingEnded { .. })))
+}
+
+/// The worker leaves the room before the other one comes.
+async fn makes_way(machines: &Machines, first: &Service, second: &Service, id: &str) {
+    machines.records(second, id, 20).await;
+    let ended = async {
+        loop {
+            if let (_, Some(ended)) = last_part(&first.recording(id)) {
+                return ended;
+            }
+            moment().await;
+        }
+    };
+    let ended = within(10, "the first recorder has left", ended).await;
+    let began = last_part(&second.recording(id)).0.expect("the second one began");
+    let gap = began.as_millisecond() - ended.as_millisecond();
+    println!("the room was without a recorder for {gap} ms");
+    assert!(gap > 0, "two recorders for {} ms", -gap);
+    assert!(gap < 6000, "no recorder for {gap} ms");
+}
+
+#[tokio::test]
+async fn a_recording_goes_to_a_worker_and_comes_back_whole() {
+    let _busy = machine::share().await;
+    let machines = needed!(Machines::start().await);
+    let early = machines.record().await;
+    machines.api.until(&early, &["queued"], 5).await;
+    assert_eq!(machines.api.get("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE, "nobody can record");
+    let worker = machines.worker("one").await;
+    machines.api.until(&early, &["recording"], 30).await;
+    machines.records(&worker, &early, 30).await;
+    let live = machines.api.get(&format!("/v1/recordings/{early}/live")).await;
+    assert!(live.text.contains("lice"), "{}", live.text);
+    // The recorder writes its manifest now and then.
+    let known = async {
+        while !machines.api.get(&format!("/v1/recordings/{early}/participants")).await.text.contains("alice") {
+            moment().await;
+        }
+    };
+    within(30, "the manifest names alice", known).await;
+    machines.api.post(&format!("/v1/recordings/{early}/pause"), json!({})).await;
+    machines.api.until(&early, &["paused"], 10).await;
+    machines.api.post(&format!("/v1/recordings/{early}/resume"), json!({})).await;
+    machines.api.until(&early, &["recording"], 10).await;
+    let metrics = machines.api.get("/metrics").await.text;
+    assert!(metrics.contains("roombot_worker_capacity 2.0") && metrics.contains("roombot_queue_depth 0"), "{metrics}");
+
+    let recording = machines.stop(&early, &["complete"]).await;
+    assert_eq!((&recording["storage"]["state"], &recording["storage"]["local"]), (&json!("stored"), &json!(false)));
+    let place = machines.store.path().join(recording["storage"]["path"].as_str().expect("a place"));
+    assert!(place.join("manifest.json").exists(), "{}", place.display());
+    let people = machines.api.get(&format!("/v1/recordings/{early}/participants")).await;
+    assert!(people.text.contains("alice"), "{}", people.text);
+    let track = recording["outcome"]["media"].as_array().expect("media").iter().find(|m| m["kind"] == "track");
+    let path = track.expect("a track")["path"].as_str().expect("a path").to_owned();
+    let media = machines.api.get(&format!("/v1/recordings/{early}/media/{path}")).await;
+    assert_eq!(media.status, StatusCode::OK);
+    let events = machines.events(&early).await;
+    let sequence: Vec<_> = events.iter().filter_map(|event| event["sequence"].as_i64()).collect();
+    assert_eq!(sequence, (1..=events.len() as i64).collect::<Vec<_>>(), "{events:#?}");
+    let kinds: Vec<_> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    for kind in ["queued", "joining", "started", "paused", "resumed", "stopped", "uploaded", "completed"] {
+        let kind = format!("recording.{kind}");
+        assert_eq!(kinds.iter().filter(|told| **told == kind).count(), 1, "{kind}: {kinds:?}");
+    }
+    let deleted = machines.api.request(reqwest::Method::DELETE, &format!("/v1/recordings/{early}"));
+    assert_eq!(machines.api.send(deleted).await.status, StatusCode::NO_CONTENT);
+    assert!(!place.join("manifest.json").exists());
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_is_replaced_within_seconds() {
+    let _busy = machine::alone().await;
+    let machines = needed!(Machines::start().await);
+    let mut first = machines.worker("one").await;
+    let id = machines.record().await;
+    machines.api.until(&id, &["recording"], 30).await;
+    machines.records(&first, &id, 30).await;
+    let second = machines.worker("two").await;
+    let lost = Timestamp::now();
+    lose(&mut first, &id);
+    machines.records(&second, &id, 20).await;
+    let began = last_part(&second.recording(&id)).0.expect("it began");
+    let away = began.as_millisecond() - lost.as_millisecond();
+    println!("back in the room after {away} ms");
+    assert!(away < 5000, "{away} ms");
+    machines.tells(&id, "worker.lost", "one", 5).await;
+
+    // The machine is back: what it had is sent beside.
+    first.restart().await;
+    let late = machines.tells(&id, "recording.warning", "came back", 60).await;
+    let url = late["data"]["url"].as_str().expect("an address").to_owned();
+    assert!(url.ends_with("/late/one-1"), "{url}");
+    let path = url.strip_prefix("file://").expect("a path");
+    assert!(Path::new(path).join("manifest.json").exists() && Path::new(path).join("tracks").exists(), "{path}");
+    let recording = machines.stop(&id, &["complete", "partial"]).await;
+    assert_eq!(recording["storage"]["state"], "stored", "{recording:#}");
+}
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_leaves_its_room_before_another_comes() {
+    let _busy = machine::alone().await;
+    let machines = needed!(Machines::start().await);
+    let first = machines.worker("one").await;
+    let id = machines.record().await;
+    machines.records(&first, &id, 30).await;
+    let second = machines.worker("two").await;
+    first.signal(Signal::STOP);
+    makes_way(&machines, &first, &second, &id).await;
+    first.signal(Signal::CONT);
+    machines.tells(&id, "recording.warning", "came back", 60).await;
+    machines.stop(&id, &["complete", "partial"]).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_cut_off_leaves_its_room_before_another_comes() {
+    let _busy = machine::alone().await;
+    let machines = needed!(Machines::start().await);
+    let line = Line::to(machines.nats.address).await;
+    let first = machines.worker_at("one", line.address, &[]).await;
+    let id = machines.record().await;
+    machines.records(&first, &id, 30).await;
+    let second = machines.worker("two").await;
+    line.hold();
+    makes_way(&machines, &first, &second, &id).await;
+    line.open();
+    machines.tells(&id, "recording.warning", "came back", 60).await;
+    machines.stop(&id, &["complete", "partial"]).await;
+}
+
+#[tokio::test]
+async fn a_recording_goes_on_when_nats_is_back() {
+    let _busy = machine::alone().await;
+    let mut machines = needed!(Machines::start().await);
+    let worker = machines.worker("one").await;
+    let id = machines.record().await;
+    machines.records(&worker, &id, 30).await;
+    machines.nats.kill();
+    let gone = || last_part(&worker.recording(&id)).1.is_some();
+    until_it_holds("the recorder has left", 10, gone).await;
+    machines.nats.restart().await;
+    let back = || timeline(&worker.recording(&id)).iter().any(|e| matches!(e.event, Event::RecorderBack { .. }));
+    until_it_holds("the recorder is back in the same recording", 20, back).await;
+    let recording = machines.stop(&id, &["partial"]).await;
+    assert!(recording["outcome"]["losses"].to_string().contains("was away"), "{recording:#}");
+    assert!(recording["parts"].as_u64() >= Some(2), "{recording:#}");
+}
+
+#[tokio::test]
+async fn drains_and_labels_say_where_a_recording_goes() {
+    let _busy = machine::share().await;
+    let machines = needed!(Machines::start().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("eu.toml");
+    std::fs::write(&file, "labels = { region = \"eu\" }\n").expect("written");
+    let (plain, eu) = (
+        machines.worker("plain").await,
+        machines.worker_at("eu", machines.nats.address, &["--config", file.to_str().expect("UTF-8")]).await,
+    );
+    let room = machines.server.room("standup");
+    let asked = json!({ "room_url": room, "placement": { "labels": { "region": "eu" } } });
+    let labelled = machines.api.record(asked.clone()).await;
+    machines.records(&eu, &labelled, 30).await;
+    assert!(!plain.recording(&labelled).exists());
+
+    let drained = machines.api.post("/v1/workers/eu/drain", json!({})).await;
+    assert_eq!(drained.status, StatusCode::ACCEPTED, "{}", drained.text);
+    let draining = async {
+        while !machines.workers().await.iter().any(|worker| worker["id"] == "eu" && worker["state"] == "draining") {
+            moment().await;
+        }
+    };
+    within(10, "the worker drains", draining).await;
+    let waits = machines.api.record(asked).await;
+    let other = machines.record().await;
+    machines.records(&plain, &other, 30).await;
+    machines.api.until(&waits, &["queued"], 5).await;
+    assert_eq!(machines.api.post("/v1/workers/nobody/drain", json!({})).await.status, StatusCode::NOT_FOUND);
+    let cancelled = machines.api.post(&format!("/v1/recordings/{waits}/cancel"), json!({})).await;
+    assert_eq!(cancelled.json()["state"], "cancelled", "{}", cancelled.text);
+    // What ran when the drain began ends as it would have.
+    machines.stop(&labelled, &["complete"]).await;
+    machines.stop(&other, &["complete"]).await;
+}
+
+#[tokio::test]
+async fn what_cannot_work_on_many_machines_is_said_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().to_str().expect("UTF-8");
+    for (more, says) in [
+        (&["--role", "worker"][..], "need a queue"),
+        (&["--queue", "nats://127.0.0.1:4222"], "api or worker"),
+        (&["--queue", "nats://127.0.0.1:4222", "--role", "worker"], "the same [store]"),
+        (
+            &["--queue", "nats://127.0.0.1:4222", "--role", "worker", "--worker", "a b", "--store", "file:///srv"],
+            "worker:",
+        ),
+    ] {
+        let ended =
+            crate::support::bot::run(&[&["serve", "--data", data, "--listen", "127.0.0.1:0"][..], more].concat()).await;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(says), "{says}: {}", ended.stderr);
+    }
+}
