@@ -17,7 +17,10 @@ export async function livePage({ page, signal, may }) {
   page.replaceChildren(title('Live'), figures, ...(may('recordings:write') ? [startForm()] : []), cards, rest);
   const shown = new Map();
   const seen = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) shown.get(target.dataset.id).isSeen = isIntersecting;
+    for (const { target, isIntersecting } of entries) {
+      const card = shown.get(target.dataset.id);
+      if (card) card.isSeen = isIntersecting;
+    }
   });
   signal.addEventListener('abort', () => seen.disconnect());
   const look = async () => {
@@ -29,6 +32,7 @@ export async function livePage({ page, signal, may }) {
     const live = recordings.filter((recording) => LIVE.includes(recording.state));
     for (const [id, card] of shown) {
       if (live.some((recording) => recording.id === id)) continue;
+      seen.unobserve(card.element);
       card.element.remove();
       shown.delete(id);
     }

@@ -11,14 +11,15 @@ export async function storagePage({ page }) {
   const is = (state) => (row) => row.state === state;
   const [local, evicted] = [of((row) => row.local), of(is('stored'), (row) => !row.local)];
   const count = (rows) => `${sum(rows, 'recordings')} ${sum(rows, 'recordings') === 1 ? 'recording' : 'recordings'}`;
+  const hasStores = stores.length > 0 || usage.some(({ state }) => state);
   const [uploading, failed] = [of(is('uploading')), of(is('failed'))];
   replace(page, title('Storage'),
     make('div', { class: 'figures' },
       figure(size(sum(local, 'bytes')), `on the service’s disk, ${count(local)}`),
-      figure(size(sum(of(is('stored')), 'stored_bytes')), `in the stores, ${count(of(is('stored')))}`),
+      ...(!hasStores ? [] : [figure(size(sum(of(is('stored')), 'stored_bytes')), `in the stores, ${count(of(is('stored')))}`),
       figure(size(sum(evicted, 'stored_bytes')), `of that in the stores only, ${count(evicted)}`),
       figure(size(sum(uploading, 'bytes')), `being uploaded, ${count(uploading)}`),
-      figure(size(sum(failed, 'bytes')), `could not be stored, ${count(failed)}`, failed.length ? 'bad' : undefined)),
+      figure(size(sum(failed, 'bytes')), `could not be stored, ${count(failed)}`, failed.length ? 'bad' : undefined)])),
     failed.length ? make('p', { class: 'problem' }, 'The stores did not take everything. What is missing there is on the service’s disk, and nothing is deleted. ', make('a', { href: '#/failures', text: 'See why, and upload again' })) : undefined,
     disk ? diskPart(disk, sum(local, 'bytes')) : undefined,
     make('h2', { text: 'Stores' }), storesPart(stores, usage, sum),

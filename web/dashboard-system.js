@@ -1,4 +1,4 @@
-// The machines that record, and who did what. Services without these have no such pages.
+// The machines that record, and who did what.
 
 import { api, button, every, make, replace, span, table, title, toast, when } from './dashboard-api.js';
 
@@ -37,7 +37,7 @@ export async function auditPage({ page }) {
   page.replaceChildren(title('Audit'), make('p', { class: 'quiet', text: 'Who created, changed, stopped or deleted what, the newest first.' }), list, more);
   const load = async (cursor) => {
     const answer = await api('GET', `/v1/audit?${new URLSearchParams(cursor ? { cursor } : {})}`);
-    const rows = (answer.entries ?? answer.audit ?? answer).map(auditRow);
+    const rows = answer.entries.map(auditRow);
     if (cursor) list.querySelector('tbody').append(...rows);
     else list.replaceChildren(table(['When', 'What', 'Of', 'By', 'Project'], rows, 'Nothing was done yet.'));
     more.replaceChildren(...(answer.next_cursor ? [button('More', () => load(answer.next_cursor))] : []));
@@ -45,10 +45,9 @@ export async function auditPage({ page }) {
   await load();
 }
 
-function auditRow(entry) {
-  const { at, action, object, project, detail } = entry;
-  const isRecording = /^rec_[a-z0-9]+$/.test(object ?? '');
-  return make('tr', {}, make('td', { text: at ? when(at) : '' }), make('td', { text: action }),
-    make('td', { class: 'wide' }, isRecording ? make('a', { href: `#/recordings/${object}`, text: object }) : make('span', { text: object ?? '' }), detail ? make('small', { class: 'code', text: typeof detail === 'string' ? detail : JSON.stringify(detail) }) : undefined),
-    make('td', { text: entry.key_name ?? entry.key ?? 'the service' }), make('td', { text: project ?? '' }));
+function auditRow({ at, action, object, project, detail, key, key_name: name }) {
+  const isRecording = /^rec_[a-z0-9]+$/.test(object);
+  return make('tr', {}, make('td', { text: when(at) }), make('td', { text: action }),
+    make('td', { class: 'wide' }, isRecording ? make('a', { href: `#/recordings/${object}`, text: object }) : make('span', { text: object }), detail ? make('small', { class: 'code', text: detail }) : undefined),
+    make('td', { title: key, text: name ?? key ?? 'the service' }), make('td', { text: project }));
 }

@@ -26,7 +26,7 @@ const PAGES = [
   { path: '/storage', name: 'Storage', show: storagePage, scope: 'recordings:read' },
   { path: '/workers', name: 'Workers', show: workersPage, scope: 'admin', at: '/v1/workers' },
   { path: '/keys', name: 'Keys', show: keysPage, scope: 'admin' },
-  { path: '/audit', name: 'Audit', show: auditPage, scope: 'admin', at: '/v1/audit' },
+  { path: '/audit', name: 'Audit', show: auditPage, scope: 'admin' },
 ];
 /** The pages that this key sees in this service. */
 let pages = [];

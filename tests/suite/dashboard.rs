@@ -116,7 +116,9 @@ async fn a_dead_letter_is_shown_and_sent_again() {
     go(&page, "/storage", "Storage").await;
     go(&page, "/webhooks?state=dead", "Webhooks").await;
     says(&page, "It was disabled").await;
-    page.run("document.querySelector('#page td details summary').click()").await;
+    let summary = "document.querySelector('#page td details summary')";
+    page.wait_for(&format!("{summary} !== null"), SOON, "the dead letters").await;
+    page.run(&format!("{summary}.click()")).await;
     page.wait_for("document.querySelector('#page td pre')?.textContent.includes('\"type\"')", SOON, "what was sent")
         .await;
     looks(&page, "webhooks").await;
@@ -160,6 +162,17 @@ async fn keys_are_made_and_revoked_and_a_session_ends() {
     press(&page, "Revoke").await;
     says(&page, "revoked").await;
     assert_eq!(service.send(list(key)).await.status, StatusCode::UNAUTHORIZED);
+    go(&page, "/audit", "Audit").await;
+    for action in ["key.revoke", "key.create", "session.begin"] {
+        says(&page, action).await;
+    }
+    looks(&page, "audit").await;
+    let pages = service.get("/v1/audit?limit=2").await.json();
+    let entries = |page: &serde_json::Value| page["entries"].as_array().expect("entries").len();
+    let next = pages["next_cursor"].as_str().expect("more").to_owned();
+    let rest = service.get(&format!("/v1/audit?cursor={next}")).await.json();
+    assert_eq!((entries(&pages), &pages["entries"][0]["action"]), (2, &json!("key.revoke")));
+    assert!(entries(&rest) >= 2 && rest["next_cursor"].is_null(), "{rest:#}");
     page.run("document.getElementById('sign-out').click()").await;
     page.wait_for("document.querySelector('#login:not([hidden])') !== null", SOON, "the form").await;
     let after: u16 = page.eval("(async () => (await fetch('/v1/session')).status)()").await;

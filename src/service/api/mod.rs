@@ -1,5 +1,6 @@
 //! The HTTP API below `/v1`: JSON in and out, errors as RFC 9457, described by `/openapi.json`.
 
+mod audit;
 mod auth;
 mod commands;
 mod contents;
@@ -92,6 +93,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(player::document))
         .routes(routes!(player::picture))
         .routes(routes!(storage::usage))
+        .routes(routes!(audit::list))
         .routes(routes!(films::list_all))
         .routes(routes!(films::create, films::list))
         .routes(routes!(films::get, films::cancel))

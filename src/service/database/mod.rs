@@ -3,6 +3,7 @@
 //!
 //! One thread writes. Writes that wait together are committed together, so a sync of the disk is shared by many requests.
 
+pub mod audit;
 mod connection;
 pub mod deliveries;
 #[cfg(test)]
