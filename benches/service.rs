@@ -1,4 +1,5 @@
-//! What the recorder service costs beside its recorders: requests queued, ten thousand recordings listed, memory while nothing happens.
+//! What the recorder service costs: requests queued, ten thousand recordings listed, memory while nothing happens, and the processor's
+//! time for meetings that are recorded and filmed.
 //!
 //! `cargo bench --bench service`. A file that is written and synced once for each request is measured beside it: the disk's part.
 
@@ -11,12 +12,19 @@ use reqwest::StatusCode;
 use serde_json::json;
 use std::io::Write;
 use std::time::{Duration, Instant};
+use support::bot::Bot;
+use support::server::TestServer;
 use support::service::Service;
 
 /// Recordings that are asked for at a time, and in all.
 const CLIENTS: usize = 8;
 const QUEUED: usize = 1000;
 const LISTED: usize = 10_000;
+/// How long a meeting is recorded and filmed, in seconds, and the film.
+const MEETING: u64 = 60;
+const FILM: (&str, u32) = ("1280x720", 30);
+/// Processors that LiveKit asks for one composite of a room (docs.livekit.io, "Self-hosting Egress").
+const EGRESS_CORES: f64 = 4.0;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
@@ -47,6 +55,53 @@ async fn measure() {
     }
     let (anonymous, resident) = memory(&service);
     println!("afterwards: {:.1} MiB of its own, {:.1} MiB resident with libraries", mib(anonymous), mib(resident));
+    drop(service);
+    films().await;
+}
+
+/// A meeting of three people and a screen: what its recorder takes of a processor, and its film.
+async fn films() {
+    let (server, service) = (TestServer::start().await, Service::start(&[]).await);
+    let fixture = |name: &str| format!("{}/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
+    let room = server.room("meeting");
+    let (alice, bob, carol, slides) =
+        (fixture("alice.webm"), fixture("bob.webm"), fixture("carol.mkv"), fixture("slides.webm"));
+    let _people = [
+        Bot::start(&["feed", &room, &alice, "--as", "Alice", "--screen", &slides, "--loop"]),
+        Bot::start(&["feed", &room, &bob, "--as", "Bob", "--loop"]),
+        Bot::start(&["feed", &room, &carol, "--as", "Carol", "--loop"]),
+    ];
+    let film = json!({ "size": FILM.0, "fps": FILM.1 });
+    let id = service.record(json!({ "room_url": room, "outputs": { "film": film } })).await;
+    service.until(&id, &["recording"], 60).await;
+    support::pause(Duration::from_secs(MEETING), "the meeting").await;
+    service.post(&format!("/v1/recordings/{id}/stop"), json!({})).await;
+    service.until(&id, &["processing", "complete"], 60).await;
+    let recorded = seconds_of_children(&service);
+    let recording = service.until(&id, &["complete"], 600).await;
+    let filmed = seconds_of_children(&service) - recorded;
+    let minutes = recording["outcome"]["duration_ms"].as_f64().expect("a length") / 60_000.0;
+    let cores = (recorded + filmed) / minutes / 60.0;
+    println!(
+        "a meeting of three and a screen: {:.1} s of a processor a minute for its recorder, {:.1} s for its film of {}, {} fps: \
+         {:.1} meetings a core (LiveKit asks {EGRESS_CORES} cores for one composite)",
+        recorded / minutes,
+        filmed / minutes,
+        FILM.0,
+        FILM.1,
+        1.0 / cores
+    );
+}
+
+/// Processor time in seconds of all processes that the service started and that have ended.
+fn seconds_of_children(service: &Service) -> f64 {
+    let pid = service.processes("serve").first().copied().expect("it runs");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
+    // cutime and cstime (proc(5)); the first field here is the third there.
+    let ticks: f64 = fields.skip(13).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    // USER_HZ is 100 on every Linux.
+    ticks / 100.0
 }
 
 /// Asks for recordings that begin much later.

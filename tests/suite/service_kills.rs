@@ -79,7 +79,7 @@ impl Chaos {
             14 => drop(self.service.post(&format!("/v1/recordings/{id}/resume"), json!({})).await),
             15 => self.line.set_cut(true),
             16 => self.line.set_cut(false),
-            17 => self.receiver.reply("/hook", &[Reply::Status(500), Reply::RetryAfter(503, 1)]),
+            17 => self.receiver.reply("/hook", &[Reply::RetryAfter(503, 1)]),
             18..=20 if self.ids.len() < self.most && self.open().await < AT_ONCE => self.record().await,
             _ => drop(self.service.post(&format!("/v1/recordings/{id}/stop"), json!({})).await),
         }
