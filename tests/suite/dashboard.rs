@@ -162,6 +162,8 @@ async fn keys_are_made_and_revoked_and_a_session_ends() {
     press(&page, "Revoke").await;
     says(&page, "revoked").await;
     assert_eq!(service.send(list(key)).await.status, StatusCode::UNAUTHORIZED);
+    go(&page, "/workers", "Workers").await;
+    says(&page, "No worker is known").await;
     go(&page, "/audit", "Audit").await;
     for action in ["key.revoke", "key.create", "session.begin"] {
         says(&page, action).await;

@@ -28,11 +28,17 @@ async fn say(server: &TestServer, text: &str) {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
 }
 
-/// Opens the player as a click on the recording's page does.
+/// Follows a link.
+async fn follow(page: &Page, link: &str) {
+    let address: String = page.eval(&format!("document.querySelector({}).href", json!(link))).await;
+    page.navigate(&address).await;
+}
+
+/// Opens the player from the recording's page.
 async fn watch(page: &Page, service: &Service, id: &str) {
     page.run(&format!("location.href = {}", json!(format!("{}/#/recordings/{id}", service.url())))).await;
     page.wait_for("document.querySelector('#page a.shot') !== null", SOON, "the way to the player").await;
-    page.run("document.querySelector('#page a.shot').click()").await;
+    follow(page, "#page a.shot").await;
     page.wait_for(LOADED, PATIENCE, "the player").await;
 }
 
@@ -66,7 +72,7 @@ async fn a_recording_is_watched_while_it_goes_on_and_as_a_film() {
     service.post(&format!("/v1/recordings/{id}/stop"), json!({})).await;
     service.until(&id, &["complete"], 120).await;
 
-    page.run("document.querySelector('#list').click()").await;
+    follow(&page, "#list").await;
     page.wait_for("document.querySelector('#page .title .state')?.dataset.state === 'complete'", SOON, "back at it")
         .await;
     watch(&page, &service, &id).await;
@@ -147,6 +153,6 @@ async fn a_recording_in_the_store_only_is_watched_from_there() {
     assert_eq!(piece.expect("an answer").status(), StatusCode::PARTIAL_CONTENT);
     // As on a machine that never had it.
     std::fs::remove_dir_all(service.recording(&id)).expect("removed");
-    page.run("setTimeout(() => location.reload())").await;
+    page.navigate(&format!("{}/v1/recordings/{id}/player", service.url())).await;
     page.wait_for(&format!("{LOADED} && {all}"), PATIENCE, "from the store alone").await;
 }

@@ -2,14 +2,17 @@
 //! at the address that the page expects.
 
 use super::auth::Caller;
+use super::elsewhere;
 use super::problem::{Path, Problem};
 use super::recordings::find;
 use super::state::ApiState;
 use super::stored;
 use crate::pages::Page;
 use crate::recording::folder::{MANIFEST, TIMELINE};
+use crate::recording::report::State as Written;
 use crate::service::database::keys::Scope;
-use crate::service::model::{Id, Recording, StorageState};
+use crate::service::database::recordings::StoredRecording;
+use crate::service::model::{Id, StorageState};
 use crate::viewer::{Document, LARGEST_INDEX, Listed, SLIDES, protected};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -44,37 +47,51 @@ pub(super) async fn document(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let recording = find(&state, &caller, &id).await?.recording;
-    let mut document = load(&state, &recording).await?;
-    document.list = Some(dashboard(&recording.id));
+    let stored = find(&state, &caller, &id).await?;
+    let mut document = load(&state, &stored).await?;
+    document.list = Some(dashboard(&stored.recording.id));
     Ok(protected(axum::Json(document).into_response()))
 }
 
-async fn load(state: &ApiState, recording: &Recording) -> Result<Document, Problem> {
-    let storage = state.storage.as_deref();
+async fn load(state: &ApiState, stored: &StoredRecording) -> Result<Document, Problem> {
+    let (storage, recording) = (state.storage.as_deref(), &stored.recording);
     let mut folder = state.folders.recording(&recording.id);
-    let is_stored = recording.storage.as_ref().is_some_and(|copy| copy.state == StorageState::Stored);
-    let mut copy = None;
-    if is_stored && !tokio::fs::try_exists(folder.join(MANIFEST)).await.unwrap_or(false) {
+    let copy = recording.storage.as_ref().filter(|copy| copy.state == StorageState::Stored);
+    let is_here = tokio::fs::try_exists(folder.join(MANIFEST)).await.unwrap_or(false);
+    let mut fetched = None;
+    if !is_here {
         let failed = |e: std::io::Error| Problem::unavailable(format!("a temporary folder cannot be made: {e}"), 60);
-        let fetched = copy.insert(tempfile::tempdir().map_err(failed)?);
-        for file in [MANIFEST, TIMELINE] {
-            if let Some(bytes) = stored::read(storage, recording, file, LARGEST_DOCUMENT).await? {
-                tokio::fs::write(fetched.path().join(file), bytes).await.map_err(failed)?;
+        let temporary = fetched.insert(tempfile::tempdir().map_err(failed)?).path().to_owned();
+        let (manifest, timeline) = match elsewhere::manifest(state, stored).await {
+            Some(manifest) => (Some(manifest.into()), elsewhere::timeline(state, stored).await.map(Into::into)),
+            None => (
+                stored::read(storage, recording, MANIFEST, LARGEST_DOCUMENT).await?,
+                stored::read(storage, recording, TIMELINE, LARGEST_DOCUMENT).await?,
+            ),
+        };
+        for (file, bytes) in [(MANIFEST, manifest), (TIMELINE, timeline)] {
+            if let Some(bytes) = bytes {
+                tokio::fs::write(temporary.join(file), bytes).await.map_err(failed)?;
             }
         }
-        folder = fetched.path().to_owned();
+        folder = temporary;
     }
     let loaded = tokio::task::spawn_blocking(move || Document::load(&folder)).await;
-    drop(copy);
+    drop(fetched);
     let nothing = || Problem::wrong_state("nothing is recorded yet: wait until somebody is in the room");
     let mut document = loaded.ok().and_then(Result::ok).ok_or_else(nothing)?;
-    if is_stored && recording.storage.as_ref().is_some_and(|copy| !copy.local) {
+    if copy.is_some_and(|copy| !copy.local || !is_here) {
         let media = recording.outcome.iter().flat_map(|outcome| &outcome.media);
         let files: Vec<_> = media.map(|media| Listed { file: media.path.clone(), bytes: media.bytes }).collect();
         let has_slides = files.iter().any(|listed| listed.file == SLIDES);
         let index = if has_slides { stored::read(storage, recording, SLIDES, LARGEST_INDEX).await? } else { None };
         document.add_files(files, index.as_deref());
+    } else if !is_here {
+        // A worker has it: nothing is missing, and whether it is being written cannot be seen from here.
+        document.missing.clear();
+        if document.state == Written::CutShort {
+            document.state = Written::Recording;
+        }
     }
     Ok(document)
 }

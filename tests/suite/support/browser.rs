@@ -85,7 +85,8 @@ impl Browser {
 }
 
 impl Page {
-    async fn navigate(&self, url: &str) {
+    /// Goes to another page, as a click on a link does, and waits until it is loaded.
+    pub async fn navigate(&self, url: &str) {
         self.devtools.navigate(&self.tab, url).await.unwrap_or_else(|e| panic!("{url} opens: {e}"));
     }
 
