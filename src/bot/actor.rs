@@ -38,6 +38,8 @@ struct Person {
 pub enum Answer {
     /// Text for whoever asked.
     Say(String),
+    /// It cannot be done; why.
+    Refuse(String),
     /// The bot is to leave.
     Quit,
 }
@@ -146,7 +148,7 @@ impl Live {
     pub async fn on_chat(&mut self, id: &ParticipantId, text: &str) {
         let Some(text) = command::addressed(text) else { return };
         let answer = match self.command(text, false).await {
-            Answer::Say(answer) => answer,
+            Answer::Say(answer) | Answer::Refuse(answer) => answer,
             Answer::Quit => "only who runs the bot can do that".to_owned(),
         };
         self.shared.act(BotAction::Say(id.clone(), answer)).await;
@@ -156,7 +158,7 @@ impl Live {
     pub async fn command(&mut self, text: &str, trusted: bool) -> Answer {
         let command = match command::parse(text) {
             Ok(command) => command,
-            Err(answer) => return Answer::Say(answer),
+            Err(answer) => return Answer::Refuse(answer),
         };
         let mut choices = self.choices.borrow().clone();
         match command {
@@ -165,11 +167,11 @@ impl Live {
             Command::Status => return Answer::Say(self.status()),
             Command::Video { filter, values } => match self.resolve(MediaKind::Video, filter, values, trusted).await {
                 Ok(filter) => (choices.video, choices.video_on) = (filter, true),
-                Err(answer) => return Answer::Say(answer),
+                Err(answer) => return Answer::Refuse(answer),
             },
             Command::Audio { filter, values } => match self.resolve(MediaKind::Audio, filter, values, trusted).await {
                 Ok(filter) => (choices.audio, choices.audio_on) = (filter, true),
-                Err(answer) => return Answer::Say(answer),
+                Err(answer) => return Answer::Refuse(answer),
             },
             Command::VideoOn(on) => choices.video_on = on,
             Command::AudioOn(on) => choices.audio_on = on,
@@ -179,7 +181,7 @@ impl Live {
                 if !self.people.values().any(|person| person.participant.name == name) {
                     let known: Vec<&str> =
                         self.people.values().map(|person| person.participant.name.as_str()).collect();
-                    return Answer::Say(format!("nobody here is called that; there is {}", known.join(", ")));
+                    return Answer::Refuse(format!("nobody here is called that; there is {}", known.join(", ")));
                 }
                 choices.only = vec![name];
             }

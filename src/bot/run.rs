@@ -32,8 +32,8 @@ pub struct BotConfig {
     pub impairment: Option<Impairment>,
 }
 
-/// A command that was typed, and where its answer goes.
-type Typed = (String, oneshot::Sender<Answer>);
+/// A command that was typed, whether by who runs the bot, and where its answer goes.
+type Typed = (String, bool, oneshot::Sender<Answer>);
 
 /// A bot in a room. Dropping it leaves at once; [`Bot::finish`] leaves politely.
 pub struct Bot {
@@ -80,6 +80,11 @@ impl Bot {
         Commander(self.commands.clone())
     }
 
+    /// The room that it is in.
+    pub fn room(&self) -> Handle {
+        self.session.handle()
+    }
+
     /// Waits until the time is up, `stop` completes or the room ends; says why.
     pub async fn until(&mut self, duration: Option<Duration>, stop: impl Future<Output = EndReason>) -> EndReason {
         let clock = async {
@@ -109,10 +114,10 @@ impl Bot {
 pub struct Commander(mpsc::Sender<Typed>);
 
 impl Commander {
-    /// Carries out a command; none where the bot has gone.
-    pub async fn command(&self, text: &str) -> Option<Answer> {
+    /// Carries out a command; none where the bot has gone. `trusted`: of who runs the bot, who may have it open files.
+    pub async fn command(&self, text: &str, trusted: bool) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
-        self.0.send((text.to_owned(), answer)).await.ok()?;
+        self.0.send((text.to_owned(), trusted, answer)).await.ok()?;
         answered.await.ok()
     }
 }
@@ -134,9 +139,9 @@ async fn run(
                 }
                 on_event(&mut live, event).await;
             }
-            Some((text, answer)) = typed.recv() => {
+            Some((text, trusted, answer)) = typed.recv() => {
                 // Nobody may wait for it any more.
-                let _ = answer.send(live.command(&text, true).await);
+                let _ = answer.send(live.command(&text, trusted).await);
             }
         }
     }

@@ -3,6 +3,8 @@
 mod status_line;
 
 use super::args::{PipelineArgs, duration};
+use super::bot_session::{Attached, BotSession};
+use super::control_socket::ControlSocket;
 use super::print::{print_err, print_out};
 use super::runtime::interrupted;
 use crate::bot::{Answer, Bot, Commander, TrackStatus};
@@ -11,7 +13,10 @@ use crate::media::{Filter, Library};
 use crate::room::end::EndReason;
 use crate::room::media::{Codec, MediaKind};
 use crate::signal;
+use serde_json::json;
 use std::io::BufRead;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -37,8 +42,11 @@ pub struct BotArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// The room's join token.
-    #[arg(long)]
+    #[arg(long, env = "ROOMBOT_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Listen here for commands: do, say, stop, status (docs/control.md). A Unix socket that only you can connect to.
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
     /// Print one JSON object at the end, with the statistics of each track.
     #[arg(long)]
     json: bool,
@@ -95,6 +103,11 @@ pub(super) async fn run(
     returns: bool,
 ) -> Result<()> {
     let interrupted = interrupted()?;
+    let session = Arc::new(BotSession::default());
+    let _control = match &args.control {
+        Some(path) => Some(ControlSocket::listen(path, session.clone()).await?),
+        None => None,
+    };
     // A wrong URL is told before filters are built.
     signal::for_url(&args.room)?;
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
@@ -112,7 +125,11 @@ pub(super) async fn run(
         }
     }
     let start = Instant::now();
-    let mut bot = builder.library(library).start().await?;
+    let mut bot = tokio::select! {
+        bot = builder.library(library).start() => bot?,
+        reason = session.stopped() => return Err(Error::room(format!("{reason} before the room was joined"))),
+    };
+    session.attach(attached(&bot));
     tracing::info!("{name} has joined: {}", bot.watcher().doing());
     let display = status_line::show(bot.watcher(), args.quiet);
     let quit = run_commands(bot.commander());
@@ -120,14 +137,38 @@ pub(super) async fn run(
         tokio::select! {
             () = interrupted => EndReason::Stopped,
             () = quit => EndReason::Quit,
+            reason = session.stopped() => reason,
         }
     };
     let reason = bot.until(args.duration, stop).await;
+    session.detach();
     display.close().await;
     let doing = bot.watcher().doing();
     let tracks = bot.finish().await;
-    report(args, name, &doing, &reason.to_string(), start.elapsed(), &tracks);
+    report(args, name, &doing, &reason, start.elapsed(), &tracks);
     if reason.is_by_room() { Err(Error::room(reason.to_string())) } else { Ok(()) }
+}
+
+/// What clients of the control socket may ask of the bot: what somebody in the room may.
+fn attached(bot: &Bot) -> Attached {
+    let (watcher, commander) = (bot.watcher(), bot.commander());
+    let command = move |text: String| {
+        let commander = commander.clone();
+        let answer = async move {
+            match commander.command(&text, false).await {
+                Some(Answer::Say(answer)) => Ok(answer),
+                Some(Answer::Refuse(why)) => Err(why),
+                Some(Answer::Quit) => Err("send `stop`".to_owned()),
+                None => Err("the bot has left".to_owned()),
+            }
+        };
+        Box::pin(answer) as futures_util::future::BoxFuture<'static, _>
+    };
+    Attached {
+        rooms: vec![bot.room()],
+        status: Box::new(move || json!({ "doing": watcher.doing(), "tracks": watcher.tracks() })),
+        command: Some(Box::new(command)),
+    }
 }
 
 /// Runs commands from stdin; returns on `quit`.
@@ -152,8 +193,8 @@ async fn run_commands(bot: Commander) {
         if text.trim().is_empty() {
             continue;
         }
-        match bot.command(&text).await {
-            Some(Answer::Say(answer)) => print_err!("{answer}"),
+        match bot.command(&text, true).await {
+            Some(Answer::Say(answer) | Answer::Refuse(answer)) => print_err!("{answer}"),
             Some(Answer::Quit) | None => return,
         }
     }
@@ -161,11 +202,13 @@ async fn run_commands(bot: Commander) {
     std::future::pending().await
 }
 
-fn report(args: &BotArgs, name: &str, doing: &str, reason: &str, lasted: Duration, tracks: &[TrackStatus]) {
+fn report(args: &BotArgs, name: &str, doing: &str, reason: &EndReason, lasted: Duration, tracks: &[TrackStatus]) {
     let seconds = lasted.as_secs_f64();
     if args.json {
-        let object = serde_json::json!({
-            "name": name, "doing": doing, "reason": reason, "seconds": seconds, "tracks": tracks,
+        let exit_code = if reason.is_by_room() { 3 } else { 0 };
+        let object = json!({
+            "name": name, "doing": doing, "reason": reason.to_string(), "reason_code": reason.code(), "exit_code": exit_code,
+            "seconds": seconds, "tracks": tracks,
         });
         print_out!("{object}");
         return;

@@ -6,12 +6,14 @@ mod playout;
 mod report;
 
 use super::args::{PipelineArgs, Span, duration, span};
+use super::bot_session::{Attached, BotSession};
+use super::control_socket::ControlSocket;
 use super::runtime::interrupted;
 use crate::client::event::RoomEvent;
 use crate::client::{Client, ClientConfig};
 use crate::error::{Error, Result};
 use crate::media::{Encoding, Library, MediaSource, Origin, Track};
-use crate::room::end::EndReason;
+use crate::room::end::{EndReason, INTERNAL};
 use crate::room::media::{Codec, MediaKind, Source};
 use crate::room::participant::{Role, TrackLabel};
 use crate::rtc::OutboundTrack;
@@ -21,6 +23,7 @@ use futures_util::future::{pending, select_all};
 use playout::{Playout, Sent};
 use report::{Report, add, reason_text};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -108,8 +111,11 @@ pub struct FeedArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     copies: u16,
     /// The room's join token.
-    #[arg(long)]
+    #[arg(long, env = "ROOMBOT_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Listen here for commands: say, stop, status (docs/control.md). A Unix socket that only you can connect to.
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
     /// Print one JSON object with what was sent instead of text.
     #[arg(long)]
     json: bool,
@@ -149,6 +155,11 @@ pub async fn run(args: FeedArgs) -> Result<()> {
     if !has_main && args.screen.is_empty() {
         return Err(Error::user("nothing to send: name a file, or use --video, --audio, --screen or --stamp"));
     }
+    let session = Arc::new(BotSession::default());
+    let _control = match &args.control {
+        Some(path) => Some(ControlSocket::listen(path, session.clone()).await?),
+        None => None,
+    };
     let room = signal::for_url(&args.room)?;
     let library = Library::new(args.pipelines.pipelines.as_deref())?;
     let main = open_main(&args, &library)?;
@@ -165,9 +176,17 @@ pub async fn run(args: FeedArgs) -> Result<()> {
             observer: Some(log_events(&name)),
             ..ClientConfig::default()
         };
-        clients.push(Client::join(room.as_ref(), how, config).await?);
+        clients.push(tokio::select! {
+            joined = Client::join(room.as_ref(), how, config) => joined?,
+            reason = session.stopped() => return Err(Error::room(format!("{reason} before the room was joined"))),
+        });
         tracing::info!("{name} has joined");
     }
+    session.attach(Attached {
+        rooms: clients.iter().map(Client::handle).collect(),
+        status: Box::new(|| serde_json::json!({})),
+        command: None,
+    });
     let start = Instant::now();
     let mut playing = main
         .into_iter()
@@ -187,9 +206,10 @@ pub async fn run(args: FeedArgs) -> Result<()> {
         let next = tokio::select! {
             biased;
             () = &mut stop => break Ok(EndReason::Stopped),
+            reason = session.stopped() => break Ok(reason),
             () = until(start, args.duration) => break Ok(EndReason::TimeUp),
             (reason, ..) = select_all(clients.iter_mut().map(|s| s.ended().boxed())) => {
-                break Err(Error::room(reason.to_string()));
+                break Err(Error::room(reason.to_string()).coded(reason.code()));
             }
             (index, ended) = ended(&mut playing) => Next::Ended(index, ended),
             () = until(start, switch) => Next::ToggleScreen,
@@ -231,7 +251,13 @@ pub async fn run(args: FeedArgs) -> Result<()> {
     tokio::time::sleep(GRACE).await;
     futures_util::future::join_all(clients.into_iter().map(Client::leave)).await;
     let reason = outcome.as_ref().map_or("the room ended".to_owned(), reason_text);
-    Report { name: &args.name, copies: args.copies, reason: &reason, seconds, tracks: &sent }.print(args.json);
+    let (reason_code, exit_code) = match &outcome {
+        Ok(reason) => (reason.code(), 0),
+        Err(error) => (error.code().unwrap_or(INTERNAL), error.exit_code()),
+    };
+    let report =
+        Report { name: &args.name, copies: args.copies, reason: &reason, reason_code, exit_code, seconds, tracks: &sent };
+    report.print(args.json);
     outcome.map(drop)
 }
 

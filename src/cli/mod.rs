@@ -8,11 +8,14 @@ mod bot_run;
 #[cfg(feature = "server")]
 mod browser;
 #[cfg(feature = "media")]
+mod bot_session;
+#[cfg(feature = "media")]
 mod cancellable;
 #[cfg(all(feature = "film", feature = "server"))]
 mod check;
 #[cfg(feature = "film")]
 mod compose;
+mod control_socket;
 #[cfg(feature = "service")]
 mod ctl;
 #[cfg(all(feature = "film", feature = "server"))]

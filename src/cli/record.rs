@@ -22,7 +22,7 @@ use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::signal;
 use crate::transfer::store::{Limits as FileLimits, ShareLimits};
-use control::ControlSocket;
+use super::control_socket::ControlSocket;
 use film::FilmArgs;
 use keys::Keys;
 use serde_json::json;

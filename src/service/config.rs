@@ -46,6 +46,9 @@ pub struct ServiceConfig {
     /// Which lines are logged: a filter as `info,roombot::service=debug`. Warnings and errors if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// The folder of what bots may send: the only files of this machine that a request can name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<PathBuf>,
     /// The first administrator's key. One is made and printed if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_key: Option<String>,
@@ -99,6 +102,7 @@ impl Default for ServiceConfig {
             capacity: None,
             log_format: LogFormat::default(),
             log: None,
+            media: None,
             admin_key: None,
             allow_private_webhooks: false,
             webhook_delivered_days: 7,

@@ -33,7 +33,7 @@ use database::Database;
 use database::keys::{self, ApiKey, Scope};
 use deliveries::Courier;
 use jiff::Timestamp;
-use jobs::{Capacity, Folders, JobContext, Lease, Retention, Sweeper};
+use jobs::{Capacity, Folders, JobContext, Lease, Retention, Sweeper, run_schedules};
 use model::Id;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -128,11 +128,13 @@ impl Service {
             database: self.database.clone(),
             folders: self.folders.clone(),
             storage: self.storage.clone(),
+            media: self.config.media.clone(),
             program,
             lease: self.config.is_worker().then(|| Arc::new(Lease::new(&self.folders.run()))),
             leaving: leaving.clone(),
         };
         let sweeper = tokio::spawn(Sweeper::new(context.clone(), self.retention.subscribe()).run());
+        let schedules = tokio::spawn(run_schedules(context.clone()));
         let (dispatcher, cluster) = machines::start(&self.config, context, capacity.clone());
         let settings = deliveries::Settings {
             allow_private: self.config.allow_private_webhooks,
@@ -146,6 +148,7 @@ impl Service {
             folders: self.folders.clone(),
             storage: self.storage.clone(),
             capacity,
+            bot_media: self.config.media.clone(),
             metrics: api::RequestMetrics::default(),
             media: Media::default(),
             pictures: Pictures::default(),
@@ -177,6 +180,7 @@ impl Service {
         };
         let _ = dispatcher.await;
         let _ = courier.await;
+        let _ = schedules.await;
         let _ = sweeper.await;
         let database = self.database;
         let _ = tokio::task::spawn_blocking(move || database.close()).await;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 const ALICE: &str = "fixtures/alice.webm";
 
 async fn say(bot: &Bot, text: &str) -> String {
-    match within(10, text, bot.commander().command(text)).await {
-        Some(Answer::Say(answer)) => answer,
+    match within(10, text, bot.commander().command(text, true)).await {
+        Some(Answer::Say(answer) | Answer::Refuse(answer)) => answer,
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -110,7 +110,7 @@ async fn commands_change_what_comes_back_without_negotiating() {
     for (wrong, told) in [("dance", "filter NAME"), ("filter nonsense", "grey"), ("filter grey x=1", "no parameter")] {
         assert!(say(&bot, wrong).await.contains(told), "{wrong}: {}", say(&bot, wrong).await);
     }
-    assert_eq!(bot.commander().command("quit").await, Some(Answer::Quit));
+    assert_eq!(bot.commander().command("quit", true).await, Some(Answer::Quit));
     assert_eq!(alice.sight.lock().expect("lock").tracks.len(), tracks, "nothing was negotiated anew");
     alice.leave().await;
     bot.finish().await;

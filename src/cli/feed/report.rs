@@ -11,6 +11,8 @@ pub(super) struct Report<'a> {
     pub name: &'a str,
     pub copies: u16,
     pub reason: &'a str,
+    pub reason_code: &'a str,
+    pub exit_code: u8,
     pub seconds: f64,
     pub tracks: &'a [Sent],
 }

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 
 /// Bytes of a chat or a timeline, and of a log, that are given out: its end.
 const LONGEST_TEXT: u64 = 8 << 20;
-const LONGEST_LOG: u64 = 256 << 10;
+pub(super) const LONGEST_LOG: u64 = 256 << 10;
 
 /// How the recorder stands now: participants, bitrates, losses.
 #[utoipa::path(get, path = "/v1/recordings/{id}/live", tag = "recordings", params(("id" = String, Path)),
@@ -95,7 +95,7 @@ pub(super) async fn files(
 }
 
 const NDJSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/x-ndjson; charset=utf-8")];
-const PLAIN: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+pub(super) const PLAIN: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
 
 /// The timeline: one JSON object a line, as in the recording.
 #[utoipa::path(get, path = "/v1/recordings/{id}/timeline", tag = "recordings", params(("id" = String, Path)),
@@ -163,7 +163,7 @@ async fn timeline_of(state: &ApiState, stored: &StoredRecording) -> String {
 }
 
 /// The last bytes of a file as text, from a whole line on; nothing where there is none.
-async fn end_of(path: std::path::PathBuf, bytes: u64) -> String {
+pub(super) async fn end_of(path: std::path::PathBuf, bytes: u64) -> String {
     let read = move || -> std::io::Result<String> {
         let mut file = std::fs::File::open(path)?;
         let from = file.metadata()?.len().saturating_sub(bytes);

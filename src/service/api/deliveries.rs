@@ -1,6 +1,7 @@
 //! Deliveries of webhooks: listed, looked at, sent again.
 
 use super::auth::Caller;
+use super::paging::{PageRequest, states};
 use super::problem::{Path, Problem, Query};
 use super::state::ApiState;
 use crate::service::database::deliveries::{self, Figures, Filter};
@@ -12,10 +13,6 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-/// Deliveries on a page, unless `limit` says otherwise, and at most.
-const PAGE: u32 = 50;
-const LARGEST_PAGE: u32 = 500;
 
 /// Which deliveries to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -61,30 +58,18 @@ pub(super) async fn list(
     Query(query): Query<DeliveryQuery>,
 ) -> Result<axum::Json<Deliveries>, Problem> {
     caller.require(Scope::Webhooks)?;
-    let unknown = |word: &str| {
-        let known: Vec<_> = DeliveryState::ALL.iter().map(|state| state.word()).collect();
-        Problem::field("state", format!("{word:?} is no state; known are {}", known.join(", ")))
-    };
-    let words = query.state.iter().flat_map(|states| states.split(',')).map(str::trim);
-    let states = words.map(|word| DeliveryState::of(word).ok_or_else(|| unknown(word))).collect::<Result<_, _>>()?;
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(Problem::field("limit", format!("must be 1 to {LARGEST_PAGE}")));
-    }
-    let before =
-        query.cursor.map(|cursor| cursor.parse::<i64>().map_err(|_| Problem::field("cursor", "is none of ours")));
+    let states = states(query.state.as_deref(), &DeliveryState::ALL.map(|state| (state.word(), state)))?;
+    let page = PageRequest::new(query.limit, query.cursor.as_deref())?;
     let filter = Filter {
         project: caller.project(),
         states,
         recording: query.recording,
         webhook: query.webhook,
-        before: before.transpose()?,
+        before: page.before,
     };
-    let mut found = state.database.read(move |connection| deliveries::list(connection, &filter, limit + 1)).await?;
-    let is_last = found.len() <= limit as usize;
-    found.truncate(limit as usize);
-    let next_cursor = found.last().filter(|_| !is_last).map(|(position, _)| position.to_string());
-    Ok(axum::Json(Deliveries { deliveries: found.into_iter().map(|(_, delivery)| delivery).collect(), next_cursor }))
+    let found = state.database.read(move |connection| deliveries::list(connection, &filter, page.count())).await?;
+    let (deliveries, next_cursor) = page.cut(found);
+    Ok(axum::Json(Deliveries { deliveries, next_cursor }))
 }
 
 /// The delivery of that id, if the caller may see it.

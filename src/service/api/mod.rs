@@ -2,6 +2,8 @@
 
 mod audit;
 mod auth;
+mod bot_commands;
+mod bots;
 mod commands;
 mod contents;
 mod deliveries;
@@ -12,10 +14,12 @@ mod health;
 mod keys;
 mod media;
 mod metrics;
+mod paging;
 mod player;
 mod problem;
 mod recordings;
 mod request_metrics;
+mod schedules;
 mod session;
 mod state;
 mod storage;
@@ -45,7 +49,7 @@ const LARGEST_REQUEST: usize = 256 << 10;
     info(title = "roombot", description = "Records WebRTC rooms."),
     modifiers(&BearerKey),
     security(("key" = [])),
-    tags((name = "recordings"), (name = "media"), (name = "webhooks"), (name = "keys"), (name = "service"))
+    tags((name = "recordings"), (name = "media"), (name = "schedules"), (name = "bots"), (name = "webhooks"), (name = "keys"), (name = "service"))
 )]
 struct Description;
 
@@ -97,6 +101,15 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(films::list_all))
         .routes(routes!(films::create, films::list))
         .routes(routes!(films::get, films::cancel))
+        .routes(routes!(schedules::create, schedules::list))
+        .routes(routes!(schedules::get, schedules::patch, schedules::delete))
+        .routes(routes!(bots::create, bots::list))
+        .routes(routes!(bots::get, bots::delete))
+        .routes(routes!(bots::stop))
+        .routes(routes!(bots::live))
+        .routes(routes!(bots::logs))
+        .routes(routes!(bot_commands::command))
+        .routes(routes!(bot_commands::chat))
         .routes(routes!(webhooks::create, webhooks::list))
         .routes(routes!(webhooks::get, webhooks::patch, webhooks::delete))
         .routes(routes!(webhooks::rotate))

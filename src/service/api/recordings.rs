@@ -1,6 +1,7 @@
 //! Recordings: asked for, listed, looked at, changed, deleted.
 
 use super::auth::{Caller, digest};
+use super::paging::{PageRequest, states};
 use super::problem::{Json, Path, Problem, Query};
 use super::state::ApiState;
 use crate::service::cluster::fits;
@@ -20,9 +21,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-/// Recordings on a page, unless `limit` says otherwise, and at most.
-const PAGE: u32 = 50;
-const LARGEST_PAGE: u32 = 500;
 /// Characters of an idempotency key.
 const LONGEST_KEY: usize = 255;
 
@@ -139,33 +137,19 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Page>, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let words = query.state.iter().flat_map(|states| states.split(',')).map(str::trim);
-    let states =
-        words.map(|word| RecordingState::of(word).ok_or_else(|| unknown_state(word))).collect::<Result<_, _>>()?;
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(Problem::field("limit", format!("must be 1 to {LARGEST_PAGE}")));
-    }
-    let before =
-        query.cursor.map(|cursor| cursor.parse::<i64>().map_err(|_| Problem::field("cursor", "is none of ours")));
+    let states = states(query.state.as_deref(), &RecordingState::ALL.map(|state| (state.word(), state)))?;
+    let page = PageRequest::new(query.limit, query.cursor.as_deref())?;
     let filter = Filter {
         project: caller.project(),
         states,
         room: query.room,
         external_id: query.external_id,
         since: query.since,
-        before: before.transpose()?,
+        before: page.before,
     };
-    let mut found = state.database.read(move |connection| recordings::list(connection, &filter, limit + 1)).await?;
-    let is_last = found.len() <= limit as usize;
-    found.truncate(limit as usize);
-    let next_cursor = found.last().filter(|_| !is_last).map(|(position, _)| position.to_string());
-    Ok(axum::Json(Page { recordings: found.into_iter().map(|(_, recording)| recording).collect(), next_cursor }))
-}
-
-fn unknown_state(word: &str) -> Problem {
-    let known: Vec<_> = RecordingState::ALL.iter().map(|state| state.word()).collect();
-    Problem::field("state", format!("{word:?} is no state; known are {}", known.join(", ")))
+    let found = state.database.read(move |connection| recordings::list(connection, &filter, page.count())).await?;
+    let (recordings, next_cursor) = page.cut(found);
+    Ok(axum::Json(Page { recordings, next_cursor }))
 }
 
 /// Look at a recording.

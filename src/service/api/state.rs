@@ -7,6 +7,7 @@ use crate::service::jobs::{Capacity, Folders};
 use crate::service::storage::StorageService;
 use crate::viewer::{Media, Pictures};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
@@ -17,6 +18,8 @@ pub struct ApiState {
     pub folders: Arc<Folders>,
     pub storage: Option<Arc<StorageService>>,
     pub capacity: Arc<Mutex<Capacity>>,
+    /// The folder of what bots may send.
+    pub bot_media: Option<PathBuf>,
     pub metrics: RequestMetrics,
     pub media: Media,
     pub pictures: Pictures,

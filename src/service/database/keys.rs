@@ -19,6 +19,9 @@ pub enum Scope {
     /// Webhooks and deliveries of the project.
     #[serde(rename = "webhooks")]
     Webhooks,
+    /// Bots of the project.
+    #[serde(rename = "bots")]
+    Bots,
     /// Everything, in all projects.
     #[serde(rename = "admin")]
     Admin,

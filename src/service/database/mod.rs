@@ -4,6 +4,7 @@
 //! One thread writes. Writes that wait together are committed together, so a sync of the disk is shared by many requests.
 
 pub mod audit;
+pub mod bots;
 mod connection;
 pub mod deliveries;
 #[cfg(test)]
@@ -13,6 +14,7 @@ pub mod films;
 pub mod idempotency;
 pub mod keys;
 pub mod recordings;
+pub mod schedules;
 mod schema;
 #[cfg(test)]
 mod tests;

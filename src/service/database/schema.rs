@@ -163,6 +163,33 @@ const STEPS: &[&str] = &[
     CREATE INDEX sweeps_due ON sweeps (due_ms);
     INSERT INTO sweeps SELECT id, 0 FROM recordings;
 ",
+    "
+    CREATE TABLE schedules (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        id       TEXT NOT NULL UNIQUE,
+        project  TEXT NOT NULL,
+        next_ms  INTEGER,             -- the first time that is not done; none: disabled, or no more
+        document TEXT NOT NULL,       -- the schedule as the API gives it out
+        secrets  TEXT NOT NULL        -- the request with its secrets
+    );
+    CREATE INDEX schedules_by_project ON schedules (project, position);
+    CREATE INDEX schedules_due ON schedules (next_ms) WHERE next_ms IS NOT NULL;
+",
+    "
+    CREATE TABLE bots (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        id       TEXT NOT NULL UNIQUE,
+        project  TEXT NOT NULL,
+        state    TEXT NOT NULL,
+        open     INTEGER NOT NULL,
+        encodes  INTEGER NOT NULL,
+        document TEXT NOT NULL,       -- the bot as the API gives it out
+        secrets  TEXT NOT NULL,       -- the request with its secrets
+        runtime  TEXT NOT NULL        -- its process, and how often it failed
+    );
+    CREATE INDEX bots_by_project ON bots (project, position);
+    CREATE INDEX bots_open ON bots (open) WHERE open;
+",
 ];
 
 /// Brings the file to the present version.

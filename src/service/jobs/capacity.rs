@@ -4,6 +4,9 @@
 const RECORDER: u32 = 100;
 /// The same of a film.
 const FILM: u32 = 1000;
+/// The same of a bot that encodes, and of one that only sends.
+const ENCODING_BOT: u32 = 1000;
+const SENDING_BOT: u32 = 100;
 
 /// What a job needs the machine for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub enum Work {
     Film,
     /// Anything that mostly waits.
     Upload,
+    /// A bot in a room.
+    Bot { encodes: bool },
 }
 
 /// What is used of the machine, in thousandths of a core.
@@ -46,6 +51,8 @@ impl Capacity {
         let fits = match work {
             Work::Record => free >= RECORDER,
             Work::Process | Work::Film => free >= FILM || self.films == 0,
+            // On a machine smaller than one bot, one may run alone.
+            Work::Bot { .. } => free >= work.cost() || self.used == 0,
             Work::Upload => true,
         };
         if fits {
@@ -86,6 +93,8 @@ impl Work {
         match self {
             Work::Record => RECORDER,
             Work::Process | Work::Film => FILM,
+            Work::Bot { encodes: true } => ENCODING_BOT,
+            Work::Bot { encodes: false } => SENDING_BOT,
             Work::Upload => 0,
         }
     }

@@ -18,9 +18,15 @@ pub type LiveStatus = Value;
 
 /// Sends a command and returns the answer.
 pub(super) async fn command(socket: &Path, command: &str) -> io::Result<Value> {
+    request(socket, json!({ "command": command })).await
+}
+
+/// Sends a command with what belongs to it, and returns the answer.
+pub(super) async fn request(socket: &Path, mut request: Value) -> io::Result<Value> {
+    request["id"] = 1.into();
     let exchange = async {
         let mut stream = UnixStream::connect(socket).await?;
-        let request = format!("{}\n", json!({ "id": 1, "command": command }));
+        let request = format!("{request}\n");
         stream.write_all(request.as_bytes()).await?;
         let mut lines = BufReader::new(stream.take(LONGEST)).lines();
         while let Some(line) = lines.next_line().await? {

@@ -1,9 +1,10 @@
 //! Decides what runs: one task for each recording that has not ended, as far as the machine has room.
 
 use super::capacity::{Capacity, Work};
-use super::{JobContext, films, outputs, recorder, upload};
+use super::{JobContext, bots, films, outputs, recorder, upload};
 use crate::log;
 use crate::service::database::DatabaseError;
+use crate::service::database::bots::{OpenBot, open as open_bots};
 use crate::service::database::films::open;
 use crate::service::database::recordings::{StoredRecording, Unfinished, unfinished};
 use crate::service::model::{Id, State};
@@ -129,6 +130,19 @@ impl Dispatcher {
                 self.start(id, Work::Film);
             }
         }
+        for OpenBot { id, has_begun, encodes } in self.context.database.read(open_bots).await? {
+            let work = Work::Bot { encodes };
+            let admitted = !self.running.contains_key(&id)
+                && self.capacity.lock().is_ok_and(|mut capacity| {
+                    if has_begun {
+                        capacity.take(work);
+                    }
+                    has_begun || capacity.admit(work)
+                });
+            if admitted {
+                self.start(id, work);
+            }
+        }
         Ok(())
     }
 
@@ -144,6 +158,7 @@ impl Dispatcher {
                 Work::Process => outputs::run(&context, &id).await,
                 Work::Upload => upload::run(&context, &id).await,
                 Work::Film => films::run(&context, &id).await,
+                Work::Bot { .. } => bots::run(&context, &id).await,
             };
             if let Err(e) = result {
                 tracing::error!("its job failed and is begun again: {e}");
@@ -161,6 +176,7 @@ fn span_of(work: Work, id: &Id) -> Span {
         Work::Record => error_span!("record", recording_id = %id),
         Work::Process => error_span!("process", recording_id = %id),
         Work::Upload => error_span!("upload", recording_id = %id),
+        Work::Bot { .. } => error_span!("bot", bot_id = %id),
         Work::Film => error_span!("film", film_id = %id, recording_id = tracing::field::Empty),
     };
     log::in_trace_of(span, id.as_str())

@@ -4,6 +4,8 @@
 //! Everything is level-triggered: the database says what is wanted and how far it came, and every stage can be begun again at any
 //! point, so a service that was killed goes on where it was. Recorders outlive the service and are found again.
 
+mod bot_command;
+mod bots;
 mod capacity;
 mod compose;
 mod control;
@@ -18,10 +20,12 @@ mod outputs;
 mod process;
 mod recorder;
 mod retention;
+mod schedules;
 mod sweeper;
 mod timeline;
 mod upload;
 
+pub use bot_command::arguments as bot_arguments;
 pub use capacity::Capacity;
 pub use control::LiveStatus;
 pub use deletion::delete_media;
@@ -29,6 +33,7 @@ pub use dispatcher::Dispatcher;
 pub use folders::Folders;
 pub use lease::Lease;
 pub use retention::Retention;
+pub use schedules::run_schedules;
 pub use sweeper::Sweeper;
 
 use crate::service::database::Database;
@@ -56,6 +61,14 @@ pub fn end_processes(stored: &StoredRecording) {
     }
 }
 
+/// Sends a bot a command over its control socket: a JSON object as in docs/control.md. Returns the answer.
+///
+/// # Errors
+/// It does not answer, or says why it cannot.
+pub async fn tell_bot(folders: &Folders, id: &Id, request: serde_json::Value) -> std::io::Result<serde_json::Value> {
+    control::request(&folders.control(id), request).await
+}
+
 /// What every job needs.
 #[derive(Clone)]
 pub struct JobContext {
@@ -63,6 +76,8 @@ pub struct JobContext {
     pub folders: Arc<Folders>,
     /// Where recordings go when they are finished, if a store is configured.
     pub storage: Option<Arc<StorageService>>,
+    /// The folder of what bots may send.
+    pub media: Option<PathBuf>,
     /// The program that records: this one.
     pub program: PathBuf,
     /// With several machines: which recordings this one has, and for how long. None: all of them, for ever.

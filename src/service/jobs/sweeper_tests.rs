@@ -27,6 +27,7 @@ impl Bench {
             database,
             folders,
             storage: Some(Arc::new(storage)),
+            media: None,
             program: "/bin/false".into(),
             lease: None,
             leaving,

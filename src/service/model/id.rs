@@ -24,6 +24,11 @@ impl Id {
     /// Of a delivery.
     pub const DELIVERY: &str = "dlv";
 
+    /// Of a bot.
+    pub const BOT: &str = "bot";
+    /// Of a schedule.
+    pub const SCHEDULE: &str = "sch";
+
     /// A new one.
     pub fn new(prefix: &str) -> Id {
         Id(format!("{prefix}_{}", ulid::Ulid::generate().to_string().to_ascii_lowercase()))

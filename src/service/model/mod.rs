@@ -1,19 +1,25 @@
-//! What the service keeps and its rules: recordings, their states and events, requests. Pure: no database, no network, told the time.
+//! What the service keeps and its rules: recordings, their states and events, requests, schedules, bots. Pure: no database, no network, told the time.
 
+mod bot;
+mod bot_request;
 mod event;
 mod film_job;
 mod id;
 mod recording;
 mod request;
+mod schedule;
 mod state;
 mod storage;
 mod webhook;
 
+pub use bot::{Bot, BotState};
+pub use bot_request::{BotKind, BotRequest, FilterChoice, ParamValue, SendTo};
 pub use event::{Event, EventDraft, EventType};
 pub use film_job::{FilmJob, FilmState};
 pub use id::Id;
 pub use recording::{Media, MediaKind, Outcome, Recording, Wanted};
-pub use request::{FilmCodec, FilmRequest, Outputs, RecordingRequest, labels_fit};
+pub use request::{FilmCodec, FilmRequest, InvalidField, Outputs, RecordingRequest, labels_fit};
+pub use schedule::{LastRun, Schedule, ScheduleRequest};
 pub use state::{State, SubCode};
 pub use storage::{Storage, StorageState, StoreName};
 pub use webhook::{Delivery, DeliveryState, Secrets, Webhook};

@@ -25,6 +25,9 @@ pub struct Recording {
     /// The same for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The schedule that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Id>,
     /// The room's name.
     pub room: String,
     #[schema(value_type = String, format = DateTime)]
@@ -121,6 +124,7 @@ impl Recording {
             state,
             sub_code: None,
             reason: None,
+            schedule: None,
             room: signal::room_name(&request.room_url),
             created_at: now,
             states: vec![StateChange { state, at: now, sub_code: None, reason: None }],

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// The longest recording, in seconds: a week.
-const LONGEST_S: u64 = 7 * 24 * 3600;
+pub(super) const LONGEST_S: u64 = 7 * 24 * 3600;
 /// Entries of `metadata`, and characters of a key and of a value.
 const METADATA: (usize, usize, usize) = (50, 64, 500);
 /// Labels, and characters of their names and values.
 const LABELS: usize = 16;
 const LABEL_CHARS: usize = 64;
 /// Bytes of addresses and tokens.
-const LONGEST_TEXT: usize = 4096;
+pub(super) const LONGEST_TEXT: usize = 4096;
 
 /// A recording that a client asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -285,6 +285,18 @@ impl RecordingRequest {
     #[must_use]
     pub fn without_secrets(&self) -> RecordingRequest {
         RecordingRequest { token: None, room_url: signal::public_url(&self.room_url), ..self.clone() }
+    }
+}
+
+impl FilmCodec {
+    /// As on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            FilmCodec::H264 => "h264",
+            FilmCodec::Vp8 => "vp8",
+            FilmCodec::Vp9 => "vp9",
+            FilmCodec::Av1 => "av1",
+        }
     }
 }
 

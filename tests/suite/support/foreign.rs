@@ -77,7 +77,7 @@ fn prepared(name: &str, list: &str, install: impl FnOnce(&Path) -> Result<(), St
 }
 
 /// Python in an environment of its own, with what `requirements.txt` in that folder of `tests/foreign` lists.
-pub(super) fn python(name: &str) -> Result<PathBuf, String> {
+pub fn python(name: &str) -> Result<PathBuf, String> {
     tools(&["python3"])?;
     let list = format!("{name}/requirements.txt");
     prepared(&format!("foreign-{name}"), &list, |folder| {

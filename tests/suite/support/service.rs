@@ -147,13 +147,10 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // Recorders outlive a service; not this one.
-        let recordings = std::fs::read_dir(self.data().join("recordings")).into_iter().flatten().flatten();
-        for recording in recordings {
-            for pid in self.processes(&recording.file_name().to_string_lossy()) {
-                if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                }
+        // Recorders and bots outlive a service; not this one: their command lines name its folder.
+        for pid in self.processes("") {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
     }
