@@ -150,7 +150,10 @@ mod tests {
         let session = BotSession::default();
         let ask = async |line: &str| session.answer(line.as_bytes()).await.answer;
         assert_eq!(ask(r#"{"id":1,"command":"status"}"#).await["status"]["state"], "joining");
-        assert_eq!(ask(r#"{"id":2,"command":"do","text":"filter sepia"}"#).await["error"], "the bot is not in the room");
+        assert_eq!(
+            ask(r#"{"id":2,"command":"do","text":"filter sepia"}"#).await["error"],
+            "the bot is not in the room"
+        );
         let command: CommandFn = Box::new(|text| {
             Box::pin(async move { if text == "filter sepia" { Ok("video sepia".into()) } else { Err("no".into()) } })
         });

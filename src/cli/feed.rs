@@ -255,8 +255,15 @@ pub async fn run(args: FeedArgs) -> Result<()> {
         Ok(reason) => (reason.code(), 0),
         Err(error) => (error.code().unwrap_or(INTERNAL), error.exit_code()),
     };
-    let report =
-        Report { name: &args.name, copies: args.copies, reason: &reason, reason_code, exit_code, seconds, tracks: &sent };
+    let report = Report {
+        name: &args.name,
+        copies: args.copies,
+        reason: &reason,
+        reason_code,
+        exit_code,
+        seconds,
+        tracks: &sent,
+    };
     report.print(args.json);
     outcome.map(drop)
 }

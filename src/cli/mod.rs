@@ -5,10 +5,10 @@
 mod args;
 #[cfg(feature = "filters")]
 mod bot_run;
-#[cfg(feature = "server")]
-mod browser;
 #[cfg(feature = "media")]
 mod bot_session;
+#[cfg(feature = "server")]
+mod browser;
 #[cfg(feature = "media")]
 mod cancellable;
 #[cfg(all(feature = "film", feature = "server"))]

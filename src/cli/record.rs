@@ -8,6 +8,7 @@ mod lease;
 mod session;
 
 use super::args::{bytes, duration};
+use super::control_socket::ControlSocket;
 use super::print::{print_err, print_out};
 use super::runtime::{hung_up, interrupted};
 use super::status_display;
@@ -22,7 +23,6 @@ use crate::room::participant::Role;
 use crate::rtc::Wake;
 use crate::signal;
 use crate::transfer::store::{Limits as FileLimits, ShareLimits};
-use super::control_socket::ControlSocket;
 use film::FilmArgs;
 use keys::Keys;
 use serde_json::json;

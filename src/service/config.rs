@@ -66,12 +66,23 @@ pub struct ServiceConfig {
     /// Days after which media is deleted, where the request says nothing. Never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+    /// Whose tokens (JWT) are taken in place of keys. None are if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtConfig>,
+    /// Requests a minute that a key may make, where it says nothing; 0: any number.
+    pub requests_per_minute: u32,
+    /// Recordings of a project that may run at once; what is over waits. Any number if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recordings_per_project: Option<u32>,
     /// Where recordings go when they are finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreConfig>,
     /// Where they go when `store` does not take them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_store: Option<StoreConfig>,
+    /// Recordings that may run at once, for single projects.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub project_recordings: BTreeMap<String, u32>,
     /// The same for single projects.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub project_retention_days: BTreeMap<String, u32>,
@@ -94,6 +105,24 @@ pub struct ServiceConfig {
     pub unknown_variables: Vec<String>,
 }
 
+/// Who may sign tokens. At least one of `secret` and `public_key`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JwtConfig {
+    /// A shared secret of at least 32 characters: HS256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// A public key in PEM: RS256 or ES256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// What tokens must have as `iss`; anything if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// What tokens must have as `aud`; anything if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+}
+
 impl Default for ServiceConfig {
     fn default() -> Self {
         ServiceConfig {
@@ -107,6 +136,10 @@ impl Default for ServiceConfig {
             allow_private_webhooks: false,
             webhook_delivered_days: 7,
             webhook_dead_days: 30,
+            jwt: None,
+            requests_per_minute: 6000,
+            recordings_per_project: None,
+            project_recordings: BTreeMap::new(),
             store: None,
             backup_store: None,
             upload_retry_for: Duration::from_secs(30 * 60),
@@ -241,6 +274,7 @@ impl ServiceConfig {
     pub fn to_toml(&self) -> String {
         let shown = ServiceConfig {
             admin_key: None,
+            jwt: self.jwt.clone().map(|jwt| JwtConfig { secret: None, ..jwt }),
             store: self.store.as_ref().map(StoreConfig::without_secrets),
             backup_store: self.backup_store.as_ref().map(StoreConfig::without_secrets),
             ..self.clone()

@@ -24,16 +24,16 @@ use crate::error::{Error, Result};
 use crate::pages::{self, Page};
 use crate::server::reachable;
 use crate::viewer::{Media, Pictures};
-use api::ApiState;
+use api::{ApiState, LinkKey, RateLimits, TokenKeys};
 use axum::Router;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::get;
-use database::Database;
 use database::keys::{self, ApiKey, Scope};
+use database::{Database, secrets};
 use deliveries::Courier;
 use jiff::Timestamp;
-use jobs::{Capacity, Folders, JobContext, Lease, Retention, Sweeper, run_schedules};
+use jobs::{Capacity, Folders, JobContext, Lease, Quota, Retention, Sweeper, run_schedules};
 use model::Id;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -57,6 +57,7 @@ pub struct Service {
     capacity: Arc<Mutex<Capacity>>,
     retention: watch::Sender<Retention>,
     first_key: Option<String>,
+    tokens: Arc<TokenKeys>,
     /// Held while the service runs: two must not drive the same recordings.
     _lock: File,
 }
@@ -68,6 +69,7 @@ impl Service {
     /// The user's: the address or the folder cannot be used, or another service runs there.
     pub async fn bind(config: ServiceConfig) -> Result<Service> {
         config.check()?;
+        let tokens = Arc::new(TokenKeys::new(config.jwt.as_ref())?);
         let storage = config.storage()?.map(Arc::new);
         let folders = Folders::create(&config.data)?;
         let lock = lock(&folders)?;
@@ -95,6 +97,7 @@ impl Service {
             capacity,
             retention,
             first_key,
+            tokens,
             _lock: lock,
         })
     }
@@ -120,6 +123,10 @@ impl Service {
     /// # Errors
     /// The machine's: the listening socket failed, or this program cannot be started again.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let secret = api::new_secret();
+        let secret =
+            self.database.write(move |connection| secrets::get_or_insert(connection, "links", &secret)).await?;
+        let links = LinkKey::new(&secret).ok_or_else(|| Error::machine("the database has no secret for links"))?;
         let program =
             std::env::current_exe().map_err(|e| Error::machine("cannot find this program's file").because(e))?;
         let (leave, leaving) = watch::channel(false);
@@ -129,6 +136,10 @@ impl Service {
             folders: self.folders.clone(),
             storage: self.storage.clone(),
             media: self.config.media.clone(),
+            quota: Quota {
+                usual: self.config.recordings_per_project,
+                projects: self.config.project_recordings.clone(),
+            },
             program,
             lease: self.config.is_worker().then(|| Arc::new(Lease::new(&self.folders.run()))),
             leaving: leaving.clone(),
@@ -148,6 +159,9 @@ impl Service {
             folders: self.folders.clone(),
             storage: self.storage.clone(),
             capacity,
+            links,
+            tokens: self.tokens.clone(),
+            rates: RateLimits::new(self.config.requests_per_minute),
             bot_media: self.config.media.clone(),
             metrics: api::RequestMetrics::default(),
             media: Media::default(),
@@ -226,6 +240,7 @@ async fn first_key(database: &Database, configured: Option<String>) -> Result<Op
                 name: if made { "first" } else { "configured" }.to_owned(),
                 project: "default".to_owned(),
                 scopes: vec![Scope::Admin],
+                rate_limit: None,
                 created_at: now,
                 revoked_at: None,
             };

@@ -88,7 +88,11 @@ async fn each_time_makes_one_recording_also_after_a_kill() {
     assert_eq!(service.get(&path(&kept)).await.status, StatusCode::NOT_FOUND);
     assert_eq!(made(&service, &kept["id"]).await.len(), 1);
     let list = service.get("/v1/schedules?limit=1").await.json();
-    assert_eq!((list["schedules"].as_array().map(Vec::len), list["next_cursor"].is_string()), (Some(1), true), "{list}");
+    assert_eq!(
+        (list["schedules"].as_array().map(Vec::len), list["next_cursor"].is_string()),
+        (Some(1), true),
+        "{list}"
+    );
     service.post(&format!("/v1/recordings/{id}/cancel"), json!({})).await;
     service.until(id, &["cancelled"], 60).await;
 }
@@ -111,11 +115,22 @@ async fn what_a_schedule_cannot_be_is_named() {
         (with("duration_s", json!(0)), "duration_s"),
         (with("name", json!("")), "name"),
         (with("recording", json!({ "room_url": "ftp://h" })), "recording"),
-        (with("recording", json!({ "room_url": "ws://h/rooms/a", "start_at": "2099-01-01T00:00:00Z" })), "recording.start_at"),
-        (with("recording", json!({ "room_url": "ws://h/rooms/a", "webhook_url": "http://127.0.0.1/" })), "recording.webhook_url"),
+        (
+            with("recording", json!({ "room_url": "ws://h/rooms/a", "start_at": "2099-01-01T00:00:00Z" })),
+            "recording.start_at",
+        ),
+        (
+            with("recording", json!({ "room_url": "ws://h/rooms/a", "webhook_url": "http://127.0.0.1/" })),
+            "recording.webhook_url",
+        ),
     ] {
         let answer = service.post("/v1/schedules", request).await;
-        assert_eq!((answer.status, &answer.json()["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)), "{}", answer.text);
+        assert_eq!(
+            (answer.status, &answer.json()["field"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)),
+            "{}",
+            answer.text
+        );
     }
     let made = schedule(&service, good).await;
     assert_eq!(made["request"]["time_zone"], "Europe/Berlin");

@@ -1,24 +1,31 @@
-//! The audit log, for administrators.
+//! Who did what: the audit log, for administrators.
 
 use super::auth::Caller;
+use super::paging::PageRequest;
 use super::problem::{Problem, Query};
 use super::state::ApiState;
-use crate::service::database::audit::{self, AuditEntry};
+use crate::service::database::audit::{self, AuditEntry, AuditFilter};
 use crate::service::database::keys::Scope;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-/// Entries on a page, unless `limit` says otherwise, and at most.
-const PAGE: u32 = 50;
-const LARGEST_PAGE: u32 = 500;
 
 /// Which entries to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditQuery {
-    /// Only what was done to the object of this id.
+    /// Only of this project.
+    project: Option<String>,
+    /// Only by this key: `key_…`, `jwt_…`, or the schedule that made a recording.
+    key: Option<String>,
+    /// Only this action: `recording.create`, `recording.download`, `key.revoke` …
+    action: Option<String>,
+    /// Only what was done to this recording, bot, key …
     object: Option<String>,
+    /// Only at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
     /// How many, 1 to 500; 50 by default.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
@@ -35,26 +42,25 @@ pub(super) struct AuditPage {
     next_cursor: Option<String>,
 }
 
-/// See who did what, in all projects.
-#[utoipa::path(get, path = "/v1/audit", tag = "service", params(AuditQuery),
-    responses((status = 200, body = AuditPage), (status = 400, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem)))]
+/// List who did what.
+#[utoipa::path(get, path = "/v1/audit", tag = "keys", params(AuditQuery),
+    responses((status = 200, body = AuditPage), (status = 400, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
     Query(query): Query<AuditQuery>,
 ) -> Result<axum::Json<AuditPage>, Problem> {
     caller.require(Scope::Admin)?;
-    let AuditQuery { object, limit, cursor } = query;
-    let limit = limit.unwrap_or(PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(Problem::field("limit", format!("must be 1 to {LARGEST_PAGE}")));
-    }
-    let before = cursor.map(|cursor| cursor.parse::<i64>().map_err(|_| Problem::field("cursor", "is none of ours")));
-    let before = before.transpose()?;
-    let read = move |connection: &rusqlite::Connection| audit::list(connection, object.as_deref(), before, limit + 1);
-    let mut found = state.database.read(read).await?;
-    let is_last = found.len() <= limit as usize;
-    found.truncate(limit as usize);
-    let next_cursor = found.last().filter(|_| !is_last).map(|(position, _)| position.to_string());
-    Ok(axum::Json(AuditPage { entries: found.into_iter().map(|(_, entry)| entry).collect(), next_cursor }))
+    let page = PageRequest::new(query.limit, query.cursor.as_deref())?;
+    let filter = AuditFilter {
+        project: query.project,
+        key: query.key,
+        action: query.action,
+        object: query.object,
+        since: query.since,
+        before: page.before,
+    };
+    let found = state.database.read(move |connection| audit::list(connection, &filter, page.count())).await?;
+    let (entries, next_cursor) = page.cut(found);
+    Ok(axum::Json(AuditPage { entries, next_cursor }))
 }

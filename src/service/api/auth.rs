@@ -1,8 +1,9 @@
-//! Who asks: an API key in `authorization: Bearer …`, or the cookie of a session that was begun with one. Keys are random and kept as SHA-256 only: nothing can be guessed from a stolen
+//! Who asks: an API key or a token in `authorization: Bearer …`, or the cookie of a session that was begun with one. Keys are random and kept as SHA-256 only: nothing can be guessed from a stolen
 //! database, and a slow hash would gain nothing against 190 random bits.
 
 use super::problem::Problem;
 use super::state::ApiState;
+use super::token_keys::TokenKeys;
 use crate::room::file::Digest;
 use crate::service::database::keys::{self, ApiKey, Scope};
 use crate::service::model::Recording;
@@ -78,9 +79,15 @@ impl FromRequestParts<ApiState> for Caller {
         if let Some(value) = header {
             let secret = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
             let (_, secret) = secret.ok_or_else(|| unauthorized("send an API key: authorization: Bearer rb_…"))?;
-            let digest = digest(secret.trim());
+            let secret = secret.trim();
+            if TokenKeys::is_token(secret) {
+                let key = state.tokens.key(secret, Timestamp::now()).map_err(unauthorized)?;
+                return state.rates.count(&key).map(|()| Caller(key));
+            }
+            let digest = digest(secret);
             let key = state.database.read(move |connection| keys::by_digest(connection, &digest)).await?;
-            return key.map(Caller).ok_or_else(|| unauthorized("this API key is unknown or revoked"));
+            let key = key.ok_or_else(|| unauthorized("this API key is unknown or revoked"))?;
+            return state.rates.count(&key).map(|()| Caller(key));
         }
         let Some(session) = session_cookie(&parts.headers) else {
             return Err(unauthorized("send an API key: authorization: Bearer rb_…"));
@@ -93,6 +100,7 @@ impl FromRequestParts<ApiState> for Caller {
         let digest = digest(session);
         let now = Timestamp::now();
         let key = state.database.read(move |connection| keys::by_session(connection, &digest, now)).await?;
-        key.map(Caller).ok_or_else(|| unauthorized("the session is over"))
+        let key = key.ok_or_else(|| unauthorized("the session is over"))?;
+        state.rates.count(&key).map(|()| Caller(key))
     }
 }

@@ -21,6 +21,9 @@ pub(super) struct KeyRequest {
     #[serde(default = "default_project")]
     project: String,
     scopes: Vec<Scope>,
+    /// Requests a minute; the service's default if absent, 0 any number.
+    #[serde(default)]
+    rate_limit: Option<u32>,
 }
 
 fn default_project() -> String {
@@ -29,11 +32,6 @@ fn default_project() -> String {
 
 fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-}
-
-/// Whether a project may be called that.
-pub(super) fn is_project(text: &str) -> bool {
-    is_name(text) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
 /// A key that was just made.
@@ -63,7 +61,7 @@ pub(super) async fn create(
     if !is_name(&request.name) {
         return Err(Problem::field("name", "must have 1 to 64 characters"));
     }
-    if !is_project(&request.project) {
+    if !keys::is_project(&request.project) {
         return Err(Problem::field("project", "must have 1 to 64 of A-Z a-z 0-9 - _"));
     }
     if request.scopes.is_empty() {
@@ -75,6 +73,7 @@ pub(super) async fn create(
         name: request.name,
         project: request.project,
         scopes: request.scopes,
+        rate_limit: request.rate_limit,
         created_at: Timestamp::now(),
         revoked_at: None,
     };

@@ -5,12 +5,13 @@ use super::problem::{Path, Problem};
 use super::recordings::find;
 use super::state::ApiState;
 use super::stored;
-use crate::service::database::keys::Scope;
+use crate::service::database::keys::{Scope, audit_detail};
 use crate::viewer::{in_pieces, is_for_player, protected};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, header};
 use axum::response::Response;
+use jiff::Timestamp;
 
 /// A file of a recording, from the service's disk or the store. Takes `Range` (RFC 9110 14). With `?play` it is prepared for a browser: silence
 /// in the gaps of an Opus track, 1 MiB at most for a range without an end, never the store's own address.
@@ -28,6 +29,14 @@ pub(super) async fn file(
     let for_player = is_for_player(&request);
     let range = request.headers().get(header::RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);
     let head = request.method() == Method::HEAD;
+    if !head && begins(&request) {
+        let (project, id, path) = (recording.project.clone(), recording.id.clone(), path.clone());
+        let now = Timestamp::now();
+        let write = state.database.write(move |connection| {
+            audit_detail(connection, &project, Some(&caller.0.id), "recording.download", id.as_str(), &path, now)
+        });
+        write.await?;
+    }
     let folder = state.folders.recording(&recording.id);
     let again = (request.method().clone(), request.uri().clone(), request.headers().clone());
     if let Some(response) = state.media.serve(&folder, &path, request).await {
@@ -47,4 +56,10 @@ pub(super) async fn file(
     }
     let range = range.map(|range| in_pieces(&range).unwrap_or(range));
     stored::piece(storage, &recording, &path, range, head).await.map(protected)
+}
+
+/// Whether a request asks for a file from its beginning: players ask for many pieces of one.
+pub(super) fn begins(request: &Request) -> bool {
+    let range = request.headers().get(header::RANGE).and_then(|range| range.to_str().ok());
+    range.is_none_or(|range| range.trim_start().starts_with("bytes=0-"))
 }

@@ -1,22 +1,28 @@
 //! The HTTP API below `/v1`: JSON in and out, errors as RFC 9457, described by `/openapi.json`.
 
+mod archive;
 mod audit;
 mod auth;
 mod bot_commands;
 mod bots;
+mod checks;
 mod commands;
 mod contents;
 mod deliveries;
+mod describe;
 mod elsewhere;
 mod events;
 mod films;
 mod health;
 mod keys;
+mod link_key;
+mod links;
 mod media;
 mod metrics;
 mod paging;
 mod player;
 mod problem;
+mod rates;
 mod recordings;
 mod request_metrics;
 mod schedules;
@@ -24,13 +30,17 @@ mod session;
 mod state;
 mod storage;
 mod stored;
+mod token_keys;
 mod upload;
 mod webhooks;
 mod workers;
 
 pub use auth::{digest, new_secret};
+pub use link_key::LinkKey;
+pub use rates::RateLimits;
 pub use request_metrics::RequestMetrics;
 pub use state::ApiState;
+pub use token_keys::TokenKeys;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -49,7 +59,7 @@ const LARGEST_REQUEST: usize = 256 << 10;
     info(title = "roombot", description = "Records WebRTC rooms."),
     modifiers(&BearerKey),
     security(("key" = [])),
-    tags((name = "recordings"), (name = "media"), (name = "schedules"), (name = "bots"), (name = "webhooks"), (name = "keys"), (name = "service"))
+    tags((name = "recordings"), (name = "media"), (name = "schedules"), (name = "bots"), (name = "checks"), (name = "webhooks"), (name = "keys"), (name = "service"))
 )]
 struct Description;
 
@@ -94,6 +104,9 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(events::of_recording))
         .routes(routes!(events::all))
         .routes(routes!(media::file))
+        .routes(routes!(archive::archive))
+        .routes(routes!(links::create))
+        .routes(routes!(links::follow))
         .routes(routes!(player::document))
         .routes(routes!(player::picture))
         .routes(routes!(storage::usage))
@@ -110,6 +123,10 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(bots::logs))
         .routes(routes!(bot_commands::command))
         .routes(routes!(bot_commands::chat))
+        .routes(routes!(checks::create, checks::list))
+        .routes(routes!(checks::get, checks::delete))
+        .routes(routes!(checks::report))
+        .routes(routes!(checks::junit))
         .routes(routes!(webhooks::create, webhooks::list))
         .routes(routes!(webhooks::get, webhooks::patch, webhooks::delete))
         .routes(routes!(webhooks::rotate))
@@ -131,7 +148,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(health::version))
         .routes(routes!(metrics::metrics))
         .split_for_parts();
-    let description = Arc::new(description);
+    let description = Arc::new(describe::with_common_answers(description));
     router
         .route("/v1/recordings/{id}/player", get(player::page))
         .route("/openapi.json", get(async move || axum::Json(description.as_ref().clone())))

@@ -74,8 +74,12 @@ impl Problem {
 
     /// The service cannot do it now.
     pub(super) fn unavailable(detail: impl Into<String>, seconds: u32) -> Problem {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-        Problem { retryable: true, retry_after: Some(seconds), ..problem }
+        Problem::later(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail, seconds)
+    }
+
+    /// The same request may succeed in so many seconds.
+    pub(super) fn later(status: StatusCode, code: &'static str, detail: impl Into<String>, seconds: u32) -> Problem {
+        Problem { retryable: true, retry_after: Some(seconds), ..Problem::new(status, code, detail) }
     }
 }
 

@@ -174,11 +174,15 @@ pub(super) struct Patch {
     legal_hold: Option<bool>,
     /// Days until its media is deleted.
     retention_days: Option<u32>,
+    /// The title of its film, before that is made.
+    title: Option<String>,
+    /// Seconds after which it ends, counted from its start, while it runs; 0 never.
+    max_duration_s: Option<u64>,
 }
 
 /// Change what can be changed.
 #[utoipa::path(patch, path = "/v1/recordings/{id}", tag = "recordings", params(("id" = String, Path)), request_body = Patch,
-    responses((status = 200, body = Recording), (status = 404, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = Recording), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn patch(
     State(state): State<ApiState>,
     caller: Caller,
@@ -190,10 +194,24 @@ pub(super) async fn patch(
     let mut tried = stored.request.clone();
     tried.metadata = patch.metadata.clone().unwrap_or(tried.metadata);
     tried.retention_days = patch.retention_days.or(tried.retention_days);
+    if let Some(title) = &patch.title {
+        let film = tried.outputs.film.as_mut().filter(|_| stored.recording.state < RecordingState::Processing);
+        film.ok_or_else(|| Problem::wrong_state("no film of this recording is to come"))?.title = Some(title.clone());
+    }
+    if let Some(seconds) = patch.max_duration_s {
+        if stored.recording.state >= RecordingState::Stopping {
+            return Err(Problem::wrong_state(format!("the recording is {}", stored.recording.state)));
+        }
+        tried.auto_stop.max_duration_s = seconds;
+    }
     tried.check().map_err(|invalid| Problem::field(invalid.field, invalid.problem))?;
     let change = move |stored: &mut StoredRecording| {
         let recording = &mut stored.recording;
-        (recording.request.metadata, recording.request.retention_days) = (tried.metadata, tried.retention_days);
+        for request in [&mut stored.request, &mut recording.request] {
+            (request.metadata, request.retention_days) = (tried.metadata.clone(), tried.retention_days);
+            request.outputs.film.clone_from(&tried.outputs.film);
+            request.auto_stop.max_duration_s = tried.auto_stop.max_duration_s;
+        }
         recording.legal_hold = patch.legal_hold.unwrap_or(recording.legal_hold);
         (recording.clone(), Vec::new())
     };

@@ -173,7 +173,14 @@ pub(super) async fn delete(
     caller.require(Scope::RecordingsWrite)?;
     let schedule = find(&state, &caller, &id).await?.schedule;
     let write = state.database.write(move |connection| {
-        audit(connection, &schedule.project, Some(&caller.0.id), "schedule.delete", schedule.id.as_str(), Timestamp::now())?;
+        audit(
+            connection,
+            &schedule.project,
+            Some(&caller.0.id),
+            "schedule.delete",
+            schedule.id.as_str(),
+            Timestamp::now(),
+        )?;
         schedules::delete(connection, &schedule.id)
     });
     if write.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("schedule")) }

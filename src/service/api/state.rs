@@ -1,6 +1,9 @@
 //! What all requests share.
 
+use super::link_key::LinkKey;
+use super::rates::RateLimits;
 use super::request_metrics::RequestMetrics;
+use super::token_keys::TokenKeys;
 use crate::service::cluster::Cluster;
 use crate::service::database::Database;
 use crate::service::jobs::{Capacity, Folders};
@@ -20,6 +23,11 @@ pub struct ApiState {
     pub capacity: Arc<Mutex<Capacity>>,
     /// The folder of what bots may send.
     pub bot_media: Option<PathBuf>,
+    /// Signs links.
+    pub links: LinkKey,
+    /// Whose tokens are taken.
+    pub tokens: Arc<TokenKeys>,
+    pub rates: RateLimits,
     pub metrics: RequestMetrics,
     pub media: Media,
     pub pictures: Pictures,

@@ -134,7 +134,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Webhooks)?;
     let project = request.project.unwrap_or_else(|| caller.0.project.clone());
-    if !caller.sees_project(&project) || !super::keys::is_project(&project) {
+    if !caller.sees_project(&project) || !crate::service::database::keys::is_project(&project) {
         return Err(Problem::field("project", "is not the project of this key"));
     }
     let webhook = Webhook {
@@ -341,7 +341,7 @@ pub(super) async fn redeliver(
 
 fn project_of(caller: &Caller, project: String) -> Result<String, Problem> {
     caller.require(Scope::Admin)?;
-    if super::keys::is_project(&project) { Ok(project) } else { Err(Problem::not_found("project")) }
+    if crate::service::database::keys::is_project(&project) { Ok(project) } else { Err(Problem::not_found("project")) }
 }
 
 /// Show the secret of a project, which signs deliveries to the `webhook_url` of its recordings. It is made when it is first needed.

@@ -109,7 +109,7 @@ impl Scheduler {
             }
         }
         let mut placed = Vec::new();
-        for (Unfinished { id, state, start_at }, stored) in open {
+        for (Unfinished { id, state, start_at, .. }, stored) in open {
             let held = stored.runtime.placement.clone();
             if state == State::Scheduled {
                 if start_at.is_none_or(|at| at <= now) {

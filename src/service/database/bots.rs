@@ -103,8 +103,8 @@ pub fn list(
                  AND (?3 IS NULL OR state IN (SELECT value FROM json_each(?3)))
                ORDER BY position DESC LIMIT ?4";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows =
-        statement.query_map(params![project, before, words, limit], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let rows = statement
+        .query_map(params![project, before, words, limit], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
     rows.map(|row| {
         let (position, document): (i64, String) = row?;
         Ok((position, serde_json::from_str(&document)?))

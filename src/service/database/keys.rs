@@ -22,6 +22,9 @@ pub enum Scope {
     /// Bots of the project.
     #[serde(rename = "bots")]
     Bots,
+    /// Checks of the project.
+    #[serde(rename = "checks")]
+    Checks,
     /// Everything, in all projects.
     #[serde(rename = "admin")]
     Admin,
@@ -34,6 +37,9 @@ pub struct ApiKey {
     pub name: String,
     pub project: String,
     pub scopes: Vec<Scope>,
+    /// Requests a minute; the service's default if absent, 0 any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<u32>,
     #[schema(value_type = String, format = DateTime)]
     #[serde(with = "utc_ms")]
     pub created_at: Timestamp,
@@ -42,20 +48,24 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Whether a project may be called that.
+pub fn is_project(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
 /// Inserts a key by its digest.
 pub fn insert(connection: &Connection, key: &ApiKey, digest: &str) -> Result<(), DatabaseError> {
     let scopes = serde_json::to_string(&key.scopes)?;
     connection.execute(
-        "INSERT INTO keys (id, name, digest, project, scopes, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![key.id.as_str(), key.name, digest, key.project, scopes, key.created_at.as_millisecond()],
+        "INSERT INTO keys (id, name, digest, project, scopes, created_ms, rate_limit) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![key.id.as_str(), key.name, digest, key.project, scopes, key.created_at.as_millisecond(), key.rate_limit],
     )?;
     Ok(())
 }
 
 /// The key of that digest, if it is not revoked.
 pub fn by_digest(connection: &Connection, digest: &str) -> Result<Option<ApiKey>, DatabaseError> {
-    let sql =
-        "SELECT id, name, project, scopes, created_ms, revoked_ms FROM keys WHERE digest = ?1 AND revoked_ms IS NULL";
+    let sql = "SELECT id, name, project, scopes, created_ms, revoked_ms, rate_limit FROM keys WHERE digest = ?1 AND revoked_ms IS NULL";
     let row = connection.prepare_cached(sql)?.query_row([digest], columns).optional()?;
     row.map(parse).transpose()
 }
@@ -77,7 +87,7 @@ pub fn begin_session(
 
 /// The key of a session, if neither is over.
 pub fn by_session(connection: &Connection, digest: &str, now: Timestamp) -> Result<Option<ApiKey>, DatabaseError> {
-    let sql = "SELECT keys.id, name, project, scopes, created_ms, revoked_ms FROM keys JOIN sessions ON sessions.key = keys.id
+    let sql = "SELECT keys.id, name, project, scopes, created_ms, revoked_ms, rate_limit FROM keys JOIN sessions ON sessions.key = keys.id
                WHERE sessions.digest = ?1 AND expires_ms > ?2 AND revoked_ms IS NULL";
     let row = connection.prepare_cached(sql)?.query_row(params![digest, now.as_millisecond()], columns).optional()?;
     row.map(parse).transpose()
@@ -91,7 +101,7 @@ pub fn end_session(connection: &Connection, digest: &str) -> Result<(), Database
 
 /// All keys, the oldest first.
 pub fn list(connection: &Connection) -> Result<Vec<ApiKey>, DatabaseError> {
-    let sql = "SELECT id, name, project, scopes, created_ms, revoked_ms FROM keys ORDER BY created_ms, id";
+    let sql = "SELECT id, name, project, scopes, created_ms, revoked_ms, rate_limit FROM keys ORDER BY created_ms, id";
     connection.prepare_cached(sql)?.query_map([], columns)?.map(|row| parse(row?)).collect()
 }
 
@@ -116,25 +126,39 @@ pub fn audit(
     object: &str,
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
-    connection
-        .prepare_cached("INSERT INTO audit (at_ms, project, key, action, object) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![now.as_millisecond(), project, key.map(Id::as_str), action, object])?;
+    audit_detail(connection, project, key, action, object, "", now)
+}
+
+/// The same with more of it: the path of a file, say.
+pub fn audit_detail(
+    connection: &Connection,
+    project: &str,
+    key: Option<&Id>,
+    action: &str,
+    object: &str,
+    detail: &str,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let sql = "INSERT INTO audit (at_ms, project, key, action, object, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let key = key.map(Id::as_str);
+    connection.prepare_cached(sql)?.execute(params![now.as_millisecond(), project, key, action, object, detail])?;
     Ok(())
 }
 
-type Columns = (String, String, String, String, i64, Option<i64>);
+type Columns = (String, String, String, String, i64, Option<i64>, Option<u32>);
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
 }
 
-fn parse((id, name, project, scopes, created_ms, revoked_ms): Columns) -> Result<ApiKey, DatabaseError> {
+fn parse((id, name, project, scopes, created_ms, revoked_ms, rate_limit): Columns) -> Result<ApiKey, DatabaseError> {
     let time = |ms| Timestamp::from_millisecond(ms).unwrap_or_default();
     Ok(ApiKey {
         id: serde_json::from_value(id.into())?,
         name,
         project,
         scopes: serde_json::from_str(&scopes)?,
+        rate_limit,
         created_at: time(created_ms),
         revoked_at: revoked_ms.map(time),
     })

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod bots;
+pub mod checks;
 mod connection;
 pub mod deliveries;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub mod keys;
 pub mod recordings;
 pub mod schedules;
 mod schema;
+pub mod secrets;
 #[cfg(test)]
 mod tests;
 pub mod uploads;

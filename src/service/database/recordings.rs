@@ -25,6 +25,8 @@ pub struct Runtime {
     pub process: Option<ProcessId>,
     /// Bytes of the timeline that events were made of.
     pub timeline_offset: u64,
+    /// When the recorder was started that runs now, in milliseconds of Unix time.
+    pub started_ms: i64,
     /// How often in a row a recorder ended soon after its start.
     pub failures: u32,
     /// Outputs that are made, or could not be.
@@ -132,12 +134,15 @@ pub fn update<T>(
     let (value, drafts) = change(&mut stored);
     if stored != before {
         connection
-            .prepare_cached("UPDATE recordings SET state = ?2, document = ?3, runtime = ?4 WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE recordings SET state = ?2, document = ?3, runtime = ?4, secrets = ?5 WHERE id = ?1",
+            )?
             .execute(params![
                 id.as_str(),
                 stored.recording.state.word(),
                 serde_json::to_string(&stored.recording)?,
                 serde_json::to_string(&stored.runtime)?,
+                serde_json::to_string(&stored.request)?,
             ])?;
         // What can be changed of a recording that has ended is its retention and where its media is.
         if stored.recording.state.is_final() {
@@ -193,6 +198,7 @@ pub fn list(connection: &Connection, filter: &Filter, limit: u32) -> Result<Vec<
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unfinished {
     pub id: Id,
+    pub project: String,
     pub state: State,
     /// When a scheduled one is to begin.
     pub start_at: Option<Timestamp>,
@@ -201,18 +207,19 @@ pub struct Unfinished {
 /// All recordings that have not ended, the oldest first.
 pub fn unfinished(connection: &Connection) -> Result<Vec<Unfinished>, DatabaseError> {
     let open: Vec<_> = State::ALL.iter().filter(|state| !state.is_final()).map(|state| state.word()).collect();
-    let sql = "SELECT id, state, start_ms FROM recordings
+    let sql = "SELECT id, project, state, start_ms FROM recordings
                WHERE state IN (SELECT value FROM json_each(?1)) ORDER BY position";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([serde_json::to_string(&open)?], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<i64>>(2)?))
+        let texts: (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok((texts, row.get::<_, Option<i64>>(3)?))
     })?;
     let mut found = Vec::new();
     for row in rows {
-        let (id, word, start_ms) = row?;
+        let ((id, project, word), start_ms) = row?;
         let (id, state) = (serde_json::from_value(id.into())?, State::of(&word));
         let start_at = start_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        found.extend(state.map(|state| Unfinished { id, state, start_at }));
+        found.extend(state.map(|state| Unfinished { id, project, state, start_at }));
     }
     Ok(found)
 }

@@ -41,14 +41,14 @@ pub fn get(connection: &Connection, id: &Id) -> Result<Option<StoredSchedule>, D
 /// Replaces a schedule by what it is now.
 pub fn update(connection: &Connection, stored: &StoredSchedule) -> Result<(), DatabaseError> {
     let StoredSchedule { schedule, request } = stored;
-    connection.prepare_cached("UPDATE schedules SET next_ms = ?2, document = ?3, secrets = ?4 WHERE id = ?1")?.execute(
-        params![
+    connection
+        .prepare_cached("UPDATE schedules SET next_ms = ?2, document = ?3, secrets = ?4 WHERE id = ?1")?
+        .execute(params![
             schedule.id.as_str(),
             schedule.next_at.map(Timestamp::as_millisecond),
             serde_json::to_string(schedule)?,
             serde_json::to_string(request)?,
-        ],
-    )?;
+        ])?;
     Ok(())
 }
 
@@ -62,7 +62,8 @@ pub fn list(
     let sql = "SELECT position, document FROM schedules
                WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR position < ?2) ORDER BY position DESC LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![project, before, limit], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let rows =
+        statement.query_map(params![project, before, limit], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
     rows.map(|row| {
         let (position, document): (i64, String) = row?;
         Ok((position, serde_json::from_str(&document)?))

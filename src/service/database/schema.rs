@@ -190,6 +190,25 @@ const STEPS: &[&str] = &[
     CREATE INDEX bots_by_project ON bots (project, position);
     CREATE INDEX bots_open ON bots (open) WHERE open;
 ",
+    "
+    ALTER TABLE keys ADD COLUMN rate_limit INTEGER;   -- requests a minute
+    CREATE INDEX audit_by_object ON audit (object, position);
+
+    CREATE TABLE checks (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        id       TEXT NOT NULL UNIQUE,
+        project  TEXT NOT NULL,
+        open     INTEGER NOT NULL,
+        document TEXT NOT NULL,       -- the check as the API gives it out
+        process  TEXT
+    );
+    CREATE INDEX checks_open ON checks (open) WHERE open;
+
+    CREATE TABLE secrets (            -- what the service signs with
+        name  TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    );
+",
 ];
 
 /// Brings the file to the present version.

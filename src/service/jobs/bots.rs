@@ -191,7 +191,9 @@ async fn watch(context: &JobContext, id: &Id, process: &mut Process) -> Result<W
         let state = stored(context, id).await?.map_or(BotState::Stopping, |stored| stored.bot.state);
         match state {
             BotState::Joining => {
-                let joined = control::command(&socket, "status").await.is_ok_and(|answer| answer["status"]["state"] == "running");
+                let joined = control::command(&socket, "status")
+                    .await
+                    .is_ok_and(|answer| answer["status"]["state"] == "running");
                 if joined {
                     let now = Timestamp::now();
                     let run = move |stored: &mut StoredBot| {

@@ -1,5 +1,7 @@
 //! How much the machine may do at once. Pure. Capture comes first: a film never keeps a recorder waiting, only itself.
 
+use std::collections::BTreeMap;
+
 /// Thousandths of a core that a recorder of a usual meeting takes.
 const RECORDER: u32 = 100;
 /// The same of a film.
@@ -7,6 +9,8 @@ const FILM: u32 = 1000;
 /// The same of a bot that encodes, and of one that only sends.
 const ENCODING_BOT: u32 = 1000;
 const SENDING_BOT: u32 = 100;
+/// The same of a check: it encodes, records and judges.
+const CHECK: u32 = 2000;
 
 /// What a job needs the machine for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub enum Work {
     Upload,
     /// A bot in a room.
     Bot { encodes: bool },
+    /// A meeting that is made to be judged.
+    Check,
 }
 
 /// What is used of the machine, in thousandths of a core.
@@ -52,7 +58,7 @@ impl Capacity {
             Work::Record => free >= RECORDER,
             Work::Process | Work::Film => free >= FILM || self.films == 0,
             // On a machine smaller than one bot, one may run alone.
-            Work::Bot { .. } => free >= work.cost() || self.used == 0,
+            Work::Bot { .. } | Work::Check => free >= work.cost() || self.used == 0,
             Work::Upload => true,
         };
         if fits {
@@ -84,6 +90,21 @@ impl Capacity {
     }
 }
 
+/// How many recordings of a project may run at once. What is over waits in the queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// For projects that are not named; none: any number.
+    pub usual: Option<u32>,
+    pub projects: BTreeMap<String, u32>,
+}
+
+impl Quota {
+    /// Whether one more may begin where so many of the project run.
+    pub fn allows(&self, project: &str, running: u32) -> bool {
+        self.projects.get(project).copied().or(self.usual).is_none_or(|most| running < most)
+    }
+}
+
 impl Work {
     fn is_film(self) -> bool {
         matches!(self, Work::Process | Work::Film)
@@ -95,6 +116,7 @@ impl Work {
             Work::Process | Work::Film => FILM,
             Work::Bot { encodes: true } => ENCODING_BOT,
             Work::Bot { encodes: false } => SENDING_BOT,
+            Work::Check => CHECK,
             Work::Upload => 0,
         }
     }

@@ -1,10 +1,11 @@
 //! Decides what runs: one task for each recording that has not ended, as far as the machine has room.
 
 use super::capacity::{Capacity, Work};
-use super::{JobContext, bots, films, outputs, recorder, upload};
+use super::{JobContext, bots, checks, films, outputs, recorder, upload};
 use crate::log;
 use crate::service::database::DatabaseError;
 use crate::service::database::bots::{OpenBot, open as open_bots};
+use crate::service::database::checks::open as open_checks;
 use crate::service::database::films::open;
 use crate::service::database::recordings::{StoredRecording, Unfinished, unfinished};
 use crate::service::model::{Id, State};
@@ -89,12 +90,20 @@ impl Dispatcher {
             self.ended(ended);
         }
         let now = Timestamp::now();
-        for Unfinished { id, state, start_at } in self.context.database.read(unfinished).await? {
+        let unfinished = self.context.database.read(unfinished).await?;
+        let mut recorders: HashMap<String, u32> = HashMap::new();
+        for one in unfinished.iter().filter(|one| one.state > State::Queued && one.state < State::Processing) {
+            *recorders.entry(one.project.clone()).or_default() += 1;
+        }
+        for Unfinished { id, project, state, start_at } in unfinished {
+            let of_project = recorders.entry(project.clone()).or_default();
             let may_run = self.context.may_run(&id);
             if let Some(running) = self.running.get(&id) {
                 if !may_run {
                     running.leave.send_replace(true);
                 }
+                // It is about to join.
+                *of_project += u32::from(state == State::Queued);
                 continue;
             }
             if !may_run {
@@ -114,6 +123,9 @@ impl Dispatcher {
                 State::Uploading => Work::Upload,
                 _ => Work::Record,
             };
+            if state == State::Queued && !self.context.quota.allows(&project, *of_project) {
+                continue;
+            }
             let has_begun = !matches!(state, State::Queued | State::Processing);
             let admitted = self.capacity.lock().is_ok_and(|mut capacity| {
                 if has_begun {
@@ -122,6 +134,7 @@ impl Dispatcher {
                 has_begun || capacity.admit(work)
             });
             if admitted {
+                *of_project += u32::from(state == State::Queued);
                 self.start(id, work);
             }
         }
@@ -130,8 +143,13 @@ impl Dispatcher {
                 self.start(id, Work::Film);
             }
         }
+        let mut more = Vec::new();
         for OpenBot { id, has_begun, encodes } in self.context.database.read(open_bots).await? {
-            let work = Work::Bot { encodes };
+            more.push((id, has_begun, Work::Bot { encodes }));
+        }
+        let checks = self.context.database.read(open_checks).await?;
+        more.extend(checks.into_iter().map(|(id, has_begun)| (id, has_begun, Work::Check)));
+        for (id, has_begun, work) in more {
             let admitted = !self.running.contains_key(&id)
                 && self.capacity.lock().is_ok_and(|mut capacity| {
                     if has_begun {
@@ -159,6 +177,7 @@ impl Dispatcher {
                 Work::Upload => upload::run(&context, &id).await,
                 Work::Film => films::run(&context, &id).await,
                 Work::Bot { .. } => bots::run(&context, &id).await,
+                Work::Check => checks::run(&context, &id).await,
             };
             if let Err(e) = result {
                 tracing::error!("its job failed and is begun again: {e}");
@@ -177,6 +196,7 @@ fn span_of(work: Work, id: &Id) -> Span {
         Work::Process => error_span!("process", recording_id = %id),
         Work::Upload => error_span!("upload", recording_id = %id),
         Work::Bot { .. } => error_span!("bot", bot_id = %id),
+        Work::Check => error_span!("check", check_id = %id),
         Work::Film => error_span!("film", film_id = %id, recording_id = tracing::field::Empty),
     };
     log::in_trace_of(span, id.as_str())

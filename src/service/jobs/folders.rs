@@ -66,6 +66,10 @@ impl Folders {
     pub fn output_result(&self, id: &Id, output: &str) -> PathBuf {
         self.data.join("run").join(format!("{id}.{output}.json"))
     }
+    /// The files of a check.
+    pub fn check(&self, id: &Id) -> PathBuf {
+        self.data.join("checks").join(id.as_str())
+    }
     /// What its processes said.
     pub fn log(&self, id: &Id) -> PathBuf {
         self.data.join("logs").join(format!("{id}.log"))

@@ -7,6 +7,7 @@
 mod bot_command;
 mod bots;
 mod capacity;
+mod checks;
 mod compose;
 mod control;
 mod deletion;
@@ -26,7 +27,7 @@ mod timeline;
 mod upload;
 
 pub use bot_command::arguments as bot_arguments;
-pub use capacity::Capacity;
+pub use capacity::{Capacity, Quota};
 pub use control::LiveStatus;
 pub use deletion::delete_media;
 pub use dispatcher::Dispatcher;
@@ -78,6 +79,8 @@ pub struct JobContext {
     pub storage: Option<Arc<StorageService>>,
     /// The folder of what bots may send.
     pub media: Option<PathBuf>,
+    /// How many recordings of a project may run at once.
+    pub quota: Quota,
     /// The program that records: this one.
     pub program: PathBuf,
     /// With several machines: which recordings this one has, and for how long. None: all of them, for ever.

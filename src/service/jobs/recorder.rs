@@ -110,6 +110,7 @@ async fn start(context: &JobContext, id: &Id) -> Result<Option<Process>, Databas
         .database
         .update_recording(id, |stored| {
             stored.recording.parts += 1;
+            stored.runtime.started_ms = Timestamp::now().as_millisecond();
             let event = stored.recording.advance(State::Joining, None, Timestamp::now());
             ((), event.into_iter().collect())
         })
@@ -181,6 +182,15 @@ fn command(context: &JobContext, stored: &StoredRecording) -> Command {
     command
 }
 
+/// How long the recorder that runs now may record, counted from its start, where the whole recording may last `longest` seconds.
+fn left_of(stored: &StoredRecording, longest: u64) -> u64 {
+    // 0 is never; the recorder has no word for that.
+    const NEVER: u64 = 366 * 24 * 3600;
+    let joined = stored.recording.states.iter().find(|change| change.state == State::Joining);
+    let before = joined.map_or(0, |joined| stored.runtime.started_ms - joined.at.as_millisecond()).max(0) / 1000;
+    if longest == 0 { NEVER } else { longest.saturating_sub(before.unsigned_abs()).max(1) }
+}
+
 enum Watched {
     /// The process has ended, with this exit code if it is known.
     Ended(Option<i32>),
@@ -216,7 +226,7 @@ async fn watch(context: &JobContext, id: &Id, process: &mut Process) -> Result<W
                 }
             };
         }
-        asked.ask(context, &stored.recording, process).await;
+        asked.ask(context, &stored, process).await;
     }
 }
 
@@ -224,6 +234,8 @@ async fn watch(context: &JobContext, id: &Id, process: &mut Process) -> Result<W
 #[derive(Default)]
 struct Asked {
     paused: bool,
+    /// The longest duration, in seconds.
+    longest: Option<u64>,
     /// When it was first told to end.
     stopped: Option<Instant>,
     told: bool,
@@ -232,8 +244,15 @@ struct Asked {
 
 impl Asked {
     /// Tells the recorder what is wanted and was not told yet. What it does not hear is told again at the next tick.
-    async fn ask(&mut self, context: &JobContext, recording: &Recording, process: &Process) {
+    async fn ask(&mut self, context: &JobContext, stored: &StoredRecording, process: &Process) {
+        let recording = &stored.recording;
         let socket = context.folders.control(&recording.id);
+        let longest = stored.request.auto_stop.max_duration_s;
+        // A service that found this recorder again tells it once more: the same changes nothing.
+        if self.longest != Some(longest) && recording.state >= State::Waiting {
+            let length = json!({ "command": "set", "for": format!("{}s", left_of(stored, longest)) });
+            self.longest = control::request(&socket, length).await.is_ok().then_some(longest);
+        }
         match recording.wanted {
             Wanted::Record | Wanted::Pause => {
                 let pause = recording.wanted == Wanted::Pause;

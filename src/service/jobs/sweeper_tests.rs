@@ -28,6 +28,7 @@ impl Bench {
             folders,
             storage: Some(Arc::new(storage)),
             media: None,
+            quota: Default::default(),
             program: "/bin/false".into(),
             lease: None,
             leaving,

@@ -28,14 +28,8 @@ pub enum BotState {
 
 impl BotState {
     /// All.
-    pub const ALL: [BotState; 6] = [
-        BotState::Queued,
-        BotState::Joining,
-        BotState::Running,
-        BotState::Stopping,
-        BotState::Ended,
-        BotState::Failed,
-    ];
+    pub const ALL: [BotState; 6] =
+        [BotState::Queued, BotState::Joining, BotState::Running, BotState::Stopping, BotState::Ended, BotState::Failed];
 
     /// Whether nothing follows.
     pub fn is_final(self) -> bool {

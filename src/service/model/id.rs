@@ -26,12 +26,21 @@ impl Id {
 
     /// Of a bot.
     pub const BOT: &str = "bot";
+    /// Of a check.
+    pub const CHECK: &str = "chk";
     /// Of a schedule.
     pub const SCHEDULE: &str = "sch";
 
     /// A new one.
     pub fn new(prefix: &str) -> Id {
         Id(format!("{prefix}_{}", ulid::Ulid::generate().to_string().to_ascii_lowercase()))
+    }
+
+    /// Of whoever has a token: not unique, and safe as a part of a name.
+    pub fn of_token(subject: &str) -> Id {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+        let word: String = subject.chars().take(64).map(|c| if is_plain(c) { c } else { '-' }).collect();
+        Id(format!("jwt_{word}"))
     }
 
     /// The id in `text`, if it is one with this prefix: safe as the name of a file and in an address.

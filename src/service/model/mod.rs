@@ -2,6 +2,7 @@
 
 mod bot;
 mod bot_request;
+mod check;
 mod event;
 mod film_job;
 mod id;
@@ -14,6 +15,7 @@ mod webhook;
 
 pub use bot::{Bot, BotState};
 pub use bot_request::{BotKind, BotRequest, FilterChoice, ParamValue, SendTo};
+pub use check::{Check, CheckRequest, CheckState};
 pub use event::{Event, EventDraft, EventType};
 pub use film_job::{FilmJob, FilmState};
 pub use id::Id;
