@@ -72,6 +72,8 @@ mod strangers;
 mod stuck;
 mod support;
 mod talk;
+#[cfg(feature = "otlp")]
+mod traced;
 mod turn;
 mod twin_janus;
 mod twins;

@@ -69,7 +69,7 @@ fn there_are_completions_and_pages_for_every_verb() {
 }
 
 /// A service whose messages are kept. Killed with its value.
-struct Kept {
+pub struct Kept {
     folder: TempDir,
     child: Child,
     url: String,
@@ -77,12 +77,18 @@ struct Kept {
 
 impl Kept {
     async fn start(configuration: &str) -> Kept {
+        Kept::start_with(configuration, &[]).await
+    }
+
+    /// One with these variables.
+    pub async fn start_with(configuration: &str, variables: &[(&str, &str)]) -> Kept {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("roombot.toml");
         std::fs::write(&config, configuration).expect("written");
         let mut command = roombot();
         command.args(["serve", "--json", "--listen", "127.0.0.1:0"]).arg("--config").arg(&config);
         command.arg("--data").arg(folder.path().join("data")).env("ROOMBOT_ADMIN_KEY", KEY);
+        command.envs(variables.iter().copied());
         command.env("ROOMBOT_LOG_FIELDS", "host=a").stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::create(folder.path().join("log")).expect("a file"));
         let mut child = command.spawn().expect("it starts");
@@ -107,12 +113,23 @@ impl Kept {
         let answer = request.bearer_auth(KEY).send().await.expect("an answer");
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
-    async fn get(&self, path: &str) -> String {
+    pub async fn get(&self, path: &str) -> String {
         self.send(client().get(format!("{}{path}", self.url))).await.1
     }
-    async fn post(&self, path: &str, body: Value) -> Value {
+    pub async fn post(&self, path: &str, body: Value) -> Value {
         let (_, text) = self.send(client().post(format!("{}{path}", self.url)).json(&body)).await;
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+    }
+
+    /// SIGTERM, and its end.
+    pub async fn stop(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        let ended = async {
+            while self.child.try_wait().expect("a process").is_none() {
+                crate::support::moment().await;
+            }
+        };
+        within(20, "SIGTERM ends it", ended).await;
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
