@@ -4,8 +4,9 @@ use super::print::print_out;
 use crate::error::{Error, Result};
 use clap::Command;
 use clap_complete::Shell;
+use clap_mangen::Man;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Print what completes commands and flags in a shell.
 #[derive(Debug, clap::Args)]
@@ -46,16 +47,46 @@ pub fn completions(args: &CompletionsArgs, mut program: Command) -> Result<()> {
 /// [`Error::User`]: the folder cannot be written. [`Error::Machine`]: the page cannot be printed.
 pub fn man(args: &ManArgs, program: Command) -> Result<()> {
     let Some(folder) = &args.to else {
-        let mut text = Vec::new();
-        let failed = |e| Error::internal("the manual cannot be made").because(e);
-        clap_mangen::Man::new(program).render(&mut text).map_err(failed)?;
-        return print(&text);
+        return print(page(&Man::new(program))?.as_bytes());
     };
-    let failed = |e: std::io::Error| Error::user(format!("{}: {e}", folder.display())).because(e);
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    clap_mangen::generate_to(program, folder).map_err(failed)?;
+    std::fs::create_dir_all(folder).map_err(|e| unwritable(folder, e))?;
+    let mut program = program.disable_help_subcommand(true);
+    program.build();
+    write_pages(program, folder)?;
     print_out!("The pages are in {}", folder.display());
     Ok(())
+}
+
+fn write_pages(command: Command, folder: &Path) -> Result<()> {
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        write_pages(command.clone(), folder)?;
+    }
+    let man = Man::new(command);
+    std::fs::write(folder.join(man.get_filename()), page(&man)?).map_err(|e| unwritable(folder, e))
+}
+
+fn unwritable(folder: &Path, e: std::io::Error) -> Error {
+    Error::user(format!("{}: {e}", folder.display())).because(e)
+}
+
+/// The page, with examples as they are written: `clap_mangen` would wrap and justify them.
+fn page(man: &Man) -> Result<String> {
+    let mut text = Vec::new();
+    man.render(&mut text).map_err(|e| Error::internal("the manual cannot be made").because(e))?;
+    let mut page = String::new();
+    let (mut in_notes, mut as_written) = (false, false);
+    for line in String::from_utf8_lossy(&text).lines() {
+        if line.starts_with(".SH") {
+            in_notes = line == ".SH EXTRA";
+        }
+        if as_written != (in_notes && line.starts_with("  ")) {
+            as_written = !as_written;
+            page.push_str(if as_written { ".nf\n" } else { ".fi\n" });
+        }
+        page.push_str(if line == ".SH EXTRA" { ".SH NOTES" } else { line });
+        page.push('\n');
+    }
+    Ok(page)
 }
 
 fn print(text: &[u8]) -> Result<()> {

@@ -63,6 +63,8 @@ fn there_are_completions_and_pages_for_every_verb() {
         let page = text(&pages.join(format!("roombot-{verb}.1")));
         assert!(page.contains(".SH SYNOPSIS") && page.contains("log\\-format"), "{verb}: {page}");
     }
+    let served = text(&pages.join("roombot-serve.1"));
+    assert!(served.contains(".nf\n  roombot serve ") && served.contains(".SH NOTES"), "examples are not wrapped: {served}");
     assert!(text(&pages.join("roombot.1")).contains("roombot\\-serve"));
     assert!(pages.join("roombot-ctl-start.1").is_file(), "commands of commands have pages too");
     assert!(String::from_utf8_lossy(&run(&["man"]).stdout).contains(".TH"));
