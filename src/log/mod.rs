@@ -184,11 +184,12 @@ pub fn in_trace_of(span: tracing::Span, id: &str) -> tracing::Span {
     span
 }
 
-/// Names a request's span in traces, as `GET /v1/recordings/{id}`.
-pub fn name_request(span: &tracing::Span, name: &str) {
-    if cfg!(feature = "otlp") {
-        span.record("otel.name", name).record("otel.kind", "server");
-    }
+/// Names a request's span in traces, as `GET /v1/recordings/{id}`. Without the feature `otlp` nothing.
+pub fn name_request(span: &tracing::Span, name: &dyn Fn() -> String) {
+    #[cfg(feature = "otlp")]
+    traces::name(span, name());
+    #[cfg(not(feature = "otlp"))]
+    let _ = (span, name);
 }
 
 /// Sends what is left of the traces, and waits for it at most some seconds. Not to be called on a thread of the runtime.

@@ -79,6 +79,11 @@ pub(super) fn join(span: &Span, id: &str) {
     let _ = span.set_parent(Context::new().with_remote_span_context(remote));
 }
 
+/// Gives a span, which may have begun, another name.
+pub(super) fn name(span: &Span, name: String) {
+    span.context().span().update_name(name);
+}
+
 /// Exports on the runtime, which the HTTP client needs: the library does so on a thread of its own.
 #[derive(Debug)]
 struct OnRuntime {

@@ -24,7 +24,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub(super) async fn measure(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let (start, method) = (Instant::now(), request.method().to_string());
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
-    crate::log::name_request(&tracing::Span::current(), &format!("{method} {path}"));
+    crate::log::name_request(&tracing::Span::current(), &|| format!("{method} {path}"));
     let response = next.run(request).await;
     let labels = RequestLabels { method, path, status: response.status().as_u16() };
     state.metrics.observe(labels, start.elapsed());

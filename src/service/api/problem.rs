@@ -114,9 +114,8 @@ pub(super) async fn name_request(request: Request, next: Next) -> Response {
     let id = given.filter(is_plain).map_or_else(|| Id::new("req").to_string(), str::to_owned);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     // Of the highest level: the id belongs to each line of the log.
-    let span = tracing::error_span!(
-        "request", request_id = %id, %method, path, status = Empty, otel.name = Empty, otel.kind = Empty
-    );
+    let kind = cfg!(feature = "otlp").then_some("server");
+    let span = tracing::error_span!("request", request_id = %id, %method, path, status = Empty, otel.kind = kind);
     let mut response = next.run(request).instrument(span.clone()).await;
     span.record("status", response.status().as_u16());
     span.in_scope(|| tracing::debug!("answered"));
