@@ -63,7 +63,10 @@ fn there_are_completions_and_pages_for_every_verb() {
         assert!(page.contains(".SH SYNOPSIS") && page.contains("log\\-format"), "{verb}: {page}");
     }
     let served = text(&pages.join("roombot-serve.1"));
-    assert!(served.contains(".nf\n  roombot serve ") && served.contains(".SH NOTES"), "examples are not wrapped: {served}");
+    assert!(
+        served.contains(".nf\n  roombot serve ") && served.contains(".SH NOTES"),
+        "examples are not wrapped: {served}"
+    );
     assert!(text(&pages.join("roombot.1")).contains("roombot\\-serve"));
     assert!(pages.join("roombot-ctl-start.1").is_file(), "commands of commands have pages too");
     assert!(String::from_utf8_lossy(&run(&["man"]).stdout).contains(".TH"));
@@ -160,11 +163,15 @@ async fn lines_of_the_log_are_json_with_ids() {
     let id = recording["id"].as_str().expect("an id").to_owned();
     // Nobody listens there: the recorder says so.
     let file = service.folder.path().join("data/logs").join(format!("{id}.log"));
-    until_it_holds("the recorder says something", 20, || std::fs::read_to_string(&file).is_ok_and(|log| log.ends_with('\n'))).await;
+    until_it_holds("the recorder says something", 20, || {
+        std::fs::read_to_string(&file).is_ok_and(|log| log.ends_with('\n'))
+    })
+    .await;
     service.post(&format!("/v1/recordings/{id}/cancel"), json!({})).await;
     let ended = async {
         loop {
-            let recording: Value = serde_json::from_str(&service.get(&format!("/v1/recordings/{id}")).await).expect("JSON");
+            let recording: Value =
+                serde_json::from_str(&service.get(&format!("/v1/recordings/{id}")).await).expect("JSON");
             if ["cancelled", "failed"].contains(&recording["state"].as_str().unwrap_or_default()) {
                 return;
             }
@@ -273,9 +280,12 @@ fn the_units_are_valid_and_hardened() {
 
 #[test]
 fn the_configuration_of_the_package_is_valid() {
+    for file in ["roombot.toml", "worker.toml"] {
+        let config = packaging(file);
+        let output = run(&["serve", "--config", config.to_str().expect("UTF-8"), "--check-config"]);
+        assert!(output.status.success(), "{file}: {output:?}");
+    }
     let config = packaging("roombot.toml");
-    let output = run(&["serve", "--config", config.to_str().expect("UTF-8"), "--check-config"]);
-    assert!(output.status.success(), "{output:?}");
     // What is commented out, too.
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("secret");

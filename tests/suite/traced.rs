@@ -47,7 +47,8 @@ async fn requests_and_stages_of_recordings_are_spans() {
     service.get("/version").await;
     // The library sends every 5 s; what is younger is sent at the end.
     service.stop().await;
-    for name in ["roombot", "POST /v1/recordings", "GET /v1/recordings/{id}", "GET /version", "record", "recording_id"] {
+    for name in ["roombot", "POST /v1/recordings", "GET /v1/recordings/{id}", "GET /version", "record", "recording_id"]
+    {
         assert!(holds(&received, name.as_bytes()), "no span has {name}");
     }
     let ulid = Ulid::from_string(&id.trim_start_matches("rec_").to_ascii_uppercase()).expect("an id");
