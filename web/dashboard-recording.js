@@ -122,7 +122,7 @@ function storageParts(storage, { id }, mayWrite, look) {
     storage.state === 'failed' && mayWrite ? make('div', { class: 'actions' }, again) : undefined];
 }
 
-const WORDS = { open: 'processing', done: 'complete', failed: 'failed', cancelled: 'cancelled' };
+const WORDS = { open: 'processing', done: 'complete', failed: 'failed', cancelled: 'cancelled', deleted: 'expired' };
 
 /** What a film was asked to be. */
 export const filmWords = ({ layout, size: pixels, fps, codec }) => [layout, pixels, `${fps} fps`, codec].filter(Boolean).join(', ');

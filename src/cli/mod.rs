@@ -25,6 +25,8 @@ mod display;
 mod echo;
 #[cfg(feature = "media")]
 mod feed;
+#[cfg(feature = "service")]
+mod fetch;
 #[cfg(feature = "filters")]
 mod filter;
 mod manual;
@@ -82,6 +84,8 @@ enum Verb {
     Serve(serve::ServeArgs),
     #[cfg(feature = "service")]
     Ctl(ctl::CtlArgs),
+    #[cfg(feature = "service")]
+    Fetch(fetch::FetchArgs),
     #[cfg(feature = "media")]
     Feed(feed::FeedArgs),
     #[cfg(feature = "filters")]
@@ -132,6 +136,8 @@ impl Cli {
             Verb::Serve(args) => serve::start(args, self.output),
             #[cfg(feature = "service")]
             Verb::Ctl(args) => runtime()?.block_on(ctl::run(args)),
+            #[cfg(feature = "service")]
+            Verb::Fetch(args) => runtime()?.block_on(fetch::run(args)),
             Verb::Send(args) => runtime()?.block_on(send::run(args)),
             #[cfg(feature = "media")]
             Verb::Feed(args) => runtime()?.block_on(feed::run(args)),

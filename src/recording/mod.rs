@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod names;
 pub mod parts;
 pub mod placement;
+pub mod purge;
 pub mod reconcile;
 pub mod recover;
 pub mod report;

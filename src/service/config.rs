@@ -6,8 +6,8 @@ pub use machines::Role;
 
 use crate::error::{Error, Result};
 use crate::log::{self, LogFormat};
-use crate::service::jobs::Retention;
-use crate::service::storage::{KeepLocal, StorageService, StoreConfig, span};
+use crate::service::jobs::{Bytes, Retention};
+use crate::service::storage::{KeepLocal, StorageService, StoreConfig, UploadEvery, span};
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Format, Serialized, Toml};
@@ -58,9 +58,15 @@ pub struct ServiceConfig {
     pub webhook_delivered_days: u32,
     /// Days for which deliveries of webhooks are kept that were given up.
     pub webhook_dead_days: u32,
+    /// Below this much free space for `data` no recording begins.
+    pub disk_low: Bytes,
+    /// Below this much free space what a store has is deleted here before `keep_local` is over, the oldest first.
+    pub disk_high: Bytes,
     /// How long a store may fail without progress before the next is used, or the recording is `partial`.
     #[serde(with = "span")]
     pub upload_retry_for: Duration,
+    /// How often what recorders write goes to the store: `10s`, or `never`.
+    pub upload_every: UploadEvery,
     /// How long media stays in `data` once it is in a store.
     pub keep_local: KeepLocal,
     /// Days after which media is deleted, where the request says nothing. Never if absent.
@@ -140,9 +146,12 @@ impl Default for ServiceConfig {
             requests_per_minute: 6000,
             recordings_per_project: None,
             project_recordings: BTreeMap::new(),
+            disk_low: Bytes(1 << 30),
+            disk_high: Bytes(4 << 30),
             store: None,
             backup_store: None,
             upload_retry_for: Duration::from_secs(30 * 60),
+            upload_every: UploadEvery::default(),
             keep_local: KeepLocal::default(),
             retention_days: None,
             project_retention_days: BTreeMap::new(),
@@ -248,7 +257,10 @@ impl ServiceConfig {
     /// The user's: an address or an option that cannot be used.
     pub fn storage(&self) -> Result<Option<StorageService>> {
         match &self.store {
-            Some(main) => StorageService::open(main, self.backup_store.as_ref(), self.upload_retry_for).map(Some),
+            Some(main) => {
+                let opened = StorageService::open(main, self.backup_store.as_ref(), self.upload_retry_for)?;
+                Ok(Some(opened.with_live(self.upload_every.0)))
+            }
             None if self.backup_store.is_some() => Err(Error::user("backup_store: there is no [store] that it backs")),
             None => Ok(None),
         }
@@ -365,6 +377,7 @@ mod tests {
             ("[store]\nurl = \"nowhere\"\n", "no address"),
             ("retention_days = 0\n", "must be 1 to 36500"),
             ("keep_local = \"soon\"\n", "no duration"),
+            ("upload_every = \"200ms\"\n", "1s at least"),
         ] {
             std::fs::write(&file, text).unwrap();
             let error = ServiceConfig::load_with(Some(&file), []).unwrap_err();

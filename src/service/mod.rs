@@ -18,7 +18,7 @@ mod storage;
 
 pub use config::{Role, ServiceConfig};
 pub use reload::Reload;
-pub use storage::StoreConfig;
+pub use storage::{Fetched as FetchedRecording, StoreConfig, fetch_recording};
 
 use crate::error::{Error, Result};
 use crate::pages::{self, Page};
@@ -33,7 +33,7 @@ use database::keys::{self, ApiKey, Scope};
 use database::{Database, secrets};
 use deliveries::Courier;
 use jiff::Timestamp;
-use jobs::{Capacity, Folders, JobContext, Lease, Quota, Retention, Sweeper, run_schedules};
+use jobs::{Capacity, DiskMarks, Folders, JobContext, Lease, Quota, Retention, Sweeper, run_schedules};
 use model::Id;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -71,7 +71,8 @@ impl Service {
         config.check()?;
         let tokens = Arc::new(TokenKeys::new(config.jwt.as_ref())?);
         let storage = config.storage()?.map(Arc::new);
-        let folders = Folders::create(&config.data)?;
+        let marks = DiskMarks { low: config.disk_low.0, high: config.disk_high.0 };
+        let folders = Folders::create(&config.data)?.with_marks(marks);
         let lock = lock(&folders)?;
         let failed = |e: std::io::Error| {
             Error::user(format!("cannot listen on {}: {e}; choose another --listen", config.listen)).because(e)

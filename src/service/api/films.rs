@@ -4,8 +4,8 @@ use super::auth::Caller;
 use super::problem::{Json, Path, Problem, Query};
 use super::recordings::find;
 use super::state::ApiState;
-use crate::service::database::films;
 use crate::service::database::keys::{Scope, audit};
+use crate::service::database::{films, recordings};
 use crate::service::model::{FilmJob, FilmRequest, FilmState, Id, MediaKind};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -46,6 +46,11 @@ pub(super) async fn create(
     if !recording.state.is_final() {
         return Err(Problem::wrong_state(format!("the recording is {}", recording.state)));
     }
+    if recording.storage.as_ref().is_some_and(|storage| !storage.local) {
+        return Err(Problem::wrong_state(
+            "its tracks are in the store only; `roombot fetch` and `roombot compose` make a film of them",
+        ));
+    }
     let media = recording.outcome.iter().flat_map(|outcome| &outcome.media);
     if !media.into_iter().any(|media| media.kind == MediaKind::Track) {
         return Err(Problem::wrong_state("the recording has no tracks"));
@@ -56,20 +61,28 @@ pub(super) async fn create(
     let taken = state
         .database
         .write(move |connection| {
+            let purging = recordings::get(connection, &kept.recording)?.is_some_and(|s| !s.runtime.purging.is_empty());
+            if purging {
+                return Ok(None);
+            }
             let open =
                 films::of(connection, &kept.recording)?.iter().filter(|job| job.state == FilmState::Open).count();
             if open >= MOST_OPEN {
-                return Ok(false);
+                return Ok(Some(false));
             }
             films::insert(connection, &kept)?;
             audit(connection, &kept.project, Some(&caller.0.id), "film.create", kept.id.as_str(), now)?;
-            Ok(true)
+            Ok(Some(true))
         })
         .await?;
-    if taken {
-        return Ok((StatusCode::ACCEPTED, axum::Json(job)));
+    match taken {
+        Some(true) => Ok((StatusCode::ACCEPTED, axum::Json(job))),
+        Some(false) => {
+            let problem = format!("{MOST_OPEN} films of this recording are being made: wait for one");
+            Err(Problem::wrong_state(problem))
+        }
+        None => Err(Problem::wrong_state("a participant is being removed from the recording: try again soon")),
     }
-    Err(Problem::wrong_state(format!("{MOST_OPEN} films of this recording are being made: wait for one")))
 }
 
 /// List the films that were asked for after a recording.

@@ -37,6 +37,10 @@ pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json<Value>, 
     if !has_room {
         return Err(Problem::unavailable("the machine is full: new recordings wait in the queue", 10));
     }
+    if !state.folders.has_room() {
+        let detail = "the disk has less free than disk_low: new recordings wait in the queue";
+        return Err(Problem::unavailable(detail, 60));
+    }
     let counts: serde_json::Map<_, _> =
         counts.into_iter().map(|(state, count)| (state.word().to_owned(), count.into())).collect();
     Ok(Json(json!({ "status": "ready", "load": used, "capacity": total, "recordings": counts })))

@@ -59,8 +59,7 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoRe
     let (used, total) = state.cluster.as_ref().map_or_else(own, |cluster| cluster.load());
     gauge(&mut registry, "worker_load", "Cores that recorders and films use, by their cost", used);
     gauge(&mut registry, "worker_capacity", "Cores that they may use", total);
-    if let Ok(disk) = rustix::fs::statvfs(state.folders.recordings()) {
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if let Some(free) = state.folders.free() {
         gauge(&mut registry, "disk_free_bytes", "Free space for recordings", free as f64);
     }
     for (result, sub_code, count) in ended {
@@ -81,6 +80,8 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoRe
             ("upload_bytes", "Bytes sent to the stores", sent.bytes),
             ("upload_files", "Files that are verified in the stores", sent.files),
             ("upload_recordings", "Recordings that are whole in a store", sent.recordings),
+            ("upload_parts", "Parts of recordings that were sent while they were made", sent.packs),
+            ("upload_part_errors", "Times that such a part could not be sent", sent.pack_errors),
             ("upload_errors", "Tries to upload a recording that failed", sent.errors),
         ] {
             registry.register(name, help, ConstCounter::new(count));

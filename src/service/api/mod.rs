@@ -22,6 +22,7 @@ mod metrics;
 mod paging;
 mod player;
 mod problem;
+mod purge;
 mod rates;
 mod recordings;
 mod request_metrics;
@@ -94,6 +95,7 @@ pub fn router(state: ApiState) -> Router {
         .routes(routes!(commands::pause))
         .routes(routes!(commands::resume))
         .routes(routes!(upload::upload))
+        .routes(routes!(purge::purge))
         .routes(routes!(contents::live))
         .routes(routes!(contents::participants))
         .routes(routes!(contents::tracks))

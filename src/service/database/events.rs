@@ -82,6 +82,30 @@ fn deliver(
     Ok(())
 }
 
+/// Empties what events of a recording say that `is_theirs`, and deliveries of them. The events themselves stay: clients count them.
+pub fn empty(
+    connection: &Connection,
+    recording: &Id,
+    is_theirs: impl Fn(&serde_json::Value) -> bool,
+) -> Result<(), DatabaseError> {
+    let mut statement = connection.prepare_cached("SELECT id, data FROM events WHERE recording = ?1")?;
+    let rows =
+        statement.query_map([recording.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    for row in rows.collect::<Result<Vec<_>, _>>()? {
+        let (id, data) = row;
+        if !is_theirs(&serde_json::from_str(&data)?) {
+            continue;
+        }
+        connection.prepare_cached("UPDATE events SET data = '{}' WHERE id = ?1")?.execute([&id])?;
+        let sql = "UPDATE deliveries SET body = json_set(body, '$.data', json('{}')) WHERE event = ?1";
+        connection.prepare_cached(sql)?.execute([&id])?;
+    }
+    // Names of files and warnings.
+    let sql = "UPDATE deliveries SET body = json_remove(body, '$.recording.outcome') WHERE recording = ?1";
+    connection.execute(sql, [recording.as_str()])?;
+    Ok(())
+}
+
 /// Notes the delivery of a ping to an endpoint, which may be disabled; returns its id.
 pub fn ping(connection: &Connection, webhook: &Webhook, now: Timestamp) -> Result<Id, DatabaseError> {
     let event = Id::new(Id::EVENT);

@@ -35,6 +35,11 @@ pub struct Runtime {
     pub failed_outputs: Vec<String>,
     /// Something was lost: the recording will be `partial`.
     pub lossy: bool,
+    /// Keys of participants that are to be removed from it.
+    pub purging: Vec<String>,
+    /// The time for which it was told that its media is deleted then.
+    #[serde(with = "crate::recording::utc_ms::option")]
+    pub told_expiry: Option<Timestamp>,
     /// How the recording ends once its media is in the store.
     pub ending: Option<Ending>,
     /// With several machines: the worker that has it. None on an API node: nobody has it.

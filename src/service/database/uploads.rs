@@ -82,6 +82,13 @@ pub fn forget(connection: &Connection, recording: &Id, store: StoreName) -> Resu
     Ok(())
 }
 
+/// Forgets one file of a recording in a store.
+pub fn forget_file(connection: &Connection, recording: &Id, store: StoreName, path: &str) -> Result<(), DatabaseError> {
+    let sql = "DELETE FROM uploads WHERE recording = ?1 AND store = ?2 AND path = ?3";
+    connection.execute(sql, [recording.as_str(), store.word(), path])?;
+    Ok(())
+}
+
 /// Takes nothing for verified any more: the next upload compares all of it with the stores.
 pub fn doubt(connection: &Connection, recording: &Id) -> Result<(), DatabaseError> {
     connection.execute("UPDATE uploads SET verified = 0 WHERE recording = ?1", [recording.as_str()])?;
@@ -93,6 +100,17 @@ pub fn due(connection: &Connection, now_ms: i64, limit: u32) -> Result<Vec<Id>, 
     let sql = "SELECT recording FROM sweeps WHERE due_ms <= ?1 ORDER BY due_ms LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![now_ms, limit], |row| row.get::<_, String>(0))?;
+    rows.map(|id| Ok(serde_json::from_value(id?.into())?)).collect()
+}
+
+/// Recordings that are here and whole in a store, the oldest first; none that are held.
+pub fn both_here_and_there(connection: &Connection, limit: u32) -> Result<Vec<Id>, DatabaseError> {
+    let sql = "SELECT id FROM recordings WHERE json_extract(document, '$.storage.state') = 'stored'
+               AND json_extract(document, '$.storage.local') AND NOT json_extract(document, '$.legal_hold')
+               AND NOT EXISTS (SELECT 1 FROM films WHERE films.recording = recordings.id AND open)
+               ORDER BY position LIMIT ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([limit], |row| row.get::<_, String>(0))?;
     rows.map(|id| Ok(serde_json::from_value(id?.into())?)).collect()
 }
 

@@ -16,14 +16,14 @@ pub async fn delete_media(
     recording: &Recording,
 ) -> Result<(), String> {
     match storage {
-        Some(storage) => storage.delete(database, recording).await?,
+        Some(storage) => storage.delete(database, recording, folders.live(&recording.id).exists()).await?,
         None if recording.storage.as_ref().is_some_and(|storage| storage.bytes > 0) => {
             return Err("it is in a store, and none is configured".to_owned());
         }
         None => {}
     }
     let (folder, id) = (folders.recording(&recording.id), &recording.id);
-    let others = [folders.result(id), folders.log(id)];
+    let others = [folders.result(id), folders.log(id), folders.live(id)];
     let removed = tokio::task::spawn_blocking(move || {
         for file in others {
             let _ = std::fs::remove_file(file);

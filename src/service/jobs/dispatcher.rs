@@ -1,6 +1,7 @@
 //! Decides what runs: one task for each recording that has not ended, as far as the machine has room.
 
 use super::capacity::{Capacity, Work};
+use super::live::beside;
 use super::{JobContext, bots, checks, films, outputs, recorder, upload};
 use crate::log;
 use crate::service::database::DatabaseError;
@@ -40,12 +41,21 @@ pub struct Dispatcher {
     tasks: JoinSet<()>,
     /// Which recording a task is for.
     owners: HashMap<tokio::task::Id, Id>,
+    /// The disk had room for recordings.
+    has_room: bool,
 }
 
 impl Dispatcher {
     /// One that runs as much as `capacity` has room for.
     pub fn new(context: JobContext, capacity: Arc<Mutex<Capacity>>) -> Dispatcher {
-        Dispatcher { context, capacity, running: HashMap::new(), tasks: JoinSet::new(), owners: HashMap::new() }
+        Dispatcher {
+            context,
+            capacity,
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+            owners: HashMap::new(),
+            has_room: true,
+        }
     }
 
     /// Runs until the service leaves, then waits for the tasks to let their processes go.
@@ -89,6 +99,14 @@ impl Dispatcher {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.ended(ended);
         }
+        let has_room = self.context.folders.has_room();
+        if self.has_room != has_room {
+            match has_room {
+                true => tracing::info!("the disk has room again: recordings begin"),
+                false => tracing::warn!("the disk has less free than disk_low: new recordings wait"),
+            }
+        }
+        self.has_room = has_room;
         let now = Timestamp::now();
         let unfinished = self.context.database.read(unfinished).await?;
         let mut recorders: HashMap<String, u32> = HashMap::new();
@@ -116,6 +134,9 @@ impl Dispatcher {
                     };
                     self.context.database.update_recording(&id, queue).await?;
                 }
+                continue;
+            }
+            if state == State::Queued && !has_room {
                 continue;
             }
             let work = match state {
@@ -172,8 +193,8 @@ impl Dispatcher {
         let job = async move {
             tracing::info!("{work:?} begins");
             let result = match work {
-                Work::Record => recorder::run(&context, &id).await,
-                Work::Process => outputs::run(&context, &id).await,
+                Work::Record => beside(&context, &id, recorder::run(&context, &id)).await,
+                Work::Process => beside(&context, &id, outputs::run(&context, &id)).await,
                 Work::Upload => upload::run(&context, &id).await,
                 Work::Film => films::run(&context, &id).await,
                 Work::Bot { .. } => bots::run(&context, &id).await,

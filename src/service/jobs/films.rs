@@ -6,7 +6,7 @@ use super::outcome::look;
 use crate::service::database::DatabaseError;
 use crate::service::database::films::{self, StoredFilm};
 use crate::service::database::recordings::{self, ProcessId};
-use crate::service::model::{EventDraft, EventType, FilmState, Id};
+use crate::service::model::{EventDraft, EventType, FilmState, Id, Recording, StorageState};
 use jiff::Timestamp;
 use serde_json::json;
 use std::path::PathBuf;
@@ -50,6 +50,13 @@ impl ComposeJob for FilmOfRecording<'_> {
     }
 }
 
+/// A recording that is in a store goes there again, with what it has now.
+fn stored_again(recording: &mut Recording) -> Option<EventDraft> {
+    let storage = recording.storage.as_mut().filter(|storage| storage.state == StorageState::Stored)?;
+    storage.state = StorageState::Uploading;
+    Some(EventDraft::new(EventType::Uploading, json!({ "state": recording.state })))
+}
+
 /// Makes the film and notes how it ended.
 pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseError> {
     let of = id.clone();
@@ -78,9 +85,12 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
                 stored.recording.outcome = Some(outcome);
             }
             let made = job.filter(|job| job.state == FilmState::Done);
-            let event =
-                made.map(|job| EventDraft::new(EventType::FilmReady, json!({ "film": job.id, "paths": [job.path] })));
-            ((), event.into_iter().collect())
+            let mut events = Vec::new();
+            if let Some(job) = made {
+                events.push(EventDraft::new(EventType::FilmReady, json!({ "film": job.id, "paths": [job.path] })));
+                events.extend(stored_again(&mut stored.recording));
+            }
+            ((), events)
         })
     };
     context.database.write(end).await?;

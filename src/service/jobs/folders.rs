@@ -1,5 +1,6 @@
 //! Where the service keeps its files.
 
+use super::disk::DiskMarks;
 use crate::error::{Error, Result};
 use crate::service::model::Id;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub struct Folders {
     data: PathBuf,
+    marks: DiskMarks,
 }
 
 impl Folders {
@@ -23,7 +25,26 @@ impl Folders {
                 Error::user(format!("{}: the service's data cannot be written there: {e}", folder.display())).because(e)
             })?;
         }
-        Ok(Folders { data })
+        Ok(Folders { data, marks: DiskMarks::default() })
+    }
+
+    /// The same with marks of how much of the disk must be free.
+    pub fn with_marks(self, marks: DiskMarks) -> Folders {
+        Folders { marks, ..self }
+    }
+
+    /// Free bytes for recordings, if the disk tells.
+    pub fn free(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(self.recordings()).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+    /// Whether a recording may begin.
+    pub fn has_room(&self) -> bool {
+        self.marks.has_room(self.free())
+    }
+    /// Whether what a store has is to be deleted here.
+    pub fn is_short(&self) -> bool {
+        self.marks.is_short(self.free())
     }
 
     /// The database.
@@ -69,6 +90,10 @@ impl Folders {
     /// The files of a check.
     pub fn check(&self, id: &Id) -> PathBuf {
         self.data.join("checks").join(id.as_str())
+    }
+    /// How far what its recorder writes is in the store.
+    pub fn live(&self, id: &Id) -> PathBuf {
+        self.data.join("run").join(format!("{id}.live.json"))
     }
     /// What its processes said.
     pub fn log(&self, id: &Id) -> PathBuf {

@@ -1,5 +1,6 @@
 //! What is to be done about a recording that has ended, and when. Pure: told the time.
 
+use crate::service::database::recordings::StoredRecording;
 use crate::service::model::{Recording, State, StorageState};
 use crate::service::storage::KeepLocal;
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +17,9 @@ pub struct Retention {
     pub project_days: BTreeMap<String, u32>,
 }
 
+/// How long before it is deleted this is told.
+const NOTICE: SignedDuration = SignedDuration::from_hours(24);
+
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -27,6 +31,29 @@ pub(super) enum Next {
     DeleteLocal,
     /// Its retention is over.
     Expire,
+    /// Participants are to be removed from it.
+    Purge,
+    /// It is to be told that its media is deleted at this time.
+    Tell(Timestamp),
+}
+
+/// Decides about one recording that may have participants to be removed.
+pub(super) fn next(stored: &StoredRecording, retention: &Retention, now: Timestamp) -> Next {
+    let recording = &stored.recording;
+    let has_media = recording.state.is_final() && recording.state != State::Expired;
+    if has_media && !recording.legal_hold && !stored.runtime.purging.is_empty() {
+        return Next::Purge;
+    }
+    let decided = decide(recording, retention, now);
+    let (Next::Wait(until), Some(expires)) = (decided, expires_at(recording, retention)) else { return decided };
+    let is_told = stored.runtime.told_expiry.is_some_and(|told| told.as_millisecond() == expires.as_millisecond());
+    if !has_media || recording.legal_hold || is_told {
+        return decided;
+    }
+    match expires.checked_sub(NOTICE) {
+        Ok(tell) if tell > now => Next::Wait(until.into_iter().chain([tell]).min()),
+        _ => Next::Tell(expires),
+    }
 }
 
 /// Decides about one recording.
@@ -67,6 +94,7 @@ fn expires_at(recording: &Recording, retention: &Retention) -> Option<Timestamp>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::database::recordings::Runtime;
     use crate::service::model::{Id, RecordingRequest, Storage};
     use std::time::Duration;
 
@@ -106,6 +134,25 @@ mod tests {
         assert_eq!(decide(&recording, &retention, at(40 * DAY)), Next::Expire);
         recording.legal_hold = true;
         assert_eq!(decide(&recording, &retention, at(400 * DAY)), Next::Wait(None));
+    }
+
+    #[test]
+    fn it_is_told_a_day_before_and_once_for_each_time() {
+        let request = RecordingRequest::new("ws://h/rooms/a");
+        let mut stored = StoredRecording { recording: ended(), request, runtime: Runtime::default() };
+        let mut retention = Retention { days: Some(30), ..Retention::default() };
+        assert_eq!(next(&stored, &retention, at(0)), Next::Wait(Some(at(29 * DAY))));
+        assert_eq!(next(&stored, &retention, at(29 * DAY)), Next::Tell(at(30 * DAY)));
+        stored.runtime.told_expiry = Some(at(30 * DAY));
+        assert_eq!(next(&stored, &retention, at(29 * DAY)), Next::Wait(Some(at(30 * DAY))));
+        assert_eq!(next(&stored, &retention, at(30 * DAY)), Next::Expire);
+        retention.days = Some(31);
+        assert_eq!(next(&stored, &retention, at(29 * DAY)), Next::Wait(Some(at(30 * DAY))));
+        assert_eq!(next(&stored, &retention, at(30 * DAY)), Next::Tell(at(31 * DAY)));
+        stored.runtime.purging = vec!["alice".into()];
+        assert_eq!(next(&stored, &retention, at(30 * DAY)), Next::Purge);
+        stored.recording.legal_hold = true;
+        assert_eq!(next(&stored, &retention, at(30 * DAY)), Next::Wait(None));
     }
 
     #[test]

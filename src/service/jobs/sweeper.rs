@@ -1,14 +1,13 @@
-//! Looks after recordings that have ended: uploads them again on request, deletes media here that is in the store, and all media whose
-//! retention is over. Whatever it deletes here it has compared with the store just before.
+//! Looks after recordings that have ended: uploads them again on request, removes participants, deletes media here that is in the store, and
+//! all media whose retention is over. Whatever it deletes here it has compared with the store just before.
 
 use super::deletion::delete_media;
-use super::retention::{Next, Retention, decide};
-use super::{JobContext, upload};
+use super::retention::{Next, Retention, next};
+use super::{JobContext, purge, upload};
 use crate::recording::folder::{MANIFEST, TIMELINE};
 use crate::service::database::recordings::{self, StoredRecording};
-use crate::service::database::uploads;
-use crate::service::database::{Database, DatabaseError};
-use crate::service::model::{Id, State, Storage, StorageState};
+use crate::service::database::{Database, DatabaseError, films, uploads};
+use crate::service::model::{EventDraft, EventType, FilmState, Id, State, Storage, StorageState};
 use crate::service::storage::{LocalFile, walk};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
@@ -16,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// How often it is looked whether something is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,6 +23,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const SIDE_BY_SIDE: usize = 8;
 /// When what failed is tried again.
 const RETRY: SignedDuration = SignedDuration::from_secs(60);
+/// How often it is looked whether the disk is short of room, and how many recordings leave it then.
+const EVICT: Duration = Duration::from_secs(5);
+const EVICTED: u32 = 4;
 /// What stays here when the media leaves: small, and what the API answers from.
 const STAYS: [&str; 3] = [MANIFEST, TIMELINE, "chat.vtt"];
 
@@ -44,6 +46,8 @@ impl Sweeper {
         let mut leaving = self.context.leaving.clone();
         let mut tasks: JoinSet<Id> = JoinSet::new();
         let mut running: HashSet<Id> = HashSet::new();
+        let mut evict = interval(EVICT);
+        evict.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !*leaving.borrow_and_update() {
             if let Err(e) = self.look(&mut tasks, &mut running).await {
                 tracing::error!("recordings that have ended cannot be looked up: {e}");
@@ -58,10 +62,35 @@ impl Sweeper {
                     }
                 },
                 () = sleep(LOOK) => {}
+                _ = evict.tick() => if let Err(e) = self.evict(&mut tasks, &mut running).await {
+                    tracing::error!("what may leave the disk cannot be looked up: {e}");
+                },
             }
         }
         // An upload ends by itself when the service leaves; a deletion is soon done, or done again by the next service.
         let _ = timeout(Duration::from_secs(5), async { while tasks.join_next().await.is_some() {} }).await;
+    }
+
+    /// Deletes here what a store has, where the disk is short of room.
+    async fn evict(&self, tasks: &mut JoinSet<Id>, running: &mut HashSet<Id>) -> Result<(), DatabaseError> {
+        if self.context.storage.is_none() || !self.context.folders.is_short() {
+            return Ok(());
+        }
+        for id in self.context.database.read(|connection| uploads::both_here_and_there(connection, EVICTED)).await? {
+            if running.len() < SIDE_BY_SIDE && running.insert(id.clone()) {
+                tracing::info!(recording_id = %id, "its media leaves the disk, which is short of room");
+                self.start(tasks, id, Next::DeleteLocal);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, tasks: &mut JoinSet<Id>, id: Id, next: Next) {
+        let context = self.context.clone();
+        tasks.spawn(async move {
+            act(&context, &id, next).await;
+            id
+        });
     }
 
     async fn look(&self, tasks: &mut JoinSet<Id>, running: &mut HashSet<Id>) -> Result<(), DatabaseError> {
@@ -77,7 +106,7 @@ impl Sweeper {
             // Decided within the write: what changes a recording afterwards makes it due again.
             let next = self.context.database.write(move |connection| {
                 let stored = recordings::get(connection, &of)?;
-                let next = stored.map_or(Next::Wait(None), |stored| decide(&stored.recording, &retention, now));
+                let next = stored.map_or(Next::Wait(None), |stored| next(&stored, &retention, now));
                 if let Next::Wait(until) = next {
                     // Rounded up: it must be over by then.
                     uploads::look_at(connection, &of, until.map(|at| at.as_millisecond() + 1))?;
@@ -87,11 +116,7 @@ impl Sweeper {
             let next = next.await?;
             if !matches!(next, Next::Wait(_)) {
                 running.insert(id.clone());
-                let context = self.context.clone();
-                tasks.spawn(async move {
-                    act(&context, &id, next).await;
-                    id
-                });
+                self.start(tasks, id, next);
             }
         }
         Ok(())
@@ -105,6 +130,8 @@ async fn act(context: &JobContext, id: &Id, next: Next) {
         Next::Upload => upload::run(context, id).await.map_err(|e| e.to_string()),
         Next::DeleteLocal => delete_local(context, id).await,
         Next::Expire => expire(context, id).await,
+        Next::Purge => purge::run(context, id).await,
+        Next::Tell(expires) => tell(context, id, expires).await,
     };
     if let Err(problem) = done {
         tracing::error!(recording_id = %id, "{problem}; it is tried again in a minute");
@@ -135,6 +162,11 @@ async fn delete_local(context: &JobContext, id: &Id) -> Result<(), String> {
     let Some(copy) = stored.recording.storage.filter(|storage| storage.state == StorageState::Stored) else {
         return Ok(());
     };
+    let of = id.clone();
+    let films = context.database.read(move |connection| films::of(connection, &of)).await.map_err(said)?;
+    if films.iter().any(|job| job.state == FilmState::Open) {
+        return Err("its media stays here: a film is made of it".to_owned());
+    }
     let target = context.storage.as_ref().and_then(|storage| storage.target(copy.store));
     let Some(target) = target else { return Err(format!("{} is not configured any more", copy.store.word())) };
     let there = target.list(&copy.path).await.map_err(|e| format!("the store cannot be compared: {e}"))?;
@@ -182,6 +214,16 @@ fn remove_stored(
         let _ = std::fs::remove_dir(folder);
     }
     Ok(true)
+}
+
+/// Tells that its media will be deleted.
+async fn tell(context: &JobContext, id: &Id, expires: Timestamp) -> Result<(), String> {
+    let change = move |stored: &mut StoredRecording| {
+        stored.runtime.told_expiry = Some(expires);
+        let data = serde_json::json!({ "expires_at": format!("{expires:.3}") });
+        ((), vec![EventDraft::new(EventType::Expiring, data)])
+    };
+    context.database.update_recording(id, change).await.map(drop).map_err(|e| e.to_string())
 }
 
 /// Deletes all media, here and in the stores.

@@ -1,9 +1,11 @@
 //! Recordings that have ended, with a folder as their store: what is deleted when, and what is not.
 
+use super::super::disk::DiskMarks;
 use super::super::folders::Folders;
 use super::*;
+use crate::service::database::events;
 use crate::service::database::recordings::Runtime;
-use crate::service::model::{EventDraft, EventType, Media, MediaKind, Outcome, Recording, RecordingRequest, StoreName};
+use crate::service::model::{Media, MediaKind, Outcome, Recording, RecordingRequest, StoreName};
 use crate::service::storage::{KeepLocal, StorageService, StoreConfig, location};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -16,8 +18,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
+        Bench::with(DiskMarks::default())
+    }
+
+    fn with(marks: DiskMarks) -> Bench {
         let folder = tempfile::tempdir().unwrap();
-        let folders = Arc::new(Folders::create(&folder.path().join("data")).unwrap());
+        let folders = Arc::new(Folders::create(&folder.path().join("data")).unwrap().with_marks(marks));
         let url = url::Url::from_directory_path(folder.path().join("store")).unwrap().to_string();
         let config = StoreConfig { url, options: Default::default(), redirect: false };
         let storage = StorageService::open(&config, None, Duration::from_secs(1)).unwrap();
@@ -135,5 +141,44 @@ async fn media_leaves_only_when_the_store_still_has_it() {
     bench.until(&id, local_is_gone).await;
     assert!(copy.exists() && !track.exists() && !track.parent().unwrap().exists());
     assert!(bench.context.folders.recording(&id).join("manifest.json").exists());
+    bench.end(sweeper).await;
+}
+
+#[tokio::test]
+async fn a_disk_without_room_keeps_what_no_store_has_and_what_is_held() {
+    let bench = Bench::with(DiskMarks { low: 0, high: u64::MAX });
+    let (stored, held) = (bench.ended(false).await, bench.ended(true).await);
+    let sweeper = tokio::spawn(Sweeper::new(bench.context.clone(), watch::channel(Retention::default()).1).run());
+    bench.until(&stored, local_is_gone).await;
+    let track = |id: &Id| bench.context.folders.recording(id).join("tracks/alice.webm");
+    assert!(!track(&stored).exists() && bench.place(&bench.get(&stored).await).join("tracks/alice.webm").exists());
+    let recording = bench.until(&held, |r| r.storage.as_ref().unwrap().state == StorageState::Stored).await;
+    assert!(recording.storage.unwrap().local && track(&held).exists());
+    bench.end(sweeper).await;
+}
+
+#[tokio::test]
+async fn it_is_told_before_it_is_deleted() {
+    let bench = Bench::new();
+    let id = bench.ended(false).await;
+    let day = u32::try_from(Timestamp::now().as_second() / 86_400 + 1).unwrap();
+    let retention = Retention { days: Some(day), keep_local: KeepLocal(None), ..Retention::default() };
+    let sweeper = tokio::spawn(Sweeper::new(bench.context.clone(), watch::channel(retention).1).run());
+    let of = id.clone();
+    let told = async {
+        loop {
+            let of = of.clone();
+            let read = move |connection: &rusqlite::Connection| events::after(connection, None, Some(&of), 0, 100);
+            let events = bench.context.database.read(read).await.unwrap();
+            let told: Vec<_> = events.into_iter().filter(|event| event.kind == EventType::Expiring).collect();
+            if !told.is_empty() {
+                return told;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = timeout(Duration::from_secs(20), told).await.expect("in time");
+    assert_eq!((told.len(), bench.get(&id).await.state), (1, State::Complete));
+    assert!(told[0].data["expires_at"].as_str().is_some_and(|at| at.parse::<Timestamp>().unwrap() > Timestamp::now()));
     bench.end(sweeper).await;
 }

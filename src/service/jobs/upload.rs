@@ -12,6 +12,15 @@ use serde_json::json;
 pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseError> {
     let Some(stored) = context.database.recording(id).await? else { return Ok(()) };
     let Some(result) = upload(context, &stored.recording).await else { return Ok(()) };
+    // What is noted there and could not be deleted goes with the recording.
+    if let (Ok(_), Some(storage)) = (&result, &context.storage)
+        && context.folders.live(id).exists()
+        // A machine that had lost it sends what it has beside it: what was sent before is not its own any more.
+        && stored.recording.storage.as_ref().is_some_and(|copy| copy.path == location(&stored.recording))
+        && storage.forget_live(&stored.recording).await
+    {
+        let _ = tokio::fs::remove_file(context.folders.live(id)).await;
+    }
     if let Err(problem) = &result {
         tracing::error!(recording_id = %id, "its media stays here: {problem}");
     }

@@ -46,6 +46,12 @@ pub enum EventType {
     Failed,
     #[serde(rename = "recording.cancelled")]
     Cancelled,
+    /// A participant was removed from it, with the films that showed them.
+    #[serde(rename = "recording.participant_purged")]
+    ParticipantPurged,
+    /// Its media is deleted in 24 hours, or less where it is kept for a day only.
+    #[serde(rename = "recording.expiring")]
+    Expiring,
     #[serde(rename = "recording.expired")]
     Expired,
     #[serde(rename = "recording.deleted")]

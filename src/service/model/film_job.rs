@@ -38,6 +38,8 @@ pub enum FilmState {
     Done,
     Failed,
     Cancelled,
+    /// It was made, and deleted since: it showed somebody who was removed.
+    Deleted,
 }
 
 impl FilmJob {
@@ -59,6 +61,15 @@ impl FilmJob {
     /// The name of its file in the recording.
     pub fn file(&self) -> String {
         format!("{}.{}", self.id, self.request.extension())
+    }
+
+    /// Notes that its file is deleted. Returns whether it had one.
+    pub fn delete(&mut self, reason: &str) -> bool {
+        let had = self.state == FilmState::Done;
+        if had {
+            (self.state, self.path, self.reason) = (FilmState::Deleted, None, Some(reason.to_owned()));
+        }
+        had
     }
 
     /// Ends it, once.

@@ -4,18 +4,22 @@ use super::digest::PART;
 use super::error::StorageError;
 use super::folder::CHECKSUMS;
 use super::layout::LATE;
+use super::pack::number;
 use super::service::StorageService;
 use super::target::Target;
 use std::path::Path;
 use tokio::io::AsyncWriteExt;
 
 impl StorageService {
-    /// Copies what the first store that has anything of it has into `folder`, but for what is there already with the same size. False:
-    /// no store has anything.
+    /// Copies what a store has of the recording into `folder`: all of it, or as far as it was sent while it was recorded. What is there
+    /// already with the same size stays. False: no store has anything.
     ///
     /// # Errors
     /// Why not everything could be brought, for people. Whatever was brought is whole.
     pub async fn bring(&self, place: &str, folder: &Path) -> Result<bool, String> {
+        if !folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+            return self.fetch(place, folder).await.map(|fetched| fetched.is_some());
+        }
         let mut problems = Vec::new();
         for target in self.targets() {
             match fetch(target, place, folder).await {
@@ -31,8 +35,9 @@ impl StorageService {
 async fn fetch(target: &Target, place: &str, folder: &Path) -> Result<bool, StorageError> {
     let files = target.list(place).await?;
     let late = format!("{LATE}/");
+    let is_file = |path: &str| path != CHECKSUMS && !path.starts_with(&late) && number(path).is_none();
     let mut any = false;
-    for (path, bytes) in files.into_iter().filter(|(path, _)| path != CHECKSUMS && !path.starts_with(&late)) {
+    for (path, bytes) in files.into_iter().filter(|(path, _)| is_file(path)) {
         any = true;
         let file = folder.join(&path);
         if file.metadata().is_ok_and(|here| here.len() == bytes) {

@@ -11,6 +11,8 @@ pub struct Counters {
     recordings: AtomicU64,
     errors: AtomicU64,
     milliseconds: AtomicU64,
+    packs: AtomicU64,
+    pack_errors: AtomicU64,
     /// Files and parts that need not be sent again.
     steps: AtomicU64,
 }
@@ -26,6 +28,10 @@ pub struct Totals {
     pub recordings: u64,
     /// Tries that failed.
     pub errors: u64,
+    /// Packs of recordings that were being made.
+    pub packs: u64,
+    /// Times that such a pack could not be sent.
+    pub pack_errors: u64,
     /// How long whole recordings took.
     pub time: Duration,
 }
@@ -45,6 +51,14 @@ impl Counters {
     pub(super) fn failed(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
+    /// What a recorder wrote is in the store.
+    pub(super) fn packed(&self, packs: u64, bytes: u64) {
+        self.packs.fetch_add(packs, Ordering::Relaxed);
+        self.sent(bytes);
+    }
+    pub(super) fn not_packed(&self) {
+        self.pack_errors.fetch_add(1, Ordering::Relaxed);
+    }
     pub(super) fn stored(&self, took: Duration) {
         self.recordings.fetch_add(1, Ordering::Relaxed);
         self.milliseconds.fetch_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -62,6 +76,8 @@ impl Counters {
             files: of(&self.files),
             recordings: of(&self.recordings),
             errors: of(&self.errors),
+            packs: of(&self.packs),
+            pack_errors: of(&self.pack_errors),
             time: Duration::from_millis(of(&self.milliseconds)),
         }
     }

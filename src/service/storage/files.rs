@@ -1,6 +1,7 @@
 //! The files of a recording's folder that belong into a store. Every one of them: what cannot be looked at is an error, not an omission.
 
 use super::error::StorageError;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -15,6 +16,8 @@ pub struct LocalFile {
     pub bytes: u64,
     /// When it was last written, in nanoseconds of Unix time.
     pub modified_ns: i64,
+    /// Which file it is on its disk: another one, where it was replaced.
+    pub inode: u64,
 }
 
 /// Lists the files in order of their paths; hidden and unfinished (`.part`) ones, links and sockets are no media. Blocks.
@@ -52,7 +55,7 @@ fn enter(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<LocalFile>) 
         } else if metadata.is_file() {
             let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
             let modified_ns = modified.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0);
-            files.push(LocalFile { path, bytes: metadata.len(), modified_ns });
+            files.push(LocalFile { path, bytes: metadata.len(), modified_ns, inode: metadata.ino() });
         }
     }
     Ok(())

@@ -44,6 +44,17 @@ impl Transfer<'_> {
         let sends: Vec<_> =
             others.iter().map(|file| self.send_local(folder, file, earlier.get(&file.path)).boxed()).collect();
         let mut sums: Vec<_> = stream::iter(sends).buffer_unordered(SIDE_BY_SIDE).try_collect().await?;
+        let is_here = |path: &String| others.iter().any(|file| file.path == *path);
+        let belongs = |upload: &&uploads::Upload| {
+            self.only_there
+                && upload.verified
+                && upload.path != CHECKSUMS
+                && upload.path != MANIFEST
+                && !is_here(&upload.path)
+        };
+        let only_there: Vec<_> = earlier.values().filter(belongs).collect();
+        bytes += only_there.iter().map(|upload| upload.bytes).sum::<u64>();
+        sums.extend(only_there.iter().map(|upload| (upload.path.clone(), upload.sha256.clone())));
         sums.push((MANIFEST.to_owned(), whole.sha256));
         sums.sort();
         let sums: String = sums.iter().map(|(path, sha256)| format!("{sha256}  {path}\n")).collect();
@@ -59,7 +70,8 @@ impl Transfer<'_> {
         self.send(&list, unsure.as_ref()).await?;
         self.send(&manifest, earlier.get(MANIFEST)).await?;
         bytes += list.bytes + others.iter().map(|file| file.bytes).sum::<u64>();
-        Ok(Sent { files: u32::try_from(others.len() + 2).unwrap_or(u32::MAX), bytes })
+        let files = others.len() + only_there.len() + 2;
+        Ok(Sent { files: u32::try_from(files).unwrap_or(u32::MAX), bytes })
     }
 
     /// Sends a file of the folder; returns its path and SHA-256.
@@ -79,7 +91,8 @@ fn local(path: &str, error: std::io::Error) -> StorageError {
     StorageError::Local { path: path.to_owned(), error }
 }
 
-async fn open(folder: &Path, LocalFile { path, bytes, modified_ns }: LocalFile) -> Result<Outgoing, StorageError> {
+async fn open(folder: &Path, file: LocalFile) -> Result<Outgoing, StorageError> {
+    let LocalFile { path, bytes, modified_ns, .. } = file;
     let place = folder.join(&path);
     let opened = tokio::task::spawn_blocking(move || File::open(place)).await;
     match opened.map_err(std::io::Error::other) {

@@ -116,6 +116,26 @@ impl Target {
         Ok(found.into_iter().filter_map(path).collect())
     }
 
+    /// Deletes one file of a recording, and the upload of it that is not complete. What is not there is deleted.
+    pub(super) async fn remove(
+        &self,
+        location: &str,
+        path: &str,
+        unfinished: Option<&str>,
+    ) -> Result<(), StorageError> {
+        let key = self.key(location, path)?;
+        if let Some((multipart, id)) = self.multipart.as_ref().zip(unfinished) {
+            match multipart.abort_multipart(&key, &id.to_owned()).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        match self.store.delete(&key).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Deletes everything of a recording. The manifest goes first: what is left when this is interrupted is no whole recording.
     ///
     /// # Errors

@@ -2,12 +2,15 @@
 
 use super::counters::{Counters, Totals};
 use super::error::StorageError;
+use super::fetch::Fetched;
 use super::folder::Sent;
 use super::layout::location;
+use super::live::LiveSent;
 use super::settings::StoreConfig;
 use super::target::Target;
 use super::transfer::Transfer;
 use crate::error::Result;
+use crate::recording::folder::MANIFEST;
 use crate::service::database::uploads;
 use crate::service::database::{Database, DatabaseError};
 use crate::service::model::{Id, Recording, StoreName};
@@ -19,6 +22,8 @@ use tokio::time::{Instant, sleep};
 
 /// Recordings that are sent side by side.
 const SIDE_BY_SIDE: usize = 4;
+/// Recordings whose packs are sent side by side: each is 8 MiB in memory, twice for a moment.
+const PACKS_SIDE_BY_SIDE: usize = 4;
 /// Pauses between tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -38,6 +43,9 @@ pub struct StorageService {
     /// How long a store may fail without progress.
     patience: Duration,
     permits: Semaphore,
+    /// How often what recorders write is sent.
+    live_every: Option<Duration>,
+    live_permits: Semaphore,
     counters: Counters,
 }
 
@@ -55,7 +63,24 @@ impl StorageService {
     }
 
     pub(super) fn of(targets: Vec<Target>, patience: Duration) -> StorageService {
-        StorageService { targets, patience, permits: Semaphore::new(SIDE_BY_SIDE), counters: Counters::default() }
+        StorageService {
+            targets,
+            patience,
+            permits: Semaphore::new(SIDE_BY_SIDE),
+            live_every: None,
+            live_permits: Semaphore::new(PACKS_SIDE_BY_SIDE),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The same, sending what recorders write so often. Never where that is none.
+    pub fn with_live(self, every: Option<Duration>) -> StorageService {
+        StorageService { live_every: every, ..self }
+    }
+
+    /// How often what recorders write is to be sent.
+    pub fn live_every(&self) -> Option<Duration> {
+        self.live_every
     }
 
     /// The store of that name, if it is configured.
@@ -88,8 +113,14 @@ impl StorageService {
         let mut problems = Vec::new();
         let place = recording.storage.as_ref().map_or_else(|| location(recording), |storage| storage.path.clone());
         for target in &self.targets {
-            let transfer =
-                Transfer { target, database, recording: &recording.id, location: &place, counters: &self.counters };
+            let transfer = Transfer {
+                target,
+                database,
+                recording: &recording.id,
+                location: &place,
+                counters: &self.counters,
+                only_there: recording.storage.as_ref().is_some_and(|storage| !storage.local),
+            };
             match self.persist(&transfer, folder).await {
                 Ok(Sent { files, bytes }) => {
                     self.counters.stored(begun.elapsed());
@@ -102,6 +133,64 @@ impl StorageService {
             }
         }
         Err(problems.join("; "))
+    }
+
+    /// Sends what is new in the folder of a recording that grows, to the first store. How far that is stands in the file `progress`.
+    ///
+    /// # Errors
+    /// The store's or the disk's. The next call goes on where this one was.
+    pub async fn send_live(
+        &self,
+        recording: &Recording,
+        folder: &Path,
+        progress: &Path,
+    ) -> std::result::Result<LiveSent, StorageError> {
+        let (Ok(_permit), Some(main)) = (self.live_permits.acquire().await, self.targets.first()) else {
+            return Ok(LiveSent::default());
+        };
+        let sent = main.send_live(&location(recording), folder, progress).await;
+        match &sent {
+            Ok(sent) => self.counters.packed(u64::from(sent.packs), sent.bytes),
+            Err(_) => self.counters.not_packed(),
+        }
+        sent
+    }
+
+    /// Deletes what was sent of a recording while it was made: the whole of it is in a store. False: it is still there.
+    pub async fn forget_live(&self, recording: &Recording) -> bool {
+        let Some(main) = self.targets.first() else { return true };
+        let place = location(recording);
+        let deleted = main.delete_packs(&place).await;
+        if let Err(e) = &deleted {
+            tracing::warn!("{}: what was sent while it was recorded stays there: {e}", main.address_of(&place));
+        }
+        deleted.is_ok()
+    }
+
+    /// Rebuilds the recording at `place` (see [`location`]) in the folder `into`, which must not exist, or be empty: whole where a store has
+    /// all of it, else up to the last part that was sent while it was recorded. Then `recover` finishes it, or a recorder goes on in it.
+    /// The folder appears in one step. None: no store has anything of it. `place` is empty where the store's address is the recording's.
+    ///
+    /// # Errors
+    /// Why it could not be, for people.
+    pub async fn fetch(&self, place: &str, into: &Path) -> std::result::Result<Option<Fetched>, String> {
+        let (mut order, mut problems) = (Vec::new(), Vec::new());
+        for target in &self.targets {
+            match target.size(place, MANIFEST).await {
+                // A whole one goes before one that was cut short.
+                Ok(Some(_)) => order.insert(0, target),
+                Ok(None) => order.push(target),
+                Err(e) => problems.push(format!("{}: {e}", target.name.word())),
+            }
+        }
+        for target in order {
+            match target.fetch(place, into).await {
+                Ok(Some(fetched)) => return Ok(Some(fetched)),
+                Ok(None) => {}
+                Err(e) => problems.push(format!("{}: {e}", target.name.word())),
+            }
+        }
+        if problems.is_empty() { Ok(None) } else { Err(problems.join("; ")) }
     }
 
     /// Tries again and again, until there was no progress for too long.
@@ -132,11 +221,20 @@ impl StorageService {
         }
     }
 
-    /// Deletes a recording in every store that may have something of it.
+    /// Deletes a recording in every store that may have something of it. `has_packs`: something was sent while it was made.
     ///
     /// # Errors
     /// The store's; or it is not configured any more.
-    pub async fn delete(&self, database: &Database, recording: &Recording) -> std::result::Result<(), String> {
+    pub async fn delete(
+        &self,
+        database: &Database,
+        recording: &Recording,
+        has_packs: bool,
+    ) -> std::result::Result<(), String> {
+        if let Some(main) = self.targets.first().filter(|_| has_packs) {
+            let deleted = main.delete_packs(&location(recording)).await;
+            deleted.map_err(|e| format!("{}: {e}", main.name.word()))?;
+        }
         let Some(storage) = &recording.storage else { return Ok(()) };
         for name in [StoreName::Main, StoreName::Backup] {
             let sent = of(database, &recording.id, name).await.map_err(|e| e.to_string())?;

@@ -93,6 +93,40 @@ impl<'de> Deserialize<'de> for KeepLocal {
     }
 }
 
+/// How often what a recorder has written goes to the store: `10s`, or `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadEvery(pub Option<Duration>);
+
+impl Default for UploadEvery {
+    fn default() -> Self {
+        UploadEvery(Some(Duration::from_secs(10)))
+    }
+}
+
+impl Serialize for UploadEvery {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            None => to.serialize_str("never"),
+            Some(time) => span::serialize(&time, to),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for UploadEvery {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text == "never" {
+            return Ok(UploadEvery(None));
+        }
+        let time = span::parse(&text).map_err(D::Error::custom)?;
+        match time {
+            Duration::ZERO => Ok(UploadEvery(None)),
+            time if time >= Duration::from_secs(1) => Ok(UploadEvery(Some(time))),
+            _ => Err(D::Error::custom("must be 1s at least, or never")),
+        }
+    }
+}
+
 /// Durations as people write them: `30m`, `24h`.
 pub mod span {
     use super::*;

@@ -1,6 +1,7 @@
 //! Recordings sent to stores that fail in all ways: whatever the store does, it has in the end what was here, or says that it has not.
 
 mod faulty;
+mod live;
 
 use super::digest::PART;
 use super::error::StorageError;
@@ -220,10 +221,10 @@ async fn everything_of_a_recording_is_deleted_and_nothing_else() {
     storage.upload(&bench.database, &bench.recording, &bench.media()).await.unwrap();
     bench.assert_whole(&all).await;
     assert!(storage.totals().bytes > PART && storage.totals().files == 5 && storage.totals().recordings == 1);
-    storage.delete(&bench.database, &bench.recording).await.unwrap();
+    storage.delete(&bench.database, &bench.recording, false).await.unwrap();
     assert!(all.list(PLACE).await.unwrap().is_empty());
     assert_eq!(all.list("p/2026/01/01/a/rec2").await.unwrap().len(), 1);
-    storage.delete(&bench.database, &bench.recording).await.unwrap();
+    storage.delete(&bench.database, &bench.recording, false).await.unwrap();
 }
 
 #[tokio::test]
@@ -242,7 +243,7 @@ async fn a_folder_is_a_store_too() {
     std::fs::write(bench.media().join("manifest.json"), b"{\"version\":2}").unwrap();
     storage.upload(&bench.database, &bench.recording, &bench.media()).await.unwrap();
     bench.assert_whole(folder).await;
-    storage.delete(&bench.database, &bench.recording).await.unwrap();
+    storage.delete(&bench.database, &bench.recording, false).await.unwrap();
     assert!(!film.exists() && Path::new(&bench.media()).exists());
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Transfer<'a> {
     pub recording: &'a Id,
     pub location: &'a str,
     pub counters: &'a Counters,
+    /// What was sent and is not here any more still belongs to the recording.
+    pub only_there: bool,
 }
 
 /// A file that is to be sent.

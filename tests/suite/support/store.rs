@@ -108,11 +108,12 @@ impl Drop for Store {
     }
 }
 
-/// Writes a configuration with a store at `address`, and `more` before it.
+/// Writes a configuration with a store at `address`, and `more` before it. Nothing is sent before the end unless that says so.
 pub fn configuration(folder: &Path, address: SocketAddr, more: &str) -> String {
     let file = folder.join("roombot.toml");
+    let never = if more.contains("upload_every") { "" } else { "upload_every = \"never\"\n" };
     let text = format!(
-        "{more}\n[store]\nurl = \"s3://{BUCKET}/2026\"\n[store.options]\nendpoint = \"http://{address}\"\n\
+        "{never}{more}\n[store]\nurl = \"s3://{BUCKET}/2026\"\n[store.options]\nendpoint = \"http://{address}\"\n\
          region = \"us-east-1\"\naccess_key_id = \"test\"\nsecret_access_key = \"test\"\n"
     );
     std::fs::write(&file, text).expect("written");
