@@ -37,8 +37,9 @@ const LARGEST_SOUND: u64 = 256 << 20;
 
 /// Whether a file is a track of sound, by its name (docs/recording.md).
 pub(super) fn is_sound(path: &str) -> bool {
-    let source = path.strip_prefix("tracks/").and_then(|name| name.rsplit('.').nth(2));
-    source.is_some_and(|source| matches!(source, "mic" | "screen-audio"))
+    let Some(name) = path.strip_prefix("tracks/") else { return false };
+    let mut parts = name.rsplit('.').skip(2);
+    matches!((parts.next(), parts.next()), (Some("mic" | "screen-audio"), Some(_)))
 }
 
 /// The whole file, brought here. None: there is none, it is too large, or the store does not answer.
