@@ -26,6 +26,9 @@ const WITH_BODY: [(&str, &str); 3] = [
 pub(super) fn with_common_answers(mut api: OpenApi) -> OpenApi {
     let components = api.components.get_or_insert_default();
     components.schemas.entry(Problem::name().into_owned()).or_insert_with(Problem::schema);
+    // OpenAPI has no word for the rest of an address: `{*path}` is one parameter there, too.
+    let paths = std::mem::take(&mut api.paths.paths).into_iter();
+    api.paths.paths = paths.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     for item in api.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
