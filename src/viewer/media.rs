@@ -60,22 +60,20 @@ impl Media {
         Some(answer(filled, path, relative, request, cut).await)
     }
 
-    /// A sound track that is elsewhere, for a player: with silence in its gaps. `key` names it, `fetch` brings it here.
-    ///
-    /// # Errors
-    /// The request, where the track is to be given out as it is.
+    /// A sound track that is elsewhere, for a player: with silence in its gaps. `key` names it, `fetch` brings it here. `None`: it is to be
+    /// given out as it is.
     pub async fn serve_fetched(
         &self,
         key: &Path,
         relative: &str,
         mut request: Request,
         fetch: impl Future<Output = Option<NamedTempFile>>,
-    ) -> Result<Response, Request> {
-        let Some(filled) = self.filler.fill_fetched(key, fetch).await else { return Err(request) };
+    ) -> Option<Response> {
+        let filled = self.filler.fill_fetched(key, fetch).await?;
         if let Some(range) = request.headers().get(header::RANGE).and_then(|range| piece(range, None)) {
             request.headers_mut().insert(header::RANGE, range);
         }
-        Ok(answer(Some(filled), key.to_owned(), relative, request, None).await)
+        Some(answer(Some(filled), key.to_owned(), relative, request, None).await)
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn file(
         let mut request = Request::new(Body::empty());
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = again;
         let fetch = stored::fetch(storage, &recording, &path);
-        if let Ok(response) = state.media.serve_fetched(&folder.join(&path), &path, request, fetch).await {
+        if let Some(response) = state.media.serve_fetched(&folder.join(&path), &path, request, fetch).await {
             return Ok(response);
         }
     }
