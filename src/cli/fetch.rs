@@ -9,8 +9,8 @@ use std::path::PathBuf;
 /// Fetch a recording from an object store into a folder: whole, or as far as it was sent while it was recorded.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  roombot fetch s3://meetings/2026/default/2026/11/29/standup/rec_01jdzq4h8v0t3k5m7n9p1r3s5t standup
-  roombot fetch --config /etc/roombot.toml s3://meetings/2026/default/2026/11/29/standup/rec_01jd… standup
+  roombot fetch s3://meetings/default/2026/11/29/standup/rec_01jd… standup
+  roombot fetch --config /etc/roombot.toml s3://meetings/…/rec_01jd… standup
 
 One that was cut short is finished as after a crash; `roombot compose` makes a film of it. Credentials and other options are those of [store] in \
 the configuration (--config, ROOMBOT_STORE__OPTIONS__…), or come from the environment as the store's own tools have them.")]

@@ -25,6 +25,9 @@ pub(super) async fn purge(
 ) -> Result<(StatusCode, axum::Json<Recording>), Problem> {
     caller.require(Scope::RecordingsWrite)?;
     let recording = find(&state, &caller, &id).await?.recording;
+    if state.cluster.is_some() {
+        return Err(Problem::wrong_state("participants are not removed on many machines yet"));
+    }
     may_purge(&recording)?;
     let folder = state.folders.recording(&recording.id);
     let manifest = tokio::task::spawn_blocking(move || Manifest::load(&folder)).await;
