@@ -280,6 +280,30 @@ async fn a_recording_goes_on_when_nats_is_back() {
 }
 
 #[tokio::test]
+async fn an_api_node_that_was_killed_learns_what_it_has_missed() {
+    let _busy = machine::share().await;
+    let mut machines = needed!(Machines::start().await);
+    let worker = machines.worker("one").await;
+    let id = machines.record().await;
+    machines.records(&worker, &id, 30).await;
+    machines.api.kill_only();
+    let bob = Bot::start(&["feed", &machines.server.room("standup"), "--stamp", "bob,320x180@15", "--as", "Bob"]);
+    let joined = |event: &Event| matches!(event, Event::Joined { name, .. } if name == "Bob");
+    let seen = || timeline(&worker.recording(&id)).iter().any(|entry| joined(&entry.event));
+    until_it_holds("Bob is recorded", 30, seen).await;
+    machines.api.restart().await;
+    machines.tells(&id, "recording.participant_joined", "Bob", 20).await;
+    drop(bob);
+    machines.stop(&id, &["complete"]).await;
+    let events = machines.events(&id).await;
+    let sequence: Vec<_> = events.iter().filter_map(|event| event["sequence"].as_i64()).collect();
+    assert_eq!(sequence, (1..=events.len() as i64).collect::<Vec<_>>(), "{events:#?}");
+    let told = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
+    assert_eq!((told("recording.participant_joined"), told("recording.completed")), (2, 1), "{events:#?}");
+    assert_eq!(told("worker.lost"), 0, "the worker was never lost");
+}
+
+#[tokio::test]
 async fn drains_and_labels_say_where_a_recording_goes() {
     let _busy = machine::share().await;
     let machines = needed!(Machines::start().await);

@@ -147,6 +147,9 @@ impl Dispatcher {
             if state == State::Queued && !self.context.quota.allows(&project, *of_project) {
                 continue;
             }
+            if work == Work::Upload && !self.context.is_leased() {
+                continue;
+            }
             let has_begun = !matches!(state, State::Queued | State::Processing);
             let admitted = self.capacity.lock().is_ok_and(|mut capacity| {
                 if has_begun {

@@ -76,6 +76,13 @@ impl Lease {
         }
     }
 
+    /// Waits until they may not.
+    pub(super) async fn over(&self) {
+        while self.is_held() {
+            sleep(LOOK).await;
+        }
+    }
+
     /// The recordings that are this worker's now.
     pub fn set_jobs(&self, jobs: HashSet<Id>) {
         self.lock().jobs = jobs;

@@ -99,6 +99,19 @@ impl JobContext {
         self.lease.as_ref().is_none_or(|lease| lease.allows(id))
     }
 
+    /// Whether no other machine may do what this one does.
+    fn is_leased(&self) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.is_held())
+    }
+
+    /// Waits until another machine may do what this one does.
+    async fn lease_over(&self) {
+        match &self.lease {
+            Some(lease) => lease.over().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits until recorders may be in their rooms. False: the job is to return.
     async fn leased(&self) -> bool {
         let Some(lease) = &self.lease else { return true };

@@ -28,7 +28,7 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
     context.database.update_recording(id, change).await.map(drop)
 }
 
-/// None: the service leaves, or there is nothing to upload. The next one goes on where this one was.
+/// None: the service leaves, its lease is over, or there is nothing to upload. The next one goes on where this one was.
 async fn upload(context: &JobContext, recording: &Recording) -> Option<Result<Stored, String>> {
     if recording.storage.as_ref().is_none_or(|storage| storage.state != StorageState::Uploading) {
         return (recording.state == State::Uploading).then(|| Err("it has no place in a store".to_owned()));
@@ -39,6 +39,8 @@ async fn upload(context: &JobContext, recording: &Recording) -> Option<Result<St
     tokio::select! {
         result = storage.upload(&context.database, recording, &folder) => Some(result),
         _ = leaving.wait_for(|leaving| *leaving) => None,
+        // Two that send to one place would be in each other's way.
+        () = context.lease_over() => None,
     }
 }
 
