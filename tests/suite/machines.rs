@@ -272,8 +272,16 @@ async fn a_recording_goes_on_when_nats_is_back() {
     let gone = || last_part(&worker.recording(&id)).1.is_some();
     until_it_holds("the recorder has left", 10, gone).await;
     machines.nats.restart().await;
-    let back = || timeline(&worker.recording(&id)).iter().any(|e| matches!(e.event, Event::RecorderBack { .. }));
+    let is_back = |entry: &Entry| matches!(entry.event, Event::RecorderBack { .. });
+    let is_end = |entry: &Entry| matches!(entry.event, Event::RecordingEnded { .. });
+    let back = || timeline(&worker.recording(&id)).iter().any(is_back);
     until_it_holds("the recorder is back in the same recording", 20, back).await;
+    machines.nats.lose();
+    let ends = || timeline(&worker.recording(&id)).iter().filter(|e| is_end(e)).count();
+    until_it_holds("the recorder has left again", 10, || ends() == 2).await;
+    machines.nats.restart().await;
+    let parts = || timeline(&worker.recording(&id)).iter().filter(|e| is_back(e)).count();
+    until_it_holds("the recorder is back, though NATS has lost everything", 30, || parts() == 2).await;
     let recording = machines.stop(&id, &["partial"]).await;
     assert!(recording["outcome"]["losses"].to_string().contains("was away"), "{recording:#}");
     assert!(recording["parts"].as_u64() >= Some(2), "{recording:#}");

@@ -81,23 +81,38 @@ impl Bus {
         let client = options.connect(addresses).await.map_err(BusError::of)?;
         let mut context = jetstream::new(client.clone());
         context.set_timeout(TIMEOUT);
-        let workers = bucket(&context, WORKERS).await?;
-        let jobs = bucket(&context, JOBS).await?;
-        let reports = Config {
-            name: REPORTS.to_owned(),
-            subjects: vec![ALL_REPORTS.to_owned()],
-            // What was taken over is gone.
-            retention: RetentionPolicy::WorkQueue,
-            duplicate_window: DUPLICATES,
-            ..Config::default()
-        };
-        context.get_or_create_stream(reports).await.map_err(BusError::of)?;
+        make_missing(&context).await?;
+        let workers = context.get_key_value(WORKERS).await.map_err(BusError::of)?;
+        let jobs = context.get_key_value(JOBS).await.map_err(BusError::of)?;
         Ok(Bus { client, context, workers, jobs })
+    }
+
+    /// Makes what is missing: a server may have lost what it had.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn mend(&self) -> Result<(), BusError> {
+        make_missing(&self.context).await
     }
 }
 
+async fn make_missing(context: &Context) -> Result<(), BusError> {
+    for name in [WORKERS, JOBS] {
+        make_bucket(context, name).await?;
+    }
+    let reports = Config {
+        name: REPORTS.to_owned(),
+        subjects: vec![ALL_REPORTS.to_owned()],
+        // What was taken over is gone.
+        retention: RetentionPolicy::WorkQueue,
+        duplicate_window: DUPLICATES,
+        ..Config::default()
+    };
+    context.get_or_create_stream(reports).await.map(drop).map_err(BusError::of)
+}
+
 /// A bucket, made as a stream: servers before 2.10 do not take what the library says for a bucket.
-async fn bucket(context: &Context, name: &str) -> Result<Store, BusError> {
+async fn make_bucket(context: &Context, name: &str) -> Result<(), BusError> {
     let config = Config {
         name: format!("KV_{name}"),
         subjects: vec![format!("$KV.{name}.>")],
@@ -106,8 +121,7 @@ async fn bucket(context: &Context, name: &str) -> Result<Store, BusError> {
         allow_rollup: true,
         ..Config::default()
     };
-    context.get_or_create_stream(config).await.map_err(BusError::of)?;
-    context.get_key_value(name).await.map_err(BusError::of)
+    context.get_or_create_stream(config).await.map(drop).map_err(BusError::of)
 }
 
 /// A key's value with its revision. What cannot be read is none.

@@ -32,6 +32,13 @@ impl Roster {
         }
     }
 
+    /// Notes the record that is there now, whatever was known.
+    pub fn replace(&mut self, name: &str, record: WorkerRecord, revision: u64, now: Instant) {
+        if self.workers.get(name).is_none_or(|member| member.revision != revision) {
+            self.workers.insert(name.to_owned(), Member { record, revision, seen: now });
+        }
+    }
+
     /// Forgets a worker.
     pub fn remove(&mut self, name: &str) {
         self.workers.remove(name);
@@ -99,6 +106,11 @@ mod tests {
         // An old message that comes late renews nothing.
         roster.observe("a", record("1"), 5, now);
         assert_eq!(roster.overdue(now).len(), 1);
+        // A server that has lost everything counts from one again.
+        let mut anew = Roster::default();
+        anew.observe("a", record("1"), 5, start);
+        anew.replace("a", record("2"), 1, now);
+        assert!(anew.overdue(now).is_empty() && anew.is_alive("a", "2"));
         roster.observe("a", WorkerRecord { lost: true, ..record("1") }, 21, now);
         assert!(roster.overdue(now + Duration::from_secs(60)).iter().all(|(name, _)| name == "b"));
         assert!(!roster.is_alive("a", "1") && roster.alive().count() == 1 && roster.members().count() == 2);

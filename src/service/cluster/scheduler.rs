@@ -20,6 +20,8 @@ use tokio::time::{sleep, timeout};
 
 /// How long changes are gathered.
 const GATHER: Duration = Duration::from_millis(30);
+/// How often all lists are put, though they have not changed.
+const PUT_ALL: Duration = Duration::from_secs(15);
 const SWAP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Gives recordings to workers.
@@ -32,12 +34,22 @@ pub struct Scheduler {
     jobs: HashMap<Id, u64>,
     /// What an API node before this one had put is among them.
     is_tidy: bool,
+    /// When all lists were put.
+    put_all: Instant,
 }
 
 impl Scheduler {
     /// One that has given out nothing yet.
     pub fn new(database: Database, cluster: Arc<Cluster>, leaving: watch::Receiver<bool>) -> Scheduler {
-        Scheduler { database, cluster, leaving, lists: HashMap::new(), jobs: HashMap::new(), is_tidy: false }
+        Scheduler {
+            database,
+            cluster,
+            leaving,
+            lists: HashMap::new(),
+            jobs: HashMap::new(),
+            is_tidy: false,
+            put_all: Instant::now(),
+        }
     }
 
     /// Runs until the service leaves. Workers go on without it.
@@ -49,11 +61,24 @@ impl Scheduler {
             workers.borrow_and_update();
             if let Err(e) = self.look().await {
                 tracing::warn!("recordings cannot be placed: {e}");
+                self.mend().await;
             }
             tokio::select! {
                 _ = leaving.changed() => {}
                 _ = timeout(LOOK, changes.changed()) => sleep(GATHER).await,
             }
+        }
+    }
+
+    /// Has everything put anew, by a server that may have lost it.
+    async fn mend(&mut self) {
+        self.lists.clear();
+        self.jobs.clear();
+        self.is_tidy = false;
+        if let Some(bus) = self.cluster.bus()
+            && let Err(e) = bus.mend().await
+        {
+            tracing::warn!("{e}");
         }
     }
 
@@ -79,7 +104,7 @@ impl Scheduler {
                 }
                 Err(SwapError::Other) => match read::<WorkerRecord>(&bus.workers, &name).await {
                     Ok(Some((record, revision))) => {
-                        self.cluster.lock().observe(&name, record, revision, Instant::now())
+                        self.cluster.lock().replace(&name, record, revision, Instant::now())
                     }
                     Ok(None) => self.cluster.lock().remove(&name),
                     Err(e) => tracing::warn!("{e}"),
@@ -153,6 +178,10 @@ impl Scheduler {
 
     /// Puts jobs and lists that have changed, and removes what has ended.
     async fn give_out(&mut self, bus: &Bus, placed: &[StoredRecording]) -> Result<(), BusError> {
+        if self.put_all.elapsed() >= PUT_ALL {
+            self.put_all = Instant::now();
+            self.lists.clear();
+        }
         if !self.is_tidy {
             let mut keys = bus.jobs.keys().await.map_err(BusError::of)?;
             while let Some(key) = keys.next().await {

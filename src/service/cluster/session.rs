@@ -89,6 +89,9 @@ impl SessionKeeper {
             Ok(found) => judge(found, session),
             Err(e) => {
                 tracing::warn!("the worker's session cannot be looked up: {e}");
+                if let Err(e) = bus.mend().await {
+                    tracing::warn!("{e}");
+                }
                 return None;
             }
         };

@@ -90,9 +90,10 @@ impl Worker {
             let session = session.borrow().clone();
             if !session.is_empty() {
                 match read::<JobList>(&bus.jobs, &list_key(&self.name)).await {
-                    Ok(list) => {
-                        let list =
-                            list.map(|(list, _)| list).filter(|list| list.session == session).unwrap_or_default();
+                    // There was none yet, or the server has lost it.
+                    Ok(None) => {}
+                    Ok(Some((list, _))) => {
+                        let list = if list.session == session { list } else { JobList::default() };
                         count.store(list.jobs.len(), Ordering::Relaxed);
                         if let Err(e) = self.reconcile(bus, &session, &list.jobs, &mut orphans, &mut taking).await {
                             tracing::error!("the worker's list cannot be followed: {e}");

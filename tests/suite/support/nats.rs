@@ -46,6 +46,12 @@ impl Nats {
         within(20, "NATS listens", answers).await;
     }
 
+    /// SIGKILL, and everything that it had is gone.
+    pub fn lose(&mut self) {
+        self.kill();
+        self.folder = tempfile::tempdir().expect("a folder");
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
