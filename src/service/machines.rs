@@ -2,7 +2,7 @@
 
 use super::cluster::{BusSettings, Cluster, Scheduler, Worker, receive};
 use super::config::{Role, ServiceConfig};
-use super::jobs::{Capacity, Dispatcher, JobContext};
+use super::jobs::{Capacity, Dispatcher, JobContext, Lease};
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinHandle;
 
@@ -39,11 +39,15 @@ pub(super) fn start(
         }
         _ => {
             let cluster = Arc::new(Cluster::default());
-            let scheduler = Scheduler::new(context.database.clone(), cluster.clone(), context.leaving.clone());
-            let (watch, inbox) = (cluster.clone().watch(bus("api")), receive(cluster.clone(), context.database));
+            let (database, leaving) = (context.database.clone(), context.leaving.clone());
+            let scheduler = Scheduler::new(database.clone(), cluster.clone(), leaving, context.quota.clone());
+            let (watch, inbox) = (cluster.clone().watch(bus("api")), receive(cluster.clone(), database));
+            // Bots and checks run here; a lease without recordings leaves those to the workers.
+            let nothing = Arc::new(Lease::new(&context.folders.run()));
+            let jobs = jobs(JobContext { lease: Some(nothing), ..context });
             let task = async move {
                 tokio::select! {
-                    () = scheduler.run() => {}
+                    ((), ()) = async { tokio::join!(scheduler.run(), jobs) } => {}
                     () = watch => {}
                     () = inbox => {}
                 }

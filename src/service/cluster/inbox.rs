@@ -1,7 +1,7 @@
 //! Takes over what workers report, in the order of the stream: each report is one write, and is acknowledged after it.
 
+use super::api_node::Cluster;
 use super::bus::{Bus, BusError};
-use super::cluster::Cluster;
 use super::merge::apply;
 use super::wire::{REPORTS, Report};
 use crate::service::database::recordings;

@@ -8,9 +8,9 @@
 //! - `worker`, `take`, `orphans`, `tidy`: a worker does what its list says; what it has lost it sends beside, what has ended it forgets.
 //! - `reporter`, `inbox`, `merge`: events and states come back through a stream, in order, and count once.
 
+mod api_node;
 mod ask;
 mod bus;
-mod cluster;
 mod inbox;
 mod merge;
 mod orphans;
@@ -25,8 +25,8 @@ mod timing;
 mod wire;
 mod worker;
 
+pub use api_node::{Cluster, WorkerView};
 pub use bus::BusSettings;
-pub use cluster::{Cluster, WorkerView};
 pub use inbox::receive;
 pub use place::fits;
 pub use scheduler::Scheduler;

@@ -1,13 +1,14 @@
 //! An API node's loop: takes sessions away that are not renewed, places recordings with workers, and keeps the workers' lists. The database
 //! says what is; the lists are made of it again and again.
 
+use super::api_node::Cluster;
 use super::bus::{Bus, BusError, SwapError, put, read, swap};
-use super::cluster::Cluster;
 use super::place::choose;
 use super::timing::LOOK;
 use super::wire::{Job, JobEntry, JobList, WorkerRecord, job_key, list_key, nudge_subject};
 use crate::service::database::recordings::{Placement, StoredRecording, Unfinished, get, unfinished};
 use crate::service::database::{Database, DatabaseError};
+use crate::service::jobs::Quota;
 use crate::service::model::{EventDraft, EventType, Id, State, SubCode, Wanted};
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -29,6 +30,7 @@ pub struct Scheduler {
     database: Database,
     cluster: Arc<Cluster>,
     leaving: watch::Receiver<bool>,
+    quota: Quota,
     /// What was put last: lists by worker, jobs by recording with their fences.
     lists: HashMap<String, JobList>,
     jobs: HashMap<Id, u64>,
@@ -40,11 +42,12 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// One that has given out nothing yet.
-    pub fn new(database: Database, cluster: Arc<Cluster>, leaving: watch::Receiver<bool>) -> Scheduler {
+    pub fn new(database: Database, cluster: Arc<Cluster>, leaving: watch::Receiver<bool>, quota: Quota) -> Scheduler {
         Scheduler {
             database,
             cluster,
             leaving,
+            quota,
             lists: HashMap::new(),
             jobs: HashMap::new(),
             is_tidy: false,
@@ -126,7 +129,11 @@ impl Scheduler {
         let open: Vec<(Unfinished, StoredRecording)> = self.database.read(read).await?;
         let mut given: BTreeMap<String, usize> = BTreeMap::new();
         let is_alive = |placement: &Placement| self.cluster.lock().is_alive(&placement.worker, &placement.session);
+        let mut recorders: HashMap<String, u32> = HashMap::new();
         for (_, stored) in &open {
+            if stored.runtime.placement.is_some() && stored.recording.state < State::Processing {
+                *recorders.entry(stored.recording.project.clone()).or_default() += 1;
+            }
             if let Some(placement) = stored.runtime.placement.as_ref().filter(|placement| is_alive(placement))
                 && stored.recording.state == State::Queued
             {
@@ -155,6 +162,10 @@ impl Scheduler {
                     continue;
                 }
             }
+            let of_project = recorders.entry(stored.recording.project.clone()).or_default();
+            if state == State::Queued && held.is_none() && !self.quota.allows(&stored.recording.project, *of_project) {
+                continue;
+            }
             let chosen = {
                 let roster = self.cluster.lock();
                 let workers = roster.alive().map(|(name, member)| {
@@ -165,6 +176,7 @@ impl Scheduler {
             };
             let Some((worker, session)) = chosen else { continue };
             *given.entry(worker.clone()).or_default() += 1;
+            *of_project += u32::from(held.is_none());
             let place = move |stored: &mut StoredRecording| {
                 let runtime = &mut stored.runtime;
                 (runtime.fence, runtime.applied) = (runtime.fence + 1, 0);

@@ -45,7 +45,7 @@ fn judge(found: Option<(WorkerRecord, u64)>, session: &str) -> Found {
 
 impl SessionKeeper {
     /// Keeps the session until it is dropped. `record` says how the worker is.
-    pub async fn keep(self, bus: Bus, record: impl Fn() -> WorkerRecord) {
+    pub async fn keep(self, bus: Bus, record: impl Fn() -> WorkerRecord + Send) {
         let mut session = std::fs::read_to_string(&self.file).unwrap_or_default();
         let mut expected = None;
         let mut other: Option<(u64, Instant)> = None;

@@ -12,9 +12,9 @@ pub const RENEW: Duration = Duration::from_millis(500);
 /// How long a renewal may take until the next one is tried.
 pub const RENEWAL_TIMEOUT: Duration = Duration::from_millis(700);
 /// How long recorders may be in their rooms after a renewal was sent that succeeded.
-pub const HOLD: Duration = Duration::from_millis(2000);
+pub const HOLD: Duration = Duration::from_millis(2700);
 /// How long a session is seen unchanged until it is taken away.
-pub const DEAD: Duration = Duration::from_millis(3000);
+pub const DEAD: Duration = Duration::from_millis(3500);
 /// How often the API node looks at its workers and recordings, and a worker at what it has to do, where nothing tells them to.
 pub const LOOK: Duration = Duration::from_millis(400);
 /// How long a request to a worker may take.
@@ -22,4 +22,4 @@ pub const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a worker that lost its session waits whether it gets its recordings back before it sends what it has beside them.
 pub const ORPHAN_WAIT: Duration = Duration::from_secs(10);
 
-const _: () = assert!(RENEW.as_millis() * 3 < HOLD.as_millis() && HOLD.as_millis() + 900 <= DEAD.as_millis());
+const _: () = assert!(RENEW.as_millis() * 3 < HOLD.as_millis() && HOLD.as_millis() + 800 <= DEAD.as_millis());

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 /// The pause before NATS is tried again.
@@ -59,22 +59,26 @@ impl Worker {
             file: self.context.folders.session(),
             current,
         };
-        let record = || {
-            let (load, capacity) = self.capacity.lock().map_or((0.0, 0.0), |capacity| capacity.load());
+        let (is_draining, has, machine, labels) =
+            (draining.clone(), count.clone(), self.capacity.clone(), self.labels.clone());
+        let record = move || {
+            let (load, capacity) = machine.lock().map_or((0.0, 0.0), |capacity| capacity.load());
             WorkerRecord {
                 session: String::new(),
                 lost: false,
-                draining: draining.load(Ordering::Relaxed),
-                labels: self.labels.clone(),
+                draining: is_draining.load(Ordering::Relaxed),
+                labels: labels.clone(),
                 capacity,
                 load,
-                recordings: count.load(Ordering::Relaxed),
+                recordings: has.load(Ordering::Relaxed),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             }
         };
         let reporter = Reporter { worker: self.name.clone(), context: self.context.clone(), bus: bus.clone() };
+        // In a task of its own: whatever the others do, the session is renewed in time.
+        let mut keeping = JoinSet::new();
+        keeping.spawn(keeper.keep(bus.clone(), record));
         tokio::join!(
-            keeper.keep(bus.clone(), record),
             self.follow(&bus, session, &count),
             reporter.run(),
             ask::answer(&bus, &self.name, &self.context.folders, &draining),

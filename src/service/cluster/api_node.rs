@@ -4,7 +4,7 @@ use super::ask;
 use super::bus::{Bus, BusError, BusSettings};
 use super::roster::{Member, Roster};
 use super::wire::{Answer, Ask, WorkerRecord};
-use crate::service::cluster::worker::connected;
+use super::worker::connected;
 use async_nats::jetstream::kv::Operation;
 use futures_util::StreamExt;
 use serde::Serialize;
