@@ -69,12 +69,18 @@ pub async fn take(bus: Bus, context: JobContext, placement: Placement, entry: Jo
         }
     };
     let folder = context.folders.recording(&entry.id);
+    // One that was interrupted has brought all or nothing.
+    let is_here = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     if job.recording.parts > 0
+        && !is_here
         && let Some(storage) = &context.storage
-        && let Err(e) = storage.bring(&location(&job.recording), &folder).await
     {
-        // The room does not wait: what is in the store stays there, and what comes is recorded.
-        tracing::error!(recording_id = %entry.id, "what the store has of it cannot be fetched: {e}");
+        match storage.fetch(&location(&job.recording), &folder).await {
+            Ok(Some(found)) => tracing::info!(recording_id = %entry.id, bytes = found.bytes, "goes on from the store"),
+            Ok(None) => tracing::warn!(recording_id = %entry.id, "the store has nothing of it: it begins anew"),
+            // The room does not wait: what is in the store stays there, and what comes is recorded.
+            Err(e) => tracing::error!(recording_id = %entry.id, "what the store has of it cannot be fetched: {e}"),
+        }
     }
     let stored = prepare(job, placement, entry.wanted, &folder);
     tracing::info!(recording_id = %entry.id, fence = entry.fence, "taken");
@@ -102,8 +108,10 @@ async fn clear(context: &JobContext, stored: &StoredRecording) -> Result<bool, D
         context.folders.recording(&id),
         stored.recording.storage.as_ref().is_some_and(|storage| storage.state == StorageState::Stored),
     );
+    let live = context.folders.live(&id);
     let aside = folder.with_extension(format!("lost-{}", Timestamp::now().as_millisecond()));
     let moved = tokio::task::spawn_blocking(move || {
+        let _ = std::fs::remove_file(live);
         if !folder.exists() {
             return Ok(());
         }

@@ -61,8 +61,11 @@ impl Worker {
         };
         let (is_draining, has, machine, labels) =
             (draining.clone(), count.clone(), self.capacity.clone(), self.labels.clone());
+        let folders = self.context.folders.clone();
         let record = move || {
             let (load, capacity) = machine.lock().map_or((0.0, 0.0), |capacity| capacity.load());
+            // With a full disk it takes nothing new.
+            let capacity = if folders.has_room() { capacity } else { load };
             WorkerRecord {
                 session: String::new(),
                 lost: false,

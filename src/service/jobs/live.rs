@@ -33,6 +33,10 @@ async fn keep_sending(context: &JobContext, id: &Id) -> Infallible {
             recording = context.database.recording(id).await.ok().flatten().map(|stored| stored.recording);
         }
         let Some(recording) = &recording else { continue };
+        // Another machine may go on from what is there.
+        if !context.is_leased() {
+            continue;
+        }
         match storage.send_live(recording, &folder, &progress).await {
             Ok(_) => failed = false,
             // Said once: a store that is down fails every time, for every recording.

@@ -5,7 +5,6 @@
 //! packs (`pack`) that `fetch` puts together again (`rebuild`); `service` has both stores with retries. How far each file is stands in the
 //! database, so what was verified is not sent again.
 
-mod bring;
 mod counters;
 mod digest;
 mod error;

@@ -65,11 +65,6 @@ impl Target {
         Ok(self.look(&key).await?.map(|meta| meta.size))
     }
 
-    /// A part of a recording's file, whole.
-    pub(super) async fn range(&self, location: &str, path: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
-        Ok(self.store.get_range(&self.key(location, path)?, range).await?)
-    }
-
     /// A part of a recording's file, in pieces.
     ///
     /// # Errors
