@@ -1,7 +1,7 @@
 //! Recordings sent to stores that fail in all ways: whatever the store does, it has in the end what was here, or says that it has not.
 
 mod faulty;
-mod live;
+mod live_tests;
 
 use super::digest::PART;
 use super::error::StorageError;
