@@ -126,6 +126,7 @@ impl Kept {
     }
 
     /// SIGTERM, and its end.
+    #[cfg(feature = "otlp")]
     pub async fn stop(&mut self) {
         self.signal(rustix::process::Signal::TERM);
         let ended = async {
