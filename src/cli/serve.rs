@@ -77,6 +77,7 @@ pub fn start(args: ServeArgs, output: OutputArgs) -> Result<()> {
         return Ok(());
     }
     if args.check_config {
+        Service::check(&config)?;
         print_out!("The configuration is valid.");
         return Ok(());
     }

@@ -63,6 +63,15 @@ pub struct Service {
 }
 
 impl Service {
+    /// Looks for what is wrong in a configuration. Starts nothing, asks nothing of the network.
+    ///
+    /// # Errors
+    /// The user's: the first value that cannot be used.
+    pub fn check(config: &ServiceConfig) -> Result<()> {
+        config.check()?;
+        TokenKeys::new(config.jwt.as_ref()).map(drop)
+    }
+
     /// Takes the port, opens the database, makes the first key.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use super::auth::Caller;
 use super::contents::{LONGEST_LOG, PLAIN, end_of};
+use super::idempotent::Once;
 use super::paging::{PageRequest, states};
 use super::problem::{Json, Path, Problem, Query};
 use super::state::ApiState;
@@ -10,7 +11,7 @@ use crate::service::database::keys::{Scope, audit};
 use crate::service::jobs::{bot_arguments, live_status};
 use crate::service::model::{Bot, BotRequest, BotState, Id, InvalidField};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,10 +33,13 @@ pub(super) async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<
 
 /// Put a bot into a room: a filter, an echo or a feed.
 #[utoipa::path(post, path = "/v1/bots", tag = "bots", request_body = BotRequest,
-    responses((status = 201, body = Bot), (status = 409, body = Problem, description = "The project has too many."), (status = 422, body = Problem)))]
+    params(("idempotency-key" = Option<String>, Header, description = "The same key and body give the same bot for 24 hours.")),
+    responses((status = 200, body = Bot, description = "It was asked for before, with the same idempotency key."),
+        (status = 201, body = Bot), (status = 409, body = Problem, description = "The project has too many, or the idempotency key was used for another request."), (status = 422, body = Problem)))]
 pub(super) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
+    headers: HeaderMap,
     Json(request): Json<BotRequest>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Bots)?;
@@ -53,22 +57,24 @@ pub(super) async fn create(
     let tried = tokio::task::spawn_blocking(move || bot_arguments(&tried, media.as_deref()).map(drop)).await;
     tried.map_err(|_| Problem::unavailable("the request could not be tried", 10))?.map_err(unusable)?;
     let now = Timestamp::now();
+    let once = Once::new(&headers, &caller.0.project, &request)?;
     let bot = Bot::new(&caller.0.project, &request, now);
-    let kept = StoredBot { bot: bot.clone(), request, runtime: BotRuntime::default() };
-    let taken = state.database.write(move |connection| {
-        if bots::count_open(connection, &kept.bot.project)? >= MOST_OPEN {
-            return Ok(false);
-        }
-        bots::insert(connection, &kept)?;
-        audit(connection, &kept.bot.project, Some(&caller.0.id), "bot.create", kept.bot.id.as_str(), now)?;
-        Ok(true)
+    let kept = StoredBot { bot, request, runtime: BotRuntime::default() };
+    let write = state.database.write(move |connection| {
+        let StoredBot { bot, .. } = &kept;
+        let find = |id: &Id| Ok(bots::get(connection, id)?.map(|stored| stored.bot));
+        once.make(connection, now, find, || {
+            if bots::count_open(connection, &bot.project)? >= MOST_OPEN {
+                return Ok(None);
+            }
+            bots::insert(connection, &kept)?;
+            audit(connection, &bot.project, Some(&caller.0.id), "bot.create", bot.id.as_str(), now)?;
+            Ok(Some((bot.id.clone(), bot.clone())))
+        })
     });
-    if !taken.await? {
-        let detail = format!("a project has at most {MOST_OPEN} bots at once: stop some");
-        return Err(Problem::new(StatusCode::CONFLICT, "too_many", detail));
-    }
-    let location = format!("/v1/bots/{}", bot.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(bot)).into_response())
+    let location = |bot: &Bot| format!("/v1/bots/{}", bot.id);
+    let too_many = || format!("a project has at most {MOST_OPEN} bots at once: stop some");
+    write.await?.answer(StatusCode::CREATED, location, too_many)
 }
 
 /// Which bots to list.

@@ -1,6 +1,7 @@
 //! Checks: scenarios that the service runs, and their reports.
 
 use super::auth::Caller;
+use super::idempotent::Once;
 use super::paging::PageRequest;
 use super::problem::{Json, Path, Problem, Query};
 use super::state::ApiState;
@@ -8,7 +9,7 @@ use crate::service::database::checks;
 use crate::service::database::keys::{Scope, audit};
 use crate::service::model::{Check, CheckRequest, CheckState, Id};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,10 +30,13 @@ async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<Check, Prob
 
 /// Run a scenario: a meeting of stamped participants, recorded and judged.
 #[utoipa::path(post, path = "/v1/checks", tag = "checks", request_body = CheckRequest,
-    responses((status = 202, body = Check), (status = 409, body = Problem, description = "The project has too many."), (status = 422, body = Problem)))]
+    params(("idempotency-key" = Option<String>, Header, description = "The same key and body give the same check for 24 hours.")),
+    responses((status = 200, body = Check, description = "It was asked for before, with the same idempotency key."),
+        (status = 202, body = Check), (status = 409, body = Problem, description = "The project has too many, or the idempotency key was used for another request."), (status = 422, body = Problem)))]
 pub(super) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
+    headers: HeaderMap,
     Json(request): Json<CheckRequest>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Checks)?;
@@ -43,22 +47,22 @@ pub(super) async fn create(
     }
     request.check().map_err(|invalid| Problem::field(invalid.field, invalid.problem))?;
     let now = Timestamp::now();
+    let once = Once::new(&headers, &caller.0.project, &request)?;
     let check = Check::new(&caller.0.project, request, now);
-    let kept = check.clone();
-    let taken = state.database.write(move |connection| {
-        if checks::count_open(connection, &kept.project)? >= MOST_OPEN {
-            return Ok(false);
-        }
-        checks::insert(connection, &kept)?;
-        audit(connection, &kept.project, Some(&caller.0.id), "check.create", kept.id.as_str(), now)?;
-        Ok(true)
+    let write = state.database.write(move |connection| {
+        let find = |id: &Id| Ok(checks::get(connection, id)?.map(|stored| stored.check));
+        once.make(connection, now, find, || {
+            if checks::count_open(connection, &check.project)? >= MOST_OPEN {
+                return Ok(None);
+            }
+            checks::insert(connection, &check)?;
+            audit(connection, &check.project, Some(&caller.0.id), "check.create", check.id.as_str(), now)?;
+            Ok(Some((check.id.clone(), check.clone())))
+        })
     });
-    if !taken.await? {
-        let detail = format!("a project has at most {MOST_OPEN} checks at once: wait for one");
-        return Err(Problem::new(StatusCode::CONFLICT, "too_many", detail));
-    }
-    let location = format!("/v1/checks/{}", check.id);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], axum::Json(check)).into_response())
+    let location = |check: &Check| format!("/v1/checks/{}", check.id);
+    let too_many = || format!("a project has at most {MOST_OPEN} checks at once: wait for one");
+    write.await?.answer(StatusCode::ACCEPTED, location, too_many)
 }
 
 /// Which checks to list.

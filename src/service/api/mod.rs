@@ -14,6 +14,7 @@ mod elsewhere;
 mod events;
 mod films;
 mod health;
+mod idempotent;
 mod keys;
 mod link_key;
 mod links;

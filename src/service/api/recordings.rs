@@ -1,11 +1,11 @@
 //! Recordings: asked for, listed, looked at, changed, deleted.
 
-use super::auth::{Caller, digest};
+use super::auth::Caller;
+use super::idempotent::Once;
 use super::paging::{PageRequest, states};
 use super::problem::{Json, Path, Problem, Query};
 use super::state::ApiState;
 use crate::service::cluster::fits;
-use crate::service::database::idempotency::{self, Earlier};
 use crate::service::database::keys::{Scope, audit};
 use crate::service::database::recordings::{self, Filter, Runtime, StoredRecording};
 use crate::service::deliveries::check_url;
@@ -14,15 +14,12 @@ use crate::service::model::{
     EventDraft, EventType, Id, Recording, RecordingRequest, State as RecordingState, StorageState,
 };
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
-
-/// Characters of an idempotency key.
-const LONGEST_KEY: usize = 255;
 
 /// The recording of that id, if the caller may see it.
 pub(super) async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<StoredRecording, Problem> {
@@ -57,46 +54,23 @@ pub(super) async fn create(
     if state.cluster.is_none() && !fits(&state.labels, &request.placement.labels) {
         return Err(Problem::field("placement.labels", "this machine does not have these labels, and is the only one"));
     }
-    let key = match headers.get("idempotency-key").map(|key| key.to_str()) {
-        Some(Ok(key)) if (1..=LONGEST_KEY).contains(&key.len()) => Some(key.to_owned()),
-        None => None,
-        _ => return Err(Problem::field("idempotency-key", "must have 1 to 255 visible characters")),
-    };
-    let written = serde_json::to_string(&request).map_err(crate::service::database::DatabaseError::from)?;
-    let digest = digest(&written);
+    let once = Once::new(&headers, &caller.0.project, &request)?;
     let (project, by) = (caller.0.project.clone(), caller.0.id.clone());
     let now = Timestamp::now();
-    let outcome = state
-        .database
-        .write(move |connection| {
-            if let Some(key) = &key {
-                match idempotency::find(connection, &project, key, &digest, now)? {
-                    Earlier::None => {}
-                    Earlier::Other => return Ok(None),
-                    Earlier::Same(id) => {
-                        return Ok(recordings::get(connection, &id)?.map(|stored| (false, stored.recording)));
-                    }
-                }
-            }
+    let write = state.database.write(move |connection| {
+        let find = |id: &Id| Ok(recordings::get(connection, id)?.map(|stored| stored.recording));
+        once.make(connection, now, find, || {
             let recording = Recording::new(Id::new(Id::RECORDING), &project, &request, now);
             let kind =
                 if recording.state == RecordingState::Scheduled { EventType::Scheduled } else { EventType::Queued };
             let stored = StoredRecording { recording: recording.clone(), request, runtime: Runtime::default() };
             recordings::insert(connection, &stored, EventDraft::new(kind, json!({ "state": recording.state })))?;
-            if let Some(key) = &key {
-                idempotency::remember(connection, &project, key, &digest, &recording.id, now)?;
-            }
             audit(connection, &project, Some(&by), "recording.create", recording.id.as_str(), now)?;
-            Ok(Some((true, recording)))
+            Ok(Some((recording.id.clone(), recording)))
         })
-        .await?;
-    let Some((is_new, recording)) = outcome else {
-        let detail = "this idempotency key was used for another request";
-        return Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", detail));
-    };
-    let location = format!("/v1/recordings/{}", recording.id);
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, [(header::LOCATION, location)], axum::Json(recording)).into_response())
+    });
+    let location = |recording: &Recording| format!("/v1/recordings/{}", recording.id);
+    write.await?.answer(StatusCode::CREATED, location, String::new)
 }
 
 /// Which recordings to list.
@@ -190,33 +164,42 @@ pub(super) async fn patch(
     Json(patch): Json<Patch>,
 ) -> Result<axum::Json<Recording>, Problem> {
     caller.require(Scope::RecordingsWrite)?;
-    let stored = find(&state, &caller, &id).await?;
+    let id = find(&state, &caller, &id).await?.recording.id;
+    // Looked at and changed as one write: others may change it too, and it goes on.
+    let change = move |stored: &mut StoredRecording| {
+        let changed = changed(stored, patch).map(|()| stored.recording.clone());
+        (changed, Vec::new())
+    };
+    let changed = state.database.update_recording(&id, change).await?;
+    changed.ok_or_else(|| Problem::not_found("recording"))?.map(axum::Json)
+}
+
+/// Changes a recording, or nothing of it where a value cannot be taken.
+fn changed(stored: &mut StoredRecording, patch: Patch) -> Result<(), Problem> {
     let mut tried = stored.request.clone();
-    tried.metadata = patch.metadata.clone().unwrap_or(tried.metadata);
+    tried.metadata = patch.metadata.unwrap_or(tried.metadata);
     tried.retention_days = patch.retention_days.or(tried.retention_days);
-    if let Some(title) = &patch.title {
-        let film = tried.outputs.film.as_mut().filter(|_| stored.recording.state < RecordingState::Processing);
-        film.ok_or_else(|| Problem::wrong_state("no film of this recording is to come"))?.title = Some(title.clone());
+    let state = stored.recording.state;
+    if let Some(title) = patch.title {
+        let film = tried.outputs.film.as_mut().filter(|_| state < RecordingState::Processing);
+        film.ok_or_else(|| Problem::wrong_state("no film of this recording is to come"))?.title = Some(title);
     }
     if let Some(seconds) = patch.max_duration_s {
-        if stored.recording.state >= RecordingState::Stopping {
-            return Err(Problem::wrong_state(format!("the recording is {}", stored.recording.state)));
+        if state >= RecordingState::Stopping {
+            return Err(Problem::wrong_state(format!("the recording is {state}")));
         }
         tried.auto_stop.max_duration_s = seconds;
     }
     tried.check().map_err(|invalid| Problem::field(invalid.field, invalid.problem))?;
-    let change = move |stored: &mut StoredRecording| {
-        let recording = &mut stored.recording;
-        for request in [&mut stored.request, &mut recording.request] {
-            (request.metadata, request.retention_days) = (tried.metadata.clone(), tried.retention_days);
-            request.outputs.film.clone_from(&tried.outputs.film);
-            request.auto_stop.max_duration_s = tried.auto_stop.max_duration_s;
-        }
-        recording.legal_hold = patch.legal_hold.unwrap_or(recording.legal_hold);
-        (recording.clone(), Vec::new())
-    };
-    let changed = state.database.update_recording(&stored.recording.id, change).await?;
-    changed.map(axum::Json).ok_or_else(|| Problem::not_found("recording"))
+    let recording = &mut stored.recording;
+    for request in [&mut stored.request, &mut recording.request] {
+        request.metadata.clone_from(&tried.metadata);
+        request.retention_days = tried.retention_days;
+        request.outputs.film.clone_from(&tried.outputs.film);
+        request.auto_stop.max_duration_s = tried.auto_stop.max_duration_s;
+    }
+    recording.legal_hold = patch.legal_hold.unwrap_or(recording.legal_hold);
+    Ok(())
 }
 
 /// Delete a recording that has ended, with its media.

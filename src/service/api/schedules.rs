@@ -1,6 +1,7 @@
 //! Schedules: recordings at the times of a cron expression.
 
 use super::auth::Caller;
+use super::idempotent::Once;
 use super::paging::PageRequest;
 use super::problem::{Json, Path, Problem, Query};
 use super::state::ApiState;
@@ -9,8 +10,8 @@ use crate::service::database::schedules::{self, StoredSchedule};
 use crate::service::deliveries::check_url;
 use crate::service::model::{Id, RecordingRequest, Schedule, ScheduleRequest};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -27,42 +28,45 @@ async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<StoredSched
 }
 
 /// Checks a request and makes the schedule of it.
-fn made(state: &ApiState, project: &str, request: &ScheduleRequest, now: Timestamp) -> Result<Schedule, Problem> {
+fn made(allow_private: bool, project: &str, request: &ScheduleRequest, now: Timestamp) -> Result<Schedule, Problem> {
     let timetable = request.check(now).map_err(|invalid| Problem::field(invalid.field, invalid.problem))?;
     if let Some(url) = &request.recording.webhook_url {
-        check_url(url, state.allow_private_webhooks)
-            .map_err(|problem| Problem::field("recording.webhook_url", problem))?;
+        check_url(url, allow_private).map_err(|problem| Problem::field("recording.webhook_url", problem))?;
     }
     Ok(Schedule::new(project, request, &timetable, now))
 }
 
 /// Record a room at the times of a cron expression.
 #[utoipa::path(post, path = "/v1/schedules", tag = "schedules", request_body = ScheduleRequest,
-    responses((status = 201, body = Schedule), (status = 409, body = Problem, description = "The project has too many."), (status = 422, body = Problem)))]
+    params(("idempotency-key" = Option<String>, Header, description = "The same key and body give the same schedule for 24 hours.")),
+    responses((status = 200, body = Schedule, description = "It was asked for before, with the same idempotency key."),
+        (status = 201, body = Schedule), (status = 409, body = Problem, description = "The project has too many, or the idempotency key was used for another request."), (status = 422, body = Problem)))]
 pub(super) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
+    headers: HeaderMap,
     Json(request): Json<ScheduleRequest>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::RecordingsWrite)?;
     let now = Timestamp::now();
-    let schedule = made(&state, &caller.0.project, &request, now)?;
-    let kept = StoredSchedule { schedule: schedule.clone(), request };
-    let taken = state.database.write(move |connection| {
-        let schedule = &kept.schedule;
-        if schedules::count(connection, &schedule.project)? >= MOST {
-            return Ok(false);
-        }
-        schedules::insert(connection, &kept)?;
-        audit(connection, &schedule.project, Some(&caller.0.id), "schedule.create", schedule.id.as_str(), now)?;
-        Ok(true)
+    let schedule = made(state.allow_private_webhooks, &caller.0.project, &request, now)?;
+    let once = Once::new(&headers, &caller.0.project, &request)?;
+    let kept = StoredSchedule { schedule, request };
+    let write = state.database.write(move |connection| {
+        let StoredSchedule { schedule, .. } = &kept;
+        let find = |id: &Id| Ok(schedules::get(connection, id)?.map(|stored| stored.schedule));
+        once.make(connection, now, find, || {
+            if schedules::count(connection, &schedule.project)? >= MOST {
+                return Ok(None);
+            }
+            schedules::insert(connection, &kept)?;
+            audit(connection, &schedule.project, Some(&caller.0.id), "schedule.create", schedule.id.as_str(), now)?;
+            Ok(Some((schedule.id.clone(), schedule.clone())))
+        })
     });
-    if !taken.await? {
-        let detail = format!("a project has at most {MOST} schedules: delete some");
-        return Err(Problem::new(StatusCode::CONFLICT, "too_many", detail));
-    }
-    let location = format!("/v1/schedules/{}", schedule.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(schedule)).into_response())
+    let location = |schedule: &Schedule| format!("/v1/schedules/{}", schedule.id);
+    let too_many = || format!("a project has at most {MOST} schedules: delete some");
+    write.await?.answer(StatusCode::CREATED, location, too_many)
 }
 
 /// Which schedules to list.
@@ -139,7 +143,32 @@ pub(super) async fn patch(
     Json(patch): Json<SchedulePatch>,
 ) -> Result<axum::Json<Schedule>, Problem> {
     caller.require(Scope::RecordingsWrite)?;
-    let StoredSchedule { schedule, request: before } = find(&state, &caller, &id).await?;
+    let id = find(&state, &caller, &id).await?.schedule.id;
+    let allow_private = state.allow_private_webhooks;
+    // Looked at and changed as one write: a time may be made, and others may change it.
+    let write = state.database.write(move |connection| {
+        let Some(stored) = schedules::get(connection, &id)? else { return Ok(Err(Problem::not_found("schedule"))) };
+        let now = Timestamp::now();
+        let stored = match changed(stored, patch, allow_private, now) {
+            Ok(stored) => stored,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        schedules::update(connection, &stored)?;
+        audit(connection, &stored.schedule.project, Some(&caller.0.id), "schedule.change", id.as_str(), now)?;
+        Ok(Ok(stored.schedule))
+    });
+    write.await?.map(axum::Json)
+}
+
+/// A schedule after a change. A time that is due, and not made yet, stays due unless the times themselves change.
+fn changed(
+    stored: StoredSchedule,
+    patch: SchedulePatch,
+    allow_private: bool,
+    now: Timestamp,
+) -> Result<StoredSchedule, Problem> {
+    let StoredSchedule { schedule, request: before } = stored;
+    let times = (before.cron.clone(), before.time_zone.clone(), before.enabled);
     let request = ScheduleRequest {
         name: patch.name.unwrap_or(before.name),
         cron: patch.cron.unwrap_or(before.cron),
@@ -148,18 +177,10 @@ pub(super) async fn patch(
         enabled: patch.enabled.unwrap_or(before.enabled),
         recording: patch.recording.unwrap_or(before.recording),
     };
-    let now = Timestamp::now();
-    let changed = made(&state, &schedule.project, &request, now)?;
-    let id = schedule.id;
-    let write = state.database.write(move |connection| {
-        // A time may have been made since it was read.
-        let Some(StoredSchedule { schedule: present, .. }) = schedules::get(connection, &id)? else { return Ok(None) };
-        let schedule = Schedule { next_at: changed.next_at, request: changed.request, ..present };
-        schedules::update(connection, &StoredSchedule { schedule: schedule.clone(), request })?;
-        audit(connection, &schedule.project, Some(&caller.0.id), "schedule.change", id.as_str(), now)?;
-        Ok(Some(schedule))
-    });
-    write.await?.map(axum::Json).ok_or_else(|| Problem::not_found("schedule"))
+    let Schedule { next_at, request: shown, .. } = made(allow_private, &schedule.project, &request, now)?;
+    let same = (&times.0, &times.1, times.2) == (&request.cron, &request.time_zone, request.enabled);
+    let next_at = if same { schedule.next_at } else { next_at };
+    Ok(StoredSchedule { schedule: Schedule { next_at, request: shown, ..schedule }, request })
 }
 
 /// Delete a schedule. Its recordings stay.

@@ -16,6 +16,8 @@ const LEEWAY_S: u64 = 30;
 const LONGEST: usize = 8192;
 /// Characters of a shared secret.
 const SHORTEST_SECRET: usize = 32;
+/// Bytes of the modulus of an RSA key.
+const SHORTEST_MODULUS: usize = 256;
 
 /// What a token says.
 #[derive(Debug, Deserialize)]
@@ -72,15 +74,7 @@ impl TokenKeys {
             add(Algorithm::HS256, key.map_err(|e| Error::user(format!("jwt.secret: {e}")).because(e))?);
         }
         if let Some(pem) = &config.public_key {
-            let pem = pem.as_bytes();
-            let (algorithm, key) = match (DecodingKey::from_rsa_pem(pem), DecodingKey::from_ec_pem(pem)) {
-                (Ok(key), _) => (Algorithm::RS256, key),
-                (_, Ok(key)) => (Algorithm::ES256, key),
-                (Err(e), _) => {
-                    let problem = "jwt.public_key: is no public key of RSA or P-256 in PEM";
-                    return Err(Error::user(problem).because(e));
-                }
-            };
+            let (algorithm, key) = public_key(pem)?;
             add(algorithm, key);
         }
         Ok(TokenKeys { keys })
@@ -132,6 +126,30 @@ impl TokenKeys {
         let id = Id::of_token(&name);
         Ok(ApiKey { id, name, project: claims.project, scopes, rate_limit: None, created_at, revoked_at: None })
     }
+}
+
+/// A public key in PEM, and what it checks.
+fn public_key(pem: &str) -> Result<(Algorithm, DecodingKey)> {
+    let refused = |problem: String| Error::user(format!("jwt.public_key: {problem}"));
+    // The library takes a private key of RSA too; whoever has that can sign.
+    if pem.contains("PRIVATE KEY") {
+        return Err(refused("is a private key: give its public key, and keep the private one with the signer".into()));
+    }
+    let (algorithm, key) = match (DecodingKey::from_rsa_pem(pem.as_bytes()), DecodingKey::from_ec_pem(pem.as_bytes())) {
+        (Ok(key), _) => (Algorithm::RS256, key),
+        (_, Ok(key)) => (Algorithm::ES256, key),
+        (Err(e), _) => return Err(refused("is no public key of RSA or P-256 in PEM".into()).because(e)),
+    };
+    let bytes = key.try_get_as_bytes().map_err(|e| refused(e.to_string()).because(e))?.len();
+    // The modulus is most of it.
+    if algorithm == Algorithm::RS256 && bytes < SHORTEST_MODULUS {
+        return Err(refused("an RSA key must have at least 2048 bits (RFC 7518 3.3)".into()));
+    }
+    // Every curve is read; points of P-256, whole and compressed, have these lengths.
+    if algorithm == Algorithm::ES256 && ![65, 33].contains(&bytes) {
+        return Err(refused("is on another curve than P-256: ES256 needs that one".into()));
+    }
+    Ok((algorithm, key))
 }
 
 #[cfg(test)]
