@@ -62,6 +62,7 @@ mod service_auth;
 mod service_bots;
 mod service_changes;
 mod service_checks;
+mod service_ctl;
 mod service_kills;
 mod service_once;
 mod service_properties;
