@@ -43,6 +43,7 @@ mod leaks;
 mod live;
 mod losses;
 mod machines;
+mod machines_changes;
 mod meeting;
 mod odd_inputs;
 mod odd_sizes;

@@ -23,7 +23,7 @@ async fn patch(service: &Service, id: &str, body: Value) -> Answer {
 }
 
 /// The title that a player shows for a file.
-fn title(film: &Path) -> String {
+pub(crate) fn title(film: &Path) -> String {
     let mut command = Command::new("ffprobe");
     command.args(["-v", "error", "-show_entries", "format_tags=title", "-of", "default=nw=1:nk=1"]).arg(film);
     String::from_utf8_lossy(&command.output().expect("ffprobe runs").stdout).trim().to_owned()

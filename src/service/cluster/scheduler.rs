@@ -5,7 +5,7 @@ use super::api_node::Cluster;
 use super::bus::{Bus, BusError, SwapError, put, read, swap};
 use super::place::choose;
 use super::timing::LOOK;
-use super::wire::{Job, JobEntry, JobList, WorkerRecord, job_key, list_key, nudge_subject};
+use super::wire::{Changeable, Job, JobEntry, JobList, WorkerRecord, job_key, list_key, nudge_subject};
 use crate::service::database::recordings::{Placement, StoredRecording, Unfinished, get, unfinished};
 use crate::service::database::{Database, DatabaseError};
 use crate::service::jobs::Quota;
@@ -214,7 +214,8 @@ impl Scheduler {
             let list = lists.entry(placement.worker.clone()).or_default();
             list.session.clone_from(&placement.session);
             let wanted = stored.recording.wanted;
-            list.jobs.push(JobEntry { id: id.clone(), fence: placement.fence, wanted });
+            let changeable = Some(Changeable::of(&stored.request));
+            list.jobs.push(JobEntry { id: id.clone(), fence: placement.fence, wanted, changeable });
         }
         let known: Vec<(String, String)> =
             self.cluster.lock().alive().map(|(name, member)| (name.clone(), member.record.session.clone())).collect();

@@ -1,7 +1,7 @@
 //! A worker takes a recording of its list: into its own database, with what the store has of it in the recording's folder.
 
 use super::bus::{Bus, read};
-use super::wire::{Job, JobEntry, job_key};
+use super::wire::{Changeable, Job, JobEntry, job_key};
 use crate::service::database::DatabaseError;
 use crate::service::database::recordings::{self, Placement, Runtime, StoredRecording};
 use crate::service::jobs::JobContext;
@@ -27,10 +27,15 @@ pub async fn keep(context: &JobContext, placement: Placement, entry: &JobEntry) 
     if let Some(stored) = context.database.recording(&entry.id).await? {
         let held = stored.runtime.placement.as_ref();
         if held == Some(&placement) && !stored.runtime.orphaned {
-            if stored.recording.wanted != entry.wanted {
+            let changed = entry.changeable.clone().filter(|new| *new != Changeable::of(&stored.request));
+            if stored.recording.wanted != entry.wanted || changed.is_some() {
                 let wanted = entry.wanted;
                 let want = move |stored: &mut StoredRecording| {
                     stored.recording.wanted = wanted;
+                    if let Some(changed) = &changed {
+                        changed.put_into(&mut stored.request);
+                        changed.put_into(&mut stored.recording.request);
+                    }
                     ((), Vec::new())
                 };
                 context.database.update_recording(&entry.id, want).await?;

@@ -70,6 +70,31 @@ pub struct JobEntry {
     pub id: Id,
     pub fence: u64,
     pub wanted: Wanted,
+    /// Absent from an API node of an earlier version.
+    #[serde(default)]
+    pub changeable: Option<Changeable>,
+}
+
+/// What can be changed of a request while its recorder runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Changeable {
+    pub max_duration_s: u64,
+    /// Of the film, if there is one.
+    pub title: Option<String>,
+}
+
+impl Changeable {
+    pub fn of(request: &RecordingRequest) -> Changeable {
+        let title = request.outputs.film.as_ref().and_then(|film| film.title.clone());
+        Changeable { max_duration_s: request.auto_stop.max_duration_s, title }
+    }
+
+    pub fn put_into(&self, request: &mut RecordingRequest) {
+        request.auto_stop.max_duration_s = self.max_duration_s;
+        if let Some(film) = &mut request.outputs.film {
+            film.title.clone_from(&self.title);
+        }
+    }
 }
 
 /// A recording as it is given to a worker: with what is known of it so far.
