@@ -7,6 +7,7 @@ use crate::support::{machine, moment, within};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A verb of `ctl` at a service.
 async fn ctl(service: &Service, args: &[&str]) -> Outcome {
@@ -186,4 +187,26 @@ async fn a_recording_is_archived_linked_and_purged() {
     within(60, "the participant is removed", gone).await;
     said(&service, &["rm", &id]).await;
     refused(&service, &["show", &id], "recording").await;
+}
+
+#[tokio::test]
+async fn an_archive_that_breaks_off_leaves_no_file() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let half = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut request = [0; 4096];
+        assert!(stream.read(&mut request).await.expect("a request") > 0);
+        let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        stream.write_all(answer.as_bytes()).await.expect("sent");
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("a.zip");
+    let out = out.to_str().expect("UTF-8");
+    let Outcome { code, stderr, .. } = run(&["ctl", "--url", &url, "--key", KEY, "archive", "rec_x", "-o", out]).await;
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("broke off"), "{stderr}");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+    half.await.expect("sent");
 }

@@ -46,7 +46,7 @@ impl ListArgs {
 pub(super) enum BotCommand {
     /// Put a bot into a room.
     #[command(subcommand)]
-    Start(StartCommand),
+    Start(Box<StartCommand>),
     /// Show a bot.
     Show(OneArgs),
     /// Tell a filter or an echo what to do.
