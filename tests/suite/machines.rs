@@ -155,7 +155,6 @@ async fn makes_way(machines: &Machines, first: &Service, second: &Service, id: &
     let ended = within(10, "the first recorder has left", ended).await;
     let began = last_part(&second.recording(id)).0.expect("the second one began");
     let gap = began.as_millisecond() - ended.as_millisecond();
-    println!("the room was without a recorder for {gap} ms");
     assert!(gap > 0, "two recorders for {} ms", -gap);
     assert!(gap < 6000, "no recorder for {gap} ms");
 }

@@ -1,6 +1,7 @@
 //! The service on many machines, over a real NATS: what is changed of a recording at the API node reaches the worker that records it.
 
 use crate::continued::feed;
+use crate::service_bots::{bot, until};
 use crate::service_changes::title;
 use crate::support::nats::Nats;
 use crate::support::needs::{needed, tools};
@@ -43,4 +44,18 @@ async fn a_title_and_a_length_reach_the_worker_that_records() {
     let file = store.path().join("film.mp4");
     std::fs::write(&file, film).expect("written");
     assert_eq!(title(&file), "Weekly");
+}
+
+#[tokio::test]
+async fn a_bot_runs_on_the_api_node() {
+    let nats = needed!(Nats::start().await);
+    let store = tempfile::tempdir().expect("a folder");
+    let server = TestServer::start().await;
+    let (queue, url) = (format!("nats://{}", nats.address), format!("file://{}", store.path().display()));
+    let api = Service::start(&["--queue", &queue, "--store", &url, "--role", "api"]).await;
+    let id = bot(&api, json!({ "kind": "echo", "room_url": server.room("standup") })).await;
+    until(&api, &id, "running").await;
+    let stopped = api.post(&format!("/v1/bots/{id}/stop"), json!({})).await;
+    assert!(stopped.status.is_success(), "{}", stopped.text);
+    until(&api, &id, "ended").await;
 }

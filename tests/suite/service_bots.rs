@@ -18,14 +18,14 @@ async fn with_media() -> (Service, tempfile::TempDir) {
 }
 
 /// Asks for a bot and returns its id.
-async fn bot(service: &Service, request: Value) -> String {
+pub async fn bot(service: &Service, request: Value) -> String {
     let answer = service.post("/v1/bots", request).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
     answer.json()["id"].as_str().expect("an id").to_owned()
 }
 
 /// Waits until a bot is in this state.
-async fn until(service: &Service, id: &str, state: &str) -> Value {
+pub async fn until(service: &Service, id: &str, state: &str) -> Value {
     let reached = async {
         loop {
             let bot = service.get(&format!("/v1/bots/{id}")).await.json();

@@ -46,11 +46,6 @@ pub(super) async fn create(
     if *state.leaving.borrow() {
         return Err(Problem::unavailable("the service is stopping", 10));
     }
-    // Workers of many machines take recordings; an API node has none of its own.
-    if state.cluster.is_some() {
-        let detail = "bots run on a service of one machine, not on one with a queue";
-        return Err(Problem::new(StatusCode::CONFLICT, "not_here", detail));
-    }
     let unusable = |InvalidField { field, problem }| Problem::field(field, problem);
     request.check().map_err(unusable)?;
     let (tried, media) = (request.clone(), state.bot_media.clone());

@@ -40,11 +40,6 @@ pub(super) async fn create(
     Json(request): Json<CheckRequest>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Checks)?;
-    // Workers of many machines take recordings; an API node has no jobs of its own.
-    if state.cluster.is_some() {
-        let detail = "checks run on a service of one machine, not on one with a queue";
-        return Err(Problem::new(StatusCode::CONFLICT, "not_here", detail));
-    }
     request.check().map_err(|invalid| Problem::field(invalid.field, invalid.problem))?;
     let now = Timestamp::now();
     let once = Once::new(&headers, &caller.0.project, &request)?;
