@@ -16,6 +16,8 @@ const STYLE: &str = "text/css; charset=utf-8";
 
 /// The files under `/app/`.
 const FILES: &[(&str, &str, &str)] = &[
+    ("api.css", STYLE, include_str!("../web/api.css")),
+    ("api.js", SCRIPT, include_str!("../web/api.js")),
     ("app.js", SCRIPT, include_str!("../web/app.js")),
     ("dashboard.js", SCRIPT, include_str!("../web/dashboard.js")),
     ("dashboard-api.js", SCRIPT, include_str!("../web/dashboard-api.js")),
@@ -67,6 +69,8 @@ pub enum Page {
     NoRecording,
     /// The recorder service: sign-in, recordings, deliveries, keys. A client of its API.
     Dashboard,
+    /// The reference of the service's API, made of its description.
+    Api,
 }
 
 impl Page {
@@ -79,13 +83,14 @@ impl Page {
             Page::Recordings => include_str!("../web/recordings.html"),
             Page::NoRecording => include_str!("../web/no-recording.html"),
             Page::Dashboard => include_str!("../web/dashboard.html"),
+            Page::Api => include_str!("../web/api.html"),
         }
     }
 
     fn policy(self) -> &'static str {
         match self {
             Page::Start | Page::Room | Page::NoRoom => POLICY,
-            Page::Player | Page::Recordings | Page::NoRecording | Page::Dashboard => OWN_SERVER_ONLY,
+            Page::Player | Page::Recordings | Page::NoRecording | Page::Dashboard | Page::Api => OWN_SERVER_ONLY,
         }
     }
 
@@ -93,7 +98,7 @@ impl Page {
     fn permissions(self) -> &'static str {
         match self {
             Page::Start | Page::Room | Page::NoRoom => "camera=(self), microphone=(self), display-capture=(self)",
-            Page::Player | Page::Recordings | Page::NoRecording | Page::Dashboard => {
+            Page::Player | Page::Recordings | Page::NoRecording | Page::Dashboard | Page::Api => {
                 "camera=(), microphone=(), display-capture=()"
             }
         }
@@ -136,8 +141,16 @@ fn answer(status: StatusCode, kind: &'static str, policy: &'static str, body: &'
 mod tests {
     use super::*;
 
-    const PAGES: [Page; 7] =
-        [Page::Start, Page::Room, Page::NoRoom, Page::Player, Page::Recordings, Page::NoRecording, Page::Dashboard];
+    const PAGES: [Page; 8] = [
+        Page::Start,
+        Page::Room,
+        Page::NoRoom,
+        Page::Player,
+        Page::Recordings,
+        Page::NoRecording,
+        Page::Dashboard,
+        Page::Api,
+    ];
 
     #[test]
     fn every_file_that_the_pages_name_is_served() {

@@ -215,7 +215,10 @@ impl Service {
 /// The dashboard's page and its files.
 fn dashboard() -> Router {
     let file = async |Path(name): Path<String>| pages::file(&name).ok_or(StatusCode::NOT_FOUND);
-    Router::new().route("/", get(async || Page::Dashboard.response())).route("/app/{file}", get(file))
+    Router::new()
+        .route("/", get(async || Page::Dashboard.response()))
+        .route("/api", get(async || Page::Api.response()))
+        .route("/app/{file}", get(file))
 }
 
 /// Takes the data folder for this process.

@@ -1,6 +1,7 @@
 //! All integration tests, one module per behaviour over `support`.
 
 mod adapters;
+mod api_page;
 mod badinput;
 mod bframes;
 mod capture;
