@@ -40,9 +40,11 @@ async fn every_operation_of_the_api_is_described() {
     let text: String = page.eval("document.body.innerText").await;
     assert!(!text.contains("undefined") && !text.contains("[object") && !text.contains("$ref"), "{text}");
     let type_word = "(word) => { const field = document.querySelector('.filter'); field.value = word; field.dispatchEvent(new Event('input')); }";
-    page.run(&format!("({type_word})('post pause')")).await;
+    page.run(&format!("({type_word})('post /pause')")).await;
     let left: Vec<String> = page
-        .eval("[...document.querySelectorAll('.operation')].filter((one) => one.checkVisibility()).map((one) => one.id)")
+        .eval(
+            "[...document.querySelectorAll('.operation')].filter((one) => one.checkVisibility()).map((one) => one.id)",
+        )
         .await;
     assert_eq!(left, ["post--v1-recordings-id-pause"]);
     page.run(&format!("({type_word})('no such words')")).await;

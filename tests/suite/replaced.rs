@@ -67,6 +67,7 @@ async fn play(raw: &mut Raw, recorder: &ParticipantId, frames: usize) -> Peer {
             }
         }
     }
+    pause(Duration::from_millis(300), "the last picture arrives before anything else does").await;
     peer
 }
 

@@ -92,16 +92,18 @@ async fn a_connection_that_stands_and_brings_nothing_is_begun_anew_once() {
     let summary = finish(recording).await;
     alice.leave().await;
     let manifest = &summary.manifest;
-    let texts = [
-        "alice: connected for 5 s, and nothing of their media has come; it is asked for again",
-        "alice: connected for 10 s, and nothing of their media has come; the connection is begun anew",
+    // How many seconds it took is the machine's matter.
+    let ends = [
+        " s, and nothing of their media has come; it is asked for again",
+        " s, and nothing of their media has come; the connection is begun anew",
     ];
-    for text in texts {
-        assert!(manifest.warnings.iter().any(|warning| warning == text), "{:#?}", manifest.warnings);
+    for end in ends {
+        let told = |warning: &String| warning.starts_with("alice: connected for ") && warning.ends_with(end);
+        assert!(manifest.warnings.iter().any(told), "{end}: {:#?}", manifest.warnings);
     }
     assert!(manifest.tracks.len() == 1 && manifest.tracks[0].frames > 0, "{manifest:#?}");
     // What came in the meantime is lost.
     assert_eq!((manifest.status, manifest.reasons[0].cause.as_str()), (Status::Partial, "nothing-arrived"));
     let events = std::fs::read_to_string(summary.folder.join("timeline.jsonl")).expect("a timeline");
-    assert!(events.contains(texts[1]), "{events}");
+    assert!(events.contains(ends[1]), "{events}");
 }

@@ -108,7 +108,7 @@ async fn tell(state: &ApiState, bot: &Bot, request: serde_json::Value) -> Result
             "refused",
             e.to_string().escape_debug().to_string(),
         ),
-        _ => Problem::unavailable(format!("the bot does not answer: {e}"), 2),
+        _ => Problem::no_answer("bot", &e),
     })
 }
 

@@ -137,7 +137,7 @@ pub(super) async fn live(
         return Err(Problem::wrong_state(format!("the bot is {}", bot.state.word())));
     }
     let status = live_status(&state.folders, &bot.id).await;
-    status.map(axum::Json).map_err(|e| Problem::unavailable(format!("the bot does not answer: {e}"), 2))
+    status.map(axum::Json).map_err(|e| Problem::no_answer("bot", &e))
 }
 
 /// What a bot's process said: the end of its log.

@@ -43,7 +43,7 @@ pub(super) async fn live(
         return serde_json::from_str(&text).map(axum::Json).map_err(|e| Problem::unavailable(e.to_string(), 2));
     }
     let status = jobs::live_status(&state.folders, &recording.id).await;
-    status.map(axum::Json).map_err(|e| Problem::unavailable(format!("the recorder does not answer: {e}"), 2))
+    status.map(axum::Json).map_err(|e| Problem::no_answer("recorder", &e))
 }
 
 /// The manifest of a recording that has begun.

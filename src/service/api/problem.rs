@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::io;
 use tracing::Instrument;
 use tracing::field::Empty;
 use utoipa::ToSchema;
@@ -70,6 +71,16 @@ impl Problem {
     /// The recording is in a state in which that cannot be done.
     pub(super) fn wrong_state(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::CONFLICT, "wrong_state", detail)
+    }
+
+    /// A process of ours that does not answer: it is only just starting, or it hangs.
+    pub(super) fn no_answer(who: &str, e: &io::Error) -> Problem {
+        match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                Problem::wrong_state(format!("the {who}'s process is starting"))
+            }
+            _ => Problem::unavailable(format!("the {who} does not answer: {e}"), 2),
+        }
     }
 
     /// The service cannot do it now.

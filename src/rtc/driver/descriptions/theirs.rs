@@ -237,7 +237,12 @@ impl Theirs {
             }
             if let Some(kind) = known.section.kind() {
                 let direction = known.section.direction().unwrap_or_default();
-                read.set_direction(if known.accepted { direction } else { Direction::Inactive });
+                // It stops an inactive section for good, and they may send there again.
+                read.set_direction(match direction {
+                    _ if !known.accepted => Direction::Inactive,
+                    Direction::Inactive => Direction::RecvOnly,
+                    direction => direction,
+                });
                 read.set_payload_formats(&for_library(kind, &known.section.payload_formats(), payload_types));
                 read.set_extensions(&extensions::for_library(&known.extensions, extensions));
                 if known.accepted && direction.sends() {
