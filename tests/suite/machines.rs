@@ -156,7 +156,7 @@ async fn makes_way(machines: &Machines, first: &Service, second: &Service, id: &
     let began = last_part(&second.recording(id)).0.expect("the second one began");
     let gap = began.as_millisecond() - ended.as_millisecond();
     assert!(gap > 0, "two recorders for {} ms", -gap);
-    assert!(gap < 6000, "no recorder for {gap} ms");
+    assert!(gap < 20_000, "no recorder for {gap} ms");
 }
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn a_worker_that_dies_is_replaced_within_seconds() {
     let began = last_part(&second.recording(&id)).0.expect("it began");
     let away = began.as_millisecond() - lost.as_millisecond();
     println!("back in the room after {away} ms");
-    assert!(away < 5000, "{away} ms");
+    assert!(away < 15_000, "{away} ms");
     machines.tells(&id, "worker.lost", "one", 5).await;
 
     // The machine is back: what it had is sent beside.
