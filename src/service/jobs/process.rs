@@ -93,7 +93,16 @@ mod tests {
         let mut command = Command::new("sleep");
         command.arg("1000.25");
         let mut started = Process::start(command, &result, &log).unwrap();
-        let mut found = Process::adopt(started.id(), "1000.25").unwrap();
+        // For a moment after its start a process has no command line yet.
+        let adopted = async {
+            loop {
+                match Process::adopt(started.id(), "1000.25") {
+                    Some(found) => return found,
+                    None => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        let mut found = tokio::time::timeout(Duration::from_secs(5), adopted).await.unwrap();
         assert!(Process::adopt(started.id(), "something else").is_none());
         let other = ProcessId { start_ticks: 1, ..started.id() };
         assert!(Process::adopt(other, "1000.25").is_none());
