@@ -2,12 +2,12 @@
 //! the board of packaging/, held against the program; the demo's end on a terminal.
 
 use crate::support::needs::{needed, tools};
-use crate::support::service::{KEY, client, until_it_holds};
+use crate::support::service::{KEY, client, listening, until_it_holds};
 use crate::support::within;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -91,20 +91,11 @@ impl Kept {
         std::fs::write(&config, configuration).expect("written");
         let mut command = roombot();
         command.args(["serve", "--json", "--listen", "127.0.0.1:0"]).arg("--config").arg(&config);
-        command.arg("--data").arg(folder.path().join("data")).env("ROOMBOT_ADMIN_KEY", KEY);
+        command.arg("--data").arg(folder.path().join("data"));
         command.envs(variables.iter().copied());
-        command.env("ROOMBOT_LOG_FIELDS", "host=a").stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env("ROOMBOT_LOG_FIELDS", "host=a");
         command.stderr(File::create(folder.path().join("log")).expect("a file"));
-        let mut child = command.spawn().expect("it starts");
-        let stdout = child.stdout.take().expect("a pipe");
-        let line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            let _ = BufReader::new(stdout).read_line(&mut line);
-            line
-        });
-        let line = within(20, "the service listens", line).await.expect("read");
-        let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no address: {line:?}"));
-        let url = told["url"].as_str().expect("an address").trim_end_matches('/').to_owned();
+        let (child, url) = listening(command).await;
         Kept { folder, child, url }
     }
 

@@ -2,7 +2,7 @@
 
 use super::auth::Caller;
 use super::idempotent::Once;
-use super::paging::PageRequest;
+use super::paging::PageQuery;
 use super::problem::{Json, Path, Problem, Query};
 use super::state::ApiState;
 use crate::service::database::checks;
@@ -12,8 +12,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Checks of one project that have not ended.
 const MOST_OPEN: u32 = 20;
@@ -60,17 +60,6 @@ pub(super) async fn create(
     write.await?.answer(StatusCode::ACCEPTED, location, too_many)
 }
 
-/// Which checks to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CheckQuery {
-    /// How many, 1 to 500; 50 by default.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// A page of checks, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Checks {
@@ -81,15 +70,15 @@ pub(super) struct Checks {
 }
 
 /// List checks.
-#[utoipa::path(get, path = "/v1/checks", tag = "checks", params(CheckQuery),
+#[utoipa::path(get, path = "/v1/checks", tag = "checks", params(PageQuery),
     responses((status = 200, body = Checks), (status = 400, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(query): Query<CheckQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<axum::Json<Checks>, Problem> {
     caller.require(Scope::Checks)?;
-    let page = PageRequest::new(query.limit, query.cursor.as_deref())?;
+    let page = query.page()?;
     let project = caller.project();
     let read = move |connection: &rusqlite::Connection| {
         checks::list(connection, project.as_deref(), page.before, page.count())

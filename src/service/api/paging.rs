@@ -1,10 +1,29 @@
 //! Pages of a list: what `limit`, `cursor` and lists of words in a request mean, and where the next page begins.
 
 use super::problem::Problem;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 /// Entries on a page, unless `limit` says otherwise, and at most.
 const PAGE: u32 = 50;
 const LARGEST_PAGE: u32 = 500;
+
+/// Which page of a list that has no other filters.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    /// How many, 1 to 500; 50 by default.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    pub(super) fn page(&self) -> Result<PageRequest, Problem> {
+        PageRequest::new(self.limit, self.cursor.as_deref())
+    }
+}
 
 /// The page that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

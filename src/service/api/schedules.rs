@@ -2,7 +2,7 @@
 
 use super::auth::Caller;
 use super::idempotent::Once;
-use super::paging::PageRequest;
+use super::paging::PageQuery;
 use super::problem::{Json, Path, Problem, Query};
 use super::state::ApiState;
 use crate::service::database::keys::{Scope, audit};
@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// Schedules of one project.
 const MOST: u32 = 1000;
@@ -69,17 +69,6 @@ pub(super) async fn create(
     write.await?.answer(StatusCode::CREATED, location, too_many)
 }
 
-/// Which schedules to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    /// How many, 1 to 500; 50 by default.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u32>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
 /// A page of schedules, the newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Schedules {
@@ -90,15 +79,15 @@ pub(super) struct Schedules {
 }
 
 /// List schedules.
-#[utoipa::path(get, path = "/v1/schedules", tag = "schedules", params(ListQuery),
+#[utoipa::path(get, path = "/v1/schedules", tag = "schedules", params(PageQuery),
     responses((status = 200, body = Schedules), (status = 400, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<axum::Json<Schedules>, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let page = PageRequest::new(query.limit, query.cursor.as_deref())?;
+    let page = query.page()?;
     let project = caller.project();
     let read = move |connection: &rusqlite::Connection| {
         schedules::list(connection, project.as_deref(), page.before, page.count())

@@ -1,6 +1,6 @@
 //! Bots in the database.
 
-use super::connection::DatabaseError;
+use super::connection::{DatabaseError, documents};
 use super::recordings::ProcessId;
 use crate::service::model::{Bot, BotRequest, BotState, Id};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -102,14 +102,7 @@ pub fn list(
                WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR position < ?2)
                  AND (?3 IS NULL OR state IN (SELECT value FROM json_each(?3)))
                ORDER BY position DESC LIMIT ?4";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement
-        .query_map(params![project, before, words, limit], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
-    rows.map(|row| {
-        let (position, document): (i64, String) = row?;
-        Ok((position, serde_json::from_str(&document)?))
-    })
-    .collect()
+    documents(connection, sql, params![project, before, words, limit])
 }
 
 /// The bots that have not ended, the oldest first.

@@ -1,6 +1,6 @@
 //! Checks in the database.
 
-use super::connection::DatabaseError;
+use super::connection::{DatabaseError, documents};
 use super::recordings::ProcessId;
 use crate::service::model::{Check, CheckState, Id};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -57,14 +57,7 @@ pub fn list(
 ) -> Result<Vec<(i64, Check)>, DatabaseError> {
     let sql = "SELECT position, document FROM checks
                WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR position < ?2) ORDER BY position DESC LIMIT ?3";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows =
-        statement.query_map(params![project, before, limit], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
-    rows.map(|row| {
-        let (position, document): (i64, String) = row?;
-        Ok((position, serde_json::from_str(&document)?))
-    })
-    .collect()
+    documents(connection, sql, params![project, before, limit])
 }
 
 /// The checks that have not ended, the oldest first, and whether each runs.

@@ -2,7 +2,8 @@
 
 use super::schema;
 use crate::error::{Error, Result};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Params, TransactionBehavior};
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -213,4 +214,19 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Every commit is on the disk before it is answered.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)
+}
+
+/// What `sql` selects: positions, and the documents at them.
+pub(super) fn documents<T: DeserializeOwned>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> std::result::Result<Vec<(i64, T)>, DatabaseError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(parameters, |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    rows.map(|row| {
+        let (position, document): (i64, String) = row?;
+        Ok((position, serde_json::from_str(&document)?))
+    })
+    .collect()
 }

@@ -1,6 +1,6 @@
 //! Schedules in the database.
 
-use super::connection::DatabaseError;
+use super::connection::{DatabaseError, documents};
 use crate::service::model::{Id, Schedule, ScheduleRequest};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -61,14 +61,7 @@ pub fn list(
 ) -> Result<Vec<(i64, Schedule)>, DatabaseError> {
     let sql = "SELECT position, document FROM schedules
                WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR position < ?2) ORDER BY position DESC LIMIT ?3";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows =
-        statement.query_map(params![project, before, limit], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
-    rows.map(|row| {
-        let (position, document): (i64, String) = row?;
-        Ok((position, serde_json::from_str(&document)?))
-    })
-    .collect()
+    documents(connection, sql, params![project, before, limit])
 }
 
 /// How many a project has.

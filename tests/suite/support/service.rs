@@ -167,6 +167,11 @@ pub fn client() -> reqwest::Client {
 async fn start(data: &Path, more: &[String]) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roombot"));
     command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
+    listening(command).await
+}
+
+/// Starts a service and reads its address.
+pub async fn listening(mut command: Command) -> (Child, String) {
     command.env("ROOMBOT_ADMIN_KEY", KEY).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
     let stdout = child.stdout.take().expect("a pipe");
