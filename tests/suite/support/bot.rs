@@ -4,6 +4,7 @@ use super::moment;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ pub struct Outcome {
 /// A running `roombot`.
 pub struct Bot {
     child: Child,
-    stdout: Option<JoinHandle<String>>,
-    stderr: Option<JoinHandle<String>>,
+    stdout: Option<Output>,
+    stderr: Option<Output>,
 }
 
 impl Bot {
@@ -43,7 +44,7 @@ impl Bot {
 
     /// A process that runs already.
     pub fn of(mut child: Child) -> Bot {
-        let (stdout, stderr) = (child.stdout.take().map(read), child.stderr.take().map(read));
+        let (stdout, stderr) = (child.stdout.take().map(Output::read), child.stderr.take().map(Output::read));
         Bot { child, stdout, stderr }
     }
 
@@ -58,6 +59,19 @@ impl Bot {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a figure");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Waits until this is in what it has written to stdout so far.
+    pub async fn says(&self, text: &str, within: Duration) {
+        let until = Instant::now() + within;
+        loop {
+            let said = self.stdout.as_ref().map(Output::so_far).unwrap_or_default();
+            if said.contains(text) {
+                return;
+            }
+            assert!(Instant::now() < until, "no {text:?} within {within:?}: {said}");
+            moment().await;
+        }
     }
 
     /// SIGKILL, at once.
@@ -81,7 +95,7 @@ impl Bot {
                 None => moment().await,
             }
         };
-        let text = |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
+        let text = |output: Option<Output>| output.map(Output::whole).unwrap_or_default();
         Outcome { code: status.code(), stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) }
     }
 }
@@ -98,10 +112,31 @@ pub async fn run(args: &[&str]) -> Outcome {
     Bot::start(args).ended(Duration::from_secs(30)).await
 }
 
-fn read(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+/// What a process writes, read as it comes.
+struct Output {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Output {
+    fn read(mut pipe: impl Read + Send + 'static) -> Output {
+        let text: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let shared = text.clone();
+        let reader = std::thread::spawn(move || {
+            let mut block = [0; 8192];
+            while let Ok(length @ 1..) = pipe.read(&mut block) {
+                shared.lock().expect("lock").extend_from_slice(&block[..length]);
+            }
+        });
+        Output { text, reader }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().expect("lock")).into_owned()
+    }
+
+    fn whole(self) -> String {
+        let _ = self.reader.join();
+        String::from_utf8_lossy(&self.text.lock().expect("lock")).into_owned()
+    }
 }
