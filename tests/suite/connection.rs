@@ -4,7 +4,7 @@ use crate::support::pair::{self, End, Told};
 use crate::support::pause;
 use crate::support::stranger::without;
 use crate::support::synthetic::{Vp8Sender, label};
-use crate::support::within;
+use crate::support::{promptly, within};
 use roombot::room::media::{Codec, RtpPacket, Source};
 use roombot::rtc::{Impairment, Inbound, OutboundTrack, Wake};
 use std::collections::BTreeSet;
@@ -244,7 +244,7 @@ async fn a_track_that_is_taken_away_ends_and_may_come_again() {
         let ssrc = within(10, "the screen comes", b.until(is_screen)).await;
         a.peer.unpublish(&format!("screen{round}")).await;
         let ended = |told: &Told| matches!(told, Told::Ended(ssrcs) if *ssrcs == [ssrc]).then_some(());
-        within(1, "it has ended", b.until(ended)).await;
+        promptly(1, "it has ended", b.until(ended)).await;
         sending.abort();
     }
     let mut sender = Vp8Sender::default();

@@ -8,7 +8,7 @@ use crate::support::recorder::{PATIENCE, begun};
 use crate::support::server::TestServer;
 use crate::support::studio::{Studio, finish, subscribed};
 use crate::support::synthetic::{Vp8Sender, label, packet};
-use crate::support::{pause, within};
+use crate::support::{pause, promptly, within};
 use bytes::Bytes;
 use roombot::client::{Client, ClientConfig};
 use roombot::record::Reception;
@@ -228,7 +228,7 @@ async fn what_a_server_sends_and_nobody_owns_is_counted() {
     let told = |status: &roombot::record::status::Status| {
         status.warnings.iter().any(|text| text.starts_with("the room's server, stream "))
     };
-    within(5, "it is told while it comes", status.wait_for(told)).await.expect("a recorder");
+    promptly(5, "it is told while it comes", status.wait_for(told)).await.expect("a recorder");
     let manifest = finish(recording).await.manifest;
     server.leave().await;
     let loss = obeys(&manifest, one + two, "not-recorded");

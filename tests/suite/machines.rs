@@ -1,12 +1,12 @@
 //! The service on many machines, over a real NATS: a recording goes to a worker; a worker that dies, is stopped or is cut off makes way for
 //! another, and no room ever has two recorders of one recording.
 
-use crate::continued::{feed, timeline};
+use crate::continued::timeline;
 use crate::support::bot::Bot;
-use crate::support::nats::{Line, Nats};
+use crate::support::machines::{Machines, lose};
+use crate::support::nats::Line;
 use crate::support::needs::{needed, tools};
 use crate::support::probe::probe;
-use crate::support::server::TestServer;
 use crate::support::service::{Service, until_it_holds};
 use crate::support::{machine, moment, within};
 use jiff::Timestamp;
@@ -14,120 +14,9 @@ use reqwest::StatusCode;
 use roombot::recording::manifest::Manifest;
 use roombot::recording::timeline::{Entry, Event};
 use roombot::room::media::Source;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tempfile::TempDir;
-
-/// An API node with its workers, their store, and a room with somebody in it.
-struct Machines {
-    api: Service,
-    server: TestServer,
-    store: TempDir,
-    nats: Nats,
-    _alice: Bot,
-}
-
-fn arguments(nats: SocketAddr, store: &Path, more: &[&str]) -> Vec<String> {
-    let (queue, store) = (format!("nats://{nats}"), format!("file://{}", store.display()));
-    let own = ["--queue", &queue, "--store", &store];
-    own.iter().chain(more).map(|&arg| arg.to_owned()).collect()
-}
-
-async fn serve(nats: SocketAddr, store: &Path, more: &[&str]) -> Service {
-    let arguments = arguments(nats, store, more);
-    Service::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
-}
-
-impl Machines {
-    async fn start() -> Result<Machines, String> {
-        let nats = Nats::start().await?;
-        let store = tempfile::tempdir().expect("a folder");
-        let server = TestServer::start().await;
-        let alice = feed(&server.room("standup"));
-        let api = serve(nats.address, &store.path().join("store"), &["--role", "api"]).await;
-        Ok(Machines { api, server, store, nats, _alice: alice })
-    }
-
-    /// A worker that reaches NATS at this address; `more` of its configuration.
-    async fn worker_at(&self, name: &str, nats: SocketAddr, more: &str) -> Service {
-        let file = self.store.path().join(format!("{name}.toml"));
-        std::fs::write(&file, format!("upload_every = \"1s\"\n{more}\n")).expect("written");
-        let own = ["--role", "worker", "--worker", name, "--capacity", "2", "--config", file.to_str().expect("UTF-8")];
-        let worker = serve(nats, &self.store.path().join("store"), &own).await;
-        let known = async {
-            while !self.workers().await.iter().any(|worker| worker["id"] == name && worker["state"] == "active") {
-                moment().await;
-            }
-        };
-        within(20, "the worker is known", known).await;
-        worker
-    }
-
-    async fn worker(&self, name: &str) -> Service {
-        self.worker_at(name, self.nats.address, "").await
-    }
-
-    async fn workers(&self) -> Vec<Value> {
-        self.api.get("/v1/workers").await.json()["workers"].as_array().cloned().unwrap_or_default()
-    }
-
-    async fn record(&self) -> String {
-        self.api.record(json!({ "room_url": self.server.room("standup"), "auto_stop": { "silence_s": 0 } })).await
-    }
-
-    /// Waits until the worker has recorded something of it.
-    async fn records(&self, worker: &Service, id: &str, seconds: u64) {
-        let tracks = worker.recording(id).join("tracks");
-        let grows = || {
-            std::fs::read_dir(&tracks)
-                .is_ok_and(|files| files.flatten().any(|file| file.metadata().is_ok_and(|m| m.len() > 20_000)))
-        };
-        until_it_holds("the worker records", seconds, grows).await;
-    }
-
-    async fn events(&self, id: &str) -> Vec<Value> {
-        let request = self.api.request(reqwest::Method::GET, &format!("/v1/recordings/{id}/events"));
-        let mut stream = request.send().await.expect("an answer");
-        let mut text = Vec::new();
-        // The stream of a recording that goes on has no end.
-        while let Ok(Ok(Some(bytes))) = tokio::time::timeout(Duration::from_millis(500), stream.chunk()).await {
-            text.extend_from_slice(&bytes);
-        }
-        let text = String::from_utf8_lossy(&text);
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    /// Waits for an event whose data say this.
-    async fn tells(&self, id: &str, kind: &str, says: &str, seconds: u64) -> Value {
-        let told = async {
-            loop {
-                let is = |event: &&Value| event["type"] == kind && event["data"].to_string().contains(says);
-                if let Some(event) = self.events(id).await.iter().find(is) {
-                    return event.clone();
-                }
-                moment().await;
-            }
-        };
-        within(seconds, &format!("{kind} says {says:?}"), told).await
-    }
-
-    async fn stop(&self, id: &str, states: &[&str]) -> Value {
-        self.api.post(&format!("/v1/recordings/{id}/stop"), json!({})).await;
-        self.api.until(id, states, 90).await
-    }
-}
-
-/// Kills a worker with everything that it started, as a machine's end does.
-fn lose(worker: &mut Service, id: &str) {
-    worker.kill_only();
-    for pid in worker.processes(id).into_iter().filter_map(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
-    }
-}
 
 /// When the last part in this folder began and ended, by the wall clock that all processes here share.
 fn last_part(folder: &Path) -> (Option<Timestamp>, Option<Timestamp>) {
@@ -169,21 +58,17 @@ async fn a_recording_goes_to_a_worker_and_comes_back_whole() {
     let worker = machines.worker("one").await;
     machines.api.until(&early, &["recording"], 30).await;
     machines.records(&worker, &early, 30).await;
-    let live = machines.api.get(&format!("/v1/recordings/{early}/live")).await;
-    assert!(live.text.contains("lice"), "{}", live.text);
-    // The recorder writes its manifest now and then.
-    let known = async {
-        while !machines.api.get(&format!("/v1/recordings/{early}/participants")).await.text.contains("alice") {
-            moment().await;
-        }
-    };
-    within(30, "the manifest names alice", known).await;
+    // The worker tells how it stands, and the recorder writes its manifest, now and then.
+    for (part, name) in [("live", "lice"), ("participants", "alice")] {
+        machines.says(&format!("/v1/recordings/{early}/{part}"), name).await;
+    }
     machines.api.post(&format!("/v1/recordings/{early}/pause"), json!({})).await;
     machines.api.until(&early, &["paused"], 10).await;
     machines.api.post(&format!("/v1/recordings/{early}/resume"), json!({})).await;
     machines.api.until(&early, &["recording"], 10).await;
-    let metrics = machines.api.get("/metrics").await.text;
-    assert!(metrics.contains("roombot_worker_capacity 2.0") && metrics.contains("roombot_queue_depth 0"), "{metrics}");
+    for line in ["roombot_worker_capacity 2.0", "roombot_queue_depth 0"] {
+        machines.says("/metrics", line).await;
+    }
 
     let recording = machines.stop(&early, &["complete"]).await;
     assert_eq!((&recording["storage"]["state"], &recording["storage"]["local"]), (&json!("stored"), &json!(false)));

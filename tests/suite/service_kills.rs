@@ -13,7 +13,7 @@ use crate::support::pause;
 use crate::support::probe::probe;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::server::TestServer;
-use crate::support::service::Service;
+use crate::support::service::{ENDS, Service};
 use crate::support::store::{Store, configuration, storage};
 use crate::support::{moment, within};
 use rand::rngs::StdRng;
@@ -23,8 +23,6 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// The states that are ends.
-const ENDS: [&str; 4] = ["complete", "partial", "failed", "cancelled"];
 /// Recordings that run at once.
 const AT_ONCE: usize = 10;
 
@@ -56,14 +54,9 @@ impl Chaos {
     async fn open(&self) -> usize {
         let mut open = 0;
         for id in &self.ids {
-            open += usize::from(!self.has_ended(id).await);
+            open += usize::from(!self.service.has_ended(id).await);
         }
         open
-    }
-
-    async fn has_ended(&self, id: &str) -> bool {
-        let recording = self.service.get(&format!("/v1/recordings/{id}")).await.json();
-        ENDS.iter().any(|end| recording["state"] == *end)
     }
 
     async fn act(&mut self) {

@@ -6,9 +6,9 @@ use super::cargo::{file, sha256};
 use super::echoes::Person;
 use super::foreign::{Foreign, Stack};
 use super::probe::probe;
+use super::promptly;
 use super::server::TestServer;
 use super::tape::{NAME, Recorded, Tape};
-use super::within;
 use roombot::recording::manifest::{FileState, Status};
 use roombot::recording::timeline::Event;
 use roombot::room::media::Source;
@@ -34,7 +34,7 @@ async fn on(tape: &Tape, source: Source) {
 async fn off(tape: &Tape, source: Source) {
     let is = |event: &Event| matches!(event, Event::TrackOff { source: off, .. } if *off == source);
     let ends = tape.until("a track of hers ends", |entry| is(&entry.event).then_some(()));
-    within(3, "what is not shared any more ends", ends).await;
+    promptly(3, "what is not shared any more ends", ends).await;
 }
 
 /// Complete, and no word about anything that was lost.
@@ -144,7 +144,7 @@ pub async fn echo(stack: Stack) -> Result<(), String> {
             && event["of"] == ECHO
             && !event["sources"].as_array().is_some_and(|all| all.contains(&json!("screen")))
     };
-    within(5, "the bot's screen ends with hers", pia.until_after(before, "the bot's labels", without)).await;
+    promptly(5, "the bot's screen ends with hers", pia.until_after(before, "the bot's labels", without)).await;
     ends(pia, bot).await;
     Ok(())
 }

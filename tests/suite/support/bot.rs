@@ -85,8 +85,9 @@ impl Bot {
         rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it was running");
     }
 
-    /// Waits for its end.
+    /// Waits for its end; a deadline and no measure ([`super::deadline`]).
     pub async fn ended(mut self, within: Duration) -> Outcome {
+        let within = super::deadline(within.as_secs());
         let until = Instant::now() + within;
         let status: ExitStatus = loop {
             match self.child.try_wait().expect("a child") {

@@ -21,6 +21,7 @@ pub mod glass;
 pub mod janus;
 pub mod line;
 pub mod machine;
+pub mod machines;
 pub mod meeting;
 pub mod member;
 pub mod nats;

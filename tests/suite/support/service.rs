@@ -1,6 +1,6 @@
 //! `roombot serve` as a process, with a folder of its own, and a client of its API. Killed with its value.
 
-use super::{moment, within};
+use super::{deadline, moment, within};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 /// The administrator's key of all services of the tests.
 pub const KEY: &str = "rb_0123456789abcdef0123456789abcdef";
+
+/// The states that are ends.
+pub const ENDS: [&str; 5] = ["complete", "partial", "failed", "cancelled", "expired"];
 
 /// A running service.
 pub struct Service {
@@ -117,12 +120,16 @@ impl Service {
                 if states.contains(&state.as_str()) {
                     return recording;
                 }
-                let ended = ["complete", "partial", "failed", "cancelled", "expired"].contains(&state.as_str());
-                assert!(!ended, "waiting for {states:?}: {recording:#}\n{}", self.log(id));
+                assert!(!ENDS.contains(&state.as_str()), "waiting for {states:?}: {recording:#}\n{}", self.log(id));
                 moment().await;
             }
         };
         within(seconds, &format!("the recording is {states:?}"), reached).await
+    }
+
+    pub async fn has_ended(&self, id: &str) -> bool {
+        let recording = self.get(&format!("/v1/recordings/{id}")).await.json();
+        ENDS.iter().any(|end| recording["state"] == *end)
     }
 
     /// What the processes of a recording said.
@@ -188,9 +195,9 @@ pub async fn listening(mut command: Command) -> (Child, String) {
 
 /// Waits until something holds.
 pub async fn until_it_holds(what: &str, seconds: u64, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let end = Instant::now() + deadline(seconds);
     while !holds() {
-        assert!(Instant::now() < end, "not within {seconds} s: {what}");
+        assert!(Instant::now() < end, "not within {:?}: {what}", deadline(seconds));
         moment().await;
     }
 }

@@ -1,7 +1,6 @@
 //! A room in memory with senders of ours and a recorder in it.
 
-use super::pause;
-use super::within;
+use super::{moment, pause, within};
 use roombot::client::{Client, ClientConfig};
 use roombot::record::capture::Summary;
 use roombot::record::destination::{Destination, Place};
@@ -12,7 +11,7 @@ use roombot::signal::memory::MemoryRoom;
 use roombot::signal::{JoinAs, Signaller};
 use roombot::transfer::store::Limits;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub struct Studio {
     pub room: MemoryRoom,
@@ -82,9 +81,22 @@ pub async fn subscribed(tracks: &[&OutboundTrack]) {
     pause(std::time::Duration::from_millis(200), "the other side of a handshake ends later").await;
 }
 
-/// Ends the recording; a little later, so that what is under way arrives.
+/// Ends the recording when its tracks no longer grow, so that what is under way arrives. A sender that goes on is not waited for.
 pub async fn finish(recording: Recording) -> Summary {
-    pause(Duration::from_millis(300), "what is under way arrives").await;
+    let tracks = recording.folder().join("tracks");
+    let size = || {
+        let files = std::fs::read_dir(&tracks).into_iter().flatten().flatten();
+        files.filter_map(|file| Some(file.metadata().ok()?.len())).sum::<u64>()
+    };
+    let begun = Instant::now();
+    let (mut last, mut since) = (size(), begun);
+    while since.elapsed() < Duration::from_millis(400) && begun.elapsed() < Duration::from_secs(3) {
+        moment().await;
+        let now = size();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
     within(10, "the recording ends", recording.finish(roombot::room::end::EndReason::Stopped)).await.expect("a summary")
 }
 

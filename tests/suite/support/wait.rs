@@ -3,8 +3,22 @@
 use std::future::Future;
 use std::time::Duration;
 
-/// Waits for `future`, and fails the test with `what` when it takes longer than `seconds`.
+/// What a machine that is busy elsewhere gets at least, however soon something comes on an idle one.
+const LEAST: u64 = 60;
+
+/// The deadline of a wait that was meant to end in `seconds`.
+pub fn deadline(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.max(LEAST))
+}
+
+/// Waits for `future`, and fails the test with `what` when it does not come: a deadline and no measure. It is `seconds`, and never less than
+/// [`LEAST`]; where soon is what is promised, it is [`promptly`].
 pub async fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> T {
+    promptly(seconds.max(LEAST), what, future).await
+}
+
+/// Waits for `future`, and fails the test with `what` when it takes longer than the `seconds` that a user is promised.
+pub async fn promptly<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(Duration::from_secs(seconds), future).await {
         Ok(value) => value,
         Err(_) => panic!("not within {seconds} s: {what}"),
