@@ -11,7 +11,6 @@ use crate::recording::subtitles;
 use crate::recording::track::Unfinished;
 use crate::room::clock::SessionTime;
 use crate::room::end::EndReason;
-use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -119,7 +118,8 @@ impl RecordingContext {
         if manifest.tracks.iter().all(|track| track.finished) {
             manifest.status = if is_complete { Status::Complete } else { Status::Partial };
         }
-        manifest.ended = Some(Timestamp::now());
+        // By the session's clock, as everything before: the machine's may have been set since.
+        manifest.ended = Some(manifest.time_of(at.as_ms()));
         manifest.save(&self.folder)?;
         Ok(manifest.clone())
     }

@@ -13,7 +13,6 @@ use crate::room::end::EndReason;
 use crate::room::media::Source;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::transfer::FileReport;
-use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::time::Instant;
 use tokio::sync::watch;
@@ -31,7 +30,6 @@ pub(super) struct RecordingLog {
     pub keys: watch::Sender<HashMap<ParticipantId, String>>,
     timeline: TimelineWriter,
     started: Instant,
-    started_utc: Timestamp,
     /// Who is in the room now.
     present: HashMap<ParticipantId, Present>,
     lines: u64,
@@ -62,7 +60,6 @@ impl RecordingLog {
         let found = track_files(folder.path())?;
         let files = manifest.tracks.iter().map(|track| &track.file).chain(&found).map(String::as_str);
         Ok(RecordingLog {
-            started_utc: manifest.started,
             names: FileNames::resume(keys, files),
             keys: watch::Sender::default(),
             timeline: folder.timeline()?,
@@ -99,8 +96,7 @@ impl RecordingLog {
         }
         self.lines += 1;
         let t_ms = at.as_ms();
-        let wall = SignedDuration::from_millis(i64::try_from(t_ms).unwrap_or(i64::MAX));
-        let at = self.started_utc.checked_add(wall).unwrap_or(self.started_utc);
+        let at = self.manifest.time_of(t_ms);
         if let Err(e) = self.timeline.append(&Entry { t_ms, at, event })
             && !std::mem::replace(&mut self.timeline_failed, true)
         {

@@ -9,7 +9,7 @@ pub use crate::recording::parts::Part;
 pub use crate::recording::track_entry::{Dropped, Gap, Resolution, Span, TrackEntry};
 use crate::recording::utc_ms;
 use crate::room::participant::Role;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Read;
@@ -160,6 +160,12 @@ impl Manifest {
             reasons: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// The wall clock at a session time, as the recording has it: the machine's clock may have been set since its start.
+    pub fn time_of(&self, t_ms: u64) -> Timestamp {
+        let since = SignedDuration::from_millis(i64::try_from(t_ms).unwrap_or(i64::MAX));
+        self.started.checked_add(since).unwrap_or(self.started)
     }
 
     /// Reads a recording's manifest.

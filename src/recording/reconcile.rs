@@ -9,7 +9,6 @@ use crate::recording::timeline::{Entry, Event};
 use crate::room::end::CRASHED;
 use crate::room::media::Codec;
 use crate::room::participant::Role;
-use jiff::SignedDuration;
 
 /// Brings `manifest` up to date: presence of participants, tracks and their lengths, events since it was written.
 /// Open spans stay open: see [`close`].
@@ -43,8 +42,7 @@ pub fn end_tracks(manifest: &mut Manifest) {
 pub fn close(manifest: &mut Manifest) {
     let end_ms = manifest.duration_ms;
     let was_cut_short = manifest.ended.is_none();
-    let length = SignedDuration::from_millis(i64::try_from(end_ms).unwrap_or(i64::MAX));
-    manifest.ended = manifest.ended.or(manifest.started.checked_add(length).ok());
+    manifest.ended = manifest.ended.or(Some(manifest.time_of(end_ms)));
     let present = manifest.participants.iter_mut().flat_map(|participant| &mut participant.present);
     let muted = manifest.tracks.iter_mut().flat_map(|track| &mut track.mutes);
     for span in present.chain(muted).chain(&mut manifest.pauses) {

@@ -9,7 +9,6 @@ use crate::recording::manifest::{Manifest, Status};
 use crate::recording::reconcile::{close, reconcile};
 use crate::recording::subtitles;
 use crate::recording::timeline::{Entry, Event, TimelineReader, TimelineWriter};
-use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 
 /// More invalid bytes than this at a file's end are damage, not an interrupted write: such a file stays as it is.
@@ -90,7 +89,7 @@ pub(crate) fn recover_held(folder: &RecordingFolder) -> Result<Option<Recovery>>
     let end_ms = manifest.duration_ms.max(latest.unwrap_or(0));
     let (mut scans, mut again) = (Vec::new(), false);
     for file in track_files(recording)? {
-        let Outcome { scan, done, problem, retry } = finish(folder, &mut timeline, end_ms, &file);
+        let Outcome { scan, done, problem, retry } = finish(folder, &manifest, &mut timeline, end_ms, &file);
         recovery.tracks.extend(done);
         recovery.problems.extend(problem.map(|problem| format!("tracks/{file}: {problem}")));
         scans.extend(scan.map(|scan| (file, scan)));
@@ -107,7 +106,7 @@ pub(crate) fn recover_held(folder: &RecordingFolder) -> Result<Option<Recovery>>
         // One that ended has said so already: only its disk was full.
         if manifest.ended.is_none() {
             let ended = Event::RecordingEnded { reason: "cut short, recovered".into() };
-            append(&mut timeline, manifest.duration_ms, ended)?;
+            append(&mut timeline, &manifest, manifest.duration_ms, ended)?;
         }
         timeline.sync()?;
         close(&mut manifest);
@@ -170,7 +169,13 @@ struct Outcome {
 }
 
 /// Finishes one track file, where it is not finished already.
-fn finish(folder: &RecordingFolder, timeline: &mut TimelineWriter, t_ms: u64, file: &str) -> Outcome {
+fn finish(
+    folder: &RecordingFolder,
+    manifest: &Manifest,
+    timeline: &mut TimelineWriter,
+    t_ms: u64,
+    file: &str,
+) -> Outcome {
     let scan = match folder.open_file(Subfolder::Tracks, file).and_then(TrackReader::new).and_then(TrackReader::scan) {
         Ok(scan) => scan,
         Err(error) => return Outcome { problem: Some(error.to_string()), ..Outcome::default() },
@@ -190,7 +195,7 @@ fn finish(folder: &RecordingFolder, timeline: &mut TimelineWriter, t_ms: u64, fi
     let mut replace = || -> Result<Scan> {
         let scan = write_copy(folder, file, &part)?;
         let (file, frames, dropped_bytes) = (file.to_owned(), done.frames, done.dropped_bytes);
-        append(timeline, t_ms, Event::Recovered { file, frames, dropped_bytes })?;
+        append(timeline, manifest, t_ms, Event::Recovered { file, frames, dropped_bytes })?;
         timeline.sync()?;
         folder.replace(Subfolder::Tracks, &part, &done.file)?;
         Ok(scan)
@@ -230,9 +235,9 @@ fn write_copy(folder: &RecordingFolder, file: &str, part: &str) -> Result<Scan> 
     if scan.finished { Ok(scan) } else { Err(Error::internal(format!("the copy of {file} is not finished"))) }
 }
 
-/// Appends an event that happens now, at `t_ms` of the session.
-fn append(timeline: &mut TimelineWriter, t_ms: u64, event: Event) -> Result<()> {
-    timeline.append(&Entry { t_ms, at: Timestamp::now(), event })
+/// Appends an event at `t_ms` of the session, by both of a timeline's clocks: that it is written later is no part of the recording.
+fn append(timeline: &mut TimelineWriter, manifest: &Manifest, t_ms: u64, event: Event) -> Result<()> {
+    timeline.append(&Entry { t_ms, at: manifest.time_of(t_ms), event })
 }
 
 #[cfg(test)]

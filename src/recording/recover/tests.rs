@@ -8,6 +8,7 @@ use crate::recording::names::FileNames;
 use crate::recording::testing::{Sample, probe, sample};
 use crate::recording::track::TrackFile;
 use crate::room::media::{Codec, Source};
+use jiff::Timestamp;
 use std::fs;
 
 /// A recording with one track for each sample, flushed twice a second and left as a kill leaves it; its lock is free.
@@ -15,15 +16,16 @@ fn killed(dir: &Path, samples: &[(Source, Sample)]) -> PathBuf {
     let folder = RecordingFolder::create(dir, "standup", Timestamp::UNIX_EPOCH).unwrap();
     let mut timeline = folder.timeline().unwrap();
     let joined = Event::Joined { participant: "alice".into(), id: "p1".into(), name: "Alice".into() };
-    append(&mut timeline, 100, joined).unwrap();
-    Manifest::new("standup", "ws://127.0.0.1/rooms/standup", Timestamp::UNIX_EPOCH).save(&folder).unwrap();
+    let manifest = Manifest::new("standup", "ws://127.0.0.1/rooms/standup", Timestamp::UNIX_EPOCH);
+    append(&mut timeline, &manifest, 100, joined).unwrap();
+    manifest.save(&folder).unwrap();
     let mut names = FileNames::default();
     for (source, sample) in samples {
         let codec = sample.format.codec;
         let file = names.track("alice", *source, TrackFormat::extension(codec));
         let mut track = TrackFile::create(&folder, &file, sample.format.clone(), &sample.frames[0]).unwrap();
-        append(&mut timeline, 500, Event::TrackOn { participant: "alice".into(), file, source: *source, codec })
-            .unwrap();
+        let on = Event::TrackOn { participant: "alice".into(), file, source: *source, codec };
+        append(&mut timeline, &manifest, 500, on).unwrap();
         for (n, frame) in sample.frames.iter().enumerate() {
             track.push(frame).unwrap();
             if n % 15 == 14 {
@@ -64,6 +66,11 @@ fn a_killed_recording_is_finished_once() {
     let frames: Vec<_> = recovery.tracks.iter().map(|t| (t.file.as_str(), t.frames, t.dropped_bytes > 0)).collect();
     assert_eq!(frames, [("alice.camera.1.webm", 59, true), ("alice.mic.1.webm", 101, false)]);
     assert!(recovery.to_string().ends_with("was cut short; 2 track files finished, 160 frames"), "{recovery}");
+
+    // Both of its times are of the recording, not of its recovery.
+    for entry in TimelineReader::open(&path.join(TIMELINE)).unwrap() {
+        assert_eq!(entry.at.as_millisecond(), i64::try_from(entry.t_ms).unwrap(), "{entry:?}");
+    }
 
     let scanned = scan(&file).unwrap();
     assert!(scanned.finished && scanned.dropped == 0, "{scanned:?}");
