@@ -145,7 +145,9 @@ impl Recording {
         let resumes = self.state == State::Paused && state == State::Recording;
         let (sub_code, reason) = why.map_or((None, None), |(code, text)| (Some(code), Some(text)));
         (self.state, self.sub_code, self.reason) = (state, sub_code, reason.clone());
-        self.states.push(StateChange { state, at: now, sub_code, reason: reason.clone() });
+        // Clocks of machines differ, and are set; the states are in their order.
+        let at = self.states.last().map_or(now, |last| last.at.max(now));
+        self.states.push(StateChange { state, at, sub_code, reason: reason.clone() });
         let kind = match state {
             State::Scheduled => EventType::Scheduled,
             State::Queued => EventType::Queued,
@@ -210,6 +212,8 @@ mod tests {
         recording.advance(State::Stopping, Some(why), at(6)).unwrap();
         assert_eq!(recording.sub_code, Some(SubCode::EverybodyLeft));
         assert_eq!(recording.states.len(), 6);
+        recording.advance(State::Processing, None, at(2)).unwrap();
+        assert_eq!(recording.states.last().unwrap().at, at(6), "a clock that was put back");
     }
 
     #[test]
