@@ -66,7 +66,10 @@ impl Prepared {
     pub(super) fn begin(self, now: Timestamp) -> Result<NewPart> {
         let Destination { place, room, url } = self.destination;
         match (place, self.held) {
-            (_, Some(held)) => held.begin(&room, &url, now),
+            (_, Some(held)) => {
+                let now = held.now().unwrap_or(now);
+                held.begin(&room, &url, now)
+            }
             (Place::In(parent), None) => {
                 let folder = RecordingFolder::create(&parent, &room, now)?;
                 Ok(NewPart { folder, manifest: Manifest::new(&room, &url, now), chats: 0, previous: None })

@@ -120,6 +120,15 @@ impl RecordingFolder {
         self.root.try_clone().map_err(|e| io_failed("open the recording folder", e))
     }
 
+    /// Puts a small hidden file there, in place of one of that name: it is no part of the recording.
+    pub(crate) fn put_hidden(&self, name: &str, text: &str) -> io::Result<()> {
+        match unlinkat(&self.root, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        new_file(&self.root, name, OFlags::empty())?.write_all(text.as_bytes())
+    }
+
     /// A writer of this recording's timeline.
     ///
     /// # Errors

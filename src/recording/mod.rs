@@ -4,6 +4,7 @@
 
 pub mod account;
 pub(crate) mod attachments;
+pub(crate) mod boot;
 pub mod chapters;
 mod event;
 pub mod folder;

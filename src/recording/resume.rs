@@ -1,6 +1,7 @@
 //! Recording into a given folder: new, or continued after its recorder was gone. What was left behind is recovered first.
 
 use crate::error::{Error, Result};
+use crate::recording::boot;
 use crate::recording::folder::{MANIFEST, RecordingFolder, TIMELINE};
 use crate::recording::manifest::{Manifest, Status};
 use crate::recording::parts::Part;
@@ -78,6 +79,12 @@ impl HeldFolder {
         self.before.is_some()
     }
 
+    /// The wall clock as the recording has it, if it was last recorded on this machine since its boot.
+    pub fn now(&self) -> Option<Timestamp> {
+        let before = self.before.as_ref()?;
+        boot::session_ms(self.path()?).map(|session_ms| before.manifest.time_of(session_ms))
+    }
+
     /// Begins to record now: the next part of the recording, or the first.
     ///
     /// # Errors
@@ -85,10 +92,12 @@ impl HeldFolder {
     pub fn begin(mut self, room: &str, url: &str, now: Timestamp) -> Result<NewPart> {
         let folder = self.folder.take().ok_or_else(|| Error::internal("the folder was used twice"))?;
         let Some(before) = self.before.take() else {
+            boot::note(&folder, 0);
             let manifest = Manifest::new(room, url, now);
             return Ok(NewPart { folder, manifest, chats: 0, previous: None });
         };
         let start_ms = before.resume_ms(now);
+        boot::note(&folder, start_ms);
         let Before { mut manifest, chats, .. } = before;
         if manifest.parts.is_empty() {
             // Of an older version.

@@ -45,6 +45,20 @@ fn a_clock_that_was_put_back_goes_on_behind_the_timeline() {
 }
 
 #[test]
+fn on_the_same_machine_the_time_since_its_boot_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    drop(record(&path, at(0)));
+    // The wall clock is years away from then.
+    let now = HeldFolder::open(&path, "standup").unwrap().now().unwrap();
+    assert!((at(0)..at(60)).contains(&now), "{now}");
+    for other in ["another-boot 0", "", "x"] {
+        fs::write(path.join(boot::FILE), other).unwrap();
+        assert_eq!(HeldFolder::open(&path, "standup").unwrap().now(), None, "{other:?}");
+    }
+}
+
+#[test]
 fn one_records_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");
