@@ -171,15 +171,8 @@ impl Worker {
             }
         }
         orphans.keep(&here);
-        if session == self.lease_session() {
-            self.lease.set_jobs(allowed);
-        }
+        self.lease.set_jobs(session, allowed);
         Ok(())
-    }
-
-    /// The session that the lease is for now.
-    fn lease_session(&self) -> String {
-        self.lease.file().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
     }
 }
 

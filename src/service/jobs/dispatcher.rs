@@ -147,7 +147,7 @@ impl Dispatcher {
             if state == State::Queued && !self.context.quota.allows(&project, *of_project) {
                 continue;
             }
-            if work == Work::Upload && !self.context.is_leased() {
+            if work == Work::Upload && !self.context.is_leased(&id) {
                 continue;
             }
             let has_begun = !matches!(state, State::Queued | State::Processing);

@@ -40,7 +40,7 @@ impl Lease {
 
     /// Another session begins: what the one before had is not ours any more, and its recorders leave. The same session changes nothing.
     pub fn begin(&self, session: &str) {
-        let file = LeaseFile::at(self.folder.join(format!("{session}.lease")));
+        let file = LeaseFile::at(self.path_of(session));
         let mut inner = self.lock();
         if inner.file.path() != file.path() {
             let _ = std::fs::remove_file(inner.file.path());
@@ -59,13 +59,8 @@ impl Lease {
         Ok(())
     }
 
-    /// The file that recorders go by.
-    pub fn file(&self) -> PathBuf {
-        self.lock().file.path().to_owned()
-    }
-
     /// Whether recorders may be in their rooms.
-    pub fn is_held(&self) -> bool {
+    fn is_held(&self) -> bool {
         now() < self.lock().until
     }
 
@@ -76,16 +71,31 @@ impl Lease {
         }
     }
 
-    /// Waits until they may not.
-    pub(super) async fn over(&self) {
-        while self.is_held() {
+    /// The file that a recorder of this recording goes by, if it may be in its room. Session, time and recording are asked in one: the lease
+    /// of a session that has just begun says nothing of what the one before had.
+    pub(super) fn grant(&self, id: &Id) -> Option<PathBuf> {
+        let inner = self.lock();
+        (now() < inner.until && inner.jobs.contains(id)).then(|| inner.file.path().to_owned())
+    }
+
+    /// Waits until this recording may be another machine's.
+    pub(super) async fn over(&self, id: &Id) {
+        while self.grant(id).is_some() {
             sleep(LOOK).await;
         }
     }
 
-    /// The recordings that are this worker's now.
-    pub fn set_jobs(&self, jobs: HashSet<Id>) {
-        self.lock().jobs = jobs;
+    /// The recordings that are this worker's now, as long as this session is held.
+    pub fn set_jobs(&self, session: &str, jobs: HashSet<Id>) {
+        let path = self.path_of(session);
+        let mut inner = self.lock();
+        if inner.file.path() == path {
+            inner.jobs = jobs;
+        }
+    }
+
+    fn path_of(&self, session: &str) -> PathBuf {
+        self.folder.join(format!("{session}.lease"))
     }
 
     /// Whether a recording is.
@@ -104,14 +114,21 @@ mod tests {
         let (lease, id) = (Lease::new(folder.path()), Id::new(Id::RECORDING));
         assert!(!lease.is_held() && !lease.allows(&id));
         lease.begin("a");
-        lease.set_jobs([id.clone()].into());
+        lease.set_jobs("a", [id.clone()].into());
+        assert_eq!(lease.grant(&id), None, "nothing is held yet");
         lease.extend(now() + Duration::from_secs(60)).unwrap();
-        let first = LeaseFile::at(lease.file());
+        let first = LeaseFile::at(lease.grant(&id).unwrap());
         lease.begin("a");
         assert!(lease.is_held() && lease.allows(&id) && first.holds(now()));
         lease.begin("b");
         assert!(!lease.is_held() && !lease.allows(&id) && !first.holds(now()), "its recorders leave");
         lease.extend(now() + Duration::from_secs(60)).unwrap();
         assert!(lease.is_held() && !first.holds(now()));
+        assert_eq!(lease.grant(&id), None, "what the session before had may be another machine's");
+        lease.set_jobs("a", [id.clone()].into());
+        assert!(!lease.allows(&id), "a list that was read before comes late");
+        lease.set_jobs("b", [id.clone()].into());
+        assert_ne!(lease.grant(&id).as_deref(), Some(first.path()));
+        assert!(lease.grant(&id).is_some());
     }
 }

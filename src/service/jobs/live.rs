@@ -34,7 +34,7 @@ async fn keep_sending(context: &JobContext, id: &Id) -> Infallible {
         }
         let Some(recording) = &recording else { continue };
         // Another machine may go on from what is there.
-        if !context.is_leased() {
+        if !context.is_leased(id) {
             continue;
         }
         match storage.send_live(recording, &folder, &progress).await {

@@ -99,26 +99,32 @@ impl JobContext {
         self.lease.as_ref().is_none_or(|lease| lease.allows(id))
     }
 
-    /// Whether no other machine may do what this one does.
-    fn is_leased(&self) -> bool {
-        self.lease.as_ref().is_none_or(|lease| lease.is_held())
+    /// Whether no other machine may do what this one does with a recording.
+    fn is_leased(&self, id: &Id) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.grant(id).is_some())
     }
 
-    /// Waits until another machine may do what this one does.
-    async fn lease_over(&self) {
+    /// Waits until another machine may do what this one does with a recording.
+    async fn lease_over(&self, id: &Id) {
         match &self.lease {
-            Some(lease) => lease.over().await,
+            Some(lease) => lease.over(id).await,
             None => std::future::pending().await,
         }
     }
 
-    /// Waits until recorders may be in their rooms. False: the job is to return.
-    async fn leased(&self) -> bool {
-        let Some(lease) = &self.lease else { return true };
+    /// Waits until the recording's recorder may be in its room. None: the job is to return.
+    async fn leased(&self, id: &Id) -> Option<Permit> {
+        let Some(lease) = &self.lease else { return Some(Permit { lease: None }) };
         let mut leaving = self.leaving.clone();
         tokio::select! {
-            () = lease.held() => true,
-            _ = leaving.wait_for(|leaving| *leaving) => false,
+            () = lease.held() => lease.grant(id).map(|file| Permit { lease: Some(file) }),
+            _ = leaving.wait_for(|leaving| *leaving) => None,
         }
     }
+}
+
+/// A recorder may be started.
+struct Permit {
+    /// What it goes by, with several machines.
+    lease: Option<PathBuf>,
 }

@@ -3,7 +3,7 @@
 use super::ending::end;
 use super::outcome::{LastWords, look};
 use super::process::Process;
-use super::{JobContext, control, timeline};
+use super::{JobContext, Permit, control, timeline};
 use crate::recording::folder::TIMELINE;
 use crate::recording::manifest::Status;
 use crate::recording::timeline::{Entry, Event};
@@ -94,9 +94,7 @@ async fn find(context: &JobContext, id: &Id) -> Result<Option<Process>, Database
 
 /// Starts a recorder: the first, or the next part. None: nobody wants it any more, or nobody here.
 async fn start(context: &JobContext, id: &Id) -> Result<Option<Process>, DatabaseError> {
-    if !context.leased().await {
-        return Ok(None);
-    }
+    let Some(permit) = context.leased(id).await else { return Ok(None) };
     let Some(stored) = context.database.recording(id).await? else { return Ok(None) };
     if matches!(stored.recording.wanted, Wanted::Stop | Wanted::Cancel) {
         let why = match stored.recording.wanted {
@@ -116,7 +114,7 @@ async fn start(context: &JobContext, id: &Id) -> Result<Option<Process>, Databas
         })
         .await?;
     let (result, log) = (context.folders.result(id), context.folders.log(id));
-    match Process::start(command(context, &stored), &result, &log) {
+    match Process::start(command(context, &stored, &permit), &result, &log) {
         Ok(process) => {
             note_process(context, id, &process).await?;
             Ok(Some(process))
@@ -138,14 +136,14 @@ async fn note_process(context: &JobContext, id: &Id, process: &Process) -> Resul
 }
 
 /// The recorder's command line. The token is in its environment, where other users cannot read it.
-fn command(context: &JobContext, stored: &StoredRecording) -> Command {
+fn command(context: &JobContext, stored: &StoredRecording, permit: &Permit) -> Command {
     let (id, request) = (&stored.recording.id, &stored.request);
     let mut command = Command::new(&context.program);
     command.args(["record", "--json", "--quiet", "--join-for", JOIN_FOR]);
     command.arg("--folder").arg(context.folders.recording(id)).arg("--control").arg(context.folders.control(id));
     command.arg("--as").arg(&request.bot_name);
-    if let Some(lease) = &context.lease {
-        command.arg("--lease").arg(lease.file());
+    if let Some(file) = &permit.lease {
+        command.arg("--lease").arg(file);
     }
     let stop = &request.auto_stop;
     let elapsed = stored
@@ -344,8 +342,10 @@ async fn conclude(context: &JobContext, id: &Id, why: (SubCode, String)) -> Resu
         let has_media = found.as_ref().is_some_and(|(_, outcome)| {
             outcome.media.iter().any(|media| matches!(media.kind, MediaKind::Track | MediaKind::File | MediaKind::Chat))
         });
-        let losses = found.as_ref().is_some_and(|(status, _)| *status != Status::Complete);
         let recording = &mut stored.recording;
+        // It was recorded, and is not here: with several machines it is another's.
+        let is_gone = found.is_none() && recording.states.iter().any(|change| change.state == State::Waiting);
+        let losses = is_gone || found.as_ref().is_some_and(|(status, _)| *status != Status::Complete);
         recording.outcome = found.map(|(_, outcome)| outcome);
         let mut events = Vec::new();
         let (code, _) = why;
