@@ -3,12 +3,19 @@
 use super::bus::{Bus, read};
 use super::wire::{Changeable, Job, JobEntry, job_key};
 use crate::service::database::DatabaseError;
+use crate::service::database::events;
 use crate::service::database::recordings::{self, Placement, Runtime, StoredRecording};
 use crate::service::jobs::JobContext;
-use crate::service::model::{State, Storage, StorageState, Wanted};
+use crate::service::model::{EventDraft, EventType, State, Storage, StorageState, Wanted};
 use crate::service::storage::location;
 use jiff::Timestamp;
+use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// The pause before a store that does not answer is asked again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What came of an entry.
 pub enum Taken {
@@ -76,6 +83,7 @@ pub async fn take(bus: Bus, context: JobContext, placement: Placement, entry: Jo
     let folder = context.folders.recording(&entry.id);
     // One that was interrupted has brought all or nothing.
     let is_here = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    let mut not_fetched = None;
     if job.recording.parts > 0
         && !is_here
         && let Some(storage) = &context.storage
@@ -83,13 +91,31 @@ pub async fn take(bus: Bus, context: JobContext, placement: Placement, entry: Jo
         match storage.fetch(&location(&job.recording), &folder).await {
             Ok(Some(found)) => tracing::info!(recording_id = %entry.id, bytes = found.bytes, "goes on from the store"),
             Ok(None) => tracing::warn!(recording_id = %entry.id, "the store has nothing of it: it begins anew"),
-            // The room does not wait: what is in the store stays there, and what comes is recorded.
-            Err(e) => tracing::error!(recording_id = %entry.id, "what the store has of it cannot be fetched: {e}"),
+            Err(e) => {
+                tracing::error!(recording_id = %entry.id, "what the store has of it cannot be fetched: {e}");
+                // Nothing more is recorded: it waits for the store.
+                if matches!(entry.wanted, Wanted::Stop | Wanted::Cancel) || job.recording.state >= State::Stopping {
+                    sleep(RETRY).await;
+                    return Ok(());
+                }
+                // The room does not wait: what is in the store stays there, and what comes is recorded.
+                not_fetched = Some(e);
+            }
         }
     }
-    let stored = prepare(job, placement, entry.wanted, &folder);
+    let mut stored = prepare(job, placement, entry.wanted, &folder);
+    let warning = not_fetched.map(|problem| {
+        (stored.runtime.beside, stored.runtime.lossy) = (true, true);
+        let message =
+            format!("what was recorded before stays in the store, below live/, and could not be fetched: {problem}");
+        EventDraft::new(EventType::Warning, json!({ "message": message }))
+    });
     tracing::info!(recording_id = %entry.id, fence = entry.fence, "taken");
-    context.database.write(move |connection| recordings::insert_quietly(connection, &stored)).await
+    let insert = move |connection: &rusqlite::Connection| {
+        recordings::insert_quietly(connection, &stored)?;
+        events::append(connection, &stored.recording, Timestamp::now(), warning.into_iter().collect())
+    };
+    context.database.write(insert).await
 }
 
 /// A recording as it is put into this worker's database.

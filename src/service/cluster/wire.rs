@@ -114,6 +114,8 @@ pub struct Progress {
     pub outputs_done: Vec<String>,
     pub failed_outputs: Vec<String>,
     pub lossy: bool,
+    #[serde(default)]
+    pub beside: bool,
     /// How it ends once its media is in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
@@ -126,6 +128,7 @@ impl Progress {
             outputs_done: runtime.outputs_done.clone(),
             failed_outputs: runtime.failed_outputs.clone(),
             lossy: runtime.lossy,
+            beside: runtime.beside,
             ending: runtime.ending.clone(),
         }
     }
@@ -133,7 +136,7 @@ impl Progress {
     pub fn put_into(self, runtime: &mut Runtime) {
         runtime.timeline_offset = self.timeline_offset;
         (runtime.outputs_done, runtime.failed_outputs) = (self.outputs_done, self.failed_outputs);
-        (runtime.lossy, runtime.ending) = (self.lossy, self.ending);
+        (runtime.lossy, runtime.beside, runtime.ending) = (self.lossy, self.beside, self.ending);
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Runtime {
     pub applied: i64,
     /// On a worker: another one may have it; what is here is sent beside.
     pub orphaned: bool,
+    /// With several machines: something of it is in the store, as it was sent while it was recorded, that is in no folder of a worker's.
+    pub beside: bool,
 }
 
 /// A worker's hold on a recording.

@@ -15,6 +15,7 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
     // What is noted there and could not be deleted goes with the recording.
     if let (Ok(_), Some(storage)) = (&result, &context.storage)
         && context.folders.live(id).exists()
+        && !stored.runtime.beside
         // A machine that had lost it sends what it has beside it: what was sent before is not its own any more.
         && stored.recording.storage.as_ref().is_some_and(|copy| copy.path == location(&stored.recording))
         && storage.forget_live(&stored.recording).await
@@ -40,7 +41,7 @@ async fn upload(context: &JobContext, recording: &Recording) -> Option<Result<St
         result = storage.upload(&context.database, recording, &folder) => Some(result),
         _ = leaving.wait_for(|leaving| *leaving) => None,
         // Two that send to one place would be in each other's way.
-        () = context.lease_over() => None,
+        () = context.lease_over(&recording.id) => None,
     }
 }
 
