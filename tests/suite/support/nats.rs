@@ -1,10 +1,11 @@
 //! NATS's own server with JetStream, on a port of its own, and a line to it that can be held up. Ends with its value.
 
 use super::foreign::python;
+use super::service::command_by;
 use super::within;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,6 +16,8 @@ use tokio::task::JoinHandle;
 pub struct Nats {
     program: PathBuf,
     folder: TempDir,
+    /// What its command begins with.
+    by: Vec<String>,
     pub address: SocketAddr,
     child: Option<Child>,
 }
@@ -22,20 +25,26 @@ pub struct Nats {
 impl Nats {
     /// Finds the server, or installs it, and starts it.
     pub async fn start() -> Result<Nats, String> {
+        Nats::start_at("127.0.0.1", Vec::new()).await
+    }
+
+    /// The same at another address, by a command that begins with these words.
+    pub async fn start_at(address: &str, by: Vec<String>) -> Result<Nats, String> {
         let folder = tokio::task::spawn_blocking(|| python("nats")).await.expect("it ran")?;
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("its address");
+        let port = free.local_addr().expect("its address").port();
         drop(free);
+        let address = format!("{address}:{port}").parse().expect("an address");
         let program = folder.join("venv/bin/nats-server");
-        let mut nats = Nats { program, folder: tempfile::tempdir().expect("a folder"), address, child: None };
+        let mut nats = Nats { program, folder: tempfile::tempdir().expect("a folder"), by, address, child: None };
         nats.restart().await;
         Ok(nats)
     }
 
     /// Starts it again.
     pub async fn restart(&mut self) {
-        let mut command = Command::new(&self.program);
-        command.args(["-a", "127.0.0.1", "-p", &self.address.port().to_string(), "-js", "-sd"]);
+        let mut command = command_by(&self.by, &self.program);
+        command.args(["-a", &self.address.ip().to_string(), "-p", &self.address.port().to_string(), "-js", "-sd"]);
         command.arg(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().expect("it starts"));
         let answers = async {

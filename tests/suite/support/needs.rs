@@ -24,6 +24,7 @@ pub(crate) use needed;
 const PACKAGES: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("ffmpeg", "ffmpeg"),
+    ("ip", "iproute2"),
     ("janus", "janus"),
     ("janus-pp-rec", "janus-tools"),
     ("node", "nodejs"),
@@ -38,6 +39,13 @@ pub fn tools(names: &[&str]) -> Result<(), String> {
         true => Ok(()),
         false => Err(missing.into_iter().map(not_installed).collect::<Vec<_>>().join(", ")),
     }
+}
+
+/// A library's path below the folders of this architecture, or the package that has it.
+pub fn library(name: &str, package: &str) -> Result<PathBuf, String> {
+    let folders = ["/usr/lib", &format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH)].map(PathBuf::from);
+    let found = folders.into_iter().map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.ok_or_else(|| format!("{name} is not installed (package {package})"))
 }
 
 /// A tool's path: `CHROMIUM` for Chromium, otherwise by `PATH`.

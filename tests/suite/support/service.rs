@@ -18,10 +18,20 @@ pub const ENDS: [&str; 5] = ["complete", "partial", "failed", "cancelled", "expi
 /// A running service.
 pub struct Service {
     folder: TempDir,
+    around: Around,
     more: Vec<String>,
     child: Child,
     url: String,
     http: reqwest::Client,
+}
+
+/// How a service is started.
+#[derive(Debug, Clone, Default)]
+pub struct Around {
+    /// What its command begins with.
+    pub by: Vec<String>,
+    /// More of its environment.
+    pub variables: Vec<(String, String)>,
 }
 
 /// An answer of the API.
@@ -42,11 +52,16 @@ impl Answer {
 impl Service {
     /// One with an empty folder; `more`: further arguments.
     pub async fn start(more: &[&str]) -> Service {
+        Service::start_around(Around::default(), more).await
+    }
+
+    /// The same, started in another way.
+    pub async fn start_around(around: Around, more: &[&str]) -> Service {
         let folder = tempfile::tempdir().expect("a folder");
         let more: Vec<String> = more.iter().map(|&arg| arg.to_owned()).collect();
-        let (child, url) = start(folder.path(), &more).await;
+        let (child, url) = start(folder.path(), &around, &more).await;
         let http = client();
-        Service { folder, more, child, url, http }
+        Service { folder, around, more, child, url, http }
     }
 
     /// Sends the service a signal; not what it started.
@@ -61,9 +76,20 @@ impl Service {
         self.child.wait().expect("it has ended");
     }
 
+    /// SIGTERM, and its end is waited for.
+    pub async fn end(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        let ended = async {
+            while self.child.try_wait().expect("a child").is_none() {
+                moment().await;
+            }
+        };
+        within(60, "the service ends", ended).await;
+    }
+
     /// Another one in its place.
     pub async fn restart(&mut self) {
-        (self.child, self.url) = start(self.folder.path(), &self.more).await;
+        (self.child, self.url) = start(self.folder.path(), &self.around, &self.more).await;
     }
 
     /// SIGKILL, and another one in its place.
@@ -170,9 +196,18 @@ pub fn client() -> reqwest::Client {
     reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("a client")
 }
 
+/// A command that begins with these words.
+pub fn command_by(by: &[String], program: &Path) -> Command {
+    let Some((first, rest)) = by.split_first() else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(program);
+    command
+}
+
 /// Starts the program and reads its address.
-async fn start(data: &Path, more: &[String]) -> (Child, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roombot"));
+async fn start(data: &Path, around: &Around, more: &[String]) -> (Child, String) {
+    let mut command = command_by(&around.by, Path::new(env!("CARGO_BIN_EXE_roombot")));
+    command.envs(around.variables.iter().cloned());
     command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
     listening(command).await
 }

@@ -1,13 +1,15 @@
 //! Amazon's S3 as `moto` has it, on a port of its own, and a line to it that can be held. Ends with its value.
 
 use super::foreign::python;
-use super::service::client;
+use super::service::{client, command_by};
 use super::{moment, within};
 use reqwest::StatusCode;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +23,8 @@ pub const BUCKET: &str = "meetings";
 /// A port for an S3 that may not run yet.
 pub struct Store {
     folder: std::path::PathBuf,
+    /// What its command begins with.
+    by: Vec<String>,
     address: SocketAddr,
     child: Option<Child>,
 }
@@ -31,16 +35,23 @@ const KEY: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_r
 impl Store {
     /// Finds moto, or installs it. Nothing runs yet.
     pub async fn prepare() -> Result<Store, String> {
+        Store::prepare_at("127.0.0.1", Vec::new()).await
+    }
+
+    /// The same at another address, by a command that begins with these words.
+    pub async fn prepare_at(address: &str, by: Vec<String>) -> Result<Store, String> {
         let folder = tokio::task::spawn_blocking(|| python("moto")).await.expect("it ran")?;
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("its address");
-        Ok(Store { folder, address, child: None })
+        let port = free.local_addr().expect("its address").port();
+        let address = format!("{address}:{port}").parse().expect("an address");
+        Ok(Store { folder, by, address, child: None })
     }
 
     /// Starts it with an empty bucket.
     pub async fn start(&mut self) {
-        let mut command = Command::new(self.folder.join("venv/bin/python"));
-        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &self.address.port().to_string()]);
+        let mut command = command_by(&self.by, &self.folder.join("venv/bin/python"));
+        let (host, port) = (self.address.ip().to_string(), self.address.port().to_string());
+        command.args(["-m", "moto.server", "-H", &host, "-p", &port]);
         command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().expect("it starts"));
         let http = client();
@@ -69,6 +80,29 @@ impl Store {
         let list = client().get(self.url(&format!("/{BUCKET}?list-type=2"))).send().await.expect("an answer");
         let text = list.text().await.expect("a list");
         text.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0.to_owned())).collect()
+    }
+
+    /// All objects below a prefix but for those that are only on their way, by the rest of their keys.
+    pub async fn below(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+        let list = client().get(self.url(&format!("/{BUCKET}?list-type=2&prefix={prefix}"))).send().await;
+        let text = list.expect("an answer").text().await.expect("a list");
+        assert!(text.contains("<IsTruncated>false"), "more than one list: {text}");
+        let keys = text.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0));
+        let mut found = BTreeMap::new();
+        for key in keys {
+            let path = key.strip_prefix(prefix).expect("it is below");
+            if !path.starts_with("live/") {
+                found.insert(path.to_owned(), self.get(key).await.bytes().await.expect("a body").to_vec());
+            }
+        }
+        found
+    }
+
+    /// Sends its process a signal.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it was started");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, signal).expect("it was running");
     }
 
     /// An object's text.
