@@ -10,7 +10,6 @@ use crate::support::machine;
 use crate::support::nats::{Line, Nats};
 use crate::support::needs::{needed, tools};
 use crate::support::outage::Outage;
-use crate::support::probe::length;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::server::TestServer;
 use crate::support::service::{ENDS, Service};
@@ -272,7 +271,7 @@ impl Chaos {
             if media["kind"] == "track" {
                 let file = folder.path().join("track");
                 std::fs::write(&file, &stored[path]).expect("written");
-                assert!(length(&file).1 > 0, "{what}: {id} {path} does not open");
+                assert!(self.dose.frames(&file) > 0, "{what}: {id} {path} does not open");
             }
         }
         (recording["state"].as_str().unwrap_or_default().to_owned(), gaps)

@@ -11,7 +11,6 @@ use crate::support::moment;
 use crate::support::needs::needed;
 use crate::support::outage::Outage;
 use crate::support::pause;
-use crate::support::probe::probe;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::server::TestServer;
 use crate::support::service::{ENDS, Service};
@@ -112,7 +111,7 @@ impl Chaos {
         for media in recording["outcome"]["media"].as_array().into_iter().flatten() {
             let path = media["path"].as_str().unwrap_or_default();
             if media["kind"] == "track" {
-                assert!(probe(&folder.join(path)).frames > 0, "seed {seed}: {id} {path} does not open");
+                assert!(self.dose.frames(&folder.join(path)) > 0, "seed {seed}: {id} {path} does not open");
             }
         }
         if recording["outcome"].is_object() {

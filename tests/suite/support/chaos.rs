@@ -1,8 +1,9 @@
 //! What tests share that kill everything at random by a seed: their length, and what must be true of every recording in the end.
 //!
-//! For longer: `ROOMBOT_CHAOS_MINUTES=60 ROOMBOT_CHAOS_RECORDINGS=200 cargo test --test suite -- whatever_ --nocapture`. A run is repeated by
+//! For longer: `ROOMBOT_CHAOS_MINUTES=60 ROOMBOT_CHAOS_RECORDINGS=200 cargo test --test suite -- whatever_is_killed --nocapture`. A run is repeated by
 //! its `ROOMBOT_KILL_SEED`, as far as the machine lets it.
 
+use super::probe::{length, probe};
 use super::receiver::Receiver;
 use super::service::Service;
 use super::{moment, within};
@@ -10,6 +11,7 @@ use rand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Recordings that run at once.
@@ -39,6 +41,11 @@ impl Dose {
     pub fn begin(&mut self) {
         self.begun = Instant::now();
     }
+    /// Frames of a track, by ffprobe: decoded, or after a long run counted.
+    pub fn frames(&self, track: &Path) -> u64 {
+        if self.length > Duration::from_secs(60) { length(track).1 } else { probe(track).frames }
+    }
+
     pub fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
