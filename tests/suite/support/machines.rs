@@ -5,7 +5,6 @@ use super::nats::Nats;
 use super::server::TestServer;
 use super::service::{Service, until_it_holds};
 use super::{deadline, moment, within};
-use crate::continued::feed;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -39,7 +38,7 @@ impl Machines {
         let nats = Nats::start().await?;
         let store = tempfile::tempdir().expect("a folder");
         let server = TestServer::start().await;
-        let alice = feed(&server.room("standup"));
+        let alice = Bot::start(&["feed", &server.room("standup"), "--stamp", "alice,320x180@15", "--as", "Alice"]);
         let api = serve(nats.address, &store.path().join("store"), &["--role", "api"]).await;
         Ok(Machines { api, server, store, nats, _alice: alice })
     }
