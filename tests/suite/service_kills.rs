@@ -127,7 +127,8 @@ impl Chaos {
     }
 }
 
-#[tokio::test]
+// The receiver of webhooks answers while tracks are decoded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_killed_every_recording_ends_whole_and_none_has_two_recorders() {
     let mut store = needed!(Store::prepare().await);
     let _busy = machine::share().await;
