@@ -30,7 +30,7 @@
 //! | `server` | the room server, its page, WHIP and WHEP; the player of recordings | |
 //!
 //! With `film` or `filters` come test media and their measurement (`feed`, `stamp`, `verify`); with `film` and `server` the scenarios
-//! (`check`) and the demo. Without any of them, `record`, `show` and `send` are left, and GStreamer is not linked.
+//! (`check`). Without any of them, `record`, `show` and `send` are left, and GStreamer is not linked.
 //!
 //! # Modules
 //!

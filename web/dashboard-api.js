@@ -22,6 +22,7 @@ export class Problem extends Error {
     super([problem.field ? `${problem.field}: ${said}` : said, ADVICE[status]].filter(Boolean).join(' '));
     this.status = status;
     this.field = problem.field;
+    this.code = problem.code;
   }
 }
 

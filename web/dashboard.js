@@ -112,11 +112,23 @@ addEventListener('unhandledrejection', (event) => {
   if (event.reason?.status === 401) signIn();
 });
 
+/** The session that this browser has, or the one that a code in the address begins. The code is good once: it does not stay there. */
+async function session() {
+  const [path, query = ''] = location.hash.slice(1).split('?');
+  const wanted = new URLSearchParams(query);
+  const code = wanted.get('code');
+  if (code === null) return api('GET', '/v1/session');
+  wanted.delete('code');
+  history.replaceState(null, '', `#${path}${wanted.size ? `?${wanted}` : ''}`);
+  // A page that is opened again may have its session still.
+  return api('POST', '/v1/session', { code }).catch((refusal) => api('GET', '/v1/session').catch(() => { throw refusal; }));
+}
+
 try {
-  await begin(await api('GET', '/v1/session'));
+  await begin(await session());
 } catch (problem) {
   signIn();
-  if (problem.status !== 401) {
+  if (problem.status !== 401 || problem.code === 'code_wrong') {
     login.querySelector('.problem').textContent = problem.message;
     login.querySelector('.problem').hidden = false;
   }

@@ -230,13 +230,8 @@ fn print(summary: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// Makes the default film of a recording, with a progress bar on a terminal unless `quiet`.
-pub(super) async fn film(recording: PathBuf, quiet: bool) -> Result<Summary> {
-    make(Library::new(None)?, Job::usual(recording, 30), quiet).await
-}
-
 /// Prints what was made as text.
-pub(super) fn report(summary: &Summary) {
+fn report(summary: &Summary) {
     for warning in &summary.warnings {
         print_err!("warning: {warning}");
     }

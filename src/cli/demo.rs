@@ -1,34 +1,45 @@
-//! `roombot demo`: a room with three participants who send files (one also shares a screen), its recording and film.
+//! `roombot demo`: a room with three participants who send files (one also shares a screen), recorded by the recorder service, which makes
+//! the film and shows it in its dashboard.
 //!
-//! The participants are separate processes, as they would be elsewhere; the room server and the recorder run in this one.
+//! The participants are separate processes, as they would be elsewhere; the room server and the service run in this one.
+
+mod participants;
+mod recorder;
 
 use super::args::duration;
 use super::print::{print_err, print_out};
 use super::runtime::interrupted;
-use super::{browser, compose, record, show, status_display};
+use super::{browser, record, show, status_display};
 use crate::error::{Error, Result};
-use crate::record::Recorder;
-use crate::room::end::EndReason;
-use crate::server::{RoomServer, RoomServerConfig, reachable};
-use crate::viewer::Viewer;
+use crate::record::status::Status;
+use crate::recording::manifest::Manifest;
+use crate::server::{RoomServer, RoomServerConfig};
+use participants::Participants;
+use recorder::DemoService;
+use serde_json::Value;
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep};
 
 const ROOM: &str = "demo";
 /// The port of the room server, if it is free.
 const PORT: u16 = 8080;
+/// How often it is looked how far the recording is.
+const LOOK: Duration = Duration::from_millis(500);
+/// Carol joins so late, or later than a tenth of a short recording.
+const LATE: Duration = Duration::from_secs(3);
 
-/// Run a room with three test participants, record it, compose a film, and show it in the browser.
+/// Run a room with three test participants, record it with the recorder service, make a film, and show it in the dashboard.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  roombot demo                  # records 20 seconds, composes the film and shows it until Ctrl-C
+  roombot demo                  # records 20 seconds, makes the film and shows both in the dashboard until Ctrl-C
   roombot demo --no-open        # ends when the film is made
   roombot demo --keep           # keeps the room open for your browser until Ctrl-C
+  roombot serve --data roombot-demo     # later: the same dashboard; its key is in roombot-demo/admin-key
 
 Where no terminal is (a pipe, CI) it ends when the film is made.")]
 pub struct DemoArgs {
@@ -41,13 +52,13 @@ pub struct DemoArgs {
     /// Address and port of the room server; by default port 8080, or a free one if that is taken.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// Output folder; the recording gets a folder in it.
-    #[arg(long, value_name = "DIR", default_value = "recordings")]
-    out: PathBuf,
+    /// The data folder of the recorder service: each recording gets a folder below its `recordings`.
+    #[arg(long, value_name = "DIR", default_value = "roombot-demo")]
+    data: PathBuf,
     /// Folder with alice.webm, bob.webm, carol.mkv and slides.webm.
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
-    /// Do not compose a film.
+    /// Do not make a film.
     #[arg(long)]
     no_film: bool,
     /// End when the film is made, without showing it in the browser.
@@ -58,96 +69,211 @@ pub struct DemoArgs {
     json: bool,
 }
 
+/// Where the demo takes place.
+struct Place {
+    /// The room, for participants and for people.
+    url: String,
+    page: String,
+    fixtures: PathBuf,
+}
+
 /// Runs the demo.
 ///
 /// # Errors
 /// [`Error::User`]: missing fixtures or a bad folder. [`Error::Machine`]: a process or the disk failed.
 pub async fn run(args: DemoArgs) -> Result<()> {
-    let mut stop = std::pin::pin!(interrupted()?);
+    let mut stop = stopped()?;
     let fixtures = fixtures(args.fixtures.as_deref())?;
     let server = bind(args.listen).await?;
     let address = crate::server::reachable(server.local_addr());
-    let (page, url) = (format!("http://{address}/rooms/{ROOM}"), format!("ws://{address}/rooms/{ROOM}"));
+    let place = Place {
+        url: format!("ws://{address}/rooms/{ROOM}"),
+        page: format!("http://{address}/rooms/{ROOM}"),
+        fixtures,
+    };
+    let service = DemoService::start(&args.data).await?;
     let (close, closed) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move {
         let _ = closed.await;
     }));
-    print_err!("The room is open at {page}");
-
+    print_err!("The room is open at {}", place.page);
     let mut participants = Participants::default();
-    let mut recorder = Recorder::builder(&url).out(&args.out).duration(args.duration).start().await?;
-    participants.add(&url, "Alice", &fixtures.join("alice.webm"), &[])?;
-    let slides = fixtures.join("slides.webm");
-    let (from, until) = (args.duration.mul_f64(0.2), args.duration.mul_f64(0.7));
-    let during = format!("{}ms..{}ms", from.as_millis(), until.as_millis());
-    let share = ["--screen".as_ref(), slides.as_os_str(), "--screen-during".as_ref(), during.as_ref()];
-    participants.add(&url, "Bob", &fixtures.join("bob.webm"), &share)?;
-    // Carol joins late.
-    let late = tokio::time::sleep(args.duration.mul_f64(0.1).min(Duration::from_secs(3)));
-    let display = status_display::show(recorder.status(), args.json, false);
-    let (added, reason) = {
-        let carol = async {
-            late.await;
-            participants.add(&url, "Carol", &fixtures.join("carol.mkv"), &[])
-        };
-        let mut until = std::pin::pin!(recorder.until(stop.as_mut()));
-        tokio::select! {
-            reason = &mut until => (Ok(()), reason),
-            added = carol => (added, until.await),
-        }
-    };
-    display.close().await;
-    let summary = recorder.finish().await?;
-    added?;
-    if !args.json {
-        show::print(&summary.folder)?;
-        print_out!("\nThe recording is in {}", summary.folder.display());
-        print_out!("Its tracks play in any browser or media player:  ls {}/tracks", summary.folder.display());
-    }
-    let keep = args.keep && reason != EndReason::Stopped;
-    if !keep {
-        // Composing needs the CPU.
-        std::mem::take(&mut participants).leave().await;
-    }
-    let mut film = None;
-    if !args.no_film && reason != EndReason::Stopped {
-        film = Some(compose::film(summary.folder.clone(), args.json).await?);
-    }
-    if args.json {
-        record::report(&summary, &reason, true, film.as_ref().map(|film| film.film.as_path()), None);
-    } else if let Some(film) = &film {
-        compose::report(film);
-    }
-    if keep {
-        print_err!("\nThe room stays open at {page}.");
-    }
-    let watched = !args.no_open && !args.json && reason != EndReason::Stopped && std::io::stdout().is_terminal();
-    let shown = if watched { show_film(summary.folder.clone(), stop.as_mut()).await } else { Ok(()) };
-    if keep && !watched {
-        print_err!("Stop with Ctrl-C.");
-        stop.await;
-    }
+    let shown = play(&args, &place, &service, &mut participants, &mut stop).await;
     participants.leave().await;
+    let ended = service.end().await;
     let _ = close.send(());
     let served = serving.await.unwrap_or_else(|e| Err(Error::internal("the room server failed").because(e)));
-    shown.and(served)
+    shown.and(ended).and(served)
 }
 
-/// Opens the player on the recording and serves it until `stop`.
-async fn show_film(folder: PathBuf, stop: impl Future<Output = ()>) -> Result<()> {
-    let viewer = Viewer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), folder.clone()).await?;
-    let url = format!("http://{}{}", reachable(viewer.local_addr()), viewer.path());
-    let again = folder.display();
-    print_out!("\nWatch it at {url} until Ctrl-C; later with  roombot view {again}");
-    browser::open(&url);
-    let (end, ended) = oneshot::channel::<()>();
-    let mut serving = std::pin::pin!(viewer.run(async move { drop(ended.await) }));
-    tokio::select! {
-        result = &mut serving => return result,
-        () = stop => {}
+/// Has people meet and be recorded, and shows what came of it, until `stop` where somebody watches.
+async fn play(
+    args: &DemoArgs,
+    place: &Place,
+    service: &DemoService,
+    participants: &mut Participants,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<()> {
+    let id = service.record(&place.url, args.duration, !args.no_film).await?;
+    let (status, displayed) = watch::channel(Status::default());
+    let display = status_display::show(displayed, args.json, false);
+    let met = async {
+        until(service, &id, |recording| is_in_room(recording) || !is_live(recording), None).await?;
+        invite(participants, place, args.duration)?;
+        let late = Instant::now() + args.duration.mul_f64(0.1).min(LATE);
+        until(service, &id, |recording| Instant::now() >= late || !is_live(recording), Some(&status)).await?;
+        participants.add(&place.url, "Carol", &place.fixtures.join("carol.mkv"), &[])?;
+        until(service, &id, |recording| !is_live(recording), Some(&status)).await
+    };
+    let met = or_cancelled(service, &id, met, stop).await;
+    display.close().await;
+    met?;
+    let keep = args.keep && !*stop.borrow();
+    if !keep {
+        // The film needs the cores.
+        participants.leave().await;
     }
-    drop(end);
-    serving.await
+    if !args.no_film && !*stop.borrow() {
+        print_err!("The film is being made …");
+    }
+    let recording = or_cancelled(service, &id, until(service, &id, is_final, None), stop).await?;
+    let outcome = report(args, service, &id, &recording);
+    if *stop.borrow() {
+        return outcome;
+    }
+    if keep {
+        print_err!("\nThe room stays open at {}.", place.page);
+    }
+    let is_watched = !args.no_open && !args.json && std::io::stdout().is_terminal();
+    if is_watched {
+        open(service, &id);
+    } else if keep {
+        print_err!("Stop with Ctrl-C.");
+    }
+    if is_watched || keep {
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+    outcome
+}
+
+/// True from Ctrl-C or SIGTERM on.
+fn stopped() -> Result<watch::Receiver<bool>> {
+    let interrupted = interrupted()?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        interrupted.await;
+        stop.send_replace(true);
+    });
+    Ok(stopped)
+}
+
+/// Alice and Bob, who shares his screen for a while.
+fn invite(participants: &mut Participants, place: &Place, length: Duration) -> Result<()> {
+    let Place { url, fixtures, .. } = place;
+    participants.add(url, "Alice", &fixtures.join("alice.webm"), &[])?;
+    let slides = fixtures.join("slides.webm");
+    let (from, until) = (length.mul_f64(0.2), length.mul_f64(0.7));
+    let during = format!("{}ms..{}ms", from.as_millis(), until.as_millis());
+    let share: [&OsStr; 4] = ["--screen".as_ref(), slides.as_os_str(), "--screen-during".as_ref(), during.as_ref()];
+    participants.add(url, "Bob", &fixtures.join("bob.webm"), &share)
+}
+
+fn state(recording: &Value) -> &str {
+    recording["state"].as_str().unwrap_or_default()
+}
+
+/// A recorder is in the room, or on its way there.
+fn is_live(recording: &Value) -> bool {
+    matches!(state(recording), "queued" | "joining" | "waiting" | "recording" | "paused" | "stopping")
+}
+
+fn is_in_room(recording: &Value) -> bool {
+    matches!(state(recording), "waiting" | "recording")
+}
+
+fn is_final(recording: &Value) -> bool {
+    matches!(state(recording), "complete" | "partial" | "failed" | "cancelled")
+}
+
+/// Looks at a recording until it is as wanted. `status`: what its recorder says goes there meanwhile.
+async fn until(
+    service: &DemoService,
+    id: &str,
+    wanted: impl Fn(&Value) -> bool,
+    status: Option<&watch::Sender<Status>>,
+) -> Result<Value> {
+    loop {
+        let recording = service.recording(id).await?;
+        if wanted(&recording) {
+            return Ok(recording);
+        }
+        if let Some(status) = status
+            && is_in_room(&recording)
+            && let Some(live) = service.live(id).await
+        {
+            status.send_replace(live.into_status());
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// The result of `work`. Where `stop` comes before it, the recording is cancelled first, which ends it soon.
+async fn or_cancelled<T>(
+    service: &DemoService,
+    id: &str,
+    work: impl Future<Output = Result<T>>,
+    stop: &watch::Receiver<bool>,
+) -> Result<T> {
+    let (mut work, mut stop) = (std::pin::pin!(work), stop.clone());
+    tokio::select! {
+        result = &mut work => return result,
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    match service.cancel(id).await {
+        Ok(()) => work.await,
+        // It has ended just now.
+        Err(_) if service.recording(id).await.is_ok_and(|recording| is_final(&recording)) => work.await,
+        Err(e) => Err(e),
+    }
+}
+
+/// Prints what was recorded.
+fn report(args: &DemoArgs, service: &DemoService, id: &str, recording: &Value) -> Result<()> {
+    let folder = service.folder(id);
+    let media = recording["outcome"]["media"].as_array().into_iter().flatten();
+    let film = media.filter(|media| media["kind"] == "film").find_map(|media| media["path"].as_str());
+    let film = film.map(|path| folder.join(path));
+    let why = recording["reason"].as_str().unwrap_or("it did not say why").to_owned();
+    if state(recording) == "failed" {
+        return Err(Error::machine(format!("nothing was recorded: {why}")));
+    }
+    if args.json {
+        let manifest = Manifest::load(&folder)?;
+        let mut object = record::summary_object(&folder, &manifest, film.as_deref());
+        for (key, value) in [("id", id.into()), ("reason", why.clone().into()), ("reason_code", recording["sub_code"].clone())] {
+            object[key] = value;
+        }
+        print_out!("{object}");
+    } else {
+        show::print(&folder)?;
+        let folder = folder.display();
+        print_out!("\nThe recording is in {folder}");
+        print_out!("Its tracks play in any browser or media player:  ls {folder}/tracks");
+        film.iter().for_each(|film| print_out!("The film is {}", film.display()));
+        let (_, key_file) = service.key();
+        let data = args.data.display();
+        print_out!("The dashboard shows it:  roombot serve --data {data}  (its key is in {})", key_file.display());
+    }
+    let has_failed = !args.no_film && film.is_none() && state(recording) != "cancelled";
+    if has_failed { Err(Error::machine(format!("there is no film: {why}"))) } else { Ok(()) }
+}
+
+/// Opens the dashboard on the recording, and says how others get there.
+fn open(service: &DemoService, id: &str) {
+    let link = service.link(id);
+    print_out!("\nWatch it at {link} until Ctrl-C (signs in once)");
+    print_out!("Or sign in at {} with the key {}", service.url(), service.key().0);
+    browser::open(&link);
 }
 
 /// The folder of fixtures: the given one, or the one in the working directory or in the sources.
@@ -175,41 +301,5 @@ async fn bind(listen: Option<SocketAddr>) -> Result<RoomServer> {
     match RoomServer::bind(local(PORT)).await {
         Ok(server) => Ok(server),
         Err(_) => RoomServer::bind(local(0)).await,
-    }
-}
-
-/// The participants' processes. Killed when dropped.
-#[derive(Default)]
-struct Participants(Vec<Child>);
-
-impl Participants {
-    fn add(&mut self, url: &str, name: &str, media: &Path, more: &[&std::ffi::OsStr]) -> Result<()> {
-        let failed = |e: std::io::Error| Error::machine(format!("{name} cannot be started")).because(e);
-        let child = Command::new(std::env::current_exe().map_err(failed)?)
-            .args(["feed", url, "--as", name, "--loop"])
-            .arg(media)
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            // Not stopped by Ctrl-C on the terminal, but by `leave`.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(failed)?;
-        self.0.push(child);
-        Ok(())
-    }
-
-    /// Asks all processes to leave, and waits a few seconds for each.
-    async fn leave(mut self) {
-        for child in &self.0 {
-            let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-            if let Some(pid) = pid {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            }
-        }
-        for child in &mut self.0 {
-            let _ = tokio::time::timeout(Duration::from_secs(3), child.wait()).await;
-        }
     }
 }

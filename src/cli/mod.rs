@@ -18,7 +18,7 @@ mod compose;
 mod control_socket;
 #[cfg(feature = "service")]
 mod ctl;
-#[cfg(all(feature = "film", feature = "server"))]
+#[cfg(feature = "service")]
 mod demo;
 mod display;
 #[cfg(feature = "filters")]
@@ -70,7 +70,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    #[cfg(all(feature = "film", feature = "server"))]
+    #[cfg(feature = "service")]
     Demo(demo::DemoArgs),
     Record(record::RecordArgs),
     Show(show::ShowArgs),
@@ -122,7 +122,7 @@ impl Cli {
             self.output.prepare(None, output::filter_of_environment().as_deref(), false)?;
         }
         match self.verb {
-            #[cfg(all(feature = "film", feature = "server"))]
+            #[cfg(feature = "service")]
             Verb::Demo(args) => runtime()?.block_on(demo::run(args)),
             Verb::Record(args) => runtime_with(args.threads())?.block_on(record::run(args)),
             Verb::Show(args) => show::run(args),

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::record::Recorder;
 use crate::record::capture::Summary;
 use crate::recording::folder::MANIFEST;
-use crate::recording::manifest::{FileState, Status as Completion};
+use crate::recording::manifest::{FileState, Manifest, Status as Completion};
 use crate::recording::recover::recover_all;
 use crate::room::end::{DISK_FULL, EndReason, INTERNAL, ROOM_UNREACHABLE};
 use crate::room::participant::Role;
@@ -25,7 +25,7 @@ use crate::signal;
 use crate::transfer::store::{Limits as FileLimits, ShareLimits};
 use film::FilmArgs;
 use keys::Keys;
-use serde_json::json;
+use serde_json::{Value, json};
 use session::Session;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -282,31 +282,39 @@ pub(super) fn recover(parent: &Path) {
     }
 }
 
+/// What `--json` says of a recording's folder.
+pub(super) fn summary_object(folder: &Path, manifest: &Manifest, film: Option<&Path>) -> Value {
+    let tracks: Vec<_> = manifest
+        .tracks
+        .iter()
+        .map(|t| {
+            json!({
+                "file": folder.join("tracks").join(&t.file),
+                "participant": t.participant, "source": t.source, "codec": t.codec, "frames": t.frames,
+                "bytes": t.bytes, "lost": t.lost, "start_ms": t.start_ms, "end_ms": t.end_ms,
+                "ended_ms": t.ended_ms, "sync_error_ms": t.sync_error_ms, "packets": t.arrived, "in_frames": t.in_frames,
+                "dropped": t.dropped,
+            })
+        })
+        .collect();
+    json!({
+        "folder": folder, "status": manifest.status, "room": manifest.room,
+        "duration_ms": manifest.duration_ms, "participants": manifest.participants.len(), "tracks": tracks,
+        "unrecorded": manifest.unrecorded, "reasons": manifest.reasons,
+        "files": manifest.files, "warnings": manifest.warnings, "film": film, "parts": manifest.parts, "pauses": manifest.pauses,
+    })
+}
+
 /// Prints how the recording ended on stderr, and its folder or a JSON summary on stdout. `error`: what the command ends with.
-pub(super) fn report(summary: &Summary, reason: &EndReason, json: bool, film: Option<&Path>, error: Option<&Error>) {
+fn report(summary: &Summary, reason: &EndReason, json: bool, film: Option<&Path>, error: Option<&Error>) {
     let manifest = &summary.manifest;
     // Track files that could not be finished, whatever ended the recording.
     let code = if manifest.status == Completion::Recording { DISK_FULL } else { reason.code() };
     if json {
-        let tracks: Vec<_> = manifest
-            .tracks
-            .iter()
-            .map(|t| {
-                json!({
-                    "file": summary.folder.join("tracks").join(&t.file),
-                    "participant": t.participant, "source": t.source, "codec": t.codec, "frames": t.frames,
-                    "bytes": t.bytes, "lost": t.lost, "start_ms": t.start_ms, "end_ms": t.end_ms,
-                    "ended_ms": t.ended_ms, "sync_error_ms": t.sync_error_ms, "packets": t.arrived, "in_frames": t.in_frames,
-                    "dropped": t.dropped,
-                })
-            })
-            .collect();
-        let object = json!({
-            "folder": summary.folder, "reason": reason.to_string(), "reason_code": code, "status": manifest.status, "room": manifest.room,
-            "duration_ms": manifest.duration_ms, "participants": manifest.participants.len(), "tracks": tracks,
-            "unrecorded": manifest.unrecorded, "reasons": manifest.reasons, "exit_code": error.map_or(0, Error::exit_code),
-            "files": manifest.files, "warnings": manifest.warnings, "film": film, "parts": manifest.parts, "pauses": manifest.pauses,
-        });
+        let mut object = summary_object(&summary.folder, manifest, film);
+        object["reason"] = reason.to_string().into();
+        object["reason_code"] = code.into();
+        object["exit_code"] = error.map_or(0, Error::exit_code).into();
         print_out!("{object}");
         return;
     }

@@ -1,6 +1,6 @@
 //! The words of the control socket: requests, answers and the status, one JSON object a line. Values only; sockets are elsewhere.
 
-use crate::record::status::{PersonStatus, Status};
+use crate::record::status::{PersonStatus, Status, TrackStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -150,6 +150,22 @@ impl Report {
             trouble: status.trouble.clone(),
         }
     }
+
+    /// As far as it says, the status that it was made of: for those who show a recorder of another process.
+    pub fn into_status(self) -> Status {
+        Status {
+            elapsed_ms: self.session_ms,
+            bytes: self.bytes,
+            people: self.participants.into_iter().map(Participant::into_status).collect(),
+            paused: self.state == State::Paused,
+            empty: self.state == State::Waiting,
+            files: self.files,
+            file_bytes: self.file_bytes,
+            chats: self.chats,
+            trouble: self.trouble,
+            ..Status::default()
+        }
+    }
 }
 
 impl Participant {
@@ -169,6 +185,18 @@ impl Participant {
             loss: person.tracks.iter().map(|track| track.loss).fold(0.0, f64::max),
             tracks: tracks.collect(),
         }
+    }
+
+    fn into_status(self) -> PersonStatus {
+        let tracks = self.tracks.into_iter().map(|track| TrackStatus {
+            source: track.source,
+            codec: track.codec,
+            bitrate: track.kbit_s * 1000,
+            loss: track.loss,
+            size: track.size,
+            waiting: track.waiting,
+        });
+        PersonStatus { name: self.name, role: self.role, tracks: tracks.collect() }
     }
 }
 

@@ -282,6 +282,11 @@ impl ServiceConfig {
         }
     }
 
+    /// The same, taking no notice of how much of the disk is free.
+    pub fn without_disk_marks(self) -> ServiceConfig {
+        ServiceConfig { disk_low: Bytes(0), disk_high: Bytes(0), ..self }
+    }
+
     /// The configuration as a TOML file, without secrets.
     pub fn to_toml(&self) -> String {
         let shown = ServiceConfig {

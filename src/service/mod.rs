@@ -14,17 +14,20 @@ mod jobs;
 mod machines;
 mod model;
 mod reload;
+mod sign_in;
 mod storage;
 
+pub use api::new_secret as new_key;
 pub use config::{Role, ServiceConfig};
 pub use reload::Reload;
+pub use sign_in::SignIn;
 pub use storage::{Fetched as FetchedRecording, StoreConfig, fetch_recording};
 
 use crate::error::{Error, Result};
 use crate::pages::{self, Page};
 use crate::server::reachable;
 use crate::viewer::{Media, Pictures};
-use api::{ApiState, LinkKey, RateLimits, TokenKeys};
+use api::{ApiState, LinkKey, RateLimits, SignInCodes, TokenKeys};
 use axum::Router;
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -57,6 +60,7 @@ pub struct Service {
     capacity: Arc<Mutex<Capacity>>,
     retention: watch::Sender<Retention>,
     first_key: Option<String>,
+    sign_in: SignInCodes,
     tokens: Arc<TokenKeys>,
     /// Held while the service runs: two must not drive the same recordings.
     _lock: File,
@@ -107,6 +111,7 @@ impl Service {
             capacity,
             retention,
             first_key,
+            sign_in: SignInCodes::default(),
             tokens,
             _lock: lock,
         })
@@ -120,6 +125,12 @@ impl Service {
     /// The administrator's key that was made just now. It cannot be shown again.
     pub fn first_key(&self) -> Option<&str> {
         self.first_key.as_deref()
+    }
+
+    /// What signs its owner's browser in while it runs. None: it knows no administrator's key.
+    pub fn sign_in(&self) -> Option<SignIn> {
+        let key = self.config.admin_key.as_deref().or(self.first_key())?;
+        Some(SignIn { address: self.local_addr(), of_key: api::digest(key), codes: self.sign_in.clone() })
     }
 
     /// What changes its settings while it runs.
@@ -172,6 +183,7 @@ impl Service {
             links,
             tokens: self.tokens.clone(),
             rates: RateLimits::new(self.config.requests_per_minute),
+            sign_in: self.sign_in,
             bot_media: self.config.media.clone(),
             metrics: api::RequestMetrics::default(),
             media: Media::default(),

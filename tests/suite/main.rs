@@ -14,6 +14,7 @@ mod controlled;
 mod counts;
 mod dashboard;
 mod dashboard_player;
+mod demo;
 mod doors;
 mod echo;
 mod ends;

@@ -1,5 +1,5 @@
 //! What operators get: completions and manual pages, JSON lines with ids, a configuration that is read again, the version; units, alerts and
-//! the board of packaging/, held against the program; the demo's end on a terminal.
+//! the board of packaging/, held against the program.
 
 use crate::support::needs::{needed, tools};
 use crate::support::service::{KEY, client, listening, until_it_holds};
@@ -7,10 +7,8 @@ use crate::support::within;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output};
 use tempfile::TempDir;
 
 fn roombot() -> Command {
@@ -291,42 +289,4 @@ fn the_configuration_of_the_package_is_valid() {
     let output = run(&["serve", "--config", all.to_str().expect("UTF-8"), "--print-config"]);
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && shown.contains("s3://meetings/2026"), "{output:?}");
-}
-
-/// On a terminal the demo ends with the player on its recording, until Ctrl-C.
-#[tokio::test]
-async fn the_demo_shows_its_recording_until_it_is_stopped() {
-    needed!(tools(&["script"]));
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = env!("CARGO_BIN_EXE_roombot");
-    let line = format!("exec {program} demo --for 2s --no-film --listen 127.0.0.1:0 --out {}", folder.path().display());
-    let mut demo = Command::new("script");
-    demo.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    demo.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut demo = demo.spawn().expect("it starts");
-    let mut output = demo.stdout.take().expect("a pipe");
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let reader = std::thread::spawn(move || {
-        let (mut all, mut piece) = (String::new(), [0; 4096]);
-        while let Ok(read @ 1..) = output.read(&mut piece) {
-            all.push_str(&String::from_utf8_lossy(&piece[..read]));
-            if let Some((_, rest)) = all.split_once("Watch it at ")
-                && let Some((url, _)) = rest.split_once(" until Ctrl-C")
-            {
-                let _ = tell.send(url.to_owned());
-            }
-        }
-        all
-    });
-    let url = tokio::time::timeout(Duration::from_secs(90), told.recv()).await;
-    let shown = match &url {
-        Ok(Some(url)) => client().get(url).send().await.map(|answer| answer.status().as_u16()).ok(),
-        _ => None,
-    };
-    // Ctrl-C, as a terminal sends it.
-    let mut keys = demo.stdin.take().expect("a pipe");
-    let _ = std::io::Write::write_all(&mut keys, b"\x03");
-    let ended = within(20, "Ctrl-C ends it", tokio::task::spawn_blocking(move || demo.wait())).await;
-    let all = reader.join().expect("read");
-    assert_eq!((shown, ended.expect("joined").expect("ended").code()), (Some(200), Some(0)), "{all}");
 }

@@ -7,7 +7,7 @@ mod downloads;
 mod events;
 mod recordings;
 mod schedules;
-mod service;
+pub(in crate::cli) mod service;
 mod text;
 mod workers;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A service and how to talk to it.
-pub(super) struct Service {
+pub(in crate::cli) struct Service {
     url: String,
     key: String,
     http: reqwest::Client,

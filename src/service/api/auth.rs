@@ -1,36 +1,20 @@
-//! Who asks: an API key or a token in `authorization: Bearer …`, or the cookie of a session that was begun with one. Keys are random and kept as SHA-256 only: nothing can be guessed from a stolen
-//! database, and a slow hash would gain nothing against 190 random bits.
+//! Who asks: an API key or a token in `authorization: Bearer …`, or the cookie of a session that was begun with one.
 
 use super::problem::Problem;
+pub use super::secret::{digest, new_secret};
 use super::state::ApiState;
 use super::token_keys::TokenKeys;
-use crate::room::file::Digest;
 use crate::service::database::keys::{self, ApiKey, Scope};
 use crate::service::model::Recording;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 
-/// Characters of a key behind its prefix.
-const SECRET_CHARS: usize = 32;
 /// The cookie of a session.
 pub(super) const SESSION: &str = "roombot_session";
 /// What a page of ours sends with every request that changes something.
 const FROM_PAGE: &str = "x-requested-with";
-
-/// A new key: `rb_` and 32 random letters and digits.
-pub fn new_secret() -> String {
-    let secret: String = rand::rng().sample_iter(Alphanumeric).take(SECRET_CHARS).map(char::from).collect();
-    format!("rb_{secret}")
-}
-
-/// What is kept of a key: its SHA-256 in hex.
-pub fn digest(secret: &str) -> String {
-    Digest::of(secret.as_bytes()).to_string()
-}
 
 /// The key of a request. Taking it as an argument makes a handler require one.
 #[derive(Debug, Clone)]

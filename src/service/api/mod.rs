@@ -28,7 +28,9 @@ mod rates;
 mod recordings;
 mod request_metrics;
 mod schedules;
+mod secret;
 mod session;
+mod sign_in;
 mod state;
 mod storage;
 mod stored;
@@ -41,6 +43,7 @@ pub use auth::{digest, new_secret};
 pub use link_key::LinkKey;
 pub use rates::RateLimits;
 pub use request_metrics::RequestMetrics;
+pub use sign_in::SignInCodes;
 pub use state::ApiState;
 pub use token_keys::TokenKeys;
 

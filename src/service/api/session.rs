@@ -1,4 +1,4 @@
-//! Sessions of the dashboard: begun with a key, carried by a cookie that scripts cannot read and other sites cannot use.
+//! Sessions of the dashboard: begun with a key, or with a code in its place; carried by a cookie that scripts cannot read and other sites cannot use.
 
 use super::auth::{Caller, SESSION, digest, new_secret, session_cookie};
 use super::problem::{Json, Problem};
@@ -9,28 +9,39 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 
 /// How long a session lasts.
 const LENGTH: Duration = Duration::from_secs(12 * 3600);
 
-/// A key to begin a session with.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// What to begin a session with: one of both.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Login {
-    key: String,
+    /// An API key.
+    key: Option<String>,
+    /// What the service gave to whoever started it: good once, for ten minutes.
+    code: Option<String>,
 }
 
 /// Begin a session: sets a cookie.
 #[utoipa::path(post, path = "/v1/session", tag = "keys", security(()), request_body = Login,
-    responses((status = 200, body = ApiKey), (status = 401, body = Problem)))]
+    responses((status = 200, body = ApiKey), (status = 401, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn begin(
     State(state): State<ApiState>,
     headers: HeaderMap,
     Json(login): Json<Login>,
 ) -> Result<Response, Problem> {
-    let (of_key, token, now) = (digest(login.key.trim()), new_secret(), Timestamp::now());
+    let of_key = match (login.key, login.code) {
+        (Some(key), None) => digest(key.trim()),
+        (None, Some(code)) => state.sign_in.redeem(&code, Instant::now()).ok_or_else(|| {
+            let detail = "this code was used already, or is older than ten minutes: sign in with a key";
+            Problem::new(StatusCode::UNAUTHORIZED, "code_wrong", detail)
+        })?,
+        _ => return Err(Problem::field("key", "a session begins with a key, or with a code")),
+    };
+    let (token, now) = (new_secret(), Timestamp::now());
     let of_session = digest(&token);
     let key = state
         .database

@@ -3,6 +3,7 @@
 use super::link_key::LinkKey;
 use super::rates::RateLimits;
 use super::request_metrics::RequestMetrics;
+use super::sign_in::SignInCodes;
 use super::token_keys::TokenKeys;
 use crate::service::cluster::Cluster;
 use crate::service::database::Database;
@@ -28,6 +29,8 @@ pub struct ApiState {
     /// Whose tokens are taken.
     pub tokens: Arc<TokenKeys>,
     pub rates: RateLimits,
+    /// Codes that sign a browser in.
+    pub sign_in: SignInCodes,
     pub metrics: RequestMetrics,
     pub media: Media,
     pub pictures: Pictures,
