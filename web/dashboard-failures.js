@@ -31,7 +31,7 @@ function recordingRow(recording, mayWrite, look) {
     await api('POST', `/v1/recordings/${id}/upload`);
     toast('It is being uploaded.');
     await look();
-  }) : code === 'film_failed' && request.outputs?.film && storage?.local !== false ? button('Make the film again', async () => {
+  }) : code === 'film_failed' && request.outputs?.film ? button('Make the film again', async () => {
     await api('POST', `/v1/recordings/${id}/films`, request.outputs.film);
     toast('The film is being made.');
   }) : button('Record again', () => recordAgain(recording));

@@ -129,8 +129,7 @@ export const filmWords = ({ layout, size: pixels, fps, codec }) => [layout, pixe
 
 function filmParts(recording, films, mayMake, look) {
   const { id, outcome, sub_code: code, request } = recording;
-  const hasTracks = outcome?.media.some(({ kind }) => kind === 'track') && recording.storage?.local !== false;
-  mayMake &&= hasTracks;
+  mayMake &&= outcome?.media.some(({ kind }) => kind === 'track') && (recording.storage?.local !== false || recording.storage.state === 'stored');
   const make_ = async (wanted) => {
     await api('POST', `/v1/recordings/${id}/films`, wanted);
     toast('The film is being made.');

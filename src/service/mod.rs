@@ -162,6 +162,7 @@ impl Service {
                 projects: self.config.project_recordings.clone(),
             },
             program,
+            part: self.config.part(),
             lease: self.config.is_worker().then(|| Arc::new(Lease::new(&self.folders.run()))),
             leaving: leaving.clone(),
         };

@@ -47,6 +47,7 @@ mod losses;
 mod machines;
 mod machines_changes;
 mod machines_clocks;
+mod machines_ended;
 mod machines_kills;
 mod machines_networks;
 mod meeting;

@@ -49,8 +49,12 @@ pub(super) async fn live(
 /// The manifest of a recording that has begun.
 async fn manifest(state: &ApiState, caller: &Caller, id: &str) -> Result<Manifest, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let stored = find(state, caller, id).await?;
-    if let Some(text) = elsewhere::manifest(state, &stored).await {
+    manifest_of(state, &find(state, caller, id).await?).await
+}
+
+/// The manifest of this recording.
+pub(super) async fn manifest_of(state: &ApiState, stored: &StoredRecording) -> Result<Manifest, Problem> {
+    if let Some(text) = elsewhere::manifest(state, stored).await {
         return serde_json::from_str(&text).map_err(|_| Problem::wrong_state("nothing is recorded yet"));
     }
     let folder = state.folders.recording(&stored.recording.id);

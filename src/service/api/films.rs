@@ -5,8 +5,11 @@ use super::problem::{Json, Path, Problem, Query};
 use super::recordings::find;
 use super::state::ApiState;
 use crate::service::database::keys::{Scope, audit};
+use crate::service::database::films::RemoteFilm;
 use crate::service::database::{films, recordings};
-use crate::service::model::{FilmJob, FilmRequest, FilmState, Id, MediaKind};
+use crate::service::model::{
+    FilmJob, FilmRequest, FilmState, Id, MediaKind, Recording, Storage, StorageState,
+};
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -40,17 +43,10 @@ pub(super) async fn create(
         let field = invalid.field.strip_prefix("outputs.film.").unwrap_or(invalid.field);
         Problem::field(field, invalid.problem)
     })?;
-    if state.cluster.is_some() {
-        return Err(Problem::wrong_state("films after the recording are not made on many machines yet"));
-    }
     if !recording.state.is_final() {
         return Err(Problem::wrong_state(format!("the recording is {}", recording.state)));
     }
-    if recording.storage.as_ref().is_some_and(|storage| !storage.local) {
-        return Err(Problem::wrong_state(
-            "its tracks are in the store only; `roombot fetch` and `roombot compose` make a film of them",
-        ));
-    }
+    let remote = remote(&recording)?;
     let media = recording.outcome.iter().flat_map(|outcome| &outcome.media);
     if !media.into_iter().any(|media| media.kind == MediaKind::Track) {
         return Err(Problem::wrong_state("the recording has no tracks"));
@@ -70,7 +66,7 @@ pub(super) async fn create(
             if open >= MOST_OPEN {
                 return Ok(Some(false));
             }
-            films::insert(connection, &kept)?;
+            films::insert(connection, &kept, remote.as_ref())?;
             audit(connection, &kept.project, Some(&caller.0.id), "film.create", kept.id.as_str(), now)?;
             Ok(Some(true))
         })
@@ -82,6 +78,17 @@ pub(super) async fn create(
             Err(Problem::wrong_state(problem))
         }
         None => Err(Problem::wrong_state("a participant is being removed from the recording: try again soon")),
+    }
+}
+
+/// Where the recording is, if it is not here.
+fn remote(recording: &Recording) -> Result<Option<RemoteFilm>, Problem> {
+    match recording.storage.as_ref().filter(|storage| !storage.local) {
+        None => Ok(None),
+        Some(Storage { state: StorageState::Stored, store, path, .. }) => {
+            Ok(Some(RemoteFilm { place: path.clone(), store: *store, worker: None, media: Vec::new() }))
+        }
+        Some(_) => Err(Problem::wrong_state("its tracks are with a worker that could not store them: upload it first")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The files of a recording, with ranges.
 
 use super::auth::Caller;
+use super::elsewhere;
 use super::problem::{Path, Problem};
 use super::recordings::find;
 use super::state::ApiState;
@@ -25,7 +26,8 @@ pub(super) async fn file(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let recording = find(&state, &caller, &id).await?.recording;
+    let found = find(&state, &caller, &id).await?;
+    let recording = &found.recording;
     let for_player = is_for_player(&request);
     let range = request.headers().get(header::RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);
     let head = request.method() == Method::HEAD;
@@ -42,20 +44,25 @@ pub(super) async fn file(
     if let Some(response) = state.media.serve(&folder, &path, request).await {
         return Ok(response);
     }
+    let in_pieces = |range: String| in_pieces(&range).unwrap_or(range);
+    let range = if for_player { range.map(in_pieces) } else { range };
+    let query = again.1.query().unwrap_or_default();
+    if let Some(answer) = elsewhere::media(&state, &found, (&path, query), range.clone(), head).await {
+        return answer.map(protected);
+    }
     let storage = state.storage.as_deref();
     if !for_player {
-        return stored::file(storage, &recording, &path, range, head).await.map(protected);
+        return stored::file(storage, recording, &path, range, head).await.map(protected);
     }
     if stored::is_sound(&path) {
         let mut request = Request::new(Body::empty());
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = again;
-        let fetch = stored::fetch(storage, &recording, &path);
+        let fetch = stored::fetch(storage, recording, &path);
         if let Some(response) = state.media.serve_fetched(&folder.join(&path), &path, request, fetch).await {
             return Ok(response);
         }
     }
-    let range = range.map(|range| in_pieces(&range).unwrap_or(range));
-    stored::piece(storage, &recording, &path, range, head).await.map(protected)
+    stored::piece(storage, recording, &path, range, head).await.map(protected)
 }
 
 /// Whether a request asks for a file from its beginning: players ask for many pieces of one.

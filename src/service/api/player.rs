@@ -48,6 +48,10 @@ pub(super) async fn document(
 ) -> Result<Response, Problem> {
     caller.require(Scope::RecordingsRead)?;
     let stored = find(&state, &caller, &id).await?;
+    if let Some(mut document) = elsewhere::document(&state, &stored).await {
+        document["list"] = dashboard(&stored.recording.id).into();
+        return Ok(protected(axum::Json(document).into_response()));
+    }
     let mut document = load(&state, &stored).await?;
     document.list = Some(dashboard(&stored.recording.id));
     Ok(protected(axum::Json(document).into_response()))
@@ -107,14 +111,20 @@ pub(super) async fn picture(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::RecordingsRead)?;
-    let recording = find(&state, &caller, &id).await?.recording;
+    let stored = find(&state, &caller, &id).await?;
+    let recording = &stored.recording;
     let missing = || Problem::not_found("picture: no video is recorded now");
     if !recording.state.is_live() {
         return Err(missing());
     }
-    let (pictures, folder) = (state.pictures.clone(), state.folders.recording(&recording.id));
-    let picture = tokio::task::spawn_blocking(move || pictures.last(&folder)).await;
-    let picture = picture.ok().flatten().ok_or_else(missing)?;
+    let picture = match elsewhere::picture(&state, &stored).await {
+        Some(picture) => picture?,
+        None => {
+            let (pictures, folder) = (state.pictures.clone(), state.folders.recording(&recording.id));
+            tokio::task::spawn_blocking(move || pictures.last(&folder)).await.ok().flatten()
+        }
+    };
+    let picture = picture.ok_or_else(missing)?;
     let text = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     let tag = text(format!("{:?}", picture.tag));
     let is_known = request.headers().get(header::IF_NONE_MATCH) == Some(&tag);

@@ -1,14 +1,15 @@
 //! Removing one participant from a recording that has ended.
 
 use super::auth::Caller;
+use super::contents::manifest_of;
+use super::elsewhere;
 use super::problem::{Path, Problem};
 use super::recordings::find;
 use super::state::ApiState;
-use crate::recording::manifest::Manifest;
 use crate::service::database::keys::{Scope, audit};
 use crate::service::database::recordings::StoredRecording;
 use crate::service::database::{films, recordings};
-use crate::service::model::{FilmState, Recording, State as RecordingState};
+use crate::service::model::{FilmState, Recording, State as RecordingState, StorageState};
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -24,19 +25,18 @@ pub(super) async fn purge(
     Path((id, participant)): Path<(String, String)>,
 ) -> Result<(StatusCode, axum::Json<Recording>), Problem> {
     caller.require(Scope::RecordingsWrite)?;
-    let recording = find(&state, &caller, &id).await?.recording;
-    if state.cluster.is_some() {
-        return Err(Problem::wrong_state("participants are not removed on many machines yet"));
-    }
-    may_purge(&recording)?;
-    let folder = state.folders.recording(&recording.id);
-    let manifest = tokio::task::spawn_blocking(move || Manifest::load(&folder)).await;
-    let is_there = match manifest {
-        Ok(Ok(manifest)) => manifest.participants.iter().any(|entry| entry.key == participant),
-        _ => return Err(Problem::wrong_state("nothing is recorded")),
-    };
-    if !is_there {
+    let stored = find(&state, &caller, &id).await?;
+    may_purge(&stored.recording)?;
+    let listed = manifest_of(&state, &stored).await?.participants;
+    let recording = stored.recording;
+    if !listed.iter().any(|entry| entry.key == participant) {
         return Err(Problem::not_found("participant"));
+    }
+    if let Some(cluster) = &state.cluster {
+        if recording.storage.as_ref().is_none_or(|storage| storage.state == StorageState::Failed) {
+            return Err(Problem::wrong_state("its media is with a worker that could not store it: upload it first"));
+        }
+        elsewhere::forget(cluster, &recording.id).await?;
     }
     let (project, by, now) = (caller.0.project.clone(), caller.0.id.clone(), Timestamp::now());
     let id = recording.id;

@@ -112,6 +112,22 @@ pub(super) async fn piece(
     let failed = |e: String| failed(recording, path, &e);
     let size = target.size(&copy.path, path).await.map_err(|e| failed(e.to_string()))?;
     let size = size.ok_or_else(|| Problem::not_found("file"))?;
+    let read = |range| {
+        let pieces = target.read(&copy.path, path, range).map_err(|e| failed(e.to_string()))?;
+        Ok(Body::from_stream(pieces))
+    };
+    let mut response = ranged(size, asked, head, read)?;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
+    Ok(response)
+}
+
+/// The answer with the bytes of a file that were `asked` for in a `Range`, read by `read`. `head`: without a body.
+pub(super) fn ranged(
+    size: u64,
+    asked: Option<String>,
+    head: bool,
+    read: impl FnOnce(Range<u64>) -> Result<Body, Problem>,
+) -> Result<Response, Problem> {
     let (status, range) = match asked.map(|asked| wanted(&asked, size)) {
         None | Some(Wanted::All) => (StatusCode::OK, 0..size),
         Some(Wanted::Part(range)) => (StatusCode::PARTIAL_CONTENT, range),
@@ -123,14 +139,9 @@ pub(super) async fn piece(
     let place = (status == StatusCode::PARTIAL_CONTENT)
         .then(|| format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1)));
     let length = range.end - range.start;
-    let body = if head {
-        Body::empty()
-    } else {
-        Body::from_stream(target.read(&copy.path, path, range).map_err(|e| failed(e.to_string()))?)
-    };
+    let body = if head { Body::empty() } else { read(range)? };
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
     headers.insert(header::CONTENT_LENGTH, length.into());
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Some(place) = place.and_then(|place| HeaderValue::from_str(&place).ok()) {

@@ -45,9 +45,9 @@ pub(super) async fn drain(
     }
     let failed = |problem: String| Problem::unavailable(format!("the worker does not answer: {problem}"), 2);
     match cluster.ask(&id, &Ask::Drain).await {
-        Ok(Answer::Text(_)) => {}
         Ok(Answer::Problem(problem)) => return Err(failed(problem)),
         Err(e) => return Err(failed(e.to_string())),
+        Ok(_) => {}
     }
     let (project, by, now) = (caller.0.project.clone(), caller.0.id.clone(), Timestamp::now());
     state.database.write(move |connection| audit(connection, &project, Some(&by), "worker.drain", &id, now)).await?;

@@ -3,9 +3,10 @@
 use super::api_node::Cluster;
 use super::bus::{Bus, BusError};
 use super::merge::apply;
-use super::wire::{REPORTS, Report};
+use super::wire::{FilmReport, REPORTS, Report};
 use crate::service::database::recordings;
 use crate::service::database::{Database, DatabaseError, events};
+use crate::service::jobs::end_film;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures_util::StreamExt;
@@ -64,7 +65,13 @@ async fn follow(bus: &Bus, database: &Database) -> Result<(), BusError> {
     Ok(())
 }
 
-async fn take(database: &Database, report: Report) -> Result<(), DatabaseError> {
+async fn take(database: &Database, mut report: Report) -> Result<(), DatabaseError> {
+    if let Some(FilmReport { film, state, reason, media }) = report.film.take() {
+        let by = (report.worker, report.session);
+        return database
+            .write(move |connection| end_film(connection, &film, Some(&by), (state, reason), media))
+            .await;
+    }
     let write = move |connection: &rusqlite::Connection| {
         let (id, now) = (report.recording.clone(), Timestamp::now());
         let taken = recordings::update(connection, &id, now, |stored| {

@@ -1,8 +1,8 @@
 //! What a report changes of a recording. Pure.
 
 use super::wire::{Report, ReportedEvent};
-use crate::service::database::recordings::StoredRecording;
-use crate::service::model::{EventDraft, EventType};
+use crate::service::database::recordings::{Placement, StoredRecording};
+use crate::service::model::{EventDraft, EventType, Storage, StorageState};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -19,15 +19,27 @@ pub fn apply(stored: &mut StoredRecording, report: Report, now: Timestamp) -> Ve
         let data = json!({ "message": message, "worker": report.worker, "url": late.url });
         return vec![(now, EventDraft::new(EventType::Warning, data))];
     }
-    let is_its = stored.runtime.placement.as_ref().is_some_and(|placement| {
-        (&placement.worker, &placement.session, placement.fence) == (&report.worker, &report.session, report.fence)
-    });
-    if !is_its || stored.recording.state.is_final() {
+    let holds = |placement: &Option<Placement>| {
+        placement.as_ref().is_some_and(|placement| {
+            (&placement.worker, &placement.session, placement.fence) == (&report.worker, &report.session, report.fence)
+        })
+    };
+    let has_ended = stored.recording.state.is_final();
+    if !holds(if has_ended { &stored.runtime.last } else { &stored.runtime.placement }) {
         return Vec::new();
     }
     let applied = stored.runtime.applied;
-    let new: Vec<&ReportedEvent> = report.events.iter().filter(|event| event.sequence > applied).collect();
+    let mut new: Vec<&ReportedEvent> = report.events.iter().filter(|event| event.sequence > applied).collect();
     stored.runtime.applied = new.last().map_or(applied, |event| event.sequence);
+    if has_ended {
+        // What is left is an upload that was asked for again.
+        new.retain(|event| matches!(event.kind, EventType::Uploading | EventType::Uploaded | EventType::Warning));
+        let storage = report.state.and_then(|state| state.recording.storage);
+        if let Some(storage) = storage.filter(|it| matches!(it.state, StorageState::Stored | StorageState::Failed)) {
+            stored.recording.storage = Some(Storage { local: false, ..storage });
+        }
+        return new.into_iter().map(|event| (event.at, event.draft())).collect();
+    }
     let events = new.into_iter().map(|event| (event.at, event.draft())).collect();
     if let Some(state) = report.state {
         let (recording, theirs) = (&mut stored.recording, state.recording);
@@ -36,11 +48,11 @@ pub fn apply(stored: &mut StoredRecording, report: Report, now: Timestamp) -> Ve
             (recording.sub_code, recording.reason) = (theirs.sub_code, theirs.reason);
         }
         (recording.parts, recording.outcome) = (theirs.parts, theirs.outcome);
-        recording.storage = theirs.storage.map(|storage| crate::service::model::Storage { local: false, ..storage });
+        recording.storage = theirs.storage.map(|storage| Storage { local: false, ..storage });
         state.progress.put_into(&mut stored.runtime);
     }
     if stored.recording.state.is_final() {
-        stored.runtime.placement = None;
+        stored.runtime.last = stored.runtime.placement.take();
     }
     events
 }
@@ -49,7 +61,7 @@ pub fn apply(stored: &mut StoredRecording, report: Report, now: Timestamp) -> Ve
 mod tests {
     use super::*;
     use crate::service::cluster::wire::{Late, Progress, Snapshot};
-    use crate::service::database::recordings::{Placement, Runtime};
+    use crate::service::database::recordings::Runtime;
     use crate::service::model::{Id, Recording, RecordingRequest, State, Wanted};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -76,7 +88,7 @@ mod tests {
         });
         let (worker, session) = ("w".into(), "s".into());
         let events = sequences.iter().map(event).collect();
-        Report { recording: stored.recording.id.clone(), worker, session, fence, events, state, late: None }
+        Report { recording: stored.recording.id.clone(), worker, session, fence, events, state, late: None, film: None }
     }
 
     #[test]
@@ -113,6 +125,24 @@ mod tests {
         assert_eq!((stored.recording.state, &stored.runtime.placement), (State::Complete, &None));
         let again = report(&stored, 1, &[2], Some(State::Expired));
         assert!(apply(&mut stored, again, NOW).is_empty());
+        assert_eq!(stored.recording.state, State::Complete);
+    }
+
+    #[test]
+    fn an_upload_after_the_end_is_told_by_who_had_it() {
+        let mut stored = placed(2);
+        let end = report(&stored, 2, &[1], Some(State::Partial));
+        apply(&mut stored, end, NOW);
+        let mut uploaded = report(&stored, 2, &[2, 3], Some(State::Partial));
+        uploaded.events[1].kind = EventType::Uploaded;
+        let there = Storage { state: StorageState::Stored, ..Storage::wanted("p/x".into()) };
+        uploaded.state.as_mut().unwrap().recording.storage = Some(there);
+        let stranger = Report { worker: "other".into(), ..uploaded.clone() };
+        assert!(apply(&mut stored, stranger, NOW).is_empty() && stored.recording.storage.is_none());
+        let events = apply(&mut stored, uploaded, NOW);
+        assert_eq!((events.len(), events[0].1.kind), (1, EventType::Uploaded));
+        let storage = stored.recording.storage.as_ref().unwrap();
+        assert_eq!((storage.state, storage.local, stored.recording.state), (StorageState::Stored, false, State::Partial));
     }
 
     impl StoredRecording {

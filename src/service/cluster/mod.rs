@@ -6,11 +6,13 @@
 //! - `scheduler` and `place`: what is to be recorded is placed with a worker, under a fencing number (`Placement`), and stands in that
 //!   worker's list.
 //! - `worker`, `take`, `orphans`, `tidy`: a worker does what its list says; what it has lost it sends beside, what has ended it forgets.
+//! - `films`: those that are asked for after a recording, from the store and back into it.
 //! - `reporter`, `inbox`, `merge`: events and states come back through a stream, in order, and count once.
 
 mod api_node;
 mod ask;
 mod bus;
+mod films;
 mod inbox;
 mod merge;
 mod orphans;
@@ -25,10 +27,10 @@ mod timing;
 mod wire;
 mod worker;
 
-pub use api_node::{Cluster, WorkerView};
+pub use api_node::{Cluster, WorkerState, WorkerView};
 pub use bus::BusSettings;
 pub use inbox::receive;
 pub use place::fits;
 pub use scheduler::Scheduler;
-pub use wire::{Answer, Ask};
+pub use wire::{Answer, Ask, Piece};
 pub use worker::Worker;

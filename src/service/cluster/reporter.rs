@@ -2,7 +2,7 @@
 
 use super::bus::{Bus, BusError};
 use super::timing::LOOK;
-use super::wire::{Late, Progress, Report, ReportedEvent, Snapshot, report_subject};
+use super::wire::{FilmReport, Late, Progress, Report, ReportedEvent, Snapshot, report_subject};
 use crate::service::database::recordings::{self, StoredRecording};
 use crate::service::database::{DatabaseError, events};
 use crate::service::jobs::JobContext;
@@ -29,7 +29,7 @@ pub struct Reporter {
 
 impl Reporter {
     /// Tells until it is dropped.
-    pub async fn run(self) {
+    pub async fn run(&self) {
         let file = self.context.folders.reported();
         let mut changes = self.context.database.changes();
         let mut position = position(&file);
@@ -83,6 +83,7 @@ impl Reporter {
             events: Vec::new(),
             state: None,
             late: None,
+            film: None,
         };
         if stored.runtime.orphaned {
             let ended = stored.recording.state.is_final()
@@ -115,7 +116,7 @@ impl Reporter {
         Some(report)
     }
 
-    async fn send(&self, report: &Report, position: i64) -> Result<(), BusError> {
+    pub(super) async fn send(&self, report: &Report, position: i64) -> Result<(), BusError> {
         let body = serde_json::to_vec(report).map_err(BusError::of)?;
         let mut headers = HeaderMap::new();
         headers.insert(async_nats::header::NATS_MESSAGE_ID, message_id(report, position).as_str());
@@ -133,8 +134,11 @@ impl Reporter {
 
 /// The same for the same report: a server that has it does not keep it twice.
 fn message_id(report: &Report, position: i64) -> String {
-    let Report { recording, worker, fence, .. } = report;
-    format!("{recording}.{fence}.{worker}.{position}")
+    let Report { recording, worker, fence, film, .. } = report;
+    match film {
+        Some(FilmReport { film, .. }) => format!("{film}.{worker}.{}", report.session),
+        None => format!("{recording}.{fence}.{worker}.{position}"),
+    }
 }
 
 /// The first events that are of one recording; and whether they are the last of it so far.

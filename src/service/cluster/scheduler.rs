@@ -3,6 +3,7 @@
 
 use super::api_node::Cluster;
 use super::bus::{Bus, BusError, SwapError, put, read, swap};
+use super::films::{self, FilmLists};
 use super::place::choose;
 use super::timing::LOOK;
 use super::wire::{Changeable, Job, JobEntry, JobList, WorkerRecord, job_key, list_key, nudge_subject};
@@ -92,7 +93,9 @@ impl Scheduler {
             return Ok(());
         }
         let open = self.place().await.map_err(BusError::of)?;
-        self.give_out(&bus, &open).await
+        let roster = || films::alive(&self.cluster.lock());
+        let films = films::place(&self.database, roster).await.map_err(BusError::of)?;
+        self.give_out(&bus, &open, films).await
     }
 
     /// Ends the sessions that were not renewed. One that was renewed meanwhile stays: its revision is another.
@@ -189,7 +192,7 @@ impl Scheduler {
     }
 
     /// Puts jobs and lists that have changed, and removes what has ended.
-    async fn give_out(&mut self, bus: &Bus, placed: &[StoredRecording]) -> Result<(), BusError> {
+    async fn give_out(&mut self, bus: &Bus, placed: &[StoredRecording], mut films: FilmLists) -> Result<(), BusError> {
         if self.put_all.elapsed() >= PUT_ALL {
             self.put_all = Instant::now();
             self.lists.clear();
@@ -220,7 +223,8 @@ impl Scheduler {
         let known: Vec<(String, String)> =
             self.cluster.lock().alive().map(|(name, member)| (name.clone(), member.record.session.clone())).collect();
         for (worker, session) in known {
-            let list = lists.remove(&worker).unwrap_or_else(|| JobList { session, jobs: Vec::new() });
+            let list = lists.remove(&worker).unwrap_or_default();
+            let list = JobList { session, films: films.remove(&worker).unwrap_or_default(), ..list };
             if self.lists.get(&worker) != Some(&list) {
                 put(&bus.jobs, &list_key(&worker), &list).await?;
                 let _ = bus.client.publish(nudge_subject(&worker), Default::default()).await;

@@ -1,11 +1,10 @@
 //! A worker forgets recordings that have ended, once the API node was told of their end and their media is in the store only.
 
 use super::reporter::position;
-use crate::service::database::DatabaseError;
-use crate::service::database::events;
 use crate::service::database::recordings::{self, Filter, State};
+use crate::service::database::{DatabaseError, events};
 use crate::service::jobs::JobContext;
-use crate::service::model::{Id, Recording};
+use crate::service::model::{Id, Recording, StorageState};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -41,23 +40,51 @@ async fn once(context: &JobContext, now: Timestamp) -> Result<(), DatabaseError>
         }
         Ok(over)
     };
-    let over: Vec<Id> = context.database.read(find).await?;
-    for id in over {
-        let (folder, files) = (context.folders.recording(&id), [context.folders.log(&id), context.folders.result(&id)]);
-        let removed = tokio::task::spawn_blocking(move || {
-            let _ = files.map(std::fs::remove_file);
-            match std::fs::remove_dir_all(folder) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-                _ => Ok(()),
-            }
-        });
-        match removed.await {
-            Ok(Ok(())) => drop(context.database.write(move |connection| recordings::delete(connection, &id)).await?),
-            Ok(Err(e)) => tracing::warn!(recording_id = %id, "what is left of it cannot be deleted: {e}"),
-            Err(e) => tracing::warn!(recording_id = %id, "{e}"),
+    for id in context.database.read(find).await? {
+        if let Err(e) = remove(context, id.clone()).await {
+            tracing::warn!(recording_id = %id, "what is left of it cannot be deleted: {e}");
         }
     }
     Ok(())
+}
+
+/// Removes a recording from this machine.
+async fn remove(context: &JobContext, id: Id) -> Result<(), String> {
+    let (folder, files) = (context.folders.recording(&id), [context.folders.log(&id), context.folders.result(&id)]);
+    let removed = tokio::task::spawn_blocking(move || {
+        let _ = files.map(std::fs::remove_file);
+        match std::fs::remove_dir_all(folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    });
+    removed.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    let deleted = context.database.write(move |connection| recordings::delete(connection, &id)).await;
+    deleted.map(drop).map_err(|e| e.to_string())
+}
+
+/// Forgets at once a recording that has ended and is in the store: somebody is to be removed from it. One that is not here is forgotten.
+///
+/// # Errors
+/// Why it cannot be yet, for people.
+pub async fn forget(context: &JobContext, id: &Id) -> Result<(), String> {
+    let (of, told) = (id.clone(), position(&context.folders.reported()));
+    let look = move |connection: &rusqlite::Connection| {
+        let Some(stored) = recordings::get(connection, &of)? else { return Ok(Ok(false)) };
+        let storage = stored.recording.storage.as_ref();
+        let is_stored = storage.is_none_or(|storage| storage.state == StorageState::Stored);
+        Ok(match (stored.recording.state.is_final(), is_stored) {
+            (false, _) => Err("it is at work on the recording"),
+            (_, false) => Err("it has media that is not in the store"),
+            _ if !events::after(connection, None, Some(&of), told, 1)?.is_empty() => Err("it has more to tell of it"),
+            _ => Ok(true),
+        })
+    };
+    match context.database.read(look).await.map_err(|e: DatabaseError| e.to_string())? {
+        Ok(true) => remove(context, id.clone()).await,
+        Ok(false) => Ok(()),
+        Err(problem) => Err(problem.to_owned()),
+    }
 }
 
 /// Whether nothing of it is needed here.

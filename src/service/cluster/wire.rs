@@ -9,7 +9,10 @@
 //! | request `roombot.ask.{worker}` | [`Ask`]; `roombot.nudge.{worker}` says that the list has changed |
 
 use crate::service::database::recordings::{Ending, Runtime, StoredRecording};
-use crate::service::model::{EventDraft, EventType, Id, Recording, RecordingRequest, Wanted};
+use crate::service::model::{
+    EventDraft, EventType, FilmJob, FilmState, Id, Media, Recording, RecordingRequest, StoreName, Wanted,
+};
+use crate::room::media::Source;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -62,6 +65,9 @@ pub struct JobList {
     /// The session that it is for.
     pub session: String,
     pub jobs: Vec<JobEntry>,
+    /// Films of recordings in the store.
+    #[serde(default)]
+    pub films: Vec<FilmEntry>,
 }
 
 /// A recording of the list.
@@ -73,6 +79,25 @@ pub struct JobEntry {
     /// Absent from an API node of an earlier version.
     #[serde(default)]
     pub changeable: Option<Changeable>,
+}
+
+/// A film of the list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FilmEntry {
+    pub job: FilmJob,
+    /// Its recording's place in the store.
+    pub place: String,
+    pub store: StoreName,
+}
+
+/// What became of a film at a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FilmReport {
+    pub film: Id,
+    pub state: FilmState,
+    pub reason: Option<String>,
+    /// What is in the store of it.
+    pub media: Vec<Media>,
 }
 
 /// What can be changed of a request while its recorder runs.
@@ -171,6 +196,9 @@ pub struct Report {
     /// The worker had lost the recording and has sent beside it what it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<Late>,
+    /// A film of the recording has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub film: Option<FilmReport>,
 }
 
 /// An event of a worker's.
@@ -218,6 +246,16 @@ pub enum Ask {
     Timeline { recording: Id },
     /// Its manifest.
     Manifest { recording: Id },
+    /// What a player shows of it (docs/view.md).
+    Document { recording: Id },
+    /// Its last picture.
+    Picture { recording: Id },
+    /// Bytes of one of its files, from the first to the last, as `media/{path}?{query}` gives them out: as many as a message takes.
+    Media { recording: Id, path: String, query: String, first: u64, last: u64 },
+    /// Send it to the store again: it has ended, and its upload failed.
+    Upload { recording: Id },
+    /// Forget what is here of a recording that has ended and is in the store.
+    Forget { recording: Id },
     /// Take nothing new.
     Drain,
 }
@@ -228,4 +266,47 @@ pub enum Ask {
 pub enum Answer {
     Text(String),
     Problem(String),
+    /// There is no such file or picture.
+    Missing,
+    Piece(Piece),
+    Picture(RemotePicture),
+}
+
+/// Bytes of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// How long the file is.
+    pub total: u64,
+    /// Headers of the answer over HTTP.
+    pub headers: BTreeMap<String, String>,
+    #[serde(with = "base64_text")]
+    pub data: Vec<u8>,
+}
+
+/// The last picture of a recording that goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemotePicture {
+    pub participant: String,
+    pub source: Source,
+    #[serde(with = "crate::recording::utc_ms")]
+    pub at: Timestamp,
+    pub tag: String,
+    pub content_type: String,
+    #[serde(with = "base64_text")]
+    pub data: Vec<u8>,
+}
+
+/// Bytes as a text.
+mod base64_text {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        BASE64_STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+    }
 }

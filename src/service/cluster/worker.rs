@@ -1,19 +1,21 @@
 //! A worker's side: keeps its session, does what its list says, tells what came of it, answers what is asked. The work itself is done by
 //! the same jobs as on one machine.
 
-use super::ask;
+use super::ask::Answers;
 use super::bus::{Bus, BusSettings, read};
+use super::films;
 use super::orphans::Orphans;
 use super::reporter::Reporter;
 use super::session::SessionKeeper;
 use super::take::{Taken, keep, take};
 use super::tidy::tidy;
 use super::timing::LOOK;
-use super::wire::{JobEntry, JobList, WorkerRecord, list_key, nudge_subject};
+use super::wire::{JobList, WorkerRecord, list_key, nudge_subject};
 use crate::service::database::DatabaseError;
 use crate::service::database::recordings::{Placement, StoredRecording, placed};
 use crate::service::jobs::{Capacity, JobContext, Lease};
 use crate::service::model::Id;
+use crate::viewer::{Media, Pictures};
 use futures_util::StreamExt;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -77,20 +79,27 @@ impl Worker {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             }
         };
+        let answers = Answers {
+            context: self.context.clone(),
+            draining,
+            media: Media::default(),
+            pictures: Pictures::default(),
+        };
         let reporter = Reporter { worker: self.name.clone(), context: self.context.clone(), bus: bus.clone() };
         // In a task of its own: whatever the others do, the session is renewed in time.
         let mut keeping = JoinSet::new();
         keeping.spawn(keeper.keep(bus.clone(), record));
         tokio::join!(
-            self.follow(&bus, session, &count),
+            self.follow(&reporter, session, &count),
             reporter.run(),
-            ask::answer(&bus, &self.name, &self.context.folders, &draining),
+            answers.answer(&bus, &self.name),
             tidy(&self.context),
         );
     }
 
     /// Does what the list says, again and again.
-    async fn follow(&self, bus: &Bus, session: watch::Receiver<String>, count: &AtomicUsize) {
+    async fn follow(&self, reporter: &Reporter, session: watch::Receiver<String>, count: &AtomicUsize) {
+        let bus = &reporter.bus;
         let mut nudges = bus.client.subscribe(nudge_subject(&self.name)).await.ok();
         let (mut orphans, mut taking) = (Orphans::default(), HashMap::new());
         loop {
@@ -102,8 +111,14 @@ impl Worker {
                     Ok(Some((list, _))) => {
                         let list = if list.session == session { list } else { JobList::default() };
                         count.store(list.jobs.len(), Ordering::Relaxed);
-                        if let Err(e) = self.reconcile(bus, &session, &list.jobs, &mut orphans, &mut taking).await {
+                        if let Err(e) = self.reconcile(bus, &session, &list, &mut orphans, &mut taking).await {
                             tracing::error!("the worker's list cannot be followed: {e}");
+                        }
+                        if let Err(e) = films::follow(&self.context, (&self.name, &session), &list.films).await {
+                            tracing::error!("the worker's films cannot be followed: {e}");
+                        }
+                        if let Err(e) = reporter.tell_films(&list.films).await {
+                            tracing::warn!("the end of a film cannot be reported yet: {e}");
                         }
                     }
                     Err(e) => tracing::warn!("the worker's list cannot be read: {e}"),
@@ -128,12 +143,14 @@ impl Worker {
         &self,
         bus: &Bus,
         session: &str,
-        jobs: &[JobEntry],
+        list: &JobList,
         orphans: &mut Orphans,
         taking: &mut HashMap<Id, JoinHandle<()>>,
     ) -> Result<(), DatabaseError> {
         taking.retain(|_, task| !task.is_finished());
-        let mut allowed = HashSet::new();
+        let jobs = &list.jobs;
+        // Of a film it says who may send it.
+        let mut allowed: HashSet<Id> = list.films.iter().map(|entry| entry.job.id.clone()).collect();
         for entry in jobs {
             let placement = Placement { worker: self.name.clone(), session: session.to_owned(), fence: entry.fence };
             if taking.get(&entry.id).is_some_and(|task| !task.is_finished()) {

@@ -2,6 +2,7 @@
 
 use super::ServiceConfig;
 use crate::error::{Error, Result};
+use crate::service::jobs::Part;
 use crate::service::model::labels_fit;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,15 @@ impl ServiceConfig {
     /// Whether this machine records for others.
     pub fn is_worker(&self) -> bool {
         self.role == Role::Worker
+    }
+
+    /// What this machine does among others.
+    pub(in crate::service) fn part(&self) -> Part {
+        match (&self.queue, self.role) {
+            (None, _) => Part::Alone,
+            (Some(_), Role::Worker) => Part::Worker,
+            (Some(_), _) => Part::ApiNode,
+        }
     }
 
     /// The name under which the machine is known to others.

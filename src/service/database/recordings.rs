@@ -44,6 +44,8 @@ pub struct Runtime {
     pub ending: Option<Ending>,
     /// With several machines: the worker that has it. None on an API node: nobody has it.
     pub placement: Option<Placement>,
+    /// The worker that had it at its end, on an API node.
+    pub last: Option<Placement>,
     /// The highest fencing number that was given out for it, on an API node.
     pub fence: u64,
     /// The last event that was taken over from the worker that has it, on an API node.

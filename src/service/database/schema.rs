@@ -209,6 +209,9 @@ const STEPS: &[&str] = &[
         value TEXT NOT NULL
     );
 ",
+    "
+    ALTER TABLE films ADD COLUMN remote TEXT;   -- JSON: its recording is in a store only; who makes it
+",
 ];
 
 /// Brings the file to the present version.

@@ -2,7 +2,7 @@
 
 use super::capacity::{Capacity, Work};
 use super::live::beside;
-use super::{JobContext, bots, checks, films, outputs, recorder, upload};
+use super::{JobContext, Part, bots, checks, films, outputs, recorder, upload};
 use crate::log;
 use crate::service::database::DatabaseError;
 use crate::service::database::bots::{OpenBot, open as open_bots};
@@ -162,7 +162,9 @@ impl Dispatcher {
                 self.start(id, work);
             }
         }
-        for id in self.context.database.read(open).await? {
+        // An API node has its workers make films.
+        let films = if self.context.part == Part::ApiNode { Vec::new() } else { self.context.database.read(open).await? };
+        for id in films {
             if !self.running.contains_key(&id) && self.capacity.lock().is_ok_and(|mut c| c.admit(Work::Film)) {
                 self.start(id, Work::Film);
             }

@@ -3,6 +3,7 @@
 use super::JobContext;
 use super::compose::{ComposeJob, Composed, compose, film_flags, program};
 use super::outcome::look;
+use super::remote_films;
 use crate::service::database::DatabaseError;
 use crate::service::database::films::{self, StoredFilm};
 use crate::service::database::recordings::{self, ProcessId};
@@ -63,6 +64,9 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
     let Some(stored) = context.database.read(move |connection| films::get(connection, &of)).await? else {
         return Ok(());
     };
+    if stored.remote.is_some() {
+        return remote_films::run(context, stored).await;
+    }
     let recording = stored.job.recording.clone();
     Span::current().record("recording_id", display(&recording));
     let (state, reason) = match compose(context, &FilmOfRecording { context, stored }).await? {

@@ -91,6 +91,10 @@ impl Folders {
     pub fn check(&self, id: &Id) -> PathBuf {
         self.data.join("checks").join(id.as_str())
     }
+    /// Where a film is made of a recording that is in a store only.
+    pub fn film(&self, id: &Id) -> PathBuf {
+        self.data.join("films").join(id.as_str())
+    }
     /// How far what its recorder writes is in the store.
     pub fn live(&self, id: &Id) -> PathBuf {
         self.data.join("run").join(format!("{id}.live.json"))

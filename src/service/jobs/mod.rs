@@ -14,6 +14,7 @@ mod deletion;
 mod disk;
 mod dispatcher;
 mod ending;
+mod film_end;
 mod films;
 mod folders;
 mod lease;
@@ -23,6 +24,7 @@ mod outputs;
 mod process;
 mod purge;
 mod recorder;
+mod remote_films;
 mod retention;
 mod schedules;
 mod sweeper;
@@ -35,11 +37,14 @@ pub use control::LiveStatus;
 pub use deletion::delete_media;
 pub use disk::{Bytes, DiskMarks};
 pub use dispatcher::Dispatcher;
+pub use film_end::end_film;
 pub use folders::Folders;
 pub use lease::Lease;
+pub use remote_films::forget as forget_film;
 pub use retention::Retention;
 pub use schedules::run_schedules;
 pub use sweeper::Sweeper;
+pub use upload::{again as upload_again, wanted as upload_wanted};
 
 use crate::service::database::Database;
 use crate::service::database::recordings::StoredRecording;
@@ -74,6 +79,18 @@ pub async fn tell_bot(folders: &Folders, id: &Id, request: serde_json::Value) ->
     control::request(&folders.control(id), request).await
 }
 
+/// What a machine does among others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Part {
+    /// Everything: there are no others.
+    #[default]
+    Alone,
+    /// Gives out what is to be recorded.
+    ApiNode,
+    /// Records.
+    Worker,
+}
+
 /// What every job needs.
 #[derive(Clone)]
 pub struct JobContext {
@@ -87,6 +104,7 @@ pub struct JobContext {
     pub quota: Quota,
     /// The program that records: this one.
     pub program: PathBuf,
+    pub part: Part,
     /// With several machines: which recordings this one has, and for how long. None: all of them, for ever.
     pub lease: Option<Arc<Lease>>,
     /// True when the service is about to end: jobs leave their processes running and return.

@@ -88,7 +88,7 @@ fn list(folder: &Path, prefix: &str, depth: usize, media: &mut Vec<Media>) {
 }
 
 /// What a file is, by its place in the recording (docs/recording.md).
-fn kind(path: &str) -> MediaKind {
+pub(super) fn kind(path: &str) -> MediaKind {
     match path.split_once('/') {
         Some(("tracks", _)) => MediaKind::Track,
         Some(("files", _)) => MediaKind::File,

@@ -1,8 +1,8 @@
 //! Removes participants from a recording that has ended: in the stores, here, and from what the service itself keeps. It was noted before, so
 //! a service that is killed begins again.
 
-use super::JobContext;
 use super::outcome::look;
+use super::{JobContext, Part};
 use crate::recording::folder::{MANIFEST, TIMELINE};
 use crate::recording::manifest::Manifest;
 use crate::recording::purge::{is_purged, mentions, purge};
@@ -32,6 +32,15 @@ async fn one(context: &JobContext, stored: &StoredRecording, participant: &str) 
     let (recording, id) = (&stored.recording, stored.recording.id.clone());
     let folder = context.folders.recording(&id);
     let place = recording.storage.as_ref().map_or_else(|| location(recording), |storage| storage.path.clone());
+    if let (Some(copy), Some(storage)) = (recording.storage.as_ref().filter(|copy| !copy.local), &context.storage)
+        && copy.state == StorageState::Stored
+    {
+        let copy = (copy.store, place.as_str());
+        if context.part == Part::ApiNode {
+            storage.adopt(&context.database, &id, copy).await?;
+        }
+        storage.bring(copy, &folder, names_people).await?;
+    }
     let is_theirs = |path: &str| is_purged(path, participant);
     match &context.storage {
         Some(storage) => storage.purge(&context.database, &id, &place, is_theirs).await?,
@@ -80,6 +89,11 @@ async fn one(context: &JobContext, stored: &StoredRecording, participant: &str) 
         })
     };
     context.database.write(write).await.map(drop).map_err(|e| e.to_string())
+}
+
+/// Small files that say who was there: they are rewritten.
+fn names_people(path: &str) -> bool {
+    matches!(path, MANIFEST | TIMELINE | CHAT) || path.starts_with("stills/slides") && path.ends_with(".json")
 }
 
 /// What is left of an outcome. `found`: what is here; the rest is in the store.

@@ -36,6 +36,7 @@ impl Bench {
             media: None,
             quota: Default::default(),
             program: "/bin/false".into(),
+            part: Default::default(),
             lease: None,
             leaving,
         };

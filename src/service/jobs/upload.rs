@@ -1,8 +1,8 @@
 //! The stage `uploading`: sends a recording to the store, then ends it. Whatever the store does, nothing local is lost by it.
 
 use super::JobContext;
-use crate::service::database::DatabaseError;
-use crate::service::database::recordings::StoredRecording;
+use crate::service::database::recordings::{self, StoredRecording};
+use crate::service::database::{DatabaseError, uploads};
 use crate::service::model::{EventDraft, EventType, Id, Recording, State, Storage, StorageState, SubCode};
 use crate::service::storage::{Stored, location};
 use jiff::Timestamp;
@@ -40,9 +40,52 @@ async fn upload(context: &JobContext, recording: &Recording) -> Option<Result<St
     tokio::select! {
         result = storage.upload(&context.database, recording, &folder) => Some(result),
         _ = leaving.wait_for(|leaving| *leaving) => None,
-        // Two that send to one place would be in each other's way.
-        () = context.lease_over(&recording.id) => None,
+        // Two that send to one place would be in each other's way. One that has ended is sent again by who had it, and nobody else.
+        () = context.lease_over(&recording.id), if !recording.state.is_final() => None,
     }
+}
+
+/// Notes that a recording is to be uploaded once more; returns the events, or why it cannot be. Asking twice is harmless.
+///
+/// # Errors
+/// Why it cannot be, for people.
+pub fn wanted(recording: &mut Recording) -> Result<Vec<EventDraft>, String> {
+    if !recording.state.is_final() || recording.state == State::Expired {
+        return Err(format!("the recording is {}", recording.state));
+    }
+    if recording.outcome.as_ref().is_none_or(|outcome| outcome.media.is_empty()) {
+        return Err("nothing was recorded".to_owned());
+    }
+    let place = location(recording);
+    let storage =
+        recording.storage.get_or_insert_with(|| Storage { state: StorageState::Failed, ..Storage::wanted(place) });
+    if !storage.local {
+        return Err("its media is in the store only".to_owned());
+    }
+    if storage.state == StorageState::Uploading {
+        return Ok(Vec::new());
+    }
+    (storage.state, storage.problem) = (StorageState::Uploading, None);
+    Ok(vec![EventDraft::new(EventType::Uploading, json!({ "state": recording.state }))])
+}
+
+/// Has a recording of this machine uploaded once more.
+///
+/// # Errors
+/// Why it cannot be, for people.
+pub async fn again(context: &JobContext, id: &Id) -> Result<(), String> {
+    let of = id.clone();
+    let write = move |connection: &rusqlite::Connection| {
+        let now = Timestamp::now();
+        let asked = recordings::update(connection, &of, now, |stored| match wanted(&mut stored.recording) {
+            Ok(events) => (Ok(()), events),
+            Err(problem) => (Err(problem), Vec::new()),
+        })?;
+        uploads::doubt(connection, &of)?;
+        Ok(asked)
+    };
+    let asked = context.database.write(write).await.map_err(|e| e.to_string())?;
+    asked.unwrap_or_else(|| Err("it is not here any more".to_owned()))
 }
 
 /// Notes where the media is; ends the recording, if it has not ended.

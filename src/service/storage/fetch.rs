@@ -107,7 +107,7 @@ impl Target {
     }
 
     /// The checksums of a whole recording, by path.
-    async fn checksums(&self, location: &str) -> Result<HashMap<String, String>, StorageError> {
+    pub(super) async fn checksums(&self, location: &str) -> Result<HashMap<String, String>, StorageError> {
         let object = self.store.get(&self.key(location, CHECKSUMS)?).await?.bytes().await?;
         let text = String::from_utf8_lossy(&object);
         let lines = text.lines().filter_map(|line| line.split_once("  "));
@@ -115,7 +115,7 @@ impl Target {
     }
 
     /// Reads an object into a file, in place of one that is there; returns its SHA-256.
-    async fn download(&self, location: &str, path: &str, size: u64, place: &Path) -> Result<String, StorageError> {
+    pub(super) async fn download(&self, location: &str, path: &str, size: u64, place: &Path) -> Result<String, StorageError> {
         let failed = |error| StorageError::Local { path: path.to_owned(), error };
         let mut pieces = std::pin::pin!(self.read(location, path, 0..size)?);
         let at = place.to_owned();

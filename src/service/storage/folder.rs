@@ -56,22 +56,25 @@ impl Transfer<'_> {
         bytes += only_there.iter().map(|upload| upload.bytes).sum::<u64>();
         sums.extend(only_there.iter().map(|upload| (upload.path.clone(), upload.sha256.clone())));
         sums.push((MANIFEST.to_owned(), whole.sha256));
-        sums.sort();
-        let sums: String = sums.iter().map(|(path, sha256)| format!("{sha256}  {path}\n")).collect();
-        let sums = Bytes::from(sums);
-        let list = Outgoing {
-            path: CHECKSUMS.to_owned(),
-            bytes: sums.len() as u64,
-            // Made anew each time: its contents say whether it is another.
-            modified_ns: -1,
-            source: Source::Bytes(sums),
-        };
+        let list = list(sums);
         let unsure = earlier.get(CHECKSUMS).map(|upload| uploads::Upload { verified: false, ..upload.clone() });
         self.send(&list, unsure.as_ref()).await?;
         self.send(&manifest, earlier.get(MANIFEST)).await?;
         bytes += list.bytes + others.iter().map(|file| file.bytes).sum::<u64>();
         let files = others.len() + only_there.len() + 2;
         Ok(Sent { files: u32::try_from(files).unwrap_or(u32::MAX), bytes })
+    }
+
+    /// Sends more files to a recording that is whole there, and puts them on the list of checksums.
+    pub(super) async fn add_files(&self, folder: &Path, files: &[LocalFile]) -> Result<(), StorageError> {
+        let (id, store) = (self.recording.clone(), self.target.name);
+        let earlier = self.database.read(move |connection| uploads::of(connection, &id, store)).await?;
+        let mut sums = self.target.checksums(self.location).await?;
+        for file in files {
+            let (path, sha256) = self.send_local(folder, file, earlier.get(&file.path)).await?;
+            sums.insert(path, sha256);
+        }
+        self.send(&list(sums.into_iter().collect()), None).await.map(drop)
     }
 
     /// Sends a file of the folder; returns its path and SHA-256.
@@ -85,6 +88,16 @@ impl Transfer<'_> {
         let sha256 = self.send(&outgoing, earlier).await?;
         Ok((outgoing.path, sha256))
     }
+}
+
+/// The list of checksums of these paths.
+fn list(mut sums: Vec<(String, String)>) -> Outgoing {
+    sums.sort();
+    let sums: String = sums.iter().map(|(path, sha256)| format!("{sha256}  {path}\n")).collect();
+    let sums = Bytes::from(sums);
+    // Made anew each time: its contents say whether it is another.
+    let (bytes, modified_ns) = (sums.len() as u64, -1);
+    Outgoing { path: CHECKSUMS.to_owned(), bytes, modified_ns, source: Source::Bytes(sums) }
 }
 
 fn local(path: &str, error: std::io::Error) -> StorageError {

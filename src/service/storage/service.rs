@@ -3,6 +3,7 @@
 use super::counters::{Counters, Totals};
 use super::error::StorageError;
 use super::fetch::Fetched;
+use super::files::LocalFile;
 use super::folder::Sent;
 use super::layout::location;
 use super::live::LiveSent;
@@ -133,6 +134,29 @@ impl StorageService {
             }
         }
         Err(problems.join("; "))
+    }
+
+    /// Adds files of a folder to a recording that is whole in a store, at its place there. May be dropped at any time and begun again.
+    ///
+    /// # Errors
+    /// The store's; or it is not configured any more.
+    pub async fn add(
+        &self,
+        database: &Database,
+        recording: &Id,
+        (name, place): (StoreName, &str),
+        (folder, files): (&Path, &[LocalFile]),
+    ) -> std::result::Result<(), String> {
+        let Some(target) = self.target(name) else { return Err(format!("{} is not configured", name.word())) };
+        let transfer = Transfer {
+            target,
+            database,
+            recording,
+            location: place,
+            counters: &self.counters,
+            only_there: false,
+        };
+        transfer.add_files(folder, files).await.map_err(|e| format!("{}: {e}", name.word()))
     }
 
     /// Sends what is new in the folder of a recording that grows, to the first store. How far that is stands in the file `progress`.
