@@ -2,7 +2,7 @@
 
 import { api, button, form, make, table, title, toast, when } from './dashboard-api.js';
 
-const SCOPES = { 'recordings:read': 'see recordings', 'recordings:write': 'record, stop, delete', webhooks: 'webhooks and deliveries', admin: 'everything, in all projects' };
+const SCOPES = { 'recordings:read': 'see recordings', 'recordings:write': 'record, stop, delete', bots: 'bots', checks: 'checks', webhooks: 'webhooks and deliveries', admin: 'everything, in all projects' };
 
 export async function keysPage({ page, me }) {
   const made = make('div');

@@ -1,11 +1,13 @@
 // The dashboard: signs in by a key, and shows the page that the address names behind its `#`.
 
 import { api, has, make, toast } from './dashboard-api.js';
+import { botsPage } from './dashboard-bots.js';
 import { failuresPage } from './dashboard-failures.js';
 import { keysPage } from './dashboard-keys.js';
 import { livePage } from './dashboard-live.js';
 import { recordingPage } from './dashboard-recording.js';
 import { listPage } from './dashboard-recordings.js';
+import { schedulesPage } from './dashboard-schedules.js';
 import { storagePage } from './dashboard-storage.js';
 import { auditPage, workersPage } from './dashboard-system.js';
 import { webhooksPage } from './dashboard-webhooks.js';
@@ -21,6 +23,8 @@ let me;
 const PAGES = [
   { path: '/', name: 'Live', show: livePage, scope: 'recordings:read' },
   { path: '/recordings', name: 'Recordings', show: listPage, scope: 'recordings:read' },
+  { path: '/schedules', name: 'Schedules', show: schedulesPage, scope: 'recordings:read' },
+  { path: '/bots', name: 'Bots', show: botsPage, scope: 'bots' },
   { path: '/failures', name: 'Failures', show: failuresPage, scope: 'recordings:read' },
   { path: '/webhooks', name: 'Webhooks', show: webhooksPage, scope: 'webhooks' },
   { path: '/storage', name: 'Storage', show: storagePage, scope: 'recordings:read' },

@@ -154,7 +154,7 @@ async fn keys_are_made_and_revoked_and_a_session_ends() {
     // A key for recordings sees no keys and no webhooks.
     sign_in(&page, &key).await;
     let names = "[...document.querySelectorAll('.top nav a')].map((link) => link.textContent).join()";
-    page.wait_for(&format!("{names} === 'Live,Recordings,Failures,Storage'"), SOON, "its pages").await;
+    page.wait_for(&format!("{names} === 'Live,Recordings,Schedules,Failures,Storage'"), SOON, "its pages").await;
     page.run("document.getElementById('sign-out').click()").await;
     sign_in(&page, KEY).await;
     go(&page, "/keys", "Keys").await;

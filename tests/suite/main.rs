@@ -13,6 +13,7 @@ mod continued;
 mod controlled;
 mod counts;
 mod dashboard;
+mod dashboard_plans;
 mod dashboard_player;
 mod demo;
 mod doors;
