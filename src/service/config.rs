@@ -1,34 +1,24 @@
 //! The service's configuration: a TOML file, and over it the environment. Values only.
 
+mod environment;
 mod machines;
 
 pub use machines::Role;
 
 use crate::error::{Error, Result};
 use crate::log::{self, LogFormat};
-use crate::service::jobs::{Bytes, Retention};
+use crate::service::jobs::{Bytes, DiskMarks, Quota, Retention};
 use crate::service::storage::{KeepLocal, StorageService, StoreConfig, UploadEvery, span};
+use environment::Alone;
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Format, Serialized, Toml};
-use figment::value::Value;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// What keys of the environment begin with.
-const PREFIX: &str = "ROOMBOT_";
-/// Variables of that prefix that are none of the service's keys.
-const OTHERS: [&str; 6] = ["interop", "key", "log_fields", "skipped", "token", "url"];
-/// A key of the environment with this end names a file that holds the value.
-const IN_FILE: &str = "_file";
-
-/// Between the names of a table and of a key in it: `ROOMBOT_STORE__URL` is `url` in `[store]`.
-const NESTED: &str = "__";
 
 /// The configuration. Each key is also a variable: `listen` is `ROOMBOT_LISTEN`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,36 +173,16 @@ impl ServiceConfig {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
-        let mut unknown_variables = Vec::new();
-        for (name, value) in variables {
-            let Some(key) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).map(str::to_ascii_lowercase)
-            else {
-                continue;
-            };
-            if OTHERS.contains(&key.as_str()) {
-                continue;
+        let try_alone = |layer| {
+            let alone = Figment::from(Serialized::defaults(ServiceConfig::default())).merge(layer);
+            match alone.extract::<ServiceConfig>() {
+                Err(e) if e.path.len() <= 1 && matches!(e.kind, Kind::UnknownField(..)) => Alone::NoKey,
+                Err(e) if matches!(e.kind, Kind::InvalidType(..)) => Alone::NoText,
+                _ => Alone::Taken,
             }
-            let name = name.display();
-            let (key, value) = match key.strip_suffix(IN_FILE) {
-                Some(key) => {
-                    let path = Path::new(&value);
-                    let text = std::fs::read_to_string(path).map_err(|e| {
-                        Error::user(format!("{name}: {} cannot be read: {e}", path.display())).because(e)
-                    })?;
-                    (key, Value::from(text.trim_end_matches(['\n', '\r'])))
-                }
-                None => {
-                    let text = value.to_str().ok_or_else(|| Error::user(format!("{name}: is no UTF-8")))?;
-                    (key.as_str(), text.parse().unwrap_or_else(|never: Infallible| match never {}))
-                }
-            };
-            let layer = Serialized::global(&key.replace(NESTED, "."), value);
-            if is_unknown(&layer) {
-                unknown_variables.push(name.to_string());
-                continue;
-            }
-            figment = figment.merge(layer);
-        }
+        };
+        let (layers, unknown_variables) = environment::read(variables, try_alone)?;
+        figment = layers.into_iter().fold(figment, |figment, layer| figment.merge(layer));
         let mut config: ServiceConfig = figment.extract().map_err(|e| {
             let place = file.map(|file| format!("{}: ", file.display())).unwrap_or_default();
             Error::user(format!("{place}{e}")).because(e)
@@ -271,6 +241,16 @@ impl ServiceConfig {
         self.capacity.unwrap_or_else(|| std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64))
     }
 
+    /// How many recordings of a project may run at once.
+    pub(super) fn quota(&self) -> Quota {
+        Quota { usual: self.recordings_per_project, projects: self.project_recordings.clone() }
+    }
+
+    /// How much of the disk must be free.
+    pub(super) fn disk_marks(&self) -> DiskMarks {
+        DiskMarks { low: self.disk_low.0, high: self.disk_high.0 }
+    }
+
     /// How long media is kept.
     pub(super) fn retention(&self) -> Retention {
         let (days, project_days) = (self.retention_days, self.project_retention_days.clone());
@@ -300,14 +280,9 @@ impl ServiceConfig {
     }
 }
 
-/// Whether there is no key of a layer's name.
-fn is_unknown(layer: &Serialized<Value>) -> bool {
-    let alone = Figment::from(Serialized::defaults(ServiceConfig::default())).merge(layer.clone());
-    alone.extract::<ServiceConfig>().is_err_and(|e| e.path.len() <= 1 && matches!(e.kind, Kind::UnknownField(..)))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::environment::{OTHERS, PREFIX};
     use super::*;
 
     #[test]
@@ -341,13 +316,21 @@ mod tests {
             ("ROOMBOT_ADMIN_KEY_FILE", secret),
             ("ROOMBOT_STORE__URL", "s3://meetings"),
             ("ROOMBOT_STORE__OPTIONS__ACCESS_KEY_ID", "a"),
-            ("ROOMBOT_STORE__OPTIONS__SECRET_ACCESS_KEY", "12"),
+            ("ROOMBOT_STORE__OPTIONS__SECRET_ACCESS_KEY", "0012"),
+            ("ROOMBOT_ALLOW_PRIVATE_WEBHOOKS", "true"),
+            ("ROOMBOT_LABELS", "{ region = \"eu\" }"),
             ("HOME", "/"),
         ])
         .unwrap();
         assert_eq!((config.listen.port(), config.capacity), (9001, Some(4.5)));
         assert_eq!(config.admin_key.as_deref(), Some("0123456789abcdef"));
-        assert_eq!(config.store.unwrap().url, "s3://meetings");
+        assert_eq!((config.allow_private_webhooks, config.labels["region"].as_str()), (true, "eu"));
+        let store = config.store.unwrap();
+        assert_eq!((store.url.as_str(), store.options["secret_access_key"].as_str()), ("s3://meetings", "0012"));
+        // A key of digits is a text, whatever number it could be.
+        for key in ["0123456789012345", "123456789012345678901234567890123456789012345", "1e15000000000000"] {
+            assert_eq!(load(&[("ROOMBOT_ADMIN_KEY", key)]).unwrap().admin_key.as_deref(), Some(key));
+        }
         let config = load(&[("ROOMBOT_LISEN", "0.0.0.0:9001"), ("ROOMBOT_PORT", "tcp://10.0.0.1:80")]).unwrap();
         assert_eq!(config.unknown_variables, ["ROOMBOT_LISEN", "ROOMBOT_PORT"]);
         let error = load(&[("ROOMBOT_STORE__URLL", "s3://meetings")]).unwrap_err().to_string();

@@ -36,7 +36,7 @@ use database::keys::{self, ApiKey, Scope};
 use database::{Database, secrets};
 use deliveries::Courier;
 use jiff::Timestamp;
-use jobs::{Capacity, DiskMarks, Folders, JobContext, Lease, Quota, Retention, Sweeper, run_schedules};
+use jobs::{Capacity, Folders, JobContext, Lease, Quota, Retention, Sweeper, run_schedules};
 use model::Id;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -61,7 +61,9 @@ pub struct Service {
     retention: watch::Sender<Retention>,
     first_key: Option<String>,
     sign_in: SignInCodes,
-    tokens: Arc<TokenKeys>,
+    tokens: watch::Sender<TokenKeys>,
+    rates: RateLimits,
+    quota: watch::Sender<Quota>,
     /// Held while the service runs: two must not drive the same recordings.
     _lock: File,
 }
@@ -82,10 +84,10 @@ impl Service {
     /// The user's: the address or the folder cannot be used, or another service runs there.
     pub async fn bind(config: ServiceConfig) -> Result<Service> {
         config.check()?;
-        let tokens = Arc::new(TokenKeys::new(config.jwt.as_ref())?);
+        let tokens = watch::Sender::new(TokenKeys::new(config.jwt.as_ref())?);
         let storage = config.storage()?.map(Arc::new);
-        let marks = DiskMarks { low: config.disk_low.0, high: config.disk_high.0 };
-        let folders = Folders::create(&config.data)?.with_marks(marks);
+        let folders = Folders::create(&config.data)?;
+        folders.set_marks(config.disk_marks());
         let lock = lock(&folders)?;
         let failed = |e: std::io::Error| {
             Error::user(format!("cannot listen on {}: {e}; choose another --listen", config.listen)).because(e)
@@ -100,6 +102,8 @@ impl Service {
         };
         let capacity = Arc::new(Mutex::new(Capacity::new(config.cores())));
         let retention = watch::Sender::new(config.retention());
+        let quota = watch::Sender::new(config.quota());
+        let rates = RateLimits::new(config.requests_per_minute);
         let folders = Arc::new(folders);
         Ok(Service {
             listener,
@@ -113,6 +117,8 @@ impl Service {
             first_key,
             sign_in: SignInCodes::default(),
             tokens,
+            rates,
+            quota,
             _lock: lock,
         })
     }
@@ -135,8 +141,16 @@ impl Service {
 
     /// What changes its settings while it runs.
     pub fn reload(&self) -> Reload {
-        let (capacity, retention) = (self.capacity.clone(), self.retention.clone());
-        Reload { running: self.config.clone(), capacity, retention, database: self.database.clone() }
+        Reload {
+            running: self.config.clone(),
+            capacity: self.capacity.clone(),
+            retention: self.retention.clone(),
+            quota: self.quota.clone(),
+            rates: self.rates.clone(),
+            tokens: self.tokens.clone(),
+            folders: self.folders.clone(),
+            database: self.database.clone(),
+        }
     }
 
     /// Serves until `shutdown` is done. Recorders that run then go on, and are found again by the next service with this data.
@@ -157,10 +171,7 @@ impl Service {
             folders: self.folders.clone(),
             storage: self.storage.clone(),
             media: self.config.media.clone(),
-            quota: Quota {
-                usual: self.config.recordings_per_project,
-                projects: self.config.project_recordings.clone(),
-            },
+            quota: self.quota.subscribe(),
             program,
             part: self.config.part(),
             lease: self.config.is_worker().then(|| Arc::new(Lease::new(&self.folders.run()))),
@@ -182,8 +193,8 @@ impl Service {
             storage: self.storage.clone(),
             capacity,
             links,
-            tokens: self.tokens.clone(),
-            rates: RateLimits::new(self.config.requests_per_minute),
+            tokens: self.tokens.subscribe(),
+            rates: self.rates,
             sign_in: self.sign_in,
             bot_media: self.config.media.clone(),
             metrics: api::RequestMetrics::default(),

@@ -198,12 +198,18 @@ async fn the_configuration_is_read_again_on_sighup() {
     assert_eq!((&version["version"], &version["api"]), (&json!(env!("CARGO_PKG_VERSION")), &json!("v1")));
     let config = service.folder.path().join("roombot.toml");
     let told = |word: &str| service.log().iter().any(|line| line["message"].as_str().is_some_and(|m| m.contains(word)));
-    let changed = "log_format = \"json\"\nlog = \"off,roombot=debug\"\ncapacity = 3.5\nretention_days = 3\nupload_retry_for = \"9m\"\n";
+    let changed = "log_format = \"json\"\nlog = \"off,roombot=debug\"\ncapacity = 3.5\nretention_days = 3\nupload_retry_for = \"9m\"\n\
+                   requests_per_minute = 3\n";
     std::fs::write(&config, changed).expect("written");
     service.signal(rustix::process::Signal::HUP);
     until_it_holds("it is read again", 10, || told("restart the service for what changed in upload_retry_for")).await;
     assert!(service.get("/metrics").await.contains("roombot_worker_capacity 3.5"));
     until_it_holds("the new filter holds", 10, || service.log().iter().any(|line| line["level"] == "DEBUG")).await;
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        answers.push(service.send(client().get(format!("{}/v1/keys", service.url))).await.0);
+    }
+    assert_eq!(answers, [200, 200, 200, 429], "the limit holds at once");
     // What is wrong changes nothing, and does not end the service.
     std::fs::write(&config, "capacity = 0\n").expect("written");
     service.signal(rustix::process::Signal::HUP);

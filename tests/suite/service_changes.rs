@@ -70,6 +70,9 @@ async fn a_film_gets_the_title_that_was_given_while_it_was_recorded() {
         assert_eq!(patch(&service, &id, late.clone()).await.status, StatusCode::CONFLICT, "{late}");
     }
     assert_eq!(patch(&service, &id, json!({ "metadata": { "a": "b" } })).await.status, StatusCode::OK);
+    // Those that changed something, and no others.
+    let audit = service.get(&format!("/v1/audit?object={id}&action=recording.change")).await.json();
+    assert_eq!(audit["entries"].as_array().map(Vec::len), Some(2), "{audit:#}");
 }
 
 #[tokio::test]

@@ -39,8 +39,11 @@ async fn schedules_are_made_listed_and_deleted() {
     let service = Service::start(&[]).await;
     let room = "ws://127.0.0.1:9/rooms/standup";
     let daily = ["--cron", "30 9 * * MON-FRI", "--time-zone", "Europe/Berlin", "--for", "30m"];
-    let made = told(&service, &[&["schedule", room, "--film", "grid", "--as", "Minutes"], &daily[..]].concat()).await;
+    let flags = ["--film", "grid", "--as", "Minutes", "--idempotency-key", "minutes"];
+    let make = [&["schedule", room], &flags[..], &daily].concat();
+    let made = told(&service, &make).await;
     let id = made["id"].as_str().expect("an id");
+    assert_eq!(told(&service, &make).await["id"], *id, "the key makes it once");
     let request = &service.get(&format!("/v1/schedules/{id}")).await.json()["request"];
     for (field, want) in [
         ("/name", json!("standup")),
@@ -91,7 +94,9 @@ async fn a_bot_is_started_told_what_to_do_and_stopped() {
     said(&service, &["bot", "rm", &id]).await;
     refused(&service, &["bot", "show", &id], "bot").await;
     refused(&service, &["bot", "start", "feed", &room], "feed").await;
-    let echo = told(&service, &["bot", "start", "echo", &room, "--only", "Alice", "--for", "1m"]).await;
+    let start = ["bot", "start", "echo", &room, "--only", "Alice", "--for", "1m", "--idempotency-key", "echo"];
+    let echo = told(&service, &start).await;
+    assert_eq!(told(&service, &start).await["id"], echo["id"], "the key makes it once");
     assert_eq!((&echo["request"]["kind"], &echo["request"]["max_duration_s"]), (&json!("echo"), &json!(60)), "{echo}");
     said(&service, &["bot", "stop", echo["id"].as_str().expect("an id")]).await;
 }

@@ -91,6 +91,9 @@ struct RoomArgs {
     /// The whole request as JSON, or @FILE; flags go before it.
     #[arg(long, value_name = "JSON")]
     request: Option<String>,
+    /// The same key and request give the same bot for 24 hours.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
 }
 
 /// How tracks come back.
@@ -206,7 +209,10 @@ pub(super) struct SayArgs {
 impl BotCommand {
     pub async fn run(&self, service: &Service) -> Result<()> {
         match self {
-            BotCommand::Start(start) => service.print(&service.post("/v1/bots", &start.body()?).await?, show),
+            BotCommand::Start(start) => {
+                let key = start.room().1.idempotency_key.as_deref();
+                service.print(&service.make("/v1/bots", &start.body()?, key).await?, show);
+            }
             BotCommand::Show(one) => service.print(&service.get(&one.path("")).await?, show),
             BotCommand::Stop(one) => service.print(&service.post(&one.path("/stop"), &json!({})).await?, show),
             BotCommand::Command(tell) => {
@@ -241,14 +247,19 @@ fn path(id: &str, rest: &str) -> String {
 }
 
 impl StartCommand {
-    /// The request.
-    fn body(&self) -> Result<Value> {
-        let some = |list: &[String]| Some(list.to_vec()).filter(|list| !list.is_empty());
-        let (kind, room) = match self {
+    /// What kind of bot, and where.
+    fn room(&self) -> (&'static str, &RoomArgs) {
+        match self {
             StartCommand::Filter(args) => ("filter", &args.room),
             StartCommand::Echo(args) => ("echo", &args.room),
             StartCommand::Feed(args) => ("feed", &args.room),
-        };
+        }
+    }
+
+    /// The request.
+    fn body(&self) -> Result<Value> {
+        let some = |list: &[String]| Some(list.to_vec()).filter(|list| !list.is_empty());
+        let (kind, room) = self.room();
         let mut body = Body::given(room.request.as_deref())?;
         body.set("kind", Some(kind))?;
         body.set("room_url", Some(room.room.clone()))?;

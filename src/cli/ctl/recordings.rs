@@ -59,11 +59,8 @@ pub(super) struct StartArgs {
 
 impl StartArgs {
     pub async fn run(&self, service: &Service) -> Result<()> {
-        let mut request = service.request(Method::POST, "/v1/recordings").json(&self.request.body()?);
-        if let Some(key) = &self.idempotency_key {
-            request = request.header("idempotency-key", key);
-        }
-        let recording = service.json(request).await?;
+        let key = self.idempotency_key.as_deref();
+        let recording = service.make("/v1/recordings", &self.request.body()?, key).await?;
         ended_or_shown(service, recording, self.wait).await
     }
 }

@@ -57,6 +57,9 @@ pub(super) struct ScheduleArgs {
     schedule_name: Option<String>,
     #[command(flatten)]
     request: RequestArgs,
+    /// The same key and request give the same schedule for 24 hours.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
 }
 
 impl ScheduleArgs {
@@ -68,7 +71,7 @@ impl ScheduleArgs {
             "duration_s": self.duration.as_secs(),
             "recording": self.request.body()?,
         });
-        let schedule = service.post("/v1/schedules", &body).await?;
+        let schedule = service.make("/v1/schedules", &body, self.idempotency_key.as_deref()).await?;
         service
             .print(&schedule, |schedule| print_out!("{} next {}", word(&schedule["id"]), word(&schedule["next_at"])));
         Ok(())

@@ -103,6 +103,13 @@ impl Service {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 
+    /// Has something made; with a key it is made once, however often this is sent.
+    pub async fn make(&self, path: &str, body: &Value, once: Option<&str>) -> Result<Value> {
+        let request = self.request(Method::POST, path).json(body);
+        let request = once.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
+        self.json(request).await
+    }
+
     /// Deletes something.
     pub async fn delete(&self, path: &str) -> Result<()> {
         self.answer(self.request(Method::DELETE, path).timeout(TIMEOUT)).await.map(drop)

@@ -65,7 +65,7 @@ impl FromRequestParts<ApiState> for Caller {
             let (_, secret) = secret.ok_or_else(|| unauthorized("send an API key: authorization: Bearer rb_…"))?;
             let secret = secret.trim();
             if TokenKeys::is_token(secret) {
-                let key = state.tokens.key(secret, Timestamp::now()).map_err(unauthorized)?;
+                let key = state.tokens.borrow().key(secret, Timestamp::now()).map_err(unauthorized)?;
                 return state.rates.count(&key).map(|()| Caller(key));
             }
             let digest = digest(secret);

@@ -8,6 +8,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Keys whose requests are counted; beyond, all counts begin again.
@@ -17,7 +18,7 @@ const MOST_KEYS: usize = 10_000;
 #[derive(Clone)]
 pub struct RateLimits {
     /// Requests a minute, where the key says nothing; 0: any number.
-    per_minute: u32,
+    per_minute: Arc<AtomicU32>,
     limiters: Arc<Mutex<HashMap<Id, Counted>>>,
 }
 
@@ -29,7 +30,12 @@ struct Counted {
 impl RateLimits {
     /// With this many requests a minute for keys that say nothing; 0: any number.
     pub fn new(per_minute: u32) -> RateLimits {
-        RateLimits { per_minute, limiters: Arc::default() }
+        RateLimits { per_minute: Arc::new(per_minute.into()), limiters: Arc::default() }
+    }
+
+    /// The same number from now on.
+    pub fn set(&self, per_minute: u32) {
+        self.per_minute.store(per_minute, Ordering::Relaxed);
     }
 
     /// Counts a request of this key.
@@ -37,7 +43,8 @@ impl RateLimits {
     /// # Errors
     /// It has asked too often (429).
     pub(super) fn count(&self, key: &ApiKey) -> Result<(), Problem> {
-        let Some(per_minute) = NonZeroU32::new(key.rate_limit.unwrap_or(self.per_minute)) else { return Ok(()) };
+        let usual = self.per_minute.load(Ordering::Relaxed);
+        let Some(per_minute) = NonZeroU32::new(key.rate_limit.unwrap_or(usual)) else { return Ok(()) };
         let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         // Only tokens of ever new subjects come here.
         if limiters.len() >= MOST_KEYS && !limiters.contains_key(&key.id) {
@@ -79,6 +86,8 @@ mod tests {
         assert!((0..2).all(|_| limits.count(&usual).is_ok()) && limits.count(&usual).is_err());
         assert!((0..3).all(|_| limits.count(&more).is_ok()) && limits.count(&more).is_err());
         assert!((0..50).all(|_| limits.count(&any).is_ok()));
+        limits.set(4);
+        assert!((0..4).all(|_| limits.count(&usual).is_ok()) && limits.count(&usual).is_err());
         let changed = ApiKey { rate_limit: Some(1), ..more };
         assert!(limits.count(&changed).is_ok() && limits.count(&changed).is_err());
     }

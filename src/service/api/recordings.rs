@@ -166,12 +166,19 @@ pub(super) async fn patch(
     caller.require(Scope::RecordingsWrite)?;
     let id = find(&state, &caller, &id).await?.recording.id;
     // Looked at and changed as one write: others may change it too, and it goes on.
-    let change = move |stored: &mut StoredRecording| {
-        let changed = changed(stored, patch).map(|()| stored.recording.clone());
-        (changed, Vec::new())
-    };
-    let changed = state.database.update_recording(&id, change).await?;
-    changed.ok_or_else(|| Problem::not_found("recording"))?.map(axum::Json)
+    let write = state.database.write(move |connection| {
+        let now = Timestamp::now();
+        let change = move |stored: &mut StoredRecording| {
+            let changed = changed(stored, patch).map(|()| stored.recording.clone());
+            (changed, Vec::new())
+        };
+        let changed = recordings::update(connection, &id, now, change)?;
+        if let Some(Ok(recording)) = &changed {
+            audit(connection, &recording.project, Some(&caller.0.id), "recording.change", id.as_str(), now)?;
+        }
+        Ok(changed)
+    });
+    write.await?.ok_or_else(|| Problem::not_found("recording"))?.map(axum::Json)
 }
 
 /// Changes a recording, or nothing of it where a value cannot be taken.

@@ -27,7 +27,7 @@ pub struct ApiState {
     /// Signs links.
     pub links: LinkKey,
     /// Whose tokens are taken.
-    pub tokens: Arc<TokenKeys>,
+    pub tokens: watch::Receiver<TokenKeys>,
     pub rates: RateLimits,
     /// Codes that sign a browser in.
     pub sign_in: SignInCodes,

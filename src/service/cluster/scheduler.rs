@@ -31,7 +31,7 @@ pub struct Scheduler {
     database: Database,
     cluster: Arc<Cluster>,
     leaving: watch::Receiver<bool>,
-    quota: Quota,
+    quota: watch::Receiver<Quota>,
     /// What was put last: lists by worker, jobs by recording with their fences.
     lists: HashMap<String, JobList>,
     jobs: HashMap<Id, u64>,
@@ -43,7 +43,12 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// One that has given out nothing yet.
-    pub fn new(database: Database, cluster: Arc<Cluster>, leaving: watch::Receiver<bool>, quota: Quota) -> Scheduler {
+    pub fn new(
+        database: Database,
+        cluster: Arc<Cluster>,
+        leaving: watch::Receiver<bool>,
+        quota: watch::Receiver<Quota>,
+    ) -> Scheduler {
         Scheduler {
             database,
             cluster,
@@ -166,7 +171,7 @@ impl Scheduler {
                 }
             }
             let of_project = recorders.entry(stored.recording.project.clone()).or_default();
-            if state == State::Queued && held.is_none() && !self.quota.allows(&stored.recording.project, *of_project) {
+            if state == State::Queued && held.is_none() && !self.quota.borrow().allows(&stored.recording.project, *of_project) {
                 continue;
             }
             let chosen = {

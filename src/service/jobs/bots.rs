@@ -86,7 +86,7 @@ async fn change<T: Send + 'static>(
 async fn find(context: &JobContext, id: &Id) -> Result<Option<Process>, DatabaseError> {
     let Some(bot) = stored(context, id).await? else { return Ok(None) };
     if let Some(process) = bot.runtime.process.and_then(|process| Process::adopt(process, id.as_str())) {
-        tracing::info!(bot = %id, pid = process.id().pid, "found its process again");
+        tracing::info!(pid = process.id().pid, "found its process again");
         return Ok(Some(process));
     }
     // The service may have been killed between the start of the process and the note of its number.
@@ -232,7 +232,7 @@ async fn crashed(context: &JobContext, id: &Id, was_steady: bool) -> Result<Opti
         stored.runtime.failures
     };
     let failures = change(context, id, note).await?.unwrap_or(u32::MAX);
-    tracing::warn!(bot = %id, failures, "its process ended unexpectedly");
+    tracing::warn!(failures, "its process ended unexpectedly");
     // The first is back at once; then 0.5, 1, 2 … seconds.
     let pause = Duration::from_millis(500) * 2u32.pow(failures.saturating_sub(2).min(5));
     Ok((failures <= MOST_FAILURES).then_some(if failures <= 1 { Duration::ZERO } else { pause }))

@@ -144,7 +144,7 @@ impl Dispatcher {
                 State::Uploading => Work::Upload,
                 _ => Work::Record,
             };
-            if state == State::Queued && !self.context.quota.allows(&project, *of_project) {
+            if state == State::Queued && !self.context.quota.borrow().allows(&project, *of_project) {
                 continue;
             }
             if work == Work::Upload && !self.context.is_leased(&id) {

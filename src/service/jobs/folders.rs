@@ -4,12 +4,13 @@ use super::disk::DiskMarks;
 use crate::error::{Error, Result};
 use crate::service::model::Id;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The folders below the service's data folder.
 #[derive(Debug, Clone)]
 pub struct Folders {
     data: PathBuf,
-    marks: DiskMarks,
+    marks: Arc<Mutex<DiskMarks>>,
 }
 
 impl Folders {
@@ -25,12 +26,16 @@ impl Folders {
                 Error::user(format!("{}: the service's data cannot be written there: {e}", folder.display())).because(e)
             })?;
         }
-        Ok(Folders { data, marks: DiskMarks::default() })
+        Ok(Folders { data, marks: Arc::default() })
     }
 
-    /// The same with marks of how much of the disk must be free.
-    pub fn with_marks(self, marks: DiskMarks) -> Folders {
-        Folders { marks, ..self }
+    /// How much of the disk must be free from now on.
+    pub fn set_marks(&self, marks: DiskMarks) {
+        *self.marks.lock().unwrap_or_else(PoisonError::into_inner) = marks;
+    }
+
+    fn marks(&self) -> DiskMarks {
+        *self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Free bytes for recordings, if the disk tells.
@@ -40,11 +45,11 @@ impl Folders {
     }
     /// Whether a recording may begin.
     pub fn has_room(&self) -> bool {
-        self.marks.has_room(self.free())
+        self.marks().has_room(self.free())
     }
     /// Whether what a store has is to be deleted here.
     pub fn is_short(&self) -> bool {
-        self.marks.is_short(self.free())
+        self.marks().is_short(self.free())
     }
 
     /// The database.

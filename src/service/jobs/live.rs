@@ -41,7 +41,7 @@ async fn keep_sending(context: &JobContext, id: &Id) -> Infallible {
             Ok(_) => failed = false,
             // Said once: a store that is down fails every time, for every recording.
             Err(e) if !std::mem::replace(&mut failed, true) => {
-                tracing::warn!(recording_id = %id, "what is recorded is not in the store yet: {e}");
+                tracing::warn!("what is recorded is not in the store yet: {e}");
             }
             Err(_) => {}
         }

@@ -101,7 +101,7 @@ pub struct JobContext {
     /// The folder of what bots may send.
     pub media: Option<PathBuf>,
     /// How many recordings of a project may run at once.
-    pub quota: Quota,
+    pub quota: watch::Receiver<Quota>,
     /// The program that records: this one.
     pub program: PathBuf,
     pub part: Part,

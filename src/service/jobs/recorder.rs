@@ -72,7 +72,7 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
 async fn find(context: &JobContext, id: &Id) -> Result<Option<Process>, DatabaseError> {
     let Some(stored) = context.database.recording(id).await? else { return Ok(None) };
     if let Some(process) = stored.runtime.process.and_then(|process| Process::adopt(process, id.as_str())) {
-        tracing::info!(recording_id = %id, pid = process.id().pid, "found its recorder again");
+        tracing::info!(pid = process.id().pid, "found its recorder again");
         return Ok(Some(process));
     }
     // The service may have been killed between the start of a recorder and the note of its number.
@@ -325,7 +325,7 @@ async fn crashed(context: &JobContext, id: &Id, was_steady: bool) -> Result<Opti
         (stored.runtime.failures, vec![EventDraft::new(EventType::WorkerLost, data)])
     };
     let failures = context.database.update_recording(id, note).await?.unwrap_or(u32::MAX);
-    tracing::warn!(recording_id = %id, failures, "its recorder ended unexpectedly");
+    tracing::warn!(failures, "its recorder ended unexpectedly");
     // The first is back at once; then 0.5, 1, 2 … seconds.
     let pause = Duration::from_millis(500) * 2u32.pow(failures.saturating_sub(2).min(5));
     Ok((failures <= MOST_FAILURES).then_some(if failures <= 1 { Duration::ZERO } else { pause }))

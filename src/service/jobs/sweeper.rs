@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{Instrument, error_span};
 
 /// How often it is looked whether something is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -87,10 +88,13 @@ impl Sweeper {
 
     fn start(&self, tasks: &mut JoinSet<Id>, id: Id, next: Next) {
         let context = self.context.clone();
-        tasks.spawn(async move {
+        // Of the highest level: the id belongs to each line of the log.
+        let span = error_span!("sweep", recording_id = %id);
+        let work = async move {
             act(&context, &id, next).await;
             id
-        });
+        };
+        tasks.spawn(work.instrument(span));
     }
 
     async fn look(&self, tasks: &mut JoinSet<Id>, running: &mut HashSet<Id>) -> Result<(), DatabaseError> {
@@ -134,12 +138,12 @@ async fn act(context: &JobContext, id: &Id, next: Next) {
         Next::Tell(expires) => tell(context, id, expires).await,
     };
     if let Err(problem) = done {
-        tracing::error!(recording_id = %id, "{problem}; it is tried again in a minute");
+        tracing::error!("{problem}; it is tried again in a minute");
         let (of, at) = (id.clone(), Timestamp::now().checked_add(RETRY).unwrap_or(Timestamp::MAX));
         let later =
             context.database.write(move |connection| uploads::look_at(connection, &of, Some(at.as_millisecond())));
         if let Err(e) = later.await {
-            tracing::error!(recording_id = %id, "{e}");
+            tracing::error!("{e}");
             sleep(LOOK).await;
         }
     }
@@ -177,7 +181,7 @@ async fn delete_local(context: &JobContext, id: &Id) -> Result<(), String> {
     match removed.map_err(|e| e.to_string())?? {
         true => note(&context.database, id, |storage| storage.local = false).await,
         false => {
-            tracing::warn!(recording_id = %id, "the store does not have what is here: it is uploaded again");
+            tracing::warn!("the store does not have what is here: it is uploaded again");
             let of = id.clone();
             context.database.write(move |connection| uploads::doubt(connection, &of)).await.map_err(said)?;
             note(&context.database, id, |storage| storage.state = StorageState::Uploading).await

@@ -23,7 +23,8 @@ impl Bench {
 
     fn with(marks: DiskMarks) -> Bench {
         let folder = tempfile::tempdir().unwrap();
-        let folders = Arc::new(Folders::create(&folder.path().join("data")).unwrap().with_marks(marks));
+        let folders = Arc::new(Folders::create(&folder.path().join("data")).unwrap());
+        folders.set_marks(marks);
         let url = url::Url::from_directory_path(folder.path().join("store")).unwrap().to_string();
         let config = StoreConfig { url, options: Default::default(), redirect: false };
         let storage = StorageService::open(&config, None, Duration::from_secs(1)).unwrap();
@@ -34,7 +35,7 @@ impl Bench {
             folders,
             storage: Some(Arc::new(storage)),
             media: None,
-            quota: Default::default(),
+            quota: watch::channel(Default::default()).1,
             program: "/bin/false".into(),
             part: Default::default(),
             lease: None,

@@ -23,7 +23,7 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
         let _ = tokio::fs::remove_file(context.folders.live(id)).await;
     }
     if let Err(problem) = &result {
-        tracing::error!(recording_id = %id, "its media stays here: {problem}");
+        tracing::error!("its media stays here: {problem}");
     }
     let change = move |stored: &mut StoredRecording| ((), conclude(stored, result, Timestamp::now()));
     context.database.update_recording(id, change).await.map(drop)

@@ -128,7 +128,7 @@ impl StorageService {
                     return Ok(Stored { store: target.name, url: target.address_of(&place), files, bytes });
                 }
                 Err(e) => {
-                    tracing::error!(recording_id = %recording.id, store = target.name.word(), "cannot be stored: {e}");
+                    tracing::error!(store = target.name.word(), "cannot be stored: {e}");
                     problems.push(format!("{}: {e}", target.name.word()));
                 }
             }
@@ -240,7 +240,7 @@ impl StorageService {
             if error.is_final() || since.elapsed() + next > self.patience {
                 return Err(error);
             }
-            tracing::warn!(recording_id = %transfer.recording, store = transfer.target.name.word(), "not stored yet: {error}");
+            tracing::warn!(store = transfer.target.name.word(), "not stored yet: {error}");
             sleep(next).await;
         }
     }
