@@ -4,7 +4,7 @@ use crate::support::bot::Bot;
 use crate::support::cargo::hash;
 use crate::support::needs::{needed, tools};
 use crate::support::server::TestServer;
-use crate::support::service::{Answer, Service, client, until_it_holds};
+use crate::support::service::{Answer, KEY, Service, client, until_it_holds};
 use crate::support::store::{Store, configuration, storage};
 use crate::support::{moment, within};
 use reqwest::{Method, StatusCode};
@@ -35,11 +35,18 @@ struct Stored {
 }
 
 impl Stored {
-    async fn new(mut store: Store) -> Stored {
+    async fn new(store: Store) -> Stored {
+        Stored::with(store, false).await
+    }
+
+    /// `redirect`: readers are sent to the store.
+    async fn with(mut store: Store, redirect: bool) -> Stored {
         store.start().await;
         let folder = tempfile::tempdir().expect("a folder");
         let server = TestServer::start().await;
         let config = configuration(folder.path(), store.address(), "keep_local = \"0s\"\nupload_every = \"1s\"");
+        let text = std::fs::read_to_string(&config).expect("read");
+        std::fs::write(&config, text.replace("[store]", &format!("[store]\nredirect = {redirect}"))).expect("written");
         let service = Service::start(&["--config", &config]).await;
         let media = format!("{}/fixtures/alice.webm", env!("CARGO_MANIFEST_DIR"));
         let _alice = Bot::start(&["feed", &server.room("standup"), &media, "--loop"]);
@@ -234,4 +241,36 @@ async fn links_lead_to_the_store_until_they_expire() {
     for link in [&to_track, &to_manifest, &to_all] {
         assert_eq!(it.follow(link).await.status(), StatusCode::NOT_FOUND);
     }
+}
+
+#[tokio::test]
+async fn readers_are_sent_to_the_store_where_it_is_to_be_so() {
+    let it = Stored::with(needed!(Store::prepare().await), true).await;
+    let path = "files/slides #1.bin";
+    let (_, expected) = shared().into_iter().find(|(shared, _)| *shared == path).expect("it is shared");
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let media = |more: &str| {
+        let path = path.replace(' ', "%20").replace('#', "%23");
+        http.get(format!("{}/v1/recordings/{}/media/{path}{more}", it.service.url(), it.id)).bearer_auth(KEY)
+    };
+    let link = it.url(json!({ "path": path })).await;
+    for request in [media(""), http.get(format!("{}{link}", it.service.url()))] {
+        let sent = request.send().await.expect("an answer");
+        assert_eq!(sent.status(), StatusCode::TEMPORARY_REDIRECT);
+        let place = sent.headers()["location"].to_str().expect("text").to_owned();
+        assert!(place.starts_with(&format!("http://{}/", it.store.address())), "{place}");
+        assert!(place.contains("X-Amz-Signature=") && place.contains("X-Amz-Expires=900"), "{place}");
+        // The address is enough: it needs no key, and takes ranges.
+        let there = http.get(&place).send().await.expect("an answer").bytes().await.expect("a body");
+        assert!(there == expected, "{} bytes", there.len());
+        let part = http.get(&place).header("range", "bytes=10-19").send().await.expect("an answer");
+        assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+        assert_eq!(part.bytes().await.expect("a body"), expected[10..20]);
+    }
+    // A player's page may read from its own server only, and what is not there is said here.
+    let play = media("?play").header("range", "bytes=10-19").send().await.expect("an answer");
+    assert_eq!(play.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(play.bytes().await.expect("a body"), expected[10..20]);
+    let none = http.get(format!("{}/v1/recordings/{}/media/files/none", it.service.url(), it.id)).bearer_auth(KEY);
+    assert_eq!(none.send().await.expect("an answer").status(), StatusCode::NOT_FOUND);
 }

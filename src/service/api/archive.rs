@@ -196,3 +196,7 @@ impl Write for Pipe {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "archive_tests.rs"]
+mod tests;
