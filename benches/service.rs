@@ -1,7 +1,8 @@
 //! What the recorder service costs: requests queued, ten thousand recordings listed, memory while nothing happens, and the processor's
 //! time for meetings that are recorded and filmed.
 //!
-//! `cargo bench --bench service`. A file that is written and synced once for each request is measured beside it: the disk's part.
+//! `cargo bench --bench service`; `-- --film 2` measures only two meetings of four cameras at once, with their films. A file that is
+//! written and synced once for each request is measured beside it: the disk's part.
 
 #[allow(dead_code)]
 #[path = "../tests/suite/support/mod.rs"]
@@ -28,7 +29,14 @@ const EGRESS_CORES: f64 = 4.0;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
-    runtime.block_on(measure());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().position(|argument| argument == "--film") {
+        Some(at) => {
+            let count = arguments.get(at + 1).and_then(|count| count.parse().ok()).unwrap_or(1);
+            runtime.block_on(cameras(count));
+        }
+        None => runtime.block_on(measure()),
+    }
 }
 
 async fn measure() {
@@ -61,35 +69,77 @@ async fn measure() {
 
 /// A meeting of three people and a screen: what its recorder takes of a processor, and its film.
 async fn films() {
-    let (server, service) = (TestServer::start().await, Service::start(&[]).await);
     let fixture = |name: &str| format!("{}/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
-    let room = server.room("meeting");
     let (alice, bob, carol, slides) =
         (fixture("alice.webm"), fixture("bob.webm"), fixture("carol.mkv"), fixture("slides.webm"));
-    let _people = [
-        Bot::start(&["feed", &room, &alice, "--as", "Alice", "--screen", &slides, "--loop"]),
-        Bot::start(&["feed", &room, &bob, "--as", "Bob", "--loop"]),
-        Bot::start(&["feed", &room, &carol, "--as", "Carol", "--loop"]),
-    ];
+    let people = |room: &str| {
+        vec![
+            Bot::start(&["feed", room, &alice, "--as", "Alice", "--screen", &slides, "--loop"]),
+            Bot::start(&["feed", room, &bob, "--as", "Bob", "--loop"]),
+            Bot::start(&["feed", room, &carol, "--as", "Carol", "--loop"]),
+        ]
+    };
+    record(1, "a meeting of three and a screen", people).await;
+}
+
+/// Meetings of four cameras of 1280x720, so many at a time.
+async fn cameras(count: usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("camera.webm");
+    // Made once: those who send it only read it.
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30", "-f", "lavfi", "-i", "sine=440"])
+        .args(["-t", "20", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "1500k", "-g", "120"])
+        .args(["-c:a", "libopus"])
+        .arg(&file)
+        .status();
+    assert!(made.expect("ffmpeg").success());
+    let file = file.to_str().expect("UTF-8");
+    let people = |room: &str| {
+        ["Alice", "Bob", "Carol", "Dora"].map(|name| Bot::start(&["feed", room, file, "--as", name, "--loop"])).into()
+    };
+    record(count, "a meeting of four cameras of 1280x720 at 1.5 Mbit/s", people).await;
+}
+
+/// Records so many meetings at once and has their films made.
+async fn record(count: usize, what: &str, people: impl Fn(&str) -> Vec<Bot>) {
+    let (server, service) = (TestServer::start().await, Service::start(&[]).await);
     let film = json!({ "size": FILM.0, "fps": FILM.1 });
-    let id = service.record(json!({ "room_url": room, "outputs": { "film": film } })).await;
-    service.until(&id, &["recording"], 60).await;
+    let (mut there, mut ids) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        let room = server.room(&format!("meeting-{number}"));
+        there.extend(people(&room));
+        ids.push(service.record(json!({ "room_url": room, "outputs": { "film": film } })).await);
+    }
+    for id in &ids {
+        service.until(id, &["recording"], 60).await;
+    }
     support::pause(Duration::from_secs(MEETING), "the meeting").await;
-    service.post(&format!("/v1/recordings/{id}/stop"), json!({})).await;
-    service.until(&id, &["processing", "complete"], 60).await;
+    for id in &ids {
+        service.post(&format!("/v1/recordings/{id}/stop"), json!({})).await;
+    }
+    for id in &ids {
+        service.until(id, &["processing", "complete"], 60).await;
+    }
     let recorded = seconds_of_children(&service);
-    let recording = service.until(&id, &["complete"], 600).await;
+    drop(there);
+    let mut minutes = 0.0;
+    for id in &ids {
+        let recording = service.until(id, &["complete"], 900).await;
+        minutes += recording["outcome"]["duration_ms"].as_f64().expect("a length") / 60_000.0;
+    }
     let filmed = seconds_of_children(&service) - recorded;
-    let minutes = recording["outcome"]["duration_ms"].as_f64().expect("a length") / 60_000.0;
     let cores = (recorded + filmed) / minutes / 60.0;
     println!(
-        "a meeting of three and a screen: {:.1} s of a processor a minute for its recorder, {:.1} s for its film of {}, {} fps: \
-         {:.1} meetings a core (LiveKit asks {EGRESS_CORES} cores for one composite)",
+        "{what}, {count} at once: {:.1} s of a processor a minute for its recorder, {:.1} s for its film of {}, {} fps;          {:.3} and {:.2} CPU-seconds a second: {:.1} meetings a core (LiveKit asks {EGRESS_CORES} cores for one composite: {:.0} times as many)",
         recorded / minutes,
         filmed / minutes,
         FILM.0,
         FILM.1,
-        1.0 / cores
+        recorded / minutes / 60.0,
+        filmed / minutes / 60.0,
+        1.0 / cores,
+        EGRESS_CORES / cores
     );
 }
 

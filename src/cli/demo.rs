@@ -86,11 +86,8 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     let fixtures = fixtures(args.fixtures.as_deref())?;
     let server = bind(args.listen).await?;
     let address = crate::server::reachable(server.local_addr());
-    let place = Place {
-        url: format!("ws://{address}/rooms/{ROOM}"),
-        page: format!("http://{address}/rooms/{ROOM}"),
-        fixtures,
-    };
+    let place =
+        Place { url: format!("ws://{address}/rooms/{ROOM}"), page: format!("http://{address}/rooms/{ROOM}"), fixtures };
     let service = DemoService::start(&args.data).await?;
     let (close, closed) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move {
@@ -250,7 +247,9 @@ fn report(args: &DemoArgs, service: &DemoService, id: &str, recording: &Value) -
     if args.json {
         let manifest = Manifest::load(&folder)?;
         let mut object = record::summary_object(&folder, &manifest, film.as_deref());
-        for (key, value) in [("id", id.into()), ("reason", why.clone().into()), ("reason_code", recording["sub_code"].clone())] {
+        for (key, value) in
+            [("id", id.into()), ("reason", why.clone().into()), ("reason_code", recording["sub_code"].clone())]
+        {
             object[key] = value;
         }
         print_out!("{object}");

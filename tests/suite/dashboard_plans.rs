@@ -42,7 +42,10 @@ async fn a_schedule_is_made_disabled_and_deleted() {
     says(&page, "<b>Standup</b>").await;
     let made = service.get("/v1/schedules").await.json();
     let request = &made["schedules"][0]["request"];
-    assert_eq!((&request["duration_s"], &request["recording"]["outputs"]["film"]["layout"]), (&json!(900), &json!("grid")));
+    assert_eq!(
+        (&request["duration_s"], &request["recording"]["outputs"]["film"]["layout"]),
+        (&json!(900), &json!("grid"))
+    );
     looks(&page, "schedules").await;
     press(&page, "Disable").await;
     state(&page, "disabled").await;
@@ -65,7 +68,8 @@ async fn a_bot_is_started_stopped_and_forgotten() {
     fill(&page, &["filter", &room, "none-such", "Smith"]).await;
     page.wait_for("document.querySelector('#page form .problem:not([hidden])') !== null", SOON, "a refusal").await;
     fill(&page, &["echo", &room, "", "Smith"]).await;
-    page.wait_for("document.querySelector('#page tbody .state')?.textContent === 'running'", SOON, "it is in the room").await;
+    page.wait_for("document.querySelector('#page tbody .state')?.textContent === 'running'", SOON, "it is in the room")
+        .await;
     says(&page, "Smith").await;
     looks(&page, "bots").await;
     press(&page, "Stop").await;

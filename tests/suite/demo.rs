@@ -79,7 +79,8 @@ async fn it_ends_with_its_recording_in_the_dashboard_until_it_is_stopped() {
     let url = address.split("/#").next().expect("an address");
     let browser = Browser::launch().await;
     let page = browser.page_with(&link, PROBLEMS).await;
-    page.wait_for("document.querySelector('#page .title .state')?.dataset.state === 'complete'", SOON, "its page").await;
+    page.wait_for("document.querySelector('#page .title .state')?.dataset.state === 'complete'", SOON, "its page")
+        .await;
     let files: u32 = page.eval("document.querySelectorAll('#page tbody a[download]').length").await;
     // On a busy machine nobody comes in time.
     assert!(files >= 2, "{files} files");

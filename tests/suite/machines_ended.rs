@@ -131,7 +131,10 @@ async fn media_comes_from_the_worker_and_films_and_removals_are_made_of_what_is_
     assert_eq!(machines.media(&id, "tracks/none.webm", None).await.0, StatusCode::NOT_FOUND);
     assert_eq!(machines.media(&id, "..%2f..%2fservice.db", None).await.0, StatusCode::NOT_FOUND);
     let picture = machines.api.request(Method::GET, &of("picture")).send().await.expect("an answer");
-    assert_eq!((picture.status(), &picture.headers()["content-type"]), (StatusCode::OK, &"video/webm".parse().expect("a value")));
+    assert_eq!(
+        (picture.status(), &picture.headers()["content-type"]),
+        (StatusCode::OK, &"video/webm".parse().expect("a value"))
+    );
 
     // Another film of what is in the store.
     let recording = machines.stop(&id, "complete").await;

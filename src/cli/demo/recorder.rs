@@ -110,8 +110,9 @@ impl DemoService {
 /// The key of the administrator of this folder; made at the first start, readable by its owner only.
 fn key(data: &Path) -> Result<String> {
     let path = data.join(KEY_FILE);
-    let failed =
-        |e: std::io::Error| Error::user(format!("{}: cannot be used; choose another --data: {e}", path.display())).because(e);
+    let failed = |e: std::io::Error| {
+        Error::user(format!("{}: cannot be used; choose another --data: {e}", path.display())).because(e)
+    };
     match std::fs::read_to_string(&path) {
         Ok(key) => return Ok(key.trim().to_owned()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}

@@ -78,7 +78,10 @@ async fn an_archive_larger_than_4_gib_is_one_of_zip64_and_a_smaller_one_is_not()
     // 4.3.12: the first entry's sizes are in its extra field 1, in the order uncompressed, compressed.
     let mut head = [0; 46];
     large.read_exact_at(&mut head, directory).unwrap();
-    assert_eq!((&head[..4], number(&head[20..24]), number(&head[24..28])), (&b"PK\x01\x02"[..], 0xffff_ffff, 0xffff_ffff));
+    assert_eq!(
+        (&head[..4], number(&head[20..24]), number(&head[24..28])),
+        (&b"PK\x01\x02"[..], 0xffff_ffff, 0xffff_ffff)
+    );
     let (name, extra) = (number(&head[28..30]), number(&head[30..32]));
     let mut fields = vec![0; usize::try_from(extra).unwrap()];
     large.read_exact_at(&mut fields, directory + 46 + name).unwrap();

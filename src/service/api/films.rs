@@ -4,12 +4,10 @@ use super::auth::Caller;
 use super::problem::{Json, Path, Problem, Query};
 use super::recordings::find;
 use super::state::ApiState;
-use crate::service::database::keys::{Scope, audit};
 use crate::service::database::films::RemoteFilm;
+use crate::service::database::keys::{Scope, audit};
 use crate::service::database::{films, recordings};
-use crate::service::model::{
-    FilmJob, FilmRequest, FilmState, Id, MediaKind, Recording, Storage, StorageState,
-};
+use crate::service::model::{FilmJob, FilmRequest, FilmState, Id, MediaKind, Recording, Storage, StorageState};
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;

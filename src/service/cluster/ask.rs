@@ -1,10 +1,10 @@
 //! Questions of an API node to a worker, and their answers: requests over NATS.
 
 use super::bus::{Bus, BusError};
+use super::tidy::forget;
 use super::timing::ASK_TIMEOUT;
 use super::wire::{Answer, Ask, Piece, RemotePicture, ask_subject};
 use crate::recording::folder::{MANIFEST, TIMELINE};
-use super::tidy::forget;
 use crate::service::jobs::{JobContext, live_status, upload_again};
 use crate::viewer::{Document, Media, Pictures};
 use axum::body::{Body, Bytes};
@@ -112,7 +112,8 @@ impl Answers {
     }
 
     async fn media(&self, folder: &Path, path: &str, query: &str, (first, last): (u64, u64)) -> Answer {
-        let request = Request::builder().uri(format!("/?{query}")).header(header::RANGE, format!("bytes={first}-{last}"));
+        let request =
+            Request::builder().uri(format!("/?{query}")).header(header::RANGE, format!("bytes={first}-{last}"));
         let Ok(request) = request.body(Body::empty()) else { return Answer::Missing };
         let Some(response) = self.media.serve(folder, path, request).await else { return Answer::Missing };
         let (parts, body) = response.into_parts();

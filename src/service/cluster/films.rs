@@ -19,13 +19,17 @@ const FILM: f64 = 1.0;
 pub type FilmLists = HashMap<String, Vec<FilmEntry>>;
 
 /// Places films that nobody has, or whose worker is lost; returns all that are placed. `roster` is asked for workers.
-pub async fn place(database: &Database, roster: impl Fn() -> Vec<(String, WorkerRecord)>) -> Result<FilmLists, DatabaseError> {
+pub async fn place(
+    database: &Database,
+    roster: impl Fn() -> Vec<(String, WorkerRecord)>,
+) -> Result<FilmLists, DatabaseError> {
     let open = database.read(|connection| films::remote(connection, true)).await?;
     if open.is_empty() {
         return Ok(FilmLists::new());
     }
     let workers = roster();
-    let is_alive = |held: &(String, String)| workers.iter().any(|(name, record)| *name == held.0 && record.session == held.1);
+    let is_alive =
+        |held: &(String, String)| workers.iter().any(|(name, record)| *name == held.0 && record.session == held.1);
     let mut lists = FilmLists::new();
     let mut busy: HashSet<Id> = HashSet::new();
     let (held, waiting): (Vec<StoredFilm>, Vec<StoredFilm>) =
@@ -73,7 +77,8 @@ fn choose(
     workers: &[(String, WorkerRecord)],
     lists: &FilmLists,
 ) -> Option<(String, String)> {
-    let suitable = workers.iter().filter(|(_, worker)| !worker.lost && !worker.draining && fits(&worker.labels, labels));
+    let suitable =
+        workers.iter().filter(|(_, worker)| !worker.lost && !worker.draining && fits(&worker.labels, labels));
     let with_room = suitable.filter_map(|(name, worker)| {
         let given = lists.get(name).map_or(0, Vec::len);
         // What was given may not be among the load yet.

@@ -68,9 +68,7 @@ async fn follow(bus: &Bus, database: &Database) -> Result<(), BusError> {
 async fn take(database: &Database, mut report: Report) -> Result<(), DatabaseError> {
     if let Some(FilmReport { film, state, reason, media }) = report.film.take() {
         let by = (report.worker, report.session);
-        return database
-            .write(move |connection| end_film(connection, &film, Some(&by), (state, reason), media))
-            .await;
+        return database.write(move |connection| end_film(connection, &film, Some(&by), (state, reason), media)).await;
     }
     let write = move |connection: &rusqlite::Connection| {
         let (id, now) = (report.recording.clone(), Timestamp::now());

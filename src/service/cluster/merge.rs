@@ -142,7 +142,10 @@ mod tests {
         let events = apply(&mut stored, uploaded, NOW);
         assert_eq!((events.len(), events[0].1.kind), (1, EventType::Uploaded));
         let storage = stored.recording.storage.as_ref().unwrap();
-        assert_eq!((storage.state, storage.local, stored.recording.state), (StorageState::Stored, false, State::Partial));
+        assert_eq!(
+            (storage.state, storage.local, stored.recording.state),
+            (StorageState::Stored, false, State::Partial)
+        );
     }
 
     impl StoredRecording {

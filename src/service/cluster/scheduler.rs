@@ -171,7 +171,10 @@ impl Scheduler {
                 }
             }
             let of_project = recorders.entry(stored.recording.project.clone()).or_default();
-            if state == State::Queued && held.is_none() && !self.quota.borrow().allows(&stored.recording.project, *of_project) {
+            if state == State::Queued
+                && held.is_none()
+                && !self.quota.borrow().allows(&stored.recording.project, *of_project)
+            {
                 continue;
             }
             let chosen = {

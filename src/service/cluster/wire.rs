@@ -8,11 +8,11 @@
 //! | stream `roombot_reports`, `roombot.reports.{recording}` | [`Report`]: what became of it, in order |
 //! | request `roombot.ask.{worker}` | [`Ask`]; `roombot.nudge.{worker}` says that the list has changed |
 
+use crate::room::media::Source;
 use crate::service::database::recordings::{Ending, Runtime, StoredRecording};
 use crate::service::model::{
     EventDraft, EventType, FilmJob, FilmState, Id, Media, Recording, RecordingRequest, StoreName, Wanted,
 };
-use crate::room::media::Source;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

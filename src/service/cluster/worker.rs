@@ -79,12 +79,8 @@ impl Worker {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             }
         };
-        let answers = Answers {
-            context: self.context.clone(),
-            draining,
-            media: Media::default(),
-            pictures: Pictures::default(),
-        };
+        let answers =
+            Answers { context: self.context.clone(), draining, media: Media::default(), pictures: Pictures::default() };
         let reporter = Reporter { worker: self.name.clone(), context: self.context.clone(), bus: bus.clone() };
         // In a task of its own: whatever the others do, the session is renewed in time.
         let mut keeping = JoinSet::new();

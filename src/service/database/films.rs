@@ -47,7 +47,8 @@ pub fn delete(connection: &Connection, id: &Id) -> Result<(), DatabaseError> {
 
 /// All jobs whose recordings are in a store only, the oldest first; `open`: those that have not ended.
 pub fn remote(connection: &Connection, open: bool) -> Result<Vec<StoredFilm>, DatabaseError> {
-    let sql = "SELECT document, process, remote FROM films WHERE remote IS NOT NULL AND (open OR NOT ?1) ORDER BY position";
+    let sql =
+        "SELECT document, process, remote FROM films WHERE remote IS NOT NULL AND (open OR NOT ?1) ORDER BY position";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([open], texts)?;
     rows.map(|row| parse(row?)).collect()

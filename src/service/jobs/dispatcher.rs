@@ -163,7 +163,8 @@ impl Dispatcher {
             }
         }
         // An API node has its workers make films.
-        let films = if self.context.part == Part::ApiNode { Vec::new() } else { self.context.database.read(open).await? };
+        let films =
+            if self.context.part == Part::ApiNode { Vec::new() } else { self.context.database.read(open).await? };
         for id in films {
             if !self.running.contains_key(&id) && self.capacity.lock().is_ok_and(|mut c| c.admit(Work::Film)) {
                 self.start(id, Work::Film);

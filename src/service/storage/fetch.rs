@@ -115,7 +115,13 @@ impl Target {
     }
 
     /// Reads an object into a file, in place of one that is there; returns its SHA-256.
-    pub(super) async fn download(&self, location: &str, path: &str, size: u64, place: &Path) -> Result<String, StorageError> {
+    pub(super) async fn download(
+        &self,
+        location: &str,
+        path: &str,
+        size: u64,
+        place: &Path,
+    ) -> Result<String, StorageError> {
         let failed = |error| StorageError::Local { path: path.to_owned(), error };
         let mut pieces = std::pin::pin!(self.read(location, path, 0..size)?);
         let at = place.to_owned();

@@ -148,14 +148,8 @@ impl StorageService {
         (folder, files): (&Path, &[LocalFile]),
     ) -> std::result::Result<(), String> {
         let Some(target) = self.target(name) else { return Err(format!("{} is not configured", name.word())) };
-        let transfer = Transfer {
-            target,
-            database,
-            recording,
-            location: place,
-            counters: &self.counters,
-            only_there: false,
-        };
+        let transfer =
+            Transfer { target, database, recording, location: place, counters: &self.counters, only_there: false };
         transfer.add_files(folder, files).await.map_err(|e| format!("{}: {e}", name.word()))
     }
 
