@@ -36,10 +36,10 @@ const LATE: Duration = Duration::from_secs(3);
 /// Run a room with three test participants, record it with the recorder service, make a film, and show it in the dashboard.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  roombot demo                  # records 20 seconds, makes the film and shows both in the dashboard until Ctrl-C
+  roombot demo                  # records 20 seconds, makes a film, shows it in the dashboard
   roombot demo --no-open        # ends when the film is made
   roombot demo --keep           # keeps the room open for your browser until Ctrl-C
-  roombot serve --data roombot-demo     # later: the same dashboard; its key is in roombot-demo/admin-key
+  roombot serve --data roombot-demo    # later; its key is in roombot-demo/admin-key
 
 Where no terminal is (a pipe, CI) it ends when the film is made.")]
 pub struct DemoArgs {
