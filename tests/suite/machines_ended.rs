@@ -154,9 +154,8 @@ async fn media_comes_from_the_worker_and_films_and_removals_are_made_of_what_is_
     crate::support::service::until_it_holds("the worker has forgotten it", 20, forgotten).await;
 
     // Alice is removed, and so is every film that shows her.
-    let purge = async |who: &str| {
-        machines.api.post(&format!("/v1/recordings/{id}/participants/{who}/purge"), json!({})).await
-    };
+    let purge =
+        async |who: &str| machines.api.post(&format!("/v1/recordings/{id}/participants/{who}/purge"), json!({})).await;
     assert_eq!(purge("carol").await.status, StatusCode::NOT_FOUND);
     let noted = purge("alice").await;
     assert_eq!(noted.status, StatusCode::ACCEPTED, "{}", noted.text);

@@ -136,6 +136,9 @@ pub(super) async fn picture(
         (CAPTURED_AT, text(picture.at.to_string())),
         (PARTICIPANT, text(whose.to_string())),
     ];
-    response.headers_mut().extend(described);
+    // In place of what the body brought: `extend` would add a second type.
+    for (name, value) in described {
+        response.headers_mut().insert(name, value);
+    }
     Ok(protected(response))
 }
