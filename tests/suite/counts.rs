@@ -187,7 +187,7 @@ async fn a_frame_that_is_too_large_and_a_stream_that_begins_too_late_are_counted
         sender.sequence = sender.sequence.wrapping_add(1);
         his += 1;
         if at % 50 == 0 {
-            pause(Duration::from_millis(5), "no faster than sockets can take it").await;
+            pause(Duration::from_millis(20), "no faster than sockets can take it").await;
         }
     }
     sender.timestamp = sender.timestamp.wrapping_add(sender.ticks);
