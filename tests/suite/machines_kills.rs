@@ -339,7 +339,7 @@ async fn whatever_is_killed_of_many_machines_every_recording_ends_whole_and_none
     needed!(tools(&["ffmpeg"]));
     let store = needed!(Store::prepare().await);
     let nats = needed!(Nats::start().await);
-    let _busy = machine::share().await;
+    let _busy = machine::alone().await;
     let folder = tempfile::tempdir().expect("a folder");
     let mut chaos = prepare(Dose::read(), store, nats, folder.path()).await;
     let media = format!("{}/fixtures/alice.webm", env!("CARGO_MANIFEST_DIR"));

@@ -131,7 +131,7 @@ impl Chaos {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_killed_every_recording_ends_whole_and_none_has_two_recorders() {
     let mut store = needed!(Store::prepare().await);
-    let _busy = machine::share().await;
+    let _busy = machine::alone().await;
     let dose = Dose::read();
     store.start().await;
     let folder = tempfile::tempdir().expect("a folder");
