@@ -8,7 +8,7 @@ use crate::support::recorder::{PATIENCE, begun};
 use crate::support::server::TestServer;
 use crate::support::studio::{Studio, finish, subscribed};
 use crate::support::synthetic::{Vp8Sender, label, packet};
-use crate::support::{pause, promptly, within};
+use crate::support::{machine, pause, promptly, within};
 use bytes::Bytes;
 use roombot::client::{Client, ClientConfig};
 use roombot::record::Reception;
@@ -154,6 +154,8 @@ async fn joins(room: &dyn roombot::signal::Signaller, name: &str, track: &Outbou
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_that_is_too_large_and_a_stream_that_begins_too_late_are_counted_by_the_real_recorder() {
+    // A thousand packets have to arrive in half a second.
+    let _busy = machine::alone().await;
     let (server, dir) = (TestServer::start().await, tempfile::tempdir().expect("a folder"));
     let room = server.room("counts");
     let recorder = Bot::record(&room, dir.path(), &["--json", "--as", "Recorder"]);

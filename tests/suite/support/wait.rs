@@ -13,15 +13,19 @@ pub fn deadline(seconds: u64) -> Duration {
 
 /// Waits for `future`, and fails the test with `what` when it does not come: a deadline and no measure. It is `seconds`, and never less than
 /// [`LEAST`]; where soon is what is promised, it is [`promptly`].
-pub async fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> T {
-    promptly(seconds.max(LEAST), what, future).await
+pub fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    promptly(seconds.max(LEAST), what, future)
 }
 
 /// Waits for `future`, and fails the test with `what` when it takes longer than the `seconds` that a user is promised.
-pub async fn promptly<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(seconds), future).await {
-        Ok(value) => value,
-        Err(_) => panic!("not within {seconds} s: {what}"),
+pub fn promptly<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    // Boxed here: the futures of a whole meeting, one in the other, are more than a test's stack.
+    let future = Box::pin(future);
+    async move {
+        match tokio::time::timeout(Duration::from_secs(seconds), future).await {
+            Ok(value) => value,
+            Err(_) => panic!("not within {seconds} s: {what}"),
+        }
     }
 }
 
