@@ -8,9 +8,13 @@ use crate::rtc::driver::nack_generator::BindOnce;
 use crate::rtc::driver::placement::{Placement, Shared};
 use crate::rtc::driver::rtx::RtxUnwrapper;
 use crate::rtc::driver::sender_report::{CaptureTimes, SenderReportRewriter};
+use crate::rtc::driver::slow_feedback::SlowFeedback;
 use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI, StreamCodecs, Tap};
 use crate::rtc::inbox::Inbox;
-use rtc::interceptor::{CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, Slot, TwccSenderBuilder};
+use crate::rtc::lane::Lane;
+use rtc::interceptor::{
+    CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, SenderReportBuilder, Slot, TwccSenderBuilder,
+};
 use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc_receiver_only};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -162,6 +166,8 @@ pub(crate) struct ChainEnds {
     pub shared: Arc<Shared>,
     /// Streams that no description names.
     pub placed: mpsc::UnboundedSender<RemoteTrack>,
+    /// The short way of received media. None: all of it takes the library's.
+    pub lane: Option<Arc<Lane>>,
 }
 
 /// NACK both ways, sender and receiver reports, transport-wide feedback both ways, and our own interceptors. `measure`: whether what we
@@ -173,11 +179,21 @@ pub(crate) fn interceptors(engine: &mut MediaEngine, ends: ChainEnds, measure: b
         let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: parameter.to_owned() };
         engine.register_feedback(feedback, RtpCodecKind::Video);
     }
-    let registry = Registry::new()
-        .with(Slot::NackResponder, NackResponderBuilder::new().build())
-        .with(Slot::NackGenerator, BindOnce::new(NackGeneratorBuilder::new().build()));
-    let registry = configure_rtcp_reports(registry);
-    let mut registry = configure_twcc_receiver_only(registry, engine)?;
+    let registry = Registry::new().with(Slot::NackResponder, NackResponderBuilder::new().build());
+    let mut registry = match &ends.lane {
+        Some(lane) => {
+            // For what it registers with the engine: feedback on what is received is the lane's.
+            drop(configure_twcc_receiver_only(Registry::new(), engine)?);
+            registry
+                .with(Slot::SenderReport, SenderReportBuilder::new().build())
+                .with(Slot::from(12_000), SlowFeedback::new(Arc::clone(lane)))
+        }
+        None => {
+            let generator = BindOnce::new(NackGeneratorBuilder::new().build());
+            let registry = configure_rtcp_reports(registry.with(Slot::NackGenerator, generator));
+            configure_twcc_receiver_only(registry, engine)?
+        }
+    };
     if measure {
         let estimator = Estimator::new(ends.estimate.clone());
         registry = registry
@@ -186,8 +202,11 @@ pub(crate) fn interceptors(engine: &mut MediaEngine, ends: ChainEnds, measure: b
     }
     let registry = registry
         .with(Slot::from(3_500), SenderReportRewriter::new(ends.capture_times))
-        .with(Slot::from(6_500), RtxUnwrapper::new(Arc::clone(&ends.codecs), Arc::clone(&ends.inbox)))
-        .with(Slot::from(9_500), CompoundKeyFrameRequests::default())
-        .with(Slot::from(14_000), Tap::new(ends.inbox, ends.key_frame_requests, ends.codecs, ends.estimate));
+        .with(
+            Slot::from(6_500),
+            RtxUnwrapper::new(Arc::clone(&ends.codecs), Arc::clone(&ends.inbox), ends.lane.clone()),
+        )
+        .with(Slot::from(9_500), CompoundKeyFrameRequests::new(ends.lane.clone()))
+        .with(Slot::from(14_000), Tap::new(ends.inbox, ends.key_frame_requests, ends.codecs, ends.estimate, ends.lane));
     Ok(Registry::new().with(Slot::from(0), Placement::new(registry.build(), ends.shared, ends.placed)))
 }

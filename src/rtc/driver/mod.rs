@@ -5,7 +5,6 @@ pub(crate) mod channel;
 mod compound;
 mod descriptions;
 mod engine;
-#[allow(dead_code, reason = "nothing is received or sent by it yet")]
 mod keys;
 mod nack_generator;
 mod packet_queues;
@@ -14,6 +13,7 @@ mod placement;
 mod rtx;
 mod runtime;
 mod sender_report;
+mod slow_feedback;
 mod tap;
 mod text_queue;
 mod track_sender;

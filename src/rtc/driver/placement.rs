@@ -7,6 +7,7 @@ use crate::room::sdp::Sdp;
 use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI};
 use crate::rtc::driver::wire::Wire;
 use crate::rtc::header_extensions::ExtensionIds;
+use crate::rtc::lane::{ExtensionNumbers, Lane};
 use crate::rtc::sections::{Agreed, Extension, Facts, Place, Sections};
 use bytes::Bytes;
 use rtc::interceptor::{
@@ -14,7 +15,7 @@ use rtc::interceptor::{
 };
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::sansio::Protocol;
-use rtc::sdp::extmap::{SDES_MID_URI, SDES_RTP_STREAM_ID_URI};
+use rtc::sdp::extmap::{SDES_MID_URI, SDES_RTP_STREAM_ID_URI, TRANSPORT_CC_URI};
 use rtc::shared::error::Error;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,8 @@ pub(crate) struct State {
     requests: Vec<u32>,
     /// Streams to be unbound.
     ended: Vec<u32>,
+    /// The short way of received media, if there is one.
+    pub lane: Option<Arc<Lane>>,
 }
 
 impl Shared {
@@ -62,6 +65,16 @@ impl State {
     pub(crate) fn agree(&mut self, ours: &Sdp, theirs: &Sdp, library_extensions: &ExtensionIds) -> Vec<u32> {
         self.library_extensions.clone_from(library_extensions);
         let ended = self.sections.agree(ours, theirs);
+        if let Some(lane) = &self.lane {
+            let number = |uri: &str| {
+                let mut received = self.sections.received_extensions();
+                received.find(|extension| extension.uri == uri).map(|extension| extension.id)
+            };
+            lane.set_extensions(ExtensionNumbers {
+                audio_level: number(AUDIO_LEVEL_URI),
+                transport_wide: number(TRANSPORT_CC_URI),
+            });
+        }
         self.ended.extend_from_slice(&ended);
         ended
     }

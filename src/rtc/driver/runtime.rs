@@ -1,7 +1,10 @@
 //! The library's runtime: tokio, with the sockets of `transport`. It reads no socket itself.
 
+use crate::rtc::lane::Lane;
 use crate::rtc::transport::impair::Impairment;
 use crate::rtc::transport::pacer::Pacer;
+use crate::rtc::transport::port::Port;
+use crate::rtc::transport::reader::Datagram;
 use crate::rtc::transport::socket::{MediaSocket, Wake};
 use std::cell::Cell;
 use std::future::Future;
@@ -29,6 +32,8 @@ pub(crate) struct MediaRuntime {
     pub impairment: Option<Impairment>,
     /// Of what goes out over data channels.
     pub pacer: Arc<Pacer>,
+    /// The short way of received media. None: all of it takes the library's.
+    pub lane: Option<Arc<Lane>>,
 }
 
 impl Runtime for MediaRuntime {
@@ -36,6 +41,11 @@ impl Runtime for MediaRuntime {
         TokioRuntime.spawn(future)
     }
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        if let Some(lane) = &self.lane {
+            let impairment = self.impairment.as_ref();
+            let port = Port::open(socket, self.wake, impairment, self.pacer.clone(), lane.clone())?;
+            return Ok(Arc::new(PortSocket(port)));
+        }
         Ok(Arc::new(MediaSocket::new(socket, self.wake, self.impairment.as_ref(), self.pacer.clone())?))
     }
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -89,11 +99,39 @@ impl AsyncUdpSocket for MediaSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
-        let datagram = ready!(self.poll_receive(cx, buf))?;
-        meta.addr = datagram.from;
-        meta.len = datagram.len;
-        meta.stride = datagram.len.max(1);
-        ARRIVAL.set(Some(datagram.arrival));
-        Poll::Ready(Ok(1))
+        Poll::Ready(Ok(hand_over(ready!(self.poll_receive(cx, buf))?, meta)))
+    }
+}
+
+/// Tells the library of a datagram, and of its arrival.
+fn hand_over(datagram: Datagram, meta: &mut RecvMeta) -> usize {
+    meta.addr = datagram.from;
+    meta.len = datagram.len;
+    meta.stride = datagram.len.max(1);
+    ARRIVAL.set(Some(datagram.arrival));
+    1
+}
+
+/// A socket whose media takes the short way.
+#[derive(Debug)]
+struct PortSocket(Arc<Port>);
+
+impl AsyncUdpSocket for PortSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.0.local_addr())
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.0.poll_send(cx, transmit.contents, transmit.destination)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
+        Poll::Ready(Ok(hand_over(ready!(self.0.poll_receive(cx, buf))?, meta)))
     }
 }
