@@ -2,6 +2,7 @@
 //! what is RTP: that goes to the lane of its connection.
 
 pub(crate) mod addresses;
+pub(crate) mod batch;
 pub(crate) mod cadence;
 pub(crate) mod impair;
 pub(crate) mod outlet;
@@ -10,6 +11,7 @@ pub(crate) mod poller;
 pub(crate) mod port;
 mod pump;
 pub(crate) mod reader;
+pub(crate) mod route;
 pub(crate) mod socket;
 
 pub use addresses::is_local_address;

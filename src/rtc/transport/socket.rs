@@ -6,6 +6,7 @@
 //! all of them ([`crate::rtc::transport::poller`]). Arrival times do not suffer from it: the kernel stamps every datagram
 //! (SO_TIMESTAMPNS), and that time is what transport-wide feedback reports to the sender.
 
+use crate::rtc::transport::batch::{Batch, BatchSocket, BatchWriter, Written};
 use crate::rtc::transport::impair::{DatagramAction, Impairer, Impairment};
 use crate::rtc::transport::pacer::Pacer;
 use crate::rtc::transport::poller::Poller;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -45,6 +46,7 @@ pub(crate) struct MediaSocket {
     io: Io,
     local: SocketAddr,
     pacer: Arc<Pacer>,
+    writer: BatchWriter,
     /// Whether a bad network is emulated.
     impaired: bool,
     /// Short critical sections, never held across an await; contended by nobody (one driver polls the socket).
@@ -97,6 +99,7 @@ impl MediaSocket {
             local,
             impaired: impairment.is_some(),
             pacer,
+            writer: BatchWriter::default(),
             state: Mutex::new(State {
                 poller,
                 control: control_space(),
@@ -221,6 +224,19 @@ impl MediaSocket {
                 }
             }
         }
+    }
+}
+
+impl BatchSocket for MediaSocket {
+    fn send_batch(&self, batch: &Batch, to: SocketAddr) -> Written {
+        if self.impaired && self.state.lock().unwrap_or_else(PoisonError::into_inner).is_cut() {
+            return Written { sent: batch.len(), ..Written::default() };
+        }
+        let fd = match &self.io {
+            Io::Reactor(socket) => socket.as_fd(),
+            Io::Polled(socket) => socket.as_fd(),
+        };
+        self.writer.send(fd, batch, to)
     }
 }
 
