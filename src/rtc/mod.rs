@@ -7,6 +7,7 @@ mod arrivals;
 mod candidates;
 pub mod congestion;
 mod driver;
+mod egress;
 pub mod feedback;
 mod header_extensions;
 mod inbox;

@@ -111,7 +111,9 @@ mod tests {
     use crate::rtc::congestion::BandwidthEstimate;
     use crate::rtc::driver::engine;
     use crate::rtc::driver::engine::ChainEnds;
+    use crate::rtc::driver::outbound::Outbound;
     use rtc::interceptor::AttributedPacket;
+    use std::sync::Arc;
     use std::time::Duration;
     use tokio::sync::{mpsc, watch};
 
@@ -123,6 +125,7 @@ mod tests {
             key_frame_requests: mpsc::unbounded_channel().0,
             codecs: Default::default(),
             capture_times: Default::default(),
+            outbound: Arc::new(Outbound::new(None, false)),
             estimate: watch::channel(BandwidthEstimate::UNKNOWN).0,
             shared: Default::default(),
             placed: mpsc::unbounded_channel().0,

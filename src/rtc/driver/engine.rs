@@ -5,6 +5,8 @@ use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::bandwidth::Estimator;
 use crate::rtc::driver::compound::CompoundKeyFrameRequests;
 use crate::rtc::driver::nack_generator::BindOnce;
+use crate::rtc::driver::outbound::Outbound;
+use crate::rtc::driver::outbound_reports::OutboundReports;
 use crate::rtc::driver::placement::{Placement, Shared};
 use crate::rtc::driver::rtx::RtxUnwrapper;
 use crate::rtc::driver::sender_report::{CaptureTimes, SenderReportRewriter};
@@ -162,6 +164,8 @@ pub(crate) struct ChainEnds {
     pub key_frame_requests: mpsc::UnboundedSender<u32>,
     pub codecs: Arc<StreamCodecs>,
     pub capture_times: Arc<CaptureTimes>,
+    /// What is sent past the library.
+    pub outbound: Arc<Outbound>,
     pub estimate: watch::Sender<BandwidthEstimate>,
     pub shared: Arc<Shared>,
     /// Streams that no description names.
@@ -194,6 +198,7 @@ pub(crate) fn interceptors(engine: &mut MediaEngine, ends: ChainEnds, measure: b
             configure_twcc_receiver_only(registry, engine)?
         }
     };
+    let reports = OutboundReports::new(ends.outbound, measure.then(|| ends.estimate.clone()));
     if measure {
         let estimator = Estimator::new(ends.estimate.clone());
         registry = registry
@@ -201,6 +206,7 @@ pub(crate) fn interceptors(engine: &mut MediaEngine, ends: ChainEnds, measure: b
             .with(Slot::TwccSender, TwccSenderBuilder::new().build());
     }
     let registry = registry
+        .with(Slot::from(500), reports)
         .with(Slot::from(3_500), SenderReportRewriter::new(ends.capture_times))
         .with(
             Slot::from(6_500),

@@ -21,12 +21,16 @@ pub(crate) struct WatchedProvider {
 
 struct WatchedCrypto {
     inner: Arc<dyn RTCCryptoProvider>,
-    keyring: Arc<Keyring>,
+    keyrings: Vec<Arc<Keyring>>,
 }
 
 impl WatchedProvider {
-    /// A provider that tells `keyring`; none where the library derives its keys in a way that we do not understand (said once).
-    pub(crate) fn new(keyring: Arc<Keyring>) -> Option<WatchedProvider> {
+    /// A provider that tells `keyrings`; none where there are none, or where the library derives its keys in a way that we do not understand
+    /// (said once).
+    pub(crate) fn new(keyrings: Vec<Arc<Keyring>>) -> Option<WatchedProvider> {
+        if keyrings.is_empty() {
+            return None;
+        }
         static UNDERSTOOD: OnceLock<bool> = OnceLock::new();
         let understood = *UNDERSTOOD.get_or_init(|| {
             let failed = self_test();
@@ -37,12 +41,12 @@ impl WatchedProvider {
             }
             failed.is_none()
         });
-        if understood { WatchedProvider::unchecked(keyring) } else { None }
+        if understood { WatchedProvider::unchecked(keyrings) } else { None }
     }
 
-    fn unchecked(keyring: Arc<Keyring>) -> Option<WatchedProvider> {
+    fn unchecked(keyrings: Vec<Arc<Keyring>>) -> Option<WatchedProvider> {
         let inner = default_provider().ok()?;
-        Some(WatchedProvider { crypto: WatchedCrypto { inner: inner.clone(), keyring }, inner })
+        Some(WatchedProvider { crypto: WatchedCrypto { inner: inner.clone(), keyrings }, inner })
     }
 }
 
@@ -65,7 +69,7 @@ fn observe(profile: ProtectionProfile) -> Result<(), &'static str> {
         (key[..profile.key_len()].to_vec(), salt[..profile.salt_len()].to_vec())
     };
     let keyring = Arc::new(Keyring::default());
-    let watched = WatchedProvider::unchecked(keyring.clone()).ok_or("there is no provider")?;
+    let watched = WatchedProvider::unchecked(vec![keyring.clone()]).ok_or("there is no provider")?;
     let context = |(key, salt): &(Vec<u8>, Vec<u8>)| {
         Context::new(key, salt, profile, None, None, watched.crypto()).map_err(|_| "it makes no context")
     };
@@ -116,7 +120,7 @@ impl RTCCrypto for WatchedCrypto {
         self.inner().hash(algorithm, data)
     }
     fn block_encrypt(&self, algorithm: BlockCipherAlgorithm, key: &[u8], block: &mut [u8]) -> Result<(), CryptoError> {
-        self.keyring.on_block(key, block);
+        self.keyrings.iter().for_each(|keyring| keyring.on_block(key, block));
         self.inner().block_encrypt(algorithm, key, block)
     }
     fn new_hmac(&self, algorithm: HmacAlgorithm, key: &[u8]) -> Result<Box<dyn Mac>, CryptoError> {
@@ -127,11 +131,11 @@ impl RTCCrypto for WatchedCrypto {
         algorithm: StreamCipherAlgorithm,
         key: &[u8],
     ) -> Result<Box<dyn StreamCipher>, CryptoError> {
-        self.keyring.on_cipher(false);
+        self.keyrings.iter().for_each(|keyring| keyring.on_cipher(false));
         self.inner().new_stream_cipher(algorithm, key)
     }
     fn new_aead(&self, algorithm: AeadAlgorithm, key: &[u8]) -> Result<Box<dyn AeadCipher>, CryptoError> {
-        self.keyring.on_cipher(true);
+        self.keyrings.iter().for_each(|keyring| keyring.on_cipher(true));
         self.inner().new_aead(algorithm, key)
     }
     fn new_cbc(&self, algorithm: CbcAlgorithm, key: &[u8]) -> Result<Box<dyn CbcCipher>, CryptoError> {

@@ -7,6 +7,8 @@ mod descriptions;
 mod engine;
 mod keys;
 mod nack_generator;
+mod outbound;
+mod outbound_reports;
 mod packet_queues;
 mod peer;
 mod placement;

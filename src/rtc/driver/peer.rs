@@ -18,10 +18,12 @@ use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::channel::{ChannelSpec, Common, DataChannel, MAX_MESSAGE_SIZE};
 use crate::rtc::driver::engine;
 use crate::rtc::driver::keys::WatchedProvider;
+use crate::rtc::driver::outbound::{self, Outbound};
 use crate::rtc::driver::placement::Shared;
 use crate::rtc::driver::runtime::MediaRuntime;
 use crate::rtc::driver::tap::StreamCodecs;
 use crate::rtc::driver::text_queue::Text;
+use crate::rtc::driver::track_sender::SendWays;
 use crate::rtc::inbox::Inbox;
 use crate::rtc::lane::{self, Lane};
 use crate::rtc::peer::{PeerConfig, PeerEvent};
@@ -71,18 +73,21 @@ impl Peer {
         let (codecs, capture_times) = <(Arc<StreamCodecs>, Arc<_>)>::default();
         let shared = Arc::new(Shared::default());
         let (placed, placed_rx) = mpsc::unbounded_channel();
-        let keyring = Arc::<Keyring>::default();
-        let provider = if lane::is_for(config.wake) { WatchedProvider::new(keyring.clone()) } else { None };
-        let lane = provider.as_ref().map(|_| {
+        let watch = |is_wanted: bool| is_wanted.then(Arc::<Keyring>::default);
+        let (received, sent) = (watch(lane::is_for(config.wake)), watch(outbound::is_enabled()));
+        let provider = WatchedProvider::new(received.iter().chain(&sent).cloned().collect());
+        let lane = received.filter(|_| provider.is_some()).map(|keyring| {
             let payload_types = Arc::clone(&codecs.payload_types);
             Arc::new(Lane::new(inbox.clone(), keyring, payload_types, Instant::now()))
         });
+        let outbound = Arc::new(Outbound::new(sent.filter(|_| provider.is_some()), config.measure));
         shared.lock().lane.clone_from(&lane);
         let ends = engine::ChainEnds {
             inbox: inbox.clone(),
             key_frame_requests,
             codecs: Arc::clone(&codecs),
             capture_times: Arc::clone(&capture_times),
+            outbound: Arc::clone(&outbound),
             estimate,
             shared: Arc::clone(&shared),
             placed,
@@ -124,6 +129,7 @@ impl Peer {
                 impairment: config.impairment.clone(),
                 pacer: pacer.clone(),
                 lane,
+                outbound: outbound.clone(),
             }))
             .with_udp_addrs(local_addresses())
             .build()
@@ -138,7 +144,7 @@ impl Peer {
             (config.polite, config.first_offer, config.policy),
             channels,
             ReceivedTracks::new(codecs, shared),
-            PublishedTracks::new(capture_times),
+            PublishedTracks::new(SendWays { outbound, capture_times }),
         );
         let inputs = Inputs {
             commands: command_rx,

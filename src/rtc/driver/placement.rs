@@ -6,6 +6,7 @@ use crate::room::media::{Codec, MediaKind, RemoteTrack};
 use crate::room::sdp::Sdp;
 use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI};
 use crate::rtc::driver::wire::Wire;
+use crate::rtc::egress::format::SendFormat;
 use crate::rtc::header_extensions::ExtensionIds;
 use crate::rtc::lane::{ExtensionNumbers, Lane};
 use crate::rtc::sections::{Agreed, Extension, Facts, Place, Sections};
@@ -55,11 +56,11 @@ impl State {
     /// How a source of ours is sent, as both have agreed; none: it is in no section of theirs.
     pub(crate) fn sends(&self, ssrc: u32, codec: Codec) -> Option<Sends> {
         let section = self.sections.of_own(ssrc)?;
-        let number = section.sends_as(codec).map(|(number, _)| number);
-        let unsupported = section.sends && number.is_none();
+        let format = section.sends_as(codec).map(|(number, repair)| send_format(section, number, repair));
+        let unsupported = section.sends && format.is_none();
         let extension = |uri: &str| section.sent_extension(uri).and_then(|_| self.library_extensions.get(uri));
         let (audio_level, playout_delay) = (extension(AUDIO_LEVEL_URI), extension(PLAYOUT_DELAY_URI));
-        Some(Sends { payload_type: number.filter(|_| section.sends), unsupported, audio_level, playout_delay })
+        Some(Sends { format: format.filter(|_| section.sends), unsupported, audio_level, playout_delay })
     }
     /// Both descriptions are in force, and the library numbers header extensions so. Returns the streams, placed here, that no longer come.
     pub(crate) fn agree(&mut self, ours: &Sdp, theirs: &Sdp, library_extensions: &ExtensionIds) -> Vec<u32> {
@@ -88,10 +89,28 @@ impl State {
     }
 }
 
+/// How packets of ours look in a section, with everything that it has.
+fn send_format(section: &Agreed, payload_type: u8, repair_type: Option<u8>) -> SendFormat {
+    let mid = section.sent_extension(SDES_MID_URI).filter(|_| section.mid.len() <= usize::from(u8::MAX));
+    let mid = mid.map(|id| (id, Bytes::copy_from_slice(section.mid.as_bytes())));
+    let sent = || section.extensions.iter().filter(|extension| extension.sends);
+    let two_byte = sent().any(|extension| SendFormat::needs_two_bytes(extension.id, 1))
+        || mid.as_ref().is_some_and(|(id, mid)| SendFormat::needs_two_bytes(*id, mid.len()));
+    SendFormat {
+        payload_type,
+        repair_type,
+        mid,
+        audio_level: section.sent_extension(AUDIO_LEVEL_URI),
+        no_playout_delay: section.sent_extension(PLAYOUT_DELAY_URI),
+        number: section.sent_extension(TRANSPORT_CC_URI),
+        two_byte,
+    }
+}
+
 /// How a source of ours is sent.
 pub(crate) struct Sends {
     /// None: it is not.
-    pub payload_type: Option<u8>,
+    pub format: Option<SendFormat>,
     /// They would receive, but not this codec.
     pub unsupported: bool,
     /// Numbers of header extensions in the library.

@@ -1,5 +1,6 @@
 //! The library's runtime: tokio, with the sockets of `transport`. It reads no socket itself.
 
+use crate::rtc::driver::outbound::Outbound;
 use crate::rtc::lane::Lane;
 use crate::rtc::transport::impair::Impairment;
 use crate::rtc::transport::pacer::Pacer;
@@ -34,6 +35,15 @@ pub(crate) struct MediaRuntime {
     pub pacer: Arc<Pacer>,
     /// The short way of received media. None: all of it takes the library's.
     pub lane: Option<Arc<Lane>>,
+    /// Learns from what the driver sends.
+    pub outbound: Arc<Outbound>,
+}
+
+/// A socket of ours, as the driver has it.
+#[derive(Debug)]
+struct DriverSocket {
+    socket: Arc<MediaSocket>,
+    outbound: Arc<Outbound>,
 }
 
 impl Runtime for MediaRuntime {
@@ -41,12 +51,14 @@ impl Runtime for MediaRuntime {
         TokioRuntime.spawn(future)
     }
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let outbound = self.outbound.clone();
         if let Some(lane) = &self.lane {
             let impairment = self.impairment.as_ref();
             let port = Port::open(socket, self.wake, impairment, self.pacer.clone(), lane.clone())?;
-            return Ok(Arc::new(PortSocket(port)));
+            return Ok(Arc::new(PortSocket { port, outbound }));
         }
-        Ok(Arc::new(MediaSocket::new(socket, self.wake, self.impairment.as_ref(), self.pacer.clone())?))
+        let socket = MediaSocket::new(socket, self.wake, self.impairment.as_ref(), self.pacer.clone())?;
+        Ok(Arc::new(DriverSocket { socket: Arc::new(socket), outbound }))
     }
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
         TokioRuntime.wrap_tcp_listener(listener)
@@ -83,13 +95,15 @@ impl Runtime for MediaRuntime {
     }
 }
 
-impl AsyncUdpSocket for MediaSocket {
+impl AsyncUdpSocket for DriverSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(MediaSocket::local_addr(self))
+        Ok(self.socket.local_addr())
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        MediaSocket::poll_send(self, cx, transmit.contents, transmit.destination)
+        let sent = ready!(self.socket.poll_send(cx, transmit.contents, transmit.destination));
+        self.outbound.observe(&self.socket, transmit.contents, transmit.destination);
+        Poll::Ready(sent)
     }
 
     fn poll_recv(
@@ -99,7 +113,7 @@ impl AsyncUdpSocket for MediaSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
-        Poll::Ready(Ok(hand_over(ready!(self.poll_receive(cx, buf))?, meta)))
+        Poll::Ready(Ok(hand_over(ready!(self.socket.poll_receive(cx, buf))?, meta)))
     }
 }
 
@@ -114,15 +128,20 @@ fn hand_over(datagram: Datagram, meta: &mut RecvMeta) -> usize {
 
 /// A socket whose media takes the short way.
 #[derive(Debug)]
-struct PortSocket(Arc<Port>);
+struct PortSocket {
+    port: Arc<Port>,
+    outbound: Arc<Outbound>,
+}
 
 impl AsyncUdpSocket for PortSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.local_addr())
+        Ok(self.port.local_addr())
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.0.poll_send(cx, transmit.contents, transmit.destination)
+        let sent = ready!(self.port.poll_send(cx, transmit.contents, transmit.destination));
+        self.outbound.observe(self.port.outlet(), transmit.contents, transmit.destination);
+        Poll::Ready(sent)
     }
 
     fn poll_recv(
@@ -132,6 +151,6 @@ impl AsyncUdpSocket for PortSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let (Some(buf), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
-        Poll::Ready(Ok(hand_over(ready!(self.0.poll_receive(cx, buf))?, meta)))
+        Poll::Ready(Ok(hand_over(ready!(self.port.poll_receive(cx, buf))?, meta)))
     }
 }

@@ -62,6 +62,10 @@ impl SealingKeys {
 }
 
 impl RtpSealer {
+    /// Whose packets it seals.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
     /// Bytes that sealing adds.
     pub fn tag_len(&self) -> usize {
         self.session.profile().rtp_tag_len()

@@ -1,9 +1,11 @@
 //! The sending side of a UDP socket, for whoever sends past the driver. It waits for nothing: what the kernel does not take is dropped, as a
 //! router would.
 
+use crate::rtc::transport::batch::{Batch, BatchSocket, BatchWriter, Written};
 use crate::rtc::transport::impair::Impairment;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 /// A socket that is sent from.
@@ -11,12 +13,13 @@ use std::time::Instant;
 pub(crate) struct Outlet {
     socket: UdpSocket,
     impairment: Option<Impairment>,
+    writer: BatchWriter,
 }
 
 impl Outlet {
     /// Sends from this socket, which must not block. A cut of the impairment holds both ways.
     pub fn new(socket: UdpSocket, impairment: Option<Impairment>) -> Outlet {
-        Outlet { socket, impairment }
+        Outlet { socket, impairment, writer: BatchWriter::default() }
     }
 
     /// The socket.
@@ -41,5 +44,14 @@ impl Outlet {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(datagram.len()),
             other => other,
         }
+    }
+}
+
+impl BatchSocket for Outlet {
+    fn send_batch(&self, batch: &Batch, to: SocketAddr) -> Written {
+        if self.is_cut() {
+            return Written { sent: batch.len(), ..Written::default() };
+        }
+        self.writer.send(self.socket.as_fd(), batch, to)
     }
 }

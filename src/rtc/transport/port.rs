@@ -122,6 +122,10 @@ impl Port {
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
+    /// What it sends from.
+    pub fn outlet(&self) -> &Arc<Outlet> {
+        &self.outlet
+    }
     /// Sends a datagram of the driver's, as soon as the pacer lets it go.
     pub fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: SocketAddr) -> Poll<io::Result<usize>> {
         if !self.outlet.is_cut() {

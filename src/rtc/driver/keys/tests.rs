@@ -45,7 +45,7 @@ fn packet(ssrc: u32, sequence: u16, sources: u8, words: Option<u8>, payload: &[u
 #[test]
 fn the_library_derives_its_keys_as_we_think() {
     assert_eq!(self_test(), None);
-    assert!(WatchedProvider::new(Arc::default()).is_some());
+    assert!(WatchedProvider::new(vec![Arc::default()]).is_some());
 }
 
 #[test]
