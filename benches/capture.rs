@@ -1,11 +1,11 @@
 //! What recording costs: a separate process sends 16 connections of 2.5 Mbit/s 720p VP8 with Opus, `roombot record` writes them to
-//! disk. Prints CPU-seconds a Gbit received, memory a connection, and frames lost; by the library's way and by our own, side by side, and
-//! each as often as the recorder may be woken. Then the same media through WHIP (into the room, which is recorded), WHEP (recorded from
+//! disk. Prints CPU-seconds a Gbit received, memory a connection, and frames lost; once as the recorder wakes by default, once
+//! woken by every packet, side by side. Then the same media through WHIP (into the room, which is recorded), WHEP (recorded from
 //! there), Janus, a room of the guide and a group call of socket.io, each beside as many connections of our own room: the last column
 //! says how much more or less that costs. What is not installed is skipped. `lost` are frames that are missing between the first and the
 //! last of a recorded track; `outside` are those that were sent before its first and after its last.
 //!
-//! `cargo bench --bench capture [-- --connections 16 --seconds 30]`; `-- --outside` for the rooms of others only, `-- --inside` for our own
+//! `cargo bench --bench capture [-- --connections 16 --seconds 30]`; `-- --outside` for the rooms of others only
 
 use bytes::Bytes;
 use janus::Janus;
@@ -69,22 +69,14 @@ fn main() {
     println!(
         "way, wakes               CPU-s/Gbit   CPU %   MiB/connection   Mbit/s   frames   lost   outside   to our own room"
     );
-    let plain = |name, batch, slow| Case { name, way: Way::Room, batch, slow, connections, seconds };
+    let plain = |name, batch| Case { name, way: Way::Room, batch, connections, seconds };
     // Few connections move little: they are measured for longer.
-    let outside =
-        |name, way, connections| Case { name, way, batch: "20", slow: false, connections, seconds: seconds * 2 };
-    let mut cases = vec![
-        plain("library, every 10 ms", "10", true),
-        plain("every 20 ms", "20", false),
-        plain("library, every 20 ms", "20", true),
-        plain("every 40 ms", "40", false),
-        plain("library, every packet", "0", true),
-        plain("every packet", "0", false),
-    ];
+    let outside = |name, way, connections| Case { name, way, batch: "10", connections, seconds: seconds * 2 };
+    let mut cases = vec![plain("every 10 ms", "10"), plain("every 20 ms", "20"), plain("every packet", "0")];
     if args.iter().any(|a| a == "--outside") {
         cases.clear();
     }
-    let others = [
+    cases.extend([
         outside("our own room, 4", Way::Room, 4),
         outside("WHIP, 4", Way::Whip, 4),
         outside("Janus, 4", Way::Janus, 4),
@@ -93,10 +85,7 @@ fn main() {
         outside("Janus, 1", Way::Janus, 1),
         outside("lesson 3 of the guide, 1", Way::Guide, 1),
         outside("socket.io, 1", Way::Call, 1),
-    ];
-    if !args.iter().any(|a| a == "--inside") {
-        cases.extend(others);
-    }
+    ]);
     let mut own = None;
     for (number, case) in cases.into_iter().enumerate() {
         let Some(result) = runtime.block_on(run(&dir.join(number.to_string()), &clip, &case)) else { continue };
@@ -187,8 +176,6 @@ struct Case {
     name: &'static str,
     way: Way,
     batch: &'static str,
-    /// Media takes the library's way.
-    slow: bool,
     connections: usize,
     seconds: u64,
 }
@@ -204,14 +191,13 @@ struct Measured {
 }
 
 async fn run(out: &Path, clip: &Path, case: &Case) -> Option<Measured> {
-    let Case { way, batch, slow, connections, seconds, .. } = *case;
+    let Case { way, batch, connections, seconds, .. } = *case;
     let (hosts, from, to) = hosts(way).await?;
     let record = || {
         Command::new(env!("CARGO_BIN_EXE_roombot"))
             .args(["record", &from, "--out"])
             .arg(out)
             .args(["--until-empty", "1s", "--json", "--quiet", "--as", RECORDER, "--batch", batch])
-            .env("ROOMBOT_LANES", if slow { "" } else { "all" })
             .stdout(Stdio::piped())
             .spawn()
             .expect("recorder")

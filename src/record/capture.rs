@@ -33,7 +33,6 @@ use crate::room::end::EndReason;
 use crate::room::event::ConnectionId;
 use crate::room::participant::ParticipantId;
 use crate::room::speaker::{SpeakerChange, SpeakerDetector};
-use crate::rtc::PumpDriver;
 use crate::transfer::store::{FileStore, Limits};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -46,8 +45,6 @@ use tokio::sync::{mpsc, watch};
 
 /// Interval at which inboxes are drained.
 const TICK: Duration = Duration::from_millis(20);
-/// While handshakes make sockets be read more often, inboxes are drained no sooner than this.
-const LEAST_TICK: Duration = Duration::from_millis(15);
 /// How often clusters are written: what a kill costs at the most, with [`TICK`].
 const FLUSH: Duration = Duration::from_millis(400);
 const STATUS: Duration = Duration::from_secs(1);
@@ -185,11 +182,8 @@ impl Capture {
     fn run(mut self, commands: &Receiver<Command>) -> Result<Summary> {
         let start = Instant::now();
         let (mut tick, mut flush, mut status, mut save) = (start, start, start, start);
-        // What came is taken right after it was read: one wake-up for both.
-        let mut pump = PumpDriver::new();
         let reason = loop {
-            let due = pump.next().unwrap_or(tick + TICK);
-            match commands.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            match commands.recv_timeout((tick + TICK).saturating_duration_since(Instant::now())) {
                 Ok(Command::Event(at, event)) => {
                     self.on_event(at, event);
                     // However much happens (a flood of chat), the media comes round in its time.
@@ -208,10 +202,6 @@ impl Capture {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = Instant::now();
-            pump.round(now);
-            if now.duration_since(tick) < LEAST_TICK {
-                continue;
-            }
             tick = now;
             self.drain(now);
             if now.duration_since(flush) >= FLUSH {

@@ -26,18 +26,8 @@ pub const BEGIN_MS: u64 = 5000;
 const MOMENT_MS: u64 = 1000;
 
 /// Reasons by which no media is lost.
-const HARMLESS: [&str; 10] = [
-    "after-end",
-    "duplicate",
-    "forged",
-    "no-picture",
-    "other-layer",
-    "padding",
-    PAUSED,
-    "replayed",
-    "retransmission",
-    "unfinished",
-];
+const HARMLESS: [&str; 8] =
+    ["after-end", "duplicate", "no-picture", "other-layer", "padding", PAUSED, "retransmission", "unfinished"];
 /// What lost packets bring with them: it is named, and a gap of its track.
 const NETWORK: [&str; 3] = ["incomplete", "late", "undecodable"];
 /// What is dropped until a stream can begin.
@@ -258,8 +248,6 @@ pub fn in_words(reason: &str) -> &str {
         "after-end" => "after the stream's end",
         "retransmission" => "a retransmission of a stream that did not come",
         "other-layer" => "of another simulcast layer",
-        "forged" => "not sealed by their sender",
-        "replayed" => "copies of packets that came before",
         "unfinished" => "their sender did not send the rest of the frame",
         "unowned" => "no participant owns the stream",
         TOO_MANY_FILES => "the recording has as many track files as it may have",

@@ -207,31 +207,6 @@ impl Inbox {
         }
     }
 
-    /// The same for many, which are taken out of `items`.
-    pub(super) fn put_all(&self, items: &mut Vec<Inbound>) {
-        {
-            let mut queue = self.lock();
-            let plain = |item: &Inbound| !matches!(item, Inbound::Dropped { .. });
-            if queue.others.is_empty() && queue.copy.is_none() && items.iter().all(plain) {
-                let size: usize = items.iter().map(Inbound::size).sum();
-                if queue.bytes + size <= self.capacity {
-                    queue.bytes += size;
-                    let first = queue.items.is_empty() && !items.is_empty();
-                    if items.iter().any(|item| matches!(item, Inbound::Rtp(_))) {
-                        self.heard.store(true, Ordering::Relaxed);
-                    }
-                    queue.items.append(items);
-                    drop(queue);
-                    if first {
-                        self.arrived.notify_one();
-                    }
-                    return;
-                }
-            }
-        }
-        items.drain(..).for_each(|item| self.put(item));
-    }
-
     /// A packet of a stream came and ends here: it carries nothing.
     pub(super) fn count(&self, ssrc: u32, reason: DropReason, bytes: usize, at: Instant) {
         self.put(Inbound::Dropped { ssrc, reason, packets: 1, bytes: bytes as u64, first: at, last: at });

@@ -3,23 +3,18 @@
 
 #![deny(missing_docs)]
 
-mod arrivals;
 mod candidates;
 pub mod congestion;
 mod driver;
-mod egress;
 pub mod feedback;
 mod header_extensions;
 mod inbox;
-mod lane;
 pub mod media;
 mod negotiation;
 mod payload_types;
 mod peer;
 mod publisher;
-mod rtp_header;
 mod sections;
-mod srtp;
 pub mod subscriber;
 mod transport;
 
@@ -30,4 +25,4 @@ pub use driver::{
 pub use inbox::{Inbound, Inbox, due};
 pub use peer::{CHAT_CHANNEL, PeerConfig, PeerEvent, PeerState, RemoteTrack};
 pub use publisher::{OutboundTrack, Subscription};
-pub use transport::{Impairment, ImpairmentPeriod, PumpDriver, Wake, is_local_address, receive_buffer};
+pub use transport::{Impairment, ImpairmentPeriod, Wake, is_local_address, receive_buffer};

@@ -1,4 +1,4 @@
-//! What receivers report of packets goes to [`RateControl`], and the result to a watch channel; also as the library's bandwidth estimator.
+//! The library's bandwidth estimator: its reports go to [`RateControl`], and the result to a watch channel.
 
 use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::congestion::estimate::{INITIAL, LEAST, MOST};
@@ -23,30 +23,21 @@ impl Estimator {
         let control = RateControl::new(INITIAL, LEAST, MOST);
         Estimator { control, estimate, round_trip: WindowedMin::new(ROUND_TRIPS) }
     }
-
-    /// What a report that came at `now` says of packets.
-    pub(crate) fn on_feedback(&mut self, now: Instant, feedback: &[PacketFeedback]) {
-        if feedback.is_empty() {
-            return;
-        }
-        let arrived = feedback.iter().filter(|packet| !packet.lost);
-        let shortest = arrived.map(|packet| now.saturating_duration_since(packet.departure)).min();
-        let round_trip = self.round_trip.update(now, shortest);
-        self.control.on_feedback(now, feedback, round_trip.unwrap_or_default());
-        let measured = Some(self.control.target() as u64);
-        self.estimate.send_if_modified(|estimate| {
-            let new = BandwidthEstimate { measured, round_trip, ..*estimate };
-            std::mem::replace(estimate, new) != new
-        });
-    }
 }
 
 impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
         // The library's history has all packets, also of streams for which the other side sends no feedback (Janus: audio), and calls
         // those lost.
-        let reports = reports.iter().filter(|report| report.is_twcc);
+        let reports: Vec<PacketReport> = reports.iter().filter(|report| report.is_twcc).cloned().collect();
+        if reports.is_empty() {
+            return;
+        }
+        let arrived = reports.iter().filter(|report| report.arrived);
+        let shortest = arrived.map(|report| now.saturating_duration_since(report.departure)).min();
+        let round_trip = self.round_trip.update(now, shortest);
         let feedback: Vec<PacketFeedback> = reports
+            .iter()
             .map(|report| PacketFeedback {
                 departure: report.departure,
                 arrival: report.arrival,
@@ -54,7 +45,12 @@ impl BandwidthEstimator for Estimator {
                 bytes: report.size,
             })
             .collect();
-        self.on_feedback(now, &feedback);
+        self.control.on_feedback(now, &feedback, round_trip.unwrap_or_default());
+        let measured = Some(self.control.target() as u64);
+        self.estimate.send_if_modified(|estimate| {
+            let new = BandwidthEstimate { measured, round_trip, ..*estimate };
+            std::mem::replace(estimate, new) != new
+        });
     }
     fn target_bitrate(&self) -> f64 {
         self.control.target()

@@ -6,14 +6,12 @@
 
 use crate::rtc::driver::packet_queues::PacketQueues;
 use crate::rtc::feedback::receiver_report::{LastReports, RepeatedBlock};
-use crate::rtc::lane::Lane;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Puts a report before each request.
@@ -21,22 +19,14 @@ use std::time::Instant;
 pub(crate) struct CompoundKeyFrameRequests {
     queues: PacketQueues,
     reports: LastReports,
-    /// Has to know in whose name the library seals.
-    lane: Option<Arc<Lane>>,
+}
+
+/// Any but 0.
+fn random_ssrc() -> u32 {
+    rand::random_range(1..u32::MAX)
 }
 
 impl CompoundKeyFrameRequests {
-    pub(crate) fn new(lane: Option<Arc<Lane>>) -> Self {
-        Self { lane, ..Self::default() }
-    }
-
-    /// Any but 0.
-    fn random_ssrc(&self) -> u32 {
-        let ssrc = rand::random_range(1..u32::MAX);
-        self.lane.iter().for_each(|lane| lane.reserve(ssrc));
-        ssrc
-    }
-
     /// Remembers the library's reports.
     fn on_report(&mut self, report: &ReceiverReport) {
         for block in &report.reports {
@@ -46,8 +36,7 @@ impl CompoundKeyFrameRequests {
     }
 
     fn report_on(&mut self, ssrc: u32) -> ReceiverReport {
-        let own = self.random_ssrc();
-        self.reports.add(ssrc, own);
+        self.reports.add(ssrc, random_ssrc());
         let (own_ssrc, block) = self.reports.repeat(ssrc).unwrap_or_default();
         let RepeatedBlock { ssrc, total_lost, last_sequence_number, jitter } = block;
         let block = ReceptionReport { ssrc, total_lost, last_sequence_number, jitter, ..Default::default() };
@@ -97,8 +86,7 @@ impl Interceptor for CompoundKeyFrameRequests {
     fn bind_local_stream(&mut self, _: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _: &StreamInfo) {}
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        let own = self.random_ssrc();
-        self.reports.add(info.ssrc, own);
+        self.reports.add(info.ssrc, random_ssrc());
     }
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
         self.reports.remove(info.ssrc);
@@ -111,9 +99,7 @@ mod tests {
     use crate::rtc::congestion::BandwidthEstimate;
     use crate::rtc::driver::engine;
     use crate::rtc::driver::engine::ChainEnds;
-    use crate::rtc::driver::outbound::Outbound;
     use rtc::interceptor::AttributedPacket;
-    use std::sync::Arc;
     use std::time::Duration;
     use tokio::sync::{mpsc, watch};
 
@@ -125,11 +111,9 @@ mod tests {
             key_frame_requests: mpsc::unbounded_channel().0,
             codecs: Default::default(),
             capture_times: Default::default(),
-            outbound: Arc::new(Outbound::new(None, false)),
             estimate: watch::channel(BandwidthEstimate::UNKNOWN).0,
             shared: Default::default(),
             placed: mpsc::unbounded_channel().0,
-            lane: None,
         };
         engine::interceptors(&mut media, ends, false).unwrap().build()
     }

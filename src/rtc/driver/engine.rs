@@ -5,18 +5,12 @@ use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::bandwidth::Estimator;
 use crate::rtc::driver::compound::CompoundKeyFrameRequests;
 use crate::rtc::driver::nack_generator::BindOnce;
-use crate::rtc::driver::outbound::Outbound;
-use crate::rtc::driver::outbound_reports::OutboundReports;
 use crate::rtc::driver::placement::{Placement, Shared};
 use crate::rtc::driver::rtx::RtxUnwrapper;
 use crate::rtc::driver::sender_report::{CaptureTimes, SenderReportRewriter};
-use crate::rtc::driver::slow_feedback::SlowFeedback;
 use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI, StreamCodecs, Tap};
 use crate::rtc::inbox::Inbox;
-use crate::rtc::lane::Lane;
-use rtc::interceptor::{
-    CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, SenderReportBuilder, Slot, TwccSenderBuilder,
-};
+use rtc::interceptor::{CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, Slot, TwccSenderBuilder};
 use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc_receiver_only};
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -164,14 +158,10 @@ pub(crate) struct ChainEnds {
     pub key_frame_requests: mpsc::UnboundedSender<u32>,
     pub codecs: Arc<StreamCodecs>,
     pub capture_times: Arc<CaptureTimes>,
-    /// What is sent past the library.
-    pub outbound: Arc<Outbound>,
     pub estimate: watch::Sender<BandwidthEstimate>,
     pub shared: Arc<Shared>,
     /// Streams that no description names.
     pub placed: mpsc::UnboundedSender<RemoteTrack>,
-    /// The short way of received media. None: all of it takes the library's.
-    pub lane: Option<Arc<Lane>>,
 }
 
 /// NACK both ways, sender and receiver reports, transport-wide feedback both ways, and our own interceptors. `measure`: whether what we
@@ -183,22 +173,11 @@ pub(crate) fn interceptors(engine: &mut MediaEngine, ends: ChainEnds, measure: b
         let feedback = RTCPFeedback { typ: "nack".to_owned(), parameter: parameter.to_owned() };
         engine.register_feedback(feedback, RtpCodecKind::Video);
     }
-    let registry = Registry::new().with(Slot::NackResponder, NackResponderBuilder::new().build());
-    let mut registry = match &ends.lane {
-        Some(lane) => {
-            // For what it registers with the engine: feedback on what is received is the lane's.
-            drop(configure_twcc_receiver_only(Registry::new(), engine)?);
-            registry
-                .with(Slot::SenderReport, SenderReportBuilder::new().build())
-                .with(Slot::from(12_000), SlowFeedback::new(Arc::clone(lane)))
-        }
-        None => {
-            let generator = BindOnce::new(NackGeneratorBuilder::new().build());
-            let registry = configure_rtcp_reports(registry.with(Slot::NackGenerator, generator));
-            configure_twcc_receiver_only(registry, engine)?
-        }
-    };
-    let reports = OutboundReports::new(ends.outbound, measure.then(|| ends.estimate.clone()));
+    let registry = Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::NackGenerator, BindOnce::new(NackGeneratorBuilder::new().build()));
+    let registry = configure_rtcp_reports(registry);
+    let mut registry = configure_twcc_receiver_only(registry, engine)?;
     if measure {
         let estimator = Estimator::new(ends.estimate.clone());
         registry = registry
@@ -206,13 +185,9 @@ pub(crate) fn interceptors(engine: &mut MediaEngine, ends: ChainEnds, measure: b
             .with(Slot::TwccSender, TwccSenderBuilder::new().build());
     }
     let registry = registry
-        .with(Slot::from(500), reports)
         .with(Slot::from(3_500), SenderReportRewriter::new(ends.capture_times))
-        .with(
-            Slot::from(6_500),
-            RtxUnwrapper::new(Arc::clone(&ends.codecs), Arc::clone(&ends.inbox), ends.lane.clone()),
-        )
-        .with(Slot::from(9_500), CompoundKeyFrameRequests::new(ends.lane.clone()))
-        .with(Slot::from(14_000), Tap::new(ends.inbox, ends.key_frame_requests, ends.codecs, ends.estimate, ends.lane));
+        .with(Slot::from(6_500), RtxUnwrapper::new(Arc::clone(&ends.codecs), Arc::clone(&ends.inbox)))
+        .with(Slot::from(9_500), CompoundKeyFrameRequests::default())
+        .with(Slot::from(14_000), Tap::new(ends.inbox, ends.key_frame_requests, ends.codecs, ends.estimate));
     Ok(Registry::new().with(Slot::from(0), Placement::new(registry.build(), ends.shared, ends.placed)))
 }

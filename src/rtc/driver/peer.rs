@@ -17,18 +17,12 @@ use crate::room::policy::OfferRequest;
 use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::channel::{ChannelSpec, Common, DataChannel, MAX_MESSAGE_SIZE};
 use crate::rtc::driver::engine;
-use crate::rtc::driver::keys::WatchedProvider;
-use crate::rtc::driver::outbound::{self, Outbound};
 use crate::rtc::driver::placement::Shared;
 use crate::rtc::driver::runtime::MediaRuntime;
-use crate::rtc::driver::tap::StreamCodecs;
 use crate::rtc::driver::text_queue::Text;
-use crate::rtc::driver::track_sender::SendWays;
 use crate::rtc::inbox::Inbox;
-use crate::rtc::lane::{self, Lane};
 use crate::rtc::peer::{PeerConfig, PeerEvent};
 use crate::rtc::publisher::OutboundTrack;
-use crate::rtc::srtp::keyring::Keyring;
 use crate::rtc::transport::addresses::local_addresses;
 use crate::rtc::transport::pacer::Pacer;
 use actor::{Actor, Command, Inputs};
@@ -41,7 +35,7 @@ use state::ConnectionChannels;
 use state::PublishedTracks;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use webrtc::peer_connection::{PeerConnectionBuilder, SettingEngineBuilder};
 
@@ -70,28 +64,17 @@ impl Peer {
         let mut media = engine::media_engine().map_err(failed)?;
         let pacer = Arc::new(Pacer::default());
         let (estimate, bandwidth) = watch::channel(BandwidthEstimate::UNKNOWN);
-        let (codecs, capture_times) = <(Arc<StreamCodecs>, Arc<_>)>::default();
+        let (codecs, capture_times) = <(Arc<_>, Arc<_>)>::default();
         let shared = Arc::new(Shared::default());
         let (placed, placed_rx) = mpsc::unbounded_channel();
-        let watch = |is_wanted: bool| is_wanted.then(Arc::<Keyring>::default);
-        let (received, sent) = (watch(lane::is_for(config.wake)), watch(outbound::is_enabled()));
-        let provider = WatchedProvider::new(received.iter().chain(&sent).cloned().collect());
-        let lane = received.filter(|_| provider.is_some()).map(|keyring| {
-            let payload_types = Arc::clone(&codecs.payload_types);
-            Arc::new(Lane::new(inbox.clone(), keyring, payload_types, Instant::now()))
-        });
-        let outbound = Arc::new(Outbound::new(sent.filter(|_| provider.is_some()), config.measure));
-        shared.lock().lane.clone_from(&lane);
         let ends = engine::ChainEnds {
             inbox: inbox.clone(),
             key_frame_requests,
             codecs: Arc::clone(&codecs),
             capture_times: Arc::clone(&capture_times),
-            outbound: Arc::clone(&outbound),
             estimate,
             shared: Arc::clone(&shared),
             placed,
-            lane: lane.clone(),
         };
         let registry = engine::interceptors(&mut media, ends, config.measure).map_err(failed)?;
         let settings = SettingEngineBuilder::new()
@@ -100,11 +83,8 @@ impl Peer {
             // A pair that works is good enough: the default waits a second for a better one than a peer-reflexive pair.
             .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
             .with_srflx_acceptance_min_wait(Some(Duration::ZERO))
-            .with_relay_acceptance_min_wait(config.relay_only.then_some(Duration::ZERO));
-        let settings = match provider {
-            Some(provider) => settings.with_crypto_provider(Arc::new(provider)).build(),
-            None => settings.build(),
-        };
+            .with_relay_acceptance_min_wait(config.relay_only.then_some(Duration::ZERO))
+            .build();
         let ice_servers = config
             .ice_servers
             .iter()
@@ -128,8 +108,6 @@ impl Peer {
                 wake: config.wake,
                 impairment: config.impairment.clone(),
                 pacer: pacer.clone(),
-                lane,
-                outbound: outbound.clone(),
             }))
             .with_udp_addrs(local_addresses())
             .build()
@@ -144,7 +122,7 @@ impl Peer {
             (config.polite, config.first_offer, config.policy),
             channels,
             ReceivedTracks::new(codecs, shared),
-            PublishedTracks::new(SendWays { outbound, capture_times }),
+            PublishedTracks::new(capture_times),
         );
         let inputs = Inputs {
             commands: command_rx,

@@ -6,9 +6,7 @@ use crate::room::media::{Codec, MediaKind, RemoteTrack};
 use crate::room::sdp::Sdp;
 use crate::rtc::driver::tap::{AUDIO_LEVEL_URI, PLAYOUT_DELAY_URI};
 use crate::rtc::driver::wire::Wire;
-use crate::rtc::egress::format::SendFormat;
 use crate::rtc::header_extensions::ExtensionIds;
-use crate::rtc::lane::{ExtensionNumbers, Lane};
 use crate::rtc::sections::{Agreed, Extension, Facts, Place, Sections};
 use bytes::Bytes;
 use rtc::interceptor::{
@@ -16,7 +14,7 @@ use rtc::interceptor::{
 };
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::sansio::Protocol;
-use rtc::sdp::extmap::{SDES_MID_URI, SDES_RTP_STREAM_ID_URI, TRANSPORT_CC_URI};
+use rtc::sdp::extmap::{SDES_MID_URI, SDES_RTP_STREAM_ID_URI};
 use rtc::shared::error::Error;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,8 +34,6 @@ pub(crate) struct State {
     requests: Vec<u32>,
     /// Streams to be unbound.
     ended: Vec<u32>,
-    /// The short way of received media, if there is one.
-    pub lane: Option<Arc<Lane>>,
 }
 
 impl Shared {
@@ -56,26 +52,16 @@ impl State {
     /// How a source of ours is sent, as both have agreed; none: it is in no section of theirs.
     pub(crate) fn sends(&self, ssrc: u32, codec: Codec) -> Option<Sends> {
         let section = self.sections.of_own(ssrc)?;
-        let format = section.sends_as(codec).map(|(number, repair)| send_format(section, number, repair));
-        let unsupported = section.sends && format.is_none();
+        let number = section.sends_as(codec).map(|(number, _)| number);
+        let unsupported = section.sends && number.is_none();
         let extension = |uri: &str| section.sent_extension(uri).and_then(|_| self.library_extensions.get(uri));
         let (audio_level, playout_delay) = (extension(AUDIO_LEVEL_URI), extension(PLAYOUT_DELAY_URI));
-        Some(Sends { format: format.filter(|_| section.sends), unsupported, audio_level, playout_delay })
+        Some(Sends { payload_type: number.filter(|_| section.sends), unsupported, audio_level, playout_delay })
     }
     /// Both descriptions are in force, and the library numbers header extensions so. Returns the streams, placed here, that no longer come.
     pub(crate) fn agree(&mut self, ours: &Sdp, theirs: &Sdp, library_extensions: &ExtensionIds) -> Vec<u32> {
         self.library_extensions.clone_from(library_extensions);
         let ended = self.sections.agree(ours, theirs);
-        if let Some(lane) = &self.lane {
-            let number = |uri: &str| {
-                let mut received = self.sections.received_extensions();
-                received.find(|extension| extension.uri == uri).map(|extension| extension.id)
-            };
-            lane.set_extensions(ExtensionNumbers {
-                audio_level: number(AUDIO_LEVEL_URI),
-                transport_wide: number(TRANSPORT_CC_URI),
-            });
-        }
         self.ended.extend_from_slice(&ended);
         ended
     }
@@ -89,28 +75,10 @@ impl State {
     }
 }
 
-/// How packets of ours look in a section, with everything that it has.
-fn send_format(section: &Agreed, payload_type: u8, repair_type: Option<u8>) -> SendFormat {
-    let mid = section.sent_extension(SDES_MID_URI).filter(|_| section.mid.len() <= usize::from(u8::MAX));
-    let mid = mid.map(|id| (id, Bytes::copy_from_slice(section.mid.as_bytes())));
-    let sent = || section.extensions.iter().filter(|extension| extension.sends);
-    let two_byte = sent().any(|extension| SendFormat::needs_two_bytes(extension.id, 1))
-        || mid.as_ref().is_some_and(|(id, mid)| SendFormat::needs_two_bytes(*id, mid.len()));
-    SendFormat {
-        payload_type,
-        repair_type,
-        mid,
-        audio_level: section.sent_extension(AUDIO_LEVEL_URI),
-        no_playout_delay: section.sent_extension(PLAYOUT_DELAY_URI),
-        number: section.sent_extension(TRANSPORT_CC_URI),
-        two_byte,
-    }
-}
-
 /// How a source of ours is sent.
 pub(crate) struct Sends {
     /// None: it is not.
-    pub format: Option<SendFormat>,
+    pub payload_type: Option<u8>,
     /// They would receive, but not this codec.
     pub unsupported: bool,
     /// Numbers of header extensions in the library.

@@ -4,7 +4,6 @@
 use crate::rtc::driver::packet_queues::PacketQueues;
 use crate::rtc::driver::tap::StreamCodecs;
 use crate::rtc::inbox::Inbox;
-use crate::rtc::lane::Lane;
 use crate::rtc::media::packet_counts::DropReason;
 use bytes::Bytes;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
@@ -29,8 +28,6 @@ pub(crate) struct RtxUnwrapper {
     codecs: Arc<StreamCodecs>,
     /// Probes are counted there.
     inbox: Arc<Inbox>,
-    /// Learns which streams repeat others.
-    lane: Option<Arc<Lane>>,
 }
 
 /// Layers (RFC 8853) and their retransmissions find each other by names in their headers (RFC 8852), which senders leave out later.
@@ -89,9 +86,9 @@ impl Layers {
 }
 
 impl RtxUnwrapper {
-    /// `codecs` knows what payload types stand for; `inbox` gets the count of probes, `lane` learns what it finds out.
-    pub(crate) fn new(codecs: Arc<StreamCodecs>, inbox: Arc<Inbox>, lane: Option<Arc<Lane>>) -> Self {
-        Self { codecs, inbox, lane, ..Self::default() }
+    /// `codecs` knows what payload types stand for; `inbox` gets the count of probes.
+    pub(crate) fn new(codecs: Arc<StreamCodecs>, inbox: Arc<Inbox>) -> Self {
+        Self { codecs, inbox, ..Self::default() }
     }
 
     /// SSRC and payload type of the stream that this one repairs, if it is a retransmission stream.
@@ -102,7 +99,6 @@ impl RtxUnwrapper {
         let found = header.extension.then(|| self.layers.look(header)).flatten()?;
         if self.primaries.len() < MAX_LAYERS {
             self.primaries.insert(header.ssrc, found);
-            self.lane.iter().for_each(|lane| lane.repairs(header.ssrc, found.0, found.1));
         }
         Some(found)
     }

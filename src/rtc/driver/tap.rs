@@ -6,16 +6,14 @@ use crate::room::media::{AudioLevel, RtpPacket};
 use crate::rtc::congestion::BandwidthEstimate;
 use crate::rtc::driver::packet_queues::PacketQueues;
 use crate::rtc::inbox::{Inbound, Inbox};
-use crate::rtc::lane::{BoundStream, Lane, SlowPacket};
 use crate::rtc::payload_types::PayloadTypes;
-use rtc::interceptor::{Interceptor, Packet, RTCPFeedback, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::goodbye::Goodbye;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::sansio::Protocol;
-use rtc::sdp::extmap::TRANSPORT_CC_URI;
 use rtc::shared::error::Error;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,9 +59,6 @@ pub(crate) struct Tap {
     audio_level_ids: HashMap<u32, u8>,
     codecs: Arc<StreamCodecs>,
     estimate: watch::Sender<BandwidthEstimate>,
-    /// Learns which streams are announced, and what came this way.
-    lane: Option<Arc<Lane>>,
-    transport_wide_ids: HashMap<u32, u8>,
 }
 
 impl Tap {
@@ -72,26 +67,13 @@ impl Tap {
         key_frame_requests: mpsc::UnboundedSender<u32>,
         codecs: Arc<StreamCodecs>,
         estimate: watch::Sender<BandwidthEstimate>,
-        lane: Option<Arc<Lane>>,
     ) -> Self {
-        let (queues, audio_level_ids, transport_wide_ids) = Default::default();
-        Self { queues, inbox, key_frame_requests, audio_level_ids, codecs, estimate, lane, transport_wide_ids }
-    }
-
-    /// Whether the packet is to be delivered: the lane may have done so.
-    fn tell_lane(&self, header: &rtc::rtp::header::Header, arrival: Instant) -> bool {
-        let Some(lane) = &self.lane else { return true };
-        let number = self.transport_wide_ids.get(&header.ssrc).and_then(|id| header.get_extension(*id));
-        let transport_wide = number.and_then(|number| Some(u16::from_be_bytes(*number.first_chunk()?)));
-        let (ssrc, sequence, timestamp) = (header.ssrc, header.sequence_number, header.timestamp);
-        lane.on_slow(SlowPacket { ssrc, sequence, timestamp, transport_wide }, arrival)
+        let (queues, audio_level_ids) = Default::default();
+        Self { queues, inbox, key_frame_requests, audio_level_ids, codecs, estimate }
     }
 
     fn deliver(&self, packet: rtc::rtp::Packet, arrival: Instant) {
         let header = packet.header;
-        if !self.tell_lane(&header, arrival) {
-            return;
-        }
         let audio_level = self
             .audio_level_ids
             .get(&header.ssrc)
@@ -126,7 +108,6 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
                 for packet in packets {
                     let packet = packet.as_any();
                     if let Some(report) = packet.downcast_ref::<SenderReport>() {
-                        self.lane.iter().for_each(|lane| lane.on_slow_report(report.ssrc, report.ntp_time, tagged.now));
                         self.inbox.put(Inbound::SenderReport {
                             ssrc: report.ssrc,
                             ntp: report.ntp_time,
@@ -169,27 +150,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
 }
 
 impl Interceptor for Tap {
-    fn bind_local_stream(&mut self, info: &StreamInfo) {
-        let own = [Some(info.ssrc), info.ssrc_rtx].into_iter().flatten();
-        self.lane.iter().for_each(|lane| own.clone().for_each(|ssrc| lane.reserve(ssrc)));
-    }
+    fn bind_local_stream(&mut self, _: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _: &StreamInfo) {}
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
         self.codecs.insert(info);
-        if let Some(lane) = &self.lane {
-            let nack = |feedback: &RTCPFeedback| feedback.typ == "nack" && feedback.parameter.is_empty();
-            lane.bind(&BoundStream {
-                ssrc: info.ssrc,
-                payload_type: info.payload_type,
-                clock_rate: info.clock_rate,
-                repairs: info.rtcp_feedback.iter().any(nack),
-                repair: info.ssrc_rtx,
-            });
-        }
-        let transport_wide = info.rtp_header_extensions.iter().find(|e| e.uri == TRANSPORT_CC_URI);
-        if let Some(id) = transport_wide.and_then(|extension| u8::try_from(extension.id).ok()) {
-            self.transport_wide_ids.insert(info.ssrc, id);
-        }
         if let Some(extension) = info.rtp_header_extensions.iter().find(|e| e.uri == AUDIO_LEVEL_URI)
             && let Ok(id) = u8::try_from(extension.id)
         {
@@ -198,8 +162,6 @@ impl Interceptor for Tap {
     }
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
         self.codecs.remove(info.ssrc);
-        self.lane.iter().for_each(|lane| lane.unbind(info.ssrc));
-        self.transport_wide_ids.remove(&info.ssrc);
         self.audio_level_ids.remove(&info.ssrc);
     }
 }

@@ -2,10 +2,8 @@
 
 use crate::room::media::{Codec, MediaKind, RtpPacket};
 use crate::rtc::driver::engine::{library_codec, library_kind};
-use crate::rtc::driver::outbound::{Outbound, OutboundStream, Way};
 use crate::rtc::driver::placement::Shared;
 use crate::rtc::driver::sender_report::CaptureTimes;
-use crate::rtc::egress::format::SendFormat;
 use crate::rtc::feedback::sender_report::CaptureTime;
 use crate::rtc::publisher::OutboundTrack;
 use bytes::Bytes;
@@ -21,22 +19,11 @@ use webrtc::rtp_transceiver::RtpSender;
 /// Least and most playout delay, 12 bits each, in units of 10 ms.
 const NO_DELAY: [u8; 3] = [0; 3];
 
-/// What a published track is on one connection.
-#[derive(Clone)]
-pub(crate) struct LocalTrack {
-    /// The library's object for it.
-    pub library: Arc<TrackLocalStaticRTP>,
-    pub ssrc: u32,
-    /// SSRC of its retransmissions.
-    pub repair: Option<u32>,
-}
-
-/// A published track gets its SSRCs.
-pub(crate) fn local_track(track: &OutboundTrack) -> LocalTrack {
+/// The library's object for a published track on one connection, and the SSRC that it gets there.
+pub(crate) fn local_track(track: &OutboundTrack) -> (Arc<TrackLocalStaticRTP>, u32) {
     let ssrc = rand::random_range(1..u32::MAX);
     let (kind, label) = (track.codec().kind(), track.label());
-    let repair = (kind == MediaKind::Video).then(|| rand::random_range(1..u32::MAX));
-    let rtx = repair.map(|ssrc| RTCRtpRtxParameters { ssrc });
+    let rtx = (kind == MediaKind::Video).then(|| RTCRtpRtxParameters { ssrc: rand::random_range(1..u32::MAX) });
     let local = TrackLocalStaticRTP::new(MediaStreamTrack::new(
         label.stream.clone(),
         format!("{}-{}", label.stream, label.source.word()),
@@ -48,15 +35,7 @@ pub(crate) fn local_track(track: &OutboundTrack) -> LocalTrack {
             ..Default::default()
         }],
     ));
-    LocalTrack { library: Arc::new(local), ssrc, repair }
-}
-
-/// How the tracks of a connection are sent.
-#[derive(Clone)]
-pub(crate) struct SendWays {
-    pub outbound: Arc<Outbound>,
-    /// For sender reports of the library.
-    pub capture_times: Arc<CaptureTimes>,
+    (Arc::new(local), ssrc)
 }
 
 /// Forwards the packets of one track while the connection is up.
@@ -65,7 +44,7 @@ pub(crate) struct TrackSender {
     pub sender: Arc<dyn RtpSender>,
     pub ssrc: u32,
     parameters: watch::Sender<SendParameters>,
-    ways: SendWays,
+    capture_times: Arc<CaptureTimes>,
     task: JoinHandle<()>,
     /// The peer does not support the codec, which was reported.
     unsupported: bool,
@@ -74,17 +53,15 @@ pub(crate) struct TrackSender {
     pub refused: bool,
 }
 
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 struct SendParameters {
     connected: bool,
-    /// As negotiated; none: it is not sent.
-    format: Option<SendFormat>,
-    /// As the library has it.
-    payload_type: u8,
+    /// As negotiated.
+    payload_type: Option<u8>,
     extensions: Extensions,
 }
 
-/// Header extensions by their numbers in the library (RFC 8285).
+/// Header extensions by their negotiated ids (RFC 8285).
 #[derive(Clone, Copy, Default, PartialEq)]
 struct Extensions {
     /// RFC 6464.
@@ -94,34 +71,32 @@ struct Extensions {
 }
 
 impl TrackSender {
-    pub fn start(track: OutboundTrack, local: LocalTrack, sender: Arc<dyn RtpSender>, ways: SendWays) -> TrackSender {
+    pub fn start(
+        track: OutboundTrack,
+        local: Arc<TrackLocalStaticRTP>,
+        sender: Arc<dyn RtpSender>,
+        ssrc: u32,
+        capture_times: Arc<CaptureTimes>,
+    ) -> TrackSender {
         let (parameters, parameters_rx) = watch::channel(SendParameters::default());
-        let ssrc = local.ssrc;
-        let number = ways.outbound.next_track();
-        let task = tokio::spawn(forward(track.clone(), number, local, parameters_rx, ways.clone()));
+        let task = tokio::spawn(forward(track.clone(), local, ssrc, parameters_rx, capture_times.clone()));
         let (unsupported, moves, refused) = Default::default();
-        TrackSender { track, sender, ssrc, parameters, ways, task, unsupported, moves, refused }
+        TrackSender { track, sender, ssrc, parameters, capture_times, task, unsupported, moves, refused }
     }
     /// A description has settled how it is sent. Returns a warning, once, if the peer does not support the track's codec: then it does not
     /// receive it.
     pub async fn apply_negotiated(&mut self, shared: &Shared) -> Option<String> {
         let sends = shared.lock().sends(self.ssrc, self.track.codec())?;
         // The library keeps the number that it began with; `placement` gives packets the one that is in force.
-        let payload_type = match &sends.format {
-            Some(format) => self.library_payload_type().await.unwrap_or(format.payload_type),
-            None => 0,
+        let payload_type = match sends.payload_type {
+            Some(number) => Some(self.library_payload_type().await.unwrap_or(number)),
+            None => None,
         };
         let extensions = Extensions {
             audio_level: sends.audio_level,
             playout_delay: sends.playout_delay.filter(|_| self.track.has_no_playout_delay()),
         };
-        let no_delay = self.track.has_no_playout_delay();
-        let format = sends.format.map(|format| SendFormat {
-            no_playout_delay: format.no_playout_delay.filter(|_| no_delay),
-            number: format.number.filter(|_| self.ways.outbound.measures()),
-            ..format
-        });
-        self.change(|before| SendParameters { format, payload_type, extensions, ..before });
+        self.change(|before| SendParameters { payload_type, extensions, ..before });
         let first = sends.unsupported && !std::mem::replace(&mut self.unsupported, sends.unsupported);
         first.then(|| {
             let (codec, label) = (self.track.codec().name(), self.track.label());
@@ -140,41 +115,27 @@ impl TrackSender {
     /// Informs the forwarding task, if anything changes: each change costs it its place in the queue.
     fn change(&self, to: impl FnOnce(SendParameters) -> SendParameters) {
         self.parameters.send_if_modified(|parameters| {
-            let before = std::mem::replace(parameters, to(parameters.clone()));
+            let before = std::mem::replace(parameters, to(*parameters));
             before != *parameters
         });
     }
     pub fn stop(self) {
         self.task.abort();
-        self.ways.capture_times.remove(self.ssrc);
-        self.ways.outbound.end(self.ssrc);
+        self.capture_times.remove(self.ssrc);
     }
 }
 
 async fn forward(
     track: OutboundTrack,
-    number: u64,
-    local: LocalTrack,
+    local: Arc<TrackLocalStaticRTP>,
+    ssrc: u32,
     mut parameters: watch::Receiver<SendParameters>,
-    ways: SendWays,
+    capture_times: Arc<CaptureTimes>,
 ) {
-    let LocalTrack { library, ssrc, repair } = local;
-    let SendWays { outbound, capture_times } = ways;
     loop {
-        let ready = parameters.wait_for(|parameters| parameters.connected && parameters.format.is_some()).await;
-        let Ok(ready) = ready.map(|parameters| parameters.clone()) else { return };
-        let Some(format) = ready.format else { continue };
-        if outbound.way(&*library).await == Way::Own {
-            outbound.set_stream(ssrc, repair, track.codec().clock_rate(), format);
-            let attached = track.attach(Arc::new(OutboundStream { outbound: outbound.clone(), ssrc, track: number }));
-            let changed = parameters.changed().await;
-            drop(attached);
-            if changed.is_err() {
-                return;
-            }
-            continue;
-        }
-        let payload_type = ready.payload_type;
+        let ready = parameters.wait_for(|parameters| parameters.connected && parameters.payload_type.is_some()).await;
+        let Ok(ready) = ready.map(|parameters| *parameters) else { return };
+        let Some(payload_type) = ready.payload_type else { continue };
         let mut packets = track.subscribe();
         loop {
             tokio::select! {
@@ -191,7 +152,7 @@ async fn forward(
                             capture_times.insert(ssrc, CaptureTime { timestamp, at, clock_rate });
                         }
                         for packet in batch.iter() {
-                            if let Err(e) = library.write_rtp(library_packet(packet, ssrc, payload_type, ready.extensions)).await {
+                            if let Err(e) = local.write_rtp(library_packet(packet, ssrc, payload_type, ready.extensions)).await {
                                 tracing::debug!("sending: {e}");
                             }
                         }

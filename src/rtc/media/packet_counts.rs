@@ -1,12 +1,11 @@
 //! Where packets went: into frames, or away for a named reason. Values only.
 //!
-//! Every place between the socket and a recorded frame where a packet can end, in the order in which it passes them. What is no RTP
-//! inside is no packet of the participant's: the library drops it, as it drops what fails SRTP's authentication on its way.
+//! Every place between the socket and a recorded frame where a packet can end, in the order in which it passes them. What fails SRTP's
+//! authentication, or is no RTP inside, is no packet of the participant's: the library drops it.
 //!
 //! | place | counted as |
 //! |---|---|
-//! | `lane`: the datagram | `Forged`, `Replayed`, of its stream, or of nobody's (0) before that is announced |
-//! | `driver/rtx`, `lane`: a retransmission without a payload | `Padding`, of the stream that it would repair |
+//! | `driver/rtx`: a retransmission without a payload | `Padding`, of the stream that it would repair |
 //! | `inbox`: full | `InboxFull` |
 //! | `inbox` of a server's connection: nobody's stream | `Unowned`, or `AfterEnd` where a participant owned it before |
 //! | `subscriber`: no stream yet | `EarlyOverflow`, `Unannounced`, `AfterEnd`, `Retransmission` |
@@ -69,15 +68,11 @@ pub enum DropReason {
     Unowned,
     /// Its sender changed the codec before it had sent all of the frame.
     Unfinished,
-    /// Its sender has not sealed it (SRTP): somebody else has made it, or it was spoilt on the way. Nothing of the sender's is lost by it.
-    Forged,
-    /// A copy of a packet that came before, or one that is too old to tell (RFC 3711 3.3.2).
-    Replayed,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 25] = [
+    pub const ALL: [DropReason; 23] = [
         DropReason::PayloadType,
         DropReason::NoKeyFrame,
         DropReason::NoParameterSets,
@@ -101,8 +96,6 @@ impl DropReason {
         DropReason::OtherLayer,
         DropReason::Unowned,
         DropReason::Unfinished,
-        DropReason::Forged,
-        DropReason::Replayed,
     ];
 
     /// Its name in manifests and JSON.
@@ -131,8 +124,6 @@ impl DropReason {
             DropReason::OtherLayer => "other-layer",
             DropReason::Unowned => "unowned",
             DropReason::Unfinished => "unfinished",
-            DropReason::Forged => "forged",
-            DropReason::Replayed => "replayed",
         }
     }
 
@@ -147,8 +138,6 @@ impl DropReason {
                 | DropReason::AfterEnd
                 | DropReason::OtherLayer
                 | DropReason::Unfinished
-                | DropReason::Forged
-                | DropReason::Replayed
         )
     }
 }

@@ -119,8 +119,6 @@ impl PacketAccount {
             DropReason::AfterEnd => "stream had ended".into(),
             DropReason::OtherLayer => "another simulcast layer is recorded".into(),
             DropReason::Unfinished => "the rest of the frame was never sent".into(),
-            DropReason::Forged => "packets are not authentic".into(),
-            DropReason::Replayed => "packets were replayed only".into(),
             DropReason::Unowned => "no participant owns it".into(),
         }
     }

@@ -75,17 +75,6 @@ impl Impairment {
     }
 }
 
-impl Impairment {
-    /// Whether nothing gets through at `now`, neither way.
-    pub(crate) fn is_cut(&self, now: Instant) -> bool {
-        self.since_start(now).is_some_and(|at| self.periods.iter().any(|t| t.cut && t.is_on(at)))
-    }
-
-    fn since_start(&self, now: Instant) -> Option<Duration> {
-        now.checked_duration_since(*self.start.get()?)
-    }
-}
-
 /// The impairment of one socket.
 pub(crate) struct Impairer {
     impairment: Impairment,
@@ -110,7 +99,11 @@ impl Impairer {
 
     /// Whether nothing gets through at `now`, neither way.
     pub(crate) fn is_cut(&self, now: Instant) -> bool {
-        self.impairment.is_cut(now)
+        self.since_start(now).is_some_and(|at| self.impairment.periods.iter().any(|t| t.cut && t.is_on(at)))
+    }
+
+    fn since_start(&self, now: Instant) -> Option<Duration> {
+        now.checked_duration_since(*self.impairment.start.get()?)
     }
 
     /// What happens to a datagram of so many bytes that arrives at `now`.
@@ -129,7 +122,7 @@ impl Impairer {
                 twice = dice < loss + reorder + duplicate;
             }
         }
-        if let Some(at) = self.impairment.since_start(now) {
+        if let Some(at) = self.since_start(now) {
             for (period, bad) in self.impairment.periods.iter().zip(&mut self.bad).filter(|(t, _)| t.is_on(at)) {
                 if period.cut || period.loses(bad, &mut self.rng) {
                     return DatagramAction::Drop;

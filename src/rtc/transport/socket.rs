@@ -6,21 +6,22 @@
 //! all of them ([`crate::rtc::transport::poller`]). Arrival times do not suffer from it: the kernel stamps every datagram
 //! (SO_TIMESTAMPNS), and that time is what transport-wide feedback reports to the sender.
 
-use crate::rtc::transport::batch::{Batch, BatchSocket, BatchWriter, Written};
 use crate::rtc::transport::impair::{DatagramAction, Impairer, Impairment};
 use crate::rtc::transport::pacer::Pacer;
 use crate::rtc::transport::poller::Poller;
-use crate::rtc::transport::reader::{Datagram, control_space, receive, set_up};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+/// Receive and send buffer of each socket, in bytes. The default (212 KB) overflows when a key frame meets a busy core.
+const KERNEL_BUFFER: usize = 2 << 20;
 /// When a connection's driver is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
@@ -37,6 +38,33 @@ impl Default for Wake {
     }
 }
 
+/// Asks for [`KERNEL_BUFFER`], past the system's limit where we may; says once when the kernel gives less.
+fn enlarge_buffers(socket: &std::net::UdpSocket) {
+    if setsockopt(socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
+        let _ = setsockopt(socket, sockopt::RcvBuf, &KERNEL_BUFFER);
+    }
+    let _ = setsockopt(socket, sockopt::SndBuf, &KERNEL_BUFFER);
+    let Ok(got) = nix::sys::socket::getsockopt(socket, sockopt::RcvBuf) else { return };
+    RECEIVE_BUFFER.get_or_init(|| {
+        if got < KERNEL_BUFFER {
+            tracing::warn!(
+                "UDP receive buffers are {} KiB instead of {} KiB: packets may be lost under load; raise net.core.rmem_max",
+                got / 1024,
+                KERNEL_BUFFER / 1024
+            );
+        }
+        got
+    });
+}
+
+/// What the kernel granted the first socket.
+static RECEIVE_BUFFER: OnceLock<usize> = OnceLock::new();
+
+/// Bytes that our sockets hold until we read them, as the kernel counts; nothing before there is a socket.
+pub fn receive_buffer() -> Option<usize> {
+    RECEIVE_BUFFER.get().copied()
+}
+
 enum Io {
     Reactor(tokio::net::UdpSocket),
     Polled(std::net::UdpSocket),
@@ -46,7 +74,6 @@ pub(crate) struct MediaSocket {
     io: Io,
     local: SocketAddr,
     pacer: Arc<Pacer>,
-    writer: BatchWriter,
     /// Whether a bad network is emulated.
     impaired: bool,
     /// Short critical sections, never held across an await; contended by nobody (one driver polls the socket).
@@ -77,6 +104,16 @@ impl State {
     }
 }
 
+/// A datagram that was received.
+#[derive(Clone, Copy)]
+pub(crate) struct Datagram {
+    /// Its length in the caller's buffer.
+    pub len: usize,
+    pub from: SocketAddr,
+    /// When the kernel got it; never before the one that came before.
+    pub arrival: Instant,
+}
+
 impl MediaSocket {
     /// Takes over a bound socket.
     ///
@@ -88,7 +125,9 @@ impl MediaSocket {
         impairment: Option<&Impairment>,
         pacer: Arc<Pacer>,
     ) -> io::Result<MediaSocket> {
-        set_up(&socket)?;
+        socket.set_nonblocking(true)?;
+        enlarge_buffers(&socket);
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         let local = socket.local_addr()?;
         let (io, poller) = match wake {
             Wake::OnArrival => (Io::Reactor(tokio::net::UdpSocket::from_std(socket)?), None),
@@ -99,10 +138,9 @@ impl MediaSocket {
             local,
             impaired: impairment.is_some(),
             pacer,
-            writer: BatchWriter::default(),
             state: Mutex::new(State {
                 poller,
-                control: control_space(),
+                control: nix::cmsg_space!(nix::sys::time::TimeSpec),
                 impairer: impairment.map(Impairer::new),
                 last: None,
                 delayed: BTreeMap::new(),
@@ -149,6 +187,34 @@ impl MediaSocket {
         Poll::Ready(Ok(Datagram { arrival, ..datagram }))
     }
 
+    /// One datagram from the kernel; `WouldBlock` when there is none.
+    fn receive(&self, fd: i32, buf: &mut [u8], control: &mut [u8]) -> io::Result<Datagram> {
+        let mut iov = [IoSliceMut::new(buf)];
+        let message = recvmsg::<SockaddrStorage>(fd, &mut iov, Some(control), MsgFlags::MSG_DONTWAIT)?;
+        let mut arrival = Instant::now();
+        if let Ok(control) = message.cmsgs() {
+            for item in control {
+                if let ControlMessageOwned::ScmTimestampns(at) = item {
+                    let at = SystemTime::UNIX_EPOCH + Duration::from(at);
+                    // A step of the system clock must not move media: believe ages of up to a second only.
+                    if let Ok(age) = SystemTime::now().duration_since(at)
+                        && age < Duration::from_secs(1)
+                    {
+                        arrival -= age;
+                    }
+                }
+            }
+        }
+        let from = message.address.as_ref().and_then(to_socket_addr);
+        let Some(from) = from else { return Err(io::ErrorKind::Interrupted.into()) };
+        if message.flags.contains(MsgFlags::MSG_TRUNC) {
+            tracing::debug!(%from, "a datagram larger than the receive buffer is thrown away");
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let len = message.bytes;
+        Ok(Datagram { len, from, arrival })
+    }
+
     /// One datagram as soon as the reactor sees one.
     fn poll_reactor(
         &self,
@@ -159,7 +225,7 @@ impl MediaSocket {
     ) -> Poll<io::Result<Datagram>> {
         loop {
             ready!(socket.poll_recv_ready(cx))?;
-            match socket.try_io(tokio::io::Interest::READABLE, || receive(socket.as_raw_fd(), buf, control)) {
+            match socket.try_io(tokio::io::Interest::READABLE, || self.receive(socket.as_raw_fd(), buf, control)) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
                 other => return Poll::Ready(other),
             }
@@ -175,7 +241,7 @@ impl MediaSocket {
                     Some(eager) => ready!(self.poll_reactor(eager, cx, buf, control)),
                     None => {
                         ready!(poller.poll_tick(cx));
-                        receive(socket.as_raw_fd(), buf, control)
+                        self.receive(socket.as_raw_fd(), buf, control)
                     }
                 };
                 match received {
@@ -227,17 +293,11 @@ impl MediaSocket {
     }
 }
 
-impl BatchSocket for MediaSocket {
-    fn send_batch(&self, batch: &Batch, to: SocketAddr) -> Written {
-        if self.impaired && self.state.lock().unwrap_or_else(PoisonError::into_inner).is_cut() {
-            return Written { sent: batch.len(), ..Written::default() };
-        }
-        let fd = match &self.io {
-            Io::Reactor(socket) => socket.as_fd(),
-            Io::Polled(socket) => socket.as_fd(),
-        };
-        self.writer.send(fd, batch, to)
+fn to_socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Some(SocketAddr::V4((*v4).into()));
     }
+    address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into()))
 }
 
 impl std::fmt::Debug for MediaSocket {

@@ -16,8 +16,6 @@ use crate::rtc::driver::text_queue::Text;
 use crate::rtc::negotiation::Negotiation;
 use crate::rtc::peer::PeerEvent;
 use crate::rtc::publisher::OutboundTrack;
-use crate::rtc::srtp::Profile;
-use rtc::statistics::StatsSelector;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -238,12 +236,7 @@ impl Actor {
         // A path that is doubted or sought anew (ICE restart) may still carry: stopping would lose what is sent meanwhile, beyond
         // repair, and what follows up to the next key frame.
         match state {
-            PeerState::Connected => {
-                let stats = self.connection.get_stats(Instant::now(), StatsSelector::None).await;
-                let cipher = stats.transport().map(|transport| transport.srtp_cipher.as_str());
-                self.published.ways.outbound.set_profile(cipher.and_then(srtp_profile));
-                self.published.set_connected(true);
-            }
+            PeerState::Connected => self.published.set_connected(true),
             PeerState::Connecting | PeerState::Disconnected => {}
             PeerState::New | PeerState::Failed | PeerState::Closed => self.published.set_connected(false),
         }
@@ -280,17 +273,6 @@ async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// How the library calls the protection of packets that the handshake has agreed on.
-fn srtp_profile(name: &str) -> Option<Profile> {
-    match name {
-        "SRTP_AEAD_AES_128_GCM" => Some(Profile::Gcm128),
-        "SRTP_AEAD_AES_256_GCM" => Some(Profile::Gcm256),
-        "SRTP_AES128_CM_HMAC_SHA1_80" => Some(Profile::AesCm80),
-        "SRTP_AES128_CM_HMAC_SHA1_32" => Some(Profile::AesCm32),
-        _ => None,
     }
 }
 

@@ -37,9 +37,9 @@ impl Actor {
             let (stream, source) = (RESERVED_STREAM.into(), Source::default_for(kind));
             let label = TrackLabel { stream, kind, source, muted: false };
             let codec = if kind == MediaKind::Audio { Codec::Opus } else { Codec::Vp8 };
-            let local = local_track(&OutboundTrack::new(label, codec));
-            if let Some(sender) = self.add_track(local.library.clone(), kind, direction, false).await {
-                self.published.reserved.push(ReservedTransceiver { kind, local, sender, in_use: false });
+            let (local, ssrc) = local_track(&OutboundTrack::new(label, codec));
+            if let Some(sender) = self.add_track(local.clone(), kind, direction, false).await {
+                self.published.reserved.push(ReservedTransceiver { kind, local, sender, ssrc, in_use: false });
             }
         }
     }
@@ -146,12 +146,12 @@ impl Actor {
         if !sections.sends() {
             return;
         }
-        let ways = self.published.ways.clone();
+        let capture_times = self.published.capture_times.clone();
         let reserved = self.published.reserved.iter_mut().find(|reserved| reserved.kind == kind && !reserved.in_use);
         if let Some(reserved) = reserved {
             reserved.in_use = true;
             let (local, sender) = (reserved.local.clone(), reserved.sender.clone());
-            let mut sender = TrackSender::start(track, local, sender, ways);
+            let mut sender = TrackSender::start(track, local, sender, reserved.ssrc, capture_times);
             sender.set_connected(self.connected);
             let warning = sender.apply_negotiated(self.received.shared()).await;
             self.published.senders.push(sender);
@@ -168,12 +168,12 @@ impl Actor {
 
     /// Publishes a track for which no section is reserved. `moves`: sections in which it had no room.
     async fn publish_in(&mut self, track: OutboundTrack, moves: u32) {
-        let (kind, ways) = (track.label().kind, self.published.ways.clone());
-        let local = local_track(&track);
+        let (kind, capture_times) = (track.label().kind, self.published.capture_times.clone());
+        let (local, ssrc) = local_track(&track);
         let direction = self.policy.sections(kind).direction();
-        let Some(sender) = self.add_track(local.library.clone(), kind, direction, moves > 0).await else { return };
+        let Some(sender) = self.add_track(local.clone(), kind, direction, moves > 0).await else { return };
         let negotiated = !self.negotiation.requests_sections() || self.has_section(&sender).await;
-        let mut sender = TrackSender::start(track, local, sender, ways);
+        let mut sender = TrackSender::start(track, local, sender, ssrc, capture_times);
         sender.moves = moves;
         sender.set_connected(self.connected);
         self.published.senders.push(sender);
@@ -193,7 +193,7 @@ impl Actor {
             let id = RTCRtpTransceiverId::from(sender.sender.id());
             let Some(transceiver) = transceivers.iter().find(|transceiver| transceiver.id() == id) else { continue };
             let Ok(Some(mid)) = transceiver.mid().await else { continue };
-            let is_reserved = self.published.reserved.iter().any(|reserved| reserved.local.ssrc == sender.ssrc);
+            let is_reserved = self.published.reserved.iter().any(|reserved| reserved.ssrc == sender.ssrc);
             if self.descriptions.room(&mid).is_some_and(|room| !room.free) && !is_reserved {
                 homeless.push(index);
             }
@@ -235,7 +235,7 @@ impl Actor {
         self.published.senders = kept;
         for sender in removed {
             let mut reserved = self.published.reserved.iter_mut();
-            if let Some(reserved) = reserved.find(|reserved| reserved.local.ssrc == sender.ssrc) {
+            if let Some(reserved) = reserved.find(|reserved| reserved.ssrc == sender.ssrc) {
                 reserved.in_use = false;
                 sender.stop();
                 continue;

@@ -143,10 +143,6 @@ impl ReceivedTracks {
         if !self.key_frame_requests.request(&ssrc, Instant::now()) {
             return;
         }
-        let lane = self.shared.lock().lane.clone();
-        if lane.is_some_and(|lane| lane.request_key_frame(ssrc, Instant::now())) {
-            return;
-        }
         let Some(stream) = self.streams.get(&ssrc) else { return self.shared.lock().request_key_frame(ssrc) };
         let request = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
         if let Err(e) = stream.library.write_rtcp(vec![Box::new(request)]).await {

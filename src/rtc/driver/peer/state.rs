@@ -4,14 +4,16 @@ use crate::error::Result;
 use crate::room::media::MediaKind;
 use crate::rtc::driver::channel::{Common, DataChannel, IncomingChannels};
 use crate::rtc::driver::placement::Shared;
+use crate::rtc::driver::sender_report::CaptureTimes;
 use crate::rtc::driver::text_queue::TextQueue;
-use crate::rtc::driver::track_sender::{LocalTrack, SendWays, TrackSender};
+use crate::rtc::driver::track_sender::TrackSender;
 use crate::rtc::transport::pacer::Pacer;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tokio::sync::{Semaphore, oneshot};
 use webrtc::data_channel::DataChannel as Library;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::rtp_transceiver::RtpSender;
 
 /// Who waits for a channel.
@@ -54,8 +56,9 @@ impl ConnectionChannels {
 /// A transceiver that is negotiated from the start, for a track that is published later.
 pub(crate) struct ReservedTransceiver {
     pub kind: MediaKind,
-    pub local: LocalTrack,
+    pub local: Arc<TrackLocalStaticRTP>,
     pub sender: Arc<dyn RtpSender>,
+    pub ssrc: u32,
     pub in_use: bool,
 }
 
@@ -63,12 +66,12 @@ pub(crate) struct ReservedTransceiver {
 pub(crate) struct PublishedTracks {
     pub senders: Vec<TrackSender>,
     pub reserved: Vec<ReservedTransceiver>,
-    pub ways: SendWays,
+    pub capture_times: Arc<CaptureTimes>,
 }
 
 impl PublishedTracks {
-    pub(crate) fn new(ways: SendWays) -> Self {
-        Self { senders: Vec::new(), reserved: Vec::new(), ways }
+    pub(crate) fn new(capture_times: Arc<CaptureTimes>) -> Self {
+        Self { senders: Vec::new(), reserved: Vec::new(), capture_times }
     }
     /// Whether packets may go out.
     pub(crate) fn set_connected(&self, connected: bool) {
