@@ -210,7 +210,7 @@ async fn who_does_not_read_costs_nobody_else_anything() {
     let server = TestServer::start_with(|config| {
         config.limits.messages_per_second = 10_000;
         config.limits.ping = Duration::from_millis(300);
-        config.limits.silence = Duration::from_secs(2);
+        config.limits.silence = Duration::from_secs(6);
         config.limits.resume = Duration::from_millis(400);
     })
     .await;
