@@ -7,6 +7,7 @@ mod participants;
 mod recorder;
 
 use super::args::duration;
+use super::ctl::service::is_final;
 use super::print::{print_err, print_out};
 use super::runtime::interrupted;
 use super::{browser, record, show, status_display};
@@ -186,10 +187,6 @@ fn is_live(recording: &Value) -> bool {
 
 fn is_in_room(recording: &Value) -> bool {
     matches!(state(recording), "waiting" | "recording")
-}
-
-fn is_final(recording: &Value) -> bool {
-    matches!(state(recording), "complete" | "partial" | "failed" | "cancelled")
 }
 
 /// Looks at a recording until it is as wanted. `status`: what its recorder says goes there meanwhile.

@@ -1,7 +1,7 @@
 //! `roombot ctl start`, `ls`, `stop` and the other verbs of recordings.
 
 use super::body::Body;
-use super::service::{Service, encoded};
+use super::service::{Service, encoded, is_final};
 use super::text::{print_table, word};
 use crate::cli::print::{print_err, print_out};
 use crate::error::{Error, Result};
@@ -175,9 +175,6 @@ fn path(id: &str, rest: &str) -> String {
 /// Prints a recording; with `wait` when it has ended, and then fails where it did.
 async fn ended_or_shown(service: &Service, mut recording: Value, wait: bool) -> Result<()> {
     let id = recording["id"].as_str().unwrap_or_default().to_owned();
-    let is_final = |recording: &Value| {
-        ["complete", "partial", "failed", "cancelled", "expired"].iter().any(|state| recording["state"] == *state)
-    };
     if wait && !service.json {
         print_err!("{id} is {}; waiting for its end", word(&recording["state"]));
     }

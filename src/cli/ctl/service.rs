@@ -134,3 +134,8 @@ pub(super) fn encoded(id: &str) -> String {
 pub(super) fn unanswered(e: reqwest::Error) -> Error {
     Error::room("the service's answer broke off").because(e)
 }
+
+/// Whether a recording has ended.
+pub(in crate::cli) fn is_final(recording: &Value) -> bool {
+    ["complete", "partial", "failed", "cancelled", "expired"].iter().any(|state| recording["state"] == *state)
+}

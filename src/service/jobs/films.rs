@@ -1,55 +1,17 @@
 //! Films that are asked for after the recording.
 
 use super::JobContext;
-use super::compose::{ComposeJob, Composed, compose, film_flags, program};
+use super::compose::{Composed, compose};
+use super::film_of_recording::FilmOfRecording;
 use super::outcome::look;
 use super::remote_films;
 use crate::service::database::DatabaseError;
-use crate::service::database::films::{self, StoredFilm};
-use crate::service::database::recordings::{self, ProcessId};
+use crate::service::database::{films, recordings};
 use crate::service::model::{EventDraft, EventType, FilmState, Id, Recording, StorageState};
 use jiff::Timestamp;
 use serde_json::json;
-use std::path::PathBuf;
-use tokio::process::Command;
 use tracing::Span;
 use tracing::field::display;
-
-struct FilmOfRecording<'a> {
-    context: &'a JobContext,
-    stored: StoredFilm,
-}
-
-impl ComposeJob for FilmOfRecording<'_> {
-    fn name(&self) -> &str {
-        self.stored.job.id.as_str()
-    }
-    fn command(&self) -> Command {
-        let job = &self.stored.job;
-        let folder = self.context.folders.recording(&job.recording);
-        let mut command = program(self.context);
-        film_flags(&mut command, &job.request, Some(&folder.join(job.file())));
-        command.arg("--no-stills").arg("--").arg(folder);
-        command
-    }
-    fn files(&self) -> (PathBuf, PathBuf) {
-        let job = &self.stored.job;
-        (self.context.folders.result(&job.id), self.context.folders.log(&job.recording))
-    }
-    fn process(&self) -> Option<ProcessId> {
-        self.stored.process
-    }
-    async fn note(&self, process: ProcessId) -> Result<(), DatabaseError> {
-        let id = self.stored.job.id.clone();
-        let note = move |stored: &mut StoredFilm| stored.process = Some(process);
-        self.context.database.write(move |connection| films::update(connection, &id, note)).await.map(drop)
-    }
-    async fn is_cancelled(&self) -> Result<bool, DatabaseError> {
-        let id = self.stored.job.id.clone();
-        let stored = self.context.database.read(move |connection| films::get(connection, &id)).await?;
-        Ok(stored.is_none_or(|stored| stored.job.state != FilmState::Open))
-    }
-}
 
 /// A recording that is in a store goes there again, with what it has now.
 fn stored_again(recording: &mut Recording) -> Option<EventDraft> {
@@ -69,13 +31,13 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
     }
     let recording = stored.job.recording.clone();
     Span::current().record("recording_id", display(&recording));
-    let (state, reason) = match compose(context, &FilmOfRecording { context, stored }).await? {
+    let folder = context.folders.recording(&recording);
+    let (state, reason) = match compose(context, &FilmOfRecording { context, stored, folder: &folder }).await? {
         Composed::Leaving => return Ok(()),
         Composed::Made => (FilmState::Done, None),
         Composed::Cancelled => (FilmState::Cancelled, None),
         Composed::Failed => (FilmState::Failed, Some("compose failed; the recording's log says why".to_owned())),
     };
-    let folder = context.folders.recording(&recording);
     let found = tokio::task::spawn_blocking(move || look(&folder)).await.unwrap_or(None);
     let (id, result, now) = (id.clone(), context.folders.result(id), Timestamp::now());
     let end = move |connection: &rusqlite::Connection| {

@@ -15,6 +15,7 @@ mod disk;
 mod dispatcher;
 mod ending;
 mod film_end;
+mod film_of_recording;
 mod films;
 mod folders;
 mod lease;

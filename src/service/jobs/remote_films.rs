@@ -1,66 +1,23 @@
 //! Films of recordings that are in a store only: the recording is brought here, the film composed and sent there, and all of it forgotten here.
 //! A worker tells of the end; alone, this machine ends the film itself.
 
-use super::compose::{ComposeJob, Composed, compose, film_flags, program};
+use super::compose::{Composed, compose};
 use super::film_end::{end_film, note_made};
+use super::film_of_recording::{FilmOfRecording, is_over};
 use super::outcome::kind;
 use super::{JobContext, Part};
 use crate::recording::folder::MANIFEST;
 use crate::service::database::DatabaseError;
-use crate::service::database::films::{self, RemoteFilm, StoredFilm};
-use crate::service::database::recordings::ProcessId;
+use crate::service::database::films::{RemoteFilm, StoredFilm};
 use crate::service::model::{FilmState, Id, Media};
 use crate::service::storage::{LocalFile, walk};
-use std::path::PathBuf;
 use std::time::Duration;
-use tokio::process::Command;
 use tokio::time::sleep;
 use tracing::Span;
 use tracing::field::display;
 
 /// When what the store did not do is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-
-struct FilmOfStored<'a> {
-    context: &'a JobContext,
-    stored: StoredFilm,
-    folder: PathBuf,
-}
-
-impl ComposeJob for FilmOfStored<'_> {
-    fn name(&self) -> &str {
-        self.stored.job.id.as_str()
-    }
-    fn command(&self) -> Command {
-        let job = &self.stored.job;
-        let mut command = program(self.context);
-        film_flags(&mut command, &job.request, Some(&self.folder.join(job.file())));
-        command.arg("--no-stills").arg("--").arg(&self.folder);
-        command
-    }
-    fn files(&self) -> (PathBuf, PathBuf) {
-        let job = &self.stored.job;
-        (self.context.folders.result(&job.id), self.context.folders.log(&job.recording))
-    }
-    fn process(&self) -> Option<ProcessId> {
-        self.stored.process
-    }
-    async fn note(&self, process: ProcessId) -> Result<(), DatabaseError> {
-        let id = self.stored.job.id.clone();
-        let note = move |stored: &mut StoredFilm| stored.process = Some(process);
-        self.context.database.write(move |connection| films::update(connection, &id, note)).await.map(drop)
-    }
-    async fn is_cancelled(&self) -> Result<bool, DatabaseError> {
-        is_over(self.context, &self.stored.job.id).await
-    }
-}
-
-/// Whether nobody wants it any more.
-async fn is_over(context: &JobContext, id: &Id) -> Result<bool, DatabaseError> {
-    let id = id.clone();
-    let stored = context.database.read(move |connection| films::get(connection, &id)).await?;
-    Ok(stored.is_none_or(|stored| stored.job.state != FilmState::Open))
-}
 
 /// What came of a try.
 enum Tried {
@@ -130,7 +87,7 @@ async fn make(context: &JobContext, stored: StoredFilm) -> Result<Tried, Databas
     if is_over(context, &id).await? {
         return Ok(Tried::Ended(FilmState::Cancelled, None, Vec::new()));
     }
-    let job = FilmOfStored { context, stored, folder: folder.clone() };
+    let job = FilmOfRecording { context, stored, folder: &folder };
     match compose(context, &job).await? {
         Composed::Leaving => return Ok(Tried::Later),
         Composed::Cancelled => return Ok(Tried::Ended(FilmState::Cancelled, None, Vec::new())),

@@ -5,11 +5,10 @@
 
 use super::probe::{length, probe};
 use super::receiver::Receiver;
-use super::service::Service;
+use super::service::{Service, events_in};
 use super::{moment, within};
 use rand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -87,8 +86,7 @@ pub async fn open(service: &Service, ids: &mut Vec<String>) -> usize {
 /// The events of a recording that has ended: each was told once, in order, and its webhook arrived on this path in that order.
 pub async fn told_in_order(what: &str, service: &Service, id: &str, receiver: &Receiver, path: &str) {
     let stream = service.get(&format!("/v1/recordings/{id}/events")).await;
-    let data = stream.text.lines().filter_map(|line| line.strip_prefix("data: "));
-    let events: Vec<Value> = data.filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let events = events_in(&stream.text);
     let sequence: Vec<_> = events.iter().filter_map(|event| event["sequence"].as_i64()).collect();
     assert_eq!(sequence, (1..=events.len() as i64).collect::<Vec<_>>(), "{what}: {id}");
     let ended = events.iter().filter(|event| {

@@ -1,11 +1,11 @@
 //! The service on many machines: an API node, workers, a real NATS and a store, and a room with somebody in it.
 
 use super::bot::Bot;
+use super::chaos::kill;
 use super::nats::Nats;
 use super::server::TestServer;
-use super::service::{Service, until_it_holds};
+use super::service::{Service, events_in, until_it_holds};
 use super::{deadline, moment, within};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -103,9 +103,7 @@ impl Machines {
         while let Ok(Ok(Some(bytes))) = tokio::time::timeout(silence, stream.chunk()).await {
             text.extend_from_slice(&bytes);
         }
-        let text = String::from_utf8_lossy(&text);
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.filter_map(|line| serde_json::from_str(line).ok()).collect()
+        events_in(&String::from_utf8_lossy(&text))
     }
 
     /// Waits for an event whose data say this.
@@ -132,7 +130,5 @@ impl Machines {
 /// Kills a worker with everything that it started, as a machine's end does.
 pub fn lose(worker: &mut Service, id: &str) {
     worker.kill_only();
-    for pid in worker.processes(id).into_iter().filter_map(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
-    }
+    kill(worker.processes(id));
 }

@@ -228,6 +228,12 @@ pub async fn listening(mut command: Command) -> (Child, String) {
     (child, url)
 }
 
+/// The events in (a part of) a stream of them; a line that was cut off is none.
+pub fn events_in(stream: &str) -> Vec<Value> {
+    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
 /// Waits until something holds.
 pub async fn until_it_holds(what: &str, seconds: u64, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + deadline(seconds);
