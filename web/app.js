@@ -313,10 +313,14 @@ window.roombot = {
   },
   /** A received file, as a Blob. */
   blob: (key) => talk.lines.find((line) => line.key === key)?.incoming?.blob ?? null,
-  /** @returns {[id]: {name, connection, rtt, outbound, inbound}} */
-  async stats() {
+  /**
+   * @param of a name; without one, everybody
+   * @returns {[id]: {name, connection, rtt, outbound, inbound}}
+   */
+  async stats(of) {
     const labelOf = (labels) => (stream, kind) => labels.find((label) => label.stream === stream && label.kind === kind);
-    const all = [...people.values()].map(async ({ id, name, labels, peer }) => [id, { name, ...await summarise(peer, labelOf(labels)) }]);
+    const asked = [...people.values()].filter(({ name }) => of === undefined || name === of);
+    const all = asked.map(async ({ id, name, labels, peer }) => [id, { name, ...await summarise(peer, labelOf(labels)) }]);
     return Object.fromEntries(await Promise.all(all));
   },
 };

@@ -219,7 +219,9 @@ async fn the_key_p_pauses_on_a_terminal() {
     let server = TestServer::start().await;
     let dir = tempfile::tempdir().expect("a folder");
     let (room, folder) = (server.room("standup"), dir.path().join("rec"));
-    let line = format!("{} record {room} --folder {}; stty -a", env!("CARGO_BIN_EXE_roombot"), folder.display());
+    // The trap: a Ctrl-C goes to the shell as well, and not every shell outlives it.
+    let line =
+        format!("trap : INT; {} record {room} --folder {}; stty -a", env!("CARGO_BIN_EXE_roombot"), folder.display());
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -119,10 +119,10 @@ async fn three_people_who_come_share_and_go_are_told_apart_in_files_and_in_time(
 
     for name in ["alice", "bob", "carol"] {
         let (camera, mic) = (recorded.track(name, Source::Camera), recorded.track(name, Source::Mic));
-        assert!(camera.start_ms.abs_diff(mic.start_ms) < 2000, "{camera:#?} {mic:#?}");
+        assert!(camera.start_ms.abs_diff(mic.start_ms) < 5000, "{camera:#?} {mic:#?}");
         for track in [camera, mic] {
             println!("{}: within {:.1} ms of the session's time", track.file, track.sync_error_ms.unwrap_or(f64::NAN));
-            assert!(track.sync_error_ms.is_some_and(|error| error < 40.0), "{track:#?}");
+            assert!(track.sync_error_ms.is_some_and(|error| error < 100.0), "{track:#?}");
         }
     }
 }
