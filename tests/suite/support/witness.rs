@@ -198,14 +198,18 @@ impl Shared {
         let running = processes(&self.workers);
         let mut seen = self.seen.lock().expect("no panic");
         seen.looks += 1;
+        let in_folder = |folder: &Path| running.iter().filter(|one| one.folder == folder).count();
+        let alone: HashSet<PathBuf> =
+            running.iter().map(|one| &one.folder).filter(|folder| in_folder(folder) == 1).cloned().collect();
         for mut recorder in running {
             recorder.alive = now;
             let known = seen.recorders.entry((recorder.pid, recorder.start_ticks)).or_insert(recorder);
             known.alive = now;
-            if known.began.is_none() {
+            // Before it writes, the newest part is that of the one before it, which may have begun less than 100 ms ago.
+            if known.began.is_none() || alone.contains(&known.folder) {
                 let started = start_of(known.start_ticks);
                 let began = parts_of(&known.worker, &timeline(&known.folder.join("timeline.jsonl"))).pop();
-                known.began = began.map(|part| part.began).filter(|began| *began >= started);
+                known.began = began.map(|part| part.began).filter(|began| *began >= started).or(known.began);
             }
         }
         for (worker, data) in &self.workers {
