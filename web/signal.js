@@ -5,6 +5,7 @@ const RECONNECT_TIMEOUT = 120_000; // milliseconds
 const MAX_UNSENT = 500;
 // Errors that are not fatal.
 const NON_FATAL = new Set(["no-such-peer", "busy"]);
+const COME_BACK = new Set(["full", "slow"]); // fatal errors after which joining again is worth a try
 const INTENDED_CLOSES = new Set([1000, 1001, 1008]); // close codes that are intended; others are network failures
 
 export class RoomSocket {
@@ -94,7 +95,7 @@ export class RoomSocket {
     this.#lostAt ||= Date.now();
     const neverJoined = !this.#membership;
     // A page that was suspended while it reconnected (a phone) is refused because its join came too late: try again.
-    const isFinal = INTENDED_CLOSES.has(code) && this.#fatalError?.code !== "full" && !(joining && this.#fatalError?.code === "bad-message");
+    const isFinal = INTENDED_CLOSES.has(code) && !COME_BACK.has(this.#fatalError?.code) && !(joining && this.#fatalError?.code === "bad-message");
     if (neverJoined || isFinal || Date.now() - this.#lostAt > RECONNECT_TIMEOUT) {
       this.#end();
       const fallback = neverJoined ? "The room cannot be reached." : "The connection to the room was lost.";

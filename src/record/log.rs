@@ -1,5 +1,6 @@
 //! Manifest and timeline of a recording in progress, and the participants in them. Never touches a track file.
 
+use super::shares::{Lines, add_warning, begin_span, subject};
 use crate::error::Result;
 use crate::recording::account::Unrecorded;
 use crate::recording::attachments;
@@ -17,10 +18,8 @@ use std::collections::HashMap;
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// Warnings that a manifest holds at the most; a peer must not fill it.
-const MAX_WARNINGS: usize = 200;
-/// Timeline lines that peers can cause (states, mutes, texts) before they are no longer written.
-const MAX_TIMELINE_LINES: u64 = 1_000_000;
+/// Room ids that are noted of one participant.
+const MAX_IDS: usize = 1000;
 
 /// Manifest, timeline and people of a recording that is being made.
 pub(super) struct RecordingLog {
@@ -32,7 +31,7 @@ pub(super) struct RecordingLog {
     started: Instant,
     /// Who is in the room now.
     present: HashMap<ParticipantId, Present>,
-    lines: u64,
+    lines: Lines,
     /// Texts so far.
     pub chats: u64,
     timeline_failed: bool,
@@ -65,7 +64,7 @@ impl RecordingLog {
             timeline: folder.timeline()?,
             started,
             present: HashMap::new(),
-            lines: 0,
+            lines: Lines::default(),
             chats,
             timeline_failed: false,
             manifest,
@@ -91,17 +90,24 @@ impl RecordingLog {
     }
 
     pub fn event(&mut self, at: SessionTime, event: Event) {
-        if self.lines >= MAX_TIMELINE_LINES {
-            return;
+        let subject = subject(&event, |word| self.manifest.participants.iter().any(|person| person.key == word));
+        match self.lines.admit(&event, subject) {
+            Ok(()) => self.write(at, event),
+            Err(what) => what.into_iter().for_each(|what| {
+                self.list_warning(what.clone());
+                self.write(at, Event::Warning { message: what });
+            }),
         }
-        self.lines += 1;
+    }
+
+    fn write(&mut self, at: SessionTime, event: Event) {
         let t_ms = at.as_ms();
         let at = self.manifest.time_of(t_ms);
         if let Err(e) = self.timeline.append(&Entry { t_ms, at, event })
             && !std::mem::replace(&mut self.timeline_failed, true)
         {
             tracing::error!("the timeline cannot be written: {e}");
-            self.manifest.warn(format!("the timeline is incomplete: {e}"));
+            self.list_warning(format!("the timeline is incomplete: {e}"));
         }
     }
 
@@ -109,10 +115,13 @@ impl RecordingLog {
     pub fn warn(&mut self, at: SessionTime, message: String) {
         // The display shows warnings; here they are for the log.
         tracing::info!("{message}");
-        if self.manifest.warnings.len() < MAX_WARNINGS {
-            self.manifest.warn(message.clone());
-        }
+        self.list_warning(message.clone());
         self.event(at, Event::Warning { message });
+    }
+
+    fn list_warning(&mut self, message: String) {
+        let Manifest { participants, warnings, .. } = &mut self.manifest;
+        add_warning(warnings, message, |word| participants.iter().any(|person| person.key == word));
     }
 
     /// The same, unless it has been told.
@@ -166,14 +175,13 @@ impl RecordingLog {
 
     /// Somebody joined. One who comes back under the same name is the same participant.
     pub fn joined(&mut self, participant: Participant, at: SessionTime) {
-        let span = Span { start_ms: at.as_ms(), end_ms: None };
         let taken: Vec<usize> = self.present.values().map(|p| p.entry).collect();
         let entries = &mut self.manifest.participants;
         let known = (0..entries.len()).find(|i| entries[*i].name == participant.name && !taken.contains(i));
         let entry = match known {
             Some(index) => {
-                entries[index].present.push(span);
-                if !entries[index].ids.contains(&participant.id.0) {
+                begin_span(&mut entries[index].present, at.as_ms());
+                if !entries[index].ids.contains(&participant.id.0) && entries[index].ids.len() < MAX_IDS {
                     entries[index].ids.push(participant.id.0.clone());
                 }
                 index
@@ -185,7 +193,7 @@ impl RecordingLog {
                     ids: vec![participant.id.0.clone()],
                     name: participant.name.clone(),
                     role: participant.role,
-                    present: vec![span],
+                    present: vec![Span { start_ms: at.as_ms(), end_ms: None }],
                 });
                 entries.len() - 1
             }
@@ -240,7 +248,7 @@ impl RecordingLog {
         for track in open {
             match track.mutes.last_mut() {
                 Some(span) if span.end_ms.is_none() && !muted => span.end_ms = Some(at.as_ms()),
-                _ if muted => track.mutes.push(Span { start_ms: at.as_ms(), end_ms: None }),
+                _ if muted => begin_span(&mut track.mutes, at.as_ms()),
                 _ => {}
             }
         }

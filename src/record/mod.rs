@@ -15,6 +15,7 @@ mod notices;
 mod quiet;
 mod reception;
 mod run;
+mod shares;
 mod sharing;
 pub mod status;
 mod stream;

@@ -217,6 +217,40 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The key of the participant whom it is about.
+    pub fn participant(&self) -> Option<&str> {
+        match self {
+            Event::Joined { participant, .. }
+            | Event::Left { participant, .. }
+            | Event::TrackOn { participant, .. }
+            | Event::TrackOff { participant, .. }
+            | Event::Mute { participant, .. }
+            | Event::Unmute { participant, .. }
+            | Event::Speech { participant, .. }
+            | Event::IceState { participant, .. }
+            | Event::Chat { participant, .. }
+            | Event::File { participant, .. } => Some(participant),
+            Event::Speaker { participant } => participant.as_deref(),
+            Event::Unrecorded(stream) => Some(&stream.participant),
+            Event::Resolution { file, .. }
+            | Event::Gap { file, .. }
+            | Event::KeyFrameWait { file, .. }
+            | Event::Recovered { file, .. } => file.split('.').next(),
+            Event::RecordingStarted { .. }
+            | Event::RecordingEnded { .. }
+            | Event::RecorderAway { .. }
+            | Event::RecorderBack { .. }
+            | Event::RecordingPaused {}
+            | Event::RecordingResumed {}
+            | Event::Reconnecting { .. }
+            | Event::Resumed {}
+            | Event::Warning { .. }
+            | Event::FilmShort { .. } => None,
+        }
+    }
+}
+
 /// The state of a file transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

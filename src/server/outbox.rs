@@ -58,10 +58,21 @@ impl Outbox {
         }
     }
 
-    /// Whether a message of another member may be queued: those get half of the queue, so that a burst of them cannot fill it.
-    pub(super) fn accepts_relayed(&self, text: &Utf8Bytes) -> bool {
-        self.queue.capacity() * 2 > self.queue.max_capacity()
-            && self.bytes.available_permits().saturating_sub(text.len()) * 2 > self.max_bytes
+    /// Whether a signal of another member may be queued: those get half of the queue, so that a burst of them cannot fill it.
+    pub(super) fn accepts_signal(&self, text: &Utf8Bytes) -> bool {
+        self.is_filled_to_less_than(2, text)
+    }
+
+    /// Whether another member's labels may be queued: those get a quarter, so that they keep no signal away. They can be told later.
+    pub(super) fn accepts_labels(&self, text: &Utf8Bytes) -> bool {
+        self.is_filled_to_less_than(4, text)
+    }
+
+    /// Whether the queue, with this message, has less than one of so many parts of what it can hold.
+    fn is_filled_to_less_than(&self, parts: usize, text: &Utf8Bytes) -> bool {
+        let messages = self.queue.max_capacity() - self.queue.capacity();
+        let bytes = self.max_bytes - self.bytes.available_permits() + text.len();
+        messages * parts < self.queue.max_capacity() && bytes * parts < self.max_bytes
     }
 
     /// Whether the socket's task has ended.

@@ -2,6 +2,7 @@
 
 use super::config::Limits;
 use super::outbox::{CloseReason, Outbox, encode};
+use super::rate::RateLimit;
 use super::secret::secrets_match;
 use crate::room::participant::{Participant, ParticipantId, Role, TrackLabel};
 use crate::signal::IceServer;
@@ -13,6 +14,9 @@ use axum::extract::ws::Utf8Bytes;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use std::time::Instant;
+
+/// Changes of labels of one member that are told at once, a second, averaged over ten; others wait for the next [`Room::on_tick`].
+const LABELS_PER_SECOND: u32 = 5;
 
 /// A request to join: version, token and name are checked already.
 pub(super) struct JoinRequest {
@@ -45,6 +49,10 @@ struct Member {
     /// The number of the current connection.
     connection: u64,
     socket: SocketState,
+    /// How often its labels are told at once.
+    labels_rate: RateLimit,
+    /// Members whose last labels it has not been told.
+    unheard: Vec<ParticipantId>,
 }
 
 enum SocketState {
@@ -97,20 +105,32 @@ impl Room {
     }
 
     /// Adds a member, or resumes a membership. The welcome is the first message in `outbox`.
-    pub(super) fn join(&mut self, request: JoinRequest, outbox: Outbox) -> Result<Membership, CloseReason> {
+    pub(super) fn join(
+        &mut self,
+        request: JoinRequest,
+        outbox: Outbox,
+        now: Instant,
+    ) -> Result<Membership, CloseReason> {
         self.connections += 1;
         let resumed = request.resume.as_ref().and_then(|resume| {
             self.members.iter().position(|m| m.who.id == resume.id && secrets_match(&m.secret, &resume.secret))
         });
         let membership = match resumed {
             Some(index) => self.resume(index, outbox),
-            None => self.admit(request, outbox)?,
+            None => self.admit(request, outbox, now)?,
         };
         self.remove_overloaded();
         Ok(membership)
     }
 
-    fn admit(&mut self, request: JoinRequest, outbox: Outbox) -> Result<Membership, CloseReason> {
+    fn admit(&mut self, request: JoinRequest, outbox: Outbox, now: Instant) -> Result<Membership, CloseReason> {
+        // The place of somebody who has lost their socket is kept as long as there are others; the newest goes first.
+        let is_lost = |member: &Member| matches!(member.socket, SocketState::Lost { .. });
+        if self.members.len() >= self.limits.room_members
+            && let Some(lost) = self.members.iter().rposition(is_lost)
+        {
+            self.remove(lost, "timeout");
+        }
         if self.members.len() >= self.limits.room_members {
             return Err(CloseReason::new(
                 ErrorCode::Full,
@@ -125,6 +145,8 @@ impl Room {
             secret: random_token(32),
             connection: self.connections,
             socket: SocketState::Open(outbox),
+            labels_rate: RateLimit::new(LABELS_PER_SECOND, now),
+            unheard: Vec::new(),
         };
         let membership = Membership { id: who.id.clone(), connection: self.connections };
         if !self.deliver(&member, &encode(&self.welcome(&member, false))) {
@@ -139,6 +161,8 @@ impl Room {
         let connection = self.connections;
         let member = &mut self.members[index];
         member.connection = connection;
+        // The welcome has everybody's labels.
+        member.unheard.clear();
         let missed = match std::mem::replace(&mut member.socket, SocketState::Open(outbox)) {
             SocketState::Lost { missed, .. } => missed,
             SocketState::Open(old) => {
@@ -163,7 +187,7 @@ impl Room {
         let Some(index) = self.find(membership) else { return };
         match message {
             ClientMessage::Signal { to, body } => self.relay(index, &to, body, now),
-            ClientMessage::Tracks { tracks } => self.set_tracks(index, tracks),
+            ClientMessage::Tracks { tracks } => self.set_tracks(index, tracks, now),
             ClientMessage::Ping => self.reply(index, &ServerMessage::Pong),
             ClientMessage::Pong => {}
             ClientMessage::Join { .. } | ClientMessage::Leave => {
@@ -191,8 +215,8 @@ impl Room {
         self.remove_overloaded();
     }
 
-    /// Removes members whose socket has been lost for too long.
-    pub(super) fn expire(&mut self, now: Instant) {
+    /// Tells labels that had to wait, and removes members whose socket has been lost for too long.
+    pub(super) fn on_tick(&mut self, now: Instant) {
         // The membership of a socket task that ended without telling (a bug) must not stay for ever.
         self.members.iter_mut().filter(|m| m.has_ended()).for_each(|m| m.lose(now));
         let resume = self.limits.resume;
@@ -200,6 +224,7 @@ impl Room {
         while let Some(index) = self.members.iter().position(late) {
             self.remove(index, "timeout");
         }
+        self.tell_unheard_labels();
         self.remove_overloaded();
     }
 
@@ -242,7 +267,7 @@ impl Room {
             target.lose(now);
         }
         let carried = match &mut target.socket {
-            SocketState::Open(outbox) => outbox.accepts_relayed(&text) && outbox.send(&text),
+            SocketState::Open(outbox) => outbox.accepts_signal(&text) && outbox.send(&text),
             SocketState::Lost { missed, bytes, .. } => {
                 let fits = missed.len() < limits.queue_messages / 2 && *bytes + text.len() <= limits.queue_bytes / 2;
                 if fits {
@@ -259,17 +284,45 @@ impl Room {
         }
     }
 
-    fn set_tracks(&mut self, index: usize, tracks: Vec<TrackLabel>) {
+    fn set_tracks(&mut self, index: usize, tracks: Vec<TrackLabel>, now: Instant) {
         if tracks.len() > self.limits.tracks {
             return self.reply_bad_message(index, &format!("at most {} track labels", self.limits.tracks));
         }
         if tracks.iter().any(|t| t.stream.is_empty() || t.stream.len() > STREAM_BYTES) {
             return self.reply_bad_message(index, &format!("a stream id has 1 to {STREAM_BYTES} bytes"));
         }
-        let who = &mut self.members[index].who;
-        who.tracks = tracks.clone();
-        let from = who.id.clone();
-        self.broadcast(Some(&from.clone()), &ServerMessage::Tracks { from, tracks });
+        let sender = &mut self.members[index];
+        sender.who.tracks = tracks.clone();
+        let at_once = sender.labels_rate.allow(now);
+        let from = sender.who.id.clone();
+        let text = encode(&ServerMessage::Tracks { from: from.clone(), tracks });
+        for member in self.members.iter_mut().filter(|member| member.who.id != from) {
+            let SocketState::Open(outbox) = &member.socket else { continue };
+            let waits = member.unheard.contains(&from);
+            if !waits && !(at_once && outbox.accepts_labels(&text) && outbox.send(&text)) {
+                member.unheard.push(from.clone());
+            }
+        }
+    }
+
+    /// Tells everybody the last labels of those whose labels had to wait, as far as there is room in the queues.
+    fn tell_unheard_labels(&mut self) {
+        let waiting = |id: &ParticipantId| self.members.iter().any(|member| member.unheard.contains(id));
+        let senders = self.members.iter().map(|member| &member.who).filter(|who| waiting(&who.id));
+        let texts: Vec<_> = senders
+            .map(|who| (who.id.clone(), ServerMessage::Tracks { from: who.id.clone(), tracks: who.tracks.clone() }))
+            .map(|(id, message)| (id, encode(&message)))
+            .collect();
+        for member in &mut self.members {
+            let SocketState::Open(outbox) = &member.socket else { continue };
+            let told = |id: &ParticipantId| {
+                texts
+                    .iter()
+                    .find(|(of, _)| of == id)
+                    .is_none_or(|(_, text)| outbox.accepts_labels(text) && outbox.send(text))
+            };
+            member.unheard.retain(|id| !told(id));
+        }
     }
 
     fn reply_bad_message(&mut self, index: usize, message: &str) {
@@ -314,6 +367,7 @@ impl Room {
     /// Removes a member and tells the others. The caller closes the socket.
     fn remove(&mut self, index: usize, reason: &str) -> SocketState {
         let member = self.members.remove(index);
+        self.members.iter_mut().for_each(|other| other.unheard.retain(|id| *id != member.who.id));
         self.broadcast(None, &ServerMessage::PeerLeft { id: member.who.id, reason: reason.to_owned() });
         member.socket
     }

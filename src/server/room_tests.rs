@@ -27,7 +27,7 @@ struct Guest {
 impl Guest {
     fn enter(room: &mut Room, name: &str, resume: Option<Resume>) -> Result<Guest, CloseReason> {
         let (outbox, mut outgoing) = outbox(8, 10_000);
-        let membership = room.join(request(name, resume), outbox)?;
+        let membership = room.join(request(name, resume), outbox, Instant::now())?;
         match read(&mut outgoing) {
             Some(ServerMessage::Welcome { id, secret, name, peers, .. }) => {
                 assert_eq!(id, membership.id);
@@ -126,7 +126,7 @@ fn who_comes_back_in_time_was_never_gone() {
         ClientMessage::Signal { to: b.membership.id.clone(), body: last_candidate() },
         start,
     );
-    room.expire(start + Duration::from_secs(14));
+    room.on_tick(start + Duration::from_secs(14));
     let mut back = Guest::enter(&mut room, "whatever", b.proof()).expect("in");
     assert_eq!((&back.membership.id, back.name.as_str()), (&b.membership.id, "B"));
     assert!(matches!(back.next(), Some(ServerMessage::Signal { .. })), "what was said meanwhile");
@@ -147,7 +147,7 @@ fn who_comes_back_too_late_or_without_proof_is_new() {
     let other = Guest::enter(&mut room, "B", Some(forged)).expect("in");
     assert_eq!(other.name, "B 2");
     assert!(matches!(a.next(), Some(ServerMessage::PeerJoined { .. })));
-    room.expire(start + Duration::from_secs(15));
+    room.on_tick(start + Duration::from_secs(15));
     assert!(matches!(a.next(), Some(ServerMessage::PeerLeft { reason, .. }) if reason == "timeout"));
     let late = Guest::enter(&mut room, "B", b.proof()).expect("in");
     assert_ne!(late.membership.id, b.membership.id);
@@ -169,12 +169,76 @@ fn who_does_not_read_is_dropped_and_the_others_are_told() {
     let mut a = Guest::enter(&mut room, "A", None).expect("in");
     let mut b = Guest::enter(&mut room, "B", None).expect("in");
     while a.next().is_some() {}
-    for _ in 0..9 {
-        room.on_message(&a.membership, ClientMessage::Tracks { tracks: Vec::new() }, now);
+    for _ in 0..5 {
+        let newcomer = Guest::enter(&mut room, "C", None).expect("in");
+        room.on_departed(&newcomer.membership, Departure::Left, now);
+        while a.next().is_some() {}
     }
     assert_eq!(b.outgoing.close.try_recv().expect("told").code, ErrorCode::Slow);
-    assert!(matches!(a.next(), Some(ServerMessage::PeerLeft { reason, .. }) if reason == "kicked"));
-    assert_eq!(room.members.len(), 1);
+    assert!(!room.members.iter().any(|member| member.who.id == b.membership.id));
+}
+
+#[test]
+fn no_burst_of_labels_puts_a_member_behind_and_the_last_ones_are_told() {
+    let mut room = room(|_| {});
+    let now = Instant::now();
+    let mut a = Guest::enter(&mut room, "A", None).expect("in");
+    let mut b = Guest::enter(&mut room, "B", None).expect("in");
+    while a.next().is_some() {}
+    let label =
+        |n: usize| TrackLabel { stream: format!("s{n}"), kind: MediaKind::Audio, source: Source::Mic, muted: false };
+    for n in 0..1000 {
+        room.on_message(&a.membership, ClientMessage::Tracks { tracks: vec![label(n); 32] }, now);
+    }
+    assert!(b.outgoing.close.try_recv().is_err() && room.members.len() == 2);
+    let signal = ClientMessage::Signal { to: b.membership.id.clone(), body: last_candidate() };
+    room.on_message(&a.membership, signal, now);
+    let mut heard: Vec<_> = std::iter::from_fn(|| b.next()).collect();
+    assert!(matches!(heard.pop(), Some(ServerMessage::Signal { .. })), "labels keep no signal away");
+    assert!(heard.len() <= 2 && heard.iter().all(|one| matches!(one, ServerMessage::Tracks { .. })), "{heard:?}");
+    room.on_tick(now);
+    assert!(matches!(b.next(), Some(ServerMessage::Tracks { tracks, .. }) if tracks[0] == label(999)));
+    room.on_tick(now);
+    assert_eq!(b.next(), None, "told once");
+}
+
+#[test]
+fn labels_of_who_is_not_read_at_all_and_of_who_has_left_do_not_wait_for_ever() {
+    let mut room = room(|_| {});
+    let now = Instant::now();
+    let mut a = Guest::enter(&mut room, "A", None).expect("in");
+    let mut b = Guest::enter(&mut room, "B", None).expect("in");
+    while a.next().is_some() {}
+    for _ in 0..9 {
+        room.on_message(&a.membership, ClientMessage::Tracks { tracks: Vec::new() }, now);
+        room.on_tick(now);
+    }
+    let waits = |room: &Room| room.members.iter().map(|member| member.unheard.len()).sum::<usize>();
+    assert_eq!(waits(&room), 1);
+    room.on_departed(&a.membership, Departure::Left, now);
+    assert_eq!(waits(&room), 0);
+    while b.next().is_some() {}
+    room.on_tick(now);
+    assert_eq!(b.next(), None);
+}
+
+#[test]
+fn who_has_lost_their_socket_holds_no_place_in_a_full_room() {
+    let mut room = room(|limits| limits.room_members = 3);
+    let now = Instant::now();
+    let regular = Guest::enter(&mut room, "A", None).expect("in");
+    let there = Guest::enter(&mut room, "B", None).expect("in");
+    room.on_departed(&regular.membership, Departure::Lost, now);
+    for _ in 0..3 {
+        let passing = Guest::enter(&mut room, "C", None).expect("in");
+        room.on_departed(&passing.membership, Departure::Lost, now);
+    }
+    let _last = Guest::enter(&mut room, "D", None).expect("in");
+    let names: Vec<_> = room.participants().into_iter().map(|who| who.name).collect();
+    assert_eq!(names, ["A", "B", "D"], "the newest of those who are away makes room");
+    drop(there);
+    let back = Guest::enter(&mut room, "A", regular.proof()).expect("in");
+    assert_eq!(back.membership.id, regular.membership.id);
 }
 
 #[test]

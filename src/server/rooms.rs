@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Inputs that wait for a room (policy Block: its sockets stop reading, TCP pushes back).
 const INBOX: usize = 256;
-/// How often a room looks for members whose socket has been lost for too long.
-const EXPIRE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a room does what has to wait, and looks for members whose socket has been lost for too long.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What sockets send to their room.
 pub(super) enum RoomInput {
@@ -121,8 +121,8 @@ impl Rooms {
     /// A room's task: lives until the room is empty or the server stops.
     async fn run_room(self: Arc<Self>, name: String, mut room: Room, mut inbox: mpsc::Receiver<RoomInput>) {
         let mut stopping = self.stopping.clone();
-        let mut expire = tokio::time::interval(EXPIRE_INTERVAL);
-        expire.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tracing::info!(room = name, "room opened");
         loop {
             tokio::select! {
@@ -133,7 +133,7 @@ impl Rooms {
                     break;
                 }
                 Some(input) = inbox.recv() => handle(&mut room, input),
-                _ = expire.tick() => room.expire(Instant::now()),
+                _ = tick.tick() => room.on_tick(Instant::now()),
             }
             if room.is_empty() && self.remove_if_unused(&name, &inbox) {
                 break;
@@ -163,8 +163,8 @@ fn handle(room: &mut Room, input: RoomInput) {
     let now = Instant::now();
     match input {
         RoomInput::Join { request, outbox, reply } => {
-            // If the socket has ended meanwhile, the next expiry finds that.
-            let _ = reply.send(room.join(request, outbox));
+            // If the socket has ended meanwhile, the next tick finds that.
+            let _ = reply.send(room.join(request, outbox, now));
         }
         RoomInput::Message { membership, message } => room.on_message(&membership, message, now),
         RoomInput::Malformed { membership, why } => room.on_malformed(&membership, &why),

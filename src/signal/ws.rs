@@ -217,8 +217,11 @@ impl RoomProtocol for WsProtocol {
     }
 
     fn on_disconnect(&mut self, how: &Disconnect) -> Option<EndReason> {
-        if let Some((code, message)) = self.fatal_error.take() {
-            return Some(code.end_reason(message));
+        match self.fatal_error.take() {
+            // We were behind; the welcome of a new membership has everything that was missed.
+            Some((ErrorCode::Slow, _)) => return None,
+            Some((code, message)) => return Some(code.end_reason(message)),
+            None => {}
         }
         let detail = "the room server closed the connection".to_owned();
         match how {
