@@ -314,4 +314,45 @@ mod tests {
         assert!(matches!(error, crate::error::Error::Room(_)));
         answer.await.expect("the server ran");
     }
+
+    #[tokio::test]
+    async fn who_is_thrown_out_for_being_slow_joins_again() {
+        use futures_util::{SinkExt, StreamExt};
+        use tokio_tungstenite::tungstenite::Message as Frame;
+        use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("ws://{}/rooms/a", listener.local_addr().expect("its address"));
+        let server = async move {
+            for id in ["first", "second"] {
+                let (socket, _) = listener.accept().await.expect("a client");
+                let mut socket = tokio_tungstenite::accept_async(socket).await.expect("a WebSocket");
+                let join = socket.next().await.expect("a join").expect("a frame").into_text().expect("text");
+                assert_eq!(join.contains(r#""resume":{"id":"first""#), id == "second", "{join}");
+                let welcome = format!(
+                    r#"{{"type":"welcome","protocol":1,"id":"{id}","secret":"s","name":"Bot","room":"a","resumed":false,"peers":[],"ice_servers":[]}}"#
+                );
+                socket.send(Frame::text(welcome)).await.expect("sent");
+                if id == "second" {
+                    return socket;
+                }
+                let slow = r#"{"type":"error","code":"slow","message":"you do not read"}"#;
+                socket.send(Frame::text(slow)).await.expect("sent");
+                let policy = CloseFrame { code: CloseCode::Policy, reason: "".into() };
+                socket.close(Some(policy)).await.expect("closed");
+            }
+            unreachable!("two rounds");
+        };
+        let client = async {
+            let mut link = WsRoom::new(&url).expect("a good URL").join(as_bot()).await.expect("joined");
+            let mut told = Vec::new();
+            while told.len() < 2 {
+                told.push(link.events.recv().await.expect("an event"));
+            }
+            told
+        };
+        let both = async { tokio::join!(server, client) };
+        let (_socket, told) = timeout(Duration::from_secs(20), both).await.expect("in time");
+        assert!(matches!(told[0], SignalEvent::Reconnecting { attempt: 1, .. }), "{told:?}");
+        assert!(matches!(&told[1], SignalEvent::Resumed { me, .. } if me.0 == "second"), "{told:?}");
+    }
 }

@@ -15,7 +15,7 @@ use crate::support::server::TestServer;
 use crate::support::service::{ENDS, Service};
 use crate::support::store::{Store, configuration, storage};
 use crate::support::witness::Witness;
-use crate::support::{moment, pause, promptly, within};
+use crate::support::{moment, pause, within};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
@@ -228,7 +228,9 @@ impl Chaos {
                     moment().await;
                 }
             };
-            promptly(SOON, &format!("{}: {id} has a recorder", self.what), recorded).await;
+            if tokio::time::timeout(Duration::from_secs(SOON), recorded).await.is_err() {
+                panic!("{}: {id} has no recorder within {SOON} s: {}", self.what, self.witness.told(&id));
+            }
         }
         begun.elapsed()
     }

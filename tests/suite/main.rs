@@ -35,6 +35,7 @@ mod foreign;
 mod guide;
 mod hostile;
 mod hostile_files;
+mod hostile_labels;
 mod house;
 mod inactive;
 mod interop;

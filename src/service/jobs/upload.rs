@@ -23,22 +23,53 @@ pub(super) async fn run(context: &JobContext, id: &Id) -> Result<(), DatabaseErr
         let _ = tokio::fs::remove_file(context.folders.live(id)).await;
     }
     if let Err(problem) = &result {
-        tracing::error!("its media stays here: {problem}");
+        tracing::error!("{}", problem.message());
     }
     let change = move |stored: &mut StoredRecording| ((), conclude(stored, result, Timestamp::now()));
     context.database.update_recording(id, change).await.map(drop)
 }
 
-/// None: the service leaves, its lease is over, or there is nothing to upload. The next one goes on where this one was.
-async fn upload(context: &JobContext, recording: &Recording) -> Option<Result<Stored, String>> {
-    if recording.storage.as_ref().is_none_or(|storage| storage.state != StorageState::Uploading) {
-        return (recording.state == State::Uploading).then(|| Err("it has no place in a store".to_owned()));
+/// Why a recording is not in the store.
+enum Problem {
+    /// It stays here.
+    Kept(String),
+    /// It is not here: with several machines, on one that was lost before it had sent anything.
+    Gone,
+}
+
+impl Problem {
+    fn message(&self) -> String {
+        match self {
+            Problem::Kept(why) => format!("the media is kept on the service's disk: {why}"),
+            Problem::Gone => {
+                "what was recorded is neither here nor in the store: a worker that was lost has it".to_owned()
+            }
+        }
     }
-    let Some(storage) = &context.storage else { return Some(Err("no store is configured".to_owned())) };
+
+    fn code(&self) -> SubCode {
+        match self {
+            Problem::Kept(_) => SubCode::UploadFailed,
+            Problem::Gone => SubCode::WorkerLost,
+        }
+    }
+}
+
+/// None: the service leaves, its lease is over, or there is nothing to upload. The next one goes on where this one was.
+async fn upload(context: &JobContext, recording: &Recording) -> Option<Result<Stored, Problem>> {
+    let kept = |why: &str| Err(Problem::Kept(why.to_owned()));
+    if recording.storage.as_ref().is_none_or(|storage| storage.state != StorageState::Uploading) {
+        return (recording.state == State::Uploading).then(|| kept("it has no place in a store"));
+    }
+    let Some(storage) = &context.storage else { return Some(kept("no store is configured")) };
     let folder = context.folders.recording(&recording.id);
+    // Tried again and again, it would not come.
+    if matches!(tokio::fs::try_exists(&folder).await, Ok(false)) {
+        return Some(Err(Problem::Gone));
+    }
     let mut leaving = context.leaving.clone();
     tokio::select! {
-        result = storage.upload(&context.database, recording, &folder) => Some(result),
+        result = storage.upload(&context.database, recording, &folder) => Some(result.map_err(Problem::Kept)),
         _ = leaving.wait_for(|leaving| *leaving) => None,
         // Two that send to one place would be in each other's way. One that has ended is sent again by who had it, and nobody else.
         () = context.lease_over(&recording.id), if !recording.state.is_final() => None,
@@ -89,7 +120,7 @@ pub async fn again(context: &JobContext, id: &Id) -> Result<(), String> {
 }
 
 /// Notes where the media is; ends the recording, if it has not ended.
-fn conclude(stored: &mut StoredRecording, result: Result<Stored, String>, now: Timestamp) -> Vec<EventDraft> {
+fn conclude(stored: &mut StoredRecording, result: Result<Stored, Problem>, now: Timestamp) -> Vec<EventDraft> {
     let recording = &mut stored.recording;
     let mut storage = recording.storage.take().unwrap_or_else(|| Storage::wanted(location(recording)));
     let mut events = Vec::new();
@@ -103,11 +134,15 @@ fn conclude(stored: &mut StoredRecording, result: Result<Stored, String>, now: T
             None
         }
         Err(problem) => {
-            let message = format!("the media is kept on the service's disk: {problem}");
-            (storage.state, storage.problem) = (StorageState::Failed, Some(problem));
-            let data = json!({ "message": message, "sub_code": SubCode::UploadFailed });
+            let (message, code) = (problem.message(), problem.code());
+            storage.state = StorageState::Failed;
+            storage.problem = Some(match problem {
+                Problem::Kept(why) => why,
+                Problem::Gone => message.clone(),
+            });
+            let data = json!({ "message": message, "sub_code": code });
             events.push(EventDraft::new(EventType::Warning, data));
-            Some((SubCode::UploadFailed, message))
+            Some((code, message))
         }
     };
     recording.storage = Some(storage);
@@ -165,7 +200,7 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let mut stored = processing();
         end(&mut stored, true, State::Complete, None, now);
-        let events = conclude(&mut stored, Err("store: down".into()), now);
+        let events = conclude(&mut stored, Err(Problem::Kept("store: down".into())), now);
         assert_eq!(kinds(&events), [EventType::Warning, EventType::Completed]);
         assert_eq!((stored.recording.state, stored.recording.sub_code), (State::Partial, Some(SubCode::UploadFailed)));
         assert!(stored.recording.storage.as_ref().is_some_and(|storage| storage.local));
@@ -176,11 +211,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nowhere_is_partial_and_a_lost_workers() {
+        let mut stored = processing();
+        end(&mut stored, true, State::Complete, None, Timestamp::UNIX_EPOCH);
+        let events = conclude(&mut stored, Err(Problem::Gone), Timestamp::UNIX_EPOCH);
+        assert_eq!(kinds(&events), [EventType::Warning, EventType::Completed]);
+        assert_eq!((stored.recording.state, stored.recording.sub_code), (State::Partial, Some(SubCode::WorkerLost)));
+        let storage = stored.recording.storage.unwrap();
+        assert_eq!(storage.state, StorageState::Failed);
+        assert!(storage.problem.is_some_and(|problem| problem.contains("neither here nor in the store")));
+    }
+
+    #[test]
     fn a_recording_that_was_cancelled_stays_so() {
         let now = Timestamp::UNIX_EPOCH;
         let mut stored = processing();
         end(&mut stored, true, State::Cancelled, Some((SubCode::CancelledByApi, "cancelled".into())), now);
-        conclude(&mut stored, Err("store: down".into()), now);
+        conclude(&mut stored, Err(Problem::Kept("store: down".into())), now);
         let recording = stored.recording;
         assert_eq!((recording.state, recording.sub_code), (State::Cancelled, Some(SubCode::CancelledByApi)));
         let mut without = processing();

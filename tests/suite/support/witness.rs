@@ -118,6 +118,20 @@ impl Witness {
         begun.map(|(_, one)| one.worker.clone()).collect()
     }
 
+    /// What is known of a recording's recorders, for people.
+    pub fn told(&self, recording: &str) -> String {
+        let running: HashSet<_> = self.recorders().iter().map(|one| (one.pid, one.start_ticks)).collect();
+        let seen = self.shared.seen.lock().expect("no panic");
+        let of = seen.recorders.iter().filter(|(_, one)| one.recording == recording);
+        let told = of.map(|(id, one)| {
+            let parts = parts_of(&one.worker, &timeline(&one.folder.join("timeline.jsonl")));
+            let (started, runs) = (start_of(one.start_ticks), running.contains(id));
+            let (pid, worker, began) = (one.pid, &one.worker, one.began);
+            format!("process {pid} of {worker}, started at {started}, runs: {runs}, began {began:?}, {parts:#?}")
+        });
+        told.collect::<Vec<_>>().join("\n")
+    }
+
     /// The parts of a recording on all workers, in order.
     pub fn parts(&self, recording: &str) -> Vec<Part> {
         let seen = self.shared.seen.lock().expect("no panic");
