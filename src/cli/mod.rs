@@ -20,6 +20,7 @@ mod control_socket;
 mod ctl;
 #[cfg(feature = "service")]
 mod demo;
+mod descriptors;
 mod display;
 #[cfg(feature = "filters")]
 mod echo;
@@ -121,6 +122,7 @@ impl Cli {
         if !configures {
             self.output.prepare(None, output::filter_of_environment().as_deref(), false)?;
         }
+        descriptors::raise();
         match self.verb {
             #[cfg(feature = "service")]
             Verb::Demo(args) => runtime()?.block_on(demo::run(args)),

@@ -31,6 +31,9 @@ pub struct RoomArgs {
     /// Maximum number of participants per room.
     #[arg(long, value_name = "N", default_value_t = limits::ROOM_MEMBERS.try_into().unwrap_or(NonZeroUsize::MIN))]
     max_members: NonZeroUsize,
+    /// Maximum number of sockets per address, 0 for any number; connections from this machine (a proxy) do not count.
+    #[arg(long, value_name = "N", default_value_t = limits::SOCKETS_PER_ADDRESS)]
+    sockets_per_address: usize,
     /// Accept publishers over WHIP (OBS, FFmpeg, GStreamer): POST /whip/ROOM?name=NAME.
     #[arg(long)]
     whip: bool,
@@ -55,6 +58,7 @@ pub async fn run(args: RoomArgs) -> Result<()> {
     config.token = args.token;
     config.ice_servers = args.ice_servers;
     config.limits.room_members = args.max_members.get();
+    config.limits.sockets_per_address = args.sockets_per_address;
     (config.whip, config.whep) = (args.whip, args.whep);
     let server = RoomServer::bind(config).await?;
     let address = reachable(server.local_addr());

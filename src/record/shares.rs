@@ -51,7 +51,7 @@ impl Lines {
 }
 
 /// The participant whom an event is about; one of these keys, where a warning says it in words.
-pub(super) fn subject<'a>(event: &'a Event, is_key: impl Fn(&str) -> bool) -> Option<&'a str> {
+pub(super) fn subject(event: &Event, is_key: impl Fn(&str) -> bool) -> Option<&str> {
     match event {
         Event::Warning { message } => subject_of_warning(message, is_key),
         event => event.participant(),

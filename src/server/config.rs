@@ -54,6 +54,8 @@ pub struct Limits {
     pub silence: Duration,
     /// How long a membership is kept after its socket was lost.
     pub resume: Duration,
+    /// Sockets of one address; those of this machine are not counted. 0 is any number.
+    pub sockets_per_address: usize,
 }
 
 impl Default for Limits {
@@ -70,6 +72,7 @@ impl Default for Limits {
             ping: Duration::from_secs(limits::PING_SECONDS),
             silence: Duration::from_secs(limits::SILENCE_SECONDS),
             resume: Duration::from_secs(limits::RESUME_SECONDS),
+            sockets_per_address: limits::SOCKETS_PER_ADDRESS,
         }
     }
 }

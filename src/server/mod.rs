@@ -31,7 +31,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use listener::NoDelayListener;
+use listener::LimitedListener;
 use rooms::Rooms;
 use serde::Deserialize;
 use std::future::Future;
@@ -77,6 +77,7 @@ impl RoomServer {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let (stop, stopping) = watch::channel(false);
         let (whip, whep) = (self.config.whip, self.config.whep);
+        let sockets_per_address = self.config.limits.sockets_per_address;
         let rooms = Arc::new(Rooms::new(self.config, stopping.clone()));
         let address = reachable(self.address);
         let room_factory: RoomFactory = Arc::new(move |room| signal::for_url(&format!("ws://{address}/rooms/{room}")));
@@ -92,7 +93,7 @@ impl RoomServer {
             .with_state(rooms)
             .merge(endpoints)
             .into_make_service_with_connect_info::<listener::LocalAddress>();
-        let listener = NoDelayListener(self.listener);
+        let listener = LimitedListener::new(self.listener, sockets_per_address);
         let mut drained = stopping.clone();
         drop(stopping);
         let serving = async move {

@@ -299,7 +299,8 @@ impl Room {
         for member in self.members.iter_mut().filter(|member| member.who.id != from) {
             let SocketState::Open(outbox) = &member.socket else { continue };
             let waits = member.unheard.contains(&from);
-            if !waits && !(at_once && outbox.accepts_labels(&text) && outbox.send(&text)) {
+            let is_told = !waits && at_once && outbox.accepts_labels(&text) && outbox.send(&text);
+            if !is_told && !waits {
                 member.unheard.push(from.clone());
             }
         }

@@ -41,6 +41,8 @@ pub mod limits {
     pub const QUEUE_MESSAGES: usize = 1024;
     /// The same in bytes.
     pub const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+    /// Sockets of one address.
+    pub const SOCKETS_PER_ADDRESS: usize = 256;
 }
 
 /// What a member sends.

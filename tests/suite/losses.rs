@@ -1,14 +1,15 @@
 //! What participants send and what cannot be recorded of it: told while it happens, in the manifest, in `show`, and by the exit code.
 
 use crate::support::bot::{self, Bot};
+use crate::support::cargo::{below, only};
 use crate::support::dump::Dump;
 use crate::support::glass::Glass;
 use crate::support::needs::{needed, tools};
-use crate::support::recorder::{PATIENCE, begun};
+use crate::support::recorder::{PATIENCE, begun, recorded};
 use crate::support::server::TestServer;
 use crate::support::studio::subscribed;
 use crate::support::synthetic::{label, packet};
-use crate::support::{moment, within};
+use crate::support::{moment, pause, within};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
@@ -133,7 +134,7 @@ async fn what_cannot_be_begun_is_told_in_seconds_and_by_the_exit_code() {
     });
     tokio::select! {
         () = sends => {}
-        () = crate::support::pause(Duration::from_secs(9), "longer than the recorder's patience") => {}
+        () = pause(Duration::from_secs(9), "longer than the recorder's patience") => {}
     }
     recorder.interrupt();
     let outcome = recorder.ended(PATIENCE).await;
@@ -164,4 +165,27 @@ async fn what_cannot_be_begun_is_told_in_seconds_and_by_the_exit_code() {
         one.leave().await;
     }
     moment().await;
+}
+
+/// Many systems start a program with 1,024 descriptors and allow far more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_descriptors_at_the_start_lose_nothing() {
+    let (server, dir) = (TestServer::start().await, tempfile::tempdir().expect("a folder"));
+    let room = server.room("few");
+    let mut command = std::process::Command::new("sh");
+    let few = "ulimit -Sn 20; exec \"$0\" \"$@\"";
+    command.args(["-c", few, env!("CARGO_BIN_EXE_roombot"), "record", &room, "--out"]).arg(dir.path());
+    let recorder = Bot::spawn(command);
+    begun(dir.path()).await;
+    let media = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/alice.webm");
+    let _people: Vec<Bot> = (0..3).map(|_| Bot::start(&["feed", &room, media, "--loop"])).collect();
+    let six = async {
+        while below(&only(dir.path())).iter().filter(|path| path.starts_with("tracks/")).count() < 6 {
+            moment().await;
+        }
+    };
+    within(PATIENCE.as_secs(), "three people's tracks", six).await;
+    pause(Duration::from_secs(2), "tracks of some length").await;
+    let (_, manifest) = recorded(recorder).await;
+    assert_eq!((manifest.status, manifest.tracks.len()), (Status::Complete, 6), "{manifest:#?}");
 }
