@@ -17,8 +17,8 @@ use super::Refusal;
 use super::message::{Offer, Reason};
 use super::names::{PART, safe_file_name};
 use super::protocol::MAX_WINDOW;
-use disk::{MAX_NAME_ATTEMPTS, create_file, exists};
-use partial::PartialFile;
+use disk::{FileIdentity, MAX_NAME_ATTEMPTS, create_file, exists, open_again};
+use partial::{OpenFile, PartialFile};
 use rustix::io::Errno;
 use shared::Shared;
 use std::io;
@@ -78,14 +78,33 @@ impl FileStore {
         let outstanding = shared.quota().outstanding();
         let space = shared.check_space(outstanding);
         match admitted {
-            Some(partial) => {
-                // Without space it is dropped, and can still be resumed later.
-                let part = Part::open(shared.clone(), partial);
-                space.map(|()| part)
-            }
+            Some(partial) => self.resume(partial, space),
             None => space.and_then(|()| self.create(owner, offer)).inspect_err(|_| {
                 shared.quota().cancel(owner, offer);
             }),
+        }
+    }
+
+    /// Goes on with an interrupted file; one that was removed meanwhile begins anew. Without space or a disk it stays interrupted.
+    fn resume(&self, partial: PartialFile, space: Result<(), Refusal>) -> Result<Part, Refusal> {
+        let opened = space.and_then(|()| {
+            let folder = self.shared.folder(&partial.owner).map_err(|e| disk::refusal(&e))?;
+            let file = open_again(&folder, &partial.part_name(), partial.identity, partial.written);
+            Ok(file.map_err(|e| disk::refusal(&e))?.map(|file| (folder, file)))
+        });
+        let (owner, offer) = (partial.owner.clone(), partial.offer.clone());
+        match opened {
+            Ok(Some((folder, file))) => Ok(Part::open(self.shared.clone(), OpenFile { partial, folder, file })),
+            Ok(None) => {
+                self.shared.quota().written(&owner, &offer, 0);
+                self.create(&owner, &offer).inspect_err(|_| self.shared.quota().cancel(&owner, &offer))
+            }
+            Err(refusal) => {
+                let mut quota = self.shared.quota();
+                quota.end(&owner, &offer, partial.written);
+                quota.interrupt(&owner, &offer, partial, Instant::now());
+                Err(refusal)
+            }
         }
     }
 
@@ -110,8 +129,9 @@ impl FileStore {
                 Err(Errno::EXIST) => continue,
                 file => {
                     let file = file.map_err(|e| broken(e.into()))?;
-                    let partial = PartialFile::new(owner, offer, folder, name, file);
-                    return Ok(Part::open(self.shared.clone(), partial));
+                    let identity = FileIdentity::of(&file).map_err(broken)?;
+                    let partial = PartialFile::new(owner, offer, name, identity);
+                    return Ok(Part::open(self.shared.clone(), OpenFile { partial, folder, file }));
                 }
             }
         }

@@ -120,6 +120,83 @@ fn it_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn what_was_interrupted_holds_no_descriptor() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = std::fs::canonicalize(dir.path()).unwrap();
+    let store = store(dir.path(), Limits::default());
+    let held = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let links = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| link.starts_with(path.join("files"))).count()
+    };
+    for owner in ["alice", "bob"] {
+        for n in 0..20 {
+            let mut part = admit(&store, owner, &offer(&n.to_string(), 6)).unwrap();
+            part.append(b"abc").unwrap();
+            assert!(held() > 0);
+        }
+    }
+    assert_eq!(held(), 0);
+    assert_eq!(admit(&store, "alice", &offer("0", 6)).unwrap().written(), 3);
+}
+
+#[test]
+fn what_was_removed_or_changed_meanwhile_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = dir.path().join("files/alice");
+    let store = store(dir.path(), Limits { total: 24, ..Limits::default() });
+    let begin = |name: &str| {
+        let mut part = admit(&store, "alice", &offer(name, 6)).unwrap();
+        part.append(b"abc").unwrap();
+        drop(part);
+        files.join(format!("{name}.part"))
+    };
+    let resume = |name: &str| {
+        let mut part = admit(&store, "alice", &offer(name, 6)).unwrap();
+        let written = part.written();
+        part.append(&b"abcdef"[written as usize..]).unwrap();
+        let path = part.keep(Some(Digest::of(b"abcdef"))).unwrap().path;
+        store.release("alice", 6);
+        assert_eq!(std::fs::read(dir.path().join("files").join(&path)).unwrap(), b"abcdef");
+        (written, path)
+    };
+    std::fs::remove_file(begin("removed")).unwrap();
+    assert_eq!(resume("removed"), (0, "alice/removed (2)".to_owned()));
+    // A link to it is not followed, and what it leads to is left alone.
+    let (part, moved) = (begin("linked"), files.join("moved"));
+    std::fs::rename(&part, &moved).unwrap();
+    symlink(&moved, &part).unwrap();
+    assert_eq!(resume("linked"), (0, "alice/linked (2)".to_owned()));
+    assert_eq!(std::fs::read(&moved).unwrap(), b"abc");
+    let part = begin("another");
+    std::fs::write(files.join("new"), "mine").unwrap();
+    std::fs::rename(files.join("new"), &part).unwrap();
+    assert_eq!(resume("another"), (0, "alice/another (2)".to_owned()));
+    assert_eq!(std::fs::read(&part).unwrap(), b"mine");
+    File::options().write(true).open(begin("shorter")).unwrap().set_len(2).unwrap();
+    assert_eq!(resume("shorter"), (0, "alice/shorter (2)".to_owned()));
+    // What a write left that failed half way is cut off.
+    File::options().write(true).open(begin("longer")).unwrap().set_len(5).unwrap();
+    assert_eq!(resume("longer"), (3, "alice/longer".to_owned()));
+}
+
+#[test]
+fn a_folder_that_cannot_be_opened_costs_nothing_that_was_received() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), Limits::default());
+    let mut part = admit(&store, "alice", &offer("a", 6)).unwrap();
+    part.append(b"abc").unwrap();
+    drop(part);
+    let (folder, away) = (dir.path().join("files/alice"), dir.path().join("away"));
+    std::fs::rename(&folder, &away).unwrap();
+    symlink(&away, &folder).unwrap();
+    assert_eq!(admit(&store, "alice", &offer("a", 6)).unwrap_err(), Reason::Broken);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    assert_eq!(admit(&store, "alice", &offer("a", 6)).unwrap().written(), 3);
+}
+
+#[test]
 fn restarting_forgets_what_was_written() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path(), Limits::default());

@@ -116,8 +116,9 @@ async fn a_bot_settles_however_its_offers_are_answered() {
         println!("{answered:?}: {settled} offers, then {}, {back} pictures back", offers - settled);
         let most = if answered == Answered::OneWay { 3 } else { 1 };
         assert!(settled <= most && offers == settled, "{answered:?}: {settled} offers, then {}", offers - settled);
-        assert!(back >= 30, "{answered:?}: {back} pictures back");
-        bot.finish().await;
+        let tracks = bot.finish().await;
+        let came = writer.came().len();
+        assert!(back >= 30, "{answered:?}: {before}, then {back} pictures back in {came} packets: {tracks:#?}");
         writer.leave().await;
     }
 }

@@ -6,7 +6,9 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, re
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
+use std::io::Seek;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 /// Only its owner may write a received file, and nobody may execute it.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
@@ -31,6 +33,44 @@ pub(super) fn open_subfolder(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd
 pub(super) fn create_file(folder: &OwnedFd, name: &str) -> Result<File, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(folder, name, flags, FILE_MODE).map(File::from)
+}
+
+/// Which file it is, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    pub fn of(file: &File) -> io::Result<FileIdentity> {
+        let metadata = file.metadata()?;
+        Ok(FileIdentity { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// Opens a file to append after its first `written` bytes; what lies behind them is cut off. None if it is another file by now, or is gone,
+/// or has fewer bytes.
+pub(super) fn open_again(
+    folder: &OwnedFd,
+    name: &str,
+    identity: FileIdentity,
+    written: u64,
+) -> io::Result<Option<File>> {
+    // Whatever has taken the name, a pipe for one, must not block us.
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = match openat(folder, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() < written || FileIdentity::of(&file)? != identity {
+        return Ok(None);
+    }
+    file.set_len(written)?;
+    file.seek(io::SeekFrom::Start(written))?;
+    Ok(Some(file))
 }
 
 pub(super) fn exists(folder: impl AsFd, name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! A file that is being received: appended, hashed as it is written, renamed at the end. Never seeks where a sender says.
 
 use super::disk::{MAX_NAME_ATTEMPTS, exists, refusal, rename_new};
-use super::partial::PartialFile;
+use super::partial::OpenFile;
 use super::shared::Shared;
 use crate::transfer::Refusal;
 use crate::transfer::message::{Digest, Reason};
@@ -22,7 +22,7 @@ const CHECK_EVERY: u64 = 32 << 20;
 pub struct Part {
     shared: Arc<Shared>,
     /// Absent once the file is kept.
-    partial: Option<PartialFile>,
+    open: Option<OpenFile>,
     /// Bytes since the last check.
     unchecked: u64,
     /// The sync of what was written before that.
@@ -52,23 +52,24 @@ pub enum StoreError {
 }
 
 impl Part {
-    pub(super) fn open(shared: Arc<Shared>, partial: PartialFile) -> Self {
-        Self { shared, partial: Some(partial), unchecked: 0, syncing: None }
+    pub(super) fn open(shared: Arc<Shared>, open: OpenFile) -> Self {
+        Self { shared, open: Some(open), unchecked: 0, syncing: None }
     }
 
     /// Bytes that are written and hashed.
     pub fn written(&self) -> u64 {
-        self.partial.as_ref().map_or(0, |partial| partial.written)
+        self.open.as_ref().map_or(0, |open| open.partial.written)
     }
 
     /// Whose file it is: another's than the sender's if they go on with what somebody shared.
     pub fn owner(&self) -> &str {
-        self.partial.as_ref().map_or("", |partial| &partial.owner)
+        self.open.as_ref().map_or("", |open| &open.partial.owner)
     }
 
     /// Its path below the store's folder: `OWNER/NAME.part`.
     pub fn path(&self) -> String {
-        self.partial.as_ref().map(|partial| format!("{}/{}", partial.owner, partial.part_name())).unwrap_or_default()
+        let path = |OpenFile { partial, .. }: &OpenFile| format!("{}/{}", partial.owner, partial.part_name());
+        self.open.as_ref().map(path).unwrap_or_default()
     }
 
     /// Appends bytes. Must not be called again after an error.
@@ -76,17 +77,14 @@ impl Part {
     /// # Errors
     /// The refusal for the sender: the disk is full or broken, or there are more bytes than were offered.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let Some(partial) = &mut self.partial else { return Err(already_kept()) };
+        let Some(OpenFile { partial, file, .. }) = &mut self.open else { return Err(already_kept()) };
         let length = bytes.len() as u64;
         if partial.written.saturating_add(length) > partial.offer.size {
             return Err(Refusal::new(Reason::Flood, "more bytes than were offered"));
         }
-        if let Err(e) = partial.file.write_all(bytes) {
+        if let Err(e) = file.write_all(bytes) {
             // Some of the bytes may be written: back to what the hash covers.
-            let _ = partial
-                .file
-                .set_len(partial.written)
-                .and_then(|()| partial.file.seek(io::SeekFrom::Start(partial.written)));
+            let _ = file.set_len(partial.written).and_then(|()| file.seek(io::SeekFrom::Start(partial.written)));
             return Err(refusal(&e));
         }
         partial.hash.update(bytes);
@@ -106,8 +104,8 @@ impl Part {
         if let Some(Ok(synced)) = self.syncing.take().map(JoinHandle::join) {
             synced?;
         }
-        if let Some(partial) = &self.partial {
-            let file = partial.file.try_clone()?;
+        if let Some(open) = &self.open {
+            let file = open.file.try_clone()?;
             let thread = std::thread::Builder::new().name("file-sync".into());
             self.syncing = Some(thread.spawn(move || file.sync_data())?);
         }
@@ -119,8 +117,8 @@ impl Part {
     /// # Errors
     /// The refusal for the sender: the disk failed.
     pub fn restart(&mut self) -> Result<(), Refusal> {
-        let Some(partial) = &mut self.partial else { return Err(already_kept()) };
-        partial.file.set_len(0).and_then(|()| partial.file.rewind()).map_err(|e| refusal(&e))?;
+        let Some(OpenFile { partial, file, .. }) = &mut self.open else { return Err(already_kept()) };
+        file.set_len(0).and_then(|()| file.rewind()).map_err(|e| refusal(&e))?;
         (partial.hash, partial.written) = (Sha256::new(), 0);
         Ok(())
     }
@@ -130,18 +128,19 @@ impl Part {
     /// # Errors
     /// [`StoreError::Mismatch`] where size or hash are wrong; the part can be restarted then.
     pub fn keep(&mut self, expected: Option<Digest>) -> Result<StoredFile, StoreError> {
-        let partial = self.partial.as_ref().ok_or_else(|| StoreError::Refused(already_kept()))?;
+        let open = self.open.as_ref().ok_or_else(|| StoreError::Refused(already_kept()))?;
+        let partial = &open.partial;
         let sha256 = Digest(partial.hash.clone().finalize().into());
         if partial.written != partial.offer.size || expected.is_some_and(|expected| expected != sha256) {
             return Err(StoreError::Mismatch);
         }
         let broken = |e: io::Error| StoreError::Refused(refusal(&e));
-        partial.file.sync_all().map_err(broken)?;
-        let name = self.rename(partial).map_err(broken)?;
-        fsync(&partial.folder).map_err(|e| broken(e.into()))?;
+        open.file.sync_all().map_err(broken)?;
+        let name = self.rename(open).map_err(broken)?;
+        fsync(&open.folder).map_err(|e| broken(e.into()))?;
         let path = format!("{}/{name}", partial.owner);
         let mut kept = StoredFile { path, size: partial.written, sha256, offered_on: false };
-        if let Some(partial) = self.partial.take() {
+        if let Some(OpenFile { partial, .. }) = self.open.take() {
             let mut quota = self.shared.quota();
             quota.end(&partial.owner, &partial.offer, partial.written);
             kept.offered_on = quota.keep(&partial.owner, &partial.offer, self.shared.limits.share);
@@ -150,13 +149,12 @@ impl Part {
     }
 
     /// Renames the part to its name, or to a free one if somebody else has used it meanwhile.
-    fn rename(&self, partial: &PartialFile) -> io::Result<String> {
+    fn rename(&self, OpenFile { partial, folder, .. }: &OpenFile) -> io::Result<String> {
         let mut name = partial.name.clone();
         for _ in 0..MAX_NAME_ATTEMPTS {
-            match rename_new(&partial.folder, &partial.part_name(), &name) {
+            match rename_new(folder, &partial.part_name(), &name) {
                 Err(Errno::EXIST) => {
-                    name =
-                        self.shared.quota().name(&partial.owner, &partial.name, |name| exists(&partial.folder, name));
+                    name = self.shared.quota().name(&partial.owner, &partial.name, |name| exists(folder, name));
                 }
                 renamed => return Ok(renamed.map(|()| name)?),
             }
@@ -167,7 +165,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        let Some(partial) = self.partial.take() else { return };
+        let Some(OpenFile { partial, .. }) = self.open.take() else { return };
         let (owner, offer) = (partial.owner.clone(), partial.offer.clone());
         let mut quota = self.shared.quota();
         quota.end(&owner, &offer, partial.written);

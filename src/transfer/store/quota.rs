@@ -6,8 +6,6 @@ use crate::transfer::Refusal;
 use crate::transfer::message::{Digest, Offer, Reason};
 use crate::transfer::names::UsedNames;
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Complete shared files that are remembered, so that they are not received again.
@@ -43,7 +41,6 @@ pub(super) struct Quota {
 
 #[derive(Debug, Default)]
 struct Owner {
-    folder: Option<Arc<OwnedFd>>,
     names: UsedNames,
     files: u32,
     total: u64,
@@ -193,14 +190,6 @@ impl Quota {
     /// A file was interrupted and can be resumed.
     pub fn interrupt(&mut self, owner: &str, offer: &Offer, partial: PartialFile, now: Instant) {
         self.interrupted.insert(key(owner, offer), (now, partial));
-    }
-
-    pub fn folder(&self, owner: &str) -> Option<Arc<OwnedFd>> {
-        self.owners.get(owner)?.folder.clone()
-    }
-
-    pub fn set_folder(&mut self, owner: &str, folder: Arc<OwnedFd>) {
-        self.owners.entry(owner.to_owned()).or_default().folder.get_or_insert(folder);
     }
 
     /// A free name based on `wanted`, reserved from now on.

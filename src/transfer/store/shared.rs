@@ -7,7 +7,7 @@ use crate::transfer::Refusal;
 use crate::transfer::message::Reason;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The state of a store.
 #[derive(Debug)]
@@ -38,14 +38,9 @@ impl Shared {
         Err(Refusal::new(Reason::NoSpace, "the disk is too full"))
     }
 
-    /// The owner's folder, created if necessary.
-    pub fn folder(&self, owner: &str) -> io::Result<Arc<OwnedFd>> {
-        if let Some(folder) = self.quota().folder(owner) {
-            return Ok(folder);
-        }
+    /// Opens the owner's folder, created if necessary.
+    pub fn folder(&self, owner: &str) -> io::Result<OwnedFd> {
         let files = open_subfolder(&self.parent, &self.name)?;
-        let folder = Arc::new(open_subfolder(&files, owner)?);
-        self.quota().set_folder(owner, folder.clone());
-        Ok(folder)
+        open_subfolder(&files, owner)
     }
 }
