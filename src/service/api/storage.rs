@@ -22,7 +22,7 @@ pub(super) struct StorageReport {
     usage: Vec<Usage>,
 }
 
-/// A disk.
+/// A disk, without what is reserved for root or lies over a quota.
 #[derive(Debug, Serialize, ToSchema)]
 struct Disk {
     free_bytes: u64,
@@ -43,9 +43,12 @@ pub(super) async fn usage(State(state): State<ApiState>, caller: Caller) -> Resu
     caller.require(Scope::RecordingsRead)?;
     let project = caller.project();
     let usage = state.database.read(move |connection| usage::usage(connection, project.as_deref())).await?;
-    let disk = rustix::fs::statvfs(state.folders.recordings()).ok().map(|disk| Disk {
-        free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
-        total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+    let disk = rustix::fs::statvfs(state.folders.recordings()).ok().map(|disk| {
+        let in_use = disk.f_blocks.saturating_sub(disk.f_bfree);
+        Disk {
+            free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+            total_bytes: in_use.saturating_add(disk.f_bavail).saturating_mul(disk.f_frsize),
+        }
     });
     let targets = state.storage.iter().flat_map(|storage| storage.targets());
     let stores = targets.map(|target| Store { name: target.name, address: target.address.clone() }).collect();
