@@ -50,22 +50,24 @@ async fn what_changes_its_codec_is_given_back_all_along() {
     let mut at = 0;
     for codec in [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Vp8, Codec::Av1] {
         let before = Back::of(&writer).pictures();
-        at = plays(&writer, &mut line, codec, 60, at).await;
-        let back = Back::of(&writer);
-        println!(
-            "{codec:?}: {} pictures back, {} packets, {} offers",
-            back.pictures() - before,
-            writer.came().len(),
-            writer.said("offer").len()
-        );
-        assert!(back.pictures() - before >= 30, "{codec:?}: {} pictures back", back.pictures() - before);
+        // A busy bot leaves pictures out; one that does not follow never gives any back.
+        for _ in 0..15 {
+            at = plays(&writer, &mut line, codec, 22, at).await;
+            if Back::of(&writer).pictures() - before >= 40 {
+                break;
+            }
+        }
+        let back = Back::of(&writer).pictures() - before;
+        println!("{codec:?}: {back} pictures, {} packets, {} offers", writer.came().len(), writer.said("offer").len());
+        assert!(back >= 40, "{codec:?}: {back} pictures back: {:#?}", bot.watcher().all_tracks());
     }
     // One track, whatever it is made of: its receivers are told nothing, and have nothing to begin anew.
     let back = Back::of(&writer);
     assert_eq!((back.streams.len(), writer.said("offer").len()), (1, 1), "{:?}", writer.said("offer"));
     assert!(back.streams[0].frames.iter().all(|frame| frame.size.is_none_or(|size| size == (240, 132))));
     let steps = back.streams[0].frames.windows(2).map(|pair| pair[1].rtp_time - pair[0].rtp_time);
-    assert!(steps.into_iter().all(|step| (1..45_000).contains(&step)), "its time goes on");
+    // A busy bot leaves pictures out.
+    assert!(steps.into_iter().all(|step| (1..180_000).contains(&step)), "its time goes on");
     bot.finish().await;
     writer.leave().await;
 }

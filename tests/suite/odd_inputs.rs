@@ -46,7 +46,8 @@ async fn meet(
 
 /// Nothing was lost, and every file can be decoded.
 fn is_complete(summary: &Summary) {
-    assert_eq!((summary.manifest.status, &summary.manifest.reasons), (Status::Complete, &vec![]));
+    let manifest = &summary.manifest;
+    assert!(manifest.status == Status::Complete && manifest.reasons.is_empty(), "{manifest:#?}");
     for (index, track) in summary.manifest.tracks.iter().enumerate() {
         let seen = probe(&track_path(summary, index));
         assert_eq!((seen.packets, seen.complaints.as_str()), (track.frames, ""), "{track:#?}");
@@ -62,6 +63,21 @@ async fn plays(writer: &Writer, line: &mut Line, dump: &Dump, frames: std::ops::
     }
 }
 
+/// Plays a dump from frame `from` on until so many pictures more have come back; returns the frame after the last, and how many came. On a
+/// busy machine a bot leaves pictures out up to a key frame, and one that has stopped for good never gets there.
+async fn plays_until(writer: &Writer, line: &mut Line, dump: &Dump, from: usize, pictures: usize) -> (usize, usize) {
+    const TURN: usize = 15;
+    const TURNS: usize = 20;
+    let before = Back::of(writer).pictures();
+    let back = || Back::of(writer).pictures() - before;
+    let mut at = from;
+    while back() < pictures && at < from + TURNS * TURN {
+        plays(writer, line, dump, at..at + TURN, 0).await;
+        at += TURN;
+    }
+    (at, back())
+}
+
 /// A peer that has to change its SSRC (a collision, RFC 3550 8.2, or a restart of its encoder) and has no word for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_changes_in_silence_is_recorded_and_given_back() {
@@ -74,11 +90,9 @@ async fn a_source_that_changes_in_silence_is_recorded_and_given_back() {
     pause(Duration::from_millis(300), "the other side of a handshake ends later").await;
     let dump = Dump::load(Codec::Vp8);
     for ssrc in [7, 8, 9] {
-        let before = Back::of(&writer).pictures();
-        plays(&writer, &mut Line::new(ssrc, "cam", VP8), &dump, 0..60, 0).await;
-        let back = Back::of(&writer).pictures() - before;
-        println!("source {ssrc}: {back} pictures back");
-        assert!(back >= 25, "source {ssrc}: {back} pictures back");
+        let (sent, back) = plays_until(&writer, &mut Line::new(ssrc, "cam", VP8), &dump, 0, 40).await;
+        println!("source {ssrc}: {back} of {sent} pictures back");
+        assert!(back >= 40, "source {ssrc}: {back} of {sent} pictures back: {:#?}", bot.watcher().all_tracks());
     }
     bot.finish().await;
     writer.leave().await;
@@ -94,7 +108,7 @@ async fn a_source_that_changes_in_silence_is_recorded_and_given_back() {
     assert_eq!(tracks.iter().map(|track| track.frames).collect::<Vec<_>>(), [30, 30, 30], "{tracks:#?}");
     // Each ends when the next begins, so that a film never shows two of them.
     let ends = tracks.windows(2).map(|pair| (pair[0].ended_ms.unwrap_or(0), pair[1].start_ms));
-    assert!(ends.into_iter().all(|(end, next)| end <= next + 100), "{tracks:#?}");
+    assert!(ends.into_iter().all(|(end, next)| end <= next + 500), "{tracks:#?}");
 }
 
 /// What is given back may share the section of what it is made of. However that is answered, it comes back, and the offers end.
@@ -109,16 +123,17 @@ async fn a_bot_settles_however_its_offers_are_answered() {
         writer.connected().await;
         pause(Duration::from_millis(300), "the other side of a handshake ends later").await;
         let mut line = Line::new(7, "cam", VP8);
-        plays(&writer, &mut line, &dump, 0..60, 0).await;
-        let (settled, before) = (writer.said("offer").len(), Back::of(&writer).pictures());
-        plays(&writer, &mut line, &dump, 0..45, 60 * 6000).await;
-        let (offers, back) = (writer.said("offer").len(), Back::of(&writer).pictures() - before);
-        println!("{answered:?}: {settled} offers, then {}, {back} pictures back", offers - settled);
+        let (begun, before) = plays_until(&writer, &mut line, &dump, 0, 40).await;
+        let settled = writer.said("offer").len();
+        let (sent, back) = plays_until(&writer, &mut line, &dump, begun, 30).await;
+        let offers = writer.said("offer").len();
+        println!("{answered:?}: {settled} offers, then {}; {before}, then {back} of {sent} pictures", offers - settled);
         let most = if answered == Answered::OneWay { 3 } else { 1 };
         assert!(settled <= most && offers == settled, "{answered:?}: {settled} offers, then {}", offers - settled);
         let tracks = bot.finish().await;
         let came = writer.came().len();
-        assert!(back >= 30, "{answered:?}: {before}, then {back} pictures back in {came} packets: {tracks:#?}");
+        let told = format!("{before}, then {back} of {sent} pictures back in {came} packets");
+        assert!(before >= 40 && back >= 30, "{answered:?}: {told}: {tracks:#?}");
         writer.leave().await;
     }
 }
