@@ -40,7 +40,7 @@ use std::time::Duration;
   roombot record whep+http://127.0.0.1:8080/whep/standup/Alice
   roombot record wss://meet.example.org/rooms/standup --token secret --until-empty 10s --json
 
-Stops on Ctrl-C, --for, --until-… or when the room closes. The last line on stdout is the recording's folder.
+Stops on Ctrl-C, --for, --until-…, --max-recording or when the room closes. The last line on stdout is the recording's folder.
 Interrupted recordings in the same output folder are finished first; --folder continues one. On a terminal, the key p pauses and resumes.
 
 Exit code 0: everything that participants labelled, did not mute and sent was recorded. 7: recorded with losses; warnings, --json, `roombot \
@@ -65,6 +65,9 @@ pub struct RecordArgs {
     /// Stop after this long: 30s, 5m, 1h30m.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
+    /// Stop when media and shared files have this size together: 500MiB, 20GiB.
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    max_recording: Option<u64>,
     /// Stop when the room has been empty for this long, after somebody was there.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     until_empty: Option<Duration>,
@@ -184,6 +187,7 @@ async fn start(args: &RecordArgs, session: &Arc<Session>) -> Result<Started> {
         .name(&args.name)
         .token(args.token.clone())
         .duration(args.duration)
+        .max_bytes(args.max_recording)
         .until_empty(args.until_empty)
         .until_nobody(args.until_nobody)
         .until_silent(args.until_silent)

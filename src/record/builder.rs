@@ -149,6 +149,12 @@ impl RecorderBuilder {
         self
     }
 
+    /// Ends [`Recorder::until`] when media and shared files have so many bytes together. No limit by default.
+    pub fn max_bytes(mut self, bytes: impl Into<Option<u64>>) -> RecorderBuilder {
+        self.limits.bytes = bytes.into();
+        self
+    }
+
     /// Ends [`Recorder::until`] when the room has been empty for this long, after somebody was there. No limit by default.
     pub fn until_empty(mut self, empty: impl Into<Option<Duration>>) -> RecorderBuilder {
         self.limits.until_empty = empty.into();

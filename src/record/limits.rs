@@ -1,4 +1,4 @@
-//! When a recording ends by itself: by time, or by who is there and whether they speak. It looks at the status only.
+//! When a recording ends by itself: by time, by its size, or by who is there and whether they speak. It looks at the status only.
 
 use crate::record::status::Status;
 use crate::room::end::EndReason;
@@ -11,6 +11,8 @@ use tokio::time::Instant;
 pub struct Limits {
     /// After this long. It can be changed later: [`crate::record::Controls::set_duration`].
     pub duration: Option<Duration>,
+    /// When media and shared files have so many bytes together; those of a recording that is continued count too.
+    pub bytes: Option<u64>,
     /// When nobody but recorders has been in the room for this long, after somebody was.
     pub until_empty: Option<Duration>,
     /// When nobody has come within this long.
@@ -31,6 +33,7 @@ impl Limits {
     ) -> EndReason {
         tokio::select! {
             () = time_up(started, longest) => EndReason::TimeUp,
+            () = grown(self.bytes, status.clone()) => EndReason::TooLarge,
             () = left(self.until_empty, status.clone()) => EndReason::RoomEmpty,
             () = not_come(self.until_nobody, started, status.clone()) => EndReason::NobodyCame,
             () = lasts(self.until_silent, status.clone(), |status| status.quiet_ms) => EndReason::Silence,
@@ -58,6 +61,14 @@ async fn time_up(started: Instant, mut longest: watch::Receiver<Option<Duration>
                 };
             },
         }
+    }
+}
+
+async fn grown(most: Option<u64>, mut status: watch::Receiver<Status>) {
+    let Some(most) = most else { return std::future::pending().await };
+    let has_grown = |status: &Status| status.bytes.saturating_add(status.file_bytes) >= most;
+    if status.wait_for(has_grown).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

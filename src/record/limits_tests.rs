@@ -42,6 +42,15 @@ async fn silence_and_bots_have_to_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn media_and_files_count_together() {
+    let limits = Limits { bytes: Some(1000), ..Limits::default() };
+    let grows = |media, files| move |at| Status { bytes: at * media, file_bytes: at * files, ..Status::default() };
+    assert_eq!(run(limits, grows(60, 40)).await, Some((10, "max_size")));
+    assert_eq!(run(limits, grows(10, 0)).await, None);
+    assert_eq!(run(Limits::default(), grows(u64::MAX / 100, 0)).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_length_can_be_changed_meanwhile() {
     let started = Instant::now();
     let (longest, in_force) = watch::channel(seconds(5));

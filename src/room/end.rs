@@ -52,6 +52,8 @@ pub enum EndReason {
     SharesOver,
     /// It was to last so long and no longer.
     TimeUp,
+    /// It has as many bytes as it was to have at most.
+    TooLarge,
     /// Nobody was left in the room.
     RoomEmpty,
     /// Nobody has come.
@@ -112,6 +114,7 @@ impl EndReason {
             EndReason::MediaOver => "media_over",
             EndReason::SharesOver => "shares_over",
             EndReason::TimeUp => "max_duration",
+            EndReason::TooLarge => "max_size",
             EndReason::RoomEmpty => "everybody_left",
             EndReason::NobodyCame => "nobody_joined",
             EndReason::Silence => "silence",
@@ -139,6 +142,7 @@ impl EndReason {
             | EndReason::MediaOver
             | EndReason::SharesOver
             | EndReason::TimeUp
+            | EndReason::TooLarge
             | EndReason::RoomEmpty
             | EndReason::Left => "",
             EndReason::RoomClosed { detail }
@@ -165,6 +169,7 @@ impl fmt::Display for EndReason {
             EndReason::MediaOver => f.write_str("the file is over"),
             EndReason::SharesOver => f.write_str("every share is over"),
             EndReason::TimeUp => f.write_str("the time was up"),
+            EndReason::TooLarge => f.write_str("it was as large as it may be"),
             EndReason::RoomEmpty => f.write_str("the room was empty"),
             EndReason::Left => f.write_str("left"),
             EndReason::Internal { detail } => write!(f, "internal error: {detail}"),

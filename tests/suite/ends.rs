@@ -60,6 +60,10 @@ async fn an_end_that_was_asked_for_has_its_word() {
     pause(Duration::from_secs(2), "it has seen the guest").await;
     guest.leave().await;
     assert_eq!(end(recorder).await.1["reason_code"], "everybody_left");
+    let room = server.room("f");
+    let alice = feed(&room);
+    assert_eq!(reason(&room, out, &["--max-recording", "100KiB", "--for", "1m"]).await, "max_size");
+    drop(alice);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -165,6 +165,9 @@ fn command(context: &JobContext, stored: &StoredRecording, permit: &Permit) -> C
             command.arg(flag).arg(format!("{seconds}s"));
         }
     }
+    if stop.max_bytes > 0 {
+        command.arg("--max-recording").arg(stop.max_bytes.to_string());
+    }
     if request.files.off {
         command.arg("--no-files");
     } else {

@@ -1,7 +1,9 @@
 //! Bots that clients ask for: filters, echoes and feeds. Unknown fields are errors; values are checked once, here, but for what needs the
 //! disk or the library of filters.
 
-use super::request::{FilmCodec, InvalidField, LONGEST_S, LONGEST_TEXT};
+use super::auto_stop::LONGEST_S;
+use super::invalid_field::InvalidField;
+use super::request::{FilmCodec, LONGEST_TEXT};
 use crate::signal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

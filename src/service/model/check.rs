@@ -1,7 +1,7 @@
 //! Checks: scenarios of `roombot check` that the service runs.
 
 use super::id::Id;
-use super::request::InvalidField;
+use super::invalid_field::InvalidField;
 use crate::recording::utc_ms;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

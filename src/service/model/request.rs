@@ -1,5 +1,7 @@
 //! What a client asks for. Unknown fields are errors; values are checked once, here.
 
+use super::auto_stop::AutoStop;
+use super::invalid_field::InvalidField;
 use crate::film::layout::SIDES;
 use crate::signal;
 use jiff::Timestamp;
@@ -7,8 +9,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// The longest recording, in seconds: a week.
-pub(super) const LONGEST_S: u64 = 7 * 24 * 3600;
 /// Entries of `metadata`, and characters of a key and of a value.
 const METADATA: (usize, usize, usize) = (50, 64, 500);
 /// Labels, and characters of their names and values.
@@ -159,28 +159,6 @@ impl Default for SharedFiles {
     }
 }
 
-/// When a recording ends by itself, in seconds; 0 never.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AutoStop {
-    /// Nobody came.
-    pub nobody_joined_s: u64,
-    /// Everybody has left.
-    pub empty_s: u64,
-    /// Nobody spoke.
-    pub silence_s: u64,
-    /// Only bots are in the room.
-    pub only_bots_s: u64,
-    /// Whatever happens.
-    pub max_duration_s: u64,
-}
-
-impl Default for AutoStop {
-    fn default() -> Self {
-        AutoStop { nobody_joined_s: 1200, empty_s: 30, silence_s: 3600, only_bots_s: 600, max_duration_s: 14_400 }
-    }
-}
-
 /// Whether these can be the labels of a worker, or be asked for.
 pub fn labels_fit(labels: &BTreeMap<String, String>) -> bool {
     let fits = |text: &String| (1..=LABEL_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control);
@@ -189,14 +167,6 @@ pub fn labels_fit(labels: &BTreeMap<String, String>) -> bool {
 
 fn bot_name() -> String {
     "Recorder".to_owned()
-}
-
-/// A value that cannot be used: the field, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidField {
-    /// Its path: `outputs.film.size`.
-    pub field: &'static str,
-    pub problem: String,
 }
 
 impl RecordingRequest {
@@ -258,17 +228,7 @@ impl RecordingRequest {
         if let Some(film) = &self.outputs.film {
             film.check()?;
         }
-        for (field, seconds) in [
-            ("auto_stop.nobody_joined_s", self.auto_stop.nobody_joined_s),
-            ("auto_stop.empty_s", self.auto_stop.empty_s),
-            ("auto_stop.silence_s", self.auto_stop.silence_s),
-            ("auto_stop.only_bots_s", self.auto_stop.only_bots_s),
-            ("auto_stop.max_duration_s", self.auto_stop.max_duration_s),
-        ] {
-            if seconds > LONGEST_S {
-                return invalid(field, format!("is at most {LONGEST_S} (a week)"));
-            }
-        }
+        self.auto_stop.check()?;
         if self.retention_days.is_some_and(|days| !(1..=36_500).contains(&days)) {
             return invalid("retention_days", "must be 1 to 36500".into());
         }

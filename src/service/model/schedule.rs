@@ -1,7 +1,9 @@
 //! Schedules: recordings that are made at the times of a cron expression. Pure: it is told the time.
 
+use super::auto_stop::LONGEST_S;
 use super::id::Id;
-use super::request::{InvalidField, LONGEST_S, RecordingRequest};
+use super::invalid_field::InvalidField;
+use super::request::RecordingRequest;
 use crate::recording::utc_ms;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};

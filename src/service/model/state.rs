@@ -136,6 +136,8 @@ pub enum SubCode {
     OnlyBots,
     /// The longest duration was reached.
     MaxDuration,
+    /// The largest size was reached.
+    MaxSize,
     /// Somebody stopped it.
     StoppedByApi,
     /// Somebody cancelled it.
@@ -171,7 +173,15 @@ impl SubCode {
         use SubCode::*;
         matches!(
             self,
-            RoomEnded | EverybodyLeft | Silence | OnlyBots | MaxDuration | StoppedByApi | CancelledByApi | NobodyJoined
+            RoomEnded
+                | EverybodyLeft
+                | Silence
+                | OnlyBots
+                | MaxDuration
+                | MaxSize
+                | StoppedByApi
+                | CancelledByApi
+                | NobodyJoined
         )
     }
 }
