@@ -130,7 +130,7 @@ impl Chaos {
                 kill(recorders.iter().filter(|one| one.recording == id).map(|one| one.pid));
                 self.count("kills of a recorder");
             }
-            27 => self.receiver.reply(&self.hook(&id), &[Reply::RetryAfter(503, 1)]),
+            27 => self.receiver.reply(&self.hook(&id), &[Reply::RefuseOnce]),
             28.. if self.is_whole(Part::Api) => self.ask(&id, act).await,
             _ => {}
         }

@@ -73,7 +73,7 @@ impl Chaos {
                 "ends of a cut"
             }
             17 => {
-                self.receiver.reply(&self.hook(&id), &[Reply::RetryAfter(503, 1)]);
+                self.receiver.reply(&self.hook(&id), &[Reply::RefuseOnce]);
                 "webhooks refused"
             }
             18..=20

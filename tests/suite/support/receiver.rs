@@ -29,6 +29,8 @@ pub enum Reply {
     Status(u16),
     /// A status with a `Retry-After` of so many seconds.
     RetryAfter(u16, u64),
+    /// 503 for the next event that comes for the first time. Of a second failure the next attempt is minutes later.
+    RefuseOnce,
     /// 302 to another address.
     Redirect(String),
     /// A status after this time.
@@ -107,7 +109,13 @@ impl Drop for Receiver {
 
 async fn take(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let path = uri.path().to_owned();
-    let reply = shared.replies.lock().expect("no panic").get_mut(&path).and_then(VecDeque::pop_front);
+    let id = |headers: &HeaderMap| headers.get("webhook-id").cloned();
+    let known = |one: &Received| one.path == path && id(&one.headers) == id(&headers);
+    let comes_again = shared.received.lock().expect("no panic").iter().any(known);
+    let reply = shared.replies.lock().expect("no panic").get_mut(&path).and_then(|replies| match replies.front() {
+        Some(Reply::RefuseOnce) if comes_again => None,
+        _ => replies.pop_front(),
+    });
     shared.received.lock().expect("no panic").push(Received { at: Instant::now(), path, headers, body });
     let status = |code| StatusCode::from_u16(code).expect("a status");
     match reply.unwrap_or(Reply::Status(200)) {
@@ -115,6 +123,7 @@ async fn take(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: 
         Reply::RetryAfter(code, seconds) => {
             (status(code), [(header::RETRY_AFTER, seconds.to_string())], "later").into_response()
         }
+        Reply::RefuseOnce => (status(503), [(header::RETRY_AFTER, "1")], "later").into_response(),
         Reply::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
         Reply::Slow(code, time) => {
             super::pause(time, "the receiver is slow").await;
